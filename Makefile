@@ -1,0 +1,43 @@
+# Every target sets up what it needs: a virtual environment with the pinned constraints.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help setup train test check bench format clean
+
+help:
+	@echo "make train   train and save surrogates on the bundled measurements"
+	@echo "make test    run the whole test suite"
+	@echo "make check   lint, types, import directions"
+	@echo "make bench   print the figures of docs/benchmarks.md"
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed, this is " + sys.version'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $(STAMP)
+
+train: setup
+	$(BIN)/hwnas train
+
+test: setup
+	$(BIN)/python -m pytest -n 2 --dist worksteal --doctest-modules hwnas_surrogate tests
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: setup
+	$(BIN)/python -m benchmarks
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,129 @@
+"""Measured costs, exactly: cost tables, the official file, bundled measurements, the drop-in API."""
+
+from __future__ import annotations
+
+import os
+from importlib import resources
+from pathlib import Path
+
+from hwnas_surrogate.data.api import HWNASBenchAPI
+from hwnas_surrogate.data.blocks import BlockTable
+from hwnas_surrogate.data.download import data_dir
+from hwnas_surrogate.data.official import convert, read_official
+from hwnas_surrogate.data.store import AnyTable, read_parquet, write_parquet
+from hwnas_surrogate.data.table import CostTable
+from hwnas_surrogate.data.target import METRICS, Device, Metric, Target, TargetLike, pick_targets
+from hwnas_surrogate.errors import DataFileError, InvalidInputError, NotInTableError, unknown
+from hwnas_surrogate.spaces import SearchSpace, get_space
+
+__all__ = [
+    "BENCHMARK",
+    "METRICS",
+    "AnyTable",
+    "BlockTable",
+    "CostTable",
+    "Device",
+    "HWNASBenchAPI",
+    "Metric",
+    "Target",
+    "TargetLike",
+    "convert",
+    "data_dir",
+    "load_table",
+    "pick_targets",
+    "read_official",
+    "read_parquet",
+    "write_parquet",
+]
+
+BENCHMARK = "hw-nas-bench"
+"""The name under which :func:`load_table` finds the downloaded and converted benchmark."""
+
+
+def load_table(
+    path: str | os.PathLike[str] | None = None,
+    space: str | SearchSpace | None = None,
+    dataset: str | None = None,
+) -> AnyTable:
+    """Load a cost table.
+
+    Parameters
+    ----------
+    path : path-like, optional
+        A table (parquet), a folder of converted tables, HW-NAS-Bench's official file, ``"hw-nas-bench"`` for the
+        benchmark as ``hwnas data download`` left it, or None for the bundled measurements.
+    space : {"nasbench201", "fbnet"}, optional
+        The search space; a parquet file knows its own, elsewhere ``nasbench201`` is meant if None.
+    dataset : str, optional
+        Keep the costs under this published config (``"cifar10"``, ...) or config string; all if None.
+
+    Returns
+    -------
+    CostTable or BlockTable
+        A block table where costs are sums over FBNet's blocks.
+
+    Raises
+    ------
+    DataFileError
+        If the file is absent, damaged or of another format.
+    NotInTableError
+        If it does not hold the search space or the dataset; the message says what there is.
+
+    Examples
+    --------
+    >>> load_table(space="nasbench201").space.name
+    'nasbench201'
+    """
+    wanted = None if space is None else get_space(space).name
+    table = _bundled(wanted or "nasbench201") if path is None else _read(path, wanted)
+    if wanted is not None and table.space.name != wanted:
+        raise NotInTableError(f"{path} holds costs of {table.space.name}, not of {wanted}.")
+    if dataset is None:
+        return table
+    if dataset in table.space.configs and table.space.configs[dataset] not in table.configs:
+        names = [table.space.dataset_name(config) or str(config) for config in table.configs]
+        raise unknown(NotInTableError, f"dataset in the {table.space.name} table", dataset, names)
+    config = table.space.config(dataset)
+    return table.with_config(config) if isinstance(table, BlockTable) else table.select(configs=config)
+
+
+def _bundled(space: str) -> AnyTable:
+    with resources.as_file(resources.files(__package__) / "bundled" / f"{space}.parquet") as path:
+        return read_parquet(path)
+
+
+def _read(path: str | os.PathLike[str], space: str | None) -> AnyTable:
+    name = Path(path)
+    if str(path) == BENCHMARK and not name.exists():
+        name = data_dir() / BENCHMARK
+        if not name.is_dir():
+            raise DataFileError(f"the benchmark is not in {name}; `hwnas data download` fetches and converts it.")
+    if name.is_dir():
+        return _read_folder(name, space or "nasbench201")
+    if not name.exists():
+        raise DataFileError(f"there is no file {name}. `hwnas data download` fetches HW-NAS-Bench's official one.")
+    try:
+        with name.open("rb") as file:
+            magic = file.read(4)
+    except OSError as error:
+        raise DataFileError(f"can't read {name}: {error.strerror or error}.") from error
+    if magic == b"PAR1":
+        return read_parquet(name)
+    if magic[:1] == b"\x80":
+        tables = read_official(name)
+        asked = space or "nasbench201"
+        if asked not in tables:
+            raise unknown(NotInTableError, f"search space in {name}", asked, tables)
+        return tables[asked]
+    raise DataFileError(
+        f"{name} is neither a parquet table nor HW-NAS-Bench's pickle (it starts with {magic!r}). "
+        "Allowed: a table written by this package, the official file, or a folder of converted tables."
+    )
+
+
+def _read_folder(folder: Path, space: str) -> AnyTable:
+    path = folder / f"{space}.parquet"
+    if not path.is_file():
+        there = sorted(item.stem for item in folder.glob("*.parquet"))
+        raise unknown(InvalidInputError if not there else NotInTableError, f"table in {folder}", space, there)
+    return read_parquet(path)

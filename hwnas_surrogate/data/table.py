@@ -1,0 +1,312 @@
+"""Cost tables: architecture (under a config) -> measured cost, exactly."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence, Sized
+from functools import cached_property
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from hwnas_surrogate.data.target import Device, Target, TargetLike, pick_targets
+from hwnas_surrogate.errors import InvalidInputError, NotInTableError
+from hwnas_surrogate.spaces import Archs, ConfigLike, NetworkConfig, SearchSpace, get_space
+
+__all__ = ["CostTable", "Costs", "target_columns"]
+
+Costs: TypeAlias = npt.NDArray[np.float64]
+Configs: TypeAlias = ConfigLike | Sequence[ConfigLike] | npt.NDArray[Any]
+
+NOT_MEASURED = "not measured"
+
+
+def target_columns(targets: Iterable[Target]) -> pd.MultiIndex:
+    """Return the columns of a result: device, metric and unit."""
+    return pd.MultiIndex.from_tuples(
+        [(target.device, target.metric, target.unit) for target in targets], names=["device", "metric", "unit"]
+    )
+
+
+def _frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+class CostTable:
+    """Rows (architecture, config) x targets, read-only.
+
+    Parameters
+    ----------
+    space : str or SearchSpace
+        The search space.
+    archs : architectures
+        n of them.
+    costs : array-like of float, shape (n, t)
+        Costs in the targets' units; NaN where there is none.
+    targets : sequence of Target or str
+        t of them.
+    configs : config or sequence of n configs, optional
+        The network configs; the space's first published one if None.
+    devices : iterable of Device, optional
+        What is known of the devices.
+    reasons : mapping of str to array-like of bool, shape (n, t), optional
+        Why costs are missing, and which of them; ``"not measured"`` where nothing is said.
+    spread : array-like of float, shape (n, t), optional
+        Interquartile range of the repeats, in the targets' units.
+    meta : mapping, optional
+        How the table was made: plain values that JSON can hold.
+
+    Raises
+    ------
+    InvalidInputError
+        If shapes disagree, a cost is negative or infinite, or a row stands twice.
+
+    Examples
+    --------
+    >>> table = CostTable("nasbench201", [0, 1], [[10.5], [54.8]], ["raspi4/latency"])
+    >>> table.lookup(1).iloc[0, 0]
+    np.float64(54.8)
+    """
+
+    def __init__(
+        self,
+        space: str | SearchSpace,
+        archs: Archs,
+        costs: npt.ArrayLike,
+        targets: Sequence[TargetLike],
+        *,
+        configs: Configs = None,
+        devices: Iterable[Device] = (),
+        reasons: Mapping[str, npt.ArrayLike] | None = None,
+        spread: npt.ArrayLike | None = None,
+        meta: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.space = get_space(space)
+        self.archs = _frozen(self.space.as_array(archs))
+        self.targets = tuple(Target.parse(item) if isinstance(item, str) else item for item in targets)
+        shape = (len(self.archs), len(self.targets))
+        self.costs: Costs = _frozen(_checked_costs(costs, shape, self.targets))
+        self.configs, numbers = self.space.group_configs(configs, len(self.archs))
+        self.config_number = _frozen(numbers)
+        described = {device.name: device for device in devices}
+        self.devices = {
+            name: described.get(name, Device(name)) for name in dict.fromkeys(t.device for t in self.targets)
+        }
+        self.reasons = _checked_reasons(reasons or {}, self.costs)
+        self.spread = None if spread is None else _frozen(_checked_costs(spread, shape, self.targets))
+        self.meta = dict(meta or {})
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.archs)
+
+    def __repr__(self) -> str:
+        names = ", ".join(map(str, self.targets))
+        return f"<CostTable {self.space.name}: {len(self)} rows, {len(self.configs)} config(s), targets {names}>"
+
+    @cached_property
+    def _rows(self) -> dict[NetworkConfig, tuple[npt.NDArray[Any], npt.NDArray[np.intp]]]:
+        """Sorted architecture codes and their row numbers, for each config."""
+        codes = self.space.codes(self.archs)
+        rows = {}
+        for number, config in enumerate(self.configs):
+            mine = np.flatnonzero(self.config_number == number)
+            order = mine[np.argsort(codes[mine], kind="stable")]
+            ordered = codes[order]
+            repeated = np.flatnonzero(ordered[1:] == ordered[:-1])
+            if len(repeated):
+                text = self.space.format(self.archs[order[repeated[0]]])
+                raise InvalidInputError(
+                    f"architecture {text!r} stands more than once under config {config} "
+                    f"({len(repeated)} repeats in all). Merge repeated measurements first."
+                )
+            rows[config] = (ordered, order)
+        return rows
+
+    @cached_property
+    def _by_target(self) -> Costs:
+        """The costs as (t, n), where a lookup of all targets gathers fastest."""
+        return np.ascontiguousarray(self.costs.T)
+
+    @cached_property
+    def _complete(self) -> int:
+        """Rows that a config has when it holds the whole space; codes are then row ranks. -1 if it can't."""
+        return len(self.space) if isinstance(self.space, Sized) else -1
+
+    def find(self, archs: Archs, configs: Configs = None) -> npt.NDArray[np.intp]:
+        """Return the row of each architecture, shape (n,).
+
+        Raises
+        ------
+        NotInTableError
+            Naming the first architecture, or the config, that is not in the table.
+        """
+        batch = self.space.as_array(archs)
+        distinct, numbers = self.space.group_configs(self._only_config() if configs is None else configs, len(batch))
+        codes = self.space.codes(batch)
+        found = np.empty(len(batch), np.intp)
+        for number, config in enumerate(distinct):
+            if config not in self._rows:
+                raise NotInTableError(
+                    f"no costs under config {self._config_name(config)}; the table has "
+                    f"{', '.join(map(self._config_name, self.configs)) or 'no rows'}."
+                )
+            ordered, rows = self._rows[config]
+            mine = numbers == number if len(distinct) > 1 else slice(None)
+            asked = codes[mine]
+            if len(ordered) == self._complete:
+                found[mine] = rows[asked]
+                continue
+            at = np.minimum(np.searchsorted(ordered, asked), len(ordered) - 1)
+            wrong = ordered[at] != asked
+            if wrong.any():
+                text = self.space.format(batch[mine][np.argmax(wrong)])
+                raise NotInTableError(
+                    f"{int(wrong.sum())} of {len(asked)} architectures are not in the table, the first is {text!r}; "
+                    f"the table has {len(ordered)} under config {self._config_name(config)}. "
+                    "A surrogate trained on the table predicts the others."
+                )
+            found[mine] = rows[at]
+        return found
+
+    def lookup(
+        self,
+        archs: Archs | None = None,
+        configs: Configs = None,
+        targets: TargetLike | Iterable[TargetLike] | None = None,
+    ) -> pd.DataFrame:
+        """Look costs up.
+
+        Parameters
+        ----------
+        archs : architectures, optional
+            One or many; every row of the table if None.
+        configs : config or sequence of n configs, optional
+            May be left out where the table has one config.
+        targets : target or sequence of targets, optional
+            All if None.
+
+        Returns
+        -------
+        DataFrame
+            One row per architecture asked for, in that order; columns (device, metric, unit); NaN where there is
+            no value (:meth:`why_missing` says why).
+
+        Raises
+        ------
+        NotInTableError
+            If an architecture, a config or a target is not in the table: the message says what there is.
+        """
+        picked = pick_targets(targets, self.targets)
+        rows: npt.NDArray[np.intp] | slice = slice(None) if archs is None else self.find(archs, configs)
+        columns = self._by_target
+        if picked != self.targets:
+            columns = columns[[self.targets.index(target) for target in picked]]
+        values = columns.copy() if isinstance(rows, slice) else columns.take(rows, axis=1)
+        return pd.DataFrame(values.T, columns=target_columns(picked), copy=False)
+
+    def why_missing(self, archs: Archs | None = None, configs: Configs = None) -> pd.DataFrame:
+        """Return why each cost is missing: text, empty where there is a cost; shaped as :meth:`lookup`."""
+        rows: npt.NDArray[np.intp] | slice = slice(None) if archs is None else self.find(archs, configs)
+        texts = np.where(np.isnan(self.costs[rows]), NOT_MEASURED, "").astype(object)
+        for reason, where in self.reasons.items():
+            texts[where[rows]] = reason
+        return pd.DataFrame(texts, columns=target_columns(self.targets))
+
+    def select(
+        self,
+        targets: TargetLike | Iterable[TargetLike] | None = None,
+        configs: ConfigLike | Iterable[ConfigLike] | None = None,
+    ) -> CostTable:
+        """Return the part of the table with these targets and configs (all if None)."""
+        picked = pick_targets(targets, self.targets)
+        columns = [self.targets.index(target) for target in picked]
+        keep = np.ones(len(self), bool)
+        if configs is not None:
+            single = isinstance(configs, (str, NetworkConfig, Mapping))
+            wanted = [self.space.config(item) for item in ([configs] if single else configs)]  # type: ignore[union-attr,arg-type]
+            absent = [config for config in wanted if config not in self.configs]
+            if absent:
+                raise NotInTableError(
+                    f"no costs under {self._config_name(absent[0])}; the table has "
+                    f"{', '.join(map(self._config_name, self.configs)) or 'no rows'}."
+                )
+            keep = np.isin(self.config_number, [self.configs.index(config) for config in wanted])
+        return self._take(np.flatnonzero(keep), columns)
+
+    def rows(self, rows: npt.ArrayLike) -> CostTable:
+        """Return the part of the table with these row numbers, in that order."""
+        return self._take(np.asarray(rows, np.intp), list(range(len(self.targets))))
+
+    def _take(self, rows: npt.NDArray[np.intp], columns: list[int]) -> CostTable:
+        cells = np.ix_(rows, np.array(columns, np.intp))
+        return CostTable(
+            self.space,
+            self.archs[rows],
+            self.costs[cells],
+            [self.targets[column] for column in columns],
+            configs=[self.configs[number] for number in self.config_number[rows]],
+            devices=self.devices.values(),
+            reasons={reason: where[cells] for reason, where in self.reasons.items()},
+            spread=None if self.spread is None else self.spread[cells],
+            meta=self.meta,
+        )
+
+    @property
+    def row_configs(self) -> list[NetworkConfig]:
+        """The config of each row."""
+        return [self.configs[number] for number in self.config_number]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 over the architectures, configs, targets and costs, in their order."""
+        digest = hashlib.sha256()
+        digest.update(self.archs.tobytes())
+        digest.update(np.ascontiguousarray(self.config_number, np.int64).tobytes())
+        digest.update("\n".join([self.space.name, *map(str, self.configs), *map(str, self.targets)]).encode())
+        digest.update(np.ascontiguousarray(self.costs).tobytes())
+        return digest.hexdigest()
+
+    def _config_name(self, config: NetworkConfig) -> str:
+        dataset = self.space.dataset_name(config)
+        return f"{dataset} ({config})" if dataset else str(config)
+
+    def _only_config(self) -> NetworkConfig:
+        if len(self.configs) != 1:
+            raise NotInTableError(
+                f"the table has {len(self.configs)} configs, say which one: "
+                f"{', '.join(map(self._config_name, self.configs)) or 'it has no rows'}."
+            )
+        return self.configs[0]
+
+
+def _checked_costs(costs: npt.ArrayLike, shape: tuple[int, int], targets: tuple[Target, ...]) -> Costs:
+    values = np.array(costs, np.float64)
+    if values.shape != shape:
+        raise InvalidInputError(
+            f"costs must have one row per architecture and one column per target, {shape}, got {values.shape}."
+        )
+    wrong = (values < 0) | np.isinf(values)
+    if wrong.any():
+        row, column = map(int, np.argwhere(wrong)[0])
+        raise InvalidInputError(
+            f"costs must be finite and not negative (NaN where missing), got {values[row, column]} for "
+            f"{targets[column]} in row {row} ({int(wrong.sum())} such values in all)."
+        )
+    return values
+
+
+def _checked_reasons(reasons: Mapping[str, npt.ArrayLike], costs: Costs) -> dict[str, npt.NDArray[np.bool_]]:
+    missing = np.isnan(costs)
+    checked = {}
+    for reason, where in reasons.items():
+        mask = np.array(where, bool)
+        if mask.shape != costs.shape:
+            raise InvalidInputError(f"a reason's mask must have the shape of costs, {costs.shape}, got {mask.shape}.")
+        if (mask & missing).any():
+            checked[reason] = _frozen(mask & missing)
+    return checked

@@ -1,0 +1,9 @@
+"""How good a surrogate is, and how devices relate."""
+
+from __future__ import annotations
+
+from hwnas_surrogate.evaluation.correlation import correlation
+from hwnas_surrogate.evaluation.holdout import evaluate, split_rows, summary
+from hwnas_surrogate.evaluation.scores import Scores, score, tied_ranks
+
+__all__ = ["Scores", "correlation", "evaluate", "score", "split_rows", "summary", "tied_ranks"]

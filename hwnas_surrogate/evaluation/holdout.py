@@ -1,0 +1,137 @@
+"""Held-out evaluation: train on some architectures of a table, score on others, over several seeds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from sklearn.base import clone
+
+from hwnas_surrogate.data import CostTable
+from hwnas_surrogate.errors import InvalidInputError
+from hwnas_surrogate.evaluation.scores import score
+from hwnas_surrogate.trainers import Surrogate
+
+__all__ = ["evaluate", "split_rows", "summary"]
+
+
+def split_rows(
+    n: int, n_train: int | None, n_test: int | None, seed: int
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Split n rows at random into training and test rows that share none.
+
+    Parameters
+    ----------
+    n : int
+        Rows there are.
+    n_train, n_test : int or None
+        Rows wanted; None: a fifth of the rows for testing, and all others for training.
+    seed : int
+        Seed of the split. The same seed with a larger ``n_train`` keeps the test rows.
+
+    Returns
+    -------
+    train, test : ndarray of int
+
+    Raises
+    ------
+    InvalidInputError
+        If there are not enough rows.
+    """
+    tested = (max(1, n // 5) if n_train is None else min(n - n_train, max(1, n // 5))) if n_test is None else n_test
+    trained = n - tested if n_train is None else n_train
+    if tested < 1 or trained < 2 or trained + tested > n:
+        raise InvalidInputError(
+            f"{n} architectures can't be split into {trained} for training and {tested} for testing: at least 2 and 1 "
+            "are needed, and no architecture may be on both sides."
+        )
+    order = np.random.default_rng(seed).permutation(n)
+    return order[tested : tested + trained], order[:tested]
+
+
+def evaluate(
+    table: CostTable,
+    surrogate: Surrogate | None = None,
+    *,
+    n_train: int | None = None,
+    n_test: int | None = None,
+    seeds: Sequence[int] = (0,),
+    progress: Callable[[int, int], None] | None = None,
+) -> pd.DataFrame:
+    """Score a surrogate on held-out architectures of a table, target by target and seed by seed.
+
+    Parameters
+    ----------
+    table : CostTable
+        The measured costs. Rows without a cost are left out, target by target.
+    surrogate : Surrogate, optional
+        What to evaluate (an unfitted estimator; it is cloned); the default surrogate if None.
+    n_train, n_test : int, optional
+        Architectures to train and to test on; four fifths and one fifth of those there are if None.
+    seeds : sequence of int, default=(0,)
+        Seeds of the splits, and of models that draw numbers.
+    progress : callable, optional
+        Called with (fits done, fits to do).
+
+    Returns
+    -------
+    DataFrame
+        One row per target and seed: ``device, metric, unit, seed, n_train``, the fields of :class:`Scores` and
+        ``fit_seconds`` (encoding included).
+
+    Raises
+    ------
+    InvalidInputError
+        If a target has too few costs for the split; the message names it.
+    """
+    prototype = Surrogate(table.space.name) if surrogate is None else surrogate
+    rows: list[dict[str, Any]] = []
+    configs = np.array([*table.configs, None], object)[:-1][table.config_number]
+    for column, target in enumerate(table.targets):
+        known = np.flatnonzero(~np.isnan(table.costs[:, column]))
+        for seed in seeds:
+            try:
+                train, test = (known[part] for part in split_rows(len(known), n_train, n_test, seed))
+            except InvalidInputError as error:
+                raise InvalidInputError(f"{target}: {error}") from None
+            fresh = clone(prototype).set_params(random_state=seed)
+            costs = table.costs[:, column]
+            start = time.perf_counter()
+            fresh.fit(table.archs[train], costs[train], configs[train])
+            seconds = time.perf_counter() - start
+            scores = score(costs[test], fresh.predict(table.archs[test], configs[test]))
+            rows.append(
+                {
+                    "device": target.device,
+                    "metric": target.metric,
+                    "unit": target.unit,
+                    "seed": seed,
+                    "n_train": len(train),
+                    **scores.to_dict(),
+                    "fit_seconds": seconds,
+                }
+            )
+            if progress is not None:
+                progress(len(rows), len(table.targets) * len(seeds))
+    return pd.DataFrame(rows)
+
+
+def summary(results: pd.DataFrame) -> pd.DataFrame:
+    """Summarise :func:`evaluate`'s rows over the seeds.
+
+    Returns
+    -------
+    DataFrame
+        One row per target, in their order: the means, ``seeds``, and ``kendall_tau_sd`` (standard deviation over the
+        seeds, NaN for one).
+    """
+    keys = ["device", "metric", "unit"]
+    groups = results.groupby(keys, sort=False)
+    means = groups.mean(numeric_only=True).drop(columns="seed")
+    means.insert(0, "seeds", groups.size())
+    means.insert(list(means.columns).index("kendall_tau") + 1, "kendall_tau_sd", groups["kendall_tau"].std())
+    return means.reset_index()

@@ -1,0 +1,162 @@
+"""Scores of predicted against measured costs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from hwnas_surrogate.errors import InvalidInputError
+
+__all__ = ["TIE", "Scores", "score", "tied_ranks"]
+
+Vector = npt.NDArray[np.float64]
+
+TIE = 1e-9
+"""Costs closer than this, relative to the larger one, are ties."""
+_TOP = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """How well predictions fit measurements. Signs are kept; rank scores of constants are NaN, as scipy has them.
+
+    Parameters
+    ----------
+    n : int
+        Architectures scored.
+    kendall_tau : float
+        Kendall's tau-b, costs closer than 1e-9 (relative) being ties on both sides.
+    kendall_tau_raw : float
+        Kendall's tau-b on the values as they are: floating-point noise breaks ties.
+    spearman_rho : float
+        Spearman's rank correlation, ties as in ``kendall_tau``.
+    r2 : float
+        Coefficient of determination.
+    rmse : float
+        Root mean squared error, in the target's unit.
+    mape, mdape : float
+        Mean and median absolute relative error (0.05 is 5 %); costs of 0 are left out.
+    within_5pct, within_10pct : float
+        Fraction of predictions that are off by at most 5 or 10 % of the measured cost.
+    top_10pct_recall : float
+        Fraction of the cheapest tenth that is among the tenth predicted cheapest.
+    """
+
+    n: int
+    kendall_tau: float
+    kendall_tau_raw: float
+    spearman_rho: float
+    r2: float
+    rmse: float
+    mape: float
+    mdape: float
+    within_5pct: float
+    within_10pct: float
+    top_10pct_recall: float
+
+    def to_dict(self) -> dict[str, float]:
+        """Return the scores by name."""
+        return asdict(self)
+
+
+def tied_ranks(values: npt.ArrayLike, relative: float = TIE) -> npt.NDArray[np.int64]:
+    """Rank values so that those closer than ``relative`` (of the larger) share a rank.
+
+    Sorted neighbours are compared, so a chain of close values is one rank.
+
+    Parameters
+    ----------
+    values : array-like of float, shape (n,)
+    relative : float, default=1e-9
+
+    Returns
+    -------
+    ndarray of int, shape (n,)
+        0 for the smallest.
+
+    Examples
+    --------
+    >>> tied_ranks([3.0, 1.0, 3.0 + 1e-12]).tolist()
+    [1, 0, 1]
+    """
+    array = np.asarray(values, np.float64)
+    order = np.argsort(array, kind="stable")
+    ordered = array[order]
+    larger = np.maximum(np.abs(ordered[1:]), np.abs(ordered[:-1]))
+    steps = np.diff(ordered) > relative * larger
+    ranks = np.empty(len(array), np.int64)
+    ranks[order] = np.concatenate([[0], np.cumsum(steps)])[: len(array)]
+    return ranks
+
+
+def score(measured: npt.ArrayLike, predicted: npt.ArrayLike) -> Scores:
+    """Score predictions.
+
+    Parameters
+    ----------
+    measured, predicted : array-like of float, shape (n,)
+        Costs in one unit, finite.
+
+    Returns
+    -------
+    Scores
+
+    Raises
+    ------
+    InvalidInputError
+        If the shapes differ, there is nothing to score, or a value is missing or infinite.
+
+    Examples
+    --------
+    >>> score([1.0, 2.0, 4.0], [1.0, 2.1, 3.0]).kendall_tau
+    1.0
+    """
+    truth, guess = np.asarray(measured, np.float64), np.asarray(predicted, np.float64)
+    if truth.ndim != 1 or truth.shape != guess.shape or not len(truth):
+        raise InvalidInputError(
+            f"measured and predicted must be vectors of one length, at least 1, got {truth.shape} and {guess.shape}."
+        )
+    for name, values in (("measured", truth), ("predicted", guess)):
+        if not np.isfinite(values).all():
+            raise InvalidInputError(f"{name} costs must be finite, got {values[~np.isfinite(values)][0]}.")
+    error = guess - truth
+    relative = np.abs(error[truth != 0] / truth[truth != 0])
+    ranks = tied_ranks(truth), tied_ranks(guess)
+    return Scores(
+        n=len(truth),
+        kendall_tau=_rank(stats.kendalltau, *ranks),
+        kendall_tau_raw=_rank(stats.kendalltau, truth, guess),
+        spearman_rho=_rank(stats.spearmanr, *ranks),
+        r2=_r2(truth, error),
+        rmse=float(np.sqrt(np.mean(error**2))),
+        mape=float(relative.mean()) if len(relative) else float("nan"),
+        mdape=float(np.median(relative)) if len(relative) else float("nan"),
+        within_5pct=_within(truth, error, 0.05),
+        within_10pct=_within(truth, error, 0.10),
+        top_10pct_recall=_top_recall(truth, guess),
+    )
+
+
+def _rank(statistic: object, truth: npt.NDArray[np.generic], guess: npt.NDArray[np.generic]) -> float:
+    # scipy warns of constants before it returns NaN for them.
+    if len(truth) < 2 or (truth == truth[0]).all() or (guess == guess[0]).all():
+        return float("nan")
+    return float(statistic(truth, guess).statistic)  # type: ignore[operator]
+
+
+def _r2(truth: Vector, error: Vector) -> float:
+    total = float(((truth - truth.mean()) ** 2).sum())
+    return 1.0 - float((error**2).sum()) / total if total > 0 else float("nan")
+
+
+def _within(truth: Vector, error: Vector, part: float) -> float:
+    return float(np.mean(np.abs(error) <= part * np.abs(truth) * (1 + 1e-12)))
+
+
+def _top_recall(truth: Vector, guess: Vector) -> float:
+    k = max(1, round(_TOP * len(truth)))
+    cheapest, predicted = (set(np.argsort(values, kind="stable")[:k].tolist()) for values in (truth, guess))
+    return len(cheapest & predicted) / k

@@ -1,0 +1,88 @@
+"""The encoder contract: architectures (under configs) -> named numbers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from sklearn.base import BaseEstimator, TransformerMixin
+
+from hwnas_surrogate.spaces import Archs, ConfigLike, NetworkConfig, SearchSpace, get_space
+
+__all__ = ["Encoder", "Features"]
+
+Features = npt.NDArray[np.float64]
+Configs = ConfigLike | Sequence[ConfigLike] | npt.NDArray[Any]
+
+
+class Encoder(TransformerMixin, BaseEstimator, ABC):  # type: ignore[misc]
+    """Base of the encoders: a scikit-learn transformer over architectures.
+
+    An encoding depends on the space (and the config), never on the sample: fitting learns nothing. A new encoder
+    writes :meth:`_names` and :meth:`_encode`.
+
+    Parameters
+    ----------
+    space : str or SearchSpace, default="nasbench201"
+        The search space.
+    """
+
+    def __init__(self, space: str | SearchSpace = "nasbench201") -> None:
+        self.space = space
+
+    @abstractmethod
+    def _names(self, space: SearchSpace) -> list[str]:
+        """Return the k columns' names, ``group:feature``."""
+
+    @abstractmethod
+    def _encode(self, space: SearchSpace, archs: npt.NDArray[np.int8], config: NetworkConfig, out: Features) -> None:
+        """Encode a batch under one config: int8 (n, positions) -> ``out``, float64 (n, k) of zeros."""
+
+    def fit(self, archs: Archs | None = None, cost: object = None) -> Self:
+        """Check the parameters; nothing is learned."""
+        get_space(self.space)
+        return self
+
+    def transform(self, archs: Archs, configs: Configs = None) -> Features:
+        """Encode architectures.
+
+        Parameters
+        ----------
+        archs : architectures
+            n of them, in any form that the space accepts.
+        configs : config or sequence of n configs, optional
+            The network configs; the space's first published one if None.
+
+        Returns
+        -------
+        ndarray of float64, shape (n, k)
+            Columns as :meth:`get_feature_names_out` names them.
+        """
+        space = get_space(self.space)
+        batch = space.as_array(archs)
+        distinct, numbers = space.group_configs(configs, len(batch))
+        encoded = np.zeros((len(batch), len(self._names(space))))
+        if len(distinct) == 1:
+            self._encode(space, batch, distinct[0], encoded)
+            return encoded
+        for number, config in enumerate(distinct):
+            mine = np.flatnonzero(numbers == number)
+            part = np.zeros((len(mine), encoded.shape[1]))
+            self._encode(space, batch[mine], config, part)
+            encoded[mine] = part
+        return encoded
+
+    def frame(self, archs: Archs, configs: Configs = None) -> pd.DataFrame:
+        """Encode architectures into a DataFrame with named columns: what models see."""
+        return pd.DataFrame(self.transform(archs, configs), columns=self._names(get_space(self.space)), copy=False)
+
+    def get_feature_names_out(self, input_features: object = None) -> npt.NDArray[np.object_]:
+        """Return the columns' names, shape (k,)."""
+        return np.array(self._names(get_space(self.space)), object)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True

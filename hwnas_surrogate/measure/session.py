@@ -1,0 +1,218 @@
+"""Measure the latency of many networks on this host, resumably."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import kendalltau
+
+from hwnas_surrogate.data import CostTable, Target, write_parquet
+from hwnas_surrogate.errors import InvalidInputError
+from hwnas_surrogate.measure.environment import environment
+from hwnas_surrogate.measure.journal import Journal
+from hwnas_surrogate.measure.torch_eager import TorchEager
+from hwnas_surrogate.spaces import Archs, ConfigLike, NetworkConfig, SearchSpace, get_space
+
+__all__ = ["Progress", "measure"]
+
+Progress = Callable[[int, int], None]
+
+BLOCK = 16
+"""Networks held in memory at once, whose runs alternate."""
+
+
+def measure(
+    space: str | SearchSpace,
+    archs: Archs,
+    output: str | os.PathLike[str],
+    config: ConfigLike = None,
+    *,
+    device: str | None = None,
+    runtime: TorchEager | None = None,
+    passes: int = 2,
+    repeats: int = 6,
+    warmup: int = 1,
+    random_state: int = 0,
+    progress: Progress | None = None,
+) -> CostTable:
+    """Measure latency on this host.
+
+    Every network is timed in each of several passes over all of them. Each pass takes them in a new random order, in
+    blocks whose runs alternate, so that a drift of the machine does not follow the order of the architectures. The cost
+    is the median of all runs; their interquartile range is kept, and the table's ``meta`` holds how well two passes
+    agree.
+
+    Parameters
+    ----------
+    space : str or SearchSpace
+        The search space.
+    archs : architectures
+        n different ones.
+    output : path-like
+        The table to write (parquet). Beside it, ``<output>.journal`` holds every run; a measurement that was stopped
+        goes on where it was.
+    config : config, optional
+        The network config; the space's first published one if None.
+    device : str, optional
+        The device's name in the table.
+    runtime : TorchEager, optional
+        What runs the networks; torch on one thread if None.
+    passes : int, default=2
+        Passes over all architectures.
+    repeats : int, default=6
+        Timed runs of a network in each pass.
+    warmup : int, default=1
+        Untimed runs before.
+    random_state : int, default=0
+        Seed of the orders.
+    progress : callable, optional
+        Called with (networks timed, networks to time), counted over all passes.
+
+    Returns
+    -------
+    CostTable
+        Latency in ms, for one image.
+
+    Raises
+    ------
+    InvalidInputError
+        If there are no architectures or one stands twice, or a number is out of range.
+    MeasurementError
+        If ``output`` belongs to a measurement with other settings.
+    """
+    chosen = get_space(space)
+    batch = chosen.as_array(archs)
+    resolved = chosen.config(config)
+    runner = TorchEager() if runtime is None else runtime
+    _check(chosen, batch, passes, repeats, warmup)
+    chosen.layers(batch, resolved)  # raises for what can't be built, before anything is measured
+    name = device or runner.default_name
+    target = Target(name, "latency")
+    texts = chosen.format_all(batch)
+    settings: dict[str, Any] = {
+        "space": chosen.name,
+        "config": str(resolved),
+        "device": runner.device(name).to_dict(),
+        "passes": passes,
+        "repeats": repeats,
+        "warmup": warmup,
+        "random_state": random_state,
+    }
+    journal = Journal(f"{output}.journal", settings, {"environment": environment()})
+    with runner.active():
+        _measure_missing(journal, runner, chosen, batch, texts, resolved, settings, progress)
+    table = _table(journal, runner, chosen, batch, texts, resolved, target, settings)
+    write_parquet(table, Path(output))
+    return table
+
+
+def _check(space: SearchSpace, batch: npt.NDArray[np.int8], passes: int, repeats: int, warmup: int) -> None:
+    if not len(batch):
+        raise InvalidInputError("there is nothing to measure: no architectures were given.")
+    if len(np.unique(space.codes(batch))) < len(batch):
+        raise InvalidInputError("an architecture stands more than once among those to measure; give each once.")
+    for what, value, least in (("passes", passes, 1), ("repeats", repeats, 1), ("warmup", warmup, 0)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise InvalidInputError(f"{what} must be an integer of at least {least}, got {value!r}.")
+
+
+def _measure_missing(
+    journal: Journal,
+    runtime: TorchEager,
+    space: SearchSpace,
+    batch: npt.NDArray[np.int8],
+    texts: list[str],
+    config: NetworkConfig,
+    settings: dict[str, Any],
+    progress: Progress | None,
+) -> None:
+    done = {(entry["pass"], entry["arch"]) for entry in journal.entries}
+    asked = {(number, text) for number in range(settings["passes"]) for text in texts}
+    finished, total = len(done & asked), len(asked)
+    if progress is not None:
+        progress(finished, total)
+    for number in range(settings["passes"]):
+        rng = np.random.default_rng([settings["random_state"], number])
+        todo = [row for row in rng.permutation(len(batch)).tolist() if (number, texts[row]) not in done]
+        for start in range(0, len(todo), BLOCK):
+            rows = todo[start : start + BLOCK]
+            runs = [runtime.prepare(space, batch[row], config) for row in rows]
+            times = _time(runs, settings["repeats"], settings["warmup"], rng)
+            journal.append(
+                *({"pass": number, "arch": texts[row], "ns": ns} for row, ns in zip(rows, times.tolist(), strict=True))
+            )
+            finished += len(rows)
+            if progress is not None:
+                progress(finished, total)
+
+
+def _time(
+    runs: list[Callable[[], object]], repeats: int, warmup: int, rng: np.random.Generator
+) -> npt.NDArray[np.int64]:
+    """Time alternating runs, in a new order each round: (networks, repeats) nanoseconds."""
+    for run in runs:
+        for _ in range(warmup):
+            run()
+    times = np.empty((len(runs), repeats), np.int64)
+    clock = time.perf_counter_ns
+    for repeat in range(repeats):
+        for number in rng.permutation(len(runs)).tolist():
+            run = runs[number]
+            start = clock()
+            run()
+            times[number, repeat] = clock() - start
+    return times
+
+
+def _table(
+    journal: Journal,
+    runtime: TorchEager,
+    space: SearchSpace,
+    batch: npt.NDArray[np.int8],
+    texts: list[str],
+    config: NetworkConfig,
+    target: Target,
+    settings: dict[str, Any],
+) -> CostTable:
+    runs: dict[str, list[list[int]]] = {text: [] for text in texts}
+    for entry in journal.entries:
+        if entry["arch"] in runs:
+            runs[entry["arch"]].append(entry["ns"])
+    ms = np.array([np.concatenate(runs[text]) for text in texts], float) / 1e6
+    lower, median, upper = np.percentile(ms, [25, 50, 75], axis=1)
+    meta = {
+        **journal.info,
+        "protocol": {
+            "estimator": "median of all runs; spread is the interquartile range",
+            **{key: settings[key] for key in ("passes", "repeats", "warmup", "random_state")},
+        },
+        "repeatability": _repeatability(runs, texts),
+        "licence": "MIT",
+    }
+    return CostTable(
+        space,
+        batch,
+        median[:, None],
+        [target],
+        configs=config,
+        devices=[runtime.device(target.device)],
+        spread=(upper - lower)[:, None],
+        meta=meta,
+    )
+
+
+def _repeatability(runs: dict[str, list[list[int]]], texts: list[str]) -> dict[str, float]:
+    """Tell how well the medians of the first two passes agree; no surrogate can be asked for more."""
+    if len(texts) < 2 or len(runs[texts[0]]) < 2:
+        return {}
+    first, second = (np.array([np.median(runs[text][number]) for text in texts]) for number in (0, 1))
+    return {
+        "kendall_tau": float(kendalltau(first, second).statistic),
+        "median_relative_difference": float(np.median(np.abs(second / first - 1.0))),
+    }

@@ -1,0 +1,220 @@
+"""Linear cost models: additive-exact, and ridges on the right columns, chosen by leave-one-out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.linear_model import RidgeCV
+from sklearn.utils.validation import check_is_fitted
+from threadpoolctl import threadpool_limits
+
+__all__ = ["AdditiveExact", "LeaveOneOutRidge"]
+
+Vector = npt.NDArray[np.float64]
+
+EXACT = 1e-9
+"""Leave-one-out errors below this fraction of the largest cost mean that the costs are sums of the columns."""
+_DIGITS = 11
+"""Predictions of exact sums are rounded to this many digits below the largest cost, so that ties are equal."""
+
+
+class _LinearPredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+    """Predicts ``X @ coef_ + intercept_``, rounded to ``decimals_`` where the costs are exact sums.
+
+    A saved model is these arrays and nothing else.
+    """
+
+    coef_: Vector
+    intercept_: float
+    decimals_: int | None
+    feature_names_in_: npt.NDArray[np.object_]
+
+    def predict(self, X: pd.DataFrame | Vector) -> Vector:
+        """Predict costs: (n, k) named columns as in ``fit`` -> (n,)."""
+        check_is_fitted(self, "coef_")
+        used = np.flatnonzero(self.coef_)
+        values = np.asarray(X, np.float64)
+        predicted: Vector = values[:, used] @ self.coef_[used] + self.intercept_
+        return predicted if self.decimals_ is None else np.round(predicted, self.decimals_)
+
+    def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Return what was learned as arrays."""
+        check_is_fitted(self, "coef_")
+        decimals = np.array([] if self.decimals_ is None else [self.decimals_], np.int64)
+        return {"coef": self.coef_, "intercept": np.array([self.intercept_]), "decimals": decimals}
+
+    def from_arrays(self, arrays: dict[str, npt.NDArray[Any]]) -> Self:
+        """Take back what :meth:`to_arrays` returned."""
+        self.coef_ = arrays["coef"]
+        self.intercept_ = float(arrays["intercept"][0])
+        self.decimals_ = int(arrays["decimals"][0]) if len(arrays["decimals"]) else None
+        self.n_features_in_ = len(self.coef_)
+        return self
+
+    def _learned(self, X: Vector, columns: npt.NDArray[np.intp], coef: Vector, intercept: float) -> None:
+        self.coef_ = np.zeros(X.shape[1])
+        self.coef_[columns] = coef
+        self.intercept_ = float(intercept)
+        self.decimals_ = None
+        self.n_features_in_ = X.shape[1]
+
+    def _learn_exactly(self, X: Vector, y: Vector, columns: npt.NDArray[np.intp]) -> bool:
+        """Fit the costs as a sum of columns, by least squares of minimum norm; tell whether that is exact."""
+        design = np.column_stack([np.ones(len(X)), X[:, columns]])
+        left, singular, right = np.linalg.svd(design, full_matrices=False)
+        kept = singular > singular[0] * max(design.shape) * np.finfo(float).eps
+        left = left[:, kept]
+        solution = right[kept].T @ ((left.T @ y) / singular[kept])
+        self._learned(X, columns, solution[1:], solution[0])
+        # A row that no other row informs has leverage 1: reproducing it proves nothing.
+        free = 1.0 - np.einsum("ij,ij->i", left, left)
+        informed = free > 1e-6
+        largest = np.abs(y).max()
+        error = np.abs(y - design @ solution)
+        exact = bool(
+            np.count_nonzero(kept) < len(y)
+            and informed.any()
+            and error.max() <= EXACT * largest
+            and (error[informed] / free[informed]).max() <= EXACT * largest
+        )
+        if exact:
+            self.decimals_ = _DIGITS - int(np.ceil(np.log10(largest))) if largest > 0 else _DIGITS
+        return exact
+
+
+def _as_matrix(X: pd.DataFrame | Vector, y: npt.ArrayLike) -> tuple[Vector, Vector, list[str]]:
+    names = list(map(str, X.columns)) if isinstance(X, pd.DataFrame) else [f"x{i}" for i in range(np.shape(X)[1])]
+    return np.asarray(X, np.float64), np.asarray(y, np.float64), names
+
+
+def _columns_of(names: Sequence[str], groups: Sequence[str]) -> npt.NDArray[np.intp]:
+    return np.array([i for i, name in enumerate(names) if name.partition(":")[0] in groups], np.intp)
+
+
+class AdditiveExact(_LinearPredictor):
+    """Cost = sum of one number for each (position, op): exact for devices that are priced layer by layer.
+
+    Where the training costs are such a sum (leave-one-out errors below 1e-9 of the largest cost), ``exact_`` is True
+    and predictions are rounded so that architectures of equal cost get equal predictions. Else it is ordinary least
+    squares. Devices of this kind in HW-NAS-Bench: eyeriss and fpga, and every target of its FBNet block tables.
+
+    Parameters
+    ----------
+    group : str, default="onehot"
+        The columns to sum: those named ``group:...``; all columns if there are none.
+    """
+
+    exact_: bool
+
+    def __init__(self, group: str = "onehot") -> None:
+        self.group = group
+
+    def fit(self, X: pd.DataFrame | Vector, y: npt.ArrayLike) -> Self:
+        """Fit on (n, k) named columns and n costs."""
+        values, costs, names = _as_matrix(X, y)
+        columns = _columns_of(names, [self.group])
+        if not len(columns):
+            columns = np.arange(values.shape[1])
+        with threadpool_limits(1):
+            self.exact_ = self._learn_exactly(values, costs, columns)
+        return self
+
+
+class LeaveOneOutRidge(_LinearPredictor):
+    """Ridge on the columns that leave-one-out asks for: accurate from a few dozen costs on, fitted in milliseconds.
+
+    Columns come in groups (``group:feature``). Costs that are exactly additive over the ``onehot`` group are taken as
+    such (see :class:`AdditiveExact`). Else a ridge is fitted on every group, every pair of groups and all of them;
+    the one with the smallest mean absolute leave-one-out error wins, unless one with fewer columns is within one
+    standard error of it.
+
+    Parameters
+    ----------
+    alphas : sequence of float
+        Ridge penalties to choose from, on standardised columns.
+
+    Attributes
+    ----------
+    groups_ : tuple of str
+        The chosen groups.
+    alpha_ : float
+        The chosen penalty (0.0 for an exact sum).
+    loo_error_ : float
+        Mean absolute leave-one-out error, in the unit of the costs.
+    """
+
+    groups_: tuple[str, ...]
+    alpha_: float
+    loo_error_: float
+
+    def __init__(self, alphas: Sequence[float] = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0, 1e3)) -> None:
+        self.alphas = alphas
+
+    def fit(self, X: pd.DataFrame | Vector, y: npt.ArrayLike) -> Self:
+        """Fit on (n, k) named columns and n costs."""
+        # The matrices are narrow: more BLAS threads would only wait for one another.
+        with threadpool_limits(1):
+            return self._fit(*_as_matrix(X, y))
+
+    def _fit(self, values: Vector, costs: Vector, names: list[str]) -> Self:
+        scale = values.std(axis=0)
+        varying = scale > 1e-12 * np.abs(values).max(axis=0, initial=0.0)
+        groups = list(dict.fromkeys(name.partition(":")[0] for name in names))
+        if "onehot" in groups and self._learn_exactly(values, costs, _columns_of(names, ["onehot"])):
+            self.groups_, self.alpha_, self.loo_error_ = ("onehot",), 0.0, 0.0
+            return self
+        candidates = [
+            (chosen, columns)
+            for chosen in _subsets(groups)
+            if len(columns := _columns_of(names, chosen)[varying[_columns_of(names, chosen)]])
+        ]
+        if not candidates:
+            self.groups_, self.alpha_ = (), 0.0
+            self._learned(values, np.empty(0, np.intp), np.empty(0), costs.mean())
+            self.loo_error_ = float(np.abs(costs - costs.mean()).mean())
+            return self
+        self._choose(values, costs, scale, candidates)
+        return self
+
+    def _choose(
+        self,
+        values: Vector,
+        costs: Vector,
+        scale: Vector,
+        candidates: list[tuple[tuple[str, ...], npt.NDArray[np.intp]]],
+    ) -> None:
+        mean = values.mean(axis=0)
+        fits = []
+        for _, columns in candidates:
+            ridge = RidgeCV(alphas=self.alphas, store_cv_results=True)
+            ridge.fit((values[:, columns] - mean[columns]) / scale[columns], costs)
+            errors = np.sqrt(ridge.cv_results_)
+            best = int(np.argmin(errors.mean(axis=0)))
+            fits.append((errors[:, best], self.alphas[best]))
+        totals = np.array([errors.mean() for errors, _ in fits])
+        best = int(np.argmin(totals))
+        chosen = best
+        for number, (_, columns) in enumerate(candidates):
+            if len(columns) < len(candidates[chosen][1]):
+                worse = fits[number][0] - fits[best][0]
+                if worse.mean() <= worse.std() / np.sqrt(len(worse)):
+                    chosen = number
+        self.groups_, columns = candidates[chosen]
+        self.alpha_, self.loo_error_ = fits[chosen][1], float(totals[chosen])
+        ridge = RidgeCV(alphas=[self.alpha_]).fit((values[:, columns] - mean[columns]) / scale[columns], costs)
+        coef = ridge.coef_ / scale[columns]
+        self._learned(values, columns, coef, ridge.intercept_ - mean[columns] @ coef)
+
+
+def _subsets(groups: list[str]) -> Iterator[tuple[str, ...]]:
+    """Yield every group, every pair, and all together."""
+    yield from ((group,) for group in groups)
+    yield from combinations(groups, 2)
+    if len(groups) > 2:
+        yield tuple(groups)

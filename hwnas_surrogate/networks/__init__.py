@@ -1,0 +1,161 @@
+"""Networks: one architecture under one config as the PyTorch inference network that gets measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import nn
+
+from hwnas_surrogate.errors import InvalidArchitectureError, InvalidInputError
+from hwnas_surrogate.networks.fbnet import FBNetNetwork
+from hwnas_surrogate.networks.nasbench201 import NASBench201Network
+from hwnas_surrogate.spaces import (
+    Archs,
+    ConfigLike,
+    FBNetConfig,
+    NASBench201Config,
+    NetworkConfig,
+    RandomState,
+    SearchSpace,
+    as_generator,
+    get_space,
+    space_names,
+)
+
+__all__ = ["FBNetNetwork", "NASBench201Network", "build_network"]
+
+
+def build_network(
+    arch: Archs | Mapping[str, Any],
+    config: ConfigLike = None,
+    space: str | SearchSpace | None = None,
+    random_state: RandomState = None,
+) -> nn.Module:
+    """Build the inference network of one architecture, in eval mode.
+
+    It calls every module that the architecture names, dead edges too, exactly as the benchmark measured it:
+    ``space.layers(arch, config)`` lists the same layers. State names are the published ones, so that published
+    checkpoints load with ``load_state_dict``. The weights are PyTorch's default initialisation. PyTorch's global
+    generators stay untouched.
+
+    Parameters
+    ----------
+    arch : str, int, sequence, array or mapping
+        One architecture in any form that the space accepts, or the dict that the benchmark's
+        ``get_net_config`` returns.
+    config : NetworkConfig, str, mapping or None, default=None
+        What ``space.config`` accepts. None means the dict's own config where ``arch`` is a dict, else the
+        space's first published one (CIFAR-10 for NAS-Bench-201, CIFAR-100 for FBNet).
+    space : {"nasbench201", "fbnet"}, SearchSpace or None, default=None
+        None means the space whose dict or config was given, and NAS-Bench-201 where neither tells.
+    random_state : int, numpy Generator or None, default=None
+        The same seed gives the same weights; None gives fresh ones.
+
+    Returns
+    -------
+    torch.nn.Module
+        Input float32 of shape (batch, in_channels, height, width). A :class:`NASBench201Network` returns
+        ``(features, logits)``, of shapes (batch, 4C) and (batch, num_classes); an :class:`FBNetNetwork` returns
+        logits, of shape (batch, num_classes).
+
+    Raises
+    ------
+    InvalidArchitectureError
+        If ``arch`` is no architecture of the space, is the other space's dict, or is more than one.
+    InvalidConfigError
+        If ``config`` is no config of the space, or one under which the architecture can't be built.
+    InvalidInputError
+        If there is no such space, or ``random_state`` is neither a seed, a generator nor None.
+
+    References
+    ----------
+    .. [1] Dong and Yang, "NAS-Bench-201: Extending the Scope of Reproducible Neural Architecture Search",
+       ICLR 2020.
+    .. [2] Wu et al., "FBNet: Hardware-Aware Efficient ConvNet Design via Differentiable Neural Architecture
+       Search", CVPR 2019.
+
+    Examples
+    --------
+    >>> import torch
+    >>> network = build_network(0, "cifar100", random_state=0)
+    >>> features, logits = network(torch.zeros(1, 3, 32, 32))
+    >>> features.shape, logits.shape
+    (torch.Size([1, 64]), torch.Size([1, 100]))
+    >>> build_network([0] * 21 + [8], space="fbnet")(torch.zeros(2, 3, 32, 32)).shape
+    torch.Size([2, 100])
+    """
+    chosen = _choose_space(arch, config, space)
+    try:
+        ops = _ops(chosen, arch)
+    except InvalidArchitectureError as error:
+        if space is None and _space_of(arch) is None and _space_of(config) is None:
+            raise InvalidArchitectureError(f"{error} {_hint(chosen)}") from None
+        raise
+    if config is None and isinstance(arch, Mapping):
+        config = arch
+    return _initialised(ops, chosen.config(config), random_state)
+
+
+def _ops(space: SearchSpace, arch: Archs | Mapping[str, Any]) -> list[int]:
+    batch = space.arch_from_dict(arch)[None] if isinstance(arch, Mapping) else space.as_array(arch)
+    if len(batch) != 1:
+        raise InvalidArchitectureError(
+            f"build_network builds the network of one {space.title} architecture, got {len(batch)}. "
+            "Call it once per architecture."
+        )
+    ops: list[int] = batch[0].tolist()
+    return ops
+
+
+def _hint(guessed: SearchSpace) -> str:
+    others = ", ".join(f"space={name!r}" for name in space_names() if name != guessed.name)
+    return f"It was read as {guessed.title}'s, because no space was given; for another pass {others}."
+
+
+def _choose_space(arch: Archs | Mapping[str, Any], config: ConfigLike, space: str | SearchSpace | None) -> SearchSpace:
+    told = _space_of(arch)
+    if space is None:
+        return get_space(told or _space_of(config) or "nasbench201")
+    chosen = get_space(space)
+    if told is not None and told != chosen.name:
+        raise InvalidArchitectureError(
+            f"the dict is a config of {get_space(told).title}, but space is {chosen.name!r}. "
+            f"Pass space={told!r}, or leave space out."
+        )
+    return chosen
+
+
+def _space_of(value: object) -> str | None:
+    """Tell whose config this is: its class, or for a published dict the keys that only one space's has."""
+    if isinstance(value, Mapping):
+        if "op_idx_list" in value or "dataset" in value:
+            return "fbnet"
+        return "nasbench201" if "C" in value or isinstance(value.get("arch_str"), str) else None
+    if isinstance(value, FBNetConfig):
+        return "fbnet"
+    return "nasbench201" if isinstance(value, NASBench201Config) else None
+
+
+def _initialised(ops: list[int], config: NetworkConfig, random_state: RandomState) -> nn.Module:
+    """Construct in eval mode, under a forked CPU generator: the global ones stay as they are."""
+    seed = int(as_generator(random_state).integers(2**63))
+    target = torch.get_default_device()
+    # Weights are drawn on the CPU, whatever the default device: a seed means the same weights everywhere.
+    on_cpu = nullcontext() if target.type == "cpu" else torch.device("cpu")
+    with torch.random.fork_rng(devices=[]), on_cpu:
+        torch.default_generator.manual_seed(seed)
+        network = _construct(ops, config)
+    return network.eval() if target.type == "cpu" else network.eval().to(target)
+
+
+def _construct(ops: list[int], config: NetworkConfig) -> nn.Module:
+    if isinstance(config, NASBench201Config):
+        return NASBench201Network(ops, config)
+    if isinstance(config, FBNetConfig):
+        return FBNetNetwork(ops, config)
+    raise InvalidInputError(
+        f"no network is known for a {type(config).__name__}; allowed: NASBench201Config, FBNetConfig."
+    )

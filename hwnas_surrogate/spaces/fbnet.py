@@ -1,0 +1,270 @@
+"""FBNet: 22 layers, each one of 9 blocks; about 10^21 architectures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas_surrogate.errors import InvalidArchitectureError, InvalidConfigError, InvalidInputError, unknown
+from hwnas_surrogate.spaces.base import ArchArray, Archs, ConfigLike, RandomState, SearchSpace, as_generator
+from hwnas_surrogate.spaces.config import FBNetConfig, NetworkConfig
+from hwnas_surrogate.spaces.layers import Layer, LayerPlan, Layers, View, cached_plan
+
+__all__ = ["Block", "FBNet", "Slot"]
+
+STAGE_LAYERS = (1, 4, 4, 4, 4, 4, 1)
+N_LAYERS = sum(STAGE_LAYERS)
+SKIP = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """What a block name stands for: expansion, kernel and groups of its 1x1 convolutions."""
+
+    expansion: int
+    kernel: int
+    groups: int
+
+
+BLOCKS: Mapping[str, Block] = MappingProxyType(
+    {
+        "k3_e1": Block(1, 3, 1),
+        "k3_e1_g2": Block(1, 3, 2),
+        "k3_e3": Block(3, 3, 1),
+        "k3_e6": Block(6, 3, 1),
+        "k5_e1": Block(1, 5, 1),
+        "k5_e1_g2": Block(1, 5, 2),
+        "k5_e3": Block(3, 5, 1),
+        "k5_e6": Block(6, 5, 1),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """Where a block sits: its channels, input size and stride."""
+
+    c_in: int
+    c_out: int
+    height: int
+    width: int
+    stride: int
+
+    @property
+    def keeps_shape(self) -> bool:
+        """Whether a skip here is the identity, and a block has a residual."""
+        return self.c_in == self.c_out and self.stride == 1
+
+
+def _slots(config: FBNetConfig) -> Iterator[Slot]:
+    channels = config.stem_channels
+    height, width = (-(-size // config.stem_stride) for size in (config.height, config.width))
+    for n_layers, c_out, stage_stride in zip(STAGE_LAYERS, config.stage_channels, config.stage_strides, strict=True):
+        for layer in range(n_layers):
+            stride = 1 if layer else stage_stride
+            yield Slot(channels, c_out, height, width, stride)
+            channels, height, width = c_out, -(-height // stride), -(-width // stride)
+
+
+def _block_layers(op: str, slot: Slot) -> list[tuple[Layer, int]]:
+    if op not in BLOCKS:
+        if slot.keeps_shape:
+            return [(Layer.elementwise("identity", slot.c_in, slot.height, slot.width), 1)]
+        return [(Layer.conv(slot.c_in, slot.c_out, slot.height, slot.width, 1, slot.stride), 1)]
+    block = BLOCKS[op]
+    if slot.c_in % block.groups or slot.c_out % block.groups:
+        return []
+    middle = slot.c_in * block.expansion
+    out_height, out_width = -(-slot.height // slot.stride), -(-slot.width // slot.stride)
+    layers = [
+        Layer.conv(slot.c_in, middle, slot.height, slot.width, 1, groups=block.groups),
+        Layer.conv(middle, middle, slot.height, slot.width, block.kernel, slot.stride, groups=middle),
+        Layer.conv(middle, slot.c_out, out_height, out_width, 1, groups=block.groups),
+    ]
+    if block.groups > 1:
+        layers.insert(1, Layer.elementwise("shuffle", middle, slot.height, slot.width, block.groups))
+    return [(layer, 1) for layer in layers]
+
+
+@cached_plan
+def _plan(config: FBNetConfig) -> LayerPlan:
+    slots = list(_slots(config))
+    last = slots[-1]
+    height, width = -(-last.height // last.stride), -(-last.width // last.stride)
+    stem_in, stem_out, stem_stride = config.in_channels, config.stem_channels, config.stem_stride
+    fixed = [
+        (Layer.conv(stem_in, stem_out, config.height, config.width, 3, stem_stride), 1),
+        (Layer.conv(last.c_out, config.header_channels, height, width, 1), 1),
+        (Layer.global_pool(config.header_channels, height, width), 1),
+        (Layer.linear(config.header_channels, config.num_classes), 1),
+    ]
+    return LayerPlan.build(fixed, [[_block_layers(op, slot) for op in FBNet.ops] for slot in slots])
+
+
+@cache
+def _number_of_op() -> dict[str, int]:
+    return {op: number for number, op in enumerate(FBNet.ops)}
+
+
+class FBNet(SearchSpace):
+    """FBNet [1]_: 22 layers x 9 blocks, as HW-NAS-Bench [2]_ uses it. Its string joins 22 block names by ``|``.
+
+    References
+    ----------
+    .. [1] Wu et al., "FBNet: Hardware-Aware Efficient ConvNet Design via Differentiable Neural Architecture
+       Search", CVPR 2019, table 1.
+    .. [2] Li et al., "HW-NAS-Bench: Hardware-Aware Neural Architecture Search Benchmark", ICLR 2021.
+
+    Examples
+    --------
+    >>> FBNet().format([0] * 21 + [8])[-10:]
+    'k3_e1|skip'
+    """
+
+    name: ClassVar[str] = "fbnet"
+    title: ClassVar[str] = "FBNet"
+    ops: ClassVar[tuple[str, ...]] = (*BLOCKS, "skip")
+    position_names: ClassVar[tuple[str, ...]] = tuple(f"layer{layer:02d}" for layer in range(N_LAYERS))
+    configs: ClassVar[Mapping[str, NetworkConfig]] = MappingProxyType(
+        {
+            "cifar100": FBNetConfig(),
+            "ImageNet": FBNetConfig(
+                header_channels=1984,
+                num_classes=1000,
+                stem_stride=2,
+                stage_strides=(1, 2, 2, 2, 1, 2, 1),
+                height=224,
+                width=224,
+            ),
+        }
+    )
+    config_class: ClassVar[type[NetworkConfig]] = FBNetConfig
+
+    def parse(self, text: str) -> ArchArray:
+        """Read 22 block names joined by ``|``.
+
+        Returns
+        -------
+        ndarray of int8, shape (22,)
+
+        Raises
+        ------
+        InvalidArchitectureError
+            If there are not 22 blocks, or one is unknown.
+        """
+        if not isinstance(text, str):
+            raise self._not_an_arch(text)
+        names = [name.strip() for name in text.split("|")]
+        if len(names) != N_LAYERS:
+            raise InvalidArchitectureError(
+                f"an FBNet string is {N_LAYERS} block names joined by '|', got {len(names)} in {text!r:.120}."
+            )
+        numbers = _number_of_op()
+        for position, name in enumerate(names):
+            if name not in numbers:
+                raise unknown(InvalidArchitectureError, f"FBNet block at layer {position}", name, self.ops)
+        return np.array([numbers[name] for name in names], np.int8)
+
+    def format(self, arch: Archs) -> str:
+        """Write one architecture as its string."""
+        return self.format_all(self._exactly_one(arch))[0]
+
+    def format_all(self, archs: Archs) -> list[str]:
+        """Write a batch of architectures as strings."""
+        return ["|".join(map(self.ops.__getitem__, row)) for row in self.as_array(archs).tolist()]
+
+    def codes(self, archs: ArchArray) -> npt.NDArray[Any]:
+        """Return the 22 ops of each architecture as one sortable byte string, shape (n,)."""
+        # Ops are shifted by one, because numpy strips zero bytes from the end of its byte strings.
+        return np.ascontiguousarray(archs + np.int8(1)).view(f"S{N_LAYERS}").reshape(-1)
+
+    def canonical(self, archs: Archs) -> list[str]:
+        """Return the strings: different FBNet architectures compute different functions."""
+        return self.format_all(archs)
+
+    def enumerate(self) -> ArchArray:
+        """Raise: 9^22 architectures cannot be listed."""
+        raise InvalidInputError(
+            "FBNet has 9^22 (about 10^21) architectures and can't be enumerated; use sample(n, random_state)."
+        )
+
+    def sample(self, n: int, random_state: RandomState = None) -> ArchArray:
+        """Draw n different architectures uniformly, shape (n, 22)."""
+        self._check_sample_size(n, 10**8)
+        rng = as_generator(random_state)
+        archs = rng.integers(0, len(self.ops), (n, N_LAYERS), dtype=np.int8)
+        while len(first := np.unique(self.codes(archs), return_index=True)[1]) < n:
+            more = rng.integers(0, len(self.ops), (n - len(first), N_LAYERS), dtype=np.int8)
+            archs = np.concatenate([archs[np.sort(first)], more])
+        return archs
+
+    def slots(self, config: ConfigLike = None) -> tuple[Slot, ...]:
+        """Return where each of the 22 blocks sits under a config."""
+        resolved = self.config(config)
+        assert isinstance(resolved, FBNetConfig)
+        return tuple(_slots(resolved))
+
+    def executed(self, archs: Archs, view: View, config: ConfigLike = None) -> npt.NDArray[np.bool_]:
+        """Tell which layers run in a view, shape (n, 22): all, but a converter removes identities."""
+        self._check_view(view)
+        batch = self.as_array(archs)
+        if view != "compiled":
+            return np.ones(batch.shape, bool)
+        changes_shape = np.array([not slot.keeps_shape for slot in self.slots(config)])
+        runs: npt.NDArray[np.bool_] = (batch != SKIP) | changes_shape
+        return runs
+
+    def layers(self, archs: Archs, config: ConfigLike = None, view: View = "all") -> Layers:
+        """List the layers that the networks of a batch call; see :meth:`SearchSpace.layers`."""
+        batch = self.as_array(archs)
+        resolved = self.config(config)
+        assert isinstance(resolved, FBNetConfig)
+        self.check_buildable(batch, resolved)
+        executed = self.executed(batch, view, resolved)
+        return Layers(_plan(resolved), batch, executed if view == "compiled" else None)
+
+    def check_buildable(self, archs: ArchArray, config: FBNetConfig) -> None:
+        """Raise :class:`InvalidConfigError` if a block's groups do not divide its channels."""
+        for position, slot in enumerate(_slots(config)):
+            for name, block in BLOCKS.items():
+                odd = slot.c_in % block.groups or slot.c_out % block.groups
+                if odd and (archs[:, position] == _number_of_op()[name]).any():
+                    raise InvalidConfigError(
+                        f"block {name!r} at layer {position} needs channels divisible by {block.groups}, "
+                        f"got {slot.c_in} -> {slot.c_out} under config {config}. "
+                        "Choose even channels or another block."
+                    )
+
+    def _accepted(self) -> str:
+        return f"a string, or {N_LAYERS} ops (numbers 0..8 or block names)"
+
+    def _config_from_dict(self, config: Mapping[str, Any]) -> NetworkConfig:
+        allowed = {"dataset", "num_classes", "op_idx_list", "arch_str"}
+        dataset = str(config.get("dataset"))
+        if dataset not in self.configs or not set(config) <= allowed:
+            raise InvalidConfigError(
+                "an FBNet config dict reads {'dataset': 'cifar100' | 'ImageNet', 'num_classes': ..., "
+                f"'op_idx_list': [...], 'arch_str': [...]}}, got {dict(config)!r:.200}."
+            )
+        published = self.configs[dataset]
+        if config.get("num_classes", published.num_classes) != published.num_classes:
+            raise InvalidConfigError(
+                f"FBNet's {dataset} has {published.num_classes} classes, got {config['num_classes']}. "
+                "Pass an FBNetConfig for another number."
+            )
+        return published
+
+    def arch_from_dict(self, config: Mapping[str, Any]) -> ArchArray:
+        """Return the architecture of the benchmark's config dict (its ``op_idx_list``), shape (22,)."""
+        if "op_idx_list" not in config:
+            raise InvalidArchitectureError(
+                f"the config dict has no 'op_idx_list'; it has {', '.join(map(repr, config)) or 'nothing'}."
+            )
+        row: ArchArray = self._exactly_one(config["op_idx_list"])[0]
+        return row

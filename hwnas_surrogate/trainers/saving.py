@@ -1,0 +1,262 @@
+"""Saved surrogates: a folder with ``manifest.json`` and one weights file per target, nothing pickled.
+
+Weights are written first, under names that hold their hash; the manifest is replaced last, at once. A killed process
+or a full disk therefore leaves the old surrogates or the new ones, never a mixture.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+import hwnas_surrogate
+from hwnas_surrogate import features
+from hwnas_surrogate.data import Target
+from hwnas_surrogate.errors import HWNASError, SavedFormatError
+from hwnas_surrogate.features import Encoder
+from hwnas_surrogate.files import replacing
+from hwnas_surrogate.spaces import SearchSpace, get_space
+from hwnas_surrogate.trainers.suite import SurrogateSuite
+from hwnas_surrogate.trainers.surrogate import Surrogate
+from hwnas_surrogate.trainers.weights import SUFFIXES, from_bytes, to_bytes
+
+__all__ = ["FORMAT_VERSION", "load", "save"]
+
+FORMAT_VERSION = 1
+_FORMAT = "hwnas-surrogate"
+MANIFEST = "manifest.json"
+_WEIGHTS_NAME = re.compile(r"[\w.-]+-[0-9a-f]{16}\.(safetensors|ubj|skops)")
+
+T = TypeVar("T", Surrogate, SurrogateSuite)
+
+
+def save(fitted: Surrogate | SurrogateSuite, folder: str | os.PathLike[str]) -> Path:
+    """Save a fitted surrogate or suite.
+
+    Parameters
+    ----------
+    fitted : Surrogate or SurrogateSuite
+    folder : path-like
+        Made if needed. Surrogates that it held are replaced at once; other files in it are left alone.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    SavedFormatError
+        If a model or encoder can't be saved without pickle; nothing is written.
+    DataFileError
+        If the disk refuses; what was there before is untouched.
+    """
+    from sklearn.utils.validation import check_is_fitted
+
+    is_suite = isinstance(fitted, SurrogateSuite)
+    check_is_fitted(fitted, "surrogates_" if is_suite else "model_")
+    members = list(fitted.surrogates_.values()) if isinstance(fitted, SurrogateSuite) else [fitted]
+    entries, files = [], {}
+    for surrogate in members:
+        entry, data = _describe(surrogate)
+        files[entry["weights"]] = data
+        entries.append(entry)
+    manifest = {
+        "format": _FORMAT,
+        "format_version": FORMAT_VERSION,
+        "package_version": hwnas_surrogate.__version__,
+        "class": type(fitted).__name__,
+        "space": get_space(fitted.space).name,
+        "encoder": _encoder_to_json(members[0].encoder_),
+        "random_state": fitted.random_state if isinstance(fitted.random_state, int) else None,
+        "info": fitted.info_ if isinstance(fitted, SurrogateSuite) else {},
+        "surrogates": entries,
+    }
+    manifest["sha256"] = _digest(manifest)
+    return _write(Path(folder), manifest, files)
+
+
+def load(folder: str | os.PathLike[str], kind: type[T]) -> T:
+    """Load a surrogate or a suite that :func:`save` wrote, checking every byte.
+
+    Parameters
+    ----------
+    folder : path-like
+    kind : {Surrogate, SurrogateSuite}
+        What it must hold.
+
+    Returns
+    -------
+    Surrogate or SurrogateSuite
+
+    Raises
+    ------
+    SavedFormatError
+        If the folder holds no such surrogate, a byte differs, or it is of another format version.
+    """
+    path = Path(folder)
+    manifest = _read_manifest(path)
+    if manifest["class"] != kind.__name__:
+        raise SavedFormatError(
+            f"{path} holds a {manifest['class']}, not a {kind.__name__}: use {manifest['class']}.load."
+        )
+    try:
+        space = get_space(manifest["space"])
+        encoder = _encoder_from_json(manifest["encoder"], space)
+        members = [_restore(entry, path, space, encoder) for entry in manifest["surrogates"]]
+    except SavedFormatError as error:
+        raise SavedFormatError(f"{path}: {error}") from error
+    except (HWNASError, KeyError, TypeError, ValueError) as error:
+        raise SavedFormatError(f"{path} has a manifest that this version can't follow: {error!r}") from error
+    if isinstance(members[0], kind):
+        return members[0]
+    suite = kind(space.name, encoder=encoder, model=members[0].model, random_state=manifest["random_state"])
+    assert isinstance(suite, SurrogateSuite)
+    suite.surrogates_ = {member.target_: member for member in members if member.target_ is not None}
+    suite.info_ = manifest["info"]
+    return suite
+
+
+def _describe(surrogate: Surrogate) -> tuple[dict[str, Any], bytes]:
+    model, data = to_bytes(surrogate.model_)
+    target: Target | None = surrogate.target_
+    sha256 = hashlib.sha256(data).hexdigest()
+    name = "cost" if target is None else re.sub(r"[^\w.-]", "_", f"{target.device}-{target.metric}")
+    entry = {
+        "target": None if target is None else {"device": target.device, "metric": target.metric, "unit": target.unit},
+        "model": model,
+        "model_name": surrogate.model if isinstance(surrogate.model, str) else None,
+        "weights": f"{name}-{sha256[:16]}.{SUFFIXES[model['format']]}",
+        "weights_sha256": sha256,
+        "scale": surrogate.scale_,
+        "floor": surrogate.floor_,
+        "n_train": surrogate.n_train_,
+        "n_features": surrogate.n_features_in_,
+    }
+    return entry, data
+
+
+def _restore(entry: dict[str, Any], folder: Path, space: SearchSpace, encoder: Encoder) -> Surrogate:
+    name = entry["weights"]
+    if not _WEIGHTS_NAME.fullmatch(name):
+        raise SavedFormatError(f"the manifest names weights outside the folder: {name!r}.")
+    try:
+        data = (folder / name).read_bytes()
+    except OSError as error:
+        raise SavedFormatError(f"the weights {name} can't be read: {error.strerror or error}.") from error
+    received = hashlib.sha256(data).hexdigest()
+    if received != entry["weights_sha256"]:
+        raise SavedFormatError(
+            f"the weights {name} are damaged: sha256 {received}, the manifest says {entry['weights_sha256']}. "
+            "Copy the folder again, or train again."
+        )
+    model = from_bytes(entry["model"], data)
+    surrogate = Surrogate(space.name, encoder=encoder, model=entry["model_name"])
+    surrogate.encoder_, surrogate.model_ = encoder, model
+    said = entry["target"]
+    surrogate.target_ = None if said is None else Target(said["device"], said["metric"])
+    if surrogate.target_ is not None and said["unit"] != surrogate.target_.unit:
+        raise SavedFormatError(f"{surrogate.target_} was saved in {said['unit']!r}, not {surrogate.target_.unit!r}.")
+    surrogate.scale_, surrogate.floor_ = entry["scale"], entry["floor"]
+    surrogate.n_train_, surrogate.n_features_in_ = entry["n_train"], entry["n_features"]
+    n_columns = len(encoder.get_feature_names_out())
+    if surrogate.n_features_in_ != n_columns:
+        raise SavedFormatError(
+            f"the encoder gives {n_columns} columns in this version, the model was fitted on "
+            f"{surrogate.n_features_in_}. Use the package version that saved it, or train again."
+        )
+    if hasattr(model, "feature_names_in_"):
+        return surrogate
+    if not type(model).__module__.startswith("xgboost."):
+        model.feature_names_in_ = encoder.get_feature_names_out()
+    return surrogate
+
+
+def _encoder_to_json(encoder: Encoder) -> dict[str, Any]:
+    if type(encoder).__name__ not in features.__all__ or not type(encoder).__module__.startswith(features.__name__):
+        raise SavedFormatError(
+            f"an encoder of your own ({type(encoder).__name__}) can't be saved: only {', '.join(_encoder_names())} "
+            "are known when loading."
+        )
+    params = encoder.get_params(deep=False)
+    params.pop("space")
+    if params.get("encoders") is not None:
+        params["encoders"] = [_encoder_to_json(part) for part in params["encoders"]]
+    return {"class": type(encoder).__name__, "params": params}
+
+
+def _encoder_from_json(said: dict[str, Any], space: SearchSpace) -> Encoder:
+    if said["class"] not in _encoder_names():
+        raise SavedFormatError(f"unknown encoder {said['class']!r}; this version has {', '.join(_encoder_names())}.")
+    params = dict(said["params"])
+    if params.get("encoders") is not None:
+        params["encoders"] = [_encoder_from_json(part, space) for part in params["encoders"]]
+    encoder: Encoder = getattr(features, said["class"])(space.name, **params)
+    return encoder
+
+
+def _encoder_names() -> list[str]:
+    return [kind.__name__ for kind in features.ENCODERS.values()]
+
+
+def _digest(manifest: dict[str, Any]) -> str:
+    body = {key: value for key, value in manifest.items() if key != "sha256"}
+    return hashlib.sha256(json.dumps(body, sort_keys=True, default=_number).encode()).hexdigest()
+
+
+def _number(value: object) -> object:
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, tuple):
+        return list(value)
+    raise SavedFormatError(f"{type(value).__name__} can't be saved as JSON: {value!r:.80}")
+
+
+def _write(folder: Path, manifest: dict[str, Any], files: dict[str, bytes]) -> Path:
+    text = json.dumps(manifest, indent=1, sort_keys=True, default=_number)
+    before = _weights_of(folder)
+    for name, data in files.items():
+        with replacing(folder / name) as temporary:
+            temporary.write_bytes(data)
+    with replacing(folder / MANIFEST) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    for name in before - set(files):
+        (folder / name).unlink(missing_ok=True)
+    return folder
+
+
+def _weights_of(folder: Path) -> set[str]:
+    """Return the weights files that the folder's present manifest names."""
+    try:
+        manifest = _read_manifest(folder)
+        names = {entry["weights"] for entry in manifest["surrogates"]}
+    except (SavedFormatError, KeyError, TypeError):
+        return set()
+    return {name for name in names if isinstance(name, str) and _WEIGHTS_NAME.fullmatch(name)}
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise SavedFormatError(f"{folder} holds no saved surrogate: there is no {MANIFEST} in it.")
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SavedFormatError(f"{path} can't be read: {error}. Copy the folder again, or train again.") from error
+    if not isinstance(manifest, dict) or manifest.get("format") != _FORMAT:
+        raise SavedFormatError(f"{path} is not the manifest of a saved surrogate.")
+    if manifest.get("format_version") != FORMAT_VERSION:
+        raise SavedFormatError(
+            f"{folder} was saved in format version {manifest.get('format_version')!r} by package version "
+            f"{manifest.get('package_version')!r}; this version ({hwnas_surrogate.__version__}) reads format "
+            f"{FORMAT_VERSION}. Install the version that saved it, or train again."
+        )
+    if manifest.get("sha256") != _digest(manifest):
+        raise SavedFormatError(f"{path} is damaged: its content does not match its hash. Copy the folder again.")
+    return manifest

@@ -1,0 +1,109 @@
+"""A fitted model as bytes, and back, without pickle.
+
+Our own models are arrays (safetensors); XGBoost has its own format (UBJSON); other scikit-learn regressors go
+through skops, which rebuilds listed types only.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from typing import Any
+
+import numpy as np
+import sklearn
+
+from hwnas_surrogate import models
+from hwnas_surrogate.errors import SavedFormatError
+
+__all__ = ["SUFFIXES", "from_bytes", "to_bytes"]
+
+SUFFIXES = {"safetensors": "safetensors", "xgboost": "ubj", "skops": "skops"}
+
+# What skops leaves to the caller to trust: trees are arrays with a version; a loss is a stateless enum-like class.
+_TRUSTED = (
+    "sklearn.tree._tree.Tree",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn._loss.link.IdentityLink",
+    "sklearn._loss.link.Interval",
+    "sklearn._loss.loss.HalfSquaredError",
+    "sklearn.neighbors._kd_tree.KDTree",
+)
+
+
+def to_bytes(model: Any) -> tuple[dict[str, Any], bytes]:
+    """Return what the manifest says of a fitted model, and its weights.
+
+    Raises
+    ------
+    SavedFormatError
+        If the model can't be saved without pickle.
+    """
+    kind = type(model).__name__
+    if type(model).__module__.startswith(models.__name__):
+        from safetensors.numpy import save
+
+        arrays = {name: np.ascontiguousarray(array) for name, array in model.to_arrays().items()}
+        return {"format": "safetensors", "class": kind, "params": _plain(model.get_params(deep=False))}, save(arrays)
+    if type(model).__module__.startswith("xgboost."):
+        return {"format": "xgboost", "class": kind}, bytes(model.get_booster().save_raw("ubj"))
+    from skops.io import dumps, get_untrusted_types
+
+    try:
+        data = dumps(model)
+        refused = [name for name in get_untrusted_types(data=data) if name not in _TRUSTED]
+    except Exception as error:
+        raise SavedFormatError(f"a {kind} can't be saved without pickle: {error}") from error
+    if refused:
+        raise SavedFormatError(
+            f"a {kind} can't be saved: it holds {', '.join(refused)}, and only numpy, scikit-learn and XGBoost objects "
+            "are loaded back. Use one of the models by name, or a scikit-learn regressor."
+        )
+    return {"format": "skops", "class": kind, "sklearn": sklearn.__version__}, data
+
+
+def from_bytes(said: dict[str, Any], data: bytes) -> Any:
+    """Build the fitted model that :func:`to_bytes` described.
+
+    Raises
+    ------
+    SavedFormatError
+        If the description or the weights are none of ours.
+    """
+    try:
+        if said["format"] == "safetensors":
+            from safetensors.numpy import load
+
+            if said["class"] not in models.__all__ or not inspect.isclass(getattr(models, said["class"])):
+                raise SavedFormatError(f"there is no model {said['class']!r} in this version.")
+            return getattr(models, said["class"])(**said["params"]).from_arrays(load(data))
+        if said["format"] == "xgboost":
+            return _xgboost(said["class"], data)
+        if said["format"] == "skops":
+            from skops.io import loads
+
+            return loads(data, trusted=list(_TRUSTED))
+    except SavedFormatError:
+        raise
+    except Exception as error:
+        raise SavedFormatError(f"the weights of a {said.get('class')} can't be read: {error}") from error
+    raise SavedFormatError(f"unknown weights format {said['format']!r}; allowed: {', '.join(SUFFIXES)}.")
+
+
+def _xgboost(kind: str, data: bytes) -> Any:
+    import xgboost
+
+    if kind not in ("XGBRegressor", "XGBRFRegressor"):
+        raise SavedFormatError(f"unknown XGBoost model {kind!r}; allowed: XGBRegressor, XGBRFRegressor.")
+    model = getattr(xgboost, kind)(n_jobs=1)
+    model.load_model(bytearray(data))
+    return model
+
+
+def _plain(params: dict[str, Any]) -> dict[str, Any]:
+    """Return parameters as JSON gives them back."""
+    try:
+        plain: dict[str, Any] = json.loads(json.dumps(params))
+    except TypeError as error:
+        raise SavedFormatError(f"the model's parameters {params!r} can't be saved as JSON: {error}") from error
+    return plain
