@@ -6,9 +6,12 @@ import os
 from importlib import resources
 from pathlib import Path
 
+import numpy as np
+
 from hwnas_surrogate.data.api import HWNASBenchAPI
 from hwnas_surrogate.data.blocks import BlockTable
 from hwnas_surrogate.data.download import data_dir
+from hwnas_surrogate.data.merge import merge
 from hwnas_surrogate.data.official import convert, read_official
 from hwnas_surrogate.data.store import AnyTable, read_parquet, write_parquet
 from hwnas_surrogate.data.table import CostTable
@@ -29,7 +32,9 @@ __all__ = [
     "TargetLike",
     "convert",
     "data_dir",
+    "describe",
     "load_table",
+    "merge",
     "pick_targets",
     "read_official",
     "read_parquet",
@@ -87,6 +92,40 @@ def load_table(
     return table.with_config(config) if isinstance(table, BlockTable) else table.select(configs=config)
 
 
+def describe(table: AnyTable) -> list[dict[str, str | int]]:
+    """Tell what a table holds: one record per target and config.
+
+    Returns
+    -------
+    list of dict
+        ``target, unit, config, costs, missing, hardware, runtime, batch, source``.
+    """
+    records: list[dict[str, str | int]] = []
+    for column, target in enumerate(table.targets):
+        device = table.devices[target.device]
+        for number, config in enumerate(table.configs):
+            if isinstance(table, CostTable):
+                costs = table.costs[table.config_number == number, column]
+                n_missing = int(np.isnan(costs).sum())
+                n_costs = len(costs) - n_missing
+            else:
+                n_costs, n_missing = len(table.block_costs[target]), 0
+            records.append(
+                {
+                    "target": str(target),
+                    "unit": target.unit,
+                    "config": table.space.dataset_name(config) or str(config),
+                    "costs": n_costs,
+                    "missing": n_missing,
+                    "hardware": device.hardware,
+                    "runtime": device.runtime,
+                    "batch": device.batch,
+                    "source": device.source,
+                }
+            )
+    return records
+
+
 def _bundled(space: str) -> AnyTable:
     with resources.as_file(resources.files(__package__) / "bundled" / f"{space}.parquet") as path:
         return read_parquet(path)
@@ -125,5 +164,5 @@ def _read_folder(folder: Path, space: str) -> AnyTable:
     path = folder / f"{space}.parquet"
     if not path.is_file():
         there = sorted(item.stem for item in folder.glob("*.parquet"))
-        raise unknown(InvalidInputError if not there else NotInTableError, f"table in {folder}", space, there)
+        raise unknown(DataFileError if not there else NotInTableError, f"table in {folder}", space, there)
     return read_parquet(path)

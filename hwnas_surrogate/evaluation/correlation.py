@@ -55,7 +55,11 @@ def correlation(
         )
     picked = pick_targets(targets, table.targets)
     columns = {str(target): _values(table, target, method) for target in picked}
-    return pd.DataFrame(columns).corr(method=method)
+    result = pd.DataFrame(columns).corr(method=method)
+    # pandas takes any column's Kendall tau with itself for 1.
+    constant = [name for name, values in columns.items() if values.nunique() < 2]
+    result.loc[constant, constant] = float("nan")
+    return result
 
 
 def _values(table: CostTable, target: Target, method: Method) -> pd.Series[float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,10 @@ from sklearn.base import clone
 from hwnas_surrogate.data import CostTable
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.evaluation.scores import score
+from hwnas_surrogate.spaces import as_generator
 from hwnas_surrogate.trainers import Surrogate
 
-__all__ = ["evaluate", "split_rows", "summary"]
+__all__ = ["evaluate", "readable", "split_rows", "summary"]
 
 
 def split_rows(
@@ -40,16 +41,21 @@ def split_rows(
     Raises
     ------
     InvalidInputError
-        If there are not enough rows.
+        If there are not enough rows, or a number is no integer.
     """
-    tested = (max(1, n // 5) if n_train is None else min(n - n_train, max(1, n // 5))) if n_test is None else n_test
-    trained = n - tested if n_train is None else n_train
+    for what, value in (("n_train", n_train), ("n_test", n_test)):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, (int, np.integer))):
+            raise InvalidInputError(f"{what} must be an integer or None, got {value!r}.")
+    rng = as_generator(seed)
+    fifth = n // 5 if n_train is None else min(n // 5, n - n_train)
+    tested = max(1, fifth) if n_test is None else n_test
+    trained = max(2, n - tested) if n_train is None else n_train
     if tested < 1 or trained < 2 or trained + tested > n:
         raise InvalidInputError(
             f"{n} architectures can't be split into {trained} for training and {tested} for testing: at least 2 and 1 "
             "are needed, and no architecture may be on both sides."
         )
-    order = np.random.default_rng(seed).permutation(n)
+    order = rng.permutation(n)
     return order[tested : tested + trained], order[:tested]
 
 
@@ -86,8 +92,16 @@ def evaluate(
     Raises
     ------
     InvalidInputError
-        If a target has too few costs for the split; the message names it.
+        If a target has too few costs for the split; the message names it. If there is no seed, or the table is no cost
+        table.
     """
+    if not isinstance(table, CostTable):
+        raise InvalidInputError(
+            f"evaluate needs a cost table, got {type(table).__name__}. "
+            "For FBNet's block table: evaluate(table.tabulate(table.space.sample(2000, random_state=0)))."
+        )
+    if not isinstance(seeds, Iterable) or not len(seeds):
+        raise InvalidInputError(f"seeds must be a sequence of at least one integer, got {seeds!r}.")
     prototype = Surrogate(table.space.name) if surrogate is None else surrogate
     rows: list[dict[str, Any]] = []
     configs = np.array([*table.configs, None], object)[:-1][table.config_number]
@@ -135,3 +149,28 @@ def summary(results: pd.DataFrame) -> pd.DataFrame:
     means.insert(0, "seeds", groups.size())
     means.insert(list(means.columns).index("kendall_tau") + 1, "kendall_tau_sd", groups["kendall_tau"].std())
     return means.reset_index()
+
+
+def readable(results: pd.DataFrame) -> pd.DataFrame:
+    """Return the columns of :func:`evaluate` or :func:`summary` that people look at first, as text with units."""
+
+    def decimals(name: str) -> list[str]:
+        return [f"{value:.4f}" for value in results[name]]
+
+    columns: dict[str, Any] = {"target": results["device"] + "/" + results["metric"]}
+    columns |= {name: results[name] for name in ("space", "model", "seeds") if name in results}
+    columns |= {
+        "trained on": results["n_train"].astype(int),
+        "held out": results["n"].astype(int),
+        "kendall tau": decimals("kendall_tau"),
+    }
+    if "kendall_tau_sd" in results:
+        columns["sd"] = decimals("kendall_tau_sd")
+    columns |= {
+        "raw tau": decimals("kendall_tau_raw"),
+        "spearman rho": decimals("spearman_rho"),
+        "within 10 %": [f"{100 * part:.1f} %" for part in results["within_10pct"]],
+        "rmse": [f"{rmse:.3g} {unit}" for rmse, unit in zip(results["rmse"], results["unit"], strict=True)],
+        "fit time": [f"{seconds:.3f} s" for seconds in results["fit_seconds"]],
+    }
+    return pd.DataFrame(columns)

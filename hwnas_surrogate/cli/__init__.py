@@ -1,0 +1,29 @@
+"""The ``hwnas`` command: one file per sub-command, no logic of its own."""
+
+from __future__ import annotations
+
+import sys
+
+__all__ = ["main"]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line.
+
+    Exit codes: 0 done; 1 something failed (a file, a table, a download, a measurement); 2 the command line asks for
+    something that does not exist.
+
+    Parameters
+    ----------
+    arguments : list of str, optional
+        The arguments; those of the process if None.
+    """
+    from hwnas_surrogate.cli.app import app
+    from hwnas_surrogate.errors import HWNASError, InvalidArchitectureError, InvalidConfigError, InvalidInputError
+
+    try:
+        app(args=arguments, prog_name="hwnas")
+    except HWNASError as error:
+        asked_wrongly = isinstance(error, (InvalidArchitectureError, InvalidConfigError, InvalidInputError))
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(2 if asked_wrongly else 1)

@@ -1,0 +1,31 @@
+"""``hwnas correlate``: how devices relate."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from hwnas_surrogate.cli.options import ROWS, Csv, Data, Dataset, Json, Rows, Seed, Space, Targets, open_cost_table
+from hwnas_surrogate.cli.output import check_format, show
+
+
+def correlate(
+    data: Data = None,
+    space: Space = None,
+    dataset: Dataset = None,
+    target: Targets = None,
+    method: Annotated[str, typer.Option(metavar="NAME", help="kendall, spearman or pearson.")] = "kendall",
+    rows: Rows = ROWS,
+    seed: Seed = 0,
+    as_json: Json = False,
+    as_csv: Csv = False,
+) -> None:
+    """Correlate the costs of a table's targets, pairwise over the architectures that have both."""
+    from hwnas_surrogate.evaluation import correlation
+
+    check_format(as_json, as_csv)
+    table = open_cost_table(data, space, dataset, target, rows, seed)
+    frame = correlation(table, method)  # type: ignore[arg-type]
+    frame.insert(0, "target", frame.index)
+    show(frame, f"{method} correlation, {len(table)} architectures", as_json, as_csv)

@@ -1,0 +1,102 @@
+"""Options that several commands share, and how their texts are read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hwnas_surrogate.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from hwnas_surrogate.data import AnyTable, CostTable
+    from hwnas_surrogate.spaces import SearchSpace
+
+Data = Annotated[
+    str | None,
+    typer.Option(
+        "--data",
+        metavar="PATH",
+        help="A cost table (.parquet), a folder of converted tables, HW-NAS-Bench's official file, or hw-nas-bench "
+        "(as `hwnas data download` left it). Default: the bundled measurements.",
+    ),
+]
+Space = Annotated[
+    str | None, typer.Option("--space", metavar="NAME", help="nasbench201 or fbnet. Default: nasbench201.")
+]
+Dataset = Annotated[
+    str | None,
+    typer.Option(
+        "--dataset",
+        metavar="NAME",
+        help="Whose network config: cifar10, cifar100, ImageNet16-120, ImageNet, or a config string such as "
+        "C16-N5-k10-3x32x32.",
+    ),
+]
+Targets = Annotated[
+    list[str] | None,
+    typer.Option("--target", metavar="DEVICE/METRIC", help="A target, or a device for all its metrics. Repeatable."),
+]
+Model = Annotated[
+    str | None,
+    typer.Option("--model", metavar="NAME", help="ridge (default), additive, linear, forest, xgboost or mlp."),
+]
+EncoderName = Annotated[
+    str | None, typer.Option("--encoder", metavar="NAME", help="combined (default), onehot, counts or layers.")
+]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of every random choice.")]
+Rows = Annotated[
+    int,
+    typer.Option("--rows", min=2, help="FBNet block tables: how many sampled architectures make the cost table."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Csv = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
+Archs = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[ARCH]...",
+        help="Architectures: a string, an index (NAS-Bench-201), or ops joined by commas; - reads lines from stdin.",
+    ),
+]
+
+ROWS = 4000
+
+
+def read_archs(texts: list[str] | None, space: SearchSpace) -> Any:
+    """Turn the command line's texts into a batch."""
+    import numpy as np
+
+    lines = [text for text in texts or [] if text != "-"]
+    if texts and "-" in texts:
+        lines += [line.strip() for line in typer.get_text_stream("stdin") if line.strip()]
+    if not lines:
+        raise InvalidInputError("no architecture was given: name some, or pass - to read them from stdin.")
+    batches = [space.as_array(_read_arch(line)) for line in lines]
+    return np.concatenate(batches)
+
+
+def _read_arch(text: str) -> Any:
+    parts = [part.strip() for part in text.split(",")]
+    if all(part.lstrip("-").isdigit() for part in parts):
+        numbers = [int(part) for part in parts]
+        return [numbers] if len(numbers) > 1 else numbers[0]
+    return [parts] if len(parts) > 1 else text
+
+
+def open_table(data: str | None, space: str | None, dataset: str | None) -> AnyTable:
+    """Load the table that the options name."""
+    from hwnas_surrogate.data import load_table
+
+    return load_table(data, space, dataset)
+
+
+def open_cost_table(
+    data: str | None, space: str | None, dataset: str | None, targets: list[str] | None, rows: int, seed: int
+) -> CostTable:
+    """Load a cost table; of FBNet's block table, tabulate a sample."""
+    from hwnas_surrogate.data import CostTable
+
+    table = open_table(data, space, dataset)
+    if not isinstance(table, CostTable):
+        table = table.tabulate(table.space.sample(rows, seed))
+    return table.select(targets) if targets else table

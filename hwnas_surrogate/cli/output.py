@@ -1,0 +1,89 @@
+"""How results are shown: a table on a terminal, JSON or CSV for machines."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from hwnas_surrogate.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_WIDE = 200
+
+Progress = Callable[[int, int | None], None]
+
+
+def check_format(as_json: bool, as_csv: bool) -> None:
+    """Refuse two output formats at once, before any work is done."""
+    if as_json and as_csv:
+        raise InvalidInputError("--json and --csv exclude each other; choose one.")
+
+
+def flat(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a frame whose (device, metric, unit) columns read ``device/metric (unit)``."""
+    named = frame.copy()
+    named.columns = [f"{name[0]}/{name[1]} ({name[2]})" for name in frame.columns]
+    return named
+
+
+def show(frame: pd.DataFrame, title: str = "", as_json: bool = False, as_csv: bool = False) -> None:
+    """Print a frame: every column's name holds its unit."""
+    if as_json:
+        records = [
+            {str(key): _json_value(value) for key, value in row.items()} for row in frame.to_dict(orient="records")
+        ]
+        typer.echo(json.dumps(records, indent=1))
+    elif as_csv:
+        typer.echo(frame.to_csv(index=False), nl=False)
+    else:
+        console = _console(sys.stdout)
+        table = Table(title=title or None, title_justify="left", header_style="bold")
+        for name in frame.columns:
+            table.add_column(str(name), overflow="fold")
+        for row in frame.itertuples(index=False):
+            table.add_row(*(_cell(value) for value in row))
+        console.print(table)
+
+
+def say(text: str) -> None:
+    """Print a line for people, to stderr: stdout is for results."""
+    _console(sys.stderr).print(text, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def progress(what: str) -> Iterator[Progress]:
+    """Show a progress bar on stderr while the block runs; the yielded function takes (done, total)."""
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    hidden = not sys.stderr.isatty()
+    with Bar(*columns, console=_console(sys.stderr), transient=True, disable=hidden) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _console(file: Any) -> Console:
+    return Console(file=file, width=None if file.isatty() else _WIDE)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        if math.isnan(value):
+            return "-"
+        return f"{value:.4g}" if abs(value) < 1e4 else f"{value:.0f}"
+    return str(value)
+
+
+def _json_value(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value

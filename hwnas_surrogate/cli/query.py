@@ -1,0 +1,42 @@
+"""``hwnas query``: look measured costs up."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from hwnas_surrogate.cli.options import Archs, Csv, Data, Dataset, Json, Space, Targets, open_table, read_archs
+from hwnas_surrogate.cli.output import check_format, flat, show
+from hwnas_surrogate.errors import InvalidInputError
+
+
+def query(
+    archs: Archs = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every architecture of the table.")] = False,
+    data: Data = None,
+    space: Space = None,
+    dataset: Dataset = None,
+    target: Targets = None,
+    as_json: Json = False,
+    as_csv: Csv = False,
+) -> None:
+    """Look measured costs up, exactly."""
+    from hwnas_surrogate.data import CostTable
+
+    check_format(as_json, as_csv)
+    table = open_table(data, space, dataset)
+    if everything:
+        if archs:
+            raise InvalidInputError("give architectures or --all, not both.")
+        if not isinstance(table, CostTable):
+            raise InvalidInputError("FBNet's block table holds about 10^21 architectures; name those you want.")
+        batch, costs, configs = table.archs, table.lookup(targets=target), list(map(str, table.row_configs))
+    else:
+        batch = read_archs(archs, table.space)
+        costs, configs = table.lookup(batch, targets=target), []
+    frame = flat(costs)
+    if len(set(configs)) > 1:
+        frame.insert(0, "config", configs)
+    frame.insert(0, "architecture", table.space.format_all(batch))
+    show(frame, as_json=as_json, as_csv=as_csv)

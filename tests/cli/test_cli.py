@@ -1,0 +1,255 @@
+"""The command: what each sub-command prints, its exit codes, and that results alone go to stdout."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import hwnas_surrogate
+from hwnas_surrogate.cli import main
+from hwnas_surrogate.data import BlockTable, CostTable, Target, load_table, write_parquet
+from hwnas_surrogate.data.blocks import block_keys
+from hwnas_surrogate.spaces import FBNetConfig, get_space
+from hwnas_surrogate.trainers import SurrogateSuite
+
+SPACE = get_space("nasbench201")
+
+
+class Run:
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+
+    def __call__(self, *arguments: object, code: int = 0) -> tuple[str, str]:
+        self._capsys.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            main([str(argument) for argument in arguments])
+        out, err = self._capsys.readouterr()
+        assert (stop.value.code or 0) == code, (arguments, out, err)
+        return out, err
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.chdir(tmp_path)
+    return Run(capsys)
+
+
+@pytest.fixture(scope="module")
+def table() -> CostTable:
+    archs = SPACE.at(np.arange(60))
+    macs = SPACE.layers(archs).macs / 1e6
+    costs = np.column_stack([macs, macs[::-1], 3 * macs])
+    costs[5, 1] = np.nan
+    return CostTable(SPACE, archs, costs, ["phone/latency", "board/latency", "phone/energy"])
+
+
+@pytest.fixture(scope="module")
+def path(table: CostTable, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_parquet(table, tmp_path_factory.mktemp("cli") / "table.parquet")
+
+
+@pytest.fixture(scope="module")
+def blocks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    config = get_space("fbnet").configs["cifar100"]
+    assert isinstance(config, FBNetConfig)
+    stem, rows, head = block_keys(config)
+    keys = [stem, *(key for row in rows for key in row), *head]
+    costs = {key: float(1 + number % 17) for number, key in enumerate(keys)}
+    folder = tmp_path_factory.mktemp("blocks")
+    return write_parquet(BlockTable({Target("phone", "latency"): costs}), folder / "blocks.parquet")
+
+
+def test_query_prints_exact_costs_with_units(run: Run, path: Path, table: CostTable) -> None:
+    out, _ = run("query", 3, SPACE.format(4), "4,2,1,2,1,1", "--data", path, "--json")
+    records = json.loads(out)
+    assert [record["architecture"] for record in records] == SPACE.format_all(SPACE.at([3, 4, 0]))
+    assert [record["phone/latency (ms)"] for record in records] == table.costs[[3, 4, 0], 0].tolist()
+    assert [record["phone/energy (mJ)"] for record in records] == table.costs[[3, 4, 0], 2].tolist()
+
+
+def test_query_of_everything_as_csv(run: Run, path: Path, table: CostTable) -> None:
+    out, _ = run("query", "--all", "--data", path, "--csv", "--target", "board")
+    frame = pd.read_csv(io.StringIO(out))
+    assert list(frame.columns) == ["architecture", "board/latency (ms)"]
+    np.testing.assert_array_equal(frame["board/latency (ms)"], table.costs[:, 1])
+
+
+def test_query_reads_stdin(run: Run, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"1\n\n2\n")))
+    out, _ = run("query", "-", "--data", path, "--csv")
+    assert len(out.splitlines()) == 3
+
+
+def test_missing_costs_are_null_and_a_dash(run: Run, path: Path) -> None:
+    assert json.loads(run("query", 5, "--data", path, "--json")[0])[0]["board/latency (ms)"] is None
+    assert "│ -" in run("query", 5, "--data", path)[0]
+
+
+def test_query_of_a_block_table(run: Run, blocks: Path) -> None:
+    out, _ = run("query", ",".join(["8"] * 22), "--data", blocks, "--json")
+    expected = load_table(blocks).lookup([[8] * 22]).iloc[0, 0]
+    assert json.loads(out)[0]["phone/latency (ms)"] == expected
+    assert "10^21" in run("query", "--all", "--data", blocks, code=2)[1]
+
+
+def test_train_saves_what_predict_loads(run: Run, path: Path, table: CostTable, tmp_path: Path) -> None:
+    out, err = run("train", "--data", path, "--json")
+    records = json.loads(out)
+    assert [(record["device"], record["metric"], record["unit"]) for record in records] == [
+        ("phone", "latency", "ms"),
+        ("board", "latency", "ms"),
+        ("phone", "energy", "mJ"),
+    ]
+    assert all(-1 <= record["kendall_tau"] <= 1 and record["fit_seconds"] > 0 for record in records)
+    assert "surrogates/nasbench201" in err
+    suite = SurrogateSuite.load(tmp_path / "surrogates/nasbench201")
+    assert suite.info_["table_fingerprint"] == table.fingerprint
+    assert [row["kendall_tau"] for row in suite.info_["scores"]] == [row["kendall_tau"] for row in records]
+    out, _ = run("predict", 100, 101, "--csv")
+    frame = pd.read_csv(io.StringIO(out))
+    np.testing.assert_array_equal(frame.iloc[:, 1:], suite.predict([100, 101]))
+    assert len(json.loads(run("predict", "--sample", 7, "--json", "--target", "phone/energy")[0])) == 7
+
+
+def test_train_on_a_block_table_is_exact(run: Run, blocks: Path) -> None:
+    out, _ = run("train", "--data", blocks, "--rows", 600, "-o", "here", "--json")
+    (record,) = json.loads(out)
+    assert record["space"] == "fbnet"
+    assert record["n_train"] == 480
+    assert record["mape"] < 1e-9
+
+
+def test_evaluate_compares_models(run: Run, path: Path) -> None:
+    arguments = ("evaluate", "--data", path, "--n-train", 40, "--n-test", 15, "--seeds", 2, "--target", "phone/latency")
+    records = json.loads(run(*arguments, "--model", "ridge", "--model", "additive", "--json")[0])
+    assert [record["model"] for record in records] == ["ridge", "additive"]
+    assert {(record["n_train"], record["n"], record["seeds"]) for record in records} == {(40, 15, 2)}
+    out, _ = run(*arguments)
+    assert "kendall tau" in out
+    assert " ms" in out
+
+
+def test_correlate_is_symmetric(run: Run, path: Path) -> None:
+    records = json.loads(run("correlate", "--data", path, "--method", "spearman", "--json")[0])
+    matrix = np.array([[record[other["target"]] for other in records] for record in records])
+    np.testing.assert_allclose(matrix, matrix.T)
+    np.testing.assert_allclose(np.diag(matrix), 1)
+    assert matrix[0, 2] == pytest.approx(1)
+
+
+def test_measure_then_train(run: Run) -> None:
+    arguments = (
+        *("measure", "-n", 6, "--dataset", "C4-N1-k10-3x8x8", "--device", "mine", "--repeats", 2),
+        *("--output", "mine.parquet"),
+    )
+    out, err = run(*arguments, "--json")
+    (record,) = json.loads(out)
+    assert record["target"] == "mine/latency"
+    assert record["architectures"] == 6
+    assert 0 < record["minimum (ms)"] <= record["median (ms)"] <= record["maximum (ms)"]
+    assert "hwnas train --data mine.parquet" in err
+    before = Path("mine.parquet.journal").read_bytes()
+    run(*arguments, "--json")
+    assert Path("mine.parquet.journal").read_bytes() == before
+    run("train", "--data", "mine.parquet", "--n-test", 1, "-o", "saved")
+
+
+def test_data_info_and_convert(run: Run, path: Path, shared_data: Path, tmp_path: Path) -> None:
+    records = json.loads(run("data", "info", path, "--json")[0])
+    assert [(record["target"], record["costs"], record["missing"]) for record in records] == [
+        ("phone/latency", 60, 0),
+        ("board/latency", 59, 1),
+        ("phone/energy", 60, 0),
+    ]
+    run("data", "convert", shared_data / "HW-NAS-Bench-subset.pickle", "converted")
+    records = json.loads(run("data", "info", "converted", "--space", "fbnet", "--json")[0])
+    assert {record["costs"] for record in records} == {112}
+
+
+test_data_info_and_convert = pytest.mark.real_data(test_data_info_and_convert)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "parts"),
+    [
+        (["query", "99999"], 2, ["0..15624", "99999"]),
+        (["query", "|nor_conv_3x4~0|+|none~0|none~1|+|none~0|none~1|none~2|"], 2, ["nor_conv_3x4", "Did you mean"]),
+        (["query"], 2, ["no architecture"]),
+        (["query", "1", "--all"], 2, ["not both"]),
+        (["query", "1", "--json", "--csv"], 2, ["exclude each other"]),
+        (["query", "100"], 1, ["not in the table"]),
+        (["query", "1", "--dataset", "cifar100"], 1, ["cifar100", "cifar10"]),
+        (["query", "1", "--dataset", "cifar11"], 2, ["cifar11", "Did you mean"]),
+        (["query", "1", "--space", "fbnet"], 1, ["nasbench201", "fbnet"]),
+        (["query", "1", "--space", "darts"], 2, ["darts", "nasbench201"]),
+        (["query", "1", "--target", "phome"], 1, ["phome", "Did you mean 'phone'"]),
+        (["train", "--model", "ridgee"], 2, ["ridgee", "Did you mean 'ridge'"]),
+        (["train", "--encoder", "hot"], 2, ["hot", "onehot"]),
+        (["train", "--n-train", "60"], 2, ["60"]),
+        (["evaluate", "--n-train", "50", "--n-test", "50"], 2, ["60 architectures", "50"]),
+        (["correlate", "--method", "kendal"], 2, ["kendal", "Did you mean 'kendall'"]),
+    ],
+)
+def test_bad_questions_get_one_clear_line(
+    run: Run, path: Path, arguments: list[str], code: int, parts: list[str]
+) -> None:
+    out, err = run(*arguments, "--data", path, code=code)
+    assert out == ""
+    assert err.startswith("error: ")
+    assert len(err.splitlines()) == 1
+    for part in parts:
+        assert part in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "part"),
+    [
+        (["bogus"], 2, "No such command"),
+        (["train", "--n-train", "x"], 2, "n-train"),
+        (["data", "info", "nowhere.parquet"], 1, "no file nowhere.parquet"),
+        (["data", "convert", "nowhere.pickle", "out"], 1, "nowhere.pickle"),
+        (["predict", "1"], 1, "no saved surrogate"),
+        (["predict"], 2, "--sample"),
+        (["measure"], 2, "-n"),
+        (["measure", "-n", "2", "--dataset", "C16-N5-k10-3x30x30"], 2, "multiples of 4"),
+        (["query", "1", "--data", "hw-nas-bench"], 1, "hwnas data download"),
+    ],
+)
+def test_other_failures(
+    run: Run, arguments: list[str], code: int, part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HWNAS_DATA", str(tmp_path / "none"))
+    out, err = run(*arguments, code=code)
+    assert out == ""
+    assert part in err
+
+
+def test_a_failed_train_leaves_the_saved_suite(run: Run, path: Path, tmp_path: Path) -> None:
+    run("train", "--data", path)
+    before = {file.name: file.read_bytes() for file in (tmp_path / "surrogates/nasbench201").iterdir()}
+    run("train", "--data", path, "--n-train", 60, code=2)
+    assert {file.name: file.read_bytes() for file in (tmp_path / "surrogates/nasbench201").iterdir()} == before
+
+
+def test_version_and_help(run: Run) -> None:
+    assert run("--version")[0].strip() == hwnas_surrogate.__version__
+    for command in ("query", "train", "predict", "evaluate", "correlate", "measure", "data"):
+        assert command in run("--help")[0]
+        assert "Usage" in run(command, "--help")[0]
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = (
+        "import sys\n"
+        "from hwnas_surrogate.cli.app import app\n"
+        "print([m for m in ('numpy', 'pandas', 'sklearn', 'torch', 'xgboost', 'pyarrow') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
