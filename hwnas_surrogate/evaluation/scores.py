@@ -169,4 +169,5 @@ def _places(ranks: npt.NDArray[np.int64], k: int) -> Vector:
     """Give each its part of the k first places: 1 inside, 0 outside, ties at the border share."""
     border = np.partition(ranks, k - 1)[k - 1]
     inside, tied = ranks < border, ranks == border
-    return inside + tied * (k - inside.sum()) / tied.sum()
+    places: Vector = inside + tied * (k - inside.sum()) / tied.sum()
+    return places
