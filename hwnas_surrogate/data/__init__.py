@@ -16,7 +16,7 @@ from hwnas_surrogate.data.official import convert, read_official
 from hwnas_surrogate.data.store import AnyTable, read_parquet, write_parquet
 from hwnas_surrogate.data.table import CostTable
 from hwnas_surrogate.data.target import METRICS, Device, Metric, Target, TargetLike, pick_targets
-from hwnas_surrogate.errors import DataFileError, InvalidInputError, NotInTableError, unknown
+from hwnas_surrogate.errors import DataFileError, NotInTableError, unknown
 from hwnas_surrogate.spaces import SearchSpace, get_space
 
 __all__ = [

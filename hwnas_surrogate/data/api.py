@@ -147,7 +147,8 @@ class HWNASBenchAPI:
         try:
             return self._tables[dataname]
         except (KeyError, TypeError):
-            hint = "" if dataname not in self._space.configs else "The file holds a part of the benchmark only."
+            published = list(self._space.configs)  # a list: what was asked need not be hashable
+            hint = "The file holds a part of the benchmark only." if dataname in published else ""
             raise unknown(NotInTableError, "dataset", dataname, self._tables, hint) from None
 
 
@@ -198,7 +199,7 @@ class _FBNetBlocks:
     def __init__(self, table: BlockTable, config: NetworkConfig) -> None:
         assert isinstance(config, FBNetConfig)
         stem, blocks, head = block_keys(config)
-        targets = [target for target in table.targets if stem in table.block_costs[target]]
+        targets = [target for target in table.targets if {stem, *head} <= table.block_costs[target].keys()]
 
         def costs(key: str) -> tuple[float | None, ...]:
             return tuple(table.block_costs[target].get(key) for target in targets)

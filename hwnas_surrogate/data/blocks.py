@@ -119,7 +119,7 @@ class BlockTable:
 
     @property
     def configs(self) -> tuple[NetworkConfig, ...]:
-        """The published configs that the table covers: stem and head are there, and a block for every layer."""
+        """The published configs of which a target has stem and head, and a block for every layer."""
         return tuple(config for config in self.space.configs.values() if self._covers(config))
 
     def with_config(self, config: ConfigLike) -> BlockTable:
@@ -142,9 +142,7 @@ class BlockTable:
             Naming the first block that the table does not have.
         """
         picked = pick_targets(targets, self.targets)
-        values = self._values(archs, configs)
-        if picked != self.targets:
-            values = values[:, [self.targets.index(target) for target in picked]]
+        values = self._values(archs, configs, picked)
         return pd.DataFrame(np.array(values, order="F"), columns=target_columns(picked), copy=False)
 
     def tabulate(self, archs: Archs, configs: Configs = None) -> CostTable:
@@ -153,7 +151,7 @@ class BlockTable:
         return CostTable(
             self.space,
             batch,
-            self._values(batch, configs),
+            self._values(batch, configs, self.targets),
             self.targets,
             configs=self._default_config() if configs is None else configs,
             devices=self.devices.values(),
@@ -170,22 +168,23 @@ class BlockTable:
                 digest.update(f"{key}={float(table[key]).hex()};".encode())
         return digest.hexdigest()
 
-    def _values(self, archs: Archs, configs: Configs) -> Costs:
+    def _values(self, archs: Archs, configs: Configs, targets: tuple[Target, ...]) -> Costs:
         batch = self.space.as_array(archs)
         if configs is None:
-            return self._sum(batch, self._default_config())
+            return self._sum(batch, self._default_config(), targets)
         distinct, numbers = self.space.group_configs(configs, len(batch))
         if len(distinct) == 1:
-            return self._sum(batch, distinct[0])
-        values = np.empty((len(batch), len(self.targets)))
+            return self._sum(batch, distinct[0], targets)
+        values = np.empty((len(batch), len(targets)))
         for number, config in enumerate(distinct):
             mine = numbers == number
-            values[mine] = self._sum(batch[mine], config)
+            values[mine] = self._sum(batch[mine], config, targets)
         return values
 
-    def _sum(self, archs: npt.NDArray[np.int8], config: NetworkConfig) -> Costs:
-        stem, blocks, head = self._tables(config)
-        total = np.zeros((len(archs), len(self.targets)))
+    def _sum(self, archs: npt.NDArray[np.int8], config: NetworkConfig, targets: tuple[Target, ...]) -> Costs:
+        columns = [self.targets.index(target) for target in targets]
+        stem, blocks, head = (part.take(columns, axis=-1) for part in self._tables(config))
+        total = np.zeros((len(archs), len(targets)))
         total += stem
         for table, ops in zip(blocks, archs.T.astype(np.intp), strict=True):
             total += table[ops]
@@ -193,7 +192,7 @@ class BlockTable:
             total += part
         missing = np.isnan(total)
         if missing.any():
-            self._raise_missing(archs[np.argmax(missing.any(axis=1))], config)
+            self._raise_missing(archs[np.argmax(missing.any(axis=1))], config, targets)
         return total
 
     def _tables(self, config: NetworkConfig) -> tuple[Costs, Costs, Costs]:
@@ -214,10 +213,8 @@ class BlockTable:
 
     def _covers(self, config: NetworkConfig) -> bool:
         stem, blocks, head = self._tables(config)
-        some_block = (~np.isnan(blocks)).any(axis=1)
-        return (
-            bool(len(self.targets)) and not np.isnan(stem).any() and not np.isnan(head).any() and bool(some_block.all())
-        )
+        some_block = (~np.isnan(blocks)).any(axis=1).all(axis=0)
+        return bool((~np.isnan(stem) & ~np.isnan(head).any(axis=0) & some_block).any())
 
     def _covered(self, config: NetworkConfig) -> NetworkConfig:
         self._sums = {}
@@ -242,12 +239,12 @@ class BlockTable:
     def _config_name(self, config: NetworkConfig) -> str:
         return self.space.dataset_name(config) or str(config)
 
-    def _raise_missing(self, arch: npt.NDArray[np.int8], config: NetworkConfig) -> None:
+    def _raise_missing(self, arch: npt.NDArray[np.int8], config: NetworkConfig, targets: tuple[Target, ...]) -> None:
         assert isinstance(config, FBNetConfig)
         stem, blocks, head = block_keys(config)
         for key in (stem, *(row[op] for row, op in zip(blocks, arch.tolist(), strict=True)), *head):
-            for target, table in self.block_costs.items():
-                if key not in table:
+            for target in targets:
+                if key not in self.block_costs[target]:
                     raise NotInTableError(
                         f"the block table has no {target} cost for {key!r} (config {self._config_name(config)}); "
                         f"it covers {', '.join(map(self._config_name, self.configs)) or 'no published config'}."

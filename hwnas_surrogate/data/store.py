@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -25,6 +26,7 @@ AnyTable: TypeAlias = CostTable | BlockTable
 
 FORMAT_VERSION = 1
 _METADATA_KEY = b"hwnas_surrogate"
+_DIGEST_KEY = b"hwnas_surrogate.sha256"  # of the metadata: parquet has checksums for the data only
 
 
 def write_parquet(table: AnyTable, path: str | os.PathLike[str]) -> Path:
@@ -62,21 +64,26 @@ def write_parquet(table: AnyTable, path: str | os.PathLike[str]) -> Path:
         columns = {"key": list(table.keys)}
         for target, costs in table.block_costs.items():
             columns[str(target)] = pa.array([costs.get(key) for key in table.keys], pa.float64())
-    arrow = pa.table(columns).replace_schema_metadata({_METADATA_KEY: json.dumps(header).encode()})
+    raw = json.dumps(header).encode()
+    arrow = pa.table(columns).replace_schema_metadata({_METADATA_KEY: raw, _DIGEST_KEY: _digest(raw)})
     with replacing(path) as temporary:
         pq.write_table(arrow, temporary, compression="zstd", write_page_checksum=True)
     return Path(path)
+
+
+def _digest(raw: bytes) -> bytes:
+    return hashlib.sha256(raw).hexdigest().encode()
 
 
 def _cost_columns(table: CostTable) -> dict[str, Any]:
     columns: dict[str, Any] = {
         f"op_{position:02d}": table.archs[:, position] for position in range(table.space.n_positions)
     }
-    columns["config"] = table.config_number.astype(np.int16)
+    columns["config"] = table.config_number.astype(np.int32)
     for number, target in enumerate(table.targets):
         columns[str(target)] = table.costs[:, number]
         if table.spread is not None:
-            columns[f"{target} iqr"] = table.spread[:, number].astype(np.float32)
+            columns[f"{target} iqr"] = table.spread[:, number]
         codes = np.zeros(len(table), np.int8)
         for code, where in enumerate(table.reasons.values(), start=1):
             codes[where[:, number]] = code
@@ -103,12 +110,15 @@ def read_parquet(path: str | os.PathLike[str]) -> AnyTable:
             f"{name} is no readable parquet file ({str(error).splitlines()[0][:200]}). It may be truncated or damaged: "
             "convert, download or measure it again."
         ) from error
-    raw = (arrow.schema.metadata or {}).get(_METADATA_KEY)
+    metadata = arrow.schema.metadata or {}
+    raw = metadata.get(_METADATA_KEY)
     if raw is None:
         raise DataFileError(
             f"{name} is a parquet file without this package's metadata; its columns are "
             f"{', '.join(arrow.column_names[:8])}. Write tables with hwnas_surrogate.data.write_parquet."
         )
+    if metadata.get(_DIGEST_KEY, _digest(raw)) != _digest(raw):
+        raise DataFileError(f"{name} has damaged metadata: convert, download or measure it again.")
     try:
         header = json.loads(raw)
         if header["version"] != FORMAT_VERSION:
@@ -119,7 +129,7 @@ def read_parquet(path: str | os.PathLike[str]) -> AnyTable:
         return _from_arrow(arrow, header)
     except DataFileError:
         raise
-    except (HWNASError, KeyError, TypeError, ValueError) as error:
+    except (HWNASError, LookupError, TypeError, ValueError) as error:
         raise DataFileError(f"{name} holds no valid cost table: {error}") from error
 
 
@@ -148,6 +158,11 @@ def _from_arrow(arrow: pa.Table, header: dict[str, Any]) -> AnyTable:
         )
     positions = range(space.n_positions)
     values = {name: arrow.column(name).to_numpy() for name in arrow.column_names}
+    # Damage to a name must not pass for a table without that optional column.
+    known = {f"{target}{part}" for target in targets for part in ("", " iqr", " missing")} | {"config"}
+    known |= {f"op_{position:02d}" for position in positions}
+    if not known.issuperset(values):
+        raise ValueError(f"unknown column {min(values.keys() - known)!r}.")
     archs = np.stack([values[f"op_{position:02d}"] for position in positions], axis=1)
     numbers = values["config"]
     configs = [space.config(text) for text in header["configs"]]

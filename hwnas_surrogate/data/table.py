@@ -63,7 +63,7 @@ class CostTable:
     Raises
     ------
     InvalidInputError
-        If shapes disagree, a cost is negative or infinite, or a row stands twice.
+        If shapes disagree, a cost is negative or infinite, or a row or a target stands twice.
 
     Examples
     --------
@@ -86,11 +86,13 @@ class CostTable:
         meta: Mapping[str, Any] | None = None,
     ) -> None:
         self.space = get_space(space)
-        self.archs = _frozen(self.space.as_array(archs))
+        self.archs = _frozen(np.array(self.space.as_array(archs)))  # a copy: int8 input passes as_array as it is
         self.targets = tuple(Target.parse(item) if isinstance(item, str) else item for item in targets)
+        _check_distinct(self.targets)
         shape = (len(self.archs), len(self.targets))
         self.costs: Costs = _frozen(_checked_costs(costs, shape, self.targets))
-        self.configs, numbers = self.space.group_configs(configs, len(self.archs))
+        distinct, numbers = self.space.group_configs(configs, len(self.archs))
+        self.configs = distinct if len(self.archs) else ()
         self.config_number = _frozen(numbers)
         described = {device.name: device for device in devices}
         self.devices = {
@@ -99,6 +101,7 @@ class CostTable:
         self.reasons = _checked_reasons(reasons or {}, self.costs)
         self.spread = None if spread is None else _frozen(_checked_costs(spread, shape, self.targets))
         self.meta = dict(meta or {})
+        self._rows = self._sorted_rows()
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -108,8 +111,7 @@ class CostTable:
         names = ", ".join(map(str, self.targets))
         return f"<CostTable {self.space.name}: {len(self)} rows, {len(self.configs)} config(s), targets {names}>"
 
-    @cached_property
-    def _rows(self) -> dict[NetworkConfig, tuple[npt.NDArray[Any], npt.NDArray[np.intp]]]:
+    def _sorted_rows(self) -> dict[NetworkConfig, tuple[npt.NDArray[Any], npt.NDArray[np.intp]]]:
         """Sorted architecture codes and their row numbers, for each config."""
         codes = self.space.codes(self.archs)
         rows = {}
@@ -186,7 +188,8 @@ class CostTable:
         archs : architectures, optional
             One or many; every row of the table if None.
         configs : config or sequence of n configs, optional
-            May be left out where the table has one config.
+            May be left out where the table has one config. Without ``archs``: the rows under this config, or under
+            any of these.
         targets : target or sequence of targets, optional
             All if None.
 
@@ -202,7 +205,7 @@ class CostTable:
             If an architecture, a config or a target is not in the table: the message says what there is.
         """
         picked = pick_targets(targets, self.targets)
-        rows: npt.NDArray[np.intp] | slice = slice(None) if archs is None else self.find(archs, configs)
+        rows = self._asked(archs, configs)
         columns = self._by_target
         if picked != self.targets:
             columns = columns[[self.targets.index(target) for target in picked]]
@@ -211,7 +214,7 @@ class CostTable:
 
     def why_missing(self, archs: Archs | None = None, configs: Configs = None) -> pd.DataFrame:
         """Return why each cost is missing: text, empty where there is a cost; shaped as :meth:`lookup`."""
-        rows: npt.NDArray[np.intp] | slice = slice(None) if archs is None else self.find(archs, configs)
+        rows = self._asked(archs, configs)
         texts = np.where(np.isnan(self.costs[rows]), NOT_MEASURED, "").astype(object)
         for reason, where in self.reasons.items():
             texts[where[rows]] = reason
@@ -225,22 +228,36 @@ class CostTable:
         """Return the part of the table with these targets and configs (all if None)."""
         picked = pick_targets(targets, self.targets)
         columns = [self.targets.index(target) for target in picked]
-        keep = np.ones(len(self), bool)
-        if configs is not None:
-            single = isinstance(configs, (str, NetworkConfig, Mapping))
-            wanted = [self.space.config(item) for item in ([configs] if single else configs)]  # type: ignore[union-attr,arg-type]
-            absent = [config for config in wanted if config not in self.configs]
-            if absent:
-                raise NotInTableError(
-                    f"no costs under {self._config_name(absent[0])}; the table has "
-                    f"{', '.join(map(self._config_name, self.configs)) or 'no rows'}."
-                )
-            keep = np.isin(self.config_number, [self.configs.index(config) for config in wanted])
-        return self._take(np.flatnonzero(keep), columns)
+        return self._take(np.arange(len(self)) if configs is None else self._under(configs), columns)
 
     def rows(self, rows: npt.ArrayLike) -> CostTable:
-        """Return the part of the table with these row numbers, in that order."""
-        return self._take(np.asarray(rows, np.intp), list(range(len(self.targets))))
+        """Return the part of the table with these row numbers (0 and up, none twice), in that order."""
+        numbers = np.asarray(rows)
+        integers = numbers.ndim == 1 and (numbers.dtype.kind in "iu" or not len(numbers))
+        if not integers or ((numbers < 0) | (numbers >= len(self))).any():
+            raise InvalidInputError(
+                f"rows must be row numbers 0..{len(self) - 1}, shape (n,), got {rows!r:.80}; "
+                "np.flatnonzero turns a mask into row numbers."
+            )
+        return self._take(numbers.astype(np.intp), list(range(len(self.targets))))
+
+    def _asked(self, archs: Archs | None, configs: Configs) -> npt.NDArray[np.intp] | slice:
+        """Return the rows that a question means."""
+        if archs is not None:
+            return self.find(archs, configs)
+        return slice(None) if configs is None else self._under(configs)
+
+    def _under(self, configs: ConfigLike | Iterable[ConfigLike]) -> npt.NDArray[np.intp]:
+        """Return the rows under a config, or under any of several, in the table's order."""
+        single = isinstance(configs, (str, NetworkConfig, Mapping))
+        wanted = [self.space.config(item) for item in ([configs] if single else configs)]  # type: ignore[union-attr,arg-type]
+        absent = [config for config in wanted if config not in self.configs]
+        if absent:
+            raise NotInTableError(
+                f"no costs under {self._config_name(absent[0])}; the table has "
+                f"{', '.join(map(self._config_name, self.configs)) or 'no rows'}."
+            )
+        return np.flatnonzero(np.isin(self.config_number, [self.configs.index(config) for config in wanted]))
 
     def _take(self, rows: npt.NDArray[np.intp], columns: list[int]) -> CostTable:
         cells = np.ix_(rows, np.array(columns, np.intp))
@@ -279,9 +296,17 @@ class CostTable:
         if len(self.configs) != 1:
             raise NotInTableError(
                 f"the table has {len(self.configs)} configs, say which one: "
-                f"{', '.join(map(self._config_name, self.configs)) or 'it has no rows'}."
+                f"{', '.join(map(self._config_name, self.configs))}."
+                if self.configs
+                else "the table has no rows."
             )
         return self.configs[0]
+
+
+def _check_distinct(targets: tuple[Target, ...]) -> None:
+    for number, target in enumerate(targets):
+        if target in targets[:number]:
+            raise InvalidInputError(f"each target stands once, got {target} more than once.")
 
 
 def _checked_costs(costs: npt.ArrayLike, shape: tuple[int, int], targets: tuple[Target, ...]) -> Costs:

@@ -44,7 +44,7 @@ class Encoder(TransformerMixin, BaseEstimator, ABC):  # type: ignore[misc]
 
     def fit(self, archs: Archs | None = None, cost: object = None) -> Self:
         """Check the parameters; nothing is learned."""
-        get_space(self.space)
+        self.transform(np.empty((0, get_space(self.space).n_positions), np.int8))
         return self
 
     def transform(self, archs: Archs, configs: Configs = None) -> Features:

@@ -29,7 +29,7 @@ class Journal:
     MeasurementError
         If the file belongs to a measurement with other settings.
     DataFileError
-        If it is no journal.
+        If it is no journal, or can't be read or written.
     """
 
     def __init__(self, path: str | os.PathLike[str], settings: dict[str, Any], info: dict[str, Any]) -> None:
@@ -58,11 +58,14 @@ class Journal:
         self.entries += [entry for entry in entries if "settings" not in entry]
 
     def _resume(self, settings: dict[str, Any]) -> None:
-        raw = self.path.read_bytes()
+        try:
+            raw = self.path.read_bytes()
+        except OSError as error:
+            raise DataFileError(f"can't read {self.path}: {error.strerror or error}.") from error
         whole = raw[: raw.rfind(b"\n") + 1]
         try:
             header, *entries = [json.loads(line) for line in whole.splitlines()]
-            before, self.info = header["settings"], header["info"]
+            before, self.info = dict(header["settings"]), header["info"]
         except (ValueError, KeyError, TypeError) as error:
             raise DataFileError(
                 f"{self.path} is not the journal of a measurement. Move it away or choose another output."

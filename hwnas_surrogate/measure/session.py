@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +44,10 @@ def measure(
     """Measure latency on this host.
 
     Every network is timed in each of several passes over all of them. Each pass takes them in a new random order, in
-    blocks whose runs alternate, so that a drift of the machine does not follow the order of the architectures. The cost
-    is the median of all runs; their interquartile range is kept, and the table's ``meta`` holds how well two passes
-    agree.
+    blocks whose runs alternate, so that a drift of the machine does not follow the order of the architectures. One
+    more network, the anchor, runs in every block: times are divided by how slow it was there, which takes the drift
+    out. The cost is the median of all runs; their interquartile range is kept, and the table's ``meta`` holds the drift
+    and how well two passes agree.
 
     Parameters
     ----------
@@ -90,8 +91,9 @@ def measure(
     batch = chosen.as_array(archs)
     resolved = chosen.config(config)
     runner = TorchEager() if runtime is None else runtime
-    _check(chosen, batch, passes, repeats, warmup)
-    chosen.layers(batch, resolved)  # raises for what can't be built, before anything is measured
+    _check(chosen, batch, passes, repeats, warmup, random_state)
+    for built in (batch, _anchor(chosen)[None]):
+        chosen.layers(built, resolved)  # raises for what can't be built, before anything is measured
     name = device or runner.default_name
     target = Target(name, "latency")
     texts = chosen.format_all(batch)
@@ -112,12 +114,20 @@ def measure(
     return table
 
 
-def _check(space: SearchSpace, batch: npt.NDArray[np.int8], passes: int, repeats: int, warmup: int) -> None:
+def _check(
+    space: SearchSpace, batch: npt.NDArray[np.int8], passes: int, repeats: int, warmup: int, random_state: int
+) -> None:
     if not len(batch):
         raise InvalidInputError("there is nothing to measure: no architectures were given.")
     if len(np.unique(space.codes(batch))) < len(batch):
         raise InvalidInputError("an architecture stands more than once among those to measure; give each once.")
-    for what, value, least in (("passes", passes, 1), ("repeats", repeats, 1), ("warmup", warmup, 0)):
+    at_least = (
+        ("passes", passes, 1),
+        ("repeats", repeats, 1),
+        ("warmup", warmup, 0),
+        ("random_state", random_state, 0),
+    )
+    for what, value, least in at_least:
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise InvalidInputError(f"{what} must be an integer of at least {least}, got {value!r}.")
 
@@ -137,23 +147,35 @@ def _measure_missing(
     finished, total = len(done & asked), len(asked)
     if progress is not None:
         progress(finished, total)
+    if finished == total:
+        return
+    anchor = runtime.prepare(space, _anchor(space), config)
     for number in range(settings["passes"]):
         rng = np.random.default_rng([settings["random_state"], number])
         todo = [row for row in rng.permutation(len(batch)).tolist() if (number, texts[row]) not in done]
         for start in range(0, len(todo), BLOCK):
             rows = todo[start : start + BLOCK]
-            runs = [runtime.prepare(space, batch[row], config) for row in rows]
-            times = _time(runs, settings["repeats"], settings["warmup"], rng)
+            runs = [anchor, *(runtime.prepare(space, batch[row], config) for row in rows)]
+            anchor_ns, *times = _time(runs, settings["repeats"], settings["warmup"], rng).tolist()
             journal.append(
-                *({"pass": number, "arch": texts[row], "ns": ns} for row, ns in zip(rows, times.tolist(), strict=True))
+                *(
+                    {"pass": number, "arch": texts[row], "ns": ns, "anchor_ns": anchor_ns}
+                    for row, ns in zip(rows, times, strict=True)
+                )
             )
             finished += len(rows)
             if progress is not None:
                 progress(finished, total)
 
 
+def _anchor(space: SearchSpace) -> npt.NDArray[np.int8]:
+    """Return the network that runs in every block; how its time moves is how the machine drifts."""
+    arch: npt.NDArray[np.int8] = space.sample(1, random_state=0)[0]
+    return arch
+
+
 def _time(
-    runs: list[Callable[[], object]], repeats: int, warmup: int, rng: np.random.Generator
+    runs: Sequence[Callable[[], object]], repeats: int, warmup: int, rng: np.random.Generator
 ) -> npt.NDArray[np.int64]:
     """Time alternating runs, in a new order each round: (networks, repeats) nanoseconds."""
     for run in runs:
@@ -180,17 +202,27 @@ def _table(
     target: Target,
     settings: dict[str, Any],
 ) -> CostTable:
-    runs: dict[str, list[list[int]]] = {text: [] for text in texts}
-    for entry in journal.entries:
-        if entry["arch"] in runs:
-            runs[entry["arch"]].append(entry["ns"])
-    ms = np.array([np.concatenate(runs[text]) for text in texts], float) / 1e6
+    wanted = set(texts)
+    entries = [entry for entry in journal.entries if entry["arch"] in wanted]
+    anchor_ms = np.array([np.median(entry["anchor_ns"]) for entry in entries]) / 1e6
+    usual = float(np.median(anchor_ms))
+    runs: dict[str, list[npt.NDArray[np.float64]]] = {text: [] for text in texts}
+    for entry, now in zip(entries, anchor_ms, strict=True):
+        runs[entry["arch"]].append(np.array(entry["ns"], float) / 1e6 * (usual / now))
+    ms = np.array([np.concatenate(runs[text]) for text in texts])
     lower, median, upper = np.percentile(ms, [25, 50, 75], axis=1)
     meta = {
         **journal.info,
         "protocol": {
-            "estimator": "median of all runs; spread is the interquartile range",
+            "estimator": "median of all runs, each divided by how slow the anchor network was in its block relative to "
+            "its median over all; spread is the interquartile range",
             **{key: settings[key] for key in ("passes", "repeats", "warmup", "random_state")},
+            "block": BLOCK,
+        },
+        "anchor": {
+            "architecture": space.format(_anchor(space)),
+            "median_ms": usual,
+            "percentiles_5_95_ms": np.percentile(anchor_ms, [5, 95]).tolist(),
         },
         "repeatability": _repeatability(runs, texts),
         "licence": "MIT",
@@ -207,7 +239,7 @@ def _table(
     )
 
 
-def _repeatability(runs: dict[str, list[list[int]]], texts: list[str]) -> dict[str, float]:
+def _repeatability(runs: dict[str, list[npt.NDArray[np.float64]]], texts: list[str]) -> dict[str, float]:
     """Tell how well the medians of the first two passes agree; no surrogate can be asked for more."""
     if len(texts) < 2 or len(runs[texts[0]]) < 2:
         return {}

@@ -89,7 +89,7 @@ class _LinearPredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
 
 def _as_matrix(X: pd.DataFrame | Vector, y: npt.ArrayLike) -> tuple[Vector, Vector, list[str]]:
-    names = list(map(str, X.columns)) if isinstance(X, pd.DataFrame) else [f"x{i}" for i in range(np.shape(X)[1])]
+    names = list(map(str, X.columns)) if isinstance(X, pd.DataFrame) else [f"x:{i}" for i in range(np.shape(X)[1])]
     return np.asarray(X, np.float64), np.asarray(y, np.float64), names
 
 

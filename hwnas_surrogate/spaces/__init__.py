@@ -64,7 +64,7 @@ def get_space(space: str | SearchSpace) -> SearchSpace:
     22
     """
     if isinstance(space, SearchSpace):
-        return space
+        return _spaces().get(space.name, space)
     if not isinstance(space, str) or space not in _spaces():
         raise unknown(InvalidInputError, "search space", space, _spaces())
     return _spaces()[space]

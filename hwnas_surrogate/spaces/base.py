@@ -49,6 +49,12 @@ class SearchSpace(ABC):
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy and pickle as a name: there is one object per space."""
+        from hwnas_surrogate.spaces import get_space
+
+        return get_space, (self.name,)
+
     @property
     def n_positions(self) -> int:
         """Positions of an architecture (6 edges, or 22 layers)."""

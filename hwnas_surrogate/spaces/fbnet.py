@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -14,7 +14,7 @@ import numpy.typing as npt
 from hwnas_surrogate.errors import InvalidArchitectureError, InvalidConfigError, InvalidInputError, unknown
 from hwnas_surrogate.spaces.base import ArchArray, Archs, ConfigLike, RandomState, SearchSpace, as_generator
 from hwnas_surrogate.spaces.config import FBNetConfig, NetworkConfig
-from hwnas_surrogate.spaces.layers import Layer, LayerPlan, Layers, View, cached_plan
+from hwnas_surrogate.spaces.layers import Layer, LayerPlan, Layers, View
 
 __all__ = ["Block", "FBNet", "Slot"]
 
@@ -92,7 +92,7 @@ def _block_layers(op: str, slot: Slot) -> list[tuple[Layer, int]]:
     return [(layer, 1) for layer in layers]
 
 
-@cached_plan
+@lru_cache(maxsize=1024)
 def _plan(config: FBNetConfig) -> LayerPlan:
     slots = list(_slots(config))
     last = slots[-1]

@@ -8,7 +8,6 @@ architecture calls them as a small table over (position, op). Sums over a millio
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -242,6 +241,3 @@ class Layers:
     def activation_bytes(self) -> npt.NDArray[np.float64]:
         """float32 activation bytes read and written at batch 1, shape (n,)."""
         return self.sums(self.values("activation_bytes"))
-
-
-cached_plan = lru_cache(maxsize=1024)

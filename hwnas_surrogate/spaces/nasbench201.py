@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
@@ -15,7 +15,7 @@ import numpy.typing as npt
 from hwnas_surrogate.errors import InvalidArchitectureError, InvalidConfigError, InvalidInputError, unknown
 from hwnas_surrogate.spaces.base import ArchArray, Archs, ConfigLike, RandomState, SearchSpace, as_generator
 from hwnas_surrogate.spaces.config import NASBench201Config, NetworkConfig
-from hwnas_surrogate.spaces.layers import Layer, LayerPlan, Layers, View, cached_plan
+from hwnas_surrogate.spaces.layers import Layer, LayerPlan, Layers, View
 
 __all__ = ["NASBench201"]
 
@@ -149,7 +149,7 @@ def _compiled(archs: ArchArray) -> npt.NDArray[np.bool_]:
     return np.asarray(runs & sees_input[:, None])
 
 
-@cached_plan
+@lru_cache(maxsize=1024)
 def _plan(config: NASBench201Config) -> LayerPlan:
     height, width = config.height, config.width
     fixed = [(Layer.conv(config.in_channels, config.C, height, width, 3), 1)]

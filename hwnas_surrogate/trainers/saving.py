@@ -102,23 +102,32 @@ def load(folder: str | os.PathLike[str], kind: type[T]) -> T:
     """
     path = Path(folder)
     manifest = _read_manifest(path)
-    if manifest["class"] != kind.__name__:
-        raise SavedFormatError(
-            f"{path} holds a {manifest['class']}, not a {kind.__name__}: use {manifest['class']}.load."
-        )
+    held = manifest.get("class")
+    if held != kind.__name__:
+        raise SavedFormatError(f"{path} holds a {held}, not a {kind.__name__}: use {held}.load.")
     try:
-        space = get_space(manifest["space"])
-        encoder = _encoder_from_json(manifest["encoder"], space)
-        members = [_restore(entry, path, space, encoder) for entry in manifest["surrogates"]]
+        return _rebuild(manifest, path, kind)
     except SavedFormatError as error:
         raise SavedFormatError(f"{path}: {error}") from error
-    except (HWNASError, KeyError, TypeError, ValueError) as error:
+    except (HWNASError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise SavedFormatError(f"{path} has a manifest that this version can't follow: {error!r}") from error
-    if isinstance(members[0], kind):
-        return members[0]
+
+
+def _rebuild(manifest: dict[str, Any], folder: Path, kind: type[T]) -> T:
+    space = get_space(manifest["space"])
+    encoder = _encoder_from_json(manifest["encoder"], space)
+    members = [_restore(entry, folder, space, encoder) for entry in manifest["surrogates"]]
+    for member in members:
+        member.random_state = manifest["random_state"]
+    if not issubclass(kind, SurrogateSuite):
+        (only,) = members
+        assert isinstance(only, kind)
+        return only
+    by_target = {member.target_: member for member in members if member.target_ is not None}
+    if not members or len(by_target) != len(members):
+        raise SavedFormatError("the manifest of a suite must name at least one target, and each once.")
     suite = kind(space.name, encoder=encoder, model=members[0].model, random_state=manifest["random_state"])
-    assert isinstance(suite, SurrogateSuite)
-    suite.surrogates_ = {member.target_: member for member in members if member.target_ is not None}
+    suite.surrogates_ = by_target
     suite.info_ = manifest["info"]
     return suite
 
@@ -247,7 +256,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         raise SavedFormatError(f"{folder} holds no saved surrogate: there is no {MANIFEST} in it.")
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, RecursionError, ValueError) as error:
         raise SavedFormatError(f"{path} can't be read: {error}. Copy the folder again, or train again.") from error
     if not isinstance(manifest, dict) or manifest.get("format") != _FORMAT:
         raise SavedFormatError(f"{path} is not the manifest of a saved surrogate.")

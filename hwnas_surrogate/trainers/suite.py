@@ -18,7 +18,7 @@ from hwnas_surrogate.data.table import target_columns
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.features import Encoder
 from hwnas_surrogate.spaces import Archs, ConfigLike, SearchSpace, get_space
-from hwnas_surrogate.trainers.surrogate import Surrogate
+from hwnas_surrogate.trainers.surrogate import Surrogate, refuse_costs
 
 __all__ = ["SurrogateSuite"]
 
@@ -100,6 +100,7 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
             surrogate = Surrogate(self.space, self.encoder, self.model, self.random_state)
             surrogate.target_ = target
             try:
+                refuse_costs(values, np.isinf(values) | (values < 0))
                 surrogate._fit_encoded(encoder, features if known.all() else features[known], values[known])
             except InvalidInputError as error:
                 raise InvalidInputError(f"{target}: {error}") from error
@@ -110,7 +111,7 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
 
     def fit_table(self, table: CostTable, targets: TargetLike | Iterable[TargetLike] | None = None) -> Self:
         """Fit on a cost table's rows and configs, for some of its targets or all."""
-        if table.space is not get_space(self.space):
+        if table.space.name != get_space(self.space).name:
             raise InvalidInputError(
                 f"the suite is over {get_space(self.space).name!r}, the table over {table.space.name!r}."
             )

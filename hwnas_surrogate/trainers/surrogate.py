@@ -41,7 +41,7 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     model : scikit-learn regressor or str, optional
         What regresses the cost; ridges on the columns that leave-one-out asks for if None.
     random_state : int or None, default=None
-        Seed of models that draw numbers.
+        Seed of models that draw numbers and have no seed of their own.
 
     Attributes
     ----------
@@ -143,7 +143,7 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             return make_encoder(self.encoder or "combined", space)
         if not isinstance(self.encoder, Encoder):
             raise InvalidInputError(f"encoder must be an Encoder, its name or None, got {type(self.encoder).__name__}.")
-        if get_space(self.encoder.space) is not space:
+        if get_space(self.encoder.space).name != space.name:  # `clone` copies spaces: not one object
             raise InvalidInputError(
                 f"the surrogate is over {space.name!r}, its encoder over {get_space(self.encoder.space).name!r}."
             )
@@ -156,7 +156,10 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             raise InvalidInputError(
                 f"model must be a scikit-learn regressor, a model's name or None, got {type(self.model).__name__}."
             )
-        return clone(self.model)
+        model = clone(self.model)
+        if self.random_state is not None and model.get_params(deep=False).get("random_state", 0) is None:
+            model.set_params(random_state=self.random_state)
+        return model
 
     def _fit_encoded(self, encoder: Encoder, features: pd.DataFrame, cost: npt.ArrayLike) -> Self:
         costs = _checked_cost(cost, len(features))
@@ -182,23 +185,30 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
 def _predict_on_one_thread(model: Any) -> None:
     """Make predictions repeatable to the bit: forests sum their trees in the order that threads finish."""
-    if "n_jobs" in model.get_params(deep=False):
-        model.set_params(n_jobs=1)
+    threads = [name for name in model.get_params() if name.rpartition("__")[2] == "n_jobs"]
+    model.set_params(**dict.fromkeys(threads, 1))
 
 
 def _checked_cost(cost: npt.ArrayLike, n: int) -> Vector:
-    costs = np.asarray(cost, np.float64)
+    try:
+        costs = np.asarray(cost, np.float64)
+    except (TypeError, ValueError) as error:
+        raise InvalidInputError(f"costs must be numbers: {error}.") from error
     if costs.ndim == 2 and costs.shape[1] == 1:
         costs = costs[:, 0]
     if costs.shape != (n,):
         raise InvalidInputError(f"cost must hold one value per architecture, ({n},), got shape {costs.shape}.")
     if n < MIN_ROWS:
         raise InvalidInputError(f"a surrogate needs at least {MIN_ROWS} measured architectures, got {n}.")
-    wrong = ~np.isfinite(costs) | (costs < 0)
+    refuse_costs(costs, ~np.isfinite(costs) | (costs < 0))
+    return costs
+
+
+def refuse_costs(costs: Vector, wrong: npt.NDArray[np.bool_]) -> None:
+    """Raise if any cost is wrong, naming the first."""
     if wrong.any():
         row = int(np.argmax(wrong))
         raise InvalidInputError(
             f"costs must be finite and not negative, got {costs[row]} in row {row} ({int(wrong.sum())} such values in "
             "all). Leave rows without a measured cost out (a SurrogateSuite does so by itself)."
         )
-    return costs

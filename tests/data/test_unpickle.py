@@ -68,9 +68,7 @@ def dtype_state(order: str, size: int = -1, flags: int = 0) -> bytes:
 def old_array(shape: tuple[int, ...], dtype: bytes, raw: bytes, module: str = "numpy.core.multiarray") -> bytes:
     empty = name("numpy", "ndarray") + integer(0) + pickle.TUPLE1 + encoded(b"b") + pickle.TUPLE3
     sizes = b"".join(map(integer, shape))
-    packed = {1: sizes + pickle.TUPLE1, 2: sizes + pickle.TUPLE2}.get(
-        len(shape), pickle.MARK + sizes + pickle.TUPLE
-    )
+    packed = {1: sizes + pickle.TUPLE1, 2: sizes + pickle.TUPLE2}.get(len(shape), pickle.MARK + sizes + pickle.TUPLE)
     state = pickle.MARK + integer(1) + packed + dtype + pickle.NEWFALSE + raw + pickle.TUPLE
     return name(module, "_reconstruct") + empty + pickle.REDUCE + state + pickle.BUILD
 
@@ -146,9 +144,7 @@ class TestPlainData:
     @pytest.mark.parametrize("package", ["numpy.core", "numpy._core"])
     def test_both_names_of_numpys_core_are_known(self, read, package):
         raw = np.array([0.25, 4.0]).tobytes()
-        found = read(
-            head() + old_array((2,), old_dtype("f8"), encoded(raw), f"{package}.multiarray") + pickle.STOP
-        )
+        found = read(head() + old_array((2,), old_dtype("f8"), encoded(raw), f"{package}.multiarray") + pickle.STOP)
         assert found.tolist() == [0.25, 4.0]
         scalar = name(f"{package}.multiarray", "scalar") + old_dtype("f8") + encoded(raw[:8])
         assert read(head() + scalar + pickle.TUPLE2 + pickle.REDUCE + pickle.STOP) == 0.25
@@ -325,9 +321,7 @@ class TestAllowedNamesAreHarmless:
         with pytest.raises(DataFileError, match=r"_codecs\.encode otherwise"):
             read(head() + name("_codecs", "encode") + arguments + pickle.REDUCE + pickle.STOP)
 
-    @pytest.mark.parametrize(
-        "code", ["V8", "f8,i4", "O", "(2,)f8", "M8[s]", "U0", "U99999", "f16", "c16", "object"]
-    )
+    @pytest.mark.parametrize("code", ["V8", "f8,i4", "O", "(2,)f8", "M8[s]", "U0", "U99999", "f16", "c16", "object"])
     def test_other_dtypes_are_refused(self, read, code):
         with pytest.raises(DataFileError, match="asks for the dtype"):
             read(head() + old_dtype(code) + pickle.STOP)
@@ -341,21 +335,8 @@ class TestAllowedNamesAreHarmless:
         # Fields beyond the end of the item: numpy itself would read foreign memory.
         fields = text("a") + old_dtype("f8") + integer(10_000) + pickle.TUPLE2 + pickle.BINPUT + b"\x00"
         for state in [
-            pickle.MARK
-            + integer(3)
-            + text("<")
-            + pickle.NONE
-            + text("a")
-            + fields
-            + integer(9) * 3
-            + pickle.TUPLE,
-            pickle.MARK
-            + integer(3)
-            + text("<")
-            + pickle.NONE * 2
-            + pickle.EMPTY_DICT
-            + integer(9) * 3
-            + pickle.TUPLE,
+            pickle.MARK + integer(3) + text("<") + pickle.NONE + text("a") + fields + integer(9) * 3 + pickle.TUPLE,
+            pickle.MARK + integer(3) + text("<") + pickle.NONE * 2 + pickle.EMPTY_DICT + integer(9) * 3 + pickle.TUPLE,
             pickle.MARK + integer(4) + text("<") + pickle.NONE * 3 + integer(9) * 3 + pickle.NONE + pickle.TUPLE,
             dtype_state("?"),
         ]:

@@ -148,6 +148,11 @@ def test_at_takes_indices_only(bad: object) -> None:
         SPACE.at(bad)  # type: ignore[arg-type]
 
 
+def test_a_refusal_offers_an_index_too() -> None:
+    with pytest.raises(InvalidArchitectureError, match=r"allowed: an index 0\.\.15624, a string or 6 ops"):
+        SPACE.as_array(None)  # type: ignore[arg-type]
+
+
 def test_at_of_nothing_is_an_empty_batch() -> None:
     assert SPACE.at([]).shape == (0, 6)
 

@@ -1,0 +1,18 @@
+"""Print the figures: ``python -m benchmarks [spaces] [lookup] [accuracy] [training]``."""
+
+from __future__ import annotations
+
+import sys
+
+from benchmarks import accuracy, lookup, spaces, training
+
+SCRIPTS = {"spaces": spaces.run, "lookup": lookup.run, "accuracy": accuracy.run, "training": training.run}
+
+asked = sys.argv[1:] or list(SCRIPTS)
+unknown = [name for name in asked if name not in SCRIPTS]
+if unknown:
+    sys.exit(f"unknown benchmark {unknown[0]!r}; allowed: {', '.join(SCRIPTS)}")
+for name in asked:
+    print(f"\n## {name}\n\n| what | measured | wanted |\n|---|---|---|")
+    for figure in SCRIPTS[name]():
+        print(f"| {figure.name} | {figure.value} | {figure.wanted} |", flush=True)

@@ -1,0 +1,504 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hwnas_surrogate.data import CostTable, Device, Target
+from hwnas_surrogate.errors import (
+    HWNASError,
+    InvalidArchitectureError,
+    InvalidConfigError,
+    InvalidInputError,
+    NotInTableError,
+)
+from hwnas_surrogate.spaces import NASBench201Config, get_space
+from tests.data.reference import SIZE, published_strings, same_bits
+
+SPACE = get_space("nasbench201")
+FBNET = get_space("fbnet")
+TARGETS = ("edgegpu/latency", "edgegpu/energy", "raspi4/latency")
+INDICES = [4000, 17, 15624, 0, 5, 981, 2]
+STRINGS = [published_strings()[index] for index in INDICES]
+
+
+@pytest.fixture(scope="module")
+def costs():
+    costs = np.random.default_rng(1).gamma(2.0, 3.0, (len(INDICES), len(TARGETS)))
+    costs[1, 0] = costs[1, 2] = costs[4, 2] = np.nan
+    return costs
+
+
+@pytest.fixture(scope="module")
+def table(costs):
+    broken = np.zeros(costs.shape, bool)
+    broken[1, 2] = True
+    return CostTable(
+        "nasbench201",
+        INDICES,
+        costs,
+        TARGETS,
+        devices=[Device("edgegpu", "TX2"), Device("unused")],
+        reasons={"did not compile": broken},
+    )
+
+
+@pytest.fixture(scope="module")
+def two_configs():
+    """Return the same architectures under two configs, in mixed order, in part under one only."""
+    names = ["cifar10", "cifar100", "cifar10", "cifar100", "cifar100"]
+    return CostTable(SPACE, [7, 7, 8, 8, 9], [[1.0], [2.0], [3.0], [4.0], [5.0]], ["pi/latency"], configs=names)
+
+
+@pytest.fixture(scope="module")
+def whole():
+    return CostTable(SPACE, SPACE.enumerate(), np.random.default_rng(2).random((SIZE, 2)), TARGETS[:2])
+
+
+class TestForms:
+    """Every accepted form of an architecture finds its row."""
+
+    @pytest.mark.parametrize("row", range(len(INDICES)))
+    @pytest.mark.parametrize(
+        "form",
+        [
+            lambda index: published_strings()[index],
+            lambda index: index,
+            lambda index: np.int64(index),
+            lambda index: SPACE.at(index)[0].tolist(),
+            lambda index: [SPACE.ops[op] for op in SPACE.at(index)[0]],
+            lambda index: SPACE.at(index)[0],
+            lambda index: SPACE.at(index),
+            lambda index: [published_strings()[index]],
+            lambda index: np.array([index]),
+        ],
+        ids=["string", "index", "numpy-index", "ops", "names", "vector", "matrix", "strings", "indices"],
+    )
+    def test_one(self, table, costs, row, form):
+        assert same_bits(table.lookup(form(INDICES[row])), costs[[row]])
+
+    @pytest.mark.parametrize(
+        "form",
+        [
+            lambda rows: [STRINGS[row] for row in rows],
+            lambda rows: tuple(INDICES[row] for row in rows),
+            lambda rows: np.array([INDICES[row] for row in rows]),
+            lambda rows: SPACE.as_array(STRINGS)[rows],
+            lambda rows: SPACE.as_array(STRINGS)[rows].tolist(),
+            lambda rows: pd.Series([STRINGS[row] for row in rows], index=rows),
+            lambda rows: [STRINGS[row] if row % 2 else INDICES[row] for row in rows],
+        ],
+        ids=["strings", "indices", "index-array", "matrix", "op-lists", "series", "mixed"],
+    )
+    def test_many_in_the_order_asked_with_repeats(self, table, costs, form):
+        rows = [6, 1, 1, 3, 0, 6, 6, 2]
+        assert same_bits(table.lookup(form(rows)), costs[rows])
+
+    def test_every_row(self, table, costs):
+        assert same_bits(table.lookup(), costs)
+
+    def test_batch_equals_scalar(self, table):
+        rows = np.random.default_rng(3).integers(0, len(INDICES), 50)
+        batch = table.lookup([STRINGS[row] for row in rows])
+        assert same_bits(batch, np.concatenate([table.lookup(STRINGS[row]) for row in rows]))
+
+    def test_whole_space(self, whole):
+        asked = np.random.default_rng(4).integers(0, SIZE, 300)
+        assert same_bits(whole.lookup(asked), whole.costs[asked])
+        assert same_bits(whole.lookup([published_strings()[index] for index in asked]), whole.costs[asked])
+
+    def test_find(self, table):
+        assert table.find(STRINGS[::-1]).tolist() == list(range(len(INDICES)))[::-1]
+
+
+class TestColumns:
+    def test_say_device_metric_and_unit(self, table):
+        columns = table.lookup(0).columns
+        assert columns.names == ["device", "metric", "unit"]
+        assert columns.tolist() == [
+            ("edgegpu", "latency", "ms"),
+            ("edgegpu", "energy", "mJ"),
+            ("raspi4", "latency", "ms"),
+        ]
+
+    def test_rows_are_counted_from_0(self, table):
+        assert table.lookup([17, 5]).index.tolist() == [0, 1]
+
+    @pytest.mark.parametrize(
+        ("targets", "columns"),
+        [
+            ("raspi4/latency", [2]),
+            (Target("raspi4", "latency"), [2]),
+            ("edgegpu", [0, 1]),
+            (["raspi4", "edgegpu/latency"], [2, 0]),
+            (["edgegpu/energy", "edgegpu"], [1, 0]),
+        ],
+    )
+    @pytest.mark.parametrize("archs", [None, INDICES])
+    def test_subset_of_targets(self, table, costs, targets, columns, archs):
+        found = table.lookup(archs, targets=targets)
+        assert same_bits(found, costs[:, columns])
+        assert [f"{device}/{metric}" for device, metric, _ in found.columns] == [TARGETS[column] for column in columns]
+
+    def test_no_targets(self, table):
+        assert table.lookup([0, 5], targets=[]).shape == (2, 0)
+
+    @pytest.mark.parametrize("empty", [[], np.empty((0, 6), np.int8), np.array([]), ()])
+    def test_empty_batch(self, table, empty):
+        found = table.lookup(empty)
+        assert found.shape == (0, 3)
+        assert found.columns.equals(table.lookup(0).columns)
+        assert table.why_missing(empty).shape == (0, 3)
+
+    def test_empty_batch_of_per_row_configs(self, two_configs):
+        assert two_configs.lookup([], configs=[]).shape == (0, 1)
+
+
+class TestMissing:
+    def test_text_says_why(self, table):
+        found = table.why_missing([17, 5, 0])
+        assert found.to_numpy().tolist() == [
+            ["not measured", "", "did not compile"],
+            ["", "", "not measured"],
+            ["", "", ""],
+        ]
+        assert found.columns.equals(table.lookup(0).columns)
+
+    def test_text_stands_exactly_where_the_value_is_missing(self, table):
+        assert np.array_equal(table.why_missing() != "", table.lookup().isna())
+
+    def test_a_reason_for_a_cost_that_is_there_is_dropped(self):
+        table = CostTable(SPACE, [0, 1], [[1.0], [np.nan]], ["a/latency"], reasons={"broken": [[True], [False]]})
+        assert table.reasons == {}
+        assert table.why_missing().to_numpy().tolist() == [[""], ["not measured"]]
+
+    def test_mask_of_another_shape(self):
+        with pytest.raises(InvalidInputError, match=r"mask must have the shape of costs, \(2, 1\), got \(2,\)"):
+            CostTable(SPACE, [0, 1], [[1.0], [np.nan]], ["a/latency"], reasons={"broken": [False, True]})
+
+
+class TestReadOnly:
+    @pytest.mark.parametrize("name", ["costs", "archs", "config_number", "spread"])
+    def test_writing_raises(self, name):
+        table = CostTable(SPACE, [0, 1], [[1.0], [2.0]], ["a/latency"], spread=[[0.1], [0.2]])
+        with pytest.raises(ValueError, match="read-only"):
+            getattr(table, name)[0] = 1
+
+    def test_reason_is_read_only(self, table):
+        with pytest.raises(ValueError, match="read-only"):
+            table.reasons["did not compile"][0] = True
+
+    def test_callers_arrays_are_copied(self):
+        archs = SPACE.at([3, 4]).copy()
+        costs, spread, mask = np.array([[1.0], [np.nan]]), np.array([[0.5], [0.5]]), np.array([[False], [True]])
+        configs, meta = ["cifar10", "cifar100"], {"by": "us"}
+        table = CostTable(
+            SPACE, archs, costs, ["a/latency"], configs=configs, reasons={"r": mask}, spread=spread, meta=meta
+        )
+        before = table.fingerprint
+        archs[:], costs[:], spread[:], mask[:] = 0, 9.0, 9.0, False
+        configs[0], meta["by"] = "cifar100", "them"
+        assert np.array_equal(table.archs, SPACE.at([3, 4]))
+        assert same_bits(table.costs, [[1.0], [np.nan]])
+        assert same_bits(table.spread, [[0.5], [0.5]])
+        assert table.why_missing(4, "cifar100").iloc[0, 0] == "r"
+        assert [SPACE.dataset_name(config) for config in table.row_configs] == ["cifar10", "cifar100"]
+        assert table.meta == {"by": "us"}
+        assert table.lookup(3, "cifar10").iloc[0, 0] == 1.0
+        del table.fingerprint
+        assert table.fingerprint == before
+
+    @pytest.mark.parametrize("targets", [None, "edgegpu", "raspi4/latency"])
+    @pytest.mark.parametrize("archs", [None, 0, INDICES])
+    def test_writing_into_an_answer_leaves_the_table(self, table, costs, archs, targets):
+        found = table.lookup(archs, targets=targets)
+        found.iloc[:, :] = -7.0
+        assert same_bits(table.costs, costs)
+        assert same_bits(table.lookup(), costs)
+
+    def test_lookup_leaves_its_inputs(self, table, two_configs):
+        archs, names = SPACE.as_array(STRINGS), np.array(["cifar10", "cifar100"])
+        targets = ["raspi4", "edgegpu"]
+        before = archs.copy()
+        table.lookup(archs, targets=targets)
+        two_configs.lookup(np.array([7, 8]), names)
+        assert np.array_equal(archs, before)
+        assert names.tolist() == ["cifar10", "cifar100"]
+        assert targets == ["raspi4", "edgegpu"]
+
+
+class TestConfigs:
+    def test_default_is_the_first_published(self, table):
+        assert table.configs == (SPACE.configs["cifar10"],)
+        assert table.row_configs == [SPACE.configs["cifar10"]] * len(INDICES)
+
+    def test_several_must_be_named(self, two_configs):
+        with pytest.raises(NotInTableError, match=r"2 configs, say which one: cifar10 \(.*\), cifar100 \("):
+            two_configs.lookup(7)
+
+    @pytest.mark.parametrize("config", ["cifar100", "C16-N5-k100-3x32x32", NASBench201Config(num_classes=100)])
+    def test_one_for_all(self, two_configs, config):
+        assert two_configs.lookup([9, 7, 8], config).iloc[:, 0].tolist() == [5.0, 2.0, 4.0]
+
+    def test_published_dict(self, two_configs):
+        config = {"name": "infer.tiny", "C": 16, "N": 5, "arch_str": published_strings()[7], "num_classes": 100}
+        assert two_configs.lookup(7, config).iloc[0, 0] == 2.0
+
+    def test_one_per_row(self, two_configs):
+        found = two_configs.lookup([8, 7, 7, 9], ["cifar10", "cifar100", "cifar10", "cifar100"])
+        assert found.iloc[:, 0].tolist() == [3.0, 2.0, 1.0, 5.0]
+
+    def test_per_row_batch_equals_scalar(self, two_configs):
+        archs, configs = [9, 8, 7, 8], ["cifar100", "cifar10", "cifar100", "cifar100"]
+        scalars = [two_configs.lookup(arch, config).iloc[0, 0] for arch, config in zip(archs, configs, strict=True)]
+        assert two_configs.lookup(archs, configs).iloc[:, 0].tolist() == scalars
+
+    @pytest.mark.parametrize(
+        ("configs", "values"),
+        [
+            ("cifar10", [1.0, 3.0]),
+            (["cifar100"], [2.0, 4.0, 5.0]),
+            (["cifar100", "cifar10"], [1.0, 2.0, 3.0, 4.0, 5.0]),
+        ],
+    )
+    def test_rows_under_a_config(self, two_configs, configs, values):
+        assert two_configs.lookup(configs=configs).iloc[:, 0].tolist() == values
+        assert len(two_configs.why_missing(configs=configs)) == len(values)
+
+    def test_rows_under_an_absent_config(self, two_configs):
+        with pytest.raises(NotInTableError, match=r"no costs under ImageNet16-120 .*the table has cifar10"):
+            two_configs.lookup(configs="ImageNet16-120")
+
+    def test_row_configs_ask_for_the_table_itself(self, two_configs):
+        assert same_bits(two_configs.lookup(two_configs.archs, two_configs.row_configs), two_configs.costs)
+
+    def test_wrong_number_of_configs(self, two_configs):
+        with pytest.raises(InvalidConfigError, match="got 2 for 3 architectures"):
+            two_configs.lookup([7, 8, 9], ["cifar10", "cifar100"])
+
+    def test_architecture_under_the_other_config_only(self, two_configs):
+        with pytest.raises(NotInTableError, match="under config cifar10"):
+            two_configs.lookup(9, "cifar10")
+
+
+class TestNotInTable:
+    def test_architecture(self, table):
+        with pytest.raises(NotInTableError) as caught:
+            table.lookup([0, 3, 17, 4])
+        message = str(caught.value)
+        assert message.startswith(f"2 of 4 architectures are not in the table, the first is {published_strings()[3]!r}")
+        assert "the table has 7 under config cifar10" in message
+        assert not message.startswith("'")
+
+    @pytest.mark.parametrize("edge", [min, max])
+    def test_beyond_the_first_and_the_last_row(self, edge):
+        codes = SPACE.codes(SPACE.enumerate())
+        outside = int(np.argmin(codes) if edge is min else np.argmax(codes))
+        table = CostTable(SPACE, [4, 5], [[1.0], [2.0]], ["a/latency"])
+        with pytest.raises(NotInTableError, match="1 of 1"):
+            table.lookup(outside)
+
+    def test_config(self, table):
+        with pytest.raises(NotInTableError, match=r"no costs under config cifar100 .*; the table has cifar10 \("):
+            table.lookup(0, "cifar100")
+
+    def test_modified_config(self, table):
+        with pytest.raises(NotInTableError, match=r"no costs under config C8-N1-k10-3x32x32; the table has cifar10"):
+            table.lookup(0, NASBench201Config(C=8, N=1))
+
+    def test_no_dataset_at_all(self, table):
+        with pytest.raises(HWNASError, match=r"'cifar11'; allowed: .*Did you mean 'cifar10'\?"):
+            table.lookup(0, "cifar11")
+
+    def test_target(self, table):
+        with pytest.raises(NotInTableError, match=r"unknown target 'raspi/latency'.*Did you mean 'raspi4/latency'\?"):
+            table.lookup(0, targets="raspi/latency")
+
+    def test_is_a_lookup_error(self, table):
+        with pytest.raises(LookupError):
+            table.lookup(3)
+
+    @pytest.mark.parametrize("arch", [-1, SIZE, True, "x", [[9] * 6], 0.5])
+    def test_no_architecture(self, table, arch):
+        with pytest.raises(InvalidArchitectureError):
+            table.lookup(arch)
+
+
+class TestInvalid:
+    @pytest.mark.parametrize("value", [-1.0, -1e-300, np.inf, -np.inf])
+    def test_cost(self, value):
+        with pytest.raises(InvalidInputError, match=r"finite and not negative .*for b/energy in row 1 \(1 such"):
+            CostTable(SPACE, [0, 1], [[1.0, 1.0], [1.0, value]], ["a/latency", "b/energy"])
+
+    @pytest.mark.parametrize("value", [-1.0, np.inf])
+    def test_spread(self, value):
+        with pytest.raises(InvalidInputError):
+            CostTable(SPACE, [0], [[1.0]], ["a/latency"], spread=[[value]])
+
+    @pytest.mark.parametrize("shape", [(2,), (1, 2), (3, 1), (2, 2), (2, 1, 1)])
+    def test_shape(self, shape):
+        with pytest.raises(InvalidInputError, match=r"\(2, 1\), got"):
+            CostTable(SPACE, [0, 1], np.ones(shape), ["a/latency"])
+
+    def test_spread_of_another_shape(self):
+        with pytest.raises(InvalidInputError, match=r"\(2, 1\), got \(2,\)"):
+            CostTable(SPACE, [0, 1], np.ones((2, 1)), ["a/latency"], spread=[1.0, 1.0])
+
+    @pytest.mark.parametrize("second", [5, published_strings()[5], SPACE.at(5)[0].tolist()])
+    def test_row_twice(self, second):
+        with pytest.raises(InvalidInputError, match="stands more than once under config C16-N5-k10"):
+            CostTable(SPACE, [SPACE.at(5)[0].tolist(), 9, second], np.ones((3, 1)), ["a/latency"])
+
+    def test_row_twice_under_two_names_of_a_config(self):
+        with pytest.raises(InvalidInputError, match="stands more than once"):
+            CostTable(SPACE, [7, 7], np.ones((2, 1)), ["a/latency"], configs=["cifar10", "C16-N5-k10-3x32x32"])
+
+    def test_target_twice(self):
+        with pytest.raises(InvalidInputError, match="a/latency more than once"):
+            CostTable(SPACE, [7], [[1.0, 2.0]], ["a/latency", Target("a", "latency")])
+
+    def test_space(self):
+        with pytest.raises(InvalidInputError, match=r"Did you mean 'nasbench201'\?"):
+            CostTable("nasbench101", [0], [[1.0]], ["a/latency"])
+
+    def test_zero_is_a_cost(self):
+        assert CostTable(SPACE, [0], [[0.0]], ["a/latency"]).lookup(0).iloc[0, 0] == 0.0
+
+
+class TestParts:
+    def test_select_targets(self, table, costs):
+        part = table.select("edgegpu")
+        assert part.targets == table.targets[:2]
+        assert same_bits(part.costs, costs[:, :2])
+        assert part.devices == {"edgegpu": Device("edgegpu", "TX2")}
+        assert part.reasons == {}
+
+    def test_select_keeps_reasons(self, table):
+        assert table.select(["raspi4", "edgegpu"]).why_missing(17).to_numpy().tolist() == [
+            ["did not compile", "not measured", ""]
+        ]
+
+    @pytest.mark.parametrize(
+        ("configs", "rows"),
+        [("cifar100", [1, 3, 4]), (["cifar10"], [0, 2]), (["cifar100", "cifar10"], [0, 1, 2, 3, 4])],
+    )
+    def test_select_configs(self, two_configs, configs, rows):
+        part = two_configs.select(configs=configs)
+        assert np.array_equal(part.archs, two_configs.archs[rows])
+        assert same_bits(part.costs, two_configs.costs[rows])
+        assert part.row_configs == [two_configs.row_configs[row] for row in rows]
+
+    def test_select_all(self, two_configs):
+        assert two_configs.select().fingerprint == two_configs.fingerprint
+
+    def test_select_what_is_absent(self, table):
+        with pytest.raises(NotInTableError, match="unknown target 'fpga'"):
+            table.select("fpga")
+        with pytest.raises(NotInTableError, match="no costs under cifar100"):
+            table.select(configs=["cifar10", "cifar100"])
+
+    @pytest.mark.parametrize("rows", [[3, 1], np.array([6, 0, 2]), [], range(4)])
+    def test_rows(self, table, costs, rows):
+        part, at = table.rows(rows), np.array(rows, int)
+        assert same_bits(part.costs, costs[at])
+        assert np.array_equal(part.archs, table.archs[at])
+        assert np.array_equal(part.why_missing(), table.why_missing().to_numpy()[at])
+
+    @pytest.mark.parametrize("rows", [[True] * 7, [1.5], [7], [-1], [[0, 1]], 3, ["a"]])
+    def test_rows_that_are_no_row_numbers(self, table, rows):
+        with pytest.raises(InvalidInputError, match=r"row numbers 0\.\.6"):
+            table.rows(rows)
+
+    def test_spread_goes_along(self):
+        table = CostTable(SPACE, [0, 1], np.ones((2, 2)), TARGETS[:2], spread=[[0.1, 0.2], [0.3, 0.4]])
+        assert same_bits(table.rows([1]).select("edgegpu/energy").spread, [[0.4]])
+
+    def test_repr(self, table):
+        assert repr(table) == (
+            "<CostTable nasbench201: 7 rows, 1 config(s), targets edgegpu/latency, edgegpu/energy, raspi4/latency>"
+        )
+
+
+class TestEmptyTable:
+    @pytest.fixture(params=["made", "selected"])
+    def empty(self, request, table):
+        return CostTable(SPACE, [], np.empty((0, 3)), TARGETS) if request.param == "made" else table.rows([])
+
+    def test_has_no_rows(self, empty):
+        assert (len(empty), empty.configs, empty.lookup().shape) == (0, (), (0, 3))
+
+    @pytest.mark.parametrize("config", [None, "cifar10"])
+    def test_says_so(self, empty, config):
+        with pytest.raises(NotInTableError, match="the table has no rows"):
+            empty.lookup(0, config)
+
+
+class TestFingerprint:
+    def make(self, archs=(0, 1), costs=((1.0,), (np.nan,)), targets=("a/latency",), configs=("cifar10", "cifar100")):
+        return CostTable(SPACE, archs, costs, targets, configs=configs)
+
+    def test_same_table_same_fingerprint(self):
+        assert self.make().fingerprint == self.make().fingerprint
+        assert len(self.make().fingerprint) == 64
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"costs": [[np.nextafter(1.0, 2.0)], [np.nan]]},
+            {"costs": [[np.nan], [1.0]]},
+            {"costs": [[1.0], [0.0]]},
+            {"archs": [1, 0]},
+            {"archs": [0, 2]},
+            {"targets": ["b/latency"]},
+            {"targets": ["a/energy"]},
+            {"configs": ["cifar100", "cifar10"]},
+            {"configs": "cifar10"},
+        ],
+        ids=str,
+    )
+    def test_changes_with_any_value(self, change):
+        assert self.make(**change).fingerprint != self.make().fingerprint
+
+    def test_memory_order_is_no_value(self, table):
+        transposed = CostTable(SPACE, INDICES, np.asfortranarray(table.costs), TARGETS)
+        assert transposed.fingerprint == table.fingerprint
+
+
+@pytest.fixture(scope="module")
+def fbnet_archs():
+    # Zeros at the end, at the start, everywhere: numpy strips zero bytes from the end of its byte strings.
+    special = [[0] * 22, [8] * 22, [1] + [0] * 21, [0] * 21 + [1], [1] * 21 + [0], [8, 0] * 11]
+    return np.concatenate([np.array(special, np.int8), FBNET.sample(40, 0)])
+
+
+@pytest.fixture(scope="module")
+def fbnet_table(fbnet_archs):
+    return CostTable(FBNET, fbnet_archs, np.random.default_rng(6).random((len(fbnet_archs), 1)), ["pi/latency"])
+
+
+class TestFBNetRows:
+    """Measured networks of FBNet: rows as in any table, found by codes of 22 bytes."""
+
+    def test_batch(self, fbnet_table, fbnet_archs):
+        rows = np.random.default_rng(7).permutation(len(fbnet_archs))
+        assert same_bits(fbnet_table.lookup(fbnet_archs[rows]), fbnet_table.costs[rows])
+
+    def test_scalar_forms(self, fbnet_table, fbnet_archs):
+        for row in range(10):
+            for form in (fbnet_archs[row], fbnet_archs[row].tolist(), FBNET.format(fbnet_archs[row])):
+                assert same_bits(fbnet_table.lookup(form), fbnet_table.costs[[row]])
+
+    def test_absent(self, fbnet_table):
+        with pytest.raises(NotInTableError, match="1 of 2 architectures"):
+            fbnet_table.lookup([[0] * 22, [0] * 20 + [1, 0]])
+
+    def test_row_twice(self):
+        with pytest.raises(InvalidInputError, match="more than once"):
+            CostTable(FBNET, [[0] * 22, [3] * 22, [0] * 22], np.ones((3, 1)), ["pi/latency"])
+
+    def test_empty_batch(self, fbnet_table):
+        assert fbnet_table.lookup([]).shape == (0, 1)
+
+    def test_index_is_refused(self, fbnet_table):
+        with pytest.raises(InvalidArchitectureError, match="FBNet has no index"):
+            fbnet_table.lookup(3)

@@ -1,0 +1,545 @@
+"""Saved surrogates come back to the bit or not at all, without pickle, and a failed save leaves the old ones."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from skops.io import dumps
+
+import hwnas_surrogate
+from hwnas_surrogate.data import load_table
+from hwnas_surrogate.errors import DataFileError, SavedFormatError
+from hwnas_surrogate.features import Combined, LayerSums, OneHot, OpCounts
+from hwnas_surrogate.models import MODELS
+from hwnas_surrogate.spaces import get_space
+from hwnas_surrogate.trainers import Surrogate, SurrogateSuite
+
+SPACE = get_space("nasbench201")
+every_model = pytest.mark.parametrize("model", MODELS)
+
+
+@pytest.fixture(scope="module")
+def saved(
+    fitted: dict[str, Surrogate], suites: dict[str, SurrogateSuite], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Return a folder of saved surrogates, by model name, and suites, ``old`` and ``new``; not to be changed."""
+    folder = tmp_path_factory.mktemp("saved")
+    for name, thing in {**fitted, **suites}.items():
+        assert thing.save(folder / name) == folder / name
+    return folder
+
+
+@pytest.fixture
+def copy(saved: Path, tmp_path: Path) -> Callable[[str], Path]:
+    """Return a function that gives a copy of a saved folder, to be damaged."""
+    return lambda name: Path(shutil.copytree(saved / name, tmp_path / name))
+
+
+def manifest_of(folder: Path) -> dict[str, Any]:
+    manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
+    return manifest
+
+
+def rewrite(folder: Path, change: Callable[[dict[str, Any]], object]) -> Path:
+    """Change the manifest as somebody would who knows how it is hashed."""
+    manifest = manifest_of(folder)
+    change(manifest)
+    manifest.pop("sha256")
+    manifest["sha256"] = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+def weights_of(folder: Path) -> Path:
+    return folder / manifest_of(folder)["surrogates"][0]["weights"]
+
+
+def names_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def digest(predicted: np.ndarray | pd.DataFrame) -> str:
+    values = np.asarray(predicted, np.float64).ravel().tolist()
+    return hashlib.sha256(" ".join(map(float.hex, values)).encode()).hexdigest()
+
+
+def python(code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run code in a fresh process, in which warnings are errors as here."""
+    command = [sys.executable, "-W", "error", "-c", code, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+# -- there and back ---------------------------------------------------------------------------------------
+
+
+LOAD_AND_DIGEST = """
+import hashlib, json, sys
+from pathlib import Path
+import numpy as np
+from hwnas_surrogate import Surrogate, SurrogateSuite
+archs = np.array(json.loads(sys.argv[2]), np.int8)
+digests = {}
+for folder in sorted(Path(sys.argv[1]).iterdir()):
+    kind = SurrogateSuite if folder.name in ("old", "new") else Surrogate
+    values = np.asarray(kind.load(folder).predict(archs), np.float64).ravel().tolist()
+    digests[folder.name] = hashlib.sha256(" ".join(map(float.hex, values)).encode()).hexdigest()
+print(json.dumps(digests))
+"""
+
+
+def test_a_fresh_process_predicts_the_same_bits(
+    saved: Path, fitted: dict[str, Surrogate], suites: dict[str, SurrogateSuite], queries: np.ndarray
+) -> None:
+    ran = python(LOAD_AND_DIGEST, saved, json.dumps(queries.tolist()))
+    assert ran.returncode == 0, ran.stderr
+    expected = {name: digest(thing.predict(queries)) for name, thing in {**fitted, **suites}.items()}
+    assert len(set(expected.values())) == len(expected)
+    assert json.loads(ran.stdout) == expected
+
+
+@every_model
+def test_nothing_is_unpickled(
+    model: str, saved: Path, fitted: dict[str, Surrogate], queries: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("something was unpickled")
+
+    for name in ("load", "loads", "Unpickler", "_Unpickler", "_load", "_loads"):
+        monkeypatch.setattr(pickle, name, refuse)
+    with pytest.raises(AssertionError, match="unpickled"):
+        pickle.loads(b"")
+    assert np.array_equal(Surrogate.load(saved / model).predict(queries), fitted[model].predict(queries))
+
+
+@every_model
+def test_no_file_is_a_pickle(model: str, saved: Path) -> None:
+    for path in (saved / model).iterdir():
+        data = path.read_bytes()
+        assert not data.startswith(b"\x80")
+        assert b".pkl" not in data
+
+
+@every_model
+def test_a_loaded_surrogate_knows_what_the_saved_one_knew(
+    model: str, saved: Path, fitted: dict[str, Surrogate]
+) -> None:
+    loaded = Surrogate.load(saved / model)
+    for name in ("n_train_", "n_features_in_", "scale_", "floor_", "target_", "random_state"):
+        assert getattr(loaded, name) == getattr(fitted[model], name)
+    assert type(loaded.model_) is type(fitted[model].model_)
+    assert type(loaded.encoder_) is Combined
+    assert loaded.space == "nasbench201"
+
+
+@pytest.mark.parametrize("model", ["ridge", "mlp", "xgboost", "forest"])
+def test_a_loaded_surrogate_can_be_saved_again(
+    model: str, saved: Path, fitted: dict[str, Surrogate], queries: np.ndarray, tmp_path: Path
+) -> None:
+    again = Surrogate.load(Surrogate.load(saved / model).save(tmp_path / "again"))
+    assert np.array_equal(again.predict(queries), fitted[model].predict(queries))
+
+
+def test_a_suite_comes_back_with_targets_units_and_info(saved: Path, queries: np.ndarray, tmp_path: Path) -> None:
+    table = load_table(space="nasbench201").select(configs="cifar10")
+    table = table.rows(np.arange(min(50, len(table))))
+    suite = SurrogateSuite(encoder=OneHot(), model="linear", random_state=4).fit_table(table)
+    suite.info_["scores"] = {"kendall_tau": 0.5}
+    loaded = SurrogateSuite.load(suite.save(tmp_path))
+    pd.testing.assert_frame_equal(loaded.predict(queries), suite.predict(queries), check_exact=True)
+    assert loaded.info_ == {"table_fingerprint": table.fingerprint, "scores": {"kendall_tau": 0.5}}
+    assert (loaded.model, loaded.random_state, loaded.targets_) == ("linear", 4, suite.targets_)
+
+
+@pytest.mark.parametrize(
+    "encoder",
+    [
+        "onehot",
+        OpCounts("fbnet", views=("compiled",)),
+        Combined("fbnet", [OneHot("fbnet"), Combined("fbnet", [LayerSums("fbnet", views=["all"])])]),
+    ],
+    ids=["name", "tuple of views", "nested"],
+)
+def test_every_encoder_of_the_package_comes_back(encoder: Any, tmp_path: Path) -> None:
+    space = get_space("fbnet")
+    archs = space.sample(40, 0)
+    surrogate = Surrogate("fbnet", encoder).fit(archs, space.layers(archs).macs / 1e6)
+    loaded = Surrogate.load(surrogate.save(tmp_path))
+    names = surrogate.encoder_.get_feature_names_out().tolist()
+    assert loaded.encoder_.get_feature_names_out().tolist() == names
+    assert np.array_equal(loaded.predict(archs, "ImageNet"), surrogate.predict(archs, "ImageNet"))
+
+
+@pytest.mark.parametrize("cost", [0.1, 0.0])
+def test_a_constant_cost_comes_back(cost: float, queries: np.ndarray, tmp_path: Path) -> None:
+    surrogate = Surrogate().fit(SPACE.sample(5, 0), [cost] * 5)
+    assert Surrogate.load(surrogate.save(tmp_path)).predict(queries).tolist() == [cost] * len(queries)
+
+
+# -- what the manifest says -------------------------------------------------------------------------------
+
+
+def test_the_manifest_says_what_was_saved(saved: Path) -> None:
+    manifest = manifest_of(saved / "old")
+    said = {key: manifest[key] for key in ("format", "format_version", "package_version", "class", "space")}
+    assert said == {
+        "format": "hwnas-surrogate",
+        "format_version": 1,
+        "package_version": hwnas_surrogate.__version__,
+        "class": "SurrogateSuite",
+        "space": "nasbench201",
+    }
+    assert manifest["encoder"]["class"] == "Combined"
+    assert manifest["random_state"] == 3
+    targets = [entry["target"] for entry in manifest["surrogates"]]
+    assert targets == [
+        {"device": "raspi4", "metric": "latency", "unit": "ms"},
+        {"device": "edge-gpu", "metric": "energy", "unit": "mJ"},
+    ]
+    for entry in manifest["surrogates"]:
+        data = (saved / "old" / entry["weights"]).read_bytes()
+        assert hashlib.sha256(data).hexdigest() == entry["weights_sha256"]
+        assert entry["n_train"] == 60
+
+
+@pytest.mark.parametrize(
+    ("model", "suffix"), [("ridge", "safetensors"), ("mlp", "safetensors"), ("xgboost", "ubj"), ("forest", "skops")]
+)
+def test_weights_are_in_the_formats_own_file(model: str, suffix: str, saved: Path) -> None:
+    assert names_in(saved / model) == {"manifest.json", weights_of(saved / model).name}
+    assert weights_of(saved / model).suffix == f".{suffix}"
+
+
+# -- damage -----------------------------------------------------------------------------------------------
+
+
+POSITIONS = (0.0, 0.1, 0.33, 0.5, 0.77, 1.0)
+
+
+def flip(path: Path, position: float) -> None:
+    data = bytearray(path.read_bytes())
+    data[round(position * (len(data) - 1))] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("position", POSITIONS)
+def test_a_flipped_bit_in_the_manifest_is_noticed(position: float, copy: Callable[[str], Path]) -> None:
+    folder = copy("ridge")
+    flip(folder / "manifest.json", position)
+    with pytest.raises(SavedFormatError):
+        Surrogate.load(folder)
+
+
+@pytest.mark.parametrize("model", ["ridge", "mlp", "xgboost", "forest"])
+@pytest.mark.parametrize("position", POSITIONS)
+def test_a_flipped_bit_in_the_weights_is_noticed(model: str, position: float, copy: Callable[[str], Path]) -> None:
+    folder = copy(model)
+    flip(weights_of(folder), position)
+    with pytest.raises(SavedFormatError, match=r"weights cost-\w+\.\w+ are damaged: sha256 \w+, the manifest says \w+"):
+        Surrogate.load(folder)
+
+
+@pytest.mark.parametrize("kept", [0, 1, 100])
+def test_truncated_files_are_noticed(kept: int, copy: Callable[[str], Path]) -> None:
+    folder = copy("old")
+    second = folder / manifest_of(folder)["surrogates"][1]["weights"]
+    second.write_bytes(second.read_bytes()[:kept])
+    with pytest.raises(SavedFormatError, match=r"edge-gpu-energy-.* are damaged"):
+        SurrogateSuite.load(folder)
+    manifest = folder / "manifest.json"
+    manifest.write_bytes(manifest.read_bytes()[:kept])
+    with pytest.raises(SavedFormatError, match=r"manifest\.json can't be read"):
+        SurrogateSuite.load(folder)
+
+
+def test_missing_files_are_named(copy: Callable[[str], Path], tmp_path: Path) -> None:
+    folder = copy("ridge")
+    weights_of(folder).unlink()
+    with pytest.raises(SavedFormatError, match=r"weights cost-.* can't be read: No such file"):
+        Surrogate.load(folder)
+    (folder / "manifest.json").unlink()
+    with pytest.raises(SavedFormatError, match=r"no saved surrogate: there is no manifest\.json"):
+        Surrogate.load(folder)
+    for nothing in (tmp_path / "absent", Path(__file__)):
+        with pytest.raises(SavedFormatError, match="holds no saved surrogate"):
+            Surrogate.load(nothing)
+
+
+def test_a_manifest_of_something_else_is_refused(tmp_path: Path) -> None:
+    for text in ("{}", "[]", "null", '{"format": "other"}'):
+        (tmp_path / "manifest.json").write_text(text)
+        with pytest.raises(SavedFormatError, match="not the manifest of a saved surrogate"):
+            Surrogate.load(tmp_path)
+    for data in (b"\xff\xfe", b"[" * 100_000, b"{"):
+        (tmp_path / "manifest.json").write_bytes(data)
+        with pytest.raises(SavedFormatError, match="can't be read"):
+            Surrogate.load(tmp_path)
+
+
+def test_another_format_version_says_which_package_wrote_it(copy: Callable[[str], Path]) -> None:
+    folder = rewrite(copy("ridge"), lambda said: said.update(format_version=2, package_version="7.5"))
+    with pytest.raises(SavedFormatError, match=r"format version 2 by package version '7\.5'.*reads format 1"):
+        Surrogate.load(folder)
+
+
+def test_the_right_class_is_named(saved: Path) -> None:
+    with pytest.raises(SavedFormatError, match=r"holds a SurrogateSuite, not a Surrogate: use SurrogateSuite\.load"):
+        Surrogate.load(saved / "old")
+    with pytest.raises(SavedFormatError, match=r"holds a Surrogate, not a SurrogateSuite: use Surrogate\.load"):
+        SurrogateSuite.load(saved / "ridge")
+
+
+# -- malice: a manifest whose hash is right ---------------------------------------------------------------
+
+
+def test_rewriting_alone_does_not_make_a_manifest_wrong(
+    copy: Callable[[str], Path], fitted: dict[str, Surrogate], queries: np.ndarray
+) -> None:
+    folder = rewrite(copy("ridge"), lambda said: said.update(info={}))
+    assert np.array_equal(Surrogate.load(folder).predict(queries), fitted["ridge"].predict(queries))
+
+
+@pytest.mark.parametrize("prefix", ["../", "/tmp/", "a/../../", "..\\", "sub/"])
+def test_weights_outside_the_folder_are_refused(prefix: str, copy: Callable[[str], Path]) -> None:
+    folder = copy("ridge")
+    weights = weights_of(folder)
+    shutil.copy(weights, folder.parent / weights.name)
+    (folder / "sub").mkdir()
+    shutil.copy(weights, folder / "sub")
+    rewrite(folder, lambda said: said["surrogates"][0].update(weights=prefix + weights.name))
+    with pytest.raises(SavedFormatError, match="names weights outside the folder"):
+        Surrogate.load(folder)
+
+
+def first(change: dict[str, Any]) -> Callable[[dict[str, Any]], object]:
+    return lambda said: said["surrogates"][0].update(change)
+
+
+LIES: dict[str, Callable[[dict[str, Any]], object]] = {
+    "no class": lambda said: said.pop("class"),
+    "no surrogates": lambda said: said.pop("surrogates"),
+    "none of them": lambda said: said.update(surrogates=[]),
+    "two of them": lambda said: said.update(surrogates=said["surrogates"] * 2),
+    "not a list": lambda said: said.update(surrogates={"a": 1}),
+    "no random state": lambda said: said.pop("random_state"),
+    "an unknown space": lambda said: said.update(space="nasbench101"),
+    "an unknown encoder": lambda said: said.update(encoder={"class": "make_encoder", "params": {}}),
+    "an encoder's parameter": lambda said: said["encoder"]["params"].update(bogus=1),
+    "fewer columns": lambda said: said.update(encoder={"class": "OneHot", "params": {}}),
+    "a number for a name": first({"weights": 5}),
+    "no scale": lambda said: said["surrogates"][0].pop("scale"),
+    "another unit": first({"target": {"device": "a", "metric": "latency", "unit": "s"}}),
+    "an unknown metric": first({"target": {"device": "a", "metric": "weight", "unit": "kg"}}),
+    "a function for a model": first({"model": {"format": "safetensors", "class": "make_model", "params": {}}}),
+    "a module for a model": first({"model": {"format": "safetensors", "class": "linear", "params": {}}}),
+    "a model's parameter": first({"model": {"format": "safetensors", "class": "MLP", "params": {"bogus": 1}}}),
+    "another model's arrays": first({"model": {"format": "safetensors", "class": "MLP", "params": {}}}),
+    "another format's weights": first({"model": {"format": "skops", "class": "Ridge"}}),
+    "xgboost's weights": first({"model": {"format": "xgboost", "class": "XGBRegressor"}}),
+    "an xgboost function": first({"model": {"format": "xgboost", "class": "train"}}),
+    "pickle": first({"model": {"format": "pickle", "class": "Ridge"}}),
+    "no model": first({"model": None}),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_manifest_that_lies_is_refused(lie: str, copy: Callable[[str], Path]) -> None:
+    folder = rewrite(copy("ridge"), LIES[lie])
+    with pytest.raises(SavedFormatError):
+        Surrogate.load(folder)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda said: said.update(surrogates=[]),
+        lambda said: said.update(surrogates=said["surrogates"] * 2),
+        lambda said: said["surrogates"][0].update(target=None),
+        lambda said: said.pop("info"),
+    ],
+    ids=["no target", "each twice", "one without a target", "no info"],
+)
+def test_a_suite_that_lies_is_refused(change: Callable[[dict[str, Any]], object], copy: Callable[[str], Path]) -> None:
+    with pytest.raises(SavedFormatError):
+        SurrogateSuite.load(rewrite(copy("old"), change))
+
+
+class Stranger:
+    """Something that skops would build only if told to trust it."""
+
+
+@pytest.mark.parametrize(
+    "content", [{"a": 1}, np.arange(3), Stranger(), os.system], ids=["dict", "array", "stranger", "system"]
+)
+def test_weights_that_hold_no_regressor_are_refused(content: object, copy: Callable[[str], Path]) -> None:
+    folder = copy("forest")
+    data = dumps(content)
+    weights_of(folder).write_bytes(data)
+    rewrite(folder, first({"weights_sha256": hashlib.sha256(data).hexdigest()}))
+    with pytest.raises(SavedFormatError):
+        Surrogate.load(folder)
+
+
+# -- what can't be saved ----------------------------------------------------------------------------------
+
+
+class MyEncoder(OneHot):
+    """An encoder of a user's own."""
+
+
+@pytest.mark.parametrize("encoder", [MyEncoder(), Combined(encoders=[OpCounts(), MyEncoder()])], ids=["alone", "part"])
+def test_an_encoder_of_ones_own_is_refused_before_anything_is_written(
+    encoder: Any, archs: np.ndarray, costs: np.ndarray, tmp_path: Path
+) -> None:
+    surrogate = Surrogate(encoder=encoder).fit(archs, costs)
+    with pytest.raises(SavedFormatError, match=r"encoder of your own \(MyEncoder\) can't be saved: only Combined"):
+        surrogate.save(tmp_path / "new")
+    assert names_in(tmp_path) == set()
+
+
+def test_info_that_is_no_json_is_refused_before_anything_is_written(
+    archs: np.ndarray, costs: np.ndarray, tmp_path: Path
+) -> None:
+    suite = SurrogateSuite().fit(archs, {"raspi4/latency": costs})
+    suite.info_ = {"when": object(), "seed": np.int64(3)}
+    with pytest.raises(SavedFormatError, match="object can't be saved as JSON"):
+        suite.save(tmp_path / "new")
+    assert names_in(tmp_path) == set()
+
+
+def test_an_unfitted_surrogate_is_not_saved(tmp_path: Path) -> None:
+    from sklearn.exceptions import NotFittedError
+
+    for unfitted in (Surrogate(), SurrogateSuite()):
+        with pytest.raises(NotFittedError):
+            unfitted.save(tmp_path / "new")
+    assert names_in(tmp_path) == set()
+
+
+# -- saving over an older suite ---------------------------------------------------------------------------
+
+
+def test_the_old_weights_go_and_foreign_files_stay(
+    copy: Callable[[str], Path], suites: dict[str, SurrogateSuite], queries: np.ndarray
+) -> None:
+    folder = copy("old")
+    foreign = {"notes.txt", "cost-0123456789abcdef.safetensors"}
+    for name in foreign:
+        (folder / name).write_text("mine")
+    before = names_in(folder)
+    suites["new"].save(folder)
+    named = {entry["weights"] for entry in manifest_of(folder)["surrogates"]}
+    assert names_in(folder) == named | foreign | {"manifest.json"}
+    assert not named & before
+    assert all((folder / name).read_text() == "mine" for name in foreign)
+    assert digest(SurrogateSuite.load(folder).predict(queries)) == digest(suites["new"].predict(queries))
+
+
+def test_saving_the_same_again_changes_no_byte(copy: Callable[[str], Path], suites: dict[str, SurrogateSuite]) -> None:
+    folder = copy("old")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    suites["old"].save(folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+@pytest.mark.parametrize("victim", ["manifest.json", "edge-gpu-energy-"])
+def test_a_full_disk_leaves_the_old_suite(
+    victim: str,
+    copy: Callable[[str], Path],
+    suites: dict[str, SurrogateSuite],
+    queries: np.ndarray,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder = copy("old")
+
+    def full(write: Callable[..., int]) -> Callable[..., int]:
+        def stand_in(path: Path, data: Any, **options: Any) -> int:
+            if victim in path.name:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return write(path, data, **options)
+
+        return stand_in
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_text", full(Path.write_text))
+        patched.setattr(Path, "write_bytes", full(Path.write_bytes))
+        with pytest.raises(DataFileError, match=r"can't write .*No space left on device.*untouched"):
+            suites["new"].save(folder)
+    assert digest(SurrogateSuite.load(folder).predict(queries)) == digest(suites["old"].predict(queries))
+    assert not [name for name in names_in(folder) if name.endswith(".part")]
+    suites["new"].save(folder)
+    assert digest(SurrogateSuite.load(folder).predict(queries)) == digest(suites["new"].predict(queries))
+
+
+SAVE_AND_DIE = """
+import os, pathlib, sys
+from hwnas_surrogate import SurrogateSuite
+suite = SurrogateSuite.load(sys.argv[1])
+replace = pathlib.Path.replace
+def dying(self, target):
+    if sys.argv[3] in pathlib.Path(target).name:
+        os._exit(9)
+    return replace(self, target)
+pathlib.Path.replace = dying
+suite.save(sys.argv[2])
+"""
+
+
+@pytest.mark.parametrize("victim", ["manifest.json", "edge-gpu-energy-"])
+def test_a_killed_process_leaves_the_old_suite(
+    victim: str, saved: Path, copy: Callable[[str], Path], suites: dict[str, SurrogateSuite], queries: np.ndarray
+) -> None:
+    folder = copy("old")
+    before = names_in(folder)
+    ran = python(SAVE_AND_DIE, saved / "new", folder, victim)
+    assert ran.returncode == 9, ran.stderr
+    assert names_in(folder) > before, "it died half-way"
+    assert digest(SurrogateSuite.load(folder).predict(queries)) == digest(suites["old"].predict(queries))
+    suites["new"].save(folder)
+    assert digest(SurrogateSuite.load(folder).predict(queries)) == digest(suites["new"].predict(queries))
+
+
+SAVE_WITH_LITTLE_ROOM = """
+import resource, sys
+from hwnas_surrogate import SurrogateSuite
+from hwnas_surrogate.errors import DataFileError
+suite = SurrogateSuite.load(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), resource.RLIM_INFINITY))
+try:
+    suite.save(sys.argv[2])
+except DataFileError as error:
+    print(error)
+"""
+
+
+def test_a_file_that_the_system_refuses_leaves_the_old_suite(
+    saved: Path, copy: Callable[[str], Path], suites: dict[str, SurrogateSuite], queries: np.ndarray
+) -> None:
+    folder = copy("old")
+    before = names_in(folder)
+    room = weights_of(folder).stat().st_size // 2
+    ran = python(SAVE_WITH_LITTLE_ROOM, saved / "new", folder, room)
+    assert ran.returncode == 0, ran.stderr
+    assert "can't write" in ran.stdout
+    assert "File too large" in ran.stdout
+    assert names_in(folder) == before
+    assert digest(SurrogateSuite.load(folder).predict(queries)) == digest(suites["old"].predict(queries))
+
+
+def test_a_file_in_the_folders_place_is_left_alone(suites: dict[str, SurrogateSuite], tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("mine")
+    with pytest.raises(DataFileError, match="can't write"):
+        suites["new"].save(tmp_path / "taken")
+    assert (tmp_path / "taken").read_text() == "mine"

@@ -1,0 +1,174 @@
+"""A suite is one surrogate per target, with the targets' units, over one encoding."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+
+from hwnas_surrogate.data import CostTable, Target, load_table
+from hwnas_surrogate.errors import HWNASError, InvalidInputError, NotInTableError
+from hwnas_surrogate.features import OneHot
+from hwnas_surrogate.spaces import get_space
+from hwnas_surrogate.trainers import Surrogate, SurrogateSuite
+
+SPACE = get_space("nasbench201")
+LATENCY, ENERGY = Target("raspi4", "latency"), Target("edge-gpu", "energy")
+
+
+@pytest.fixture(scope="session")
+def suite(suites: dict[str, SurrogateSuite]) -> SurrogateSuite:
+    return suites["old"]
+
+
+def test_each_target_is_predicted_as_a_surrogate_of_its_own_would(
+    suite: SurrogateSuite, archs: np.ndarray, costs: np.ndarray, queries: np.ndarray
+) -> None:
+    assert suite.targets_ == (LATENCY, ENERGY)
+    predicted = suite.predict(queries)
+    for target, measured in ((LATENCY, costs), (ENERGY, costs**2)):
+        alone = Surrogate().fit(archs, measured).predict(queries)
+        assert np.array_equal(predicted[target.device, target.metric, target.unit], alone)
+        assert np.array_equal(suite[target].predict(queries), alone)
+        assert suite[target].target_ == target
+
+
+def test_columns_carry_device_metric_and_unit(suite: SurrogateSuite, queries: np.ndarray) -> None:
+    predicted = suite.predict(queries)
+    assert predicted.columns.names == ["device", "metric", "unit"]
+    assert predicted.columns.tolist() == [("raspi4", "latency", "ms"), ("edge-gpu", "energy", "mJ")]
+    assert predicted.shape == (len(queries), 2)
+    assert suite.predict([]).shape == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("asked", "targets"),
+    [
+        ("edge-gpu/energy", [ENERGY]),
+        ("raspi4", [LATENCY]),
+        (ENERGY, [ENERGY]),
+        (["edge-gpu", LATENCY], [ENERGY, LATENCY]),
+        (None, [LATENCY, ENERGY]),
+    ],
+)
+def test_some_of_the_targets_can_be_asked_for(
+    suite: SurrogateSuite, queries: np.ndarray, asked: object, targets: list[Target]
+) -> None:
+    predicted = suite.predict(queries, targets=asked)
+    assert predicted.columns.tolist() == [(target.device, target.metric, target.unit) for target in targets]
+    pd.testing.assert_frame_equal(predicted, suite.predict(queries)[predicted.columns])
+
+
+def test_an_unknown_target_is_refused_with_what_there_is(suite: SurrogateSuite, queries: np.ndarray) -> None:
+    for ask in (lambda: suite.predict(queries, targets="raspi5/latency"), lambda: suite["raspi5/latency"]):
+        with pytest.raises(NotInTableError, match=r"unknown target 'raspi5/latency'.*'raspi4/latency'.*Did you mean"):
+            ask()
+
+
+def test_a_device_with_two_metrics_is_no_single_surrogate(archs: np.ndarray, costs: np.ndarray) -> None:
+    suite = SurrogateSuite().fit(archs, {"eyeriss/latency": costs, "eyeriss/energy": costs})
+    with pytest.raises(InvalidInputError, match=r"'eyeriss' stands for eyeriss/latency, eyeriss/energy; choose one"):
+        suite["eyeriss"]
+
+
+def test_rows_without_a_cost_are_left_out_target_by_target(
+    archs: np.ndarray, costs: np.ndarray, queries: np.ndarray
+) -> None:
+    holes = costs.copy()
+    holes[::3] = np.nan
+    suite = SurrogateSuite().fit(archs, {LATENCY: holes, ENERGY: costs})
+    known = ~np.isnan(holes)
+    assert (suite[LATENCY].n_train_, suite[ENERGY].n_train_) == (known.sum(), len(costs))
+    expected = Surrogate().fit(archs[known], costs[known]).predict(queries)
+    assert np.array_equal(suite[LATENCY].predict(queries), expected)
+    assert np.array_equal(suite[ENERGY].predict(queries), Surrogate().fit(archs, costs).predict(queries))
+
+
+@pytest.mark.parametrize(
+    ("cost", "message"),
+    [
+        ([np.nan, 1, 2, -3], r"edge-gpu/energy: .*not negative, got -3.0 in row 3"),
+        ([np.nan, 1, np.inf, 3], r"edge-gpu/energy: .*finite.*got inf in row 2"),
+        ([np.nan, 1, np.nan, np.nan], r"edge-gpu/energy: .*at least 2 measured architectures, got 1"),
+        ([np.nan] * 4, r"edge-gpu/energy: .*at least 2 measured architectures, got 0"),
+        ([1, 2, 3], r"edge-gpu/energy has 3 costs for 4 architectures"),
+    ],
+)
+def test_wrong_costs_name_their_target(cost: list[float], message: str) -> None:
+    with pytest.raises(InvalidInputError, match=message):
+        SurrogateSuite().fit(SPACE.sample(4, 0), {LATENCY: [1, 2, 3, 4], ENERGY: cost})
+
+
+def test_no_target_and_no_such_metric_are_refused(archs: np.ndarray, costs: np.ndarray) -> None:
+    with pytest.raises(InvalidInputError, match="at least one target"):
+        SurrogateSuite().fit(archs, {})
+    with pytest.raises(InvalidInputError, match=r"unknown metric 'latencies'.*Did you mean 'latency'"):
+        SurrogateSuite().fit(archs, {"raspi4/latencies": costs})
+    with pytest.raises(InvalidInputError, match=r"a target reads 'device/metric'.*got 'raspi4'"):
+        SurrogateSuite().fit(archs, {"raspi4": costs})
+    with pytest.raises(InvalidInputError, match=r"columns must be targets.*got 0"):
+        SurrogateSuite().fit(archs, pd.DataFrame(costs))
+
+
+def test_predict_before_fit_is_scikit_learns_error(queries: np.ndarray) -> None:
+    with pytest.raises(NotFittedError):
+        SurrogateSuite().predict(queries)
+    with pytest.raises(NotFittedError):
+        SurrogateSuite()["raspi4"]
+
+
+def test_parameters_are_stored_cloned_and_handed_on(archs: np.ndarray, costs: np.ndarray) -> None:
+    suite = SurrogateSuite(SPACE, OneHot(SPACE), "linear", 5)
+    assert repr(clone(suite)) == repr(suite)
+    fitted = clone(suite).fit(archs, {LATENCY: costs})
+    assert fitted[LATENCY].get_params(deep=False).keys() == suite.get_params(deep=False).keys()
+    assert (fitted[LATENCY].model, fitted[LATENCY].random_state) == ("linear", 5)
+    assert isinstance(fitted[LATENCY].encoder_, OneHot)
+
+
+def test_a_lookups_frame_is_accepted_as_it_is(suite: SurrogateSuite, archs: np.ndarray, queries: np.ndarray) -> None:
+    lookup = suite.predict(archs)
+    again = SurrogateSuite().fit(archs, lookup)
+    assert again.targets_ == suite.targets_
+    assert again.predict(queries).columns.equals(lookup.columns)
+
+
+# -- tables -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def table() -> CostTable:
+    bundled = load_table(space="nasbench201")
+    assert isinstance(bundled, CostTable)
+    return bundled.rows(np.arange(0, len(bundled), max(1, len(bundled) // 60)))
+
+
+def test_a_table_is_fitted_with_its_rows_configs_and_targets(table: CostTable) -> None:
+    suite = SurrogateSuite().fit_table(table)
+    by_hand = SurrogateSuite().fit(table.archs, table.lookup(), table.row_configs)
+    assert suite.targets_ == table.targets
+    pd.testing.assert_frame_equal(
+        suite.predict(table.archs, table.row_configs), by_hand.predict(table.archs, table.row_configs)
+    )
+    assert suite.info_ == {"table_fingerprint": table.fingerprint}
+    assert by_hand.info_ == {}
+
+
+def test_some_targets_of_a_table(table: CostTable) -> None:
+    wanted = table.targets[-1]
+    assert SurrogateSuite().fit_table(table, wanted).targets_ == (wanted,)
+    with pytest.raises(NotInTableError, match="unknown target 'toaster'"):
+        SurrogateSuite().fit_table(table, "toaster")
+
+
+def test_a_table_of_another_space_is_refused(table: CostTable) -> None:
+    with pytest.raises(InvalidInputError, match="the suite is over 'fbnet', the table over 'nasbench201'"):
+        SurrogateSuite("fbnet").fit_table(table)
+    assert issubclass(InvalidInputError, HWNASError)
+
+
+def test_a_space_object_of_its_own_fits_a_table(table: CostTable) -> None:
+    suite = SurrogateSuite(type(SPACE)()).fit_table(table, table.targets[0])
+    assert suite.targets_ == table.targets[:1]

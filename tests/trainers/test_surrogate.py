@@ -1,0 +1,279 @@
+"""The surrogate is a scikit-learn estimator over architectures, whatever its encoder, model and unit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.ensemble import GradientBoostingRegressor, RandomForestRegressor
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from hwnas_surrogate.errors import InvalidArchitectureError, InvalidConfigError, InvalidInputError
+from hwnas_surrogate.features import ENCODERS, Combined, LayerSums, OneHot
+from hwnas_surrogate.models import MODELS, LeaveOneOutRidge
+from hwnas_surrogate.spaces import get_space
+from hwnas_surrogate.trainers import Surrogate
+from tests.trainers.conftest import planted_costs, small
+
+SPACE = get_space("nasbench201")
+every_model = pytest.mark.parametrize("model", MODELS)
+
+
+# -- it learns, with every part ---------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("quick_mlp")
+@every_model
+def test_every_model_goes_by_its_name(model: str, archs: np.ndarray, costs: np.ndarray) -> None:
+    if model in ("forest", "xgboost"):
+        archs, costs = archs[:30], costs[:30]
+    surrogate = Surrogate(model=model, random_state=0).fit(archs, costs)
+    assert surrogate.score(archs, costs) > 0.8
+    assert type(surrogate.model_) is type(MODELS[model](0))
+
+
+@pytest.mark.parametrize("space", ["nasbench201", "fbnet"])
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_every_encoder_goes_by_its_name(space: str, encoder: str) -> None:
+    archs = get_space(space).sample(240, 0)
+    macs = get_space(space).layers(archs).macs / 1e6
+    surrogate = Surrogate(space, encoder).fit(archs[:200], macs[:200])
+    assert surrogate.score(archs[200:], macs[200:]) > 0.8
+    assert type(surrogate.encoder_) is ENCODERS[encoder]
+    assert surrogate.n_features_in_ == len(surrogate.encoder_.get_feature_names_out())
+
+
+def test_the_default_is_the_first_of_each(archs: np.ndarray, costs: np.ndarray, queries: np.ndarray) -> None:
+    named = Surrogate("nasbench201", next(iter(ENCODERS)), next(iter(MODELS))).fit(archs, costs)
+    assert np.array_equal(Surrogate().fit(archs, costs).predict(queries), named.predict(queries))
+
+
+@pytest.mark.parametrize(
+    "model", [make_pipeline(StandardScaler(), Ridge()), GradientBoostingRegressor(n_estimators=20, random_state=0)]
+)
+def test_any_scikit_learn_regressor_will_do(model: Any, archs: np.ndarray, costs: np.ndarray) -> None:
+    surrogate = Surrogate(model=model).fit(archs, costs)
+    assert surrogate.score(archs, costs) > 0.8
+    assert not hasattr(model, "n_features_in_"), "the user's model is cloned, not fitted"
+
+
+def test_score_is_spearmans_correlation(fitted: dict[str, Surrogate], queries: np.ndarray) -> None:
+    measured = planted_costs(queries)
+    ranks = [pd.Series(values).rank() for values in (measured, fitted["ridge"].predict(queries))]
+    assert fitted["ridge"].score(queries, measured) == pytest.approx(np.corrcoef(*ranks)[0, 1])
+
+
+def test_predictions_do_not_depend_on_how_threads_finish(archs: np.ndarray, costs: np.ndarray) -> None:
+    forest = RandomForestRegressor(n_estimators=3, n_jobs=2, random_state=0)
+    assert Surrogate(model=forest).fit(archs, costs).model_.n_jobs == 1
+    piped = Surrogate(model=make_pipeline(StandardScaler(), forest)).fit(archs, costs)
+    assert piped.model_[-1].n_jobs == 1
+    assert forest.n_jobs == 2
+
+
+# -- scikit-learn's estimator contract --------------------------------------------------------------------
+
+
+def test_parameters_are_stored_and_cloned() -> None:
+    surrogate = Surrogate("fbnet", OneHot("fbnet"), Ridge(alpha=2.0), 7)
+    assert surrogate.get_params() | {"space": "fbnet", "random_state": 7, "model__alpha": 2.0} == surrogate.get_params()
+    assert repr(clone(surrogate)) == repr(surrogate)
+    assert "fbnet" in repr(surrogate)
+    assert surrogate.set_params(model__alpha=5.0, encoder__space="nasbench201") is surrogate
+    assert surrogate.model.alpha == 5.0
+    assert surrogate.encoder.space == "nasbench201"
+
+
+def test_fit_returns_self_and_changes_neither_inputs_nor_parameters(archs: np.ndarray, costs: np.ndarray) -> None:
+    archs, costs = archs.copy(), costs.copy()
+    archs.flags.writeable = costs.flags.writeable = False
+    encoder, model = OneHot(), Ridge()
+    surrogate = Surrogate(encoder=encoder, model=model)
+    assert surrogate.fit(archs, costs) is surrogate
+    surrogate.predict(archs)
+    assert surrogate.encoder is encoder
+    assert surrogate.model is model
+    assert surrogate.n_train_ == len(archs)
+
+
+@every_model
+def test_a_second_fit_forgets_the_first(
+    model: str, fitted: dict[str, Surrogate], archs: np.ndarray, costs: np.ndarray, queries: np.ndarray
+) -> None:
+    again = clone(fitted[model]).fit(archs[:20], costs[:20] * 100).fit(archs, costs)
+    assert np.array_equal(again.predict(queries), fitted[model].predict(queries))
+
+
+@pytest.mark.parametrize(
+    "surrogate",
+    [Surrogate(), Surrogate(SPACE, OneHot(SPACE)), Surrogate(SPACE, Combined(SPACE, [OneHot("nasbench201")]))],
+    ids=["names", "space objects", "nested space objects"],
+)
+def test_scikit_learn_cross_validates_it(surrogate: Surrogate, archs: np.ndarray, costs: np.ndarray) -> None:
+    scores = cross_val_score(surrogate, archs, costs, cv=3)
+    assert scores.shape == (3,)
+    assert (scores > 0.5).all()
+    by_hand = clone(surrogate).fit(archs[20:], costs[20:]).score(archs[:20], costs[:20])
+    assert scores[0] == pytest.approx(by_hand)
+
+
+def test_predict_before_fit_is_scikit_learns_error(queries: np.ndarray) -> None:
+    with pytest.raises(NotFittedError):
+        Surrogate().predict(queries)
+
+
+def test_one_architecture_equals_its_place_in_the_batch(fitted: dict[str, Surrogate], queries: np.ndarray) -> None:
+    for surrogate in fitted.values():
+        alone = np.concatenate([surrogate.predict(arch) for arch in queries])
+        np.testing.assert_allclose(alone, surrogate.predict(queries), rtol=1e-12)
+
+
+def test_no_architectures_have_no_costs(fitted: dict[str, Surrogate]) -> None:
+    for surrogate in fitted.values():
+        assert surrogate.predict([]).shape == (0,)
+
+
+def test_costs_are_accepted_as_lists_series_and_columns(
+    fitted: dict[str, Surrogate], archs: np.ndarray, costs: np.ndarray, queries: np.ndarray
+) -> None:
+    expected = fitted["ridge"].predict(queries)
+    for form in (costs.tolist(), pd.Series(costs), costs[:, None], pd.DataFrame({"ms": costs})):
+        assert np.array_equal(Surrogate().fit(SPACE.format_all(archs), form).predict(queries), expected)
+
+
+# -- configs ----------------------------------------------------------------------------------------------
+
+
+def test_mixed_configs_are_learned_and_told_apart() -> None:
+    archs = SPACE.sample(90, 2)
+    names = ["cifar10", "ImageNet16-120", "C8-N2-k10-3x32x32"]
+    configs = [names[row % 3] for row in range(90)]
+    macs = np.array([SPACE.layers(arch, config).macs[0] for arch, config in zip(archs, configs, strict=True)]) / 1e6
+    surrogate = Surrogate(encoder=LayerSums()).fit(archs[:60], macs[:60], configs[:60])
+    np.testing.assert_allclose(surrogate.predict(archs[60:], configs[60:]), macs[60:], rtol=0.01)
+    one = surrogate.predict(archs[:1], "cifar10"), surrogate.predict(archs[:1], "ImageNet16-120")
+    assert one[0] > 2 * one[1]
+
+
+# -- positive, in any unit --------------------------------------------------------------------------------
+
+
+@every_model
+def test_positive_costs_are_predicted_positive(model: str) -> None:
+    archs = SPACE.sample(60, 5)
+    macs = SPACE.layers(archs).macs / 1e6
+    costs = np.maximum(macs - np.median(macs), 0) + 1e-6
+    predicted = Surrogate(model=small(model)).fit(archs, costs).predict(SPACE.sample(2000, 6))
+    assert (predicted > 0).all()
+
+
+def test_without_a_floor_those_predictions_would_be_negative() -> None:
+    archs = SPACE.sample(60, 5)
+    macs = SPACE.layers(archs).macs / 1e6
+    surrogate = Surrogate(model="linear").fit(archs, np.maximum(macs - np.median(macs), 0) + 1e-6)
+    assert surrogate.floor_ == 0.5e-6
+    assert surrogate.predict(SPACE.sample(2000, 6)).min() == surrogate.floor_
+    assert (surrogate.model_.predict(surrogate.encoder_.frame(SPACE.sample(2000, 6))) < 0).any()
+
+
+@every_model
+@pytest.mark.parametrize("factor", [2.0**-30, 2.0**20])
+def test_powers_of_two_change_nothing_but_the_unit(
+    model: str, factor: float, fitted: dict[str, Surrogate], archs: np.ndarray, costs: np.ndarray, queries: np.ndarray
+) -> None:
+    scaled = clone(fitted[model]).fit(archs, costs * factor).predict(queries)
+    assert np.array_equal(scaled, fitted[model].predict(queries) * factor)
+
+
+@every_model
+@pytest.mark.parametrize("factor", [1e-9, 1e6])
+def test_the_unit_of_the_costs_does_not_matter(
+    model: str, factor: float, fitted: dict[str, Surrogate], archs: np.ndarray, costs: np.ndarray, queries: np.ndarray
+) -> None:
+    # Trees choose among splits that are equally good, and the last bit decides: as another seed would.
+    rtol = {"forest": 0.1, "xgboost": 0.1, "mlp": 1e-3}.get(model, 1e-6)
+    scaled = clone(fitted[model]).fit(archs, costs * factor).predict(queries)
+    np.testing.assert_allclose(scaled / factor, fitted[model].predict(queries), rtol=rtol)
+
+
+@every_model
+@pytest.mark.parametrize("cost", [0.1, 3.7e-9, 123456.789, 0.0])
+def test_a_constant_cost_is_predicted_exactly(model: str, cost: float, queries: np.ndarray) -> None:
+    surrogate = Surrogate(model=small(model)).fit(SPACE.sample(5, 0), [cost] * 5)
+    assert surrogate.predict(queries).tolist() == [cost] * len(queries)
+
+
+# -- what is refused --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("cost", "parts"),
+    [
+        ([1, 2, np.nan, 4], [r"finite", r"got nan in row 2", r"Leave rows without"]),
+        ([1, -2, 3, -4], [r"not negative", r"got -2.0 in row 1", r"\(2 such values"]),
+        ([1, 2, 3, np.inf], [r"finite", r"got inf in row 3"]),
+        ([1, 2, None, 4], [r"got nan in row 2"]),
+        ([1, 2, 3], [r"one value per architecture", r"\(4,\)", r"got shape \(3,\)"]),
+        ([[1, 2]] * 4, [r"one value per architecture", r"got shape \(4, 2\)"]),
+        (5.0, [r"one value per architecture", r"got shape \(\)"]),
+        (["fast", "slow", "fast", "slow"], [r"costs must be numbers", r"fast"]),
+    ],
+)
+def test_wrong_costs_are_refused(cost: Any, parts: list[str]) -> None:
+    for part in parts:
+        with pytest.raises(InvalidInputError, match=part):
+            Surrogate().fit(SPACE.sample(4, 0), cost)
+
+
+@pytest.mark.parametrize("n", [0, 1])
+def test_fewer_than_two_costs_are_refused(n: int) -> None:
+    with pytest.raises(InvalidInputError, match=rf"at least 2 measured architectures, got {n}\."):
+        Surrogate().fit(SPACE.sample(n, 0), [1.0] * n)
+
+
+@pytest.mark.parametrize(
+    ("surrogate", "message"),
+    [
+        (Surrogate("nasbench101"), r"unknown search space 'nasbench101'.*'nasbench201', 'fbnet'.*Did you mean"),
+        (Surrogate(model="forrest"), r"unknown model 'forrest'.*'ridge'.*Did you mean 'forest'"),
+        (Surrogate(encoder="hot"), r"unknown encoder 'hot'; allowed: 'combined', 'onehot'"),
+        (Surrogate(encoder=OneHot("fbnet")), r"the surrogate is over 'nasbench201', its encoder over 'fbnet'"),
+        (Surrogate(encoder=StandardScaler()), r"encoder must be an Encoder, its name or None, got StandardScaler"),
+        (Surrogate(model=3), r"model must be a scikit-learn regressor, a model's name or None, got int"),
+    ],
+    ids=["space", "model", "encoder", "encoder's space", "encoder's type", "model's type"],
+)
+def test_wrong_parameters_are_refused_by_fit(
+    surrogate: Surrogate, message: str, archs: np.ndarray, costs: np.ndarray
+) -> None:
+    with pytest.raises(InvalidInputError, match=message):
+        surrogate.fit(archs, costs)
+
+
+def test_architectures_of_another_space_are_refused(fitted: dict[str, Surrogate], costs: np.ndarray) -> None:
+    with pytest.raises(InvalidArchitectureError, match="NAS-Bench-201 architecture has 6 ops"):
+        fitted["ridge"].predict(get_space("fbnet").sample(3, 0))
+    with pytest.raises(InvalidArchitectureError, match="NAS-Bench-201 architecture has 6 ops"):
+        Surrogate().fit(get_space("fbnet").sample(60, 0), costs)
+
+
+def test_wrong_configs_are_refused(fitted: dict[str, Surrogate], queries: np.ndarray) -> None:
+    with pytest.raises(InvalidConfigError, match=r"'cifar11'.*'cifar10'"):
+        fitted["ridge"].predict(queries, "cifar11")
+    with pytest.raises(InvalidConfigError, match=rf"got 2 for {len(queries)}"):
+        fitted["ridge"].predict(queries, ["cifar10"] * 2)
+
+
+def test_a_failed_fit_leaves_the_surrogate_as_it_was(archs: np.ndarray, costs: np.ndarray, queries: np.ndarray) -> None:
+    surrogate = Surrogate(model=LeaveOneOutRidge()).fit(archs, costs)
+    before = surrogate.predict(queries)
+    with pytest.raises(InvalidInputError):
+        surrogate.fit(archs, -costs)
+    assert np.array_equal(surrogate.predict(queries), before)
