@@ -70,7 +70,7 @@ class BlockTable:
 
     Parameters
     ----------
-    costs : mapping of Target to (mapping of key to float)
+    costs : mapping of Target or str to (mapping of key to float)
         The cost of each block by its published key.
     devices : iterable of Device, optional
         What is known of the devices.
@@ -87,14 +87,16 @@ class BlockTable:
 
     def __init__(
         self,
-        costs: Mapping[Target, Mapping[str, float]],
+        costs: Mapping[TargetLike, Mapping[str, float]] | Mapping[Target, Mapping[str, float]],
         *,
         devices: Iterable[Device] = (),
         meta: Mapping[str, Any] | None = None,
         config: NetworkConfig | None = None,
     ) -> None:
         self.space = get_fbnet()
-        self.block_costs = {target: dict(table) for target, table in costs.items()}
+        self.block_costs = {
+            Target.parse(target) if isinstance(target, str) else target: dict(table) for target, table in costs.items()
+        }
         for target, table in self.block_costs.items():
             for key, cost in table.items():
                 if not (np.isfinite(cost) and cost >= 0):

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.linear_model import RidgeCV
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, validate_data
 from threadpoolctl import threadpool_limits
 
 __all__ = ["AdditiveExact", "LeaveOneOutRidge"]
@@ -38,6 +38,7 @@ class _LinearPredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     def predict(self, X: pd.DataFrame | Vector) -> Vector:
         """Predict costs: (n, k) named columns as in ``fit`` -> (n,)."""
         check_is_fitted(self, "coef_")
+        validate_data(self, X, reset=False, skip_check_array=True)  # the same columns, in the same order
         used = np.flatnonzero(self.coef_)
         values = np.asarray(X, np.float64)
         predicted: Vector = values[:, used] @ self.coef_[used] + self.intercept_
@@ -49,12 +50,12 @@ class _LinearPredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         decimals = np.array([] if self.decimals_ is None else [self.decimals_], np.int64)
         return {"coef": self.coef_, "intercept": np.array([self.intercept_]), "decimals": decimals}
 
-    def from_arrays(self, arrays: dict[str, npt.NDArray[Any]]) -> Self:
-        """Take back what :meth:`to_arrays` returned."""
+    def from_arrays(self, arrays: dict[str, npt.NDArray[Any]], feature_names: npt.NDArray[np.object_]) -> Self:
+        """Take back what :meth:`to_arrays` returned, for columns of these names, shape (k,)."""
         self.coef_ = arrays["coef"]
         self.intercept_ = float(arrays["intercept"][0])
         self.decimals_ = int(arrays["decimals"][0]) if len(arrays["decimals"]) else None
-        self.n_features_in_ = len(self.coef_)
+        self.n_features_in_, self.feature_names_in_ = len(self.coef_), feature_names
         return self
 
     def _learned(self, X: Vector, columns: npt.NDArray[np.intp], coef: Vector, intercept: float) -> None:
@@ -62,7 +63,6 @@ class _LinearPredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         self.coef_[columns] = coef
         self.intercept_ = float(intercept)
         self.decimals_ = None
-        self.n_features_in_ = X.shape[1]
 
     def _learn_exactly(self, X: Vector, y: Vector, columns: npt.NDArray[np.intp]) -> bool:
         """Fit the costs as a sum of columns, by least squares of minimum norm; tell whether that is exact."""
@@ -88,7 +88,9 @@ class _LinearPredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         return exact
 
 
-def _as_matrix(X: pd.DataFrame | Vector, y: npt.ArrayLike) -> tuple[Vector, Vector, list[str]]:
+def _checked(model: BaseEstimator, X: pd.DataFrame | Vector, y: npt.ArrayLike) -> tuple[Vector, Vector, list[str]]:
+    """Take note of the columns' names, and return values, costs and names; those of an array are one group."""
+    validate_data(model, X, skip_check_array=True)
     names = list(map(str, X.columns)) if isinstance(X, pd.DataFrame) else [f"x:{i}" for i in range(np.shape(X)[1])]
     return np.asarray(X, np.float64), np.asarray(y, np.float64), names
 
@@ -117,7 +119,7 @@ class AdditiveExact(_LinearPredictor):
 
     def fit(self, X: pd.DataFrame | Vector, y: npt.ArrayLike) -> Self:
         """Fit on (n, k) named columns and n costs."""
-        values, costs, names = _as_matrix(X, y)
+        values, costs, names = _checked(self, X, y)
         columns = _columns_of(names, [self.group])
         if not len(columns):
             columns = np.arange(values.shape[1])
@@ -160,7 +162,7 @@ class LeaveOneOutRidge(_LinearPredictor):
         """Fit on (n, k) named columns and n costs."""
         # The matrices are narrow: more BLAS threads would only wait for one another.
         with threadpool_limits(1):
-            return self._fit(*_as_matrix(X, y))
+            return self._fit(*_checked(self, X, y))
 
     def _fit(self, values: Vector, costs: Vector, names: list[str]) -> Self:
         scale = values.std(axis=0)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, validate_data
 from threadpoolctl import threadpool_limits
 
 __all__ = ["MLP"]
@@ -61,8 +61,8 @@ class MLP(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         import torch
         from torch import nn
 
+        validate_data(self, X, skip_check_array=True)
         values, costs = np.asarray(X, np.float64), np.asarray(y, np.float64)
-        self.n_features_in_ = values.shape[1]
         self.mean_, self.scale_ = values.mean(axis=0), values.std(axis=0)
         self.scale_[self.scale_ <= 1e-12 * np.abs(values).max(axis=0, initial=0.0)] = 1.0
         self.y_mean_, self.y_scale_ = float(costs.mean()), float(costs.std()) or 1.0
@@ -95,6 +95,7 @@ class MLP(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     def predict(self, X: pd.DataFrame | Vector) -> Vector:
         """Predict costs, (n, k) -> (n,), in float64 and without torch."""
         check_is_fitted(self, "weights_")
+        validate_data(self, X, reset=False, skip_check_array=True)
         values = (np.asarray(X, np.float64) - self.mean_) / self.scale_
         for number, (weight, bias) in enumerate(zip(self.weights_, self.biases_, strict=True)):
             values = values @ weight.T + bias
@@ -115,12 +116,12 @@ class MLP(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             arrays |= {f"weight_{number}": weight, f"bias_{number}": bias}
         return arrays
 
-    def from_arrays(self, arrays: dict[str, npt.NDArray[Any]]) -> Self:
-        """Take back what :meth:`to_arrays` returned."""
+    def from_arrays(self, arrays: dict[str, npt.NDArray[Any]], feature_names: npt.NDArray[np.object_]) -> Self:
+        """Take back what :meth:`to_arrays` returned, for columns of these names, shape (k,)."""
         depth = sum(name.startswith("weight_") for name in arrays)
         self.mean_, self.scale_ = arrays["mean"], arrays["scale"]
         self.y_mean_, self.y_scale_ = map(float, arrays["y"])
         self.weights_ = [arrays[f"weight_{number}"] for number in range(depth)]
         self.biases_ = [arrays[f"bias_{number}"] for number in range(depth)]
-        self.n_features_in_ = len(self.mean_)
+        self.n_features_in_, self.feature_names_in_ = len(self.mean_), feature_names
         return self

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+from sklearn.base import clone
+from sklearn.dummy import DummyRegressor
 
 import hwnas_surrogate
 from hwnas_surrogate import features
@@ -74,6 +76,7 @@ def save(fitted: Surrogate | SurrogateSuite, folder: str | os.PathLike[str]) -> 
         "class": type(fitted).__name__,
         "space": get_space(fitted.space).name,
         "encoder": _encoder_to_json(members[0].encoder_),
+        "features": members[0].encoder_.get_feature_names_out().tolist(),
         "random_state": fitted.random_state if isinstance(fitted.random_state, int) else None,
         "info": fitted.info_ if isinstance(fitted, SurrogateSuite) else {},
         "surrogates": entries,
@@ -116,6 +119,12 @@ def load(folder: str | os.PathLike[str], kind: type[T]) -> T:
 def _rebuild(manifest: dict[str, Any], folder: Path, kind: type[T]) -> T:
     space = get_space(manifest["space"])
     encoder = _encoder_from_json(manifest["encoder"], space)
+    names = encoder.get_feature_names_out().tolist()
+    if manifest["features"] != names:
+        raise SavedFormatError(
+            f"the encoder gives other columns in this version ({len(names)}) than when it was saved "
+            f"({len(manifest['features'])}). Use package version {manifest['package_version']}, or train again."
+        )
     members = [_restore(entry, folder, space, encoder) for entry in manifest["surrogates"]]
     for member in members:
         member.random_state = manifest["random_state"]
@@ -141,12 +150,12 @@ def _describe(surrogate: Surrogate) -> tuple[dict[str, Any], bytes]:
         "target": None if target is None else {"device": target.device, "metric": target.metric, "unit": target.unit},
         "model": model,
         "model_name": surrogate.model if isinstance(surrogate.model, str) else None,
+        "own_model": surrogate.model is not None and not isinstance(surrogate.model, str),
         "weights": f"{name}-{sha256[:16]}.{SUFFIXES[model['format']]}",
         "weights_sha256": sha256,
         "scale": surrogate.scale_,
         "floor": surrogate.floor_,
         "n_train": surrogate.n_train_,
-        "n_features": surrogate.n_features_in_,
     }
     return entry, data
 
@@ -165,25 +174,16 @@ def _restore(entry: dict[str, Any], folder: Path, space: SearchSpace, encoder: E
             f"the weights {name} are damaged: sha256 {received}, the manifest says {entry['weights_sha256']}. "
             "Copy the folder again, or train again."
         )
-    model = from_bytes(entry["model"], data)
-    surrogate = Surrogate(space.name, encoder=encoder, model=entry["model_name"])
+    model = from_bytes(entry["model"], data, encoder.get_feature_names_out())
+    refit = clone(model) if entry["own_model"] and not isinstance(model, DummyRegressor) else entry["model_name"]
+    surrogate = Surrogate(space.name, encoder=encoder, model=refit)
     surrogate.encoder_, surrogate.model_ = encoder, model
     said = entry["target"]
     surrogate.target_ = None if said is None else Target(said["device"], said["metric"])
     if surrogate.target_ is not None and said["unit"] != surrogate.target_.unit:
         raise SavedFormatError(f"{surrogate.target_} was saved in {said['unit']!r}, not {surrogate.target_.unit!r}.")
     surrogate.scale_, surrogate.floor_ = entry["scale"], entry["floor"]
-    surrogate.n_train_, surrogate.n_features_in_ = entry["n_train"], entry["n_features"]
-    n_columns = len(encoder.get_feature_names_out())
-    if surrogate.n_features_in_ != n_columns:
-        raise SavedFormatError(
-            f"the encoder gives {n_columns} columns in this version, the model was fitted on "
-            f"{surrogate.n_features_in_}. Use the package version that saved it, or train again."
-        )
-    if hasattr(model, "feature_names_in_"):
-        return surrogate
-    if not type(model).__module__.startswith("xgboost."):
-        model.feature_names_in_ = encoder.get_feature_names_out()
+    surrogate.n_train_, surrogate.n_features_in_ = entry["n_train"], len(encoder.get_feature_names_out())
     return surrogate
 
 
@@ -229,25 +229,16 @@ def _number(value: object) -> object:
 
 def _write(folder: Path, manifest: dict[str, Any], files: dict[str, bytes]) -> Path:
     text = json.dumps(manifest, indent=1, sort_keys=True, default=_number)
-    before = _weights_of(folder)
     for name, data in files.items():
         with replacing(folder / name) as temporary:
             temporary.write_bytes(data)
     with replacing(folder / MANIFEST) as temporary:
         temporary.write_text(text, encoding="utf-8")
-    for name in before - set(files):
-        (folder / name).unlink(missing_ok=True)
+    # What no manifest names any more: the former weights, and those of a save that was killed.
+    for path in folder.iterdir():
+        if _WEIGHTS_NAME.fullmatch(path.name) and path.name not in files:
+            path.unlink(missing_ok=True)
     return folder
-
-
-def _weights_of(folder: Path) -> set[str]:
-    """Return the weights files that the folder's present manifest names."""
-    try:
-        manifest = _read_manifest(folder)
-        names = {entry["weights"] for entry in manifest["surrogates"]}
-    except (SavedFormatError, KeyError, TypeError):
-        return set()
-    return {name for name in names if isinstance(name, str) and _WEIGHTS_NAME.fullmatch(name)}
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:

@@ -152,9 +152,9 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     def _model(self) -> Any:
         if self.model is None or isinstance(self.model, str):
             return make_model(self.model or "ridge", self.random_state)
-        if not (hasattr(self.model, "fit") and hasattr(self.model, "predict")):
+        if isinstance(self.model, type) or not (hasattr(self.model, "fit") and hasattr(self.model, "predict")):
             raise InvalidInputError(
-                f"model must be a scikit-learn regressor, a model's name or None, got {type(self.model).__name__}."
+                f"model must be a scikit-learn regressor, a model's name or None, got {self.model!r:.80}."
             )
         model = clone(self.model)
         if self.random_state is not None and model.get_params(deep=False).get("random_state", 0) is None:

@@ -11,6 +11,7 @@ import json
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import sklearn
 
 from hwnas_surrogate import models
@@ -46,7 +47,8 @@ def to_bytes(model: Any) -> tuple[dict[str, Any], bytes]:
         arrays = {name: np.ascontiguousarray(array) for name, array in model.to_arrays().items()}
         return {"format": "safetensors", "class": kind, "params": _plain(model.get_params(deep=False))}, save(arrays)
     if type(model).__module__.startswith("xgboost."):
-        return {"format": "xgboost", "class": kind}, bytes(model.get_booster().save_raw("ubj"))
+        params = {key: value for key, value in model.get_params().items() if _is_plain(value)}
+        return {"format": "xgboost", "class": kind, "params": params}, bytes(model.get_booster().save_raw("ubj"))
     from skops.io import dumps, get_untrusted_types
 
     try:
@@ -57,13 +59,13 @@ def to_bytes(model: Any) -> tuple[dict[str, Any], bytes]:
     if refused:
         raise SavedFormatError(
             f"a {kind} can't be saved: it holds {', '.join(refused)}, and only numpy, scikit-learn and XGBoost objects "
-            "are loaded back. Use one of the models by name, or a scikit-learn regressor."
+            "are loaded back. Use one of the models by name, or another regressor."
         )
     return {"format": "skops", "class": kind, "sklearn": sklearn.__version__}, data
 
 
-def from_bytes(said: dict[str, Any], data: bytes) -> Any:
-    """Build the fitted model that :func:`to_bytes` described.
+def from_bytes(said: dict[str, Any], data: bytes, feature_names: npt.NDArray[np.object_]) -> Any:
+    """Build the fitted model that :func:`to_bytes` described, for columns of these names.
 
     Raises
     ------
@@ -76,9 +78,9 @@ def from_bytes(said: dict[str, Any], data: bytes) -> Any:
 
             if said["class"] not in models.__all__ or not inspect.isclass(getattr(models, said["class"])):
                 raise SavedFormatError(f"there is no model {said['class']!r} in this version.")
-            return getattr(models, said["class"])(**said["params"]).from_arrays(load(data))
+            return getattr(models, said["class"])(**said["params"]).from_arrays(load(data), feature_names)
         if said["format"] == "xgboost":
-            return _xgboost(said["class"], data)
+            return _xgboost(said["class"], said["params"], data)
         if said["format"] == "skops":
             from skops.io import loads
 
@@ -90,12 +92,12 @@ def from_bytes(said: dict[str, Any], data: bytes) -> Any:
     raise SavedFormatError(f"unknown weights format {said['format']!r}; allowed: {', '.join(SUFFIXES)}.")
 
 
-def _xgboost(kind: str, data: bytes) -> Any:
+def _xgboost(kind: str, params: dict[str, Any], data: bytes) -> Any:
     import xgboost
 
     if kind not in ("XGBRegressor", "XGBRFRegressor"):
         raise SavedFormatError(f"unknown XGBoost model {kind!r}; allowed: XGBRegressor, XGBRFRegressor.")
-    model = getattr(xgboost, kind)(n_jobs=1)
+    model = getattr(xgboost, kind)(**params)
     model.load_model(bytearray(data))
     return model
 
@@ -107,3 +109,8 @@ def _plain(params: dict[str, Any]) -> dict[str, Any]:
     except TypeError as error:
         raise SavedFormatError(f"the model's parameters {params!r} can't be saved as JSON: {error}") from error
     return plain
+
+
+def _is_plain(value: object) -> bool:
+    """Tell whether JSON gives a parameter back; None and NaN are XGBoost's defaults and need not be kept."""
+    return isinstance(value, (bool, int, str)) or (isinstance(value, float) and value == value)

@@ -126,7 +126,7 @@ def test_arrays_hold_all_that_was_learned(name: str, fitted: dict[str, Any], uns
     learned = fitted[name]
     arrays = learned.to_arrays()
     assert all(isinstance(array, np.ndarray) and array.dtype.kind in "fi" for array in arrays.values())
-    again = clone(learned).from_arrays({key: array.copy() for key, array in arrays.items()})
+    again = clone(learned).from_arrays({key: array.copy() for key, array in arrays.items()}, learned.feature_names_in_)
     assert again.n_features_in_ == learned.n_features_in_ == unseen.shape[1]
     assert again.predict(unseen).tobytes() == learned.predict(unseen).tobytes()
     assert all(np.array_equal(again.to_arrays()[key], array) for key, array in arrays.items())

@@ -435,8 +435,9 @@ def test_the_old_weights_go_and_foreign_files_stay(
     copy: Callable[[str], Path], suites: dict[str, SurrogateSuite], queries: np.ndarray
 ) -> None:
     folder = copy("old")
-    foreign = {"notes.txt", "cost-0123456789abcdef.safetensors"}
-    for name in foreign:
+    foreign = {"notes.txt", "weights.safetensors"}
+    orphan = "cost-0123456789abcdef.safetensors"  # of a save that was killed before it named its weights
+    for name in (*foreign, orphan):
         (folder / name).write_text("mine")
     before = names_in(folder)
     suites["new"].save(folder)

@@ -246,7 +246,7 @@ def test_fewer_than_two_costs_are_refused(n: int) -> None:
         (Surrogate(encoder="hot"), r"unknown encoder 'hot'; allowed: 'combined', 'onehot'"),
         (Surrogate(encoder=OneHot("fbnet")), r"the surrogate is over 'nasbench201', its encoder over 'fbnet'"),
         (Surrogate(encoder=StandardScaler()), r"encoder must be an Encoder, its name or None, got StandardScaler"),
-        (Surrogate(model=3), r"model must be a scikit-learn regressor, a model's name or None, got int"),
+        (Surrogate(model=3), r"model must be a scikit-learn regressor, a model's name or None, got 3"),
     ],
     ids=["space", "model", "encoder", "encoder's space", "encoder's type", "model's type"],
 )
