@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import kendalltau
 
-from hwnas_surrogate.data import CostTable, Target, write_parquet
+from hwnas_surrogate.data import CostTable, Device, Target, write_parquet
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.measure.environment import environment
 from hwnas_surrogate.measure.journal import Journal
@@ -88,60 +89,59 @@ def measure(
         If ``output`` belongs to a measurement with other settings.
     """
     chosen = get_space(space)
-    batch = chosen.as_array(archs)
-    resolved = chosen.config(config)
     runner = TorchEager() if runtime is None else runtime
-    _check(chosen, batch, passes, repeats, warmup, random_state)
-    for built in (batch, _anchor(chosen)[None]):
-        chosen.layers(built, resolved)  # raises for what can't be built, before anything is measured
-    name = device or runner.default_name
-    target = Target(name, "latency")
-    texts = chosen.format_all(batch)
+    target = Target(device or runner.default_name, "latency")
     settings: dict[str, Any] = {
         "space": chosen.name,
-        "config": str(resolved),
-        "device": runner.device(name).to_dict(),
+        "config": str(chosen.config(config)),
+        "device": runner.device(target.device).to_dict(),
+        "anchor": chosen.format(_anchor(chosen)),
         "passes": passes,
         "repeats": repeats,
         "warmup": warmup,
         "random_state": random_state,
     }
+    job = _Job(chosen, chosen.as_array(archs), chosen.config(config), runner, settings)
+    _check(job)
     journal = Journal(f"{output}.journal", settings, {"environment": environment()})
     with runner.active():
-        _measure_missing(journal, runner, chosen, batch, texts, resolved, settings, progress)
-    table = _table(journal, runner, chosen, batch, texts, resolved, target, settings)
+        _measure_missing(journal, job, progress)
+    table = _table(journal, job)
     write_parquet(table, Path(output))
     return table
 
 
-def _check(
-    space: SearchSpace, batch: npt.NDArray[np.int8], passes: int, repeats: int, warmup: int, random_state: int
-) -> None:
-    if not len(batch):
+@dataclass(frozen=True, slots=True, eq=False)
+class _Job:
+    """What is to be measured, how, and with what."""
+
+    space: SearchSpace
+    archs: npt.NDArray[np.int8]
+    config: NetworkConfig
+    runtime: TorchEager
+    settings: dict[str, Any]
+
+    @property
+    def texts(self) -> list[str]:
+        return self.space.format_all(self.archs)
+
+
+def _check(job: _Job) -> None:
+    """Raise for what can't be measured, before anything is."""
+    if not len(job.archs):
         raise InvalidInputError("there is nothing to measure: no architectures were given.")
-    if len(np.unique(space.codes(batch))) < len(batch):
+    if len(np.unique(job.space.codes(job.archs))) < len(job.archs):
         raise InvalidInputError("an architecture stands more than once among those to measure; give each once.")
-    at_least = (
-        ("passes", passes, 1),
-        ("repeats", repeats, 1),
-        ("warmup", warmup, 0),
-        ("random_state", random_state, 0),
-    )
-    for what, value, least in at_least:
+    for what, least in (("passes", 1), ("repeats", 1), ("warmup", 0), ("random_state", 0)):
+        value = job.settings[what]
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise InvalidInputError(f"{what} must be an integer of at least {least}, got {value!r}.")
+    for built in (job.archs, _anchor(job.space)[None]):
+        job.space.layers(built, job.config)
 
 
-def _measure_missing(
-    journal: Journal,
-    runtime: TorchEager,
-    space: SearchSpace,
-    batch: npt.NDArray[np.int8],
-    texts: list[str],
-    config: NetworkConfig,
-    settings: dict[str, Any],
-    progress: Progress | None,
-) -> None:
+def _measure_missing(journal: Journal, job: _Job, progress: Progress | None) -> None:
+    texts, settings = job.texts, job.settings
     done = {(entry["pass"], entry["arch"]) for entry in journal.entries}
     asked = {(number, text) for number in range(settings["passes"]) for text in texts}
     finished, total = len(done & asked), len(asked)
@@ -149,13 +149,13 @@ def _measure_missing(
         progress(finished, total)
     if finished == total:
         return
-    anchor = runtime.prepare(space, _anchor(space), config)
+    anchor = job.runtime.prepare(job.space, _anchor(job.space), job.config)
     for number in range(settings["passes"]):
         rng = np.random.default_rng([settings["random_state"], number])
-        todo = [row for row in rng.permutation(len(batch)).tolist() if (number, texts[row]) not in done]
+        todo = [row for row in rng.permutation(len(texts)).tolist() if (number, texts[row]) not in done]
         for start in range(0, len(todo), BLOCK):
             rows = todo[start : start + BLOCK]
-            runs = [anchor, *(runtime.prepare(space, batch[row], config) for row in rows)]
+            runs = [anchor, *(job.runtime.prepare(job.space, job.archs[row], job.config) for row in rows)]
             anchor_ns, *times = _time(runs, settings["repeats"], settings["warmup"], rng).tolist()
             journal.append(
                 *(
@@ -192,16 +192,8 @@ def _time(
     return times
 
 
-def _table(
-    journal: Journal,
-    runtime: TorchEager,
-    space: SearchSpace,
-    batch: npt.NDArray[np.int8],
-    texts: list[str],
-    config: NetworkConfig,
-    target: Target,
-    settings: dict[str, Any],
-) -> CostTable:
+def _table(journal: Journal, job: _Job) -> CostTable:
+    texts, settings = job.texts, job.settings
     wanted = set(texts)
     entries = [entry for entry in journal.entries if entry["arch"] in wanted]
     anchor_ms = np.array([np.median(entry["anchor_ns"]) for entry in entries]) / 1e6
@@ -220,20 +212,20 @@ def _table(
             "block": BLOCK,
         },
         "anchor": {
-            "architecture": space.format(_anchor(space)),
+            "architecture": settings["anchor"],
             "median_ms": usual,
             "percentiles_5_95_ms": np.percentile(anchor_ms, [5, 95]).tolist(),
         },
         "repeatability": _repeatability(runs, texts),
-        "licence": "MIT",
     }
+    device = Device(**settings["device"])
     return CostTable(
-        space,
-        batch,
+        job.space,
+        job.archs,
         median[:, None],
-        [target],
-        configs=config,
-        devices=[runtime.device(target.device)],
+        [Target(device.name, "latency")],
+        configs=job.config,
+        devices=[device],
         spread=(upper - lower)[:, None],
         meta=meta,
     )
