@@ -67,9 +67,7 @@ def check_values(got: Tensor, expected: dict[str, Any]) -> None:
 
 
 def check_structure(network: nn.Module, macs: int, record: dict[str, Any]) -> None:
-    assert (
-        sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad) == record["params"]
-    )
+    assert sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad) == record["params"]
     assert macs == record["macs"]
     assert state_hash(network) == record["state_dict_sha256"]
 
