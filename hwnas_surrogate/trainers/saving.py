@@ -75,6 +75,7 @@ def save(fitted: Surrogate | SurrogateSuite, folder: str | os.PathLike[str]) -> 
         "package_version": hwnas_surrogate.__version__,
         "class": type(fitted).__name__,
         "space": get_space(fitted.space).name,
+        "configs": [str(config) for config in members[0].configs_],
         "encoder": _encoder_to_json(members[0].encoder_),
         "features": members[0].encoder_.get_feature_names_out().tolist(),
         "random_state": fitted.random_state if isinstance(fitted.random_state, int) else None,
@@ -128,6 +129,7 @@ def _rebuild(manifest: dict[str, Any], folder: Path, kind: type[T]) -> T:
     members = [_restore(entry, folder, space, encoder) for entry in manifest["surrogates"]]
     for member in members:
         member.random_state = manifest["random_state"]
+        member.configs_ = tuple(space.config(text) for text in manifest["configs"])
     if not issubclass(kind, SurrogateSuite):
         (only,) = members
         assert isinstance(only, kind)

@@ -91,14 +91,17 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
             raise InvalidInputError("a suite needs the costs of at least one target, got none.")
         prototype = Surrogate(self.space, self.encoder, self.model, self.random_state)
         encoder = prototype._encoder()
-        features = encoder.frame(archs, configs)
+        space = get_space(self.space)
+        batch = space.as_array(archs)
+        distinct, _ = space.group_configs(configs, len(batch))
+        features = encoder.frame(batch, configs)
         surrogates = {}
         for target, values in columns.items():
             if values.shape != (len(features),):
                 raise InvalidInputError(f"{target} has {values.shape[0]} costs for {len(features)} architectures.")
             known = ~np.isnan(values)
             surrogate = Surrogate(self.space, self.encoder, self.model, self.random_state)
-            surrogate.target_ = target
+            surrogate.target_, surrogate.configs_ = target, distinct
             try:
                 refuse_costs(values, np.isinf(values) | (values < 0))
                 surrogate._fit_encoded(encoder, features if known.all() else features[known], values[known])
@@ -149,7 +152,7 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
         """
         check_is_fitted(self, "surrogates_")
         picked = pick_targets(targets, self.targets_)
-        features = self.surrogates_[picked[0]].encoder_.frame(archs, configs)
+        features = self.surrogates_[picked[0]]._frame(archs, configs)
         values = np.empty((len(features), len(picked)), order="F")
         for column, target in enumerate(picked):
             values[:, column] = self.surrogates_[target]._predict_encoded(features)

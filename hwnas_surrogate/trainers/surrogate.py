@@ -16,7 +16,7 @@ from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.dummy import DummyRegressor
 from sklearn.utils.validation import check_is_fitted
 
-from hwnas_surrogate.errors import InvalidInputError
+from hwnas_surrogate.errors import InvalidConfigError, InvalidInputError
 from hwnas_surrogate.features import Encoder, make_encoder
 from hwnas_surrogate.models import make_model
 from hwnas_surrogate.spaces import Archs, ConfigLike, SearchSpace, get_space
@@ -48,6 +48,8 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     encoder_ : Encoder
     model_ : scikit-learn regressor
         Fitted on costs divided by ``scale_``, a power of two, so that its settings do not depend on the unit.
+    configs_ : tuple of NetworkConfig
+        The distinct configs trained on.
     target_ : Target or None
         What is predicted, where that is known.
     n_train_ : int
@@ -101,18 +103,31 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             infinite or negative.
         """
         encoder = self._encoder()
-        return self._fit_encoded(encoder, encoder.frame(archs, configs), cost)
+        batch = get_space(self.space).as_array(archs)
+        self.configs_, _ = get_space(self.space).group_configs(configs, len(batch))
+        return self._fit_encoded(encoder, encoder.frame(batch, configs), cost)
 
     def predict(self, archs: Archs, configs: Configs = None) -> Vector:
         """Predict costs.
+
+        Parameters
+        ----------
+        archs : architectures
+            n of them.
+        configs : config or sequence of n configs, optional
+            The network configs; the one trained on if None.
 
         Returns
         -------
         ndarray of float64, shape (n,)
             In the unit of the training costs.
+
+        Raises
+        ------
+        InvalidConfigError
+            If no config is given and there were several in training.
         """
-        check_is_fitted(self, "model_")
-        return self._predict_encoded(self.encoder_.frame(archs, configs))
+        return self._predict_encoded(self._frame(archs, configs))
 
     def score(self, archs: Archs, cost: npt.ArrayLike, configs: Configs = None) -> float:
         """Return Spearman's rank correlation of predicted and measured costs."""
@@ -160,6 +175,16 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         if self.random_state is not None and model.get_params(deep=False).get("random_state", 0) is None:
             model.set_params(random_state=self.random_state)
         return model
+
+    def _frame(self, archs: Archs, configs: Configs) -> pd.DataFrame:
+        """Encode what is to be predicted, under the training config if none is given."""
+        check_is_fitted(self, "model_")
+        if configs is None and len(self.configs_) > 1:
+            raise InvalidConfigError(
+                f"the surrogate was trained under {len(self.configs_)} configs "
+                f"({', '.join(map(str, self.configs_[:3]))}, ...): say which one to predict for."
+            )
+        return self.encoder_.frame(archs, self.configs_[0] if configs is None else configs)
 
     def _fit_encoded(self, encoder: Encoder, features: pd.DataFrame, cost: npt.ArrayLike) -> Self:
         costs = _checked_cost(cost, len(features))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -277,3 +278,21 @@ def test_a_failed_fit_leaves_the_surrogate_as_it_was(archs: np.ndarray, costs: n
     with pytest.raises(InvalidInputError):
         surrogate.fit(archs, -costs)
     assert np.array_equal(surrogate.predict(queries), before)
+
+
+def test_predict_means_the_config_that_was_trained_on(tmp_path: Path) -> None:
+    space = get_space("nasbench201")
+    archs, unseen = space.sample(80, random_state=0), space.sample(30, random_state=1)
+    small, other = "C8-N2-k10-3x16x16", "C16-N5-k10-3x32x32"
+    macs = {config: space.layers(archs, config).macs for config in (small, other)}
+    one = Surrogate(encoder="layers").fit(archs, macs[small], small)
+    one.save(tmp_path / "one")
+    for surrogate in (one, Surrogate.load(tmp_path / "one")):
+        np.testing.assert_array_equal(surrogate.predict(unseen), surrogate.predict(unseen, small))
+        np.testing.assert_allclose(surrogate.predict(unseen), space.layers(unseen, small).macs, rtol=1e-2)
+    both = Surrogate(encoder="layers").fit(
+        np.concatenate([archs, archs]), np.concatenate([macs[small], macs[other]]), [small] * 80 + [other] * 80
+    )
+    with pytest.raises(InvalidConfigError, match="trained under 2 configs"):
+        both.predict(unseen)
+    assert both.predict(unseen, small).mean() < both.predict(unseen, other).mean()
