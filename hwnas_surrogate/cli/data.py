@@ -21,16 +21,22 @@ def info(
     as_json: Json = False,
     as_csv: Csv = False,
 ) -> None:
-    """Show a table's targets, devices and configs, and how many costs it holds."""
+    """Show a table's targets, devices and configs, how many costs it holds, and how it was made."""
+    import json
+
     import pandas as pd
 
     from hwnas_surrogate.data import describe
 
     check_format(as_json, as_csv)
     table = open_table(path, space, dataset)
-    show(pd.DataFrame(describe(table)), repr(table), as_json, as_csv)
-    for key, value in table.meta.items():
-        say(f"{key}: {value}")
+    targets = describe(table)
+    if as_json:
+        typer.echo(json.dumps({"space": table.space.name, "targets": targets, "meta": table.meta}, indent=1))
+        return
+    show(pd.DataFrame(targets), repr(table), as_csv=as_csv)
+    if table.meta and not as_csv:
+        typer.echo(json.dumps(table.meta, indent=2))
 
 
 @data.command()

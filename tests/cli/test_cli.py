@@ -6,6 +6,9 @@ import io
 import json
 import subprocess
 import sys
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -161,19 +164,33 @@ def test_measure_then_train(run: Run) -> None:
     run("train", "--data", "mine.parquet", "--n-test", 1, "-o", "saved")
 
 
+@pytest.mark.real_data
 def test_data_info_and_convert(run: Run, path: Path, shared_data: Path, tmp_path: Path) -> None:
-    records = json.loads(run("data", "info", path, "--json")[0])
+    records = json.loads(run("data", "info", path, "--json")[0])["targets"]
     assert [(record["target"], record["costs"], record["missing"]) for record in records] == [
         ("phone/latency", 60, 0),
         ("board/latency", 59, 1),
         ("phone/energy", 60, 0),
     ]
     run("data", "convert", shared_data / "HW-NAS-Bench-subset.pickle", "converted")
-    records = json.loads(run("data", "info", "converted", "--space", "fbnet", "--json")[0])
-    assert {record["costs"] for record in records} == {112}
+    told = json.loads(run("data", "info", "converted", "--space", "fbnet", "--json")[0])
+    assert {record["costs"] for record in told["targets"]} == {112}
+    assert "MIT" in told["meta"]["licence"]
+    assert "HW-NAS-Bench" in run("data", "info", "converted", "--space", "fbnet")[0]
 
 
-test_data_info_and_convert = pytest.mark.real_data(test_data_info_and_convert)
+def test_a_download_of_something_else_is_refused(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site/other.pickle").write_bytes(b"not the benchmark")
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path / "site"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/other.pickle"
+        out, err = run("data", "download", "--folder", "here", "--url", url, code=1)
+        server.shutdown()
+    assert out == ""
+    assert "b0634cb7f6e7be07192c77833df9eafa4baf705e" in err
+    assert not [path for path in Path("here").rglob("*") if path.is_file()]
 
 
 @pytest.mark.parametrize(
