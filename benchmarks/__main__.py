@@ -13,6 +13,6 @@ unknown = [name for name in asked if name not in SCRIPTS]
 if unknown:
     sys.exit(f"unknown benchmark {unknown[0]!r}; allowed: {', '.join(SCRIPTS)}")
 for name in asked:
-    print(f"\n## {name}\n\n| what | measured | wanted |\n|---|---|---|")
+    print(f"\n## {name}\n\n| what | measured | wanted | published |\n|---|---|---|---|")
     for figure in SCRIPTS[name]():
-        print(f"| {figure.name} | {figure.value} | {figure.wanted} |", flush=True)
+        print(f"| {figure.name} | {figure.value} | {figure.wanted} | {figure.published} |", flush=True)

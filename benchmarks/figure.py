@@ -14,11 +14,12 @@ __all__ = ["Figure", "median_seconds", "shared_data"]
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One line of a benchmark: what was measured, and what is wanted of it."""
+    """One line of a benchmark: what was measured, what is wanted of it, and what others published."""
 
     name: str
     value: str
     wanted: str = ""
+    published: str = ""
 
 
 def median_seconds(action: Callable[[], object], repeats: int = 7, number: int = 1) -> float:
