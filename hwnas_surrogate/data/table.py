@@ -67,9 +67,9 @@ class CostTable:
 
     Examples
     --------
-    >>> table = CostTable("nasbench201", [0, 1], [[10.5], [54.8]], ["raspi4/latency"])
+    >>> table = CostTable("nasbench201", [0, 1], [[4.0], [9.0]], ["my-board/latency"])
     >>> table.lookup(1).iloc[0, 0]
-    np.float64(54.8)
+    np.float64(9.0)
     """
 
     def __init__(
