@@ -91,7 +91,8 @@ def test_one_architecture_in_any_form(space: SearchSpace, form: str) -> None:
 @pytest.mark.parametrize("form", MANY_FORMS)
 def test_many_architectures_in_any_form(space: SearchSpace, form: str) -> None:
     archs = space.sample(25, 0).tolist()
-    for n in (1, 2, 25):
+    # Also as many as an architecture has positions: not to be taken for one op list.
+    for n in (1, 2, space.n_positions, 25):
         batch = space.as_array(MANY_FORMS[form](space, archs[:n]))
         assert batch.dtype == np.int8
         assert batch.tolist() == archs[:n]
@@ -140,6 +141,7 @@ def bad_inputs(space: SearchSpace) -> dict[str, Any]:
         "list of None": [None],
         "list of bools": [True] * n,
         "list with a bool": [[True, *good[1:]], good],
+        "list with a bool in every row": [[True, *good[1:]], [False, *good[1:]]],
         "list with a numpy bool": [[np.True_, *good[1:]], good],
         "float vector": np.ones(n),
         "float batch": np.ones((2, n)),

@@ -19,6 +19,13 @@ relaxed = settings(deadline=None)
 archs = st.lists(st.integers(0, 8), min_size=22, max_size=22)
 
 
+def test_positions_are_named_by_layer() -> None:
+    assert SPACE.position_names[0] == "layer00"
+    assert SPACE.position_names[-1] == "layer21"
+    assert len(set(SPACE.position_names)) == SPACE.n_positions == 22
+    assert SPACE.ops == BLOCKS
+
+
 @relaxed
 @given(archs)
 def test_string_array_round_trip(arch: list[int]) -> None:

@@ -67,6 +67,11 @@ def test_parse_of_every_string_with_spaces_in_it(published: list[Arch]) -> None:
     assert parsed == published
 
 
+def test_positions_are_named_by_target_and_source() -> None:
+    assert SPACE.position_names == ("edge10", "edge20", "edge21", "edge30", "edge31", "edge32")
+    assert SPACE.ops == OPS
+
+
 def test_index_0_is_the_published_one() -> None:
     text = "|avg_pool_3x3~0|+|nor_conv_1x1~0|skip_connect~1|+|nor_conv_1x1~0|skip_connect~1|skip_connect~2|"
     assert SPACE.format(0) == text
@@ -167,13 +172,13 @@ def test_several_indices_out_of_range_are_counted() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "reads"),
-        ("none", "reads"),
-        ("|none~0|+|none~0|none~1|", "reads"),
-        ("|none~0|+|none~0|none~1|+|none~0|none~1|none~2|+|none~0|", "reads"),
-        ("none~0|+|none~0|none~1|+|none~0|none~1|none~2|", "reads"),
-        ("|none~0|+|none~0|none~1|+|none~0|none~1|none~2", "reads"),
-        ("|+|none~0|none~1|+|none~0|none~1|none~2|", "reads"),
+        ("", "a NAS-Bench-201 string reads"),
+        ("none", "a NAS-Bench-201 string reads"),
+        ("|none~0|+|none~0|none~1|", "a NAS-Bench-201 string reads"),
+        ("|none~0|+|none~0|none~1|+|none~0|none~1|none~2|+|none~0|", "a NAS-Bench-201 string reads"),
+        ("none~0|+|none~0|none~1|+|none~0|none~1|none~2|", "a NAS-Bench-201 string reads"),
+        ("|none~0|+|none~0|none~1|+|none~0|none~1|none~2", "a NAS-Bench-201 string reads"),
+        ("|+|none~0|none~1|+|none~0|none~1|none~2|", "a NAS-Bench-201 string reads"),
         ("|none~0|+|none~0|+|none~0|none~1|none~2|", "node 2 .* 2 edges .* got 1"),
         ("|none~0|+|none~0|none~1|+|none~0|none~1|none~2|none~3|", "node 3 .* 3 edges .* got 4"),
         ("||+|none~0|none~1|+|none~0|none~1|none~2|", "reads 'op~0', got ''"),
