@@ -126,6 +126,10 @@ def test_any_other_flat_list_of_integers_holds_indices(items: list[int]) -> None
         assert SPACE.as_array(form).tolist() == expected
 
 
+def test_six_numbers_of_which_one_is_five_are_indices() -> None:
+    assert SPACE.as_array([0, 1, 2, 3, 4, 5]).tolist() == SPACE.at(range(6)).tolist()
+
+
 def test_a_wide_integer_vector_holds_indices_and_an_int8_vector_one_arch() -> None:
     numbers = [0, 1, 2, 3, 4, 0]
     assert SPACE.as_array(np.array(numbers, np.int8)).tolist() == [numbers]
