@@ -26,6 +26,8 @@ from hwnas_surrogate.cli.output import check_format, progress, say, show
 if TYPE_CHECKING:
     import pandas as pd
 
+    from hwnas_surrogate.data import CostTable
+
 
 def train(
     data: Data = None,
@@ -69,7 +71,7 @@ def train(
 
 
 def _train(
-    table: object,
+    table: CostTable,
     folder: Path,
     model: str | None,
     encoder: str | None,
@@ -77,11 +79,9 @@ def _train(
     n_test: int | None,
     seed: int,
 ) -> pd.DataFrame:
-    from hwnas_surrogate.data import CostTable
     from hwnas_surrogate.evaluation import evaluate
     from hwnas_surrogate.trainers import Surrogate, SurrogateSuite
 
-    assert isinstance(table, CostTable)
     prototype = Surrogate(table.space.name, encoder, model)
     with progress(f"{table.space.name}: scoring") as update:
         results = evaluate(table, prototype, n_train=n_train, n_test=n_test, seeds=[seed], progress=update)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from hwnas_surrogate.data.table import Configs, Costs, CostTable, target_columns
-from hwnas_surrogate.data.target import Device, Target, TargetLike, pick_targets
+from hwnas_surrogate.data.target import Device, Target, TargetLike, devices_of, pick_targets
 from hwnas_surrogate.errors import InvalidInputError, NotInTableError
 from hwnas_surrogate.spaces import Archs, ConfigLike, FBNet, FBNetConfig, NetworkConfig, get_space
 from hwnas_surrogate.spaces.fbnet import BLOCKS, Slot
@@ -102,13 +102,10 @@ class BlockTable:
                 if not (np.isfinite(cost) and cost >= 0):
                     raise InvalidInputError(f"block costs must be finite and not negative: {target} has {key}: {cost}.")
         self.targets = tuple(self.block_costs)
-        described = {device.name: device for device in devices}
-        self.devices = {
-            name: described.get(name, Device(name)) for name in dict.fromkeys(t.device for t in self.targets)
-        }
+        self.devices = devices_of(self.targets, devices)
         self.meta = dict(meta or {})
-        self.config = None if config is None else self._covered(config)
         self._sums: dict[NetworkConfig, tuple[Costs, Costs, Costs]] = {}
+        self.config = None if config is None else self._covered(config)
 
     def __repr__(self) -> str:
         names = ", ".join(map(str, self.targets))
@@ -219,7 +216,6 @@ class BlockTable:
         return bool((~np.isnan(stem) & ~np.isnan(head).any(axis=0) & some_block).any())
 
     def _covered(self, config: NetworkConfig) -> NetworkConfig:
-        self._sums = {}
         if not self._covers(config):
             raise NotInTableError(
                 f"the block table has no costs for {self._config_name(config)}; it has "

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from hwnas_surrogate.data.target import Device, Target, TargetLike, pick_targets
+from hwnas_surrogate.data.target import Device, Target, TargetLike, devices_of, pick_targets
 from hwnas_surrogate.errors import InvalidInputError, NotInTableError
 from hwnas_surrogate.spaces import Archs, ConfigLike, NetworkConfig, SearchSpace, get_space
 
@@ -94,10 +94,7 @@ class CostTable:
         distinct, numbers = self.space.group_configs(configs, len(self.archs))
         self.configs = distinct if len(self.archs) else ()
         self.config_number = _frozen(numbers)
-        described = {device.name: device for device in devices}
-        self.devices = {
-            name: described.get(name, Device(name)) for name in dict.fromkeys(t.device for t in self.targets)
-        }
+        self.devices = devices_of(self.targets, devices)
         self.reasons = _checked_reasons(reasons or {}, self.costs)
         self.spread = None if spread is None else _frozen(_checked_costs(spread, shape, self.targets))
         self.meta = dict(meta or {})

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 
 from hwnas_surrogate.errors import InvalidInputError, NotInTableError, unknown
 
-__all__ = ["METRICS", "Device", "Metric", "Target", "TargetLike", "pick_targets"]
+__all__ = ["METRICS", "Device", "Metric", "Target", "TargetLike", "devices_of", "pick_targets"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +106,12 @@ class Device:
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain values."""
         return asdict(self)
+
+
+def devices_of(targets: Iterable[Target], known: Iterable[Device]) -> dict[str, Device]:
+    """Return what is known of the targets' devices, by name; of the others, their name alone."""
+    by_name = {device.name: device for device in known}
+    return {name: by_name.get(name, Device(name)) for name in dict.fromkeys(target.device for target in targets)}
 
 
 def pick_targets(asked: TargetLike | Iterable[TargetLike] | None, available: tuple[Target, ...]) -> tuple[Target, ...]:

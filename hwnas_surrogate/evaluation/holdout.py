@@ -104,7 +104,7 @@ def evaluate(
         raise InvalidInputError(f"seeds must be a sequence of at least one integer, got {seeds!r}.")
     prototype = Surrogate(table.space.name) if surrogate is None else surrogate
     rows: list[dict[str, Any]] = []
-    configs = np.array([*table.configs, None], object)[:-1][table.config_number]
+    configs = np.array(table.row_configs, object)
     for column, target in enumerate(table.targets):
         known = np.flatnonzero(~np.isnan(table.costs[:, column]))
         for seed in seeds:

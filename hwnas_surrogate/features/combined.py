@@ -42,7 +42,7 @@ class Combined(Encoder):
         if self.encoders is None:
             return [OneHot(space), OpCounts(space), LayerSums(space)]
         for encoder in self.encoders:
-            if get_space(encoder.space).name != space.name:  # `clone` copies spaces: not one object
+            if get_space(encoder.space) is not get_space(space):
                 raise InvalidInputError(
                     f"Combined over {space.name!r} got an encoder over {get_space(encoder.space).name!r}: {encoder}."
                 )

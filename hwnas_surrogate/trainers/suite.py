@@ -90,11 +90,7 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
         if not columns:
             raise InvalidInputError("a suite needs the costs of at least one target, got none.")
         prototype = Surrogate(self.space, self.encoder, self.model, self.random_state)
-        encoder = prototype._encoder()
-        space = get_space(self.space)
-        batch = space.as_array(archs)
-        distinct, _ = space.group_configs(configs, len(batch))
-        features = encoder.frame(batch, configs)
+        encoder, features, distinct = prototype._training(archs, configs)
         surrogates = {}
         for target, values in columns.items():
             if values.shape != (len(features),):
@@ -114,7 +110,7 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
 
     def fit_table(self, table: CostTable, targets: TargetLike | Iterable[TargetLike] | None = None) -> Self:
         """Fit on a cost table's rows and configs, for some of its targets or all."""
-        if table.space.name != get_space(self.space).name:
+        if table.space is not get_space(self.space):
             raise InvalidInputError(
                 f"the suite is over {get_space(self.space).name!r}, the table over {table.space.name!r}."
             )

@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 from hwnas_surrogate.errors import InvalidConfigError, InvalidInputError
 from hwnas_surrogate.features import Encoder, make_encoder
 from hwnas_surrogate.models import make_model
-from hwnas_surrogate.spaces import Archs, ConfigLike, SearchSpace, get_space
+from hwnas_surrogate.spaces import Archs, ConfigLike, NetworkConfig, SearchSpace, get_space
 
 __all__ = ["Surrogate"]
 
@@ -102,10 +102,8 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             If there are fewer than two costs, their number is not that of the architectures, or one is missing,
             infinite or negative.
         """
-        encoder = self._encoder()
-        batch = get_space(self.space).as_array(archs)
-        self.configs_, _ = get_space(self.space).group_configs(configs, len(batch))
-        return self._fit_encoded(encoder, encoder.frame(batch, configs), cost)
+        encoder, features, self.configs_ = self._training(archs, configs)
+        return self._fit_encoded(encoder, features, cost)
 
     def predict(self, archs: Archs, configs: Configs = None) -> Vector:
         """Predict costs.
@@ -158,7 +156,7 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             return make_encoder(self.encoder or "combined", space)
         if not isinstance(self.encoder, Encoder):
             raise InvalidInputError(f"encoder must be an Encoder, its name or None, got {type(self.encoder).__name__}.")
-        if get_space(self.encoder.space).name != space.name:  # `clone` copies spaces: not one object
+        if get_space(self.encoder.space) is not space:
             raise InvalidInputError(
                 f"the surrogate is over {space.name!r}, its encoder over {get_space(self.encoder.space).name!r}."
             )
@@ -175,6 +173,13 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         if self.random_state is not None and model.get_params(deep=False).get("random_state", 0) is None:
             model.set_params(random_state=self.random_state)
         return model
+
+    def _training(self, archs: Archs, configs: Configs) -> tuple[Encoder, pd.DataFrame, tuple[NetworkConfig, ...]]:
+        """Return the encoder, what it makes of the training architectures, and their distinct configs."""
+        encoder, space = self._encoder(), get_space(self.space)
+        batch = space.as_array(archs)
+        distinct, _ = space.group_configs(configs, len(batch))
+        return encoder, encoder.frame(batch, configs), distinct
 
     def _frame(self, archs: Archs, configs: Configs) -> pd.DataFrame:
         """Encode what is to be predicted, under the training config if none is given."""
