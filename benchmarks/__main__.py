@@ -1,12 +1,14 @@
-"""Print the figures: ``python -m benchmarks [spaces] [lookup] [accuracy] [training]``."""
+"""Print the figures: ``python -m benchmarks [spaces] [lookup] [accuracy] [training] [measuring] [bundle]``."""
 
 from __future__ import annotations
 
 import sys
 
-from benchmarks import accuracy, lookup, spaces, training
+from benchmarks import accuracy, bundle, lookup, measuring, spaces, training
 
-SCRIPTS = {"spaces": spaces.run, "lookup": lookup.run, "accuracy": accuracy.run, "training": training.run}
+SCRIPTS = {
+    script.__name__.rpartition(".")[2]: script.run for script in (spaces, lookup, accuracy, training, measuring, bundle)
+}
 
 asked = sys.argv[1:] or list(SCRIPTS)
 unknown = [name for name in asked if name not in SCRIPTS]

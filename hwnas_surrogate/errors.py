@@ -21,6 +21,7 @@ __all__ = [
     "NotInTableError",
     "SavedFormatError",
     "closest",
+    "missing_extra",
     "unknown",
 ]
 
@@ -102,3 +103,16 @@ def unknown(error: type[E_], what: str, got: object, allowed: Iterable[str], hin
     names = list(allowed)
     listed = ", ".join(map(repr, names)) if names else "nothing"
     return error(f"unknown {what} {got!r}; allowed: {listed}.{closest(got, names)}{' ' + hint if hint else ''}")
+
+
+def missing_extra(what: str, extra: str) -> MissingExtraError:
+    """Build the error for something that needs one of the package's extras.
+
+    Parameters
+    ----------
+    what : str
+        What was asked for.
+    extra : str
+        The extra's name in pyproject.toml.
+    """
+    return MissingExtraError(f"{what} needs an extra that is not installed: pip install 'hwnas-surrogate[{extra}]'.")

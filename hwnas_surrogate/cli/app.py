@@ -10,9 +10,12 @@ import hwnas_surrogate
 from hwnas_surrogate.cli.correlate import correlate
 from hwnas_surrogate.cli.data import data
 from hwnas_surrogate.cli.evaluate import evaluate
+from hwnas_surrogate.cli.export import export
+from hwnas_surrogate.cli.imports import import_
 from hwnas_surrogate.cli.measure import measure
 from hwnas_surrogate.cli.predict import predict
 from hwnas_surrogate.cli.query import query
+from hwnas_surrogate.cli.simulate import simulate
 from hwnas_surrogate.cli.train import train
 
 __all__ = ["app"]
@@ -25,8 +28,9 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (query, train, predict, evaluate, correlate, measure):
+for command in (query, train, predict, evaluate, correlate, measure, simulate, export):
     app.command()(command)
+app.command("import")(import_)
 app.add_typer(data, name="data")
 
 

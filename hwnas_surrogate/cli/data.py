@@ -23,6 +23,7 @@ def info(
 ) -> None:
     """Show a table's targets, devices and configs, how many costs it holds, and how it was made."""
     import json
+    import math
 
     import pandas as pd
 
@@ -32,6 +33,8 @@ def info(
     table = open_table(path, space, dataset)
     targets = describe(table)
     if as_json:
+        for record in targets:
+            record["noise_floor"] = None if math.isnan(record["noise_floor"]) else record["noise_floor"]
         typer.echo(json.dumps({"space": table.space.name, "targets": targets, "meta": table.meta}, indent=1))
         return
     show(pd.DataFrame(targets), repr(table), as_csv=as_csv)

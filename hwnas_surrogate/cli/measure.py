@@ -3,72 +3,125 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hwnas_surrogate.cli.options import Archs, Csv, Dataset, Json, Seed, Space, read_archs
+from hwnas_surrogate.cli.options import Archs, Csv, Dataset, Json, Seed, Space, read_archs, read_duration
 from hwnas_surrogate.cli.output import check_format, progress, say, show
 from hwnas_surrogate.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from hwnas_surrogate.data import AnyTable
 
 
 def measure(
     archs: Archs = None,
     n: Annotated[int | None, typer.Option("--n", "-n", min=1, help="Measure this many random architectures.")] = None,
+    blocks: Annotated[bool, typer.Option("--blocks", help="Measure every block of FBNet on its own instead.")] = False,
     space: Space = None,
     dataset: Dataset = None,
+    runtime: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="What runs them: torch, torch-cuda, onnxruntime, onnxruntime-int8 or openvino."
+        ),
+    ] = "torch",
+    threads: Annotated[str, typer.Option(metavar="N", help="Threads of one execution, or all.")] = "1",
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Table to write. Default: measurements/SPACE.parquet.")
+        Path | None, typer.Option("--output", "-o", help="Table to write. Default: measurements/SPACE-RUNTIME.parquet.")
     ] = None,
     device: Annotated[str | None, typer.Option(help="The device's name in the table.")] = None,
-    threads: Annotated[int, typer.Option(min=1, help="torch threads.")] = 1,
-    passes: Annotated[int, typer.Option(min=1, help="Passes over all architectures.")] = 2,
-    repeats: Annotated[int, typer.Option(min=1, help="Timed runs in each pass.")] = 6,
-    warmup: Annotated[int, typer.Option(min=0, help="Untimed runs in each pass.")] = 1,
+    budget: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Stop after this time: 90s, 30m, 2h. Run again to go on.")
+    ] = None,
+    passes: Annotated[int, typer.Option(min=1, help="Passes over all networks; 2 tell the noise floor.")] = 2,
+    repeats: Annotated[int, typer.Option(min=2, help="Timed runs in each pass, at least.")] = 10,
+    max_repeats: Annotated[int, typer.Option(min=2, help="Timed runs in each pass, at most.")] = 20,
+    half_width: Annotated[
+        float, typer.Option(min=1e-6, help="Run again until the median's 95 % interval is +- this part of it.")
+    ] = 0.02,
+    energy: Annotated[bool, typer.Option("--energy", help="Count energy too (RAPL; NVML on an NVIDIA GPU).")] = False,
     seed: Seed = 0,
     as_json: Json = False,
     as_csv: Csv = False,
 ) -> None:
-    """Measure the latency of networks on this host with torch, into a table to train on.
+    """Measure the costs of networks on this host, into a table to train on.
 
     Stopped or killed, it goes on where it was when the same command is run again.
     """
-    import pandas as pd
-
-    from hwnas_surrogate.measure import TorchEager
+    from hwnas_surrogate.measure import Protocol, make_runtime, measure_blocks
     from hwnas_surrogate.measure import measure as measure_networks
     from hwnas_surrogate.spaces import get_space
 
     check_format(as_json, as_csv)
-    if bool(archs) == (n is not None):
-        raise InvalidInputError("give either architectures or -n N.")
-    chosen = get_space(space or "nasbench201")
-    batch = read_archs(archs, chosen) if n is None else chosen.sample(n, seed)
-    path = Path("measurements") / f"{chosen.name}.parquet" if output is None else output
+    if bool(archs) + (n is not None) + blocks != 1:
+        raise InvalidInputError("give either architectures, or -n N, or --blocks.")
+    chosen = get_space(space or ("fbnet" if blocks else "nasbench201"))
+    if blocks and chosen.name != "fbnet":
+        raise InvalidInputError(f"--blocks measures the blocks of fbnet; {chosen.name} has none.")
+    runner = make_runtime(runtime, _threads(threads))
+    name = f"{chosen.name}-blocks-{runtime}" if blocks else f"{chosen.name}-{runtime}"
+    path = Path("measurements") / f"{name}.parquet" if output is None else output
+    protocol = Protocol(passes, repeats, max(repeats, max_repeats), half_width, energy, seed)
+    seconds = None if budget is None else read_duration(budget)
     with progress("measuring") as update:
-        table = measure_networks(
-            chosen,
-            batch,
-            path,
-            dataset,
-            device=device,
-            runtime=TorchEager(threads),
-            passes=passes,
-            repeats=repeats,
-            warmup=warmup,
-            random_state=seed,
-            progress=update,
+        if blocks:
+            table: AnyTable = measure_blocks(
+                path, dataset, runtime=runner, device=device, protocol=protocol, budget=seconds, progress=update
+            )
+        else:
+            batch = read_archs(archs, chosen) if n is None else chosen.sample(n, seed)
+            table = measure_networks(
+                chosen, batch, path, dataset, runtime=runner, device=device, protocol=protocol, budget=seconds,
+                progress=update,
+            )  # fmt: skip
+    slow, fast = (f"{ms:.4g}" for ms in reversed(table.meta["anchor"]["percentiles_5_95_ms"]))
+    say(f"drift, taken out: the anchor network ran in {fast} to {slow} ms (5th to 95th percentile over blocks)")
+    left = table.meta["protocol"].get("left", 0)
+    if left:
+        say(f"the budget ended with {left} architectures not yet measured; run the same command again to go on")
+    say(f"written to {path}; {'look costs up' if blocks else 'train on it'} with: {_next(path, blocks)}")
+    show(_summary(table), as_json=as_json, as_csv=as_csv)
+
+
+def _threads(text: str) -> int | None:
+    if text == "all":
+        return None
+    if not text.isdigit() or not int(text):
+        raise InvalidInputError(f"--threads must be an integer of at least 1, or all; got {text!r}.")
+    return int(text)
+
+
+def _next(path: Path, blocks: bool) -> str:
+    return f"hwnas query ARCH --data {path}" if blocks else f"hwnas train --data {path}"
+
+
+def _summary(table: AnyTable) -> pd.DataFrame:
+    import numpy as np
+    import pandas as pd
+
+    from hwnas_surrogate.data import CostTable
+
+    rows = []
+    for column, target in enumerate(table.targets):
+        if isinstance(table, CostTable):
+            costs, floor = table.costs[:, column], table.noise_floor().get(target, {})
+        else:
+            costs, floor = np.array(list(table.block_costs[target].values())), table.meta["noise_floor"]
+        known = costs[~np.isnan(costs)]
+        rows.append(
+            {
+                "target": str(target),
+                "costs": len(known),
+                "failed": len(costs) - len(known),
+                f"minimum ({target.unit})": float(known.min()),
+                f"median ({target.unit})": float(np.median(known)),
+                f"maximum ({target.unit})": float(known.max()),
+                "noise floor: kendall tau of two halves": floor.get("kendall_tau", float("nan")),
+                "their median relative difference": floor.get("median_relative_difference", float("nan")),
+            }
         )
-    costs = table.costs[:, 0]
-    repeatability = table.meta["repeatability"]
-    row = {
-        "target": str(table.targets[0]),
-        "architectures": len(table),
-        "minimum (ms)": float(costs.min()),
-        "median (ms)": float(pd.Series(costs).median()),
-        "maximum (ms)": float(costs.max()),
-        "kendall tau of two passes": repeatability.get("kendall_tau", float("nan")),
-        "their median relative difference": repeatability.get("median_relative_difference", float("nan")),
-    }
-    say(f"{len(table)} architectures measured and written to {path}; train on them with: hwnas train --data {path}")
-    show(pd.DataFrame([row]), as_json=as_json, as_csv=as_csv)
+    return pd.DataFrame(rows)

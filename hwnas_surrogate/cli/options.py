@@ -17,8 +17,9 @@ Data = Annotated[
     typer.Option(
         "--data",
         metavar="PATH",
-        help="A cost table (.parquet), a folder of converted tables, HW-NAS-Bench's official file, or hw-nas-bench "
-        "(as `hwnas data download` left it). Default: the bundled measurements.",
+        help="A cost table (.parquet), measurements (.csv, .npz; see hwnas import), a folder of converted tables, "
+        "HW-NAS-Bench's official file, hw-nas-bench (as `hwnas data download` left it), or one of the bundled tables: "
+        "bundled (default), modified, blocks.",
     ),
 ]
 Space = Annotated[
@@ -66,21 +67,15 @@ def read_archs(texts: list[str] | None, space: SearchSpace) -> Any:
     """Turn the command line's texts into a batch."""
     import numpy as np
 
+    from hwnas_surrogate.spaces import arch_from_text
+
     lines = [text for text in texts or [] if text != "-"]
     if texts and "-" in texts:
         lines += [line.strip() for line in typer.get_text_stream("stdin") if line.strip()]
     if not lines:
         raise InvalidInputError("no architecture was given: name some, or pass - to read them from stdin.")
-    batches = [space.as_array(_read_arch(line)) for line in lines]
+    batches = [space.as_array(arch_from_text(line)) for line in lines]
     return np.concatenate(batches)
-
-
-def _read_arch(text: str) -> Any:
-    parts = [part.strip() for part in text.split(",")]
-    if all(part.lstrip("-").isdigit() for part in parts):
-        numbers = [int(part) for part in parts]
-        return [numbers] if len(numbers) > 1 else numbers[0]
-    return [parts] if len(parts) > 1 else text
 
 
 def open_table(data: str | None, space: str | None, dataset: str | None) -> AnyTable:
@@ -100,3 +95,15 @@ def open_cost_table(
     if not isinstance(table, CostTable):
         table = table.tabulate(table.space.sample(rows, seed))
     return table.select(targets) if targets else table
+
+
+def read_duration(text: str) -> float:
+    """Read ``90s``, ``30m`` or ``2h`` as seconds."""
+    unit = {"s": 1.0, "m": 60.0, "h": 3600.0}.get(text[-1:], 0.0)
+    try:
+        seconds = float(text[:-1]) * unit
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise InvalidInputError(f"a time reads 90s, 30m or 2h, got {text!r}.")
+    return seconds

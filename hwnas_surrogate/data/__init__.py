@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import os
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from hwnas_surrogate.data.api import HWNASBenchAPI
 from hwnas_surrogate.data.blocks import BlockTable
 from hwnas_surrogate.data.download import data_dir
+from hwnas_surrogate.data.measurements import read_measurements
 from hwnas_surrogate.data.merge import merge
 from hwnas_surrogate.data.official import convert, read_official
-from hwnas_surrogate.data.store import AnyTable, read_parquet, write_parquet
+from hwnas_surrogate.data.store import AnyTable, is_table, read_parquet, write_parquet
 from hwnas_surrogate.data.table import CostTable
 from hwnas_surrogate.data.target import METRICS, Device, Metric, Target, TargetLike, pick_targets
 from hwnas_surrogate.errors import DataFileError, NotInTableError, unknown
@@ -36,6 +39,7 @@ __all__ = [
     "load_table",
     "merge",
     "pick_targets",
+    "read_measurements",
     "read_official",
     "read_parquet",
     "write_parquet",
@@ -43,6 +47,9 @@ __all__ = [
 
 BENCHMARK = "hw-nas-bench"
 """The name under which :func:`load_table` finds the downloaded and converted benchmark."""
+
+BUNDLED = {"bundled": "{space}", "modified": "nasbench201-modified", "blocks": "fbnet-blocks"}
+"""The names under which it finds the measurements that come with the package, and their files."""
 
 
 def load_table(
@@ -55,12 +62,15 @@ def load_table(
     Parameters
     ----------
     path : path-like, optional
-        A table (parquet), a folder of converted tables, HW-NAS-Bench's official file, ``"hw-nas-bench"`` for the
-        benchmark as ``hwnas data download`` left it, or None for the bundled measurements.
+        A table (parquet), measurements from elsewhere (CSV, npz, parquet; :func:`read_measurements` says in what form
+        and tells latency in ms where the file does not), a folder of converted tables, HW-NAS-Bench's official file,
+        ``"hw-nas-bench"`` for the benchmark as ``hwnas data download`` left it, or a bundled table: ``"bundled"`` (as
+        None), ``"modified"`` (NAS-Bench-201 networks under other configs) or ``"blocks"`` (FBNet's, each alone).
     space : {"nasbench201", "fbnet"}, optional
         The search space; a parquet file knows its own, elsewhere ``nasbench201`` is meant if None.
     dataset : str, optional
-        Keep the costs under this published config (``"cifar10"``, ...) or config string; all if None.
+        Keep the costs under this published config (``"cifar10"``, ...) or config string; all if None. Also the config
+        of measurements that name none.
 
     Returns
     -------
@@ -80,7 +90,7 @@ def load_table(
     'nasbench201'
     """
     wanted = None if space is None else get_space(space).name
-    table = _bundled(wanted or "nasbench201") if path is None else _read(path, wanted)
+    table = _read("bundled" if path is None else path, wanted, dataset)
     if wanted is not None and table.space.name != wanted:
         raise NotInTableError(f"{path} holds costs of {table.space.name}, not of {wanted}.")
     if dataset is None:
@@ -92,24 +102,25 @@ def load_table(
     return table.with_config(config) if isinstance(table, BlockTable) else table.select(configs=config)
 
 
-def describe(table: AnyTable) -> list[dict[str, str | int]]:
+def describe(table: AnyTable) -> list[dict[str, Any]]:
     """Tell what a table holds: one record per target and config.
 
     Returns
     -------
     list of dict
-        ``target, unit, config, costs, missing, hardware, runtime, batch, source``.
+        ``target, unit, config, costs, missing, noise_floor, hardware, runtime, batch, source``; the noise floor is
+        the kendall tau between two halves of the repeated runs, NaN where there were none.
     """
-    records: list[dict[str, str | int]] = []
-    for column, target in enumerate(table.targets):
+    records: list[dict[str, Any]] = []
+    for target in table.targets:
         device = table.devices[target.device]
-        for number, config in enumerate(table.configs):
+        for config in table.configs:
             if isinstance(table, CostTable):
-                costs = table.costs[table.config_number == number, column]
-                n_missing = int(np.isnan(costs).sum())
-                n_costs = len(costs) - n_missing
+                part = table.select(target, config)
+                n_missing = int(np.isnan(part.costs).sum())
+                n_costs, floor = len(part) - n_missing, part.noise_floor().get(target, {})
             else:
-                n_costs, n_missing = len(table.block_costs[target]), 0
+                n_costs, n_missing, floor = len(table.block_costs[target]), 0, table.meta.get("noise_floor", {})
             records.append(
                 {
                     "target": str(target),
@@ -117,6 +128,7 @@ def describe(table: AnyTable) -> list[dict[str, str | int]]:
                     "config": table.space.dataset_name(config) or str(config),
                     "costs": n_costs,
                     "missing": n_missing,
+                    "noise_floor": floor.get("kendall_tau", math.nan),
                     "hardware": device.hardware,
                     "runtime": device.runtime,
                     "batch": device.batch,
@@ -126,13 +138,15 @@ def describe(table: AnyTable) -> list[dict[str, str | int]]:
     return records
 
 
-def _bundled(space: str) -> AnyTable:
-    with resources.as_file(resources.files(__package__) / "bundled" / f"{space}.parquet") as path:
+def _bundled(name: str) -> AnyTable:
+    with resources.as_file(resources.files(__package__) / "bundled" / f"{name}.parquet") as path:
         return read_parquet(path)
 
 
-def _read(path: str | os.PathLike[str], space: str | None) -> AnyTable:
+def _read(path: str | os.PathLike[str], space: str | None, dataset: str | None) -> AnyTable:
     name = Path(path)
+    if str(path) in BUNDLED and not name.exists():
+        return _bundled(BUNDLED[str(path)].format(space=space or "nasbench201"))
     if str(path) == BENCHMARK and not name.exists():
         name = data_dir() / BENCHMARK
         if not name.is_dir():
@@ -146,7 +160,7 @@ def _read(path: str | os.PathLike[str], space: str | None) -> AnyTable:
             magic = file.read(4)
     except OSError as error:
         raise DataFileError(f"can't read {name}: {error.strerror or error}.") from error
-    if magic == b"PAR1":
+    if magic == b"PAR1" and is_table(name):
         return read_parquet(name)
     if magic[:1] == b"\x80":
         tables = read_official(name)
@@ -154,10 +168,18 @@ def _read(path: str | os.PathLike[str], space: str | None) -> AnyTable:
         if asked not in tables:
             raise unknown(NotInTableError, f"search space in {name}", asked, tables)
         return tables[asked]
+    if magic in (b"PAR1", b"PK\x03\x04") or _is_text(name):
+        return read_measurements(name, space, dataset)
     raise DataFileError(
-        f"{name} is neither a parquet table nor HW-NAS-Bench's pickle (it starts with {magic!r}). "
-        "Allowed: a table written by this package, the official file, or a folder of converted tables."
+        f"{name} is neither a table nor measurements (it starts with {magic!r}). Allowed: a parquet table written by "
+        "this package, CSV, npz or parquet measurements, HW-NAS-Bench's pickle, or a folder of converted tables."
     )
+
+
+def _is_text(path: Path) -> bool:
+    with path.open("rb") as file:
+        start = file.read(4096)
+    return bool(start) and b"\0" not in start and b"," in start
 
 
 def _read_folder(folder: Path, space: str) -> AnyTable:

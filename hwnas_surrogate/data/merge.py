@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from hwnas_surrogate.data.table import CostTable
+from hwnas_surrogate.data.table import REPEATS, CostTable
 from hwnas_surrogate.errors import InvalidInputError
 
 __all__ = ["merge"]
@@ -52,7 +52,7 @@ def merge(tables: Sequence[CostTable]) -> CostTable:
     row_of: dict[tuple[bytes, str], int] = {}
     rows = [[row_of.setdefault(key, len(row_of)) for key in _keys(table)] for table in tables]
     costs = np.full((len(row_of), len(targets)), np.nan)
-    spread = np.full_like(costs, np.nan)
+    repeats = np.full((*costs.shape, len(REPEATS)), np.nan)
     reasons: dict[str, npt.NDArray[np.bool_]] = {}
     archs = np.empty((len(row_of), space.n_positions), np.int8)
     configs = np.empty(len(row_of), object)
@@ -62,8 +62,8 @@ def merge(tables: Sequence[CostTable]) -> CostTable:
         archs[mine] = table.archs
         configs[mine] = table.row_configs
         costs[mine, columns] = table.costs
-        if table.spread is not None:
-            spread[mine, columns] = table.spread
+        if table.repeats is not None:
+            repeats[mine, columns] = table.repeats
         for reason, where in table.reasons.items():
             reasons.setdefault(reason, np.zeros(costs.shape, bool))[mine, columns] = where
     return CostTable(
@@ -74,7 +74,7 @@ def merge(tables: Sequence[CostTable]) -> CostTable:
         configs=configs if len(configs) else None,
         devices=[device for table in tables for device in table.devices.values()],
         reasons=reasons,
-        spread=None if all(table.spread is None for table in tables) else spread,
+        repeats=None if all(table.repeats is None for table in tables) else repeats,
         meta={"tables": [{"targets": list(map(str, table.targets)), **table.meta} for table in tables]},
     )
 

@@ -14,17 +14,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hwnas_surrogate.data.blocks import BlockTable
-from hwnas_surrogate.data.table import CostTable
+from hwnas_surrogate.data.table import REPEATS, CostTable
 from hwnas_surrogate.data.target import Device, Target
 from hwnas_surrogate.errors import DataFileError, HWNASError
 from hwnas_surrogate.files import replacing
 from hwnas_surrogate.spaces import get_space
 
-__all__ = ["AnyTable", "read_parquet", "write_parquet"]
+__all__ = ["AnyTable", "is_table", "read_parquet", "write_parquet"]
 
 AnyTable: TypeAlias = CostTable | BlockTable
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+_REPEATS = tuple(f" {part}" for part in REPEATS)
 _METADATA_KEY = b"hwnas_surrogate"
 _DIGEST_KEY = b"hwnas_surrogate.sha256"  # of the metadata: parquet has checksums for the data only
 
@@ -82,14 +83,23 @@ def _cost_columns(table: CostTable) -> dict[str, Any]:
     columns["config"] = table.config_number.astype(np.int32)
     for number, target in enumerate(table.targets):
         columns[str(target)] = table.costs[:, number]
-        if table.spread is not None:
-            columns[f"{target} iqr"] = table.spread[:, number]
+        if table.repeats is not None:
+            for place, part in enumerate(REPEATS):
+                columns[f"{target} {part}"] = table.repeats[:, number, place]
         codes = np.zeros(len(table), np.int8)
         for code, where in enumerate(table.reasons.values(), start=1):
             codes[where[:, number]] = code
         if codes.any():
             columns[f"{target} missing"] = codes
     return columns
+
+
+def is_table(path: str | os.PathLike[str]) -> bool:
+    """Tell whether a parquet file is a table of ours; a damaged one counts as one."""
+    try:
+        return _METADATA_KEY in (pq.read_schema(path).metadata or {})
+    except (pa.ArrowException, OSError):
+        return True
 
 
 def read_parquet(path: str | os.PathLike[str]) -> AnyTable:
@@ -159,7 +169,7 @@ def _from_arrow(arrow: pa.Table, header: dict[str, Any]) -> AnyTable:
     positions = range(space.n_positions)
     values = {name: arrow.column(name).to_numpy() for name in arrow.column_names}
     # Damage to a name must not pass for a table without that optional column.
-    known = {f"{target}{part}" for target in targets for part in ("", " iqr", " missing")} | {"config"}
+    known = {f"{target}{part}" for target in targets for part in ("", " missing", *_REPEATS)} | {"config"}
     known |= {f"op_{position:02d}" for position in positions}
     if not known.issuperset(values):
         raise ValueError(f"unknown column {min(values.keys() - known)!r}.")
@@ -171,7 +181,8 @@ def _from_arrow(arrow: pa.Table, header: dict[str, Any]) -> AnyTable:
         reasons[reason] = np.stack(
             [values.get(f"{target} missing", np.zeros(len(archs), np.int8)) == code for target in targets], axis=1
         )
-    has_spread = all(f"{target} iqr" in values for target in targets) and bool(targets)
+    parts = [[values.get(f"{target}{part}") for part in _REPEATS] for target in targets]
+    has_repeats = bool(targets) and not any(part is None for row in parts for part in row)
     return CostTable(
         space,
         archs,
@@ -180,6 +191,6 @@ def _from_arrow(arrow: pa.Table, header: dict[str, Any]) -> AnyTable:
         configs=np.array(configs, object)[numbers] if len(archs) else None,
         devices=devices,
         reasons=reasons,
-        spread=np.stack([values[f"{target} iqr"] for target in targets], axis=1) if has_spread else None,
+        repeats=np.moveaxis(np.array(parts), 2, 0) if has_repeats else None,
         meta=header["meta"],
     )

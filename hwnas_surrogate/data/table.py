@@ -10,17 +10,21 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.stats import kendalltau
 
 from hwnas_surrogate.data.target import Device, Target, TargetLike, devices_of, pick_targets
 from hwnas_surrogate.errors import InvalidInputError, NotInTableError
 from hwnas_surrogate.spaces import Archs, ConfigLike, NetworkConfig, SearchSpace, get_space
 
-__all__ = ["CostTable", "Costs", "target_columns"]
+__all__ = ["REPEATS", "CostTable", "Costs", "noise_floor", "target_columns"]
 
 Costs: TypeAlias = npt.NDArray[np.float64]
 Configs: TypeAlias = ConfigLike | Sequence[ConfigLike] | npt.NDArray[Any]
 
 NOT_MEASURED = "not measured"
+
+REPEATS = ("lower quartile", "median", "upper quartile", "first half", "second half")
+"""What a table keeps of the repeated runs behind a cost."""
 
 
 def target_columns(targets: Iterable[Target]) -> pd.MultiIndex:
@@ -55,8 +59,9 @@ class CostTable:
         What is known of the devices.
     reasons : mapping of str to array-like of bool, shape (n, t), optional
         Why costs are missing, and which of them; ``"not measured"`` where nothing is said.
-    spread : array-like of float, shape (n, t), optional
-        Interquartile range of the repeats, in the targets' units.
+    repeats : array-like of float, shape (n, t, 5), optional
+        What repeated measuring says, in the targets' units (:data:`REPEATS`): the runs' lower quartile, median and
+        upper quartile, and the costs from two independent halves of the runs. :meth:`noise_floor` compares the halves.
     meta : mapping, optional
         How the table was made: plain values that JSON can hold.
 
@@ -82,7 +87,7 @@ class CostTable:
         configs: Configs = None,
         devices: Iterable[Device] = (),
         reasons: Mapping[str, npt.ArrayLike] | None = None,
-        spread: npt.ArrayLike | None = None,
+        repeats: npt.ArrayLike | None = None,
         meta: Mapping[str, Any] | None = None,
     ) -> None:
         self.space = get_space(space)
@@ -96,7 +101,7 @@ class CostTable:
         self.config_number = _frozen(numbers)
         self.devices = devices_of(self.targets, devices)
         self.reasons = _checked_reasons(reasons or {}, self.costs)
-        self.spread = None if spread is None else _frozen(_checked_costs(spread, shape, self.targets))
+        self.repeats = None if repeats is None else _frozen(_checked_repeats(repeats, shape))
         self.meta = dict(meta or {})
         self._rows = self._sorted_rows()
 
@@ -266,7 +271,7 @@ class CostTable:
             configs=[self.configs[number] for number in self.config_number[rows]],
             devices=self.devices.values(),
             reasons={reason: where[cells] for reason, where in self.reasons.items()},
-            spread=None if self.spread is None else self.spread[cells],
+            repeats=None if self.repeats is None else self.repeats[cells],
             meta=self.meta,
         )
 
@@ -274,6 +279,21 @@ class CostTable:
     def row_configs(self) -> list[NetworkConfig]:
         """The config of each row."""
         return [self.configs[number] for number in self.config_number]
+
+    def noise_floor(self) -> dict[Target, dict[str, float]]:
+        """Tell how well two independent halves of the runs agree; no surrogate can be asked for more.
+
+        Returns
+        -------
+        dict
+            For each target whose costs have repeats: ``kendall_tau``, ``median_relative_difference``, and the number
+            ``n`` of costs that both halves have.
+        """
+        if self.repeats is None:
+            return {}
+        halves = {target: self.repeats[:, column, 3:] for column, target in enumerate(self.targets)}
+        floors = {target: noise_floor(pair) for target, pair in halves.items()}
+        return {target: floor for target, floor in floors.items() if floor}
 
     @cached_property
     def fingerprint(self) -> str:
@@ -320,6 +340,28 @@ def _checked_costs(costs: npt.ArrayLike, shape: tuple[int, int], targets: tuple[
             f"{targets[column]} in row {row} ({int(wrong.sum())} such values in all)."
         )
     return values
+
+
+def _checked_repeats(repeats: npt.ArrayLike, shape: tuple[int, int]) -> Costs:
+    values = np.array(repeats, np.float64)
+    if values.shape != (*shape, len(REPEATS)):
+        raise InvalidInputError(f"repeats must hold {len(REPEATS)} values for each cost, {shape}, got {values.shape}.")
+    if ((values < 0) | np.isinf(values)).any():
+        raise InvalidInputError("repeats must be finite and not negative (NaN where unknown).")
+    return values
+
+
+def noise_floor(halves: Costs) -> dict[str, float]:
+    """Compare the costs that two halves of the runs give, shape (n, 2); empty where fewer than two have both."""
+    first, second = halves[~np.isnan(halves).any(axis=1)].T
+    if len(first) < 2:
+        return {}
+    difference = np.abs(second - first) / ((first + second) / 2)
+    return {
+        "kendall_tau": float(kendalltau(first, second).statistic),
+        "median_relative_difference": float(np.median(difference)),
+        "n": len(first),
+    }
 
 
 def _checked_reasons(reasons: Mapping[str, npt.ArrayLike], costs: Costs) -> dict[str, npt.NDArray[np.bool_]]:

@@ -14,20 +14,47 @@ __all__ = ["METRICS", "Device", "Metric", "Target", "TargetLike", "devices_of", 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """What is counted, and its unit, for ONE network execution at the device's batch size."""
+    """What is counted, and its unit, for ONE network execution at the device's batch size.
+
+    Parameters
+    ----------
+    name, unit, title : str
+        The metric, the unit that tables keep it in, and a description.
+    units : mapping of str to float
+        Every unit that is understood on import, and how many of ``unit`` it is.
+    """
 
     name: str
     unit: str
     title: str
+    units: Mapping[str, float]
+
+    def factor(self, unit: str) -> float:
+        """Return how many of the metric's unit a unit is.
+
+        Raises
+        ------
+        InvalidInputError
+            If it is not a unit of this metric.
+        """
+        if unit not in self.units:
+            raise unknown(InvalidInputError, f"unit of {self.name}", unit, self.units)
+        return self.units[unit]
+
+
+def _units(base: str, per_base: float) -> dict[str, float]:
+    """Return a unit and its thousandths, millionths and billionths, as parts of ``1 / per_base`` of it."""
+    prefixes = {"": 1.0, "m": 1e-3, "u": 1e-6, "\N{MICRO SIGN}": 1e-6, "\N{GREEK SMALL LETTER MU}": 1e-6, "n": 1e-9}
+    return {prefix + base: value * per_base for prefix, value in prefixes.items()}
 
 
 METRICS: Mapping[str, Metric] = MappingProxyType(
     {
         metric.name: metric
         for metric in (
-            Metric("latency", "ms", "time of one execution"),
-            Metric("energy", "mJ", "energy of one execution"),
-            Metric("arithmetic_intensity", "ops/byte", "operations per byte moved"),
+            Metric("latency", "ms", "time of one execution", _units("s", 1e3)),
+            Metric("energy", "mJ", "energy of one execution", _units("J", 1e3)),
+            Metric("arithmetic_intensity", "ops/byte", "operations per byte moved", {"ops/byte": 1.0}),
         )
     }
 )

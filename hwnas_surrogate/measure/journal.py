@@ -1,4 +1,4 @@
-"""The journal of a measurement: one JSON line per result, flushed, so that a kill loses what is in hand only."""
+"""The journal of a measurement: JSON lines, appended as things happen, so that a kill loses what is in hand only."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Journal:
     Raises
     ------
     MeasurementError
-        If the file belongs to a measurement with other settings.
+        If the file belongs to a measurement with other settings, or another process is writing it.
     DataFileError
         If it is no journal, or can't be read or written.
     """
@@ -35,27 +35,59 @@ class Journal:
     def __init__(self, path: str | os.PathLike[str], settings: dict[str, Any], info: dict[str, Any]) -> None:
         self.path = Path(path)
         self.entries: list[dict[str, Any]] = []
-        if self.path.exists() and self.path.stat().st_size:
-            self._resume(settings)
-        else:
-            self.info = info
-            self.append({"settings": settings, "info": info})
-
-    def append(self, *entries: dict[str, Any]) -> None:
-        """Write entries and push them to the disk."""
-        text = "".join(json.dumps(entry) + "\n" for entry in entries)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
+            self._file = self.path.open("ab", buffering=0)
+        except OSError as error:
+            raise DataFileError(f"can't write {self.path}: {error.strerror or error}.") from error
+        try:
+            self._lock()
+            if self.path.stat().st_size:
+                self._resume(settings)
+            else:
+                self.info = info
+                self._write({"settings": settings, "info": info})
+        except BaseException:
+            self._file.close()
+            raise
+
+    def __enter__(self) -> Journal:
+        """Return the journal, open."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the file, and let others write it."""
+        self._file.close()
+
+    def append(self, **entry: Any) -> None:
+        """Add an entry and hand it to the system."""
+        self._write(entry)
+        self.entries.append(entry)
+
+    def _write(self, entry: dict[str, Any]) -> None:
+        try:
+            left = json.dumps(entry, separators=(",", ":")).encode() + b"\n"
+            while left:
+                left = left[self._file.write(left) :]
         except OSError as error:
             raise DataFileError(
                 f"can't write {self.path}: {error.strerror or error}. What was measured before is kept in it; "
                 "free some space and start again to continue."
             ) from error
-        self.entries += [entry for entry in entries if "settings" not in entry]
+
+    def _lock(self) -> None:
+        try:
+            import fcntl
+        except ImportError:  # no such locks on Windows: there, two measurements of one output are the user's to avoid
+            return
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise MeasurementError(
+                f"another process is measuring into {self.path}; wait for it, or choose another output."
+            ) from error
+        except OSError:  # a file system without locks: as on Windows
+            return
 
     def _resume(self, settings: dict[str, Any]) -> None:
         try:
@@ -77,7 +109,6 @@ class Journal:
                 "Use the same settings to continue it, or choose another output."
             )
         if len(whole) < len(raw):
-            # A kill cut the last line short; it is measured again.
-            with self.path.open("rb+") as file:
-                file.truncate(len(whole))
+            # A kill cut the last line short; what it told is measured again.
+            self._file.truncate(len(whole))
         self.entries = entries

@@ -1,242 +1,299 @@
-"""Measure the latency of many networks on this host, resumably."""
+"""Measure the costs of many networks on this host, resumably, into a cost table."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import kendalltau
 
-from hwnas_surrogate.data import CostTable, Device, Target, write_parquet
-from hwnas_surrogate.errors import InvalidInputError
+from hwnas_surrogate.data import BlockTable, CostTable, Device, Target, write_parquet
+from hwnas_surrogate.data.blocks import block_keys
+from hwnas_surrogate.data.table import Configs, noise_floor
+from hwnas_surrogate.errors import InvalidInputError, MeasurementError
 from hwnas_surrogate.measure.environment import environment
 from hwnas_surrogate.measure.journal import Journal
-from hwnas_surrogate.measure.torch_eager import TorchEager
-from hwnas_surrogate.spaces import Archs, ConfigLike, NetworkConfig, SearchSpace, get_space
+from hwnas_surrogate.measure.protocol import BLOCK, Progress, Protocol, Readings, time_subjects
+from hwnas_surrogate.measure.runtime import Runtime, Torch
+from hwnas_surrogate.measure.worker import Subject
+from hwnas_surrogate.spaces import Archs, ConfigLike, FBNetConfig, NetworkConfig, SearchSpace, get_space
 
-__all__ = ["Progress", "measure"]
-
-Progress = Callable[[int, int], None]
-
-BLOCK = 16
-"""Networks held in memory at once, whose runs alternate."""
+__all__ = ["measure", "measure_blocks"]
 
 
 def measure(
     space: str | SearchSpace,
     archs: Archs,
     output: str | os.PathLike[str],
-    config: ConfigLike = None,
+    configs: Configs = None,
     *,
+    runtime: Runtime | None = None,
     device: str | None = None,
-    runtime: TorchEager | None = None,
-    passes: int = 2,
-    repeats: int = 6,
-    warmup: int = 1,
-    random_state: int = 0,
+    protocol: Protocol | None = None,
+    budget: float | None = None,
     progress: Progress | None = None,
 ) -> CostTable:
-    """Measure latency on this host.
+    """Measure latency, and energy where asked, on this host.
 
-    Every network is timed in each of several passes over all of them. Each pass takes them in a new random order, in
+    Every network is run in each of several passes over all of them. Each pass takes them in a new random order, in
     blocks whose runs alternate, so that a drift of the machine does not follow the order of the architectures. One
-    more network, the anchor, runs in every block: times are divided by how slow it was there, which takes the drift
-    out. The cost is the median of all runs; their interquartile range is kept, and the table's ``meta`` holds the drift
-    and how well two passes agree.
+    more network, the anchor, runs in every round. Times are divided by how slow the machine was in their block, which
+    the anchor and the block's other networks tell. A network is run until the interval of its median is narrow. The
+    cost is the lower quartile of the runs, averaged over the passes; the table keeps the runs' quartiles and what
+    either half of the passes says alone, from which its noise floor follows.
 
     Parameters
     ----------
     space : str or SearchSpace
         The search space.
     archs : architectures
-        n different ones.
+        n of them.
     output : path-like
         The table to write (parquet). Beside it, ``<output>.journal`` holds every run; a measurement that was stopped
-        goes on where it was.
-    config : config, optional
-        The network config; the space's first published one if None.
+        goes on where it was when it is asked for again, and may then ask for more architectures, or more passes.
+    configs : config or sequence of n configs, optional
+        The network configs; the space's first published one if None.
+    runtime : Runtime, optional
+        What runs the networks; torch on one thread if None.
     device : str, optional
         The device's name in the table.
-    runtime : TorchEager, optional
-        What runs the networks; torch on one thread if None.
-    passes : int, default=2
-        Passes over all architectures.
-    repeats : int, default=6
-        Timed runs of a network in each pass.
-    warmup : int, default=1
-        Untimed runs before.
-    random_state : int, default=0
-        Seed of the orders.
+    protocol : Protocol, optional
+        How often, in what order and until when networks are run.
+    budget : float, optional
+        Seconds after which to stop. The table then has the networks of which at least one pass is done.
     progress : callable, optional
         Called with (networks timed, networks to time), counted over all passes.
 
     Returns
     -------
     CostTable
-        Latency in ms, for one image.
+        Latency in ms (and energy in mJ) of one execution. A network that the runtime could not run is there without
+        a cost, with the reason. ``meta["protocol"]["left"]`` tells how many networks the budget left out.
 
     Raises
     ------
     InvalidInputError
         If there are no architectures or one stands twice, or a number is out of range.
+    MissingExtraError
+        If the runtime is not installed.
     MeasurementError
-        If ``output`` belongs to a measurement with other settings.
+        If ``output`` belongs to a measurement with other settings, the runtime can't run anything, the host can't tell
+        energy, or the budget was too short for one network.
     """
     chosen = get_space(space)
-    runner = TorchEager() if runtime is None else runtime
-    target = Target(device or runner.default_name, "latency")
-    settings: dict[str, Any] = {
-        "space": chosen.name,
-        "config": str(chosen.config(config)),
-        "device": runner.device(target.device).to_dict(),
-        "anchor": chosen.format(_anchor(chosen)),
-        "passes": passes,
-        "repeats": repeats,
-        "warmup": warmup,
-        "random_state": random_state,
-    }
-    job = _Job(chosen, chosen.as_array(archs), chosen.config(config), runner, settings)
-    _check(job)
-    journal = Journal(f"{output}.journal", settings, {"environment": environment()})
-    with runner.active():
-        _measure_missing(journal, job, progress)
-    table = _table(journal, job)
+    runner = Torch() if runtime is None else runtime
+    how = Protocol() if protocol is None else protocol
+    batch = chosen.as_array(archs)
+    distinct, numbers = chosen.group_configs(configs, len(batch))
+    _check(chosen, batch, distinct, numbers)
+    texts, names = chosen.format_all(batch), [str(config) for config in distinct]
+    subjects = [Subject(chosen.name, text, names[number]) for text, number in zip(texts, numbers.tolist(), strict=True)]
+    settings, readings, meta = _run(subjects, _anchor(chosen), runner, device, how, output, budget, progress)
+    metrics = ["latency", "energy"] if how.energy else ["latency"]
+    targets = [Target(settings["device"]["name"], metric) for metric in metrics]
+    known = [row for row, subject in enumerate(subjects) if _has_something(readings, subject)]
+    if not any(len(readings.latencies(subjects[row].key)) for row in known):
+        failures = [readings.reading(subjects[row].key).failure for row in known]
+        raise MeasurementError(
+            f"nothing could be measured: {failures[0]}"
+            if failures
+            else "the budget ended before one network had enough runs; what was run is kept, give it more time."
+        )
+    repeats = np.stack([_repeats([subjects[row] for row in known], readings, metric) for metric in metrics], axis=1)
+    costs = np.stack([_costs([subjects[row] for row in known], readings, metric) for metric in metrics], axis=1)
+    meta["protocol"]["left"] = len(subjects) - len(known)
+    table = CostTable(
+        chosen,
+        batch[known],
+        costs,
+        targets,
+        configs=[distinct[number] for number in numbers[known]],
+        devices=[Device(**settings["device"])],
+        reasons=_reasons([subjects[row] for row in known], readings, len(targets)),
+        repeats=repeats,
+        meta=meta,
+    )
     write_parquet(table, Path(output))
     return table
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Job:
-    """What is to be measured, how, and with what."""
+def measure_blocks(
+    output: str | os.PathLike[str],
+    config: ConfigLike = None,
+    *,
+    runtime: Runtime | None = None,
+    device: str | None = None,
+    protocol: Protocol | None = None,
+    budget: float | None = None,
+    progress: Progress | None = None,
+) -> BlockTable:
+    """Measure every block of FBNet on its own, into a block table.
 
-    space: SearchSpace
-    archs: npt.NDArray[np.int8]
-    config: NetworkConfig
-    runtime: TorchEager
-    settings: dict[str, Any]
+    Parameters
+    ----------
+    output, runtime, device, protocol, budget, progress
+        As for :func:`measure`.
+    config : config, optional
+        The FBNet config; CIFAR-100's if None.
 
-    @property
-    def texts(self) -> list[str]:
-        return self.space.format_all(self.archs)
+    Returns
+    -------
+    BlockTable
+        Latency in ms. Sums of blocks measured alone are an estimate of a network's cost: its device says so.
+        ``meta["noise_floor"]`` tells how well two halves of the passes agree, over the blocks.
 
-
-def _check(job: _Job) -> None:
-    """Raise for what can't be measured, before anything is."""
-    if not len(job.archs):
-        raise InvalidInputError("there is nothing to measure: no architectures were given.")
-    if len(np.unique(job.space.codes(job.archs))) < len(job.archs):
-        raise InvalidInputError("an architecture stands more than once among those to measure; give each once.")
-    for what, least in (("passes", 1), ("repeats", 1), ("warmup", 0), ("random_state", 0)):
-        value = job.settings[what]
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise InvalidInputError(f"{what} must be an integer of at least {least}, got {value!r}.")
-    for built in (job.archs, _anchor(job.space)[None]):
-        job.space.layers(built, job.config)
-
-
-def _measure_missing(journal: Journal, job: _Job, progress: Progress | None) -> None:
-    texts, settings = job.texts, job.settings
-    done = {(entry["pass"], entry["arch"]) for entry in journal.entries}
-    asked = {(number, text) for number in range(settings["passes"]) for text in texts}
-    finished, total = len(done & asked), len(asked)
-    if progress is not None:
-        progress(finished, total)
-    if finished == total:
-        return
-    anchor = job.runtime.prepare(job.space, _anchor(job.space), job.config)
-    for number in range(settings["passes"]):
-        rng = np.random.default_rng([settings["random_state"], number])
-        todo = [row for row in rng.permutation(len(texts)).tolist() if (number, texts[row]) not in done]
-        for start in range(0, len(todo), BLOCK):
-            rows = todo[start : start + BLOCK]
-            runs = [anchor, *(job.runtime.prepare(job.space, job.archs[row], job.config) for row in rows)]
-            anchor_ns, *times = _time(runs, settings["repeats"], settings["warmup"], rng).tolist()
-            journal.append(
-                *(
-                    {"pass": number, "arch": texts[row], "ns": ns, "anchor_ns": anchor_ns}
-                    for row, ns in zip(rows, times, strict=True)
-                )
-            )
-            finished += len(rows)
-            if progress is not None:
-                progress(finished, total)
+    Raises
+    ------
+    InvalidInputError, MissingExtraError, MeasurementError
+        As :func:`measure`; also if the budget ended before every block was measured (asking again goes on).
+    """
+    space = get_space("fbnet")
+    runner = Torch() if runtime is None else runtime
+    how = Protocol() if protocol is None else protocol
+    if how.energy:
+        raise InvalidInputError("blocks run too shortly for their energy to be counted; measure networks instead.")
+    asked = space.config(config)
+    parts = _block_parts(asked)
+    subjects = [
+        Subject(space.name, space.format([op] * space.n_positions), str(asked), part) for op, part in parts.values()
+    ]
+    settings, readings, meta = _run(subjects, _anchor(space), runner, device, how, output, budget, progress)
+    failed = next((item for item in subjects if readings.reading(item.key).failure), None)
+    if failed is not None:
+        raise MeasurementError(f"{failed.part} of {failed.arch!r}: {readings.reading(failed.key).failure}")
+    if not all(readings.latencies(item.key) for item in subjects):
+        raise MeasurementError("the budget ended before every block was measured; ask again to go on.")
+    costs = _costs(subjects, readings, "latency")
+    meta["noise_floor"] = noise_floor(_repeats(subjects, readings, "latency")[:, 3:])
+    described = Device(**{**settings["device"], "source": "estimated"})
+    target = Target(described.name, "latency")
+    table = BlockTable({target: dict(zip(parts, costs.tolist(), strict=True))}, devices=[described], meta=meta)
+    write_parquet(table, Path(output))
+    return table
 
 
-def _anchor(space: SearchSpace) -> npt.NDArray[np.int8]:
-    """Return the network that runs in every block; how its time moves is how the machine drifts."""
-    arch: npt.NDArray[np.int8] = space.sample(1, random_state=0)[0]
-    return arch
-
-
-def _time(
-    runs: Sequence[Callable[[], object]], repeats: int, warmup: int, rng: np.random.Generator
-) -> npt.NDArray[np.int64]:
-    """Time alternating runs, in a new order each round: (networks, repeats) nanoseconds."""
-    for run in runs:
-        for _ in range(warmup):
-            run()
-    times = np.empty((len(runs), repeats), np.int64)
-    clock = time.perf_counter_ns
-    for repeat in range(repeats):
-        for number in rng.permutation(len(runs)).tolist():
-            run = runs[number]
-            start = clock()
-            run()
-            times[number, repeat] = clock() - start
-    return times
-
-
-def _table(journal: Journal, job: _Job) -> CostTable:
-    texts, settings = job.texts, job.settings
-    wanted = set(texts)
-    entries = [entry for entry in journal.entries if entry["arch"] in wanted]
-    anchor_ms = np.array([np.median(entry["anchor_ns"]) for entry in entries]) / 1e6
-    usual = float(np.median(anchor_ms))
-    runs: dict[str, list[npt.NDArray[np.float64]]] = {text: [] for text in texts}
-    for entry, now in zip(entries, anchor_ms, strict=True):
-        runs[entry["arch"]].append(np.array(entry["ns"], float) / 1e6 * (usual / now))
-    ms = np.array([np.concatenate(runs[text]) for text in texts])
-    lower, median, upper = np.percentile(ms, [25, 50, 75], axis=1)
+def _run(
+    subjects: list[Subject],
+    anchor: Subject,
+    runtime: Runtime,
+    device: str | None,
+    protocol: Protocol,
+    output: str | os.PathLike[str],
+    budget: float | None,
+    progress: Progress | None,
+) -> tuple[dict[str, Any], Readings, dict[str, Any]]:
+    """Open the journal, time what is missing, and describe how it was done."""
+    if budget is not None and not budget > 0:
+        raise InvalidInputError(f"budget must be a positive number of seconds, got {budget!r}.")
+    deadline = None if budget is None else time.monotonic() + budget
+    settings = {
+        "space": anchor.space,
+        "device": runtime.device(device or runtime.default_name).to_dict(),
+        "anchor": list(anchor.key),
+        # More passes may follow later: what a pass does depends on its number alone.
+        "protocol": {name: value for name, value in asdict(protocol).items() if name != "passes"},
+    }
+    meter = runtime.meter().source if protocol.energy else "not asked for"
+    with Journal(f"{output}.journal", settings, {"environment": environment()}) as journal:
+        readings = time_subjects(subjects, anchor, runtime, protocol, journal, deadline, progress)
+        info = journal.info
+    if not any(readings.anchor_ns):
+        failures = [reading.failure for reading in readings.of.values() if reading.failure]
+        raise MeasurementError(
+            f"nothing could be measured: {failures[0]}" if failures else "the budget ended before anything was run."
+        )
     meta = {
-        **journal.info,
+        **info,
         "protocol": {
-            "estimator": "median of all runs, each divided by how slow the anchor network was in its block relative to "
-            "its median over all; spread is the interquartile range",
-            **{key: settings[key] for key in ("passes", "repeats", "warmup", "random_state")},
+            "estimator": "lower quartile of the runs of a pass, averaged over passes; each run divided by how slow the "
+            "machine was in its block, which the block's other networks tell (median of log time - network - block)",
+            **asdict(protocol),
             "block": BLOCK,
         },
         "anchor": {
-            "architecture": settings["anchor"],
-            "median_ms": usual,
-            "percentiles_5_95_ms": np.percentile(anchor_ms, [5, 95]).tolist(),
+            "architecture": anchor.arch,
+            "config": anchor.config,
+            "median_ms": float(np.nanmedian(readings.anchor_ms)),
+            "percentiles_5_95_ms": np.nanpercentile(readings.anchor_ms, [5, 95]).tolist(),
+            "blocks": int(np.isfinite(readings.anchor_ms).sum()),
         },
-        "repeatability": _repeatability(runs, texts),
+        "energy": meter,
+        "seconds": {what: round(seconds, 1) for what, seconds in readings.seconds.items()},
     }
-    device = Device(**settings["device"])
-    return CostTable(
-        job.space,
-        job.archs,
-        median[:, None],
-        [Target(device.name, "latency")],
-        configs=job.config,
-        devices=[device],
-        spread=(upper - lower)[:, None],
-        meta=meta,
-    )
+    return settings, readings, meta
 
 
-def _repeatability(runs: dict[str, list[npt.NDArray[np.float64]]], texts: list[str]) -> dict[str, float]:
-    """Tell how well the medians of the first two passes agree; no surrogate can be asked for more."""
-    if len(texts) < 2 or len(runs[texts[0]]) < 2:
-        return {}
-    first, second = (np.array([np.median(runs[text][number]) for text in texts]) for number in (0, 1))
-    return {
-        "kendall_tau": float(kendalltau(first, second).statistic),
-        "median_relative_difference": float(np.median(np.abs(second / first - 1.0))),
-    }
+def _check(
+    space: SearchSpace, archs: npt.NDArray[np.int8], configs: Sequence[Any], numbers: npt.NDArray[np.intp]
+) -> None:
+    """Raise for what can't be measured, before anything is."""
+    if not len(archs):
+        raise InvalidInputError("there is nothing to measure: no architectures were given.")
+    codes = space.codes(archs)
+    for number, config in enumerate(configs):
+        mine = numbers == number
+        if len(np.unique(codes[mine])) < mine.sum():
+            raise InvalidInputError(
+                f"an architecture stands more than once under config {config} among those to measure; give each once."
+            )
+        space.layers(archs[mine], config)  # raises where a network can't be built
+
+
+def _anchor(space: SearchSpace) -> Subject:
+    """Return the network that runs in every round; how its time moves is how the machine drifts."""
+    return Subject(space.name, space.format(space.sample(1, random_state=0)[0]), str(space.config(None)))
+
+
+def _block_parts(config: NetworkConfig) -> dict[str, tuple[int, str]]:
+    """Return, for every key of a config, an op and the submodule that is this block in the network of that op alone."""
+    assert isinstance(config, FBNetConfig)
+    stem, blocks, head = block_keys(config)
+    parts = {key: (op, f"cells.{place}") for place, row in enumerate(blocks) for op, key in enumerate(row)}
+    fixed = zip((stem, *head), ("stem", "header", "pool", "fc"), strict=True)
+    return {**parts, **{key: (0, part) for key, part in fixed}}
+
+
+def _has_something(readings: Readings, subject: Subject) -> bool:
+    return bool(readings.reading(subject.key).failure or readings.latencies(subject.key))
+
+
+def _values(readings: Readings, subject: Subject, metric: str) -> list[npt.NDArray[np.float64]]:
+    """Return what each pass says, none if the network failed."""
+    if readings.reading(subject.key).failure:
+        return []
+    if metric == "latency":
+        return readings.latencies(subject.key)
+    return [np.array([value]) for value in readings.energies(subject.key)]
+
+
+def _costs(subjects: Sequence[Subject], readings: Readings, metric: str) -> npt.NDArray[np.float64]:
+    passes = [_values(readings, subject, metric) for subject in subjects]
+    return np.array([_cost(values) for values in passes])
+
+
+def _cost(passes: Sequence[npt.NDArray[np.float64]]) -> float:
+    return float(np.mean([np.percentile(values, 25) for values in passes])) if passes else np.nan
+
+
+def _repeats(subjects: Sequence[Subject], readings: Readings, metric: str) -> npt.NDArray[np.float64]:
+    """Return the quartiles of all runs, and the costs that the even and the odd passes say, shape (n, 5)."""
+    rows = []
+    for subject in subjects:
+        passes = _values(readings, subject, metric)
+        quartiles = np.percentile(np.concatenate(passes), [25, 50, 75]).tolist() if passes else [np.nan] * 3
+        rows.append([*quartiles, _cost(passes[::2]), _cost(passes[1::2])])
+    return np.array(rows)
+
+
+def _reasons(subjects: Sequence[Subject], readings: Readings, n_targets: int) -> dict[str, npt.NDArray[np.bool_]]:
+    reasons: dict[str, npt.NDArray[np.bool_]] = {}
+    for row, subject in enumerate(subjects):
+        failure = readings.reading(subject.key).failure
+        if failure:
+            reasons.setdefault(failure, np.zeros((len(subjects), n_targets), bool))[row] = True
+    return reasons

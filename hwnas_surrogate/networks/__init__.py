@@ -12,6 +12,7 @@ from torch import nn
 from hwnas_surrogate.errors import InvalidArchitectureError, InvalidInputError
 from hwnas_surrogate.networks.fbnet import FBNetNetwork
 from hwnas_surrogate.networks.nasbench201 import NASBench201Network
+from hwnas_surrogate.networks.onnx_model import to_onnx
 from hwnas_surrogate.spaces import (
     Archs,
     ConfigLike,
@@ -25,7 +26,7 @@ from hwnas_surrogate.spaces import (
     space_names,
 )
 
-__all__ = ["FBNetNetwork", "NASBench201Network", "build_network"]
+__all__ = ["FBNetNetwork", "NASBench201Network", "build_network", "to_onnx"]
 
 
 def build_network(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 from hwnas_surrogate.errors import InvalidInputError, unknown
-from hwnas_surrogate.spaces.base import Archs, ConfigLike, RandomState, SearchSpace, as_generator
+from hwnas_surrogate.spaces.base import Archs, ConfigLike, RandomState, SearchSpace, arch_from_text, as_generator
 from hwnas_surrogate.spaces.config import FBNetConfig, NASBench201Config, NetworkConfig
 from hwnas_surrogate.spaces.fbnet import FBNet
 from hwnas_surrogate.spaces.layers import Layer, Layers, View
@@ -24,6 +24,7 @@ __all__ = [
     "RandomState",
     "SearchSpace",
     "View",
+    "arch_from_text",
     "as_generator",
     "get_space",
     "space_names",

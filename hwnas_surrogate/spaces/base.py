@@ -13,7 +13,7 @@ from hwnas_surrogate.errors import InvalidArchitectureError, InvalidConfigError,
 from hwnas_surrogate.spaces.config import NetworkConfig
 from hwnas_surrogate.spaces.layers import Layers, View
 
-__all__ = ["ArchArray", "Archs", "ConfigLike", "RandomState", "SearchSpace", "as_generator"]
+__all__ = ["ArchArray", "Archs", "ConfigLike", "RandomState", "SearchSpace", "arch_from_text", "as_generator"]
 
 ArchArray: TypeAlias = npt.NDArray[np.int8]
 Archs: TypeAlias = str | int | Iterable[Any] | npt.NDArray[Any]
@@ -30,6 +30,18 @@ def as_generator(random_state: RandomState) -> np.random.Generator:
             f"random_state must be a non-negative integer, a numpy Generator or None, got {random_state!r}."
         )
     return np.random.default_rng(random_state)
+
+
+def arch_from_text(text: str) -> Archs:
+    """Read an architecture as people type it, into what a space's ``as_array`` takes.
+
+    An index (``"42"``), ops joined by commas (``"0,1,2,3,4,0"``, or their names), or the space's own string.
+    """
+    parts = [part.strip() for part in text.split(",")]
+    if all(part.lstrip("-").isdigit() for part in parts):
+        numbers = [int(part) for part in parts]
+        return [numbers] if len(numbers) > 1 else numbers[0]
+    return [parts] if len(parts) > 1 else text
 
 
 class SearchSpace(ABC):

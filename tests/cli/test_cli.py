@@ -155,13 +155,59 @@ def test_measure_then_train(run: Run) -> None:
     out, err = run(*arguments, "--json")
     (record,) = json.loads(out)
     assert record["target"] == "mine/latency"
-    assert record["architectures"] == 6
+    assert (record["costs"], record["failed"]) == (6, 0)
+    assert -1 <= record["noise floor: kendall tau of two halves"] <= 1
     assert 0 < record["minimum (ms)"] <= record["median (ms)"] <= record["maximum (ms)"]
     assert "hwnas train --data mine.parquet" in err
     before = Path("mine.parquet.journal").read_bytes()
     run(*arguments, "--json")
     assert Path("mine.parquet.journal").read_bytes() == before
     run("train", "--data", "mine.parquet", "--n-test", 1, "-o", "saved")
+
+
+def test_measure_with_another_runtime_within_a_budget(run: Run) -> None:
+    pytest.importorskip("onnxruntime", reason="the extra onnxruntime is not installed")
+    arguments = ("measure", "-n", 3, "--dataset", "C4-N1-k10-3x8x8", "--runtime", "onnxruntime", "--budget", "5m")
+    (record,) = json.loads(run(*arguments, "--repeats", 2, "--json")[0])
+    assert record["target"] == "cpu-onnxruntime-1t/latency"
+    assert record["costs"] == 3
+    told = json.loads(run("data", "info", "measurements/nasbench201-onnxruntime.parquet", "--json")[0])
+    assert told["targets"][0]["runtime"].startswith("onnxruntime ")
+
+
+def test_export_fill_in_import_train(run: Run) -> None:
+    pytest.importorskip("onnx", reason="the extra onnx is not installed")
+    _, err = run("export", "-n", 6, "--dataset", "C4-N1-k10-3x8x8", "-o", "networks")
+    assert "fill in device and value in networks/results.csv" in err
+    assert len(list(Path("networks").glob("*.onnx"))) == 6
+    header, *lines = Path("networks/results.csv").read_text().splitlines()
+    filled = [line.replace(",,latency,,ms", f",my-board,latency,{1000 + row},us") for row, line in enumerate(lines)]
+    Path("filled.csv").write_text("\n".join([header, *filled]))
+    (record,) = json.loads(run("import", "filled.csv", "-o", "mine.parquet", "--json")[0])
+    assert (record["target"], record["unit"], record["costs"]) == ("my-board/latency", "ms", 6)
+    assert record["config"] == "C4-N1-k10-3x8x8"
+    run("train", "--data", "filled.csv", "--n-test", 2, "-o", "saved")
+    assert run("export", "-n", 1, "-o", "networks", code=2)[1].count("not an empty folder") == 1
+
+
+def test_import_lists_wrong_lines(run: Run) -> None:
+    Path("bad.csv").write_text("architecture,device,value\n1,a,-3\n2,a,fast\n3,a,1\n")
+    out, err = run("import", "bad.csv", code=1)
+    assert out == ""
+    assert "2 wrong lines" in err
+    assert "line 2: " in err
+    assert "line 3: " in err
+    assert not Path("measurements").exists()
+
+
+def test_simulate(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("zigzag", reason="the extra simulator is not installed")
+    monkeypatch.setattr("hwnas_surrogate.measure.simulator._run", lambda layer: (layer.macs + 1.0, 2.0))
+    records = json.loads(run("simulate", 1, 2, "--json")[0])
+    assert [(record["target"], record["source"]) for record in records] == [
+        ("eyeriss-like/latency", "estimated"),
+        ("eyeriss-like/energy", "estimated"),
+    ]
 
 
 @pytest.mark.real_data
@@ -236,6 +282,14 @@ def test_bad_questions_get_one_clear_line(
         (["predict"], 2, "--sample"),
         (["measure"], 2, "-n"),
         (["measure", "-n", "2", "--dataset", "C16-N5-k10-3x30x30"], 2, "multiples of 4"),
+        (["measure", "-n", "2", "--runtime", "onnx-runtime"], 2, "Did you mean 'onnxruntime'"),
+        (["measure", "-n", "2", "--threads", "0"], 2, "--threads must be"),
+        (["measure", "-n", "2", "--budget", "soon"], 2, "90s, 30m or 2h"),
+        (["measure", "--blocks", "--space", "nasbench201"], 2, "blocks of fbnet"),
+        (["export", "-o", "x"], 2, "-n"),
+        (["export", "-n", "1", "-o", "x", "--format", "tflite"], 2, "'tflite'; allowed: 'onnx', 'torch'"),
+        (["simulate"], 2, "-n"),
+        (["import", "none.csv"], 1, "there is no file none.csv"),
         (["query", "1", "--data", "hw-nas-bench"], 1, "hwnas data download"),
     ],
 )
@@ -257,7 +311,8 @@ def test_a_failed_train_leaves_the_saved_suite(run: Run, path: Path, tmp_path: P
 
 def test_version_and_help(run: Run) -> None:
     assert run("--version")[0].strip() == hwnas_surrogate.__version__
-    for command in ("query", "train", "predict", "evaluate", "correlate", "measure", "data"):
+    commands = "query train predict evaluate correlate measure simulate export import data"
+    for command in commands.split():
         assert command in run("--help")[0]
         assert "Usage" in run(command, "--help")[0]
 

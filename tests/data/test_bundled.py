@@ -6,55 +6,130 @@ from importlib import resources
 
 import numpy as np
 import pytest
+from scipy.stats import kendalltau
 
 import hwnas_surrogate.data
-from hwnas_surrogate.data import CostTable, load_table
-from hwnas_surrogate.spaces import get_space, space_names
+from hwnas_surrogate.data import BlockTable, CostTable, load_table
+from hwnas_surrogate.spaces import NASBench201Config, get_space
 
-PROMISED = {"nasbench201": ("cifar10", 4000), "fbnet": ("cifar100", 1000)}
+# (table, space) -> costs that each target is promised to have at least
+PROMISED = {
+    ("bundled", "nasbench201"): {
+        "epyc-torch-1t/latency": 15625,
+        "epyc-onnxruntime-1t/latency": 4000,
+        # "epyc-openvino-1t/latency": 2000,
+        "epyc-onnxruntime-int8-1t/latency": 500,
+        "eyeriss-like/latency": 500,
+        "eyeriss-like/energy": 500,
+    },
+    ("modified", "nasbench201"): {"epyc-torch-1t/latency": 1500, "epyc-onnxruntime-1t/latency": 500},
+    ("bundled", "fbnet"): {"epyc-torch-1t/latency": 1000, "epyc-onnxruntime-1t/latency": 1000},
+}
+NOISE_FLOOR = {"nasbench201": 0.90, "fbnet": 0.90}
 
 
-@pytest.fixture(params=space_names())
+@pytest.fixture(params=PROMISED, ids=" ".join)
 def table(request: pytest.FixtureRequest) -> CostTable:
-    loaded = load_table(space=request.param)
+    loaded = load_table(*request.param)
     assert isinstance(loaded, CostTable)
     return loaded
 
 
-def test_enough_architectures_under_the_published_config(table: CostTable) -> None:
-    dataset, n = PROMISED[table.space.name]
-    assert table.configs == (table.space.configs[dataset],)
-    assert (~np.isnan(table.costs)).sum(axis=0).max() >= n
+@pytest.mark.parametrize(("name", "space"), PROMISED)
+def test_enough_costs(name: str, space: str) -> None:
+    table = load_table(name, space)
+    assert isinstance(table, CostTable)
+    known = dict(zip(map(str, table.targets), (~np.isnan(table.costs)).sum(axis=0).tolist(), strict=True))
+    for target, n in PROMISED[name, space].items():
+        assert known[target] >= n
 
 
-def test_latencies_are_plausible(table: CostTable) -> None:
-    assert {target.metric for target in table.targets} == {"latency"}
-    costs = table.costs[~np.isnan(table.costs)]
-    assert 0.1 < costs.min() < costs.max() < 1000
-    macs = table.space.layers(table.archs, table.configs[0]).macs
-    for column in table.costs.T:
-        known = ~np.isnan(column)
-        assert np.corrcoef(macs[known], column[known])[0, 1] > 0.3
+def test_the_published_config_alone() -> None:
+    for space, dataset in (("nasbench201", "cifar10"), ("fbnet", "cifar100")):
+        table = load_table(space=space)
+        assert table.configs == (table.space.configs[dataset],)
 
 
-def test_it_says_how_it_was_measured(table: CostTable) -> None:
-    parts = table.meta.get("tables", [table.meta])
-    for part in parts:
+def test_modified_configs_cover_what_is_said() -> None:
+    table = load_table("modified")
+    assert isinstance(table, CostTable)
+    configs = table.configs
+    assert len(configs) >= 60
+    assert all(isinstance(config, NASBench201Config) for config in configs)
+    ranges = {"C": (8, 32), "N": (1, 5), "height": (16, 64), "in_channels": (1, 4)}
+    for name, (low, high) in ranges.items():
+        values = {getattr(config, name) for config in configs}
+        assert low <= min(values) <= low + 4
+        assert high - 4 <= max(values) <= high
+    assert all(config.height % 4 == 0 for config in configs)  # type: ignore[attr-defined]
+
+
+def test_costs_are_plausible(table: CostTable) -> None:
+    for column, target in zip(table.costs.T, table.targets, strict=True):
+        known = np.flatnonzero(~np.isnan(column))
+        costs = column[known]
+        assert 0.05 < costs.min() < costs.max() < 1000
+        rows = table.rows(known)
+        macs = np.empty(len(rows))
+        for number, config in enumerate(rows.configs):
+            mine = rows.config_number == number
+            macs[mine] = rows.space.layers(rows.archs[mine], config).macs
+        assert np.corrcoef(macs, costs)[0, 1] > 0.3, target
+
+
+def test_it_says_how_it_was_made(table: CostTable) -> None:
+    for part in table.meta["tables"]:
         assert {"cpu", "torch", "python", "cores"} <= set(part["environment"])
-        assert part["protocol"]["passes"] * part["protocol"]["repeats"] >= 10
-        assert 0 < part["repeatability"]["kendall_tau"] <= 1
-    for device in table.devices.values():
+        assert part["licence"] == "MIT"
+        device = table.devices[part["targets"][0].partition("/")[0]]
         assert device.hardware
         assert device.runtime
-        assert (device.batch, device.source) == (1, "measured")
-    assert table.spread is not None
-    assert (table.spread[~np.isnan(table.costs)] >= 0).all()
+        assert device.batch == 1
+        if device.source == "measured":
+            assert part["protocol"]["passes"] * part["protocol"]["repeats"] >= 10
+    assert {device.name for device in table.devices.values() if device.source == "estimated"} <= {"eyeriss-like"}
+
+
+def test_noise_floor_follows_from_the_table(table: CostTable) -> None:
+    floors = table.noise_floor()
+    for target in table.targets:
+        if table.devices[target.device].source == "measured":
+            assert floors[target]["kendall_tau"] >= NOISE_FLOOR[table.space.name]
+            assert floors[target]["median_relative_difference"] < 0.05
+
+
+def test_halves_and_quartiles_surround_the_cost(table: CostTable) -> None:
+    assert table.repeats is not None
+    for column, target in enumerate(table.targets):
+        known = ~np.isnan(table.repeats[:, column, 3:]).any(axis=1)
+        if not known.any():
+            assert table.devices[target.device].source == "estimated"
+            continue
+        lower, median, upper, first, second = table.repeats[known, column].T
+        assert (lower <= median + 1e-9).all()
+        assert (median <= upper + 1e-9).all()
+        # The cost is the mean of the passes', each rounded to 1e-5.
+        assert np.allclose(table.costs[known, column], (first + second) / 2, atol=2e-5)
+
+
+def test_every_block_of_fbnet() -> None:
+    table = load_table("blocks", "fbnet")
+    assert isinstance(table, BlockTable)
+    assert table.configs == (table.space.configs["cifar100"],)
+    assert [device.source for device in table.devices.values()] == ["estimated"]
+    archs = np.repeat(np.arange(9, dtype=np.int8)[:, None], 22, axis=1)  # every op at every layer
+    sums = table.lookup(archs).to_numpy()[:, 0]
+    assert np.isfinite(sums).all()
+    # Sums of blocks rank whole networks about as these were measured end to end.
+    whole = load_table(space="fbnet")
+    assert isinstance(whole, CostTable)
+    measured = whole.select("epyc-torch-1t").costs[:, 0]
+    assert kendalltau(table.lookup(whole.archs).to_numpy()[:, 0], measured).statistic > 0.5
 
 
 def test_files_are_small() -> None:
     folder = resources.files(hwnas_surrogate.data.__name__) / "bundled"
-    sizes = [len((folder / f"{space}.parquet").read_bytes()) for space in space_names()]
-    assert sum(sizes) < 2e6
+    assert sum(len(file.read_bytes()) for file in folder.iterdir()) < 6e6
 
 
 def test_the_default_is_nasbench201() -> None:

@@ -178,9 +178,9 @@ class TestMissing:
 
 
 class TestReadOnly:
-    @pytest.mark.parametrize("name", ["costs", "archs", "config_number", "spread"])
+    @pytest.mark.parametrize("name", ["costs", "archs", "config_number", "repeats"])
     def test_writing_raises(self, name):
-        table = CostTable(SPACE, [0, 1], [[1.0], [2.0]], ["a/latency"], spread=[[0.1], [0.2]])
+        table = CostTable(SPACE, [0, 1], [[1.0], [2.0]], ["a/latency"], repeats=np.ones((2, 1, 5)))
         with pytest.raises(ValueError, match="read-only"):
             getattr(table, name)[0] = 1
 
@@ -190,17 +190,17 @@ class TestReadOnly:
 
     def test_callers_arrays_are_copied(self):
         archs = SPACE.at([3, 4]).copy()
-        costs, spread, mask = np.array([[1.0], [np.nan]]), np.array([[0.5], [0.5]]), np.array([[False], [True]])
+        costs, repeats, mask = np.array([[1.0], [np.nan]]), np.full((2, 1, 5), 0.5), np.array([[False], [True]])
         configs, meta = ["cifar10", "cifar100"], {"by": "us"}
         table = CostTable(
-            SPACE, archs, costs, ["a/latency"], configs=configs, reasons={"r": mask}, spread=spread, meta=meta
+            SPACE, archs, costs, ["a/latency"], configs=configs, reasons={"r": mask}, repeats=repeats, meta=meta
         )
         before = table.fingerprint
-        archs[:], costs[:], spread[:], mask[:] = 0, 9.0, 9.0, False
+        archs[:], costs[:], repeats[:], mask[:] = 0, 9.0, 9.0, False
         configs[0], meta["by"] = "cifar100", "them"
         assert np.array_equal(table.archs, SPACE.at([3, 4]))
         assert same_bits(table.costs, [[1.0], [np.nan]])
-        assert same_bits(table.spread, [[0.5], [0.5]])
+        assert same_bits(table.repeats, np.full((2, 1, 5), 0.5))
         assert table.why_missing(4, "cifar100").iloc[0, 0] == "r"
         assert [SPACE.dataset_name(config) for config in table.row_configs] == ["cifar10", "cifar100"]
         assert table.meta == {"by": "us"}
@@ -331,18 +331,19 @@ class TestInvalid:
             CostTable(SPACE, [0, 1], [[1.0, 1.0], [1.0, value]], ["a/latency", "b/energy"])
 
     @pytest.mark.parametrize("value", [-1.0, np.inf])
-    def test_spread(self, value):
-        with pytest.raises(InvalidInputError):
-            CostTable(SPACE, [0], [[1.0]], ["a/latency"], spread=[[value]])
+    def test_repeats(self, value):
+        with pytest.raises(InvalidInputError, match="finite and not negative"):
+            CostTable(SPACE, [0], [[1.0]], ["a/latency"], repeats=[[[1.0, 1.0, 1.0, value, 1.0]]])
 
     @pytest.mark.parametrize("shape", [(2,), (1, 2), (3, 1), (2, 2), (2, 1, 1)])
     def test_shape(self, shape):
         with pytest.raises(InvalidInputError, match=r"\(2, 1\), got"):
             CostTable(SPACE, [0, 1], np.ones(shape), ["a/latency"])
 
-    def test_spread_of_another_shape(self):
-        with pytest.raises(InvalidInputError, match=r"\(2, 1\), got \(2,\)"):
-            CostTable(SPACE, [0, 1], np.ones((2, 1)), ["a/latency"], spread=[1.0, 1.0])
+    @pytest.mark.parametrize("shape", [(2,), (2, 1), (2, 1, 4), (1, 1, 5)])
+    def test_repeats_of_another_shape(self, shape):
+        with pytest.raises(InvalidInputError, match="5 values for each cost"):
+            CostTable(SPACE, [0, 1], np.ones((2, 1)), ["a/latency"], repeats=np.ones(shape))
 
     @pytest.mark.parametrize("second", [5, published_strings()[5], SPACE.at(5)[0].tolist()])
     def test_row_twice(self, second):
@@ -409,9 +410,10 @@ class TestParts:
         with pytest.raises(InvalidInputError, match=r"row numbers 0\.\.6"):
             table.rows(rows)
 
-    def test_spread_goes_along(self):
-        table = CostTable(SPACE, [0, 1], np.ones((2, 2)), TARGETS[:2], spread=[[0.1, 0.2], [0.3, 0.4]])
-        assert same_bits(table.rows([1]).select("edgegpu/energy").spread, [[0.4]])
+    def test_repeats_go_along(self):
+        repeats = np.arange(20.0).reshape(2, 2, 5)
+        table = CostTable(SPACE, [0, 1], np.ones((2, 2)), TARGETS[:2], repeats=repeats)
+        assert same_bits(table.rows([1]).select("edgegpu/energy").repeats, repeats[1:, 1:])
 
     def test_repr(self, table):
         assert repr(table) == (
@@ -502,3 +504,21 @@ class TestFBNetRows:
     def test_index_is_refused(self, fbnet_table):
         with pytest.raises(InvalidArchitectureError, match="FBNet has no index"):
             fbnet_table.lookup(3)
+
+
+class TestNoiseFloor:
+    def test_by_hand(self):
+        repeats = np.ones((4, 2, 5))
+        repeats[:, 0, 3:] = [[1.0, 1.1], [2.0, 2.0], [3.0, 6.0], [5.0, 4.0]]  # one of six pairs is the other way round
+        repeats[:, 1, 3:] = [[1.0, np.nan], [np.nan, np.nan], [2.0, 2.0], [np.nan, 1.0]]
+        table = CostTable(SPACE, range(4), np.ones((4, 2)), TARGETS[:2], repeats=repeats)
+        (target,) = table.noise_floor()
+        assert target == table.targets[0]
+        floor = table.noise_floor()[target]
+        assert floor["n"] == 4
+        assert floor["kendall_tau"] == pytest.approx(4 / 6)
+        # |difference| / mean: .1/1.05, 0, 3/4.5, 1/4.5
+        assert floor["median_relative_difference"] == pytest.approx((0.1 / 1.05 + 1 / 4.5) / 2)
+
+    def test_without_repeats(self):
+        assert CostTable(SPACE, [0, 1], np.ones((2, 1)), TARGETS[:1]).noise_floor() == {}

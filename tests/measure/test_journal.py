@@ -22,52 +22,72 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "out.parquet.journal"
 
 
+def append(journal: Journal, *entries: dict[str, Any]) -> None:
+    for entry in entries:
+        journal.append(**entry)
+
+
+def write(path: Path, *entries: dict[str, Any]) -> None:
+    with Journal(path, SETTINGS, INFO) as journal:
+        append(journal, *entries)
+
+
 def written(path: Path) -> list[Any]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def test_a_new_journal_holds_its_header_then_its_entries(path: Path) -> None:
-    journal = Journal(path, SETTINGS, INFO)
-    assert written(path) == [{"settings": SETTINGS, "info": INFO}]
-    journal.append(*ENTRIES[:2])
-    journal.append(ENTRIES[2])
-    assert written(path)[1:] == journal.entries == ENTRIES[:3]
-    assert journal.info == INFO
+    with Journal(path, SETTINGS, INFO) as journal:
+        assert written(path) == [{"settings": SETTINGS, "info": INFO}]
+        append(journal, *ENTRIES[:2])
+        append(journal, ENTRIES[2])
+        assert written(path)[1:] == journal.entries == ENTRIES[:3]  # on the disk before it is closed
+        assert journal.info == INFO
 
 
 def test_it_makes_its_folder(tmp_path: Path) -> None:
     path = tmp_path / "a" / "b" / "journal"
-    Journal(path, SETTINGS, INFO)
+    write(path)
     assert len(written(path)) == 1
 
 
 def test_an_empty_file_is_a_new_journal(path: Path) -> None:
     path.touch()
-    assert Journal(path, SETTINGS, INFO).entries == []
+    write(path)
     assert len(written(path)) == 1
 
 
 def test_it_resumes_with_what_was_written_and_the_first_info(path: Path) -> None:
-    Journal(path, SETTINGS, INFO).append(*ENTRIES[:2])
+    write(path, *ENTRIES[:2])
     before = path.read_bytes()
-    again = Journal(path, {**SETTINGS}, {"environment": {"cpu": "b"}})
-    assert again.entries == ENTRIES[:2]
-    assert again.info == INFO
-    assert path.read_bytes() == before
-    again.append(ENTRIES[2])
-    assert Journal(path, SETTINGS, INFO).entries == ENTRIES[:3]
+    with Journal(path, {**SETTINGS}, {"environment": {"cpu": "b"}}) as again:
+        assert again.entries == ENTRIES[:2]
+        assert again.info == INFO
+        assert path.read_bytes() == before
+        append(again, ENTRIES[2])
+    with Journal(path, SETTINGS, INFO) as last:
+        assert last.entries == ENTRIES[:3]
 
 
 def test_a_cut_last_line_is_dropped_wherever_it_was_cut(path: Path) -> None:
-    Journal(path, SETTINGS, INFO).append(*ENTRIES[:2])
+    write(path, *ENTRIES[:2])
     raw = path.read_bytes()
     last = raw.rstrip(b"\n").rfind(b"\n") + 1
     for end in range(last, len(raw)):
         path.write_bytes(raw[:end])
-        journal = Journal(path, SETTINGS, INFO)
-        assert journal.entries == ENTRIES[:1]
-        journal.append(ENTRIES[3])
+        with Journal(path, SETTINGS, INFO) as journal:
+            assert journal.entries == ENTRIES[:1]
+            append(journal, ENTRIES[3])
         assert written(path)[1:] == [ENTRIES[0], ENTRIES[3]]
+
+
+def test_one_writer_at_a_time(path: Path) -> None:
+    with Journal(path, SETTINGS, INFO) as journal:
+        with pytest.raises(MeasurementError, match="another process is measuring into"):
+            Journal(path, SETTINGS, INFO)
+        append(journal, ENTRIES[0])
+    with Journal(path, SETTINGS, INFO) as again:
+        assert again.entries == ENTRIES[:1]
 
 
 @pytest.mark.parametrize(
@@ -81,7 +101,7 @@ def test_a_cut_last_line_is_dropped_wherever_it_was_cut(path: Path) -> None:
     ],
 )
 def test_other_settings_are_refused_and_named(path: Path, settings: dict[str, Any], different: str) -> None:
-    Journal(path, SETTINGS, INFO).append(ENTRIES[0])
+    write(path, ENTRIES[0])
     before = path.read_bytes()
     with pytest.raises(MeasurementError, match=rf"\(different: {different}\)"):
         Journal(path, settings, INFO)
@@ -111,26 +131,26 @@ def test_a_foreign_file_is_refused_and_kept(path: Path, content: bytes) -> None:
 
 def test_a_folder_of_that_name_is_refused(path: Path) -> None:
     path.mkdir()
-    with pytest.raises(DataFileError, match=r"can't read .*directory"):
+    with pytest.raises(DataFileError, match=r"can't write .*directory"):
         Journal(path, SETTINGS, INFO)
 
 
 def test_a_full_disk_is_told_and_keeps_the_earlier_lines(path: Path) -> None:
-    journal = Journal(path, SETTINGS, INFO)
-    journal.append(*ENTRIES[:2])
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    # No file may grow past half of the next line.
-    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 20, hard))
-    try:
-        with pytest.raises(DataFileError, match=r"can't write .* What was measured before is kept"):
-            journal.append(ENTRIES[2])
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert journal.entries == ENTRIES[:2]
-    assert b"arch 2" not in path.read_bytes()[: path.read_bytes().rfind(b"\n")]
-    again = Journal(path, SETTINGS, INFO)
-    assert again.entries == ENTRIES[:2]
-    again.append(ENTRIES[2])
+    with Journal(path, SETTINGS, INFO) as journal:
+        append(journal, *ENTRIES[:2])
+        # No file may grow past half of the next line.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 20, hard))
+        try:
+            with pytest.raises(DataFileError, match=r"can't write .* What was measured before is kept"):
+                append(journal, ENTRIES[2])
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert journal.entries == ENTRIES[:2]
+        assert b"arch 2" not in path.read_bytes()[: path.read_bytes().rfind(b"\n")]
+    with Journal(path, SETTINGS, INFO) as again:
+        assert again.entries == ENTRIES[:2]
+        append(again, ENTRIES[2])
     assert written(path)[1:] == ENTRIES[:3]
 
 

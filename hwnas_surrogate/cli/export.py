@@ -1,0 +1,44 @@
+"""``hwnas export``: networks as files, to be measured elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hwnas_surrogate.cli.options import Archs, Dataset, Seed, Space, read_archs
+from hwnas_surrogate.cli.output import progress, say
+from hwnas_surrogate.errors import InvalidInputError
+
+
+def export(
+    folder: Annotated[Path, typer.Option("--output", "-o", help="An empty folder, or one to make.")],
+    archs: Archs = None,
+    n: Annotated[int | None, typer.Option("--n", "-n", min=1, help="Export this many random architectures.")] = None,
+    space: Space = None,
+    dataset: Dataset = None,
+    formats: Annotated[
+        list[str] | None,
+        typer.Option("--format", metavar="NAME", help="onnx (default) or torch (torch.export). Repeatable."),
+    ] = None,
+    seed: Seed = 0,
+) -> None:
+    """Write networks as ONNX or torch.export files, with a manifest and a form for the results.
+
+    Measure the files on your board, fill in results.csv, and bring it back with hwnas import.
+    """
+    from hwnas_surrogate.measure import export_networks
+    from hwnas_surrogate.spaces import get_space
+
+    if bool(archs) == (n is not None):
+        raise InvalidInputError("give either architectures or -n N.")
+    chosen = get_space(space or "nasbench201")
+    batch = read_archs(archs, chosen) if n is None else chosen.sample(n, seed)
+    with progress("exporting") as update:
+        manifest = export_networks(
+            chosen, batch, folder, dataset, formats=formats or ["onnx"], random_state=seed, progress=update
+        )
+    typer.echo(manifest)
+    form = folder / "results.csv"
+    say(f"{len(batch)} networks written; fill in device and value in {form}, then: hwnas import {form}")

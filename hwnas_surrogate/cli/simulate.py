@@ -1,0 +1,47 @@
+"""``hwnas simulate``: estimate networks on a simulated accelerator."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hwnas_surrogate.cli.options import Archs, Csv, Dataset, Json, Seed, Space, read_archs
+from hwnas_surrogate.cli.output import check_format, progress, say, show
+from hwnas_surrogate.errors import InvalidInputError
+
+
+def simulate(
+    archs: Archs = None,
+    n: Annotated[int | None, typer.Option("--n", "-n", min=1, help="This many random architectures.")] = None,
+    space: Space = None,
+    dataset: Dataset = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Table to write. Default: measurements/SPACE-simulated."),
+    ] = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+    as_csv: Csv = False,
+) -> None:
+    """Estimate latency and energy on an Eyeriss-like array with the simulator ZigZag.
+
+    Each distinct layer is simulated once, in some ten seconds; a second run takes it from beside the output.
+    """
+    import pandas as pd
+
+    from hwnas_surrogate.data import describe
+    from hwnas_surrogate.measure import simulate as simulate_networks
+    from hwnas_surrogate.spaces import get_space
+
+    check_format(as_json, as_csv)
+    if bool(archs) == (n is not None):
+        raise InvalidInputError("give either architectures or -n N.")
+    chosen = get_space(space or "nasbench201")
+    batch = read_archs(archs, chosen) if n is None else chosen.sample(n, seed)
+    path = Path("measurements") / f"{chosen.name}-simulated.parquet" if output is None else output
+    with progress("simulating layers") as update:
+        table = simulate_networks(chosen, batch, path, dataset, progress=update)
+    say(f"written to {path}; train on it with: hwnas train --data {path}")
+    show(pd.DataFrame(describe(table)), repr(table), as_json, as_csv)

@@ -1,0 +1,161 @@
+"""Networks as files, to be measured on any board."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+import hwnas_surrogate
+from hwnas_surrogate.data.table import Configs
+from hwnas_surrogate.errors import DataFileError, InvalidInputError, unknown
+from hwnas_surrogate.files import replacing
+from hwnas_surrogate.measure.protocol import Progress
+from hwnas_surrogate.networks import build_network, to_onnx
+from hwnas_surrogate.spaces import Archs, SearchSpace, get_space
+
+__all__ = ["FORMATS", "export_networks"]
+
+MANIFEST, RESULTS = "manifest.json", "results.csv"
+MANIFEST_VERSION = 1
+
+
+def _save_onnx(network: nn.Module, input_shape: Sequence[int], path: Path) -> None:
+    path.write_bytes(to_onnx(network, input_shape).SerializeToString())
+
+
+def _save_torch(network: nn.Module, input_shape: Sequence[int], path: Path) -> None:
+    program = torch.export.export(network, (torch.zeros(1, *input_shape),))
+    # Not into the file: where the disk is full, torch's writer of archives ends the whole process.
+    archive = io.BytesIO()
+    torch.export.save(program, archive)
+    path.write_bytes(archive.getvalue())
+
+
+FORMATS: Mapping[str, tuple[str, Callable[[nn.Module, Sequence[int], Path], None]]] = MappingProxyType(
+    {"onnx": ("onnx", _save_onnx), "torch": ("pt2", _save_torch)}
+)
+"""The formats: their suffix and what writes them. ``torch`` is torch.export's, and takes a second or so each."""
+
+
+def export_networks(
+    space: str | SearchSpace,
+    archs: Archs,
+    folder: str | os.PathLike[str],
+    configs: Configs = None,
+    *,
+    formats: Sequence[str] = ("onnx",),
+    random_state: int = 0,
+    progress: Progress | None = None,
+) -> Path:
+    """Write networks as ONNX (or torch.export) files, with a manifest and a form for the results.
+
+    Parameters
+    ----------
+    space : str or SearchSpace
+        The search space.
+    archs : architectures
+        n of them.
+    folder : path-like
+        A folder that is empty or not there yet.
+    configs : config or sequence of n configs, optional
+        The network configs; the space's first published one if None.
+    formats : sequence of {"onnx", "torch"}, default=("onnx",)
+        What to write of each network.
+    random_state : int, default=0
+        Seed of the weights.
+    progress : callable, optional
+        Called with (networks written, n).
+
+    Returns
+    -------
+    Path
+        The manifest: ``manifest.json`` names each file with its architecture, config, input shape and sha256, and is
+        written last. ``results.csv`` has a line per network (its file in the first format), ready for the device's name
+        and the measured value, and for :func:`~hwnas_surrogate.data.read_measurements` or ``hwnas import``.
+
+    Raises
+    ------
+    InvalidInputError
+        If the folder holds something, a format is unknown, ``random_state`` is no seed, or there are no architectures.
+    MissingExtraError
+        If the package onnx is not installed.
+    DataFileError
+        If the folder can't be read or a file can't be written.
+    """
+    chosen = get_space(space)
+    batch = chosen.as_array(archs)
+    names = [formats] if isinstance(formats, str) else list(dict.fromkeys(formats))
+    target = Path(folder)
+    _check(names, random_state, batch, target)
+    distinct, numbers = chosen.group_configs(configs, len(batch))
+    for number, config in enumerate(distinct):
+        chosen.layers(batch[numbers == number], config)  # raises where a network can't be built
+    entries: list[dict[str, Any]] = []
+    for row, (arch, number) in enumerate(zip(batch, numbers.tolist(), strict=True)):
+        config = distinct[number]
+        network = build_network(arch, config, chosen, random_state)
+        for name in names:
+            suffix, save = FORMATS[name]
+            path = target / f"network-{row:05d}.{suffix}"
+            with replacing(path) as temporary:
+                save(network, config.input_shape, temporary)
+            entries.append(
+                {
+                    "file": path.name,
+                    "format": name,
+                    "architecture": chosen.format(arch),
+                    "config": str(config),
+                    "input": ["image", "float32", [1, *config.input_shape]],
+                    "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+                }
+            )
+        if progress is not None:
+            progress(row + 1, len(batch))
+    _write_form(target / RESULTS, [entry for entry in entries if entry["format"] == names[0]])
+    manifest = {
+        "version": MANIFEST_VERSION,
+        "package": hwnas_surrogate.__version__,
+        "space": chosen.name,
+        "random_state": int(random_state),
+        "networks": entries,
+    }
+    with replacing(target / MANIFEST) as temporary:
+        temporary.write_text(json.dumps(manifest, indent=1))
+    return target / MANIFEST
+
+
+def _check(names: Sequence[str], random_state: int, batch: npt.NDArray[np.int8], target: Path) -> None:
+    """Raise for what can't be exported, before anything is written."""
+    wrong = next((name for name in names if name not in FORMATS), None)
+    if wrong is not None or not names:
+        raise unknown(InvalidInputError, "format", wrong, FORMATS)
+    if not isinstance(random_state, (int, np.integer)):
+        raise InvalidInputError(f"random_state must be a seed, which the manifest names, got {random_state!r}.")
+    if not len(batch):
+        raise InvalidInputError("there is nothing to export: no architectures were given.")
+    try:
+        taken = target.exists() and (not target.is_dir() or any(target.iterdir()))
+    except OSError as error:
+        raise DataFileError(f"can't read {target}: {error.strerror or error}.") from error
+    if taken:
+        raise InvalidInputError(f"{target} is not an empty folder; choose another, so that nothing there is lost.")
+
+
+def _write_form(path: Path, entries: list[dict[str, Any]]) -> None:
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["file", "architecture", "config", "device", "metric", "value", "unit"])
+        for entry in entries:
+            writer.writerow([entry["file"], entry["architecture"], entry["config"], "", "latency", "", "ms"])

@@ -1,0 +1,298 @@
+"""How networks are timed so that the times can be trusted, and what the journal's lines say of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas_surrogate.errors import InvalidInputError, MeasurementError
+from hwnas_surrogate.measure.drift import estimate_drift
+from hwnas_surrogate.measure.journal import Journal
+from hwnas_surrogate.measure.runtime import Runtime
+from hwnas_surrogate.measure.worker import Key, Subject, Worker
+
+__all__ = ["Progress", "Protocol", "Readings", "time_subjects"]
+
+Progress: TypeAlias = Callable[[int, int], None]
+
+BLOCK = 16
+"""Networks held in memory at once, whose runs alternate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """How often, in what order and until when networks are run.
+
+    Parameters
+    ----------
+    passes : int, default=2
+        Passes over all networks, each in a new random order. Two are needed to know the noise floor.
+    repeats : int, default=10
+        Timed runs of a network in each pass, at least.
+    max_repeats : int, default=20
+        At most.
+    half_width : float, default=0.02
+        A network is run again until the 95 % interval of its median is this narrow (half of it, relative).
+    energy : bool, default=False
+        Count energy too.
+    random_state : int, default=0
+        Seed of the orders.
+
+    Raises
+    ------
+    InvalidInputError
+        If a number is out of range.
+    """
+
+    passes: int = 2
+    repeats: int = 10
+    max_repeats: int = 20
+    half_width: float = 0.02
+    energy: bool = False
+    random_state: int = 0
+
+    def __post_init__(self) -> None:
+        for what, least in (("passes", 1), ("repeats", 2), ("max_repeats", self.repeats), ("random_state", 0)):
+            value = getattr(self, what)
+            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+                raise InvalidInputError(f"{what} must be an integer of at least {least}, got {value!r}.")
+            object.__setattr__(self, what, int(value))
+        if not (isinstance(self.half_width, (int, float)) and 0 < self.half_width < np.inf):
+            raise InvalidInputError(f"half_width must be a positive number such as 0.02, got {self.half_width!r}.")
+
+
+@dataclass(slots=True)
+class _Reading:
+    """What is known of one network: the times of each pass, by block, and why there are none."""
+
+    ns: dict[int, dict[int, list[int]]] = field(default_factory=dict)
+    mj: dict[int, list[float]] = field(default_factory=dict)
+    failure: str = ""
+
+    def runs(self, number: int) -> int:
+        """Timed runs in a pass."""
+        return sum(map(len, self.ns.get(number, {}).values()))
+
+
+class Readings:
+    """What a journal says.
+
+    Times are divided by how slow the machine was in their block (:func:`estimate_drift`): the anchor and the block's
+    other networks, which ran elsewhere too, tell. "How slow" is the lower quartile: of median, lower quartile and
+    minimum it agrees best between passes.
+
+    Parameters
+    ----------
+    protocol : Protocol
+        What the journal was written under.
+    entries : iterable of dict
+        Its lines.
+    """
+
+    def __init__(self, protocol: Protocol, entries: Iterable[dict[str, Any]] = ()) -> None:
+        self.protocol = protocol
+        self.of: dict[Key, _Reading] = {}
+        self.anchor_ns: list[list[int]] = []
+        self.seconds = {"load": 0.0, "run": 0.0, "timed": 0.0}
+        self._pass = -1
+        self._passes: list[int] = []
+        self._keys: list[Key] = []
+        for entry in entries:
+            self.add(entry)
+
+    def add(self, entry: dict[str, Any]) -> None:
+        """Take in one line of the journal."""
+        if "pass" in entry:
+            self._pass, self._keys = entry["pass"], [tuple(key) for key in entry["subjects"]]
+            self._passes.append(self._pass)
+            self.anchor_ns.append([])
+        elif "ns" in entry:
+            for number, ns in entry["ns"].items():
+                self._take(int(number), ns)
+        elif "failed" in entry:
+            self.reading(self._keys[entry["failed"] - 1]).failure = entry["why"]
+        elif "mj" in entry:
+            if entry["number"]:
+                self.reading(self._keys[entry["number"] - 1]).mj.setdefault(self._pass, []).append(entry["mj"])
+        else:
+            for what, seconds in entry["seconds"].items():
+                self.seconds[what] += seconds
+
+    def _take(self, number: int, ns: int) -> None:
+        self.seconds["timed"] += ns / 1e9
+        if number == 0:
+            self.anchor_ns[-1].append(ns)
+        else:
+            blocks = self.reading(self._keys[number - 1]).ns.setdefault(self._pass, {})
+            blocks.setdefault(len(self.anchor_ns) - 1, []).append(ns)
+
+    def reading(self, key: Key) -> _Reading:
+        """Return what is known of one network, from now on."""
+        return self.of.setdefault(key, _Reading())
+
+    def is_done(self, key: Key, number: int) -> bool:
+        """Tell whether a network needs no more runs in a pass."""
+        reading = self.reading(key)
+        enough = reading.runs(number) >= self.protocol.repeats
+        return bool(reading.failure) or (enough and (not self.protocol.energy or number in reading.mj))
+
+    @cached_property
+    def anchor_ms(self) -> npt.NDArray[np.float64]:
+        """How slow the anchor was in each block, in ms; NaN where nothing was run. To be asked when all is read."""
+        return np.array([np.percentile(ns, 25) if ns else np.nan for ns in self.anchor_ns]) / 1e6
+
+    @cached_property
+    def _drift(self) -> dict[tuple[Key, int], float]:
+        """How slow the machine was for each network and block that has runs, relative to its median."""
+        asked = [(key, block) for key, reading in self.of.items() for of in reading.ns.values() for block in of]
+        ns = [self.of[key].ns[self._passes[block]][block] for key, block in asked]
+        ran = [block for block, of in enumerate(self.anchor_ns) if of]
+        number = {key: place for place, key in enumerate(self.of, start=1)}
+        drift = estimate_drift(
+            np.array([number[key] for key, _ in asked] + [0] * len(ran)),
+            np.array([block for _, block in asked] + ran),
+            np.log([np.percentile(of, 25) for of in ns + [self.anchor_ns[block] for block in ran]]),
+        )
+        return dict(zip(asked, np.exp(drift).tolist(), strict=False))
+
+    def latencies(self, key: Key) -> list[npt.NDArray[np.float64]]:
+        """Return the times in ms of each pass that is done; empty where none is."""
+        reading = self.reading(key)
+        return [
+            np.concatenate([np.array(ns) / 1e6 / self._drift[key, block] for block, ns in reading.ns[number].items()])
+            for number in range(self.protocol.passes)
+            if reading.runs(number) >= self.protocol.repeats
+        ]
+
+    def energies(self, key: Key) -> list[float]:
+        """Return the energy in mJ of each pass that has one."""
+        return [float(np.median(values)) for _, values in sorted(self.reading(key).mj.items())]
+
+
+def time_subjects(
+    subjects: Sequence[Subject],
+    anchor: Subject,
+    runtime: Runtime,
+    protocol: Protocol,
+    journal: Journal,
+    deadline: float | None = None,
+    progress: Progress | None = None,
+) -> Readings:
+    """Time what the journal does not yet hold.
+
+    Parameters
+    ----------
+    subjects : sequence of Subject
+        Different ones.
+    anchor : Subject
+        The network that runs in every block.
+    runtime : Runtime
+        What runs them, in a process of its own.
+    protocol : Protocol
+        How.
+    journal : Journal
+        Where every run is written, as it happens.
+    deadline : float, optional
+        When to stop, on the clock of ``time.monotonic``.
+    progress : callable, optional
+        Called with (networks done, networks to do), counted over all passes.
+
+    Returns
+    -------
+    Readings
+        Everything in the journal.
+
+    Raises
+    ------
+    MeasurementError
+        If the runtime can't be loaded, or can't run the anchor.
+    """
+    readings = Readings(protocol, journal.entries)
+    of = {subject.key: subject for subject in subjects}
+    todo = [[key for key in of if not readings.is_done(key, number)] for number in range(protocol.passes)]
+    total = len(of) * protocol.passes
+    finished = total - sum(map(len, todo))
+    report = progress or (lambda done, of: None)
+    report(finished, total)
+    if finished == total:
+        return readings
+    with Worker(runtime) as worker:
+        session = _Session(worker, anchor, protocol, journal, readings, deadline)
+        session.check_anchor()
+        for number, keys in enumerate(todo):
+            rng = np.random.default_rng([protocol.random_state, number])
+            order = [keys[place] for place in rng.permutation(len(keys)).tolist()]
+            for start in range(0, len(order), BLOCK):
+                block = order[start : start + BLOCK]
+                if not session.block(number, [of[key] for key in block]):
+                    return readings
+                finished += len(block)
+                report(finished, total)
+    return readings
+
+
+@dataclass(eq=False)
+class _Session:
+    """Blocks sent to the worker, and what comes back into the journal."""
+
+    worker: Worker
+    anchor: Subject
+    protocol: Protocol
+    journal: Journal
+    readings: Readings
+    deadline: float | None
+
+    def check_anchor(self) -> None:
+        """Raise if the anchor can't be run: then nothing can be compared."""
+        for event in self.worker.time(self._request([], 0), self.deadline):
+            if event["event"] in ("refused", "died"):
+                raise MeasurementError(f"the anchor network {self.anchor.arch!r} can't be run: {event['why']}.")
+
+    def block(self, number: int, subjects: list[Subject]) -> bool:
+        """Time one block; tell whether there is time for more."""
+        if self.deadline is not None and time.monotonic() >= self.deadline:
+            return False
+        self._write({"pass": number, "subjects": [list(subject.key) for subject in subjects]})
+        for event in self.worker.time(self._request(subjects, number), self.deadline):
+            match event["event"]:
+                case "round":
+                    self._write({"ns": event["ns"]})
+                case "energy":
+                    self._write({"mj": event["mj"], "number": event["number"]})
+                case "failed":
+                    self._write({"failed": event["number"], "why": event["why"]})
+                case "end":
+                    self._write({"seconds": event["seconds"]})
+                case "died" if len(subjects) > 1:
+                    # Which network it was shows when each runs alone.
+                    return all(
+                        self.block(number, [subject])
+                        for subject in subjects
+                        if not self.readings.is_done(subject.key, number)
+                    )
+                case "died":
+                    self._write({"failed": 1, "why": event["why"]})
+                case "late":
+                    return False
+                case _:
+                    raise MeasurementError(f"the anchor network can't be run any more: {event['why']}.")
+        return True
+
+    def _write(self, entry: dict[str, Any]) -> None:
+        self.journal.append(**entry)
+        self.readings.add(entry)
+
+    def _request(self, subjects: list[Subject], number: int) -> dict[str, Any]:
+        protocol = self.protocol
+        return {
+            "subjects": [asdict(self.anchor), *map(asdict, subjects)],
+            "stop": {"least": protocol.repeats, "most": protocol.max_repeats, "half_width": protocol.half_width},
+            "seed": [protocol.random_state, number, len(self.readings.anchor_ns)],
+            "energy": protocol.energy and bool(subjects),
+        }

@@ -1,0 +1,228 @@
+"""A simulated accelerator: what networks would cost on an Eyeriss-like array, estimated layer by layer."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import astuple
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hwnas_surrogate.data import CostTable, Device, Target, write_parquet
+from hwnas_surrogate.data.table import Configs
+from hwnas_surrogate.errors import InvalidInputError, MeasurementError, missing_extra
+from hwnas_surrogate.measure.environment import environment
+from hwnas_surrogate.measure.journal import Journal
+from hwnas_surrogate.measure.protocol import Progress
+from hwnas_surrogate.spaces import Archs, Layer, SearchSpace, get_space
+
+__all__ = ["simulate"]
+
+CLOCK_HZ = 200e6
+"""Eyeriss' core clock (Chen et al., "Eyeriss", IEEE JSSC 52(1), 2017, table V)."""
+DEVICE = "eyeriss-like"
+
+_CONV = "O[b][g][k][oy][ox]+=W[g][k][c][fy][fx]*I[b][g][c][iy][ix]"
+_MAPPING = "- name: default\n  memory_operand_links:\n    O: O\n    W: I2\n    I: I1\n"
+
+
+def simulate(
+    space: str | SearchSpace,
+    archs: Archs,
+    output: str | os.PathLike[str],
+    configs: Configs = None,
+    *,
+    progress: Progress | None = None,
+) -> CostTable:
+    """Estimate latency and energy on a 14 x 12 Eyeriss-like array with the simulator ZigZag [1]_.
+
+    Costs are sums over a network's layers, so each distinct layer is simulated once: the fastest of ZigZag's mappings
+    of it onto the array. Convolutions and linear layers are what they are, in int8 with 24-bit sums; a pool counts as
+    the depthwise convolution that does the same; batch norms, activations and sums of branches are taken as done on the
+    way out. Dead branches run. Memory sizes and energies are those of ZigZag's own description ``eyeriss_like``.
+
+    Parameters
+    ----------
+    space : str or SearchSpace
+        The search space.
+    archs : architectures
+        n of them.
+    output : path-like
+        The table to write (parquet). Beside it, ``<output>.journal`` keeps every layer's result: asking again, for
+        more architectures too, simulates new layers only.
+    configs : config or sequence of n configs, optional
+        The network configs; the space's first published one if None.
+    progress : callable, optional
+        Called with (layers simulated, layers to simulate).
+
+    Returns
+    -------
+    CostTable
+        Latency in ms at 200 MHz, and energy in mJ, of one image; the device is marked ``estimated``.
+
+    Raises
+    ------
+    InvalidInputError
+        If there are no architectures.
+    MissingExtraError
+        If the simulator is not installed.
+    MeasurementError
+        If it finds no mapping for a layer.
+
+    References
+    ----------
+    .. [1] Mei et al., "ZigZag: Enlarging Joint Architecture-Mapping Design Space Exploration for DNN Accelerators",
+       IEEE Transactions on Computers 70(8), 2021.
+    """
+    chosen = get_space(space)
+    batch = chosen.as_array(archs)
+    if not len(batch):
+        raise InvalidInputError("there is nothing to simulate: no architectures were given.")
+    distinct, numbers = chosen.group_configs(configs, len(batch))
+    of_config = [chosen.layers(batch[numbers == number], config) for number, config in enumerate(distinct)]
+    costed = [
+        layer
+        for layers in of_config
+        for layer, called in zip(layers.distinct, layers.counts.sum(axis=0), strict=True)
+        if called and _workload(layer)
+    ]
+    device = Device(DEVICE, "14 x 12 Eyeriss-like array at 200 MHz", f"zigzag-dse {_version()}", source="estimated")
+    settings = {"device": device.to_dict(), "clock_hz": CLOCK_HZ}
+    with Journal(f"{output}.journal", settings, {"environment": environment()}) as journal:
+        known = _simulate(list(dict.fromkeys(costed)), journal, progress)
+        info = journal.info
+    costs = np.empty((len(batch), 2))
+    for number, layers in enumerate(of_config):
+        costs[numbers == number] = layers.sums([known.get(layer, (0.0, 0.0)) for layer in layers.distinct])
+    table = CostTable(
+        chosen,
+        batch,
+        costs,
+        [Target(DEVICE, "latency"), Target(DEVICE, "energy")],
+        configs=[distinct[number] for number in numbers],
+        devices=[device],
+        meta={**info, "protocol": {"estimator": "sum over layers, each simulated once", "layers": len(known)}},
+    )
+    write_parquet(table, Path(output))
+    return table
+
+
+def _simulate(layers: list[Layer], journal: Journal, progress: Progress | None) -> dict[Layer, tuple[float, float]]:
+    """Return each layer's latency in ms and energy in mJ."""
+    seen = {tuple(entry["layer"]): (entry["cycles"], entry["pj"]) for entry in journal.entries}
+    for number, layer in enumerate(layers):
+        if progress is not None:
+            progress(number, len(layers))
+        if astuple(layer) not in seen:
+            cycles, pj = _run(layer)
+            journal.append(layer=list(astuple(layer)), cycles=cycles, pj=pj)
+            seen[astuple(layer)] = cycles, pj
+    if progress is not None:
+        progress(len(layers), len(layers))
+    results = ((layer, seen[astuple(layer)]) for layer in layers)
+    return {layer: (cycles / CLOCK_HZ * 1e3, pj * 1e-9) for layer, (cycles, pj) in results}
+
+
+def _workload(layer: Layer) -> dict[str, Any] | None:
+    """Return a layer as ZigZag's loop nest; None where it costs nothing of its own."""
+    size, stride = (layer.height, layer.width), layer.stride
+    groups, k, c = layer.c_in, 1, 1
+    kernel, out = (layer.kernel, layer.kernel), [-(-pixels // stride) for pixels in size]
+    match layer.kind:
+        case "conv":
+            groups, k, c = layer.groups, layer.c_out // layer.groups, layer.c_in // layer.groups
+        case "avg_pool":
+            out = [pixels // stride for pixels in size]
+        case "global_pool":
+            kernel, out = size, [1, 1]
+        case "linear":
+            groups, k, c = 1, layer.c_out, layer.c_in
+        case _:
+            return None
+    return {
+        "id": 0,
+        "name": layer.kind,
+        "operator_type": "Conv",
+        "equation": _CONV,
+        "dimension_relations": [f"ix={stride}*ox+1*fx", f"iy={stride}*oy+1*fy"],
+        "loop_dims": ["B", "G", "K", "C", "OY", "OX", "FY", "FX"],
+        "loop_sizes": [1, groups, k, c, *out, *kernel],
+        # What is there of the input; the padding around it is not stored.
+        "pr_loop_dims": ["IX", "IY"],
+        "pr_loop_sizes": [layer.width, layer.height],
+        "operand_precision": {"O": 24, "O_final": 8, "W": 8, "I": 8},
+        "operand_source": {"I": 0, "W": 0},
+    }
+
+
+def _run(layer: Layer) -> tuple[float, float]:
+    """Simulate one layer: cycles, and energy in pJ."""
+    from zigzag.mapping.temporal_mapping import TemporalMappingType
+    from zigzag.stages.evaluation.cost_model_evaluation import CostModelStage
+    from zigzag.stages.main import MainStage
+    from zigzag.stages.mapping.spatial_mapping_generation import SpatialMappingGeneratorStage
+    from zigzag.stages.mapping.temporal_mapping_generator_stage import TemporalMappingGeneratorStage
+    from zigzag.stages.parser.accelerator_parser import AcceleratorParserStage
+    from zigzag.stages.parser.workload_parser import WorkloadParserStage
+    from zigzag.stages.results.reduce_stages import MinimalLatencyStage
+    from zigzag.stages.workload_iterator import WorkloadStage
+
+    hardware = resources.files("zigzag") / "inputs" / "hardware" / "eyeriss_like.yaml"
+    with tempfile.TemporaryDirectory() as folder, resources.as_file(hardware) as accelerator, _quiet():
+        mapping = Path(folder, "mapping.yaml")
+        mapping.write_text(_MAPPING)
+        stages: list[Any] = [
+            WorkloadParserStage,
+            AcceleratorParserStage,
+            WorkloadStage,
+            MinimalLatencyStage,
+            SpatialMappingGeneratorStage,
+            MinimalLatencyStage,
+            TemporalMappingGeneratorStage,
+            CostModelStage,
+        ]
+        main: Any = MainStage(
+            stages,
+            workload=[_workload(layer)],
+            accelerator=str(accelerator),
+            mapping=str(mapping),
+            loma_lpf_limit=6,
+            loma_show_progress_bar=False,
+            nb_mappings_generated=3,
+            enable_mix_spatial_mapping_generation=False,
+            access_same_data_considered_as_no_access=True,
+            temporal_mapping_type=TemporalMappingType.UNEVEN,
+        )
+        try:
+            best = main.run()[0][0]
+        except Exception as error:
+            raise MeasurementError(
+                f"the simulator has no result for {layer}: {type(error).__name__}: {error}"
+            ) from error
+    return float(best.latency_total2), float(best.energy_total)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the simulator's log lines to errors."""
+    logger = logging.getLogger("zigzag")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("zigzag-dse")
+    except importlib.metadata.PackageNotFoundError as error:
+        raise missing_extra("the simulated accelerator", "simulator") from error

@@ -1,0 +1,199 @@
+"""The simulated accelerator: what is summed, what is kept, and what a layer is to the simulator."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hwnas_surrogate.data import Device, Target, read_parquet
+from hwnas_surrogate.errors import InvalidInputError, MeasurementError, MissingExtraError
+from hwnas_surrogate.measure import simulate, simulator
+from hwnas_surrogate.spaces import FBNetConfig, Layer, NASBench201Config, NetworkConfig, get_space
+
+SPACE, FBNET = get_space("nasbench201"), get_space("fbnet")
+ARCHS = SPACE.sample(5, 0)
+SMALL = NASBench201Config(C=4, N=1, height=8, width=8)
+FLAT = NASBench201Config(C=4, N=2, num_classes=3, height=8, width=12)
+ODD = FBNetConfig(4, (4, 4, 6, 6, 8, 8, 10), 12, 5, 2, height=19, width=30)
+
+
+class Fake:
+    """A simulator that notes what it is asked, and may stop at the n-th question."""
+
+    def __init__(self, error: BaseException | None = None, at: int = -1) -> None:
+        self.asked: list[Layer] = []
+        self.error, self.at = error, at
+
+    def __call__(self, layer: Layer) -> tuple[float, float]:
+        if self.error is not None and len(self.asked) == self.at:
+            raise self.error
+        self.asked.append(layer)
+        return self.result(layer)
+
+    @staticmethod
+    def result(layer: Layer) -> tuple[float, float]:
+        """Return cycles and pJ, other ones for every layer."""
+        rng = np.random.default_rng(list(repr(layer).encode()))
+        return float(rng.integers(10**6)), float(rng.random())
+
+
+@pytest.fixture
+def output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: f"1.2.3 of {name}")
+    return tmp_path / "made" / "table.parquet"
+
+
+@pytest.fixture
+def run(output: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return a function that simulates with a fake: its table, and what the fake was asked."""
+
+    def simulated(
+        archs: Any, configs: Any = SMALL, fake: Fake | None = None, space: Any = SPACE, **options: Any
+    ) -> Any:
+        chosen = Fake() if fake is None else fake
+        monkeypatch.setattr(simulator, "_run", chosen)
+        return simulate(space, archs, output, configs, **options), chosen.asked
+
+    return simulated
+
+
+def called(arch: Any, config: NetworkConfig, space: Any = SPACE) -> Counter[Layer]:
+    layers = space.layers([arch], config)
+    counts = zip(layers.distinct, layers.counts[0].astype(int).tolist(), strict=True)
+    kinds = ("conv", "linear", "avg_pool", "global_pool")
+    return Counter({layer: count for layer, count in counts if count and layer.kind in kinds})
+
+
+def by_hand(arch: Any, config: NetworkConfig, space: Any = SPACE) -> list[float]:
+    """Return ms at 200 MHz, and mJ."""
+    results = [(Fake.result(layer), count) for layer, count in called(arch, config, space).items()]
+    return [sum(cycles * n for (cycles, _), n in results) / 200_000, sum(pj * n for (_, pj), n in results) / 10**9]
+
+
+@pytest.mark.parametrize(
+    ("space", "configs"),
+    [(SPACE, [SMALL] * 5), (SPACE, [SMALL, FLAT, FLAT, SMALL, FLAT]), (FBNET, [ODD] * 5)],
+    ids=["one-config", "two-configs", "fbnet"],
+)
+def test_costs_are_sums_over_layers(run: Any, output: Path, space: Any, configs: Any) -> None:
+    steps: list[tuple[int, int]] = []
+    archs = space.sample(5, 0)
+    table, asked = run(archs, configs, space=space, progress=lambda *step: steps.append(step))
+    pairs = list(zip(archs, configs, strict=True))
+    assert Counter(asked) == Counter({layer for arch, config in pairs for layer in called(arch, config, space)})
+    assert table.costs == pytest.approx(np.array([by_hand(arch, config, space) for arch, config in pairs]), rel=1e-12)
+    assert (table.archs.tolist(), table.row_configs) == (archs.tolist(), configs)
+    assert steps == [(done, len(asked)) for done in range(len(asked) + 1)]
+    assert table.targets == (Target("eyeriss-like", "latency"), Target("eyeriss-like", "energy"))  # in ms and mJ
+    hardware, runtime = "14 x 12 Eyeriss-like array at 200 MHz", "zigzag-dse 1.2.3 of zigzag-dse"
+    assert table.devices == {"eyeriss-like": Device("eyeriss-like", hardware, runtime, 1, "estimated")}
+    assert table.meta["protocol"]["layers"] == len(asked)
+    assert "cpu" in table.meta["environment"]
+    assert read_parquet(output).fingerprint == table.fingerprint
+
+
+def test_what_is_known_is_not_simulated_again(run: Any) -> None:
+    first, asked = run(ARCHS[:2])
+    again, nothing = run(ARCHS[:2])
+    assert (nothing, again.costs.tolist()) == ([], first.costs.tolist())
+    larger, new = run(ARCHS, [SMALL, SMALL, SMALL, FLAT, FLAT])
+    assert new
+    assert not set(new) & set(asked)
+    assert larger.costs[3] == pytest.approx(by_hand(ARCHS[3], FLAT))
+    published, _ = run(ARCHS[0], None)  # and the default config
+    assert published.costs[0] == pytest.approx(by_hand(ARCHS[0], SPACE.configs["cifar10"]))
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), MeasurementError("no mapping")], ids=lambda e: type(e).__name__)
+def test_a_stop_keeps_the_finished_layers(run: Any, output: Path, error: BaseException) -> None:
+    stopped = Fake(error, at=3)
+    with pytest.raises(type(error)):
+        run(ARCHS, fake=stopped)
+    assert not output.exists()
+    journal = Path(f"{output}.journal")
+    assert len(journal.read_text().splitlines()) == 1 + 3
+    journal.write_bytes(journal.read_bytes()[:-5])  # as a kill amid the third line leaves it
+    table, asked = run(ARCHS)
+    assert asked[0] == stopped.asked[2]
+    assert Counter(asked + stopped.asked[:2]) == Counter({layer for arch in ARCHS for layer in called(arch, SMALL)})
+    assert table.costs == pytest.approx(np.array([by_hand(arch, SMALL) for arch in ARCHS]), rel=1e-12)
+
+
+def test_another_version_does_not_mix(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(ARCHS[:1])
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "4")
+    with pytest.raises(MeasurementError, match=r"other settings \(different: device\)"):
+        run(ARCHS[:1])
+
+
+def test_no_architectures(run: Any, output: Path) -> None:
+    with pytest.raises(InvalidInputError, match="nothing to simulate: no architectures were given"):
+        run([])
+    assert not output.parent.exists()
+
+
+def test_a_missing_simulator_is_told_first(run: Any, output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", missing)
+    with pytest.raises(MissingExtraError, match=r"pip install 'hwnas-surrogate\[simulator\]'"):
+        run(ARCHS)
+    assert not output.parent.exists()
+
+
+@pytest.mark.parametrize(
+    ("layer", "expected"),  # loops over B, G, K, C, OY, OX, FY and FX; the stride; the input's width and height
+    [
+        (Layer.conv(3, 8, 10, 12, 3), ([1, 1, 8, 3, 10, 12, 3, 3], 1, [12, 10])),
+        (Layer.conv(8, 12, 9, 12, 5, 2, groups=4), ([1, 4, 3, 2, 5, 6, 5, 5], 2, [12, 9])),
+        (Layer.conv(6, 6, 1, 1, 3, 2, groups=6), ([1, 6, 1, 1, 1, 1, 3, 3], 2, [1, 1])),
+        (Layer.linear(64, 10), ([1, 1, 10, 64, 1, 1, 1, 1], 1, [1, 1])),
+        (Layer.avg_pool(16, 8, 12, 3), ([1, 16, 1, 1, 8, 12, 3, 3], 1, [12, 8])),
+        (Layer.avg_pool(16, 9, 12, 2, 2), ([1, 16, 1, 1, 4, 6, 2, 2], 2, [12, 9])),
+        (Layer.global_pool(16, 8, 8), ([1, 16, 1, 1, 1, 1, 8, 8], 8, [8, 8])),
+        (Layer.global_pool(16, 5, 12), ([1, 16, 1, 1, 1, 1, 5, 12], 5, [12, 5])),
+        (Layer.global_pool(16, 12, 5), ([1, 16, 1, 1, 1, 1, 12, 5], 12, [5, 12])),
+    ],
+    ids=lambda value: value.kind if isinstance(value, Layer) else "",
+)
+def test_a_layer_as_loops(layer: Layer, expected: tuple[list[int], int, list[int]]) -> None:
+    workload = simulator._workload(layer)
+    loops, stride, size = expected
+    assert workload is not None
+    assert workload["loop_dims"] + workload["pr_loop_dims"] == ["B", "G", "K", "C", "OY", "OX", "FY", "FX", "IX", "IY"]
+    assert (workload["loop_sizes"], workload["pr_loop_sizes"]) == (loops, size)
+    assert workload["dimension_relations"] == [f"ix={stride}*ox+1*fx", f"iy={stride}*oy+1*fy"]
+    assert workload["operand_precision"] == {"O": 24, "O_final": 8, "W": 8, "I": 8}
+    assert layer.macs in (0, np.prod(workload["loop_sizes"]))  # a pool has none
+
+
+def test_the_simulator_itself() -> None:
+    pytest.importorskip("zigzag", reason="needs the extra simulator")
+    root, logger = logging.getLogger(), logging.getLogger("zigzag")
+    before = root.level, list(root.handlers), logger.level, list(logger.handlers)
+    layer = Layer.linear(16, 10)
+    cycles, pj = simulator._run(layer)
+    assert layer.macs / (14 * 12) <= cycles < 100 * layer.macs
+    assert 0 < pj < np.inf
+    assert simulator._run(Layer.global_pool(8, 3, 5)) == simulator._run(Layer.global_pool(8, 5, 3))
+    assert (root.level, list(root.handlers), logger.level, list(logger.handlers)) == before
+
+
+def test_a_layer_that_fails_is_named(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    main = pytest.importorskip("zigzag.stages.main", reason="needs the extra simulator")
+
+    def fails(self: Any) -> Any:
+        raise ValueError("no mapping")
+
+    monkeypatch.setattr(main.MainStage, "run", fails)
+    with pytest.raises(MeasurementError, match=r"no result for Layer\(kind='conv', c_in=3, .*ValueError: no mapping"):
+        simulate(SPACE, ARCHS, output, SMALL)
+    assert logging.getLogger("zigzag").level == logging.NOTSET
+    assert not output.exists()
