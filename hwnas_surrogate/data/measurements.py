@@ -2,50 +2,37 @@
 
 from __future__ import annotations
 
-import csv
 import itertools
 import os
-import tokenize
-import zipfile
-import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from hwnas_surrogate.data.csv_lines import (
+    Batches,
+    Numbered,
+    WrongLines,
+    batches_of,
+    check_once,
+    columns_of,
+    costs_of,
+)
 from hwnas_surrogate.data.table import CostTable
-from hwnas_surrogate.data.target import METRICS, Target
-from hwnas_surrogate.errors import DataFileError, HWNASError, InvalidInputError, unknown
-from hwnas_surrogate.spaces import SearchSpace, arch_from_text, get_space, space_names
+from hwnas_surrogate.data.target import Target
+from hwnas_surrogate.data.wide import GIVE_UP, KEYS, Wide, factor_of, space_of
+from hwnas_surrogate.errors import DataFileError, HWNASError
+from hwnas_surrogate.spaces import SearchSpace, arch_from_text, get_space
 
 __all__ = ["read_measurements"]
 
-LINES_AT_ONCE = 500
-"""Lines of a CSV file in memory as text: so few that Python's garbage collector, a third of the time, stays out."""
 CONTRADICTION = 10.0
 """Repeats of one measurement that differ by more than this factor are no repeats: a unit slipped."""
-LISTED = 10
-"""Wrong lines that an error lists."""
-GIVE_UP = 1000
-"""Distinct wrong entries of a column after which no more are looked at."""
-
 COLUMNS = ("architecture", "config", "device", "metric", "value", "unit")
 _NEEDED = ("architecture", "device", "value")
-_WIDE_KEYS = ("arch_str", "op_index")
-_MISSING = frozenset(["", "nan", "na", "n/a", "null", "none"])
-"""What stands in a wide CSV file where there is no cost."""
-
-_NPZ_ERRORS = (
-    ValueError, zipfile.BadZipFile, zlib.error, tokenize.TokenError, EOFError, MemoryError, RuntimeError,
-)  # fmt: skip
-"""What numpy and zipfile raise for damaged bytes."""
-
-_Batches: TypeAlias = Iterator[tuple[npt.NDArray[np.int64], list[list[str]]]]
 
 
 def read_measurements(
@@ -92,7 +79,7 @@ def read_measurements(
         If the space, metric, unit or dataset asked for does not exist.
     """
     name = Path(path)
-    _factor(metric, unit or "")
+    factor_of(metric, unit or "")
     defaults = {"config": dataset or "", "metric": metric, "unit": unit or ""}
     chosen = None if space is None else get_space(space)
     if not name.is_file():
@@ -101,133 +88,22 @@ def read_measurements(
         with name.open("rb") as file:
             magic = file.read(4)
         if magic == b"PAR1":
-            columns = _Wide.from_parquet(name)
+            columns = Wide.from_parquet(name)
         elif magic in (b"PK\3\4", b"PK\5\6"):
-            columns = _Wide.from_npz(name)
+            columns = Wide.from_npz(name)
         else:
-            batches = _batches(name)
+            batches = batches_of(name)
             header = [column.strip() for _, rows in itertools.islice(batches, 1) for column in rows[0]]
-            if set(_NEEDED) <= set(header) or not set(_WIDE_KEYS) & set(header):
+            if set(_NEEDED) <= set(header) or not set(KEYS) & set(header):
                 return _read_long(name, header, batches, chosen, defaults)
-            columns = _Wide.from_csv(name, header, batches)
+            columns = Wide.from_csv(name, header, batches)
     except (OSError, UnicodeDecodeError, pa.ArrowException) as error:
         raise DataFileError(f"can't read {name}: {(str(error) or repr(error)).splitlines()[0][:200]}.") from error
     return columns.table(chosen, defaults)
 
 
-def _factor(metric: str, unit: str) -> float:
-    if metric not in METRICS:
-        raise unknown(InvalidInputError, "metric", metric, METRICS)
-    return METRICS[metric].factor(unit or METRICS[metric].unit)
-
-
-# -- lines --------------------------------------------------------------------------------------------------
-
-
-class _Wrong:
-    """Wrong lines, collected so that all are told at once."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.lines: set[int] = set()
-        self.why: dict[int, str] = {}
-        self.gave_up = False
-
-    def add(self, lines: npt.NDArray[np.int64], why: str | Callable[[int], str]) -> None:
-        """Note wrong lines, in rising order; ``why`` may take a place in them. The first reason of a line counts."""
-        numbers = lines.tolist()
-        self.lines.update(numbers)
-        for place, line in enumerate(numbers[:LISTED]):
-            if line not in self.why:
-                self.why[line] = why if isinstance(why, str) else why(place)
-
-    def check(self) -> None:
-        if not self.lines:
-            return
-        listed = sorted(self.why)[:LISTED]
-        n = len(self.lines)
-        told = [f"  line {line}: {self.why[line]}" for line in listed]
-        if n > len(listed):
-            told.append(f"  and {n - len(listed)} more")
-        raise DataFileError(
-            f"{self.path} has {'at least ' if self.gave_up else ''}{n} wrong line{'s' if n > 1 else ''}; "
-            "nothing was imported.\n" + "\n".join(told)
-        )
-
-
-def _batches(path: Path) -> _Batches:
-    """Yield rows that are not blank, each with the number of the line where it starts; the header comes alone."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, strict=True, skipinitialspace=True)
-        lines, rows, line, size = [], [], 1, 1
-        try:
-            for fields in reader:
-                if any(map(str.strip, fields)):
-                    lines.append(line)
-                    rows.append(fields)
-                    if len(rows) == size:
-                        yield np.array(lines), rows
-                        lines, rows, size = [], [], LINES_AT_ONCE
-                line = reader.line_num + 1
-        except csv.Error as error:
-            raise DataFileError(f"{path} is no readable CSV file from line {line} on: {error}.") from error
-        if rows:
-            yield np.array(lines), rows
-
-
-def _columns(
-    header: Sequence[str], batches: _Batches, wrong: _Wrong
-) -> Iterator[tuple[npt.NDArray[np.int64], dict[str, tuple[str, ...]]]]:
-    """Yield line numbers and each column's texts; what a short line lacks is empty."""
-    n = len(header)
-    for lines, rows in batches:
-        for number in np.flatnonzero(np.array(list(map(len, rows))) != n):
-            fields = rows[number]
-            if any(map(str.strip, fields[n:])):
-                why = f"{len(fields)} fields where the header has {n} (quote what has commas inside)"
-                wrong.add(lines[[number]], why)
-            fields[n:] = [""] * (n - len(fields))
-        yield lines, dict(zip(header, zip(*rows, strict=True), strict=True))
-
-
-class _Numbered(dict[str, int]):
-    """The number of each text as the file has it, given out in order of first appearance."""
-
-    def __init__(self, default: str) -> None:
-        self.default = default
-        self.texts: dict[str, int] = {}
-
-    def __missing__(self, raw: str) -> int:
-        number = self[raw] = self.texts.setdefault(raw.strip() or self.default, len(self.texts))
-        return number
-
-
-def _numbers(
-    texts: Sequence[str], name: str, lines: npt.NDArray[np.int64], wrong: _Wrong, or_missing: bool = False
-) -> npt.NDArray[np.float64]:
-    """Read costs; NaN where there is none."""
-
-    def number(text: str) -> float:
-        try:
-            return float(text) if text.isascii() and "_" not in text else np.nan
-        except ValueError:
-            return np.nan
-
-    values = np.array([number(text) for text in texts])
-    bad = ~(np.isfinite(values) & (values >= 0))
-    if or_missing:
-        bad &= [text.strip().lower() not in _MISSING for text in texts]
-    at = np.flatnonzero(bad)
-    allowed = "a number of at least 0" + (", or empty," if or_missing else ",")
-    wrong.add(lines[at], lambda place: f"{name} must be {allowed} got {texts[at[place]]!r:.60}")
-    return values
-
-
-# -- one measurement a line ---------------------------------------------------------------------------------
-
-
 def _read_long(
-    path: Path, header: Sequence[str], batches: _Batches, space: SearchSpace | None, defaults: dict[str, str]
+    path: Path, header: Sequence[str], batches: Batches, space: SearchSpace | None, defaults: dict[str, str]
 ) -> CostTable:
     missing = [column for column in _NEEDED if column not in header]
     if missing:
@@ -236,17 +112,17 @@ def _read_long(
             f"{', '.join(header)[:200] or 'none'}. One measurement a line has {', '.join(COLUMNS)} (config, metric and "
             "unit may be left out); a wide table has arch_str or op_index and one column per device."
         )
-    _check_once(path, [column for column in header if column in COLUMNS])
-    wrong = _Wrong(path)
-    numbered = {column: _Numbered(defaults.get(column, "")) for column in COLUMNS if column != "value"}
+    check_once(path, [column for column in header if column in COLUMNS])
+    wrong = WrongLines(path)
+    numbered = {column: Numbered(defaults.get(column, "")) for column in COLUMNS if column != "value"}
     parts: dict[str, list[npt.NDArray[Any]]] = {column: [] for column in (*COLUMNS, "line")}
-    for lines, texts in _columns(header, batches, wrong):
+    for lines, texts in columns_of(header, batches, wrong):
         for column, number in numbered.items():
             numbers = np.array(list(map(number.__getitem__, texts.get(column, [""] * len(lines)))))
             if column in _NEEDED and "" in number.texts:
                 wrong.add(lines[numbers == number.texts[""]], f"no {column}")
             parts[column].append(numbers)
-        parts["value"].append(_numbers(texts["value"], "value", lines, wrong))
+        parts["value"].append(costs_of(texts["value"], "value", lines, wrong))
         parts["line"].append(lines)
     if not parts["line"]:
         raise DataFileError(f"{path} holds no measurement.")
@@ -256,14 +132,8 @@ def _read_long(
     )
 
 
-def _check_once(path: Path, names: Sequence[str]) -> None:
-    for name in names:
-        if names.count(name) > 1:
-            raise DataFileError(f"{path}: the column {name!r} stands {names.count(name)} times, it must stand once.")
-
-
 def _resolved(
-    numbers: npt.NDArray[Any], resolve: Callable[[int], Any], lines: npt.NDArray[Any], wrong: _Wrong
+    numbers: npt.NDArray[Any], resolve: Callable[[int], Any], lines: npt.NDArray[Any], wrong: WrongLines
 ) -> dict[int, Any]:
     """Resolve each distinct number, and note the lines of those that can't be."""
     found, errors = {}, {}
@@ -283,14 +153,14 @@ def _resolved(
 def _assemble(
     columns: dict[str, npt.NDArray[Any]],
     texts: dict[str, list[str]],
-    wrong: _Wrong,
+    wrong: WrongLines,
     space: SearchSpace | None,
     defaults: dict[str, str],
 ) -> CostTable:
     """Check the distinct texts, merge repeats, and put the costs where they belong."""
     lines, value, architectures = columns["line"], columns["value"], texts["architecture"]
     metrics, units, devices = texts["metric"], texts["unit"], texts["device"]
-    chosen = space or _space_of(architectures)
+    chosen = space or space_of(architectures)
     chosen.config(defaults["config"] or None)
 
     def resolved(numbers: npt.NDArray[Any], resolve: Callable[[int], Any]) -> dict[int, Any]:
@@ -299,7 +169,7 @@ def _assemble(
     archs = resolved(columns["architecture"], lambda n: chosen.as_array(arch_from_text(architectures[n]))[0])
     configs = resolved(columns["config"], lambda n: chosen.config(texts["config"][n] or None))
     of_unit = columns["metric"] * len(units) + columns["unit"]
-    factors = resolved(of_unit, lambda n: _factor(metrics[n // len(units)], units[n % len(units)]))
+    factors = resolved(of_unit, lambda n: factor_of(metrics[n // len(units)], units[n % len(units)]))
     of_target = columns["device"] * len(metrics) + columns["metric"]
     targets = resolved(of_target, lambda n: Target(devices[n // len(metrics)], metrics[n % len(metrics)]))
     wrong.check()
@@ -321,7 +191,7 @@ def _table(
     places: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]],
     costs: npt.NDArray[np.float64],
     lines: npt.NDArray[np.int64],
-    wrong: _Wrong,
+    wrong: WrongLines,
 ) -> CostTable:
     """Merge repeats, and put the costs where they belong."""
     archs, configs, targets = names
@@ -357,7 +227,7 @@ def _merge(
     costs: npt.NDArray[np.float64],
     lines: npt.NDArray[Any],
     units: Sequence[str],
-    wrong: _Wrong,
+    wrong: WrongLines,
 ) -> npt.NDArray[np.float64]:
     """Return the quartiles, and the medians of every other repeat, of each cell: shape (cells, 5)."""
     n = len(units)
@@ -395,139 +265,3 @@ def _quantiles(
     result = np.full((n, len(shares)), np.nan)
     result[filled] = below + (above - below) * (place % 1)
     return result
-
-
-def _space_of(texts: Iterable[str]) -> SearchSpace:
-    """Return the space of the first architecture that any space can read, the default one where none can."""
-    for text in itertools.islice(texts, GIVE_UP):
-        for name in space_names():
-            try:
-                get_space(name).as_array(arch_from_text(text))
-            except (HWNASError, ValueError):
-                continue
-            return get_space(name)
-    return get_space(space_names()[0])
-
-
-# -- one column per device ----------------------------------------------------------------------------------
-
-
-class _Wide:
-    """A wide file's columns: architectures, and costs by device."""
-
-    def __init__(self, path: Path, columns: dict[str, Any]) -> None:
-        self.path = path
-        self.key = _wide_key(path, list(columns))
-        self.archs = np.asarray(columns.pop(self.key))
-        self.costs = columns
-
-    @classmethod
-    def from_parquet(cls, path: Path) -> _Wide:
-        table = pq.read_table(path, partitioning=None, page_checksum_verification=True)
-        names = [name for name in table.column_names if not name.startswith("__index_level_")]  # pandas' row numbers
-        _check_once(path, names)
-        return cls(path, {name: table.column(name).to_pandas() for name in names})
-
-    @classmethod
-    def from_csv(cls, path: Path, header: Sequence[str], batches: _Batches) -> _Wide:
-        _check_once(path, header)
-        if "" in header:
-            raise DataFileError(
-                f"{path}: column number {header.index('') + 1} has no name; every column beside arch_str or op_index "
-                "is a device's (pandas writes row numbers unless told to_csv(index=False))."
-            )
-        key = _wide_key(path, header)
-        wrong = _Wrong(path)
-        parts: dict[str, list[Any]] = {name: [] for name in header}
-        for lines, texts in _columns(header, batches, wrong):
-            for name, column in texts.items():
-                numeric = name != key
-                read = _numbers(column, name, lines, wrong, or_missing=True) if numeric else np.array(column, object)
-                parts[name].append(read)
-        wrong.check()
-        if not parts[key]:
-            raise DataFileError(f"{path} holds no measurement.")
-        return cls(path, {name: np.concatenate(some) for name, some in parts.items()})
-
-    @classmethod
-    def from_npz(cls, path: Path) -> _Wide:
-        try:
-            # Opened here: np.load leaves a file open whose list of members is damaged.
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                columns = {name: arrays[name] for name in arrays.files}
-        except _NPZ_ERRORS as error:
-            raise DataFileError(f"{path} is no npz file of plain arrays ({error}).") from error
-        return cls(path, columns)
-
-    def table(self, space: SearchSpace | None, defaults: dict[str, str]) -> CostTable:
-        """Make the cost table."""
-        chosen, archs = self._architectures(space)
-        config = chosen.config(defaults["config"] or None)
-        if not self.costs:
-            raise DataFileError(f"{self.path} has no column of costs beside {self.key}.")
-        targets = []
-        values = np.empty((len(archs), len(self.costs)))
-        for place, (name, column) in enumerate(self.costs.items()):
-            try:
-                target = Target.parse(name) if "/" in name else Target(name, defaults["metric"])
-                factor = _factor(target.metric, defaults["unit"])
-            except InvalidInputError as error:
-                raise DataFileError(f"{self.path}: column {name!r}: {error}") from error
-            with np.errstate(over="ignore"):
-                values[:, place] = self._costs(name, column, len(archs)) * factor
-            targets.append(target)
-        try:
-            return CostTable(
-                chosen, archs, values, targets, configs=config,
-                meta={"imported": {"file": self.path.name, "unit": defaults["unit"] or "the metric's own"}},
-            )  # fmt: skip
-        except InvalidInputError as error:
-            raise DataFileError(f"{self.path}: {error}") from error
-
-    def _architectures(self, space: SearchSpace | None) -> tuple[SearchSpace, npt.NDArray[np.int8]]:
-        if self.archs.ndim not in ((1,) if self.key == "arch_str" else (1, 2)):
-            raise DataFileError(f"{self.path}: {self.key} must be one per row, got an array of {self.archs.shape}.")
-        if not len(self.archs):
-            raise DataFileError(f"{self.path} holds no measurement.")
-        try:
-            if self.key == "arch_str":
-                texts = [str(text) for text in self.archs]
-                chosen = space or _space_of(texts[:1])
-                return chosen, chosen.as_array(texts)
-            rows = self.archs
-            if rows.ndim == 1:
-                rows = np.array([_ops(row) for row in rows])
-            fitting = [name for name in space_names() if get_space(name).n_positions == rows.shape[1]]
-            chosen = space or get_space((fitting or list(space_names()))[0])
-            return chosen, chosen.as_array(rows)
-        except (HWNASError, ValueError, TypeError) as error:
-            raise DataFileError(f"{self.path}: {self.key}: {error}") from error
-
-    def _costs(self, name: str, column: Any, n: int) -> npt.NDArray[np.float64]:
-        values = np.asarray(column)
-        if values.shape != (n,):
-            raise DataFileError(f"{self.path}: {name} must hold {n} costs, one per architecture, got {values.shape}.")
-        if values.dtype.kind not in "iuf" and not pd.isna(values).all():
-            raise DataFileError(
-                f"{self.path}: column {name!r} is not numeric ({values.dtype}); every column beside {self.key} is a "
-                "device's."
-            )
-        return values.astype(np.float64)
-
-
-def _wide_key(path: Path, names: Sequence[str]) -> str:
-    keys = [key for key in _WIDE_KEYS if key in names]
-    if len(keys) != 1:
-        raise DataFileError(
-            f"{path} must have one of the columns arch_str and op_index; it has {', '.join(names)[:200]}."
-        )
-    return keys[0]
-
-
-def _ops(row: Any) -> list[Any]:
-    """Return the ops of a row: a list, or numbers as text."""
-    if isinstance(row, str):
-        return [int(op) for op in row.replace(",", " ").split()]
-    if np.ndim(row) != 1:
-        raise ValueError(f"each row must be a list of ops, got {row!r:.60}")
-    return list(row)

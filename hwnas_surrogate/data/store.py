@@ -98,7 +98,7 @@ def is_table(path: str | os.PathLike[str]) -> bool:
     """Tell whether a parquet file is a table of ours; a damaged one counts as one."""
     try:
         return _METADATA_KEY in (pq.read_schema(path).metadata or {})
-    except (pa.ArrowException, OSError):
+    except (pa.ArrowException, OSError, ValueError):
         return True
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, TypeAlias
@@ -38,7 +39,7 @@ def arch_from_text(text: str) -> Archs:
     An index (``"42"``), ops joined by commas (``"0,1,2,3,4,0"``, or their names), or the space's own string.
     """
     parts = [part.strip() for part in text.split(",")]
-    if all(part.lstrip("-").isdigit() for part in parts):
+    if all(re.fullmatch(r"-?[0-9]{1,18}", part) for part in parts):
         numbers = [int(part) for part in parts]
         return [numbers] if len(numbers) > 1 else numbers[0]
     return [parts] if len(parts) > 1 else text

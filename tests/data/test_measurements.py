@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hwnas_surrogate.data import Target, load_table, measurements, read_measurements, read_parquet
+from hwnas_surrogate.data import Target, csv_lines, load_table, measurements, read_measurements, read_parquet
 from hwnas_surrogate.errors import DataFileError, InvalidConfigError, InvalidInputError, NotInTableError
 from hwnas_surrogate.spaces import FBNetConfig, NASBench201Config, get_space
 from tests.data.reference import BLOCKS, published_strings, same_bits
@@ -143,7 +143,7 @@ class TestLong:
 
     @pytest.mark.parametrize("at_once", [1, 2, 3, 100])
     def test_repeats(self, read, monkeypatch, at_once):
-        monkeypatch.setattr(measurements, "LINES_AT_ONCE", at_once)
+        monkeypatch.setattr(csv_lines, "LINES_AT_ONCE", at_once)
         lines = ["1,pi,4", "1,tpu,7", "2,pi,1", "1,pi,1", "1,pi,3", "2,pi,2", "1,pi,2", "2,pi,8", "1,pi,8", "2,pi,4"]
         table = read("architecture,device,value\n" + "\n".join(lines))
         assert table.costs[0].tolist() == [3.0, 7.0]  # 1: median of 1 2 3 4 8
@@ -207,7 +207,7 @@ class TestWrongLines:
 
     @pytest.mark.parametrize("at_once", [1, 4, 100])
     def test_all_are_counted_and_ten_are_told(self, refused, monkeypatch, at_once):
-        monkeypatch.setattr(measurements, "LINES_AT_ONCE", at_once)
+        monkeypatch.setattr(csv_lines, "LINES_AT_ONCE", at_once)
         lines = [LINE.format(1, 1), "x,,,Latency,-1,", *[LINE.format("x", 1), LINE.format(1, -2)] * 11, ",,,,,"]
         told = refused(HEADER + "\n".join([*lines, LINE.format("y", 1)])).split("\n")
         assert told[0] == "PATH has 24 wrong lines; nothing was imported."
@@ -324,7 +324,7 @@ def test_round_trip(folder, lines, at_once):
         expected.setdefault(key, []).append(cost)
     (folder / "table.csv").write_text(text)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(measurements, "LINES_AT_ONCE", at_once)
+        patch.setattr(csv_lines, "LINES_AT_ONCE", at_once)
         table = read_measurements(folder / "table.csv")
     assert cells(table) == {key: pytest.approx(np.median(costs), rel=1e-12) for key, costs in expected.items()}
     assert (table.repeats is None) == (len(expected) == len(lines))

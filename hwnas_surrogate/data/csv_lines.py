@@ -1,0 +1,131 @@
+"""The lines of a CSV file, checked one by one: what is wrong in any of them is told at once."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas_surrogate.errors import DataFileError
+
+__all__ = ["LISTED", "Batches", "Numbered", "WrongLines", "batches_of", "check_once", "columns_of", "costs_of"]
+
+LINES_AT_ONCE = 500
+"""Lines of a CSV file in memory as text: so few that Python's garbage collector, a third of the time, stays out."""
+LISTED = 10
+"""Wrong lines that an error lists."""
+MISSING = frozenset(["", "nan", "na", "n/a", "null", "none"])
+"""What stands in a wide CSV file where there is no cost."""
+
+Batches: TypeAlias = Iterator[tuple[npt.NDArray[np.int64], list[list[str]]]]
+
+
+class WrongLines:
+    """Wrong lines, collected so that all are told at once."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.lines: set[int] = set()
+        self.why: dict[int, str] = {}
+        self.gave_up = False
+
+    def add(self, lines: npt.NDArray[np.int64], why: str | Callable[[int], str]) -> None:
+        """Note wrong lines, in rising order; ``why`` may take a place in them. The first reason of a line counts."""
+        numbers = lines.tolist()
+        self.lines.update(numbers)
+        for place, line in enumerate(numbers[:LISTED]):
+            if line not in self.why:
+                self.why[line] = why if isinstance(why, str) else why(place)
+
+    def check(self) -> None:
+        """Raise if a line was wrong, listing the first."""
+        if not self.lines:
+            return
+        listed = sorted(self.why)[:LISTED]
+        n = len(self.lines)
+        told = [f"  line {line}: {self.why[line]}" for line in listed]
+        if n > len(listed):
+            told.append(f"  and {n - len(listed)} more")
+        raise DataFileError(
+            f"{self.path} has {'at least ' if self.gave_up else ''}{n} wrong line{'s' if n > 1 else ''}; "
+            "nothing was imported.\n" + "\n".join(told)
+        )
+
+
+def batches_of(path: Path) -> Batches:
+    """Yield rows that are not blank, each with the number of the line where it starts; the header comes alone."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.reader(file, strict=True, skipinitialspace=True)
+        lines, rows, line, size = [], [], 1, 1
+        try:
+            for fields in reader:
+                if any(map(str.strip, fields)):
+                    lines.append(line)
+                    rows.append(fields)
+                    if len(rows) == size:
+                        yield np.array(lines), rows
+                        lines, rows, size = [], [], LINES_AT_ONCE
+                line = reader.line_num + 1
+        except csv.Error as error:
+            raise DataFileError(f"{path} is no readable CSV file from line {line} on: {error}.") from error
+        if rows:
+            yield np.array(lines), rows
+
+
+def columns_of(
+    header: Sequence[str], batches: Batches, wrong: WrongLines
+) -> Iterator[tuple[npt.NDArray[np.int64], dict[str, tuple[str, ...]]]]:
+    """Yield line numbers and each column's texts; what a short line lacks is empty."""
+    n = len(header)
+    for lines, rows in batches:
+        for number in np.flatnonzero(np.array(list(map(len, rows))) != n):
+            fields = rows[number]
+            if any(map(str.strip, fields[n:])):
+                why = f"{len(fields)} fields where the header has {n} (quote what has commas inside)"
+                wrong.add(lines[[number]], why)
+            fields[n:] = [""] * (n - len(fields))
+        yield lines, dict(zip(header, zip(*rows, strict=True), strict=True))
+
+
+class Numbered(dict[str, int]):
+    """The number of each text as the file has it, given out in order of first appearance."""
+
+    def __init__(self, default: str) -> None:
+        self.default = default
+        self.texts: dict[str, int] = {}
+
+    def __missing__(self, raw: str) -> int:
+        number = self[raw] = self.texts.setdefault(raw.strip() or self.default, len(self.texts))
+        return number
+
+
+def costs_of(
+    texts: Sequence[str], name: str, lines: npt.NDArray[np.int64], wrong: WrongLines, or_missing: bool = False
+) -> npt.NDArray[np.float64]:
+    """Read costs; NaN where there is none."""
+
+    def number(text: str) -> float:
+        try:
+            return float(text) if text.isascii() and "_" not in text else np.nan
+        except ValueError:
+            return np.nan
+
+    values = np.array([number(text) for text in texts])
+    bad = ~(np.isfinite(values) & (values >= 0))
+    if or_missing:
+        bad &= [text.strip().lower() not in MISSING for text in texts]
+    at = np.flatnonzero(bad)
+    allowed = "a number of at least 0" + (", or empty," if or_missing else ",")
+    wrong.add(lines[at], lambda place: f"{name} must be {allowed} got {texts[at[place]]!r:.60}")
+    return values
+
+
+def check_once(path: Path, names: Sequence[str]) -> None:
+    """Raise if a column stands twice."""
+    for name in names:
+        if names.count(name) > 1:
+            raise DataFileError(f"{path}: the column {name!r} stands {names.count(name)} times, it must stand once.")
