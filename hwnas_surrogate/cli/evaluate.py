@@ -30,7 +30,9 @@ def evaluate(
     model: Annotated[
         list[str] | None,
         typer.Option(
-            "--model", metavar="NAME", help="ridge (default), additive, linear, forest, xgboost, mlp. Repeatable."
+            "--model",
+            metavar="NAME",
+            help="boosted (default), ridge, additive, linear, forest, xgboost, mlp. Repeatable.",
         ),
     ] = None,
     encoder: EncoderName = None,
@@ -52,7 +54,7 @@ def evaluate(
     check_format(as_json, as_csv)
     table = open_cost_table(data, space, dataset, target, rows, seed)
     frames = []
-    for name in model or ["ridge"]:
+    for name in model or ["boosted"]:
         prototype = Surrogate(table.space.name, encoder, name)
         with progress(f"{name}: fitting") as update:
             results = score_held_out(

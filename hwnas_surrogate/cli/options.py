@@ -40,7 +40,7 @@ Targets = Annotated[
 ]
 Model = Annotated[
     str | None,
-    typer.Option("--model", metavar="NAME", help="ridge (default), additive, linear, forest, xgboost or mlp."),
+    typer.Option("--model", metavar="NAME", help="boosted (default), ridge, additive, linear, forest, xgboost or mlp."),
 ]
 EncoderName = Annotated[
     str | None, typer.Option("--encoder", metavar="NAME", help="combined (default), onehot, counts or layers.")

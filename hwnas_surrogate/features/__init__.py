@@ -7,10 +7,11 @@ from hwnas_surrogate.features.combined import Combined
 from hwnas_surrogate.features.counts import OpCounts
 from hwnas_surrogate.features.encoder import Encoder
 from hwnas_surrogate.features.layer_sums import LayerSums
+from hwnas_surrogate.features.merged import MergedOperators
 from hwnas_surrogate.features.onehot import OneHot
 from hwnas_surrogate.spaces import SearchSpace
 
-__all__ = ["ENCODERS", "Combined", "Encoder", "LayerSums", "OneHot", "OpCounts", "make_encoder"]
+__all__ = ["ENCODERS", "Combined", "Encoder", "LayerSums", "MergedOperators", "OneHot", "OpCounts", "make_encoder"]
 
 ENCODERS: dict[str, type[Encoder]] = {
     "combined": Combined,

@@ -11,6 +11,7 @@ from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.features.counts import OpCounts
 from hwnas_surrogate.features.encoder import Encoder, Features
 from hwnas_surrogate.features.layer_sums import LayerSums
+from hwnas_surrogate.features.merged import MergedOperators
 from hwnas_surrogate.features.onehot import OneHot
 from hwnas_surrogate.spaces import NetworkConfig, SearchSpace, get_space
 
@@ -18,20 +19,20 @@ __all__ = ["Combined"]
 
 
 class Combined(Encoder):
-    """The columns of several encoders; one-hot, op counts and layer sums by default.
+    """The columns of several encoders; one-hot, op counts, merged operators and layer sums by default.
 
     Parameters
     ----------
     space : str or SearchSpace, default="nasbench201"
         The search space.
     encoders : sequence of Encoder, optional
-        What to put side by side, all over this space; :class:`OneHot`, :class:`OpCounts` and :class:`LayerSums`
-        if None.
+        What to put side by side, all over this space; :class:`OneHot`, :class:`OpCounts`, :class:`MergedOperators`
+        and :class:`LayerSums` if None.
 
     Examples
     --------
     >>> Combined("nasbench201").transform([0]).shape
-    (1, 72)
+    (1, 79)
     """
 
     def __init__(self, space: str | SearchSpace = "nasbench201", encoders: Sequence[Encoder] | None = None) -> None:
@@ -40,7 +41,7 @@ class Combined(Encoder):
 
     def _parts(self, space: SearchSpace) -> list[Encoder]:
         if self.encoders is None:
-            return [OneHot(space), OpCounts(space), LayerSums(space)]
+            return [OneHot(space), OpCounts(space), MergedOperators(space), LayerSums(space)]
         for encoder in self.encoders:
             if get_space(encoder.space) is not get_space(space):
                 raise InvalidInputError(

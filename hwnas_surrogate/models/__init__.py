@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from hwnas_surrogate.errors import InvalidInputError, unknown
+from hwnas_surrogate.models.boosted import BoostedRidge
 from hwnas_surrogate.models.linear import AdditiveExact, LeaveOneOutRidge
 from hwnas_surrogate.models.mlp import MLP
 
-__all__ = ["MLP", "MODELS", "AdditiveExact", "LeaveOneOutRidge", "make_model"]
+__all__ = ["MLP", "MODELS", "AdditiveExact", "BoostedRidge", "LeaveOneOutRidge", "make_model"]
 
 
 def _linear(random_state: int | None) -> Any:
@@ -34,11 +35,13 @@ def _xgboost(random_state: int | None) -> Any:
         subsample=0.8,
         colsample_bytree=0.5,
         min_child_weight=2,
+        n_jobs=1,  # small fits: more threads would only wait for one another
         random_state=random_state,
     )
 
 
 MODELS: dict[str, Callable[[int | None], Any]] = {
+    "boosted": lambda random_state: BoostedRidge(random_state=random_state),
     "ridge": lambda random_state: LeaveOneOutRidge(),
     "additive": lambda random_state: AdditiveExact(),
     "linear": _linear,
@@ -54,7 +57,7 @@ def make_model(name: str, random_state: int | None = None) -> Any:
 
     Parameters
     ----------
-    name : {"ridge", "additive", "linear", "forest", "xgboost", "mlp"}
+    name : {"boosted", "ridge", "additive", "linear", "forest", "xgboost", "mlp"}
         Which one.
     random_state : int or None, default=None
         Seed of those that draw numbers.

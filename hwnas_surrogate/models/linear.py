@@ -149,11 +149,14 @@ class LeaveOneOutRidge(_LinearPredictor):
         The chosen penalty (0.0 for an exact sum).
     loo_error_ : float
         Mean absolute leave-one-out error, in the unit of the costs.
+    exact_ : bool
+        Whether the costs are exact sums.
     """
 
     groups_: tuple[str, ...]
     alpha_: float
     loo_error_: float
+    exact_: bool
 
     def __init__(self, alphas: Sequence[float] = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0, 1e3)) -> None:
         self.alphas = alphas
@@ -169,8 +172,9 @@ class LeaveOneOutRidge(_LinearPredictor):
         varying = scale > 1e-12 * np.abs(values).max(axis=0, initial=0.0)
         groups = list(dict.fromkeys(name.partition(":")[0] for name in names))
         if "onehot" in groups and self._learn_exactly(values, costs, _columns_of(names, ["onehot"])):
-            self.groups_, self.alpha_, self.loo_error_ = ("onehot",), 0.0, 0.0
+            self.groups_, self.alpha_, self.loo_error_, self.exact_ = ("onehot",), 0.0, 0.0, True
             return self
+        self.exact_ = False
         candidates = [
             (chosen, columns)
             for chosen in _subsets(groups)

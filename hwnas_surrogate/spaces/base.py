@@ -58,6 +58,7 @@ class SearchSpace(ABC):
     position_names: ClassVar[tuple[str, ...]]
     configs: ClassVar[Mapping[str, NetworkConfig]]
     config_class: ClassVar[type[NetworkConfig]]
+    merged_names: ClassVar[tuple[str, ...]] = ()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
@@ -364,6 +365,13 @@ class SearchSpace(ABC):
     @abstractmethod
     def executed(self, archs: Archs, view: View, config: ConfigLike = None) -> npt.NDArray[np.bool_]:
         """Tell which positions run in a view under a config, shape (n, positions)."""
+
+    def merged(self, archs: ArchArray) -> npt.NDArray[np.integer[Any]]:
+        """Count the operators that a graph compiler leaves after merging equal ones, shape (n, merged_names).
+
+        No columns where nothing can be merged.
+        """
+        return np.empty((len(archs), 0), np.int64)
 
     @staticmethod
     def _check_view(view: str) -> None:

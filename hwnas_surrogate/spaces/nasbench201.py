@@ -16,6 +16,7 @@ from hwnas_surrogate.errors import InvalidArchitectureError, InvalidConfigError,
 from hwnas_surrogate.spaces.base import ArchArray, Archs, ConfigLike, RandomState, SearchSpace, as_generator
 from hwnas_surrogate.spaces.config import NASBench201Config, NetworkConfig
 from hwnas_surrogate.spaces.layers import Layer, LayerPlan, Layers, View
+from hwnas_surrogate.spaces.merged import MERGED, merged_operators
 
 __all__ = ["NASBench201"]
 
@@ -33,6 +34,11 @@ def _lexicographic() -> ArchArray:
     archs = np.stack(np.unravel_index(np.arange(SIZE), (5,) * 6), axis=1).astype(np.int8)
     archs.flags.writeable = False
     return archs
+
+
+@cache
+def _merged() -> npt.NDArray[np.int8]:
+    return merged_operators(_lexicographic(), EDGES).astype(np.int8)
 
 
 @cache
@@ -212,6 +218,7 @@ class NASBench201(SearchSpace):
         }
     )
     config_class: ClassVar[type[NetworkConfig]] = NASBench201Config
+    merged_names: ClassVar[tuple[str, ...]] = MERGED
 
     def __len__(self) -> int:
         """Return the number of architectures, 15,625."""
@@ -276,6 +283,10 @@ class NASBench201(SearchSpace):
             rank *= 5
             rank += archs[:, position]
         return rank
+
+    def merged(self, archs: ArchArray) -> npt.NDArray[np.int8]:
+        """Count the operators of a cell that are left after merging equal ones (:mod:`.merged`), shape (n, 7)."""
+        return _merged()[self.codes(archs)]
 
     def index(self, archs: Archs) -> npt.NDArray[np.int64]:
         """Return the benchmark's index of each architecture, shape (n,)."""

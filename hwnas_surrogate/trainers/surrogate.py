@@ -39,7 +39,8 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     encoder : Encoder or str, optional
         How architectures become numbers; all encodings side by side if None.
     model : scikit-learn regressor or str, optional
-        What regresses the cost; ridges on the columns that leave-one-out asks for if None.
+        What regresses the cost; if None, a ridge on the columns that leave-one-out asks for, and boosted trees on what
+        it leaves where cross-validation asks for them.
     random_state : int or None, default=None
         Seed of models that draw numbers and have no seed of their own.
 
@@ -164,7 +165,7 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     def _model(self) -> Any:
         if self.model is None or isinstance(self.model, str):
-            return make_model(self.model or "ridge", self.random_state)
+            return make_model(self.model or "boosted", self.random_state)
         if isinstance(self.model, type) or not (hasattr(self.model, "fit") and hasattr(self.model, "predict")):
             raise InvalidInputError(
                 f"model must be a scikit-learn regressor, a model's name or None, got {self.model!r:.80}."

@@ -17,7 +17,7 @@ PROMISED = {
     ("bundled", "nasbench201"): {
         "epyc-torch-1t/latency": 15625,
         "epyc-onnxruntime-1t/latency": 4000,
-        # "epyc-openvino-1t/latency": 2000,
+        "epyc-openvino-1t/latency": 2000,
         "epyc-onnxruntime-int8-1t/latency": 500,
         "eyeriss-like/latency": 500,
         "eyeriss-like/energy": 500,

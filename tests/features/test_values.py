@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hwnas_surrogate.features import Combined, LayerSums, OneHot, OpCounts
+from hwnas_surrogate.features import Combined, LayerSums, MergedOperators, OneHot, OpCounts
 from hwnas_surrogate.spaces import Layer, SearchSpace, View, get_space, space_names
 
 every_space = pytest.mark.parametrize("space", [get_space(name) for name in space_names()], ids=space_names())
@@ -109,7 +109,7 @@ def test_layer_sums_hold_all_multiply_adds_and_parameters(space: SearchSpace) ->
 @every_space
 def test_combined_is_the_encodings_side_by_side(space: SearchSpace) -> None:
     archs = some(space)
-    parts = [OneHot(space), OpCounts(space), LayerSums(space)]
+    parts = [OneHot(space), OpCounts(space), MergedOperators(space), LayerSums(space)]
     combined = Combined(space)
     assert np.array_equal(combined.transform(archs), np.hstack([part.transform(archs) for part in parts]))
     names = [name for part in parts for name in part.get_feature_names_out()]

@@ -29,7 +29,7 @@ def test_each_target_is_predicted_as_a_surrogate_of_its_own_would(
     assert suite.targets_ == (LATENCY, ENERGY)
     predicted = suite.predict(queries)
     for target, measured in ((LATENCY, costs), (ENERGY, costs**2)):
-        alone = Surrogate().fit(archs, measured).predict(queries)
+        alone = Surrogate(random_state=suite.random_state).fit(archs, measured).predict(queries)
         assert np.array_equal(predicted[target.device, target.metric, target.unit], alone)
         assert np.array_equal(suite[target].predict(queries), alone)
         assert suite[target].target_ == target

@@ -1,0 +1,35 @@
+"""How many operators a graph compiler leaves after merging equal ones."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas_surrogate.features.encoder import Encoder, Features
+from hwnas_surrogate.spaces import NetworkConfig, SearchSpace
+
+__all__ = ["MergedOperators"]
+
+
+class MergedOperators(Encoder):
+    """Operators of a NAS-Bench-201 cell after common subexpression elimination, as inference engines do it.
+
+    Convolutions that read one node share its ReLU, equal pools are one, and a sum is part of the convolution before it
+    (:mod:`hwnas_surrogate.spaces.merged`). FBNet has nothing to merge: no columns.
+
+    Parameters
+    ----------
+    space : str or SearchSpace, default="nasbench201"
+        The search space.
+
+    Examples
+    --------
+    >>> MergedOperators().frame([[3, 3, 0, 3, 0, 0]])["merged:relu"].tolist()
+    [1.0]
+    """
+
+    def _names(self, space: SearchSpace) -> list[str]:
+        return [f"merged:{name}" for name in space.merged_names]
+
+    def _encode(self, space: SearchSpace, archs: npt.NDArray[np.int8], config: NetworkConfig, out: Features) -> None:
+        out[:] = space.merged(archs).astype(np.float64)

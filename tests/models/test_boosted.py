@@ -1,0 +1,98 @@
+"""The default model: trees where they help, none where they don't."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pytest
+from sklearn.linear_model import Ridge
+
+from hwnas_surrogate.features import Combined
+from hwnas_surrogate.models import BoostedRidge, LeaveOneOutRidge, make_model
+from hwnas_surrogate.spaces import get_space
+
+SPACE = get_space("nasbench201")
+
+
+@pytest.fixture(scope="module")
+def features() -> pd.DataFrame:
+    return Combined().frame(SPACE.sample(3000, 0))
+
+
+def linear_costs(features: pd.DataFrame, noise: float = 0.02) -> npt.NDArray[np.float64]:
+    counts = features[["count_all:nor_conv_3x3", "count_all:nor_conv_1x1"]].to_numpy()
+    costs: npt.NDArray[np.float64] = 1 + counts @ [0.5, 0.2]
+    return costs * (1 + noise * np.random.default_rng(1).normal(size=len(costs)))
+
+
+def planted_costs(features: pd.DataFrame) -> npt.NDArray[np.float64]:
+    """Return products of ops and a threshold, with noise: nothing that a sum over positions can say."""
+    onehot = features[[name for name in features if name.startswith("onehot:")]].to_numpy().reshape(-1, 6, 5)
+    product = onehot[:, 0, 3] * onehot[:, 5, 3] + onehot[:, 1, 4] * onehot[:, 3, 0] * 1.5
+    heavy = features["count_all:nor_conv_3x3"].to_numpy() >= 3
+    costs = 1 + product + 2 * heavy + 0.2 * features["count_all:nor_conv_1x1"].to_numpy()
+    result: npt.NDArray[np.float64] = costs * (1 + 0.03 * np.random.default_rng(2).normal(size=len(costs)))
+    return result
+
+
+@pytest.mark.parametrize("n", [30, 100, 900])
+def test_no_trees_for_a_sum(features: pd.DataFrame, n: int) -> None:
+    costs = linear_costs(features)
+    model, ridge = BoostedRidge().fit(features[:n], costs[:n]), LeaveOneOutRidge().fit(features[:n], costs[:n])
+    assert model.booster_ is None
+    assert np.array_equal(model.predict(features[n:]), ridge.predict(features[n:]))
+
+
+def test_exact_sums_stay_exact(features: pd.DataFrame) -> None:
+    costs = linear_costs(features, noise=0.0)
+    model = BoostedRidge().fit(features[:400], costs[:400])
+    assert model.exact_
+    assert model.booster_ is None
+    assert np.allclose(model.predict(features), costs, rtol=1e-9)
+
+
+@pytest.mark.parametrize("n", [900, 2400])
+def test_trees_for_what_is_no_sum(features: pd.DataFrame, n: int) -> None:
+    costs = planted_costs(features)
+    train, test = slice(0, n), slice(2400, None)
+    errors = {}
+    for name in ("boosted", "ridge", "xgboost"):
+        model = make_model(name, 0).fit(features[train], costs[train])
+        errors[name] = np.abs(model.predict(features[test]) - costs[test]).mean()
+        if name == "boosted":
+            assert model.booster_ is not None
+            assert 0 < model.gain_ < 1
+    assert errors["boosted"] < 0.7 * errors["ridge"]
+    assert errors["boosted"] <= 1.02 * errors["xgboost"]
+
+
+def test_leave_one_out_residuals_are_those_of_refitting(features: pd.DataFrame) -> None:
+    few = features[:40]
+    costs = linear_costs(few, noise=0.1)
+    model = BoostedRidge().fit(few, costs)
+    columns = np.flatnonzero(model.coef_)
+    values = few.to_numpy()[:, columns]
+    scaled = (values - values.mean(axis=0)) / values.std(axis=0)
+    fast = model._leave_one_out_residuals(few.to_numpy(), costs - model.predict(few))
+    for row in range(0, 40, 7):
+        others = np.arange(40) != row
+        refitted = Ridge(model.alpha_).fit(scaled[others], costs[others])
+        # The closed form keeps the columns' mean of all rows, refitting takes that of the others: nearly the same.
+        assert fast[row] == pytest.approx(costs[row] - refitted.predict(scaled[[row]])[0], rel=0.02, abs=1e-3)
+
+
+def test_the_seed_decides_the_trees(features: pd.DataFrame) -> None:
+    costs = planted_costs(features)[:600]
+    fits = [BoostedRidge(random_state=seed).fit(features[:600], costs) for seed in (0, 0, 1, None)]
+    first, same, other, default = (fit.predict(features[600:900]) for fit in fits)
+    assert np.array_equal(first, same)
+    assert np.array_equal(first, default)
+    assert not np.array_equal(first, other)
+
+
+def test_arrays_and_back(features: pd.DataFrame) -> None:
+    costs = planted_costs(features)[:600]
+    model = BoostedRidge().fit(features[:600], costs)
+    again = BoostedRidge().from_arrays(model.to_arrays(), model.feature_names_in_)
+    assert np.array_equal(again.predict(features[600:]), model.predict(features[600:]))
