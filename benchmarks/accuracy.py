@@ -11,7 +11,7 @@ from hwnas_surrogate.data import BlockTable, CostTable, load_table
 from hwnas_surrogate.evaluation import evaluate, summary
 from hwnas_surrogate.trainers import Surrogate
 
-SEEDS = range(10)
+SEEDS = range(20)
 """Splits that are reported; settings were chosen on seeds from 100 on."""
 
 # Laube, Mutschler, Zell, "What to expect of hardware metric predictors in NAS", 2022, table 3 (625 held out).
@@ -22,12 +22,16 @@ PUBLISHED = {
     "fpga/latency": "linear .987 (n=124), layer-wise table .999",
 }
 WANTED = {
-    ("raspi4/latency", "ridge"): ">= .89",
-    ("pixel3/latency", "ridge"): ">= .89",
-    ("eyeriss/latency", "additive"): ">= .999",
-    ("fpga/latency", "additive"): ">= .999",
+    ("raspi4/latency", 124): ">= .895",
+    ("pixel3/latency", 124): ">= .90",
+    ("eyeriss/latency", 124): ">= .999",
+    ("fpga/latency", 124): ">= .999",
+    ("raspi4/latency", 900): ">= .90",
+    ("pixel3/latency", 900): ">= .905",
+    ("raspi4/latency", 14_000): ">= .902",
+    ("pixel3/latency", 14_000): ">= .908",
 }
-"""Kendall's tau wanted of 124 training architectures."""
+"""Kendall's tau wanted of the default."""
 
 
 def run() -> Iterator[Figure]:
@@ -41,13 +45,15 @@ def run() -> Iterator[Figure]:
     assert isinstance(table, CostTable)
     table = table.select(["raspi4/latency", "pixel3/latency", "eyeriss/latency", "fpga/latency"])
     for model, n_train, seeds in (
+        ("boosted", 124, SEEDS),
         ("ridge", 124, SEEDS),
-        ("additive", 124, SEEDS),
+        ("additive", 124, SEEDS[:5]),
+        ("boosted", 900, SEEDS),
         ("ridge", 900, SEEDS),
         ("xgboost", 900, SEEDS[:5]),
         ("forest", 900, SEEDS[:5]),
         ("mlp", 900, SEEDS[:3]),
-        ("ridge", 14_000, SEEDS[:3]),
+        ("boosted", 14_000, SEEDS[:3]),
     ):
         results = evaluate(table, Surrogate(model=model), n_train=n_train, n_test=625, seeds=seeds)
         for row in summary(results).itertuples():
@@ -56,7 +62,7 @@ def run() -> Iterator[Figure]:
                 f"{target}, {model}, n={n_train}, {len(seeds)} splits: kendall tau (raw), within 10 %, fit",
                 f"{row.kendall_tau:.4f} sd {row.kendall_tau_sd:.4f} ({row.kendall_tau_raw:.4f}), "
                 f"{100 * row.within_10pct:.1f} %, {row.fit_seconds:.3f} s",
-                WANTED.get((target, model), "") if n_train == 124 else "",
+                WANTED.get((target, n_train), "") if model == "boosted" else "",
                 PUBLISHED[target],
             )
     yield from _fbnet(load_table(path, "fbnet", "cifar100"))

@@ -12,8 +12,9 @@ import pandas as pd
 from sklearn.base import clone
 
 from hwnas_surrogate.data import CostTable
-from hwnas_surrogate.errors import InvalidInputError
+from hwnas_surrogate.errors import InvalidInputError, unknown
 from hwnas_surrogate.evaluation.scores import score
+from hwnas_surrogate.evaluation.splits import SPLITS, held_out
 from hwnas_surrogate.spaces import as_generator
 from hwnas_surrogate.trainers import Surrogate
 
@@ -66,6 +67,7 @@ def evaluate(
     n_train: int | None = None,
     n_test: int | None = None,
     seeds: Sequence[int] = (0,),
+    split: str = "random",
     progress: Callable[[int, int], None] | None = None,
 ) -> pd.DataFrame:
     """Score a surrogate on held-out architectures of a table, target by target and seed by seed.
@@ -80,6 +82,9 @@ def evaluate(
         Architectures to train and to test on; four fifths and one fifth of those there are if None.
     seeds : sequence of int, default=(0,)
         Seeds of the splits, and of models that draw numbers.
+    split : {"random", "isomorphism", "op", "cost", "config"}, default="random"
+        What is held out: architectures at random; those equivalent to none that was trained on; those that hold one
+        op; the dearest; or whole network configs.
     progress : callable, optional
         Called with (fits done, fits to do).
 
@@ -102,16 +107,21 @@ def evaluate(
         )
     if not isinstance(seeds, Iterable) or not len(seeds):
         raise InvalidInputError(f"seeds must be a sequence of at least one integer, got {seeds!r}.")
+    if split != "random" and split not in SPLITS:
+        raise unknown(InvalidInputError, "split", split, ["random", *SPLITS])
     prototype = Surrogate(table.space.name) if surrogate is None else surrogate
     rows: list[dict[str, Any]] = []
     configs = np.array(table.row_configs, object)
     for column, target in enumerate(table.targets):
         known = np.flatnonzero(~np.isnan(table.costs[:, column]))
         for seed in seeds:
-            try:
-                train, test = (known[part] for part in split_rows(len(known), n_train, n_test, seed))
-            except InvalidInputError as error:
-                raise InvalidInputError(f"{target}: {error}") from None
+            if split == "random":
+                try:
+                    train, test = (known[part] for part in split_rows(len(known), n_train, n_test, seed))
+                except InvalidInputError as error:
+                    raise InvalidInputError(f"{target}: {error}") from None
+            else:
+                train, test = held_out(table, column, split, n_train, n_test, seed)
             fresh = clone(prototype).set_params(random_state=seed)
             costs = table.costs[:, column]
             start = time.perf_counter()
