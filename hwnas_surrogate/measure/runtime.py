@@ -197,7 +197,7 @@ class OnnxRuntime(Runtime):
 
 @dataclass(frozen=True)
 class OnnxRuntimeInt8(OnnxRuntime):
-    """ONNX Runtime on the CPU, statically quantized to int8 (QDQ, per tensor, uint8 activations)."""
+    """ONNX Runtime on the CPU, statically quantized to int8 (QDQ, per tensor, int8 activations and weights)."""
 
     name: ClassVar[str] = "onnxruntime-int8"
 
