@@ -58,9 +58,10 @@ def jobs() -> dict[str, Job]:
         f"{HOST}-{name}" for name in ("torch-1t", "torch-2t", "onnxruntime-1t", "onnxruntime-int8-1t", "openvino-1t")
     )
 
-    def of(space, archs, runtime, device, configs=None):  # type: ignore[no-untyped-def]
+    def of(space, archs, runtime, device, configs=None, passes=2):  # type: ignore[no-untyped-def]
+        protocol = Protocol(passes)
         return lambda path, progress: measure(
-            space, archs, path, configs, runtime=runtime, device=device, progress=progress
+            space, archs, path, configs, runtime=runtime, device=device, protocol=protocol, progress=progress
         )
 
     return {
@@ -73,7 +74,7 @@ def jobs() -> dict[str, Job]:
         "nasbench201-simulated": lambda path, progress: simulate(nasbench201, sample, path, progress=progress),
         "modified-torch": of(nasbench201, archs, Torch(), torch, configs),
         "modified-onnxruntime": of(nasbench201, archs[:500], OnnxRuntime(), ort, configs[:500]),
-        "nasbench201-onnxruntime": of(nasbench201, sample, OnnxRuntime(), ort),
+        "nasbench201-onnxruntime": of(nasbench201, sample, OnnxRuntime(), ort, passes=4),
         "nasbench201-openvino": of(nasbench201, sample[:2000], OpenVINO(), openvino),
         "nasbench201-torch": of(nasbench201, everything, Torch(), torch),
         "nasbench201-torch-2t": of(nasbench201, sample[:1500], Torch(2), two),
