@@ -52,19 +52,21 @@ def test_exact_sums_stay_exact(features: pd.DataFrame) -> None:
     assert np.allclose(model.predict(features), costs, rtol=1e-9)
 
 
-@pytest.mark.parametrize("n", [900, 2400])
+@pytest.mark.parametrize("n", [900, 2000])
 def test_trees_for_what_is_no_sum(features: pd.DataFrame, n: int) -> None:
     costs = planted_costs(features)
-    train, test = slice(0, n), slice(2400, None)
-    errors = {}
-    for name in ("boosted", "ridge", "xgboost"):
-        model = make_model(name, 0).fit(features[train], costs[train])
-        errors[name] = np.abs(model.predict(features[test]) - costs[test]).mean()
-        if name == "boosted":
-            assert model.booster_ is not None
-            assert 0 < model.gain_ < 1
-    assert errors["boosted"] < 0.7 * errors["ridge"]
-    assert errors["boosted"] <= 1.02 * errors["xgboost"]
+    errors: dict[str, list[float]] = {"boosted": [], "ridge": [], "xgboost": []}
+    for seed in range(5):  # one split is too noisy to tell the two with trees apart
+        order = np.random.default_rng(seed).permutation(len(costs))
+        train, test = order[:n], order[2200:]
+        for name, of in errors.items():
+            model = make_model(name, 0).fit(features.iloc[train], costs[train])
+            of.append(float(np.abs(model.predict(features.iloc[test]) - costs[test]).mean()))
+            if name == "boosted":
+                assert model.booster_ is not None
+                assert 0 < model.gain_ < 1
+    assert np.mean(errors["boosted"]) < 0.7 * np.mean(errors["ridge"])
+    assert np.mean(errors["boosted"]) <= np.mean(errors["xgboost"])
 
 
 def test_leave_one_out_residuals_are_those_of_refitting(features: pd.DataFrame) -> None:
