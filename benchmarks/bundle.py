@@ -98,7 +98,7 @@ def assemble(folder: Path, into: Path = BUNDLED) -> None:
             print(f"{name}: nothing measured yet")
             continue
         table = merge(tables)
-        if not name.endswith("modified") and name != "fbnet":
+        if name == "nasbench201":
             table = table.rows(np.argsort(get_space(name).index(table.archs)))
         print(write_parquet(table, into / f"{name}.parquet"), table)
     blocks = read_parquet(folder / "fbnet-blocks.parquet")

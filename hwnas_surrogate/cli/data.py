@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from hwnas_surrogate.cli.options import Csv, Dataset, Json, Space, open_table
-from hwnas_surrogate.cli.output import check_format, progress, say, show
+from hwnas_surrogate.cli.output import check_format, json_value, progress, say, show
 
 data = typer.Typer(help="What a table holds; HW-NAS-Bench's official file: download, convert.", no_args_is_help=True)
 
@@ -23,7 +23,6 @@ def info(
 ) -> None:
     """Show a table's targets, devices and configs, how many costs it holds, and how it was made."""
     import json
-    import math
 
     import pandas as pd
 
@@ -33,8 +32,7 @@ def info(
     table = open_table(path, space, dataset)
     targets = describe(table)
     if as_json:
-        for record in targets:
-            record["noise_floor"] = None if math.isnan(record["noise_floor"]) else record["noise_floor"]
+        targets = [{name: json_value(value) for name, value in record.items()} for record in targets]
         typer.echo(json.dumps({"space": table.space.name, "targets": targets, "meta": table.meta}, indent=1))
         return
     show(pd.DataFrame(targets), repr(table), as_csv=as_csv)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -20,10 +20,6 @@ from hwnas_surrogate.cli.options import (
     open_cost_table,
 )
 from hwnas_surrogate.cli.output import check_format, progress, show
-
-if TYPE_CHECKING:
-    from hwnas_surrogate.data import CostTable
-
 
 LAUBE2022 = "laube2022"
 
@@ -62,45 +58,28 @@ def evaluate(
     import pandas as pd
 
     from hwnas_surrogate.evaluation import evaluate as score_held_out
-    from hwnas_surrogate.evaluation import readable, summary
+    from hwnas_surrogate.evaluation import laube2022, readable, summary
     from hwnas_surrogate.trainers import Surrogate
 
     check_format(as_json, as_csv)
     table = open_cost_table(data, space, dataset, target, rows, seed)
-    if protocol == LAUBE2022:
-        _laube2022(table, model or ["boosted"], encoder, range(seed, seed + seeds), as_json, as_csv)
-        return
     frames = []
     for name in model or ["boosted"]:
         prototype = Surrogate(table.space.name, encoder, name)
+        splits = range(seed, seed + seeds)
         with progress(f"{name}: fitting") as update:
-            results = score_held_out(
-                table, prototype, n_train=n_train, n_test=n_test, seeds=range(seed, seed + seeds), split=protocol,
-                progress=update,
-            )  # fmt: skip
-        frame = summary(results)
+            if protocol == LAUBE2022:
+                frame = laube2022(table, prototype, seeds=splits, progress=update)
+            else:
+                frame = summary(
+                    score_held_out(
+                        table, prototype, n_train=n_train, n_test=n_test, seeds=splits, split=protocol, progress=update
+                    )
+                )
         frame.insert(3, "model", name)
         frames.append(frame)
     frame = pd.concat(frames, ignore_index=True)
-    show(frame if as_json or as_csv else readable(frame), "Held-out scores", as_json, as_csv)
-
-
-def _laube2022(
-    table: CostTable, models: list[str], encoder: str | None, seeds: range, as_json: bool, as_csv: bool
-) -> None:
-    """Print the protocol's table, and the published one beside it."""
-    import pandas as pd
-
-    from hwnas_surrogate.evaluation import laube2022, readable
-    from hwnas_surrogate.trainers import Surrogate
-
-    frames = []
-    for name in models:
-        with progress(f"{name}: fitting") as update:
-            frame = laube2022(table, Surrogate(table.space.name, encoder, name), seeds=seeds, progress=update)
-        frame.insert(3, "model", name)
-        frames.append(frame)
-    frame = pd.concat(frames, ignore_index=True)
-    published = [name for name in frame if str(name).startswith("published")]
-    text = pd.concat([readable(frame), frame[published]], axis=1)
-    show(frame if as_json or as_csv else text, "Laube, Mutschler and Zell 2022, table 3", as_json, as_csv)
+    title = "Held-out scores"
+    if protocol == LAUBE2022:
+        title += ", beside Laube, Mutschler and Zell 2022, table 3"
+    show(frame if as_json or as_csv else readable(frame), title, as_json, as_csv)

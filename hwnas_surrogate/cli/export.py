@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
-from hwnas_surrogate.cli.options import Archs, Dataset, Seed, Space, read_archs
+from hwnas_surrogate.cli.options import Archs, Dataset, Seed, Space, check_choice, choose_archs
 from hwnas_surrogate.cli.output import progress, say
-from hwnas_surrogate.errors import InvalidInputError
 
 
 def export(
@@ -31,10 +30,9 @@ def export(
     from hwnas_surrogate.measure import export_networks
     from hwnas_surrogate.spaces import get_space
 
-    if bool(archs) == (n is not None):
-        raise InvalidInputError("give either architectures or -n N.")
+    check_choice(archs, n)
     chosen = get_space(space or "nasbench201")
-    batch = read_archs(archs, chosen) if n is None else chosen.sample(n, seed)
+    batch = choose_archs(archs, n, chosen, seed)
     with progress("exporting") as update:
         manifest = export_networks(
             chosen, batch, folder, dataset, formats=formats or ["onnx"], random_state=seed, progress=update

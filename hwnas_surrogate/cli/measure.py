@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hwnas_surrogate.cli.options import Archs, Csv, Dataset, Json, Seed, Space, read_archs, read_duration
+from hwnas_surrogate.cli.options import Archs, Csv, Dataset, Json, Seed, Space, choose_archs, read_duration
 from hwnas_surrogate.cli.output import check_format, progress, say, show
 from hwnas_surrogate.errors import InvalidInputError
 
@@ -73,13 +73,13 @@ def measure(
                 path, dataset, runtime=runner, device=device, protocol=protocol, budget=seconds, progress=update
             )
         else:
-            batch = read_archs(archs, chosen) if n is None else chosen.sample(n, seed)
+            batch = choose_archs(archs, n, chosen, seed)
             table = measure_networks(
                 chosen, batch, path, dataset, runtime=runner, device=device, protocol=protocol, budget=seconds,
                 progress=update,
             )  # fmt: skip
-    slow, fast = (f"{ms:.4g}" for ms in reversed(table.meta["anchor"]["percentiles_5_95_ms"]))
-    say(f"drift, taken out: the anchor network ran in {fast} to {slow} ms (5th to 95th percentile over blocks)")
+    fast, slow = table.meta["anchor"]["percentiles_5_95_ms"]
+    say(f"drift, taken out: the anchor network ran in {fast:.4g} to {slow:.4g} ms (5th to 95th percentile over blocks)")
     left = table.meta["protocol"].get("left", 0)
     if left:
         say(f"the budget ended with {left} architectures not yet measured; run the same command again to go on")

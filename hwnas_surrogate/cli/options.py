@@ -78,6 +78,17 @@ def read_archs(texts: list[str] | None, space: SearchSpace) -> Any:
     return np.concatenate(batches)
 
 
+def check_choice(texts: list[str] | None, n: int | None, option: str = "-n N") -> None:
+    """Refuse architectures beside a number of random ones, or neither, before any work is done."""
+    if bool(texts) == (n is not None):
+        raise InvalidInputError(f"give either architectures or {option}.")
+
+
+def choose_archs(texts: list[str] | None, n: int | None, space: SearchSpace, seed: int) -> Any:
+    """Return the architectures that were named, or n random ones."""
+    return read_archs(texts, space) if n is None else space.sample(n, seed)
+
+
 def open_table(data: str | None, space: str | None, dataset: str | None) -> AnyTable:
     """Load the table that the options name."""
     from hwnas_surrogate.data import load_table

@@ -40,7 +40,7 @@ def show(frame: pd.DataFrame, title: str = "", as_json: bool = False, as_csv: bo
     """Print a frame: every column's name holds its unit."""
     if as_json:
         records = [
-            {str(key): _json_value(value) for key, value in row.items()} for row in frame.to_dict(orient="records")
+            {str(key): json_value(value) for key, value in row.items()} for row in frame.to_dict(orient="records")
         ]
         typer.echo(json.dumps(records, indent=1))
     elif as_csv:
@@ -85,5 +85,6 @@ def _cell(value: object) -> str:
     return str(value)
 
 
-def _json_value(value: Any) -> Any:
+def json_value(value: Any) -> Any:
+    """Return a value as JSON can hold it: null where a number is not finite."""
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
-from hwnas_surrogate.cli.options import Archs, Csv, Dataset, Json, Seed, Targets, read_archs
+from hwnas_surrogate.cli.options import Archs, Csv, Dataset, Json, Seed, Targets, check_choice, choose_archs
 from hwnas_surrogate.cli.output import check_format, flat, show
-from hwnas_surrogate.errors import InvalidInputError
 
 
 def predict(
@@ -29,11 +28,10 @@ def predict(
     from hwnas_surrogate.trainers import SurrogateSuite
 
     check_format(as_json, as_csv)
-    if bool(archs) == (sample is not None):
-        raise InvalidInputError("give either architectures or --sample N.")
+    check_choice(archs, sample, "--sample N")
     suite = SurrogateSuite.load(surrogates)
     space = get_space(suite.space)
-    batch = read_archs(archs, space) if sample is None else space.sample(sample, seed)
+    batch = choose_archs(archs, sample, space, seed)
     frame = flat(suite.predict(batch, dataset, target))
     frame.insert(0, "architecture", space.format_all(batch))
     show(frame, as_json=as_json, as_csv=as_csv)

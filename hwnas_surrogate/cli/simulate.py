@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
-from hwnas_surrogate.cli.options import Archs, Csv, Dataset, Json, Seed, Space, read_archs
+from hwnas_surrogate.cli.options import Archs, Csv, Dataset, Json, Seed, Space, check_choice, choose_archs
 from hwnas_surrogate.cli.output import check_format, progress, say, show
-from hwnas_surrogate.errors import InvalidInputError
 
 
 def simulate(
@@ -36,10 +35,9 @@ def simulate(
     from hwnas_surrogate.spaces import get_space
 
     check_format(as_json, as_csv)
-    if bool(archs) == (n is not None):
-        raise InvalidInputError("give either architectures or -n N.")
+    check_choice(archs, n)
     chosen = get_space(space or "nasbench201")
-    batch = read_archs(archs, chosen) if n is None else chosen.sample(n, seed)
+    batch = choose_archs(archs, n, chosen, seed)
     path = Path("measurements") / f"{chosen.name}-simulated.parquet" if output is None else output
     with progress("simulating layers") as update:
         table = simulate_networks(chosen, batch, path, dataset, progress=update)

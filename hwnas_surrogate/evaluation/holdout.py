@@ -7,57 +7,16 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from sklearn.base import clone
 
 from hwnas_surrogate.data import CostTable
-from hwnas_surrogate.errors import InvalidInputError, unknown
+from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.evaluation.scores import score
-from hwnas_surrogate.evaluation.splits import SPLITS, held_out
-from hwnas_surrogate.spaces import as_generator
+from hwnas_surrogate.evaluation.splits import held_out
 from hwnas_surrogate.trainers import Surrogate
 
-__all__ = ["evaluate", "readable", "split_rows", "summary"]
-
-
-def split_rows(
-    n: int, n_train: int | None, n_test: int | None, seed: int
-) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Split n rows at random into training and test rows that share none.
-
-    Parameters
-    ----------
-    n : int
-        Rows there are.
-    n_train, n_test : int or None
-        Rows wanted; None: a fifth of the rows for testing, and all others for training.
-    seed : int
-        Seed of the split. The same seed with a larger ``n_train`` keeps the test rows.
-
-    Returns
-    -------
-    train, test : ndarray of int
-
-    Raises
-    ------
-    InvalidInputError
-        If there are not enough rows, or a number is no integer.
-    """
-    for what, value in (("n_train", n_train), ("n_test", n_test)):
-        if value is not None and (isinstance(value, bool) or not isinstance(value, (int, np.integer))):
-            raise InvalidInputError(f"{what} must be an integer or None, got {value!r}.")
-    rng = as_generator(seed)
-    fifth = n // 5 if n_train is None else min(n // 5, n - n_train)
-    tested = max(1, fifth) if n_test is None else n_test
-    trained = max(2, n - tested) if n_train is None else n_train
-    if tested < 1 or trained < 2 or trained + tested > n:
-        raise InvalidInputError(
-            f"{n} architectures can't be split into {trained} for training and {tested} for testing: at least 2 and 1 "
-            "are needed, and no architecture may be on both sides."
-        )
-    order = rng.permutation(n)
-    return order[tested : tested + trained], order[:tested]
+__all__ = ["evaluate", "readable", "summary"]
 
 
 def evaluate(
@@ -107,21 +66,12 @@ def evaluate(
         )
     if not isinstance(seeds, Iterable) or not len(seeds):
         raise InvalidInputError(f"seeds must be a sequence of at least one integer, got {seeds!r}.")
-    if split != "random" and split not in SPLITS:
-        raise unknown(InvalidInputError, "split", split, ["random", *SPLITS])
     prototype = Surrogate(table.space.name) if surrogate is None else surrogate
     rows: list[dict[str, Any]] = []
     configs = np.array(table.row_configs, object)
     for column, target in enumerate(table.targets):
-        known = np.flatnonzero(~np.isnan(table.costs[:, column]))
         for seed in seeds:
-            if split == "random":
-                try:
-                    train, test = (known[part] for part in split_rows(len(known), n_train, n_test, seed))
-                except InvalidInputError as error:
-                    raise InvalidInputError(f"{target}: {error}") from None
-            else:
-                train, test = held_out(table, column, split, n_train, n_test, seed)
+            train, test = held_out(table, column, split, n_train, n_test, seed)
             fresh = clone(prototype).set_params(random_state=seed)
             costs = table.costs[:, column]
             start = time.perf_counter()
@@ -182,5 +132,6 @@ def readable(results: pd.DataFrame) -> pd.DataFrame:
         "within 10 %": [f"{100 * part:.1f} %" for part in results["within_10pct"]],
         "rmse": [f"{rmse:.3g} {unit}" for rmse, unit in zip(results["rmse"], results["unit"], strict=True)],
         "fit time": [f"{seconds:.3f} s" for seconds in results["fit_seconds"]],
+        **{name: results[name] for name in map(str, results) if name.startswith("published")},
     }
     return pd.DataFrame(columns)

@@ -10,29 +10,71 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas_surrogate.data import CostTable
-from hwnas_surrogate.errors import InvalidInputError
-from hwnas_surrogate.spaces import NASBench201
+from hwnas_surrogate.errors import InvalidInputError, unknown
+from hwnas_surrogate.spaces import NASBench201, as_generator
 
-__all__ = ["SPLITS", "held_out"]
+__all__ = ["SPLITS", "held_out", "split_rows"]
 
 Rows: TypeAlias = npt.NDArray[np.intp]
+
+
+def split_rows(n: int, n_train: int | None, n_test: int | None, seed: int) -> tuple[Rows, Rows]:
+    """Split n rows at random into training and test rows that share none.
+
+    Parameters
+    ----------
+    n : int
+        Rows there are.
+    n_train, n_test : int or None
+        Rows wanted; None: a fifth of the rows for testing, and all others for training.
+    seed : int
+        Seed of the split. The same seed with a larger ``n_train`` keeps the test rows.
+
+    Returns
+    -------
+    train, test : ndarray of int
+
+    Raises
+    ------
+    InvalidInputError
+        If there are not enough rows, or a number is no integer.
+    """
+    _check_sizes(n_train, n_test)
+    rng = as_generator(seed)
+    fifth = n // 5 if n_train is None else min(n // 5, n - n_train)
+    tested = max(1, fifth) if n_test is None else n_test
+    trained = max(2, n - tested) if n_train is None else n_train
+    if tested < 1 or trained < 2 or trained + tested > n:
+        raise InvalidInputError(
+            f"{n} architectures can't be split into {trained} for training and {tested} for testing: at least 2 and 1 "
+            "are needed, and no architecture may be on both sides."
+        )
+    order = rng.permutation(n)
+    return order[tested : tested + trained], order[:tested]
+
+
+def _check_sizes(n_train: int | None, n_test: int | None) -> None:
+    for what, value in (("n_train", n_train), ("n_test", n_test)):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, (int, np.integer))):
+            raise InvalidInputError(f"{what} must be an integer or None, got {value!r}.")
 
 
 def held_out(
     table: CostTable, column: int, split: str, n_train: int | None, n_test: int | None, seed: int
 ) -> tuple[Rows, Rows]:
-    """Return training and test rows of one target under a split other than the random one.
+    """Return training and test rows of one target, those without a cost left out.
 
     Parameters
     ----------
     table : CostTable
         The measured costs.
     column : int
-        The target's number. Rows without a cost are left out.
+        The target's number.
     split : str
-        One of :data:`SPLITS`.
+        ``random`` (:func:`split_rows`), or one of :data:`SPLITS`.
     n_train, n_test : int or None
-        At most so many rows of either side, drawn at random; all there are if None (of groups, a fifth is tested).
+        Rows wanted; of a split other than the random one at most so many of either side, drawn at random. None: all
+        there are, of groups a fifth for testing.
     seed : int
         Seed of the split.
 
@@ -43,14 +85,24 @@ def held_out(
     Raises
     ------
     InvalidInputError
-        If either side is empty; the message says why.
+        If there is no such split, or either side is too small; the message names the target and says why.
     """
-    rng = np.random.default_rng(seed)
+    if split != "random" and split not in SPLITS:
+        raise unknown(InvalidInputError, "split", split, ["random", *SPLITS])
     costs = table.costs[:, column]
-    known = rng.permutation(np.flatnonzero(~np.isnan(costs)))
+    known = np.flatnonzero(~np.isnan(costs))
+    if split == "random":
+        try:
+            train, test = split_rows(len(known), n_train, n_test, seed)
+        except InvalidInputError as error:
+            raise InvalidInputError(f"{table.targets[column]}: {error}") from None
+        return known[train], known[test]
+    _check_sizes(n_train, n_test)
+    rng = as_generator(seed)
+    known = rng.permutation(known)
     wanted = max(1, len(known) // 5) if n_test is None else n_test
-    test = SPLITS[split](table, costs, known, wanted, rng)
-    picked, others = known[test], known[~test]
+    chosen = SPLITS[split](table, costs, known, wanted, rng)
+    picked, others = known[chosen], known[~chosen]
     if len(others) < 2 or not len(picked):
         raise InvalidInputError(
             f"{table.targets[column]}: the {split} split leaves {len(others)} architectures for training and "

@@ -101,7 +101,6 @@ class Readings:
         self.anchor_ns: list[list[int]] = []
         self.seconds = {"load": 0.0, "run": 0.0, "timed": 0.0}
         self._pass = -1
-        self._passes: list[int] = []
         self._keys: list[Key] = []
         for entry in entries:
             self.add(entry)
@@ -110,7 +109,6 @@ class Readings:
         """Take in one line of the journal."""
         if "pass" in entry:
             self._pass, self._keys = entry["pass"], [tuple(key) for key in entry["subjects"]]
-            self._passes.append(self._pass)
             self.anchor_ns.append([])
         elif "ns" in entry:
             for number, ns in entry["ns"].items():
@@ -150,25 +148,37 @@ class Readings:
     @cached_property
     def _drift(self) -> dict[tuple[Key, int], float]:
         """How slow the machine was for each network and block that has runs, relative to its median."""
-        asked = [(key, block) for key, reading in self.of.items() for of in reading.ns.values() for block in of]
-        ns = [self.of[key].ns[self._passes[block]][block] for key, block in asked]
-        ran = [block for block, of in enumerate(self.anchor_ns) if of]
+        runs = {
+            (key, block): ns
+            for key, reading in self.of.items()
+            for blocks in reading.ns.values()
+            for block, ns in blocks.items()
+        }
+        anchor = {block: ns for block, ns in enumerate(self.anchor_ns) if ns}
         number = {key: place for place, key in enumerate(self.of, start=1)}
         drift = estimate_drift(
-            np.array([number[key] for key, _ in asked] + [0] * len(ran)),
-            np.array([block for _, block in asked] + ran),
-            np.log([np.percentile(of, 25) for of in ns + [self.anchor_ns[block] for block in ran]]),
+            np.array([number[key] for key, _ in runs] + [0] * len(anchor)),
+            np.array([block for _, block in runs] + list(anchor)),
+            np.log([np.percentile(ns, 25) for ns in (*runs.values(), *anchor.values())]),
         )
-        return dict(zip(asked, np.exp(drift).tolist(), strict=False))
+        return dict(zip(runs, np.exp(drift[: len(runs)]).tolist(), strict=True))
+
+    def has_latency(self, key: Key) -> bool:
+        """Tell whether a network has enough runs in a pass."""
+        return bool(self._passes_of(key))
 
     def latencies(self, key: Key) -> list[npt.NDArray[np.float64]]:
         """Return the times in ms of each pass that is done; empty where none is."""
         reading = self.reading(key)
         return [
             np.concatenate([np.array(ns) / 1e6 / self._drift[key, block] for block, ns in reading.ns[number].items()])
-            for number in range(self.protocol.passes)
-            if reading.runs(number) >= self.protocol.repeats
+            for number in self._passes_of(key)
         ]
+
+    def _passes_of(self, key: Key) -> list[int]:
+        """Return the passes in which a network has enough runs."""
+        reading = self.reading(key)
+        return [number for number in range(self.protocol.passes) if reading.runs(number) >= self.protocol.repeats]
 
     def energies(self, key: Key) -> list[float]:
         """Return the energy in mJ of each pass that has one."""

@@ -97,15 +97,9 @@ def measure(
     metrics = ["latency", "energy"] if how.energy else ["latency"]
     targets = [Target(settings["device"]["name"], metric) for metric in metrics]
     known = [row for row, subject in enumerate(subjects) if _has_something(readings, subject)]
-    if not any(len(readings.latencies(subjects[row].key)) for row in known):
-        failures = [readings.reading(subjects[row].key).failure for row in known]
-        raise MeasurementError(
-            f"nothing could be measured: {failures[0]}"
-            if failures
-            else "the budget ended before one network had enough runs; what was run is kept, give it more time."
-        )
-    repeats = np.stack([_repeats([subjects[row] for row in known], readings, metric) for metric in metrics], axis=1)
-    costs = np.stack([_costs([subjects[row] for row in known], readings, metric) for metric in metrics], axis=1)
+    measured = [subjects[row] for row in known]
+    parts = [_costs(measured, readings, metric) for metric in metrics]
+    costs, repeats = (np.stack(arrays, axis=1) for arrays in zip(*parts, strict=True))
     meta["protocol"]["left"] = len(subjects) - len(known)
     table = CostTable(
         chosen,
@@ -114,7 +108,7 @@ def measure(
         targets,
         configs=[distinct[number] for number in numbers[known]],
         devices=[Device(**settings["device"])],
-        reasons=_reasons([subjects[row] for row in known], readings, len(targets)),
+        reasons=_reasons(measured, readings, len(targets)),
         repeats=repeats,
         meta=meta,
     )
@@ -166,10 +160,10 @@ def measure_blocks(
     failed = next((item for item in subjects if readings.reading(item.key).failure), None)
     if failed is not None:
         raise MeasurementError(f"{failed.part} of {failed.arch!r}: {readings.reading(failed.key).failure}")
-    if not all(readings.latencies(item.key) for item in subjects):
+    if not all(readings.has_latency(item.key) for item in subjects):
         raise MeasurementError("the budget ended before every block was measured; ask again to go on.")
-    costs = _costs(subjects, readings, "latency")
-    meta["noise_floor"] = noise_floor(_repeats(subjects, readings, "latency")[:, 3:])
+    costs, repeats = _costs(subjects, readings, "latency")
+    meta["noise_floor"] = noise_floor(repeats[:, 3:])
     described = Device(**{**settings["device"], "source": "estimated"})
     target = Target(described.name, "latency")
     table = BlockTable({target: dict(zip(parts, costs.tolist(), strict=True))}, devices=[described], meta=meta)
@@ -202,10 +196,12 @@ def _run(
     with Journal(f"{output}.journal", settings, {"environment": environment()}) as journal:
         readings = time_subjects(subjects, anchor, runtime, protocol, journal, deadline, progress)
         info = journal.info
-    if not any(readings.anchor_ns):
-        failures = [reading.failure for reading in readings.of.values() if reading.failure]
+    if not any(readings.has_latency(subject.key) for subject in subjects):
+        failures = [failure for subject in subjects if (failure := readings.reading(subject.key).failure)]
         raise MeasurementError(
-            f"nothing could be measured: {failures[0]}" if failures else "the budget ended before anything was run."
+            f"nothing could be measured: {failures[0]}"
+            if failures
+            else "the budget ended before one network had enough runs; what was run is kept, give it more time."
         )
     meta = {
         **info,
@@ -259,7 +255,7 @@ def _block_parts(config: NetworkConfig) -> dict[str, tuple[int, str]]:
 
 
 def _has_something(readings: Readings, subject: Subject) -> bool:
-    return bool(readings.reading(subject.key).failure or readings.latencies(subject.key))
+    return bool(readings.reading(subject.key).failure) or readings.has_latency(subject.key)
 
 
 def _values(readings: Readings, subject: Subject, metric: str) -> list[npt.NDArray[np.float64]]:
@@ -271,23 +267,22 @@ def _values(readings: Readings, subject: Subject, metric: str) -> list[npt.NDArr
     return [np.array([value]) for value in readings.energies(subject.key)]
 
 
-def _costs(subjects: Sequence[Subject], readings: Readings, metric: str) -> npt.NDArray[np.float64]:
-    passes = [_values(readings, subject, metric) for subject in subjects]
-    return np.array([_cost(values) for values in passes])
-
-
-def _cost(passes: Sequence[npt.NDArray[np.float64]]) -> float:
-    return float(np.mean([np.percentile(values, 25) for values in passes])) if passes else np.nan
-
-
-def _repeats(subjects: Sequence[Subject], readings: Readings, metric: str) -> npt.NDArray[np.float64]:
-    """Return the quartiles of all runs, and the costs that the even and the odd passes say, shape (n, 5)."""
-    rows = []
+def _costs(
+    subjects: Sequence[Subject], readings: Readings, metric: str
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return the costs, shape (n,), and the quartiles of all runs and what even and odd passes say, shape (n, 5)."""
+    costs, repeats = [], []
     for subject in subjects:
         passes = _values(readings, subject, metric)
         quartiles = np.percentile(np.concatenate(passes), [25, 50, 75]).tolist() if passes else [np.nan] * 3
-        rows.append([*quartiles, _cost(passes[::2]), _cost(passes[1::2])])
-    return np.array(rows)
+        of_pass = [float(np.percentile(values, 25)) for values in passes]
+        costs.append(_mean(of_pass))
+        repeats.append([*quartiles, _mean(of_pass[::2]), _mean(of_pass[1::2])])
+    return np.array(costs), np.array(repeats)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values)) if values else np.nan
 
 
 def _reasons(subjects: Sequence[Subject], readings: Readings, n_targets: int) -> dict[str, npt.NDArray[np.bool_]]:

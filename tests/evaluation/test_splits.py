@@ -69,6 +69,13 @@ def test_an_unknown_split(table: CostTable) -> None:
         evaluate(table, split="isomorphic")
 
 
+@pytest.mark.parametrize("split", ["random", *SPLITS])
+@pytest.mark.parametrize("wrong", [True, 2.5, "ten"])
+def test_numbers_that_are_no_integers(table: CostTable, split: str, wrong: object) -> None:
+    with pytest.raises(InvalidInputError, match="n_train must be an integer"):
+        held_out(table, 0, split, wrong, 10, 0)  # type: ignore[arg-type]
+
+
 def test_configs_that_were_never_seen_are_predicted() -> None:
     table = load_table("modified")
     assert isinstance(table, CostTable)
