@@ -1,13 +1,14 @@
-"""Print the figures: ``python -m benchmarks [spaces] [lookup] [accuracy] [training] [measuring] [bundle]``."""
+"""Print the figures: ``python -m benchmarks [spaces] [lookup] [accuracy] [devices] [training] [measuring] [bundle]``."""
 
 from __future__ import annotations
 
 import sys
 
-from benchmarks import accuracy, bundle, lookup, measuring, spaces, training
+from benchmarks import accuracy, bundle, devices, lookup, measuring, spaces, training
 
 SCRIPTS = {
-    script.__name__.rpartition(".")[2]: script.run for script in (spaces, lookup, accuracy, training, measuring, bundle)
+    script.__name__.rpartition(".")[2]: script.run
+    for script in (spaces, lookup, accuracy, devices, training, measuring, bundle)
 }
 
 asked = sys.argv[1:] or list(SCRIPTS)

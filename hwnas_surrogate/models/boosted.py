@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from sklearn.model_selection import KFold
-from threadpoolctl import threadpool_limits
 
 from hwnas_surrogate.models.linear import LeaveOneOutRidge, Vector
 
@@ -18,6 +17,8 @@ __all__ = ["BoostedRidge"]
 FOLDS = 5
 MIN_ROWS = 60
 """Fewer rows than this say nothing about trees."""
+_REACH = 20.0
+"""What lies more robust standard deviations from its neighbours is no law of the device, but a slip."""
 
 
 class BoostedRidge(LeaveOneOutRidge):
@@ -26,7 +27,8 @@ class BoostedRidge(LeaveOneOutRidge):
     Most devices' costs are sums, and the ridge is all there is to them. Others are not: graph compilers merge and fuse
     what stands side by side, GPUs overlap it. Trees are fitted to the ridge's leave-one-out residuals in five folds; if
     they lower the mean absolute residual of rows that they did not see by more than one standard error, trees fitted to
-    all rows are added.
+    all rows are added. The ridge below the trees takes all costs as they are but for wild ones: what a ridge alone does
+    better to pull in may be what the trees can explain.
 
     Parameters
     ----------
@@ -69,17 +71,25 @@ class BoostedRidge(LeaveOneOutRidge):
         values, costs = np.asarray(X, np.float64), np.asarray(y, np.float64)
         if self.exact_ or len(costs) < MIN_ROWS or not self.groups_:
             return self
+        below = LeaveOneOutRidge(self.alphas, _REACH).fit(X, y)
         varying = np.flatnonzero(values.std(axis=0) > 0)
-        residuals = self._leave_one_out_residuals(values, costs - super().predict(X))
-        better = np.empty(len(costs))
+        tame = _tame(below.residuals_)
+        left, tried = below.residuals_.copy(), np.zeros(len(costs), bool)
         for train, test in KFold(FOLDS, shuffle=True, random_state=self._seed).split(values):
-            trees = self._boost(values[train][:, varying], residuals[train])
-            left = residuals[test] - trees.inplace_predict(values[test][:, varying])
-            better[test] = np.abs(residuals[test]) - np.abs(left)
-        self.gain_ = float(better.mean() / np.abs(residuals).mean())
-        if better.mean() > better.std() / np.sqrt(len(better)):
-            self.columns_ = varying
-            self.booster_ = self._boost(values[:, varying], residuals)
+            taught = train[tame[train]]
+            trees = self._boost(values[taught][:, varying], below.residuals_[taught])
+            left[test] -= trees.inplace_predict(values[test][:, varying])
+            tried[test] = True
+            better = (np.abs(self.residuals_) - np.abs(left))[tried]
+            doubt = better.std() / np.sqrt(len(better))
+            if better.mean() < -doubt:
+                break  # no hope: most devices' costs are sums
+        self.gain_ = float(better.mean() / np.abs(self.residuals_[tried]).mean())
+        if better.mean() > doubt:
+            for name in ("coef_", "intercept_", "groups_", "alpha_", "loo_error_"):
+                setattr(self, name, getattr(below, name))
+            self.residuals_, self.columns_ = left, varying
+            self.booster_ = self._boost(values[tame][:, varying], below.residuals_[tame])
         return self
 
     def predict(self, X: pd.DataFrame | Vector) -> Vector:
@@ -128,13 +138,8 @@ class BoostedRidge(LeaveOneOutRidge):
         }
         return xgboost.train(settings, xgboost.QuantileDMatrix(values, residuals), self.n_trees)
 
-    def _leave_one_out_residuals(self, values: Vector, residuals: Vector) -> Vector:
-        """Return each cost minus what the chosen ridge, fitted to the other rows, would predict."""
-        columns = np.flatnonzero(self.coef_)
-        used = values[:, columns]
-        standard = (used - used.mean(axis=0)) / used.std(axis=0)
-        with threadpool_limits(1):
-            left, singular, _ = np.linalg.svd(standard, full_matrices=False)
-        leverage = 1 / len(values) + (left**2) @ (singular**2 / (singular**2 + self.alpha_))
-        without: Vector = residuals / (1.0 - np.minimum(leverage, 1.0 - 1e-9))
-        return without
+
+def _tame(residuals: Vector) -> npt.NDArray[np.bool_]:
+    off = np.abs(residuals - np.median(residuals))
+    spread = 1.4826 * np.median(off)
+    return off <= (_REACH * spread if spread > 0 else np.inf)  # type: ignore[no-any-return]

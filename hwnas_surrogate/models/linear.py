@@ -20,6 +20,9 @@ Vector = npt.NDArray[np.float64]
 
 EXACT = 1e-9
 """Leave-one-out errors below this fraction of the largest cost mean that the costs are sums of the columns."""
+_PASSES = 20
+_MIN_CLIPPED = 20
+"""Fewer rows than this can't tell an outlier from a steep slope."""
 _DIGITS = 11
 """Predictions of exact sums are rounded to this many digits below the largest cost, so that ties are equal."""
 
@@ -39,8 +42,10 @@ class _LinearPredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         """Predict costs: (n, k) named columns as in ``fit`` -> (n,)."""
         check_is_fitted(self, "coef_")
         validate_data(self, X, reset=False, skip_check_array=True)  # the same columns, in the same order
+        return self._sum(np.asarray(X, np.float64))
+
+    def _sum(self, values: Vector) -> Vector:
         used = np.flatnonzero(self.coef_)
-        values = np.asarray(X, np.float64)
         predicted: Vector = values[:, used] @ self.coef_[used] + self.intercept_
         return predicted if self.decimals_ is None else np.round(predicted, self.decimals_)
 
@@ -134,12 +139,16 @@ class LeaveOneOutRidge(_LinearPredictor):
     Columns come in groups (``group:feature``). Costs that are exactly additive over the ``onehot`` group are taken as
     such (see :class:`AdditiveExact`). Else a ridge is fitted on every group, every pair of groups and all of them;
     the one with the smallest mean absolute leave-one-out error wins, unless one with fewer columns is within one
-    standard error of it.
+    standard error of it. Costs that lie far from what the other rows say (by more than ``reach`` robust standard
+    deviations of the leave-one-out residuals) are pulled in to that distance, as in Huber's M-estimator by
+    pseudo-values [1]_: phones that throttle and slipped units cost little accuracy then.
 
     Parameters
     ----------
     alphas : sequence of float
         Ridge penalties to choose from, on standardised columns.
+    reach : float, default=2.5
+        Robust standard deviations within which costs are taken as they are.
 
     Attributes
     ----------
@@ -149,8 +158,14 @@ class LeaveOneOutRidge(_LinearPredictor):
         The chosen penalty (0.0 for an exact sum).
     loo_error_ : float
         Mean absolute leave-one-out error, in the unit of the costs.
+    residuals_ : ndarray of float64, shape (n,)
+        Each training cost minus what is predicted without it; not saved.
     exact_ : bool
         Whether the costs are exact sums.
+
+    References
+    ----------
+    .. [1] Huber, "Robust Statistics", 1981, section 7.8.
     """
 
     groups_: tuple[str, ...]
@@ -158,8 +173,11 @@ class LeaveOneOutRidge(_LinearPredictor):
     loo_error_: float
     exact_: bool
 
-    def __init__(self, alphas: Sequence[float] = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0, 1e3)) -> None:
+    def __init__(
+        self, alphas: Sequence[float] = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0, 1e3), reach: float = 2.5
+    ) -> None:
         self.alphas = alphas
+        self.reach = reach
 
     def fit(self, X: pd.DataFrame | Vector, y: npt.ArrayLike) -> Self:
         """Fit on (n, k) named columns and n costs."""
@@ -171,22 +189,35 @@ class LeaveOneOutRidge(_LinearPredictor):
         scale = values.std(axis=0)
         varying = scale > 1e-12 * np.abs(values).max(axis=0, initial=0.0)
         groups = list(dict.fromkeys(name.partition(":")[0] for name in names))
-        if "onehot" in groups and self._learn_exactly(values, costs, _columns_of(names, ["onehot"])):
-            self.groups_, self.alpha_, self.loo_error_, self.exact_ = ("onehot",), 0.0, 0.0, True
+        everyone = np.ones(len(costs), bool)
+        if "onehot" in groups and self._is_sum(values, costs, names, everyone):
             return self
-        self.exact_ = False
         candidates = [
             (chosen, columns)
             for chosen in _subsets(groups)
             if len(columns := _columns_of(names, chosen)[varying[_columns_of(names, chosen)]])
         ]
         if not candidates:
-            self.groups_, self.alpha_ = (), 0.0
+            self.groups_, self.alpha_, self.exact_ = (), 0.0, False
             self._learned(values, np.empty(0, np.intp), np.empty(0), costs.mean())
-            self.loo_error_ = float(np.abs(costs - costs.mean()).mean())
+            self.residuals_ = (costs - costs.mean()) * len(costs) / (len(costs) - 1)
+            self.loo_error_ = float(np.abs(self.residuals_).mean())
             return self
-        self._choose(values, costs, scale, candidates)
+        kept = self._choose(values, costs, scale, candidates)
+        if "onehot" in groups and 0 < np.count_nonzero(~kept) <= len(kept) // 10:
+            self._is_sum(values, costs, names, kept)
         return self
+
+    def _is_sum(self, values: Vector, costs: Vector, names: list[str], kept: npt.NDArray[np.bool_]) -> bool:
+        """Learn the costs as exact sums if those of the rows to keep are; else leave everything as it is."""
+        before = dict(self.__dict__)
+        if not self._learn_exactly(values[kept], costs[kept], _columns_of(names, ["onehot"])):
+            self.__dict__ = before
+            return False
+        self.groups_, self.alpha_, self.exact_ = ("onehot",), 0.0, True
+        self.residuals_ = costs - self._sum(values)
+        self.loo_error_ = float(np.abs(self.residuals_).mean())
+        return True
 
     def _choose(
         self,
@@ -194,28 +225,66 @@ class LeaveOneOutRidge(_LinearPredictor):
         costs: Vector,
         scale: Vector,
         candidates: list[tuple[tuple[str, ...], npt.NDArray[np.intp]]],
-    ) -> None:
-        mean = values.mean(axis=0)
-        fits = []
-        for _, columns in candidates:
-            ridge = RidgeCV(alphas=self.alphas, store_cv_results=True)
-            ridge.fit((values[:, columns] - mean[columns]) / scale[columns], costs)
-            errors = np.sqrt(ridge.cv_results_)
-            best = int(np.argmin(errors.mean(axis=0)))
-            fits.append((errors[:, best], self.alphas[best]))
-        totals = np.array([errors.mean() for errors, _ in fits])
-        best = int(np.argmin(totals))
-        chosen = best
-        for number, (_, columns) in enumerate(candidates):
-            if len(columns) < len(candidates[chosen][1]):
-                worse = fits[number][0] - fits[best][0]
-                if worse.mean() <= worse.std() / np.sqrt(len(worse)):
-                    chosen = number
+    ) -> npt.NDArray[np.bool_]:
+        """Choose columns and penalty, pull outlying costs in, and choose again; return which costs were not moved."""
+        self.exact_ = False
+        standard = (values - values.mean(axis=0)) / np.where(scale > 0, scale, 1.0)
+        chosen, alpha = _best(standard, costs, candidates, self.alphas)
+        pulled, residuals = _pull_in(standard[:, candidates[chosen][1]], costs, alpha, self.reach)
+        if (pulled != costs).any():
+            chosen, alpha = _best(standard, pulled, candidates, self.alphas)
+            pulled, residuals = _pull_in(standard[:, candidates[chosen][1]], costs, alpha, self.reach)
         self.groups_, columns = candidates[chosen]
-        self.alpha_, self.loo_error_ = fits[chosen][1], float(totals[chosen])
-        ridge = RidgeCV(alphas=[self.alpha_]).fit((values[:, columns] - mean[columns]) / scale[columns], costs)
-        coef = ridge.coef_ / scale[columns]
-        self._learned(values, columns, coef, ridge.intercept_ - mean[columns] @ coef)
+        self.alpha_, self.residuals_ = alpha, residuals
+        self.loo_error_ = float(np.abs(residuals).mean())
+        coef = RidgeCV(alphas=[alpha]).fit(standard[:, columns], pulled).coef_ / scale[columns]
+        self._learned(values, columns, coef, pulled.mean() - values[:, columns].mean(axis=0) @ coef)
+        return np.asarray(pulled == costs)
+
+
+def _best(
+    standard: Vector,
+    costs: Vector,
+    candidates: list[tuple[tuple[str, ...], npt.NDArray[np.intp]]],
+    alphas: Sequence[float],
+) -> tuple[int, float]:
+    """Return the number of the candidate that leave-one-out asks for, and its penalty."""
+    fits = []
+    for _, columns in candidates:
+        ridge = RidgeCV(alphas=alphas, store_cv_results=True).fit(standard[:, columns], costs)
+        errors = np.sqrt(ridge.cv_results_)
+        best = int(np.argmin(errors.mean(axis=0)))
+        fits.append((errors[:, best], alphas[best]))
+    best = int(np.argmin([errors.mean() for errors, _ in fits]))
+    chosen = best
+    for number, (_, columns) in enumerate(candidates):
+        if len(columns) < len(candidates[chosen][1]):
+            worse = fits[number][0] - fits[best][0]
+            if worse.mean() <= worse.std() / np.sqrt(len(worse)):
+                chosen = number
+    return chosen, fits[chosen][1]
+
+
+def _pull_in(standard: Vector, costs: Vector, alpha: float, wide: float) -> tuple[Vector, Vector]:
+    """Pull costs in towards what the other rows say, and return them and the leave-one-out residuals of the costs."""
+    left, singular, _ = np.linalg.svd(standard, full_matrices=False)
+    shrink = singular**2 / (singular**2 + alpha)
+    free = np.maximum(1.0 - 1.0 / len(costs) - (left**2) @ shrink, 1e-9)
+    pulled = costs
+    for _ in range(_PASSES):
+        mean = pulled.mean()
+        without = pulled - (pulled - mean - left @ (shrink * (left.T @ (pulled - mean)))) / free
+        residuals = costs - without
+        centre = np.median(residuals)
+        reach = wide * 1.4826 * np.median(np.abs(residuals - centre))
+        if len(costs) < _MIN_CLIPPED or reach == 0:
+            break
+        near = np.abs(residuals - centre) <= reach
+        moved = np.where(near, costs, without + np.clip(residuals, centre - reach, centre + reach))
+        if np.allclose(moved, pulled, rtol=1e-9, atol=1e-6 * reach):
+            break
+        pulled = moved
+    return pulled, residuals
 
 
 def _subsets(groups: list[str]) -> Iterator[tuple[str, ...]]:

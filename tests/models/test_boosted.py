@@ -6,7 +6,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pytest
-from sklearn.linear_model import Ridge
 
 from hwnas_surrogate.features import Combined
 from hwnas_surrogate.models import BoostedRidge, LeaveOneOutRidge, make_model
@@ -69,21 +68,6 @@ def test_trees_for_what_is_no_sum(features: pd.DataFrame, n: int) -> None:
     assert np.mean(errors["boosted"]) <= np.mean(errors["xgboost"])
 
 
-def test_leave_one_out_residuals_are_those_of_refitting(features: pd.DataFrame) -> None:
-    few = features[:40]
-    costs = linear_costs(few, noise=0.1)
-    model = BoostedRidge().fit(few, costs)
-    columns = np.flatnonzero(model.coef_)
-    values = few.to_numpy()[:, columns]
-    scaled = (values - values.mean(axis=0)) / values.std(axis=0)
-    fast = model._leave_one_out_residuals(few.to_numpy(), costs - model.predict(few))
-    for row in range(0, 40, 7):
-        others = np.arange(40) != row
-        refitted = Ridge(model.alpha_).fit(scaled[others], costs[others])
-        # The closed form keeps the columns' mean of all rows, refitting takes that of the others: nearly the same.
-        assert fast[row] == pytest.approx(costs[row] - refitted.predict(scaled[[row]])[0], rel=0.02, abs=1e-3)
-
-
 def test_the_seed_decides_the_trees(features: pd.DataFrame) -> None:
     costs = planted_costs(features)[:600]
     fits = [BoostedRidge(random_state=seed).fit(features[:600], costs) for seed in (0, 0, 1, None)]
@@ -91,6 +75,25 @@ def test_the_seed_decides_the_trees(features: pd.DataFrame) -> None:
     assert np.array_equal(first, same)
     assert np.array_equal(first, default)
     assert not np.array_equal(first, other)
+
+
+def test_residuals_are_those_of_rows_not_seen(features: pd.DataFrame) -> None:
+    costs = planted_costs(features)
+    model = BoostedRidge().fit(features[:1500], costs[:1500])
+    assert model.booster_ is not None
+    seen = np.abs(costs[:1500] - model.predict(features[:1500])).mean()
+    unseen = np.abs(costs[1500:] - model.predict(features[1500:])).mean()
+    assert seen < 0.8 * unseen
+    assert np.abs(model.residuals_).mean() == pytest.approx(unseen, rel=0.15)
+
+
+def test_one_wild_cost_among_many_changes_little(features: pd.DataFrame) -> None:
+    costs = planted_costs(features)
+    wild = costs[:900].copy()
+    wild[17] *= 1000
+    clean, spoilt = (BoostedRidge().fit(features[:900], of).predict(features[900:]) for of in (costs[:900], wild))
+    errors = [float(np.abs(predicted - costs[900:]).mean()) for predicted in (clean, spoilt)]
+    assert errors[1] < 1.25 * errors[0]
 
 
 def test_arrays_and_back(features: pd.DataFrame) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.linear_model import LinearRegression
+from sklearn.linear_model import LinearRegression, Ridge
 
 from hwnas_surrogate.features import Combined, OneHot, OpCounts
 from hwnas_surrogate.models import AdditiveExact, LeaveOneOutRidge
@@ -158,3 +158,44 @@ def test_the_unit_of_the_columns_does_not_matter(everything: tuple[np.ndarray, p
     costs = compiled_costs(archs[rows]) + np.random.default_rng(0).normal(0, 0.2, 60)
     expected = LeaveOneOutRidge().fit(counts, costs).predict(counts)
     np.testing.assert_allclose(LeaveOneOutRidge().fit(counts * 1e-9, costs).predict(counts * 1e-9), expected, rtol=1e-6)
+
+
+def test_residuals_are_those_of_refitting_without_the_row(everything: tuple[np.ndarray, pd.DataFrame]) -> None:
+    few = everything[1].sample(40, random_state=0)
+    costs = 1 + few[["count_all:nor_conv_3x3", "count_all:nor_conv_1x1"]].to_numpy() @ [0.5, 0.2]
+    costs = costs * (1 + 0.1 * np.random.default_rng(1).normal(size=40))
+    model = LeaveOneOutRidge(reach=1e6).fit(few, costs)
+    values = few.to_numpy()[:, np.flatnonzero(model.coef_)]
+    scaled = (values - values.mean(axis=0)) / values.std(axis=0)
+    for row in range(0, 40, 7):
+        others = np.arange(40) != row
+        refitted = Ridge(model.alpha_).fit(scaled[others], costs[others])
+        # The closed form keeps the columns' mean of all rows, refitting takes that of the others: nearly the same.
+        assert model.residuals_[row] == pytest.approx(
+            costs[row] - refitted.predict(scaled[[row]])[0], rel=0.02, abs=1e-3
+        )
+
+
+@pytest.mark.parametrize("factor", [1000.0, 1e-3, 0.0])
+def test_a_wild_cost_costs_little_accuracy(everything: tuple[np.ndarray, pd.DataFrame], factor: float) -> None:
+    features = everything[1].sample(1000, random_state=0)
+    costs = 1 + features[["count_all:nor_conv_3x3", "count_all:nor_conv_1x1"]].to_numpy() @ [0.5, 0.2]
+    costs = costs * (1 + 0.05 * np.random.default_rng(1).normal(size=len(costs)))
+    spoilt = costs[:100].copy()
+    spoilt[3] *= factor
+    errors = [
+        np.abs(LeaveOneOutRidge().fit(features[:100], of).predict(features[100:]) - costs[100:]).mean()
+        for of in (costs[:100], spoilt)
+    ]
+    assert errors[1] < 1.1 * errors[0]
+
+
+def test_exact_sums_stay_exact_with_a_wild_cost_among_them(everything: tuple[np.ndarray, pd.DataFrame]) -> None:
+    features = everything[1].sample(1000, random_state=0)
+    costs = features[[name for name in features if name.startswith("onehot:")]].to_numpy() @ np.arange(1.0, 31.0)
+    spoilt = costs[:200].copy()
+    spoilt[[3, 50]] *= 1000
+    model = LeaveOneOutRidge().fit(features[:200], spoilt)
+    assert model.exact_
+    assert np.allclose(model.predict(features), costs, rtol=1e-9)
+    assert set(np.flatnonzero(np.abs(model.residuals_) > 1e-6)) == {3, 50}
