@@ -1,4 +1,4 @@
-"""Print the figures: ``python -m benchmarks [spaces] [lookup] [accuracy] [devices] [training] [measuring] [bundle]``."""
+"""Print the figures: ``python -m benchmarks [spaces] [lookup] [accuracy] [devices] [training] ...``."""
 
 from __future__ import annotations
 

@@ -113,8 +113,8 @@ def _figures(space: str) -> Iterator[Figure]:
         behind = (best - means["boosted"]).sort_values(ascending=False)
         seconds = rows.groupby("model")["seconds"].median()
         yield Figure(
-            f"{space}, n={n}, {len(behind)} devices, {len(SEEDS)} splits: spearman of the default, mean; behind the best"
-            " single model of each device: mean, worst; median fit",
+            f"{space}, n={n}, {len(behind)} devices, {len(SEEDS)} splits: spearman of the default, mean; behind the"
+            " best single model of each device: mean, worst; median fit",
             f"{means['boosted'].mean():.4f}; {behind.mean():+.4f}, {behind.iloc[0]:+.4f} ({behind.index[0]}); "
             f"{seconds['boosted']:.2f} s",
             f"<= {ALLOWED[n]}",

@@ -98,7 +98,7 @@ class BoostedRidge(LeaveOneOutRidge):
         if self.booster_ is None:
             return predicted
         values = np.asarray(X, np.float64)[:, self.columns_]
-        return predicted + self.booster_.inplace_predict(values).astype(np.float64)  # type: ignore[no-any-return]
+        return predicted + np.asarray(self.booster_.inplace_predict(values), np.float64)
 
     def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Return what was learned as arrays; the trees in XGBoost's own format (UBJSON)."""
@@ -142,4 +142,4 @@ class BoostedRidge(LeaveOneOutRidge):
 def _tame(residuals: Vector) -> npt.NDArray[np.bool_]:
     off = np.abs(residuals - np.median(residuals))
     spread = 1.4826 * np.median(off)
-    return off <= (_REACH * spread if spread > 0 else np.inf)  # type: ignore[no-any-return]
+    return np.asarray(off <= (_REACH * spread if spread > 0 else np.inf))
