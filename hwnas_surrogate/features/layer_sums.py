@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
@@ -14,6 +15,14 @@ from hwnas_surrogate.spaces import Layer, NetworkConfig, SearchSpace, View
 __all__ = ["LayerSums"]
 
 
+VECTOR = 16
+"""float32 numbers that wide vector units take at once; kernels are faster where channels come in such portions."""
+
+
+def _aligned(layer: Layer) -> bool:
+    return layer.c_in % VECTOR == 0 and layer.c_out % VECTOR == 0
+
+
 def _macs_of(test: Callable[[Layer], bool]) -> Callable[[Layer], float]:
     return lambda layer: layer.macs if layer.kind == "conv" and test(layer) else 0
 
@@ -22,8 +31,11 @@ QUANTITIES: Mapping[str, Callable[[Layer], float]] = MappingProxyType(
     {
         "macs_1x1": _macs_of(lambda layer: layer.kernel == 1),
         "macs_dense": _macs_of(lambda layer: layer.kernel > 1 and layer.groups == 1),
+        "macs_1x1_aligned": _macs_of(lambda layer: layer.kernel == 1 and _aligned(layer)),
+        "macs_dense_aligned": _macs_of(lambda layer: layer.kernel > 1 and layer.groups == 1 and _aligned(layer)),
         "macs_depthwise": _macs_of(lambda layer: layer.kernel > 1 and layer.groups > 1),
         "macs_linear": lambda layer: layer.macs if layer.kind == "linear" else 0,
+        "sqrt_macs": lambda layer: math.sqrt(layer.macs) if layer.kind == "conv" else 0,
         "params": lambda layer: layer.params,
         "conv_bytes": lambda layer: layer.activation_bytes if layer.kind == "conv" else 0,
         "pool_bytes": lambda layer: layer.activation_bytes if layer.kind in ("avg_pool", "global_pool") else 0,
@@ -36,7 +48,8 @@ QUANTITIES: Mapping[str, Callable[[Layer], float]] = MappingProxyType(
         "n_identity": lambda layer: layer.kind == "identity",
     }
 )
-"""What is summed: multiply-adds by kind of convolution, parameters, float32 activation bytes, layers."""
+"""What is summed: multiply-adds by kind of convolution (once more those of layers whose channels are multiples of 16),
+their square roots (small layers are less efficient), parameters, float32 activation bytes, layers."""
 
 
 class LayerSums(Encoder):
