@@ -60,9 +60,9 @@ def run() -> Iterator[Figure]:
         yield Figure("27 + 27 devices", "skipped: ../shared/data is absent")
         return
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    for space in ("nasbench201", "fbnet"):
-        _fit_missing(space, folder)
-        yield from _figures(space)
+    for n, space in product(SIZES, ("nasbench201", "fbnet")):
+        _fit_missing(space, n, folder)
+        yield _figure(space, n)
 
 
 def _results() -> pd.DataFrame:
@@ -71,7 +71,7 @@ def _results() -> pd.DataFrame:
     return pd.DataFrame([json.loads(line) for line in lines], columns=columns)
 
 
-def _fit_missing(space_name: str, folder: Path) -> None:
+def _fit_missing(space_name: str, n: int, folder: Path) -> None:
     space = get_space(space_name)
     with np.load(folder / f"{space_name}_latency.npz") as file:
         data = dict(file)
@@ -79,7 +79,7 @@ def _fit_missing(space_name: str, folder: Path) -> None:
     features = make_encoder("combined", space).frame(archs)
     known = _results()
     done = set(zip(known["space"], known["device"], known["n"], known["seed"], known["model"], strict=True))
-    for seed, n, device, model in product(SEEDS, SIZES, data, MODELS):
+    for seed, device, model in product(SEEDS, data, MODELS):
         key = (space_name, device, n, seed, model)
         if key in done or (model in SLOW and seed >= FIRST and not _near(space_name, device, n, model)):
             continue
@@ -103,20 +103,19 @@ def _near(space: str, device: str, n: int, model: str) -> bool:
     return bool(means[model] > means.drop(list(SLOW)).max() - NEAR)
 
 
-def _figures(space: str) -> Iterator[Figure]:
+def _figure(space: str, n: int) -> Figure:
     known = _results()
-    for n in SIZES:
-        rows = known[(known.space == space) & (known.n == n)]
-        means = rows.pivot_table(index=["device", "seed"], columns="model", values="spearman").groupby("device").mean()
-        complete = rows.groupby(["device", "model"])["seed"].nunique().unstack() == len(SEEDS)
-        best = means.where(complete).drop(columns="boosted").max(axis=1)
-        behind = (best - means["boosted"]).sort_values(ascending=False)
-        seconds = rows.groupby("model")["seconds"].median()
-        yield Figure(
-            f"{space}, n={n}, {len(behind)} devices, {len(SEEDS)} splits: spearman of the default, mean; behind the"
-            " best single model of each device: mean, worst; median fit",
-            f"{means['boosted'].mean():.4f}; {behind.mean():+.4f}, {behind.iloc[0]:+.4f} ({behind.index[0]}); "
-            f"{seconds['boosted']:.2f} s",
-            f"<= {ALLOWED[n]}",
-            ", ".join(f"{name} {means[name].mean():.4f}" for name in MODELS[1:]),
-        )
+    rows = known[(known.space == space) & (known.n == n)]
+    means = rows.pivot_table(index=["device", "seed"], columns="model", values="spearman").groupby("device").mean()
+    complete = rows.groupby(["device", "model"])["seed"].nunique().unstack() == len(SEEDS)
+    best = means.where(complete).drop(columns="boosted").max(axis=1)
+    behind = (best - means["boosted"]).sort_values(ascending=False)
+    seconds = rows.groupby("model")["seconds"].median()
+    return Figure(
+        f"{space}, n={n}, {len(behind)} devices, {len(SEEDS)} splits: spearman of the default, mean; behind the best"
+        " single model of each device: mean, worst; median fit",
+        f"{means['boosted'].mean():.4f}; {behind.mean():+.4f}, {behind.iloc[0]:+.4f} ({behind.index[0]}); "
+        f"{seconds['boosted']:.2f} s",
+        f"<= {ALLOWED[n]}",
+        ", ".join(f"{name} {means[name].mean():.4f}" for name in MODELS[1:]),
+    )

@@ -10,7 +10,7 @@ from hwnas_surrogate.models.boosted import BoostedRidge
 from hwnas_surrogate.models.linear import AdditiveExact, LeaveOneOutRidge
 from hwnas_surrogate.models.mlp import MLP
 
-__all__ = ["MLP", "MODELS", "AdditiveExact", "BoostedRidge", "LeaveOneOutRidge", "make_model"]
+__all__ = ["MLP", "MODELS", "AdditiveExact", "BoostedRidge", "LeaveOneOutRidge", "make_classifier", "make_model"]
 
 
 def _linear(random_state: int | None) -> Any:
@@ -74,3 +74,21 @@ def make_model(name: str, random_state: int | None = None) -> Any:
     if name not in MODELS:
         raise unknown(InvalidInputError, "model", name, MODELS)
     return MODELS[name](random_state)
+
+
+def make_classifier(random_state: int | None = None) -> Any:
+    """Build the classifier that tells architectures with a cost from those that a device can't run.
+
+    What a compiler refuses is a matter of rules (this op at that place, too many of those), which trees can say.
+    """
+    from xgboost import XGBClassifier
+
+    return XGBClassifier(
+        n_estimators=200,
+        learning_rate=0.1,
+        max_depth=4,
+        subsample=0.8,
+        colsample_bytree=0.5,
+        n_jobs=1,  # small fits: more threads would only wait for one another
+        random_state=random_state,
+    )

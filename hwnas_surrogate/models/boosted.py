@@ -14,7 +14,7 @@ from hwnas_surrogate.models.linear import LeaveOneOutRidge, Vector
 
 __all__ = ["BoostedRidge"]
 
-FOLDS = 5
+FOLDS = 10
 MIN_ROWS = 60
 """Fewer rows than this say nothing about trees."""
 _REACH = 20.0
@@ -25,7 +25,7 @@ class BoostedRidge(LeaveOneOutRidge):
     """A :class:`LeaveOneOutRidge`, plus trees on its leave-one-out residuals where they help.
 
     Most devices' costs are sums, and the ridge is all there is to them. Others are not: graph compilers merge and fuse
-    what stands side by side, GPUs overlap it. Trees are fitted to the ridge's leave-one-out residuals in five folds; if
+    what stands side by side, GPUs overlap it. Trees are fitted to the ridge's leave-one-out residuals in ten folds; if
     they lower the mean absolute residual of rows that they did not see by more than one standard error, trees fitted to
     all rows are added. The ridge below the trees takes all costs as they are but for wild ones: what a ridge alone does
     better to pull in may be what the trees can explain.

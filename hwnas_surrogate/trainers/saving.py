@@ -24,13 +24,14 @@ from hwnas_surrogate.errors import HWNASError, SavedFormatError
 from hwnas_surrogate.features import Encoder
 from hwnas_surrogate.files import replacing
 from hwnas_surrogate.spaces import SearchSpace, get_space
+from hwnas_surrogate.trainers.calibration import Calibration
 from hwnas_surrogate.trainers.suite import SurrogateSuite
 from hwnas_surrogate.trainers.surrogate import Surrogate
 from hwnas_surrogate.trainers.weights import SUFFIXES, from_bytes, to_bytes
 
 __all__ = ["FORMAT_VERSION", "load", "save"]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _FORMAT = "hwnas-surrogate"
 MANIFEST = "manifest.json"
 _WEIGHTS_NAME = re.compile(r"[\w.-]+-[0-9a-f]{16}\.(safetensors|ubj|skops)")
@@ -64,10 +65,11 @@ def save(fitted: Surrogate | SurrogateSuite, folder: str | os.PathLike[str]) -> 
     is_suite = isinstance(fitted, SurrogateSuite)
     check_is_fitted(fitted, "surrogates_" if is_suite else "model_")
     members = list(fitted.surrogates_.values()) if isinstance(fitted, SurrogateSuite) else [fitted]
-    entries, files = [], {}
+    entries: list[dict[str, Any]] = []
+    files: dict[str, bytes] = {}
     for surrogate in members:
-        entry, data = _describe(surrogate)
-        files[entry["weights"]] = data
+        entry, weights = _describe(surrogate)
+        files |= weights
         entries.append(entry)
     manifest = {
         "format": _FORMAT,
@@ -75,9 +77,9 @@ def save(fitted: Surrogate | SurrogateSuite, folder: str | os.PathLike[str]) -> 
         "package_version": hwnas_surrogate.__version__,
         "class": type(fitted).__name__,
         "space": get_space(fitted.space).name,
-        "configs": [str(config) for config in members[0].configs_],
         "encoder": _encoder_to_json(members[0].encoder_),
         "features": members[0].encoder_.get_feature_names_out().tolist(),
+        "calibrate": fitted.calibrate,
         "random_state": fitted.random_state if isinstance(fitted.random_state, int) else None,
         "info": fitted.info_ if isinstance(fitted, SurrogateSuite) else {},
         "surrogates": entries,
@@ -129,7 +131,7 @@ def _rebuild(manifest: dict[str, Any], folder: Path, kind: type[T]) -> T:
     members = [_restore(entry, folder, space, encoder) for entry in manifest["surrogates"]]
     for member in members:
         member.random_state = manifest["random_state"]
-        member.configs_ = tuple(space.config(text) for text in manifest["configs"])
+        member.calibrate = manifest["calibrate"]
     if not issubclass(kind, SurrogateSuite):
         (only,) = members
         assert isinstance(only, kind)
@@ -137,46 +139,52 @@ def _rebuild(manifest: dict[str, Any], folder: Path, kind: type[T]) -> T:
     by_target = {member.target_: member for member in members if member.target_ is not None}
     if not members or len(by_target) != len(members):
         raise SavedFormatError("the manifest of a suite must name at least one target, and each once.")
-    suite = kind(space.name, encoder=encoder, model=members[0].model, random_state=manifest["random_state"])
+    suite = kind(space.name, encoder=encoder, model=members[0].model)
+    suite.random_state, suite.calibrate = manifest["random_state"], manifest["calibrate"]
     suite.surrogates_ = by_target
     suite.info_ = manifest["info"]
     return suite
 
 
-def _describe(surrogate: Surrogate) -> tuple[dict[str, Any], bytes]:
-    model, data = to_bytes(surrogate.model_)
+def _describe(surrogate: Surrogate) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """Return a surrogate's part of the manifest, and its files by name."""
     target: Target | None = surrogate.target_
-    sha256 = hashlib.sha256(data).hexdigest()
     name = "cost" if target is None else re.sub(r"[^\w.-]", "_", f"{target.device}-{target.metric}")
+    files: dict[str, bytes] = {}
+
+    def keep(part: str, data: bytes, suffix: str) -> dict[str, str]:
+        sha256 = hashlib.sha256(data).hexdigest()
+        file = f"{name}{part}-{sha256[:16]}.{suffix}"
+        files[file] = data
+        return {"file": file, "sha256": sha256}
+
+    model, weights = to_bytes(surrogate.model_)
     entry = {
         "target": None if target is None else {"device": target.device, "metric": target.metric, "unit": target.unit},
         "model": model,
         "model_name": surrogate.model if isinstance(surrogate.model, str) else None,
         "own_model": surrogate.model is not None and not isinstance(surrogate.model, str),
-        "weights": f"{name}-{sha256[:16]}.{SUFFIXES[model['format']]}",
-        "weights_sha256": sha256,
+        "weights": keep("", weights, SUFFIXES[model["format"]]),
+        "calibration": None,
+        "classifier": None,
+        "configs": [str(config) for config in surrogate.configs_],
         "scale": surrogate.scale_,
         "floor": surrogate.floor_,
         "n_train": surrogate.n_train_,
     }
-    return entry, data
+    if surrogate.calibration_ is not None:
+        from safetensors.numpy import save as arrays_to_bytes
+
+        entry["calibration"] = keep("-calibration", arrays_to_bytes(surrogate.calibration_.to_arrays()), "safetensors")
+    if surrogate.classifier_ is not None:
+        classifier, weights = to_bytes(surrogate.classifier_)
+        entry["classifier"] = {"model": classifier, "weights": keep("-classifier", weights, "ubj")}
+    return entry, files
 
 
 def _restore(entry: dict[str, Any], folder: Path, space: SearchSpace, encoder: Encoder) -> Surrogate:
-    name = entry["weights"]
-    if not _WEIGHTS_NAME.fullmatch(name):
-        raise SavedFormatError(f"the manifest names weights outside the folder: {name!r}.")
-    try:
-        data = (folder / name).read_bytes()
-    except OSError as error:
-        raise SavedFormatError(f"the weights {name} can't be read: {error.strerror or error}.") from error
-    received = hashlib.sha256(data).hexdigest()
-    if received != entry["weights_sha256"]:
-        raise SavedFormatError(
-            f"the weights {name} are damaged: sha256 {received}, the manifest says {entry['weights_sha256']}. "
-            "Copy the folder again, or train again."
-        )
-    model = from_bytes(entry["model"], data, encoder.get_feature_names_out())
+    names = encoder.get_feature_names_out()
+    model = from_bytes(entry["model"], _read_weights(entry["weights"], folder), names)
     refit = clone(model) if entry["own_model"] and not isinstance(model, DummyRegressor) else entry["model_name"]
     surrogate = Surrogate(space.name, encoder=encoder, model=refit)
     surrogate.encoder_, surrogate.model_ = encoder, model
@@ -184,9 +192,43 @@ def _restore(entry: dict[str, Any], folder: Path, space: SearchSpace, encoder: E
     surrogate.target_ = None if said is None else Target(said["device"], said["metric"])
     if surrogate.target_ is not None and said["unit"] != surrogate.target_.unit:
         raise SavedFormatError(f"{surrogate.target_} was saved in {said['unit']!r}, not {surrogate.target_.unit!r}.")
+    surrogate.calibration_ = surrogate.classifier_ = None
+    if entry["calibration"] is not None:
+        surrogate.calibration_ = _calibration(_read_weights(entry["calibration"], folder))
+    if entry["classifier"] is not None:
+        said = entry["classifier"]
+        surrogate.classifier_ = from_bytes(said["model"], _read_weights(said["weights"], folder), names)
+    surrogate.configs_ = tuple(space.config(text) for text in entry["configs"])
     surrogate.scale_, surrogate.floor_ = entry["scale"], entry["floor"]
-    surrogate.n_train_, surrogate.n_features_in_ = entry["n_train"], len(encoder.get_feature_names_out())
+    surrogate.n_train_, surrogate.n_features_in_ = entry["n_train"], len(names)
     return surrogate
+
+
+def _calibration(data: bytes) -> Calibration:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load as arrays_from_bytes
+
+    try:
+        return Calibration().from_arrays(arrays_from_bytes(data))
+    except (KeyError, SafetensorError) as error:
+        raise SavedFormatError(f"the calibration can't be read: {error}.") from error
+
+
+def _read_weights(said: dict[str, str], folder: Path) -> bytes:
+    name = said["file"]
+    if not _WEIGHTS_NAME.fullmatch(name):
+        raise SavedFormatError(f"the manifest names weights outside the folder: {name!r}.")
+    try:
+        data = (folder / name).read_bytes()
+    except OSError as error:
+        raise SavedFormatError(f"the weights {name} can't be read: {error.strerror or error}.") from error
+    received = hashlib.sha256(data).hexdigest()
+    if received != said["sha256"]:
+        raise SavedFormatError(
+            f"the weights {name} are damaged: sha256 {received}, the manifest says {said['sha256']}. "
+            "Copy the folder again, or train again."
+        )
+    return data
 
 
 def _encoder_to_json(encoder: Encoder) -> dict[str, Any]:

@@ -18,7 +18,9 @@ from hwnas_surrogate.data.table import target_columns
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.features import Encoder
 from hwnas_surrogate.spaces import Archs, ConfigLike, SearchSpace, get_space
-from hwnas_surrogate.trainers.surrogate import Surrogate, refuse_costs
+from hwnas_surrogate.trainers.costs import checked_cost, refuse_costs
+from hwnas_surrogate.trainers.encoded import Encoded, only_config
+from hwnas_surrogate.trainers.surrogate import Surrogate
 
 __all__ = ["SurrogateSuite"]
 
@@ -30,7 +32,7 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
 
     Parameters
     ----------
-    space, encoder, model, random_state
+    space, encoder, model, random_state, calibrate
         As :class:`Surrogate` takes them, the same for every target.
 
     Attributes
@@ -57,14 +59,21 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
         encoder: Encoder | str | None = None,
         model: Any = None,
         random_state: int | None = None,
+        calibrate: bool = True,
     ) -> None:
         self.space = space
         self.encoder = encoder
         self.model = model
         self.random_state = random_state
+        self.calibrate = calibrate
 
     def fit(
-        self, archs: Archs, costs: pd.DataFrame | Mapping[TargetLike, npt.ArrayLike], configs: Configs = None
+        self,
+        archs: Archs,
+        costs: pd.DataFrame | Mapping[TargetLike, npt.ArrayLike],
+        configs: Configs = None,
+        *,
+        failed: pd.DataFrame | Mapping[TargetLike, npt.ArrayLike] | None = None,
     ) -> Self:
         """Fit one surrogate per target; rows without a cost are left out, target by target.
 
@@ -76,6 +85,9 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
             A DataFrame as :meth:`CostTable.lookup` returns it, or target to costs; NaN where there is none.
         configs : config or sequence of n configs, optional
             The network configs.
+        failed : DataFrame or mapping of bool, n rows, optional
+            Which missing costs mean that the device can't run the network; the surrogates of these targets learn to
+            tell (:meth:`Surrogate.predict_has_cost`). The other missing ones were not measured.
 
         Returns
         -------
@@ -87,34 +99,45 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
             If there is no target, or one has too few costs: the message names it.
         """
         columns = _columns(costs)
+        without = {} if failed is None else _columns(failed)
         if not columns:
             raise InvalidInputError("a suite needs the costs of at least one target, got none.")
-        prototype = Surrogate(self.space, self.encoder, self.model, self.random_state)
-        encoder, features, distinct = prototype._training(archs, configs)
+        encoder, training = self._prototype()._training(archs, configs)
         surrogates = {}
         for target, values in columns.items():
-            if values.shape != (len(features),):
-                raise InvalidInputError(f"{target} has {values.shape[0]} costs for {len(features)} architectures.")
-            known = ~np.isnan(values)
-            surrogate = Surrogate(self.space, self.encoder, self.model, self.random_state)
-            surrogate.target_, surrogate.configs_ = target, distinct
+            if values.shape != (len(training),):
+                raise InvalidInputError(f"{target} has {values.shape[0]} costs for {len(training)} architectures.")
+            failures = without.get(target, np.zeros(len(values))) == 1
+            tried = ~np.isnan(values) | failures
+            surrogate = self._prototype()
+            surrogate.target_ = target
             try:
                 refuse_costs(values, np.isinf(values) | (values < 0))
-                surrogate._fit_encoded(encoder, features if known.all() else features[known], values[known])
+                known = checked_cost(values[tried], int(tried.sum()), failures[tried])
+                surrogate._fit_encoded(encoder, training if tried.all() else training.rows(tried), known)
             except InvalidInputError as error:
                 raise InvalidInputError(f"{target}: {error}") from error
+            surrogate.outliers_ = np.flatnonzero(tried)[surrogate.outliers_]
             surrogates[target] = surrogate
         self.surrogates_ = surrogates
         self.info_ = {}
         return self
 
     def fit_table(self, table: CostTable, targets: TargetLike | Iterable[TargetLike] | None = None) -> Self:
-        """Fit on a cost table's rows and configs, for some of its targets or all."""
+        """Fit on a cost table's rows and configs, for some of its targets or all.
+
+        Missing costs with a reason (``table.reasons``: the compiler failed, the run crashed) are failures; those
+        without one were not measured.
+        """
         if table.space is not get_space(self.space):
             raise InvalidInputError(
                 f"the suite is over {get_space(self.space).name!r}, the table over {table.space.name!r}."
             )
-        self.fit(table.archs, table.lookup(targets=targets), table.row_configs)
+        failed = np.zeros(table.costs.shape, bool)
+        for where in table.reasons.values():
+            failed |= where
+        by_target: dict[TargetLike, npt.ArrayLike] = dict(zip(table.targets, failed.T, strict=True))
+        self.fit(table.archs, table.lookup(targets=targets), table.row_configs, failed=by_target)
         self.info_ = {"table_fingerprint": table.fingerprint}
         return self
 
@@ -146,13 +169,58 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
         NotInTableError
             If there is no surrogate for a target.
         """
-        check_is_fitted(self, "surrogates_")
-        picked = pick_targets(targets, self.targets_)
-        features = self.surrogates_[picked[0]]._frame(archs, configs)
-        values = np.empty((len(features), len(picked)), order="F")
+        picked, query = self._query(archs, configs, targets)
+        values = np.empty((len(query), len(picked)), order="F")
         for column, target in enumerate(picked):
-            values[:, column] = self.surrogates_[target]._predict_encoded(features)
+            values[:, column] = self.surrogates_[target]._predict_encoded(query)
         return pd.DataFrame(values, columns=target_columns(picked), copy=False)
+
+    def predict_interval(
+        self,
+        archs: Archs,
+        configs: Configs = None,
+        targets: TargetLike | Iterable[TargetLike] | None = None,
+        *,
+        coverage: float = 0.9,
+    ) -> pd.DataFrame:
+        """Predict intervals, as :meth:`Surrogate.predict_interval` does.
+
+        Returns
+        -------
+        DataFrame
+            One row per architecture; columns (device, metric, unit, bound), the bounds being ``low`` and ``high``.
+        """
+        picked, query = self._query(archs, configs, targets)
+        bounds = [self.surrogates_[target]._interval_encoded(query, coverage) for target in picked]
+        names = [(*name, bound) for name in target_columns(picked) for bound in ("low", "high")]
+        columns = pd.MultiIndex.from_tuples(names, names=["device", "metric", "unit", "bound"])
+        return pd.DataFrame(np.hstack(bounds), columns=columns, copy=False)
+
+    def predict_has_cost(
+        self, archs: Archs, configs: Configs = None, targets: TargetLike | Iterable[TargetLike] | None = None
+    ) -> pd.DataFrame:
+        """Predict how probable it is that each device can run each network, as :meth:`Surrogate.predict_has_cost` does.
+
+        Returns
+        -------
+        DataFrame
+            One row per architecture; columns (device, metric, unit) as :meth:`predict` has them.
+        """
+        picked, query = self._query(archs, configs, targets)
+        values = [self.surrogates_[target]._has_cost_encoded(query) for target in picked]
+        return pd.DataFrame(np.column_stack(values), columns=target_columns(picked), copy=False)
+
+    def _prototype(self) -> Surrogate:
+        return Surrogate(self.space, self.encoder, self.model, self.random_state, self.calibrate)
+
+    def _query(
+        self, archs: Archs, configs: Configs, targets: TargetLike | Iterable[TargetLike] | None
+    ) -> tuple[tuple[Target, ...], Encoded]:
+        check_is_fitted(self, "surrogates_")
+        picked = tuple(pick_targets(targets, self.targets_))
+        if configs is None:
+            configs = only_config(list(dict.fromkeys(c for t in picked for c in self.surrogates_[t].configs_)))
+        return picked, self.surrogates_[picked[0]]._query(archs, configs)
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Save every surrogate to one folder, without pickle."""

@@ -10,23 +10,30 @@ from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 from scipy.stats import spearmanr
 from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.dummy import DummyRegressor
 from sklearn.utils.validation import check_is_fitted
 
-from hwnas_surrogate.errors import InvalidConfigError, InvalidInputError
+from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.features import Encoder, make_encoder
-from hwnas_surrogate.models import make_model
-from hwnas_surrogate.spaces import Archs, ConfigLike, NetworkConfig, SearchSpace, get_space
+from hwnas_surrogate.models import make_classifier, make_model
+from hwnas_surrogate.spaces import Archs, ConfigLike, SearchSpace, get_space
+from hwnas_surrogate.trainers.calibration import Calibration, residuals_by_config, residuals_by_row
+from hwnas_surrogate.trainers.costs import checked_budget, checked_cost
+from hwnas_surrogate.trainers.encoded import Encoded, encode, only_config
 
 __all__ = ["Surrogate"]
 
 Configs = ConfigLike | Sequence[ConfigLike] | npt.NDArray[Any]
 Vector = npt.NDArray[np.float64]
 
-MIN_ROWS = 2
+MIN_CONFIGS = 3
+"""With fewer configs none can be left out to see how far predictions for others are off."""
+_WILD = 20.0
+"""A cost that lies so many robust standard deviations from what the other rows say is told as an outlier."""
+_SAME = 1e-6
+"""Unless it is this close to it, relative to the median cost."""
 
 
 class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
@@ -43,6 +50,10 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         it leaves where cross-validation asks for them.
     random_state : int or None, default=None
         Seed of models that draw numbers and have no seed of their own.
+    calibrate : bool, default=True
+        Whether ``fit`` learns how far predictions are off as well, for intervals. The default model and the ridge know;
+        others are fitted five times more, on folds; any is, on folds of configs, where three configs or more are
+        trained on.
 
     Attributes
     ----------
@@ -57,6 +68,13 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         Training rows.
     floor_ : float
         Smallest prediction: half the smallest training cost, so that positive costs are predicted positive.
+    calibration_ : Calibration or None
+        How far predictions are off.
+    classifier_ : scikit-learn classifier or None
+        Tells architectures that have a cost from those that the device can't run, if any were among the training ones.
+    outliers_ : ndarray of int
+        Training rows whose cost lies far (20 robust standard deviations) from what the other rows say: slips of the
+        pen or the unit. They were kept, and bend the default model little. Not saved.
 
     Examples
     --------
@@ -75,13 +93,17 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         encoder: Encoder | str | None = None,
         model: Any = None,
         random_state: int | None = None,
+        calibrate: bool = True,
     ) -> None:
         self.space = space
         self.encoder = encoder
         self.model = model
         self.random_state = random_state
+        self.calibrate = calibrate
 
-    def fit(self, archs: Archs, cost: npt.ArrayLike, configs: Configs = None) -> Self:
+    def fit(
+        self, archs: Archs, cost: npt.ArrayLike, configs: Configs = None, *, failed: npt.ArrayLike | None = None
+    ) -> Self:
         """Fit on measured costs.
 
         Parameters
@@ -89,9 +111,13 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         archs : architectures
             n of them, in any form that the space accepts.
         cost : array-like of float, shape (n,)
-            Their costs: finite, not negative, all in one unit.
+            Their costs: finite, not negative, all in one unit. The same architecture may come several times, with
+            different costs.
         configs : config or sequence of n configs, optional
             The network configs; the space's first published one if None.
+        failed : array-like of bool, shape (n,), optional
+            Which networks the device can't run: they have no cost (what stands there is not looked at), and a
+            classifier learns to tell them (:meth:`predict_has_cost`).
 
         Returns
         -------
@@ -103,8 +129,9 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             If there are fewer than two costs, their number is not that of the architectures, or one is missing,
             infinite or negative.
         """
-        encoder, features, self.configs_ = self._training(archs, configs)
-        return self._fit_encoded(encoder, features, cost)
+        encoder, training = self._training(archs, configs)
+        costs = checked_cost(cost, len(training), failed)
+        return self._fit_encoded(encoder, training, costs)
 
     def predict(self, archs: Archs, configs: Configs = None) -> Vector:
         """Predict costs.
@@ -126,7 +153,72 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         InvalidConfigError
             If no config is given and there were several in training.
         """
-        return self._predict_encoded(self._frame(archs, configs))
+        return self._predict_encoded(self._query(archs, configs))
+
+    def predict_interval(self, archs: Archs, configs: Configs = None, *, coverage: float = 0.9) -> Vector:
+        """Predict intervals that hold the measured cost of so many architectures (of those that have one).
+
+        Parameters
+        ----------
+        archs, configs
+            As :meth:`predict` takes them.
+        coverage : float, default=0.9
+            Part of the measured costs that shall lie inside, between 0 and 1.
+
+        Returns
+        -------
+        ndarray of float64, shape (n, 2)
+            Lower and upper bounds, in the unit of the training costs. 0 and infinity where there were too few training
+            costs for this coverage (it takes 19 for 90 %).
+
+        Raises
+        ------
+        InvalidInputError
+            If the coverage is no such number, or the surrogate was fitted with ``calibrate=False``.
+
+        Examples
+        --------
+        >>> from hwnas_surrogate import load_table
+        >>> table = load_table(space="nasbench201").select("epyc-torch-1t/latency")
+        >>> surrogate = Surrogate().fit(table.archs[:100], table.costs[:100, 0])
+        >>> low, high = surrogate.predict_interval(8000)[0]
+        >>> bool(low < surrogate.predict(8000)[0] < high)
+        True
+        """
+        return self._interval_encoded(self._query(archs, configs), coverage)
+
+    def predict_within(self, archs: Archs, budget: npt.ArrayLike, configs: Configs = None) -> Vector:
+        """Predict how probable it is that each cost is at most a budget: the constraint of a search.
+
+        Parameters
+        ----------
+        archs, configs
+            As :meth:`predict` takes them.
+        budget : float, or array-like of shape (n,)
+            In the unit of the training costs.
+
+        Returns
+        -------
+        ndarray of float64, shape (n,)
+            Probabilities; an architecture without a cost is in no budget.
+
+        Raises
+        ------
+        InvalidInputError
+            If a budget is no number, or the surrogate was fitted with ``calibrate=False``.
+        """
+        query = self._query(archs, configs)
+        return self._within_encoded(query, checked_budget(budget, len(query)))
+
+    def predict_has_cost(self, archs: Archs, configs: Configs = None) -> Vector:
+        """Predict how probable it is that the device can run each network; 1 where no training network failed.
+
+        Returns
+        -------
+        ndarray of float64, shape (n,)
+            Probabilities.
+        """
+        return self._has_cost_encoded(self._query(archs, configs))
 
     def score(self, archs: Archs, cost: npt.ArrayLike, configs: Configs = None) -> float:
         """Return Spearman's rank correlation of predicted and measured costs."""
@@ -175,27 +267,27 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             model.set_params(random_state=self.random_state)
         return model
 
-    def _training(self, archs: Archs, configs: Configs) -> tuple[Encoder, pd.DataFrame, tuple[NetworkConfig, ...]]:
-        """Return the encoder, what it makes of the training architectures, and their distinct configs."""
-        encoder, space = self._encoder(), get_space(self.space)
-        batch = space.as_array(archs)
-        distinct, _ = space.group_configs(configs, len(batch))
-        return encoder, encoder.frame(batch, configs), distinct
+    def _training(self, archs: Archs, configs: Configs) -> tuple[Encoder, Encoded]:
+        """Return the encoder, and what it makes of the training architectures."""
+        encoder = self._encoder()
+        return encoder, encode(encoder, archs, configs)
 
-    def _frame(self, archs: Archs, configs: Configs) -> pd.DataFrame:
+    def _query(self, archs: Archs, configs: Configs) -> Encoded:
         """Encode what is to be predicted, under the training config if none is given."""
         check_is_fitted(self, "model_")
-        if configs is None and len(self.configs_) > 1:
-            raise InvalidConfigError(
-                f"the surrogate was trained under {len(self.configs_)} configs "
-                f"({', '.join(map(str, self.configs_[:3]))}, ...): say which one to predict for."
-            )
-        return self.encoder_.frame(archs, self.configs_[0] if configs is None else configs)
+        return encode(self.encoder_, archs, only_config(self.configs_) if configs is None else configs)
 
-    def _fit_encoded(self, encoder: Encoder, features: pd.DataFrame, cost: npt.ArrayLike) -> Self:
-        costs = _checked_cost(cost, len(features))
+    def _fit_encoded(self, encoder: Encoder, training: Encoded, costs: Vector) -> Self:
+        """Fit on checked costs, NaN where the device can't run the network."""
+        has_cost = ~np.isnan(costs)
         self.encoder_, self.target_ = encoder, getattr(self, "target_", None)
-        self.n_train_, self.n_features_in_ = len(costs), features.shape[1]
+        self.classifier_ = None
+        if not has_cost.all():
+            self.classifier_ = make_classifier(self.random_state).fit(training.features, has_cost)
+            training, costs = training.rows(has_cost), costs[has_cost]
+        used = np.unique(training.number)
+        self.configs_ = tuple(training.configs[number] for number in used)
+        self.n_train_, self.n_features_in_ = len(costs), training.features.shape[1]
         mean = float(costs.mean())
         self.scale_ = 2.0 ** round(math.log2(mean)) if mean > 0 else 1.0
         self.floor_ = float(costs.min()) / 2
@@ -203,43 +295,67 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             self.model_ = DummyRegressor(strategy="constant", constant=costs[0] / self.scale_)
         else:
             self.model_ = self._model()
-        self.model_.fit(features, costs / self.scale_)
+        self.model_.fit(training.features, costs / self.scale_)
+        self.calibration_: Calibration | None = None
+        outliers = np.empty(0, np.intp)
+        if self.calibrate:
+            outliers = self._calibrate(training, costs / self.scale_)
+        self.outliers_ = np.flatnonzero(has_cost)[outliers]
         _predict_on_one_thread(self.model_)
         return self
 
-    def _predict_encoded(self, features: pd.DataFrame) -> Vector:
-        if not len(features):
+    def _calibrate(self, training: Encoded, costs: Vector) -> npt.NDArray[np.intp]:
+        """Learn how far predictions are off; return the rows of outlying costs."""
+        features = training.features
+        residuals = residuals_by_row(self.model_, features, costs, self.random_state or 0)
+        unseen = None
+        if len(self.configs_) >= MIN_CONFIGS:
+            unseen = residuals_by_config(self.model_, features, costs, training.number)
+        predicted = np.maximum(costs - residuals, self.floor_ / self.scale_)
+        self.calibration_ = Calibration().fit(np.asarray(features, np.float64), predicted, costs - predicted, unseen)
+        spread = 1.4826 * float(np.median(np.abs(residuals)))
+        return np.flatnonzero(np.abs(residuals) > max(_WILD * spread, _SAME * float(np.median(costs))))
+
+    def _predict_encoded(self, query: Encoded) -> Vector:
+        if not len(query):
             return np.empty(0)
-        predicted = np.asarray(self.model_.predict(features), np.float64) * self.scale_
+        predicted = np.asarray(self.model_.predict(query.features), np.float64) * self.scale_
         return np.maximum(predicted, self.floor_)
+
+    def _interval_encoded(self, query: Encoded, coverage: float) -> Vector:
+        if isinstance(coverage, bool) or not isinstance(coverage, (int, float)) or not 0 < coverage < 1:
+            raise InvalidInputError(f"coverage must be a number between 0 and 1, got {coverage!r}; 0.9 is 90 %.")
+        if not len(query):
+            return np.empty((0, 2))
+        bounds = self._calibrated().interval(*self._told(query), coverage) * self.scale_
+        return np.maximum(bounds, 0.0)
+
+    def _within_encoded(self, query: Encoded, budget: Vector) -> Vector:
+        if not len(query):
+            return np.empty(0)
+        probability = self._calibrated().probability(*self._told(query), budget / self.scale_)
+        result: Vector = probability * self._has_cost_encoded(query)
+        return result
+
+    def _has_cost_encoded(self, query: Encoded) -> Vector:
+        if self.classifier_ is None or not len(query):
+            return np.ones(len(query))
+        return np.asarray(self.classifier_.predict_proba(query.features)[:, 1], np.float64)
+
+    def _calibrated(self) -> Calibration:
+        if self.calibration_ is None:
+            raise InvalidInputError(
+                "the surrogate was fitted with calibrate=False: it knows no intervals; fit it again."
+            )
+        return self.calibration_
+
+    def _told(self, query: Encoded) -> tuple[Vector, Vector, npt.NDArray[np.bool_]]:
+        """Return features, predictions over ``scale_``, and which rows are under a config that was trained on."""
+        predicted = self._predict_encoded(query) / self.scale_
+        return np.asarray(query.features, np.float64), predicted, query.under(self.configs_)
 
 
 def _predict_on_one_thread(model: Any) -> None:
     """Make predictions repeatable to the bit: forests sum their trees in the order that threads finish."""
     threads = [name for name in model.get_params() if name.rpartition("__")[2] == "n_jobs"]
     model.set_params(**dict.fromkeys(threads, 1))
-
-
-def _checked_cost(cost: npt.ArrayLike, n: int) -> Vector:
-    try:
-        costs = np.asarray(cost, np.float64)
-    except (TypeError, ValueError) as error:
-        raise InvalidInputError(f"costs must be numbers: {error}.") from error
-    if costs.ndim == 2 and costs.shape[1] == 1:
-        costs = costs[:, 0]
-    if costs.shape != (n,):
-        raise InvalidInputError(f"cost must hold one value per architecture, ({n},), got shape {costs.shape}.")
-    if n < MIN_ROWS:
-        raise InvalidInputError(f"a surrogate needs at least {MIN_ROWS} measured architectures, got {n}.")
-    refuse_costs(costs, ~np.isfinite(costs) | (costs < 0))
-    return costs
-
-
-def refuse_costs(costs: Vector, wrong: npt.NDArray[np.bool_]) -> None:
-    """Raise if any cost is wrong, naming the first."""
-    if wrong.any():
-        row = int(np.argmax(wrong))
-        raise InvalidInputError(
-            f"costs must be finite and not negative, got {costs[row]} in row {row} ({int(wrong.sum())} such values in "
-            "all). Leave rows without a measured cost out (a SurrogateSuite does so by itself)."
-        )

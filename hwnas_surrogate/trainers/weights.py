@@ -32,6 +32,9 @@ _TRUSTED = (
 )
 
 
+_XGBOOST = ("XGBRegressor", "XGBRFRegressor", "XGBClassifier")
+
+
 def to_bytes(model: Any) -> tuple[dict[str, Any], bytes]:
     """Return what the manifest says of a fitted model, and its weights.
 
@@ -95,8 +98,8 @@ def from_bytes(said: dict[str, Any], data: bytes, feature_names: npt.NDArray[np.
 def _xgboost(kind: str, params: dict[str, Any], data: bytes) -> Any:
     import xgboost
 
-    if kind not in ("XGBRegressor", "XGBRFRegressor"):
-        raise SavedFormatError(f"unknown XGBoost model {kind!r}; allowed: XGBRegressor, XGBRFRegressor.")
+    if kind not in _XGBOOST:
+        raise SavedFormatError(f"unknown XGBoost model {kind!r}; allowed: {', '.join(_XGBOOST)}.")
     model = getattr(xgboost, kind)(**params)
     model.load_model(bytearray(data))
     return model

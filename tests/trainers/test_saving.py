@@ -64,7 +64,7 @@ def rewrite(folder: Path, change: Callable[[dict[str, Any]], object]) -> Path:
 
 
 def weights_of(folder: Path) -> Path:
-    return folder / manifest_of(folder)["surrogates"][0]["weights"]
+    return folder / manifest_of(folder)["surrogates"][0]["weights"]["file"]
 
 
 def names_in(folder: Path) -> set[str]:
@@ -196,7 +196,7 @@ def test_the_manifest_says_what_was_saved(saved: Path) -> None:
     said = {key: manifest[key] for key in ("format", "format_version", "package_version", "class", "space")}
     assert said == {
         "format": "hwnas-surrogate",
-        "format_version": 1,
+        "format_version": 2,
         "package_version": hwnas_surrogate.__version__,
         "class": "SurrogateSuite",
         "space": "nasbench201",
@@ -209,8 +209,9 @@ def test_the_manifest_says_what_was_saved(saved: Path) -> None:
         {"device": "edge-gpu", "metric": "energy", "unit": "mJ"},
     ]
     for entry in manifest["surrogates"]:
-        data = (saved / "old" / entry["weights"]).read_bytes()
-        assert hashlib.sha256(data).hexdigest() == entry["weights_sha256"]
+        for said in (entry["weights"], entry["calibration"]):
+            data = (saved / "old" / said["file"]).read_bytes()
+            assert hashlib.sha256(data).hexdigest() == said["sha256"]
         assert entry["n_train"] == 60
 
 
@@ -218,7 +219,8 @@ def test_the_manifest_says_what_was_saved(saved: Path) -> None:
     ("model", "suffix"), [("ridge", "safetensors"), ("mlp", "safetensors"), ("xgboost", "ubj"), ("forest", "skops")]
 )
 def test_weights_are_in_the_formats_own_file(model: str, suffix: str, saved: Path) -> None:
-    assert names_in(saved / model) == {"manifest.json", weights_of(saved / model).name}
+    calibration = manifest_of(saved / model)["surrogates"][0]["calibration"]["file"]
+    assert names_in(saved / model) == {"manifest.json", weights_of(saved / model).name, calibration}
     assert weights_of(saved / model).suffix == f".{suffix}"
 
 
@@ -254,7 +256,7 @@ def test_a_flipped_bit_in_the_weights_is_noticed(model: str, position: float, co
 @pytest.mark.parametrize("kept", [0, 1, 100])
 def test_truncated_files_are_noticed(kept: int, copy: Callable[[str], Path]) -> None:
     folder = copy("old")
-    second = folder / manifest_of(folder)["surrogates"][1]["weights"]
+    second = folder / manifest_of(folder)["surrogates"][1]["weights"]["file"]
     second.write_bytes(second.read_bytes()[:kept])
     with pytest.raises(SavedFormatError, match=r"edge-gpu-energy-.* are damaged"):
         SurrogateSuite.load(folder)
@@ -289,8 +291,8 @@ def test_a_manifest_of_something_else_is_refused(tmp_path: Path) -> None:
 
 
 def test_another_format_version_says_which_package_wrote_it(copy: Callable[[str], Path]) -> None:
-    folder = rewrite(copy("ridge"), lambda said: said.update(format_version=2, package_version="7.5"))
-    with pytest.raises(SavedFormatError, match=r"format version 2 by package version '7\.5'.*reads format 1"):
+    folder = rewrite(copy("ridge"), lambda said: said.update(format_version=99, package_version="7.5"))
+    with pytest.raises(SavedFormatError, match=r"format version 99 by package version '7\.5'.*reads format 2"):
         Surrogate.load(folder)
 
 
@@ -318,7 +320,7 @@ def test_weights_outside_the_folder_are_refused(prefix: str, copy: Callable[[str
     shutil.copy(weights, folder.parent / weights.name)
     (folder / "sub").mkdir()
     shutil.copy(weights, folder / "sub")
-    rewrite(folder, lambda said: said["surrogates"][0].update(weights=prefix + weights.name))
+    rewrite(folder, lambda said: said["surrogates"][0]["weights"].update(file=prefix + weights.name))
     with pytest.raises(SavedFormatError, match="names weights outside the folder"):
         Surrogate.load(folder)
 
@@ -338,7 +340,7 @@ LIES: dict[str, Callable[[dict[str, Any]], object]] = {
     "an unknown encoder": lambda said: said.update(encoder={"class": "make_encoder", "params": {}}),
     "an encoder's parameter": lambda said: said["encoder"]["params"].update(bogus=1),
     "fewer columns": lambda said: said.update(encoder={"class": "OneHot", "params": {}}),
-    "a number for a name": first({"weights": 5}),
+    "a number for a name": first({"weights": {"file": 5, "sha256": "0"}}),
     "no scale": lambda said: said["surrogates"][0].pop("scale"),
     "another unit": first({"target": {"device": "a", "metric": "latency", "unit": "s"}}),
     "an unknown metric": first({"target": {"device": "a", "metric": "weight", "unit": "kg"}}),
@@ -387,7 +389,8 @@ def test_weights_that_hold_no_regressor_are_refused(content: object, copy: Calla
     folder = copy("forest")
     data = dumps(content)
     weights_of(folder).write_bytes(data)
-    rewrite(folder, first({"weights_sha256": hashlib.sha256(data).hexdigest()}))
+    named = {"file": weights_of(folder).name, "sha256": hashlib.sha256(data).hexdigest()}
+    rewrite(folder, first({"weights": named}))
     with pytest.raises(SavedFormatError):
         Surrogate.load(folder)
 
@@ -441,7 +444,8 @@ def test_the_old_weights_go_and_foreign_files_stay(
         (folder / name).write_text("mine")
     before = names_in(folder)
     suites["new"].save(folder)
-    named = {entry["weights"] for entry in manifest_of(folder)["surrogates"]}
+    parts = [entry[part] for entry in manifest_of(folder)["surrogates"] for part in ("weights", "calibration")]
+    named = {part["file"] for part in parts}
     assert names_in(folder) == named | foreign | {"manifest.json"}
     assert not named & before
     assert all((folder / name).read_text() == "mine" for name in foreign)

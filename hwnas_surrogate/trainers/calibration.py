@@ -1,0 +1,196 @@
+"""How far predictions are off: what intervals and probabilities are made of."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from sklearn.base import clone
+from sklearn.model_selection import GroupKFold, KFold
+
+__all__ = ["Calibration", "residuals_by_config", "residuals_by_row"]
+
+Vector = npt.NDArray[np.float64]
+
+FOLDS = 5
+_KEPT = 2000
+"""So many scores are kept: more would not move any quantile that is asked for."""
+_EXACT = 1e-9
+"""Intervals of exact sums are this wide, relative to the cost: floats differ in their last digits."""
+_SMALLEST = 1e-3
+"""Costs below this part of the largest are as hard to predict as one of this size."""
+_FEW = 30
+"""From fewer residuals nothing is said about how the spread grows with the cost."""
+
+
+class Calibration:
+    """The distribution of what a surrogate's predictions leave, by conformal prediction [1]_ [2]_.
+
+    Residuals of training rows, each predicted without it, are divided by a difficulty that can be told for any
+    architecture: the predicted cost to a power, times one plus how far the features and the prediction lie outside
+    what was trained on. Their quantiles, times the difficulty of what is asked, make intervals that are wider where
+    costs are large and where the surrogate extrapolates. Networks under a config that was not trained on have a
+    distribution of their own (Mondrian categories [2]_), from whole configs held out.
+
+    Attributes
+    ----------
+    known_, unseen_ : ndarray of float64
+        Scores, sorted: residuals over difficulties, for trained configs and for others; the latter are empty where
+        there were too few configs to hold any out.
+    power_ : float
+        To which power of the predicted cost residuals grow.
+    low_, high_ : ndarray of float64, shape (k + 1,)
+        Range of the training features and of the predictions.
+
+    References
+    ----------
+    .. [1] Lei, G'Sell, Rinaldo, Tibshirani and Wasserman, "Distribution-free predictive inference for regression",
+       JASA 2018.
+    .. [2] Vovk, Gammerman and Shafer, "Algorithmic learning in a random world", 2005; computed by crepes (Bostrom,
+       COPA 2022).
+    """
+
+    known_: Vector
+    unseen_: Vector
+    power_: float
+    low_: Vector
+    high_: Vector
+
+    def fit(self, features: Vector, predicted: Vector, residuals: Vector, unseen: Vector | None = None) -> Self:
+        """Learn from out-of-sample residuals.
+
+        Parameters
+        ----------
+        features : ndarray, shape (n, k)
+            The training rows.
+        predicted : ndarray, shape (n,)
+            Their costs, predicted without them.
+        residuals : ndarray, shape (n,)
+            Measured minus predicted.
+        unseen : ndarray, shape (n,), optional
+            Residuals where each row's whole config was left out.
+
+        Returns
+        -------
+        Calibration
+        """
+        everything = np.column_stack([features, predicted])
+        self.low_, self.high_ = everything.min(axis=0), everything.max(axis=0)
+        self.power_ = _power(predicted, residuals if unseen is None else unseen)
+        difficulty = self.difficulty(features, predicted)
+        self.known_ = _thinned(residuals / difficulty)
+        self.unseen_ = np.empty(0) if unseen is None else _thinned(unseen / difficulty)
+        return self
+
+    def difficulty(self, features: Vector, predicted: Vector) -> Vector:
+        """Return how large residuals are to be expected, up to a factor: (n, k) features, (n,) costs -> (n,)."""
+        everything = np.column_stack([features, predicted])
+        outside = np.maximum(np.maximum(self.low_ - everything, everything - self.high_), 0.0)
+        # A column that never varied in training has no width: its own size is the yardstick.
+        width = np.where(
+            self.high_ > self.low_, self.high_ - self.low_, np.maximum(np.abs(self.high_), np.abs(everything))
+        )
+        beyond = np.divide(outside, width, out=np.zeros_like(outside), where=width > 0).max(axis=1)
+        largest = max(self.high_[-1], np.finfo(float).tiny)
+        size = np.maximum(predicted, max(self.low_[-1], _SMALLEST * largest)) / largest
+        result: Vector = size**self.power_ * (1.0 + beyond)
+        return result
+
+    def interval(self, features: Vector, predicted: Vector, known: npt.NDArray[np.bool_], coverage: float) -> Vector:
+        """Return lower and upper bounds, shape (n, 2); infinite where there are too few residuals for the coverage."""
+        bounds = np.empty((len(predicted), 2))
+        for rows, system in self._systems(known):
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "the no. of calibration examples is too small")
+                bounds[rows] = system.predict_int(
+                    predicted[rows], self.difficulty(features[rows], predicted[rows]), confidence=coverage
+                )
+        slack = _EXACT * np.abs(predicted)
+        bounds[:, 0] -= slack
+        bounds[:, 1] += slack
+        return bounds
+
+    def probability(self, features: Vector, predicted: Vector, known: npt.NDArray[np.bool_], budget: Vector) -> Vector:
+        """Return the probability that each cost is at most the budget, shape (n,)."""
+        result = np.empty(len(predicted))
+        reach = budget + _EXACT * np.abs(predicted)
+        for rows, system in self._systems(known):
+            difficulty = self.difficulty(features[rows], predicted[rows])
+            result[rows] = system.predict_p(predicted[rows], reach[rows], difficulty, smoothing=False)
+        return result
+
+    def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Return what was learned as arrays."""
+        return {
+            "known": self.known_,
+            "unseen": self.unseen_,
+            "power": np.array([self.power_]),
+            "low": self.low_,
+            "high": self.high_,
+        }
+
+    def from_arrays(self, arrays: dict[str, npt.NDArray[Any]]) -> Self:
+        """Take back what :meth:`to_arrays` returned."""
+        self.known_, self.unseen_ = arrays["known"], arrays["unseen"]
+        self.low_, self.high_ = arrays["low"], arrays["high"]
+        self.power_ = float(arrays["power"][0])
+        return self
+
+    def _systems(self, known: npt.NDArray[np.bool_]) -> list[tuple[npt.NDArray[np.intp], Any]]:
+        """Return the rows of either category that has any, and the predictive system for them."""
+        from crepes import ConformalPredictiveSystem
+
+        systems = []
+        for rows, scores in ((known, self.known_), (~known, self.unseen_ if len(self.unseen_) else self.known_)):
+            if rows.any():
+                system = ConformalPredictiveSystem()
+                system.fit(scores, np.ones(len(scores)))
+                systems.append((np.flatnonzero(rows), system))
+        return systems
+
+
+def residuals_by_row(model: Any, features: pd.DataFrame, costs: Vector, seed: int) -> Vector:
+    """Return each cost minus what the fitted model would predict without the row.
+
+    Models that know (``residuals_``) are asked; others are fitted again in five folds.
+    """
+    known = getattr(model, "residuals_", None)
+    if known is not None:
+        return np.asarray(known, np.float64)
+    folds = KFold(min(FOLDS, len(costs)), shuffle=True, random_state=seed)
+    return _left_out(model, features, costs, list(folds.split(costs)))
+
+
+def residuals_by_config(model: Any, features: pd.DataFrame, costs: Vector, groups: npt.NDArray[np.intp]) -> Vector:
+    """Return each cost minus what the model predicts if fitted to other configs only, five folds of them."""
+    folds = GroupKFold(min(FOLDS, len(np.unique(groups))))
+    return _left_out(model, features, costs, list(folds.split(costs, groups=groups)))
+
+
+def _left_out(model: Any, features: pd.DataFrame, costs: Vector, folds: list[Any]) -> Vector:
+    residuals = np.empty(len(costs))
+    for train, test in folds:
+        fitted = clone(model).fit(features.iloc[train], costs[train])
+        residuals[test] = costs[test] - np.asarray(fitted.predict(features.iloc[test]), np.float64)
+    return residuals
+
+
+def _power(predicted: Vector, residuals: Vector) -> float:
+    """Return by which power of the cost residuals grow: 0 where they don't, 1 where the relative error is constant."""
+    told = (predicted > 0) & (residuals != 0)
+    if np.count_nonzero(told) < _FEW:
+        return 0.0
+    size, spread = np.log(predicted[told]), np.log(np.abs(residuals[told]))
+    if size.std() < 1e-6:
+        return 0.0
+    return float(np.clip(np.polyfit(size, spread, 1)[0], 0.0, 1.0))
+
+
+def _thinned(scores: Vector) -> Vector:
+    ordered = np.sort(scores)
+    if len(ordered) <= _KEPT:
+        return ordered
+    return np.quantile(ordered, (np.arange(_KEPT) + 0.5) / _KEPT, method="hazen")

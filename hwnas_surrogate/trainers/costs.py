@@ -1,0 +1,65 @@
+"""What counts as a cost, and what is said of one that doesn't."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas_surrogate.errors import InvalidInputError
+
+__all__ = ["checked_budget", "checked_cost", "refuse_costs"]
+
+Vector = npt.NDArray[np.float64]
+
+MIN_ROWS = 2
+
+
+def checked_cost(cost: npt.ArrayLike, n: int, failed: npt.ArrayLike | None = None) -> Vector:
+    """Return n costs, NaN for networks that failed, or raise: at least two are needed, none may be wrong."""
+    try:
+        costs = np.asarray(cost, np.float64)
+    except (TypeError, ValueError) as error:
+        raise InvalidInputError(f"costs must be numbers: {error}.") from error
+    if costs.ndim == 2 and costs.shape[1] == 1:
+        costs = costs[:, 0]
+    if costs.shape != (n,):
+        raise InvalidInputError(f"cost must hold one value per architecture, ({n},), got shape {costs.shape}.")
+    without = np.zeros(n, bool) if failed is None else np.asarray(failed)
+    if without.shape != (n,) or without.dtype != bool:
+        raise InvalidInputError(
+            f"failed must hold True or False for each architecture, ({n},), got {without.dtype} of "
+            f"shape {without.shape}."
+        )
+    costs = np.where(without, np.nan, costs)
+    measured = n - int(without.sum())
+    if measured < MIN_ROWS:
+        others = f" (and {n - measured} that failed)" if n > measured else ""
+        raise InvalidInputError(
+            f"a surrogate needs at least {MIN_ROWS} measured architectures, got {measured}{others}."
+        )
+    refuse_costs(costs, (~np.isfinite(costs) | (costs < 0)) & ~without)
+    return costs
+
+
+def checked_budget(budget: npt.ArrayLike, n: int) -> Vector:
+    """Return n budgets, given one or one for each."""
+    try:
+        budgets = np.broadcast_to(np.asarray(budget, np.float64), (n,))
+    except (TypeError, ValueError) as error:
+        raise InvalidInputError(
+            f"budget must be one number or one per architecture ({n}), got {budget!r:.80}."
+        ) from error
+    if np.isnan(budgets).any():
+        raise InvalidInputError("budget must be a number, got NaN.")
+    return budgets
+
+
+def refuse_costs(costs: Vector, wrong: npt.NDArray[np.bool_]) -> None:
+    """Raise if any cost is wrong, naming the first."""
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise InvalidInputError(
+            f"costs must be finite and not negative, got {costs[row]} in row {row} ({int(wrong.sum())} such values in "
+            "all). Leave rows without a measured cost out (a SurrogateSuite does so by itself); say which "
+            "networks the device can't run by failed."
+        )
