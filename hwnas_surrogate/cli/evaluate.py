@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,9 +20,17 @@ from hwnas_surrogate.cli.options import (
     Targets,
     open_cost_table,
 )
-from hwnas_surrogate.cli.output import check_format, progress, show
+from hwnas_surrogate.cli.output import Progress, check_format, progress, say, show
+from hwnas_surrogate.errors import InvalidInputError
 
-LAUBE2022 = "laube2022"
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from hwnas_surrogate.data import CostTable
+    from hwnas_surrogate.evaluation import Evaluation
+    from hwnas_surrogate.trainers import Surrogate
+
+LAUBE2022, LEARNING_CURVE = "laube2022", "learning-curve"
 
 
 def evaluate(
@@ -46,40 +55,117 @@ def evaluate(
         typer.Option(
             metavar="NAME",
             help="What is held out: random, isomorphism (no equivalent architecture), op, cost (the dearest), config; "
-            "or laube2022: 625 architectures, 124, 900 and 14,000 trained on, beside the published figures.",
+            "laube2022: 625 architectures, 124, 900 and 14,000 trained on, beside the published figures; or "
+            "learning-curve: a fifth, at growing numbers of training architectures, drawn as well.",
         ),
     ] = "random",
+    sizes: Annotated[
+        str | None, typer.Option(metavar="N,N,...", help="Of the learning curve. Default: 10, 20, 50, 100, ...")
+    ] = None,
+    intervals: Annotated[
+        bool, typer.Option(help="Calibrate and score intervals too: models without own ones take six times as long.")
+    ] = True,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where scores and predictions go, as JSON.")
+    ] = Path("evaluations"),
     rows: Rows = ROWS,
     seed: Seed = 0,
     as_json: Json = False,
     as_csv: Csv = False,
 ) -> None:
-    """Score models on held-out architectures, mean over random splits."""
-    import pandas as pd
+    """Score models on held-out architectures, mean over random splits.
 
-    from hwnas_surrogate.evaluation import evaluate as score_held_out
-    from hwnas_surrogate.evaluation import laube2022, readable, summary
+    Scores and every prediction are written to FOLDER/SPACE-PROTOCOL.json: enough to draw everything anew. A learning
+    curve is drawn beside it (.png), its data too (.csv).
+    """
+    from hwnas_surrogate.evaluation import Evaluation, beside_published, readable, summary
     from hwnas_surrogate.trainers import Surrogate
 
     check_format(as_json, as_csv)
+    steps = _sizes(sizes, protocol)
     table = open_cost_table(data, space, dataset, target, rows, seed)
-    frames = []
+    parts = []
     for name in model or ["boosted"]:
-        prototype = Surrogate(table.space.name, encoder, name)
-        splits = range(seed, seed + seeds)
+        prototype = Surrogate(table.space.name, encoder, name, calibrate=intervals)
         with progress(f"{name}: fitting") as update:
-            if protocol == LAUBE2022:
-                frame = laube2022(table, prototype, seeds=splits, progress=update)
-            else:
-                frame = summary(
-                    score_held_out(
-                        table, prototype, n_train=n_train, n_test=n_test, seeds=splits, split=protocol, progress=update
-                    )
-                )
-        frame.insert(3, "model", name)
-        frames.append(frame)
-    frame = pd.concat(frames, ignore_index=True)
+            splits = range(seed, seed + seeds)
+            parts.append(_evaluate(table, prototype, protocol, n_train, n_test, splits, steps, update))
+    evaluation = Evaluation.joined(parts)
+    file = evaluation.write(output / f"{table.space.name}-{protocol}.json")
+    frame = beside_published(evaluation) if protocol == LAUBE2022 else summary(evaluation.scores)
     title = "Held-out scores"
     if protocol == LAUBE2022:
         title += ", beside Laube, Mutschler and Zell 2022, table 3"
     show(frame if as_json or as_csv else readable(frame), title, as_json, as_csv)
+    if len(table.configs) > 1 and not (as_json or as_csv):
+        show(
+            _readable_distances(evaluation.by_distance()), "By distance of the config from those trained on, in octaves"
+        )
+    say(f"scores and predictions are in {file}")
+    if protocol == LEARNING_CURVE:
+        _draw(evaluation, file)
+
+
+def _sizes(text: str | None, protocol: str) -> list[int] | None:
+    if text is None:
+        return None
+    if protocol != LEARNING_CURVE:
+        raise InvalidInputError(f"--sizes belongs to --protocol {LEARNING_CURVE}; --n-train sets one size.")
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise InvalidInputError(f"--sizes reads 20,100,500, got {text!r}.") from None
+
+
+def _evaluate(
+    table: CostTable,
+    prototype: Surrogate,
+    protocol: str,
+    n_train: int | None,
+    n_test: int | None,
+    seeds: range,
+    sizes: list[int] | None,
+    progress: Progress,
+) -> Evaluation:
+    from hwnas_surrogate.evaluation import evaluate, laube2022, learning_curve
+
+    if protocol in (LAUBE2022, LEARNING_CURVE) and n_train is not None:
+        raise InvalidInputError(f"--n-train is set by the protocol {protocol}.")
+    if protocol == LAUBE2022:
+        if n_test is not None:
+            raise InvalidInputError(f"--n-test is set by the protocol {protocol}.")
+        return laube2022(table, prototype, seeds=seeds, progress=progress)
+    if protocol == LEARNING_CURVE:
+        return learning_curve(table, prototype, sizes=sizes, n_test=n_test, seeds=seeds, progress=progress)
+    return evaluate(table, prototype, n_train=n_train, n_test=n_test, seeds=seeds, split=protocol, progress=progress)
+
+
+def _readable_distances(frame: pd.DataFrame) -> pd.DataFrame:
+    told = {"target": frame["device"] + "/" + frame["metric"], "model": frame["model"], "octaves": frame["octaves"]}
+    parts = {
+        "median error": "mdape",
+        "within 10 %": "within_10pct",
+        "within 20 %": "within_20pct",
+        "in 90 % interval": "coverage_90",
+    }
+    told["held out"] = frame["n"]
+    told |= {name: frame[column].map("{:.1%}".format) for name, column in parts.items()}
+    return frame.assign(**told)[list(told)]
+
+
+def _draw(evaluation: Evaluation, file: Path) -> None:
+    from hwnas_surrogate.errors import MissingExtraError
+    from hwnas_surrogate.evaluation import plot_learning_curve
+    from hwnas_surrogate.files import replacing
+
+    with replacing(file.with_suffix(".csv")) as temporary:
+        evaluation.scores.to_csv(temporary, index=False)
+    try:
+        figure = plot_learning_curve(evaluation.scores).get_figure(root=True)
+    except MissingExtraError as error:
+        say(f"no picture: {error}")
+        return
+    assert figure is not None
+    with replacing(file.with_suffix(".png")) as temporary:
+        figure.savefig(temporary, format="png", dpi=160)
+    say(f"the learning curve is drawn in {file.with_suffix('.png')}, its data in {file.with_suffix('.csv')}")

@@ -84,7 +84,7 @@ def _train(
 
     prototype = Surrogate(table.space.name, encoder, model)
     with progress(f"{table.space.name}: scoring") as update:
-        results = evaluate(table, prototype, n_train=n_train, n_test=n_test, seeds=[seed], progress=update)
+        results = evaluate(table, prototype, n_train=n_train, n_test=n_test, seeds=[seed], progress=update).scores
     suite = SurrogateSuite(table.space.name, encoder, model, random_state=seed).fit_table(table)
     suite.info_["scores"] = results.to_dict(orient="records")
     suite.save(folder)

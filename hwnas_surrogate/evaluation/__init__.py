@@ -3,9 +3,31 @@
 from __future__ import annotations
 
 from hwnas_surrogate.evaluation.correlation import correlation
+from hwnas_surrogate.evaluation.decisions import pick_under_budget, regret, top_k_recall
+from hwnas_surrogate.evaluation.figures import plot_error_by_distance, plot_learning_curve, plot_predicted
 from hwnas_surrogate.evaluation.holdout import evaluate, readable, summary
-from hwnas_surrogate.evaluation.protocols import laube2022
+from hwnas_surrogate.evaluation.protocols import beside_published, laube2022, learning_curve
+from hwnas_surrogate.evaluation.results import Evaluation
 from hwnas_surrogate.evaluation.scores import Scores, score, tied_ranks
 from hwnas_surrogate.evaluation.splits import split_rows
 
-__all__ = ["Scores", "correlation", "evaluate", "laube2022", "readable", "score", "split_rows", "summary", "tied_ranks"]
+__all__ = [
+    "Evaluation",
+    "Scores",
+    "beside_published",
+    "correlation",
+    "evaluate",
+    "laube2022",
+    "learning_curve",
+    "pick_under_budget",
+    "plot_error_by_distance",
+    "plot_learning_curve",
+    "plot_predicted",
+    "readable",
+    "regret",
+    "score",
+    "split_rows",
+    "summary",
+    "tied_ranks",
+    "top_k_recall",
+]

@@ -7,16 +7,24 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from sklearn.base import clone
 
 from hwnas_surrogate.data import CostTable
 from hwnas_surrogate.errors import InvalidInputError
+from hwnas_surrogate.evaluation.decisions import regret
+from hwnas_surrogate.evaluation.results import BOUNDS, Evaluation
 from hwnas_surrogate.evaluation.scores import score
-from hwnas_surrogate.evaluation.splits import held_out
+from hwnas_surrogate.evaluation.splits import Rows, held_out
 from hwnas_surrogate.trainers import Surrogate
 
 __all__ = ["evaluate", "readable", "summary"]
+
+_COVERAGES = (0.8, 0.9, 0.95)
+_KEPT = ("architecture", "config", "measured", "predicted", "low", "high", "distance")
+_REFERENCE = 100
+"""So many architectures tell how large the networks of a config are."""
 
 
 def evaluate(
@@ -27,8 +35,9 @@ def evaluate(
     n_test: int | None = None,
     seeds: Sequence[int] = (0,),
     split: str = "random",
+    quality: npt.ArrayLike | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> pd.DataFrame:
+) -> Evaluation:
     """Score a surrogate on held-out architectures of a table, target by target and seed by seed.
 
     Parameters
@@ -44,14 +53,15 @@ def evaluate(
     split : {"random", "isomorphism", "op", "cost", "config"}, default="random"
         What is held out: architectures at random; those equivalent to none that was trained on; those that hold one
         op; the dearest; or whole network configs.
+    quality : array-like of float, one per row of the table, optional
+        What is wanted of an architecture, larger being better (accuracy), for ``regret``; multiply-adds if None.
     progress : callable, optional
         Called with (fits done, fits to do).
 
     Returns
     -------
-    DataFrame
-        One row per target and seed: ``device, metric, unit, seed, n_train``, the fields of :class:`Scores` and
-        ``fit_seconds`` (encoding included).
+    Evaluation
+        Scores and predictions.
 
     Raises
     ------
@@ -67,52 +77,137 @@ def evaluate(
     if not isinstance(seeds, Iterable) or not len(seeds):
         raise InvalidInputError(f"seeds must be a sequence of at least one integer, got {seeds!r}.")
     prototype = Surrogate(table.space.name) if surrogate is None else surrogate
-    rows: list[dict[str, Any]] = []
-    configs = np.array(table.row_configs, object)
+    wanted = _quality(table, quality)
+    scores, predictions = [], []
     for column, target in enumerate(table.targets):
         for seed in seeds:
-            train, test = held_out(table, column, split, n_train, n_test, seed)
-            fresh = clone(prototype).set_params(random_state=seed)
-            costs = table.costs[:, column]
-            start = time.perf_counter()
-            fresh.fit(table.archs[train], costs[train], configs[train])
-            seconds = time.perf_counter() - start
-            scores = score(costs[test], fresh.predict(table.archs[test], configs[test]))
-            rows.append(
-                {
-                    "device": target.device,
-                    "metric": target.metric,
-                    "unit": target.unit,
-                    "seed": seed,
-                    "n_train": len(train),
-                    **scores.to_dict(),
-                    "fit_seconds": seconds,
-                }
-            )
+            rows = held_out(table, column, split, n_train, n_test, seed)
+            key = {
+                "model": _model_name(prototype),
+                "device": target.device,
+                "metric": target.metric,
+                "unit": target.unit,
+                "seed": int(seed),
+                "n_train": len(rows[0]),
+            }
+            told, seconds = _predict(table, column, clone(prototype).set_params(random_state=seed), *rows)
+            scores.append({**key, **_scores(told, wanted[rows[1]]), "fit_seconds": seconds})
+            predictions.append(pd.DataFrame({**key, **{name: told[name] for name in _KEPT}}))
             if progress is not None:
-                progress(len(rows), len(table.targets) * len(seeds))
-    return pd.DataFrame(rows)
+                progress(len(scores), len(table.targets) * len(seeds))
+    about = {
+        "protocol": split,
+        "space": table.space.name,
+        "table_fingerprint": table.fingerprint,
+        "surrogate": repr(prototype),
+        "intervals": BOUNDS,
+        "quality": "multiply-adds" if quality is None else "given",
+    }
+    return Evaluation(pd.DataFrame(scores), pd.concat(predictions, ignore_index=True), about)
+
+
+def _model_name(surrogate: Surrogate) -> str:
+    model = surrogate.model
+    return "boosted" if model is None else model if isinstance(model, str) else type(model).__name__
+
+
+def _quality(table: CostTable, quality: npt.ArrayLike | None) -> npt.NDArray[np.float64]:
+    if quality is not None:
+        given = np.asarray(quality, np.float64)
+        if given.shape != (len(table),) or not np.isfinite(given).all():
+            raise InvalidInputError(
+                f"quality must hold a finite number for each of the table's {len(table)} rows, got shape {given.shape}."
+            )
+        return given
+    macs = np.empty(len(table))
+    for number, config in enumerate(table.configs):
+        rows = np.flatnonzero(table.config_number == number)
+        macs[rows] = table.space.layers(table.archs[rows], config).macs
+    return macs
+
+
+def _predict(
+    table: CostTable, column: int, surrogate: Surrogate, train: Rows, test: Rows
+) -> tuple[dict[str, Any], float]:
+    """Fit on the training rows and tell everything about the test rows, and the seconds that fitting took."""
+    configs = np.array(table.row_configs, object)
+    costs = table.costs[:, column]
+    start = time.perf_counter()
+    surrogate.fit(table.archs[train], costs[train], configs[train])
+    seconds = time.perf_counter() - start
+    archs, under = table.archs[test], configs[test]
+    told: dict[str, Any] = {
+        "architecture": table.space.format_all(archs),
+        "config": [str(config) for config in under],
+        "measured": costs[test],
+        "predicted": surrogate.predict(archs, under),
+        "distance": _distances(table, train, test),
+    }
+    for part in _COVERAGES:
+        bounds = np.full((len(test), 2), np.nan)
+        if surrogate.calibrate:
+            bounds = surrogate.predict_interval(archs, under, coverage=part)
+        told[f"low_{part}"], told[f"high_{part}"] = bounds.T
+    told["low"], told["high"] = told[f"low_{BOUNDS}"], told[f"high_{BOUNDS}"]
+    return told, seconds
+
+
+def _distances(table: CostTable, train: Rows, test: Rows) -> npt.NDArray[np.float64]:
+    """Return for each test row how many octaves its config is from the nearest that was trained on."""
+    number = table.config_number
+    if len(table.configs) == 1:
+        return np.zeros(len(test))
+    archs = table.archs[:: max(1, len(table) // _REFERENCE)]
+    sizes = np.empty((len(table.configs), 3))
+    for which, config in enumerate(table.configs):
+        layers = table.space.layers(archs, config)
+        sizes[which] = [layers.macs.mean(), layers.params.mean(), layers.activation_bytes.mean()]
+    octaves = np.log2(sizes)
+    known = octaves[np.unique(number[train])]
+    nearest = np.abs(octaves[:, None, :] - known[None]).max(axis=2).min(axis=1)
+    result: npt.NDArray[np.float64] = nearest[number[test]]
+    return result
+
+
+def _scores(told: dict[str, Any], quality: npt.NDArray[np.float64]) -> dict[str, float]:
+    measured, predicted = told["measured"], told["predicted"]
+    scores: dict[str, float] = score(measured, predicted).to_dict()
+    calibrated = not np.isnan(told["low"]).any()
+    for part in _COVERAGES:
+        inside = (measured >= told[f"low_{part}"]) & (measured <= told[f"high_{part}"])
+        scores[f"coverage_{100 * part:.0f}"] = float(inside.mean()) if calibrated else float("nan")
+    width = told["high"] - told["low"]
+    positive = predicted > 0
+    relative = np.median(width[positive] / predicted[positive]) if positive.any() else float("nan")
+    scores[f"width_{100 * BOUNDS:.0f}"] = float(relative)
+    (choice,) = regret(measured, predicted, quality, budgets=[0.5]).to_dict(orient="records")
+    best = abs(float(quality[choice["best"]]))
+    scores["regret"] = choice["regret"] / best if best > 0 else choice["regret"]
+    scores["overrun"] = choice["overrun"]
+    return scores
 
 
 def summary(results: pd.DataFrame) -> pd.DataFrame:
-    """Summarise :func:`evaluate`'s rows over the seeds.
+    """Summarise an evaluation's ``scores`` over the seeds.
 
     Returns
     -------
     DataFrame
-        One row per target, in their order: the means, ``seeds``, and ``kendall_tau_sd`` (standard deviation over the
-        seeds, NaN for one).
+        One row per model, target and number of training architectures, in their order: the means, ``seeds``, and
+        ``kendall_tau_sd`` (standard deviation over the seeds, NaN for one).
     """
-    keys = ["device", "metric", "unit"]
-    groups = results.groupby(keys, sort=False)
+    keys = ["model", "device", "metric", "unit"]
+    # Splits of whole groups differ by some architectures from seed to seed: they are one line nevertheless.
+    sizes = results.groupby([*keys, "seed"], sort=False).cumcount()
+    groups = results.assign(size=sizes).groupby([*keys, "size"], sort=False)
     means = groups.mean(numeric_only=True).drop(columns="seed")
     means.insert(0, "seeds", groups.size())
     means.insert(list(means.columns).index("kendall_tau") + 1, "kendall_tau_sd", groups["kendall_tau"].std())
-    return means.reset_index()
+    return means.reset_index().drop(columns="size")
 
 
 def readable(results: pd.DataFrame) -> pd.DataFrame:
-    """Return the columns of :func:`evaluate` or :func:`summary` that people look at first, as text with units."""
+    """Return the columns of ``scores`` or :func:`summary` that people look at first, as text with units."""
 
     def decimals(name: str) -> list[str]:
         return [f"{value:.4f}" for value in results[name]]
@@ -127,10 +222,11 @@ def readable(results: pd.DataFrame) -> pd.DataFrame:
     if "kendall_tau_sd" in results:
         columns["sd"] = decimals("kendall_tau_sd")
     columns |= {
-        "raw tau": decimals("kendall_tau_raw"),
         "spearman rho": decimals("spearman_rho"),
+        "median error": [f"{100 * part:.1f} %" for part in results["mdape"]],
         "within 10 %": [f"{100 * part:.1f} %" for part in results["within_10pct"]],
         "rmse": [f"{rmse:.3g} {unit}" for rmse, unit in zip(results["rmse"], results["unit"], strict=True)],
+        "in 90 % interval": [f"{100 * part:.1f} %" for part in results["coverage_90"]],
         "fit time": [f"{seconds:.3f} s" for seconds in results["fit_seconds"]],
         **{name: results[name] for name in map(str, results) if name.startswith("published")},
     }

@@ -11,10 +11,12 @@ import pandas as pd
 from hwnas_surrogate.data import CostTable
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.evaluation.holdout import evaluate, summary
+from hwnas_surrogate.evaluation.results import Evaluation
 from hwnas_surrogate.trainers import Surrogate
 
-__all__ = ["laube2022"]
+__all__ = ["beside_published", "laube2022", "learning_curve"]
 
+_STEPS = (10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
 HELD_OUT = 625
 SIZES = (124, 900, 14_000)
 
@@ -49,7 +51,7 @@ def laube2022(
     *,
     seeds: Sequence[int] = range(20),
     progress: Callable[[int, int], None] | None = None,
-) -> pd.DataFrame:
+) -> Evaluation:
     """Score a surrogate as Laube, Mutschler and Zell did theirs [1]_.
 
     625 architectures of NAS-Bench-201 are held out at random, and 124, 900 or 14,000 others trained on (sizes that the
@@ -68,9 +70,8 @@ def laube2022(
 
     Returns
     -------
-    DataFrame
-        As :func:`summary`, one row per target and size, and the published taus of the target (NaN where there are
-        none).
+    Evaluation
+        Of all targets and sizes; :func:`beside_published` sets the published figures beside its summary.
 
     Raises
     ------
@@ -87,7 +88,7 @@ def laube2022(
             f"laube2022 is over nasbench201 under one config, got {table.space.name} under {len(table.configs)}; "
             "choose one with dataset."
         )
-    frames = []
+    parts = []
     for column, target in enumerate(table.targets):
         n = int((~np.isnan(table.costs[:, column])).sum())
         sizes = [size for size in SIZES if size + HELD_OUT <= n]
@@ -95,10 +96,79 @@ def laube2022(
             raise InvalidInputError(f"{target}: laube2022 needs {SIZES[0] + HELD_OUT} costs, the table has {n}.")
         part = table.select(target)
         for size in sizes:
-            results = evaluate(part, surrogate, n_train=size, n_test=HELD_OUT, seeds=seeds, progress=progress)
-            frames.append(summary(results))
-    frame = pd.concat(frames, ignore_index=True)
+            parts.append(evaluate(part, surrogate, n_train=size, n_test=HELD_OUT, seeds=seeds, progress=progress))
+    return _under("laube2022", table, parts)
+
+
+def beside_published(evaluation: Evaluation) -> pd.DataFrame:
+    """Return the summary of a :func:`laube2022` evaluation with the published taus of each target (NaN: none)."""
+    frame = summary(evaluation.scores)
     names = frame["device"] + "/" + frame["metric"]
     for name, taus in PUBLISHED.items():
         frame[name] = names.map(dict(taus))
     return frame
+
+
+def learning_curve(
+    table: CostTable,
+    surrogate: Surrogate | None = None,
+    *,
+    sizes: Sequence[int] | None = None,
+    n_test: int | None = None,
+    seeds: Sequence[int] = range(5),
+    progress: Callable[[int, int], None] | None = None,
+) -> Evaluation:
+    """Score a surrogate at growing numbers of training architectures, on the same held-out ones for each seed.
+
+    Parameters
+    ----------
+    table : CostTable
+        The measured costs.
+    surrogate : Surrogate, optional
+        What to evaluate; the default surrogate if None.
+    sizes : sequence of int, optional
+        Training architectures; if None, 10, 20, 50, 100, 200, 500, ... as far as the target's costs go.
+    n_test : int, optional
+        Architectures held out; a fifth of those there are if None.
+    seeds : sequence of int, default=range(5)
+        Seeds of the splits.
+    progress : callable, optional
+        Called with (fits done, fits to do) for each target and size.
+
+    Returns
+    -------
+    Evaluation
+        :func:`plot_learning_curve` draws its ``scores``.
+
+    Raises
+    ------
+    InvalidInputError
+        If a target has too few costs, or a size is too large; the message names the target.
+
+    Examples
+    --------
+    >>> from hwnas_surrogate import load_table
+    >>> table = load_table(space="nasbench201").select("epyc-torch-1t/latency")
+    >>> curve = learning_curve(table, sizes=[20, 80], n_test=500, seeds=range(2))
+    >>> curve.scores.groupby("n_train")["kendall_tau"].mean().is_monotonic_increasing
+    True
+    """
+    parts = []
+    for column, target in enumerate(table.targets):
+        n = int((~np.isnan(table.costs[:, column])).sum())
+        tested = n // 5 if n_test is None else n_test
+        steps = [step for step in _STEPS if step <= n - tested] if sizes is None else list(sizes)
+        if not steps:
+            raise InvalidInputError(
+                f"{target}: a learning curve needs {_STEPS[0]} costs beside the {tested} held out; the table has {n}."
+            )
+        part = table.select(target)
+        for size in steps:
+            parts.append(evaluate(part, surrogate, n_train=size, n_test=tested, seeds=seeds, progress=progress))
+    return _under("learning-curve", table, parts)
+
+
+def _under(protocol: str, table: CostTable, parts: Sequence[Evaluation]) -> Evaluation:
+    joined = Evaluation.joined(parts)
+    about = {**joined.about, "protocol": protocol, "table_fingerprint": table.fingerprint}
+    return Evaluation(joined.scores, joined.predictions, about)

@@ -13,7 +13,7 @@ from hwnas_surrogate.data import CostTable
 from hwnas_surrogate.errors import InvalidInputError, unknown
 from hwnas_surrogate.spaces import NASBench201, as_generator
 
-__all__ = ["SPLITS", "held_out", "split_rows"]
+__all__ = ["SPLITS", "Rows", "held_out", "split_rows"]
 
 Rows: TypeAlias = npt.NDArray[np.intp]
 

@@ -62,7 +62,7 @@ class RandomCosts(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 @pytest.fixture
 def spy() -> Spy:
     Spy.fits.clear()
-    return Spy(encoder="counts", model="linear")
+    return Spy(encoder="counts", model="linear", calibrate=False)
 
 
 # -- splits -----------------------------------------------------------------------------------------------
@@ -157,9 +157,10 @@ def test_numbers_that_are_no_integers_are_refused(wrong: Any) -> None:
 
 
 def test_one_row_for_each_target_and_seed(spy: Spy) -> None:
-    results = evaluate(planted(), spy, n_train=40, n_test=30, seeds=[0, 3, 5])
+    results = evaluate(planted(), spy, n_train=40, n_test=30, seeds=[0, 3, 5]).scores
     names = [field.name for field in fields(Scores)]
-    assert list(results.columns) == ["device", "metric", "unit", "seed", "n_train", *names, "fit_seconds"]
+    more = ["coverage_80", "coverage_90", "coverage_95", "width_90", "regret", "overrun", "fit_seconds"]
+    assert list(results.columns) == ["model", "device", "metric", "unit", "seed", "n_train", *names, *more]
     assert results[["device", "metric", "unit", "seed"]].to_numpy().tolist() == [
         ["cpu", "latency", "ms", 0],
         ["cpu", "latency", "ms", 3],
@@ -176,7 +177,7 @@ def test_one_row_for_each_target_and_seed(spy: Spy) -> None:
 
 def test_test_rows_are_never_trained_on_and_scored_against_their_costs(spy: Spy) -> None:
     table = planted()
-    results = evaluate(table, spy, n_train=40, n_test=30, seeds=[0, 1])
+    results = evaluate(table, spy, n_train=40, n_test=30, seeds=[0, 1]).scores
     assert len(spy.fits) == 4
     for number, fit in enumerate(spy.fits):
         assert len(set(fit["trained"])) == 40
@@ -192,7 +193,9 @@ def test_test_rows_are_never_trained_on_and_scored_against_their_costs(spy: Spy)
 
 
 def test_a_useless_model_gets_useless_scores() -> None:
-    results = evaluate(planted(200, ["cpu/latency"]), Surrogate(encoder="counts", model=RandomCosts()), seeds=[0])
+    results = evaluate(
+        planted(200, ["cpu/latency"]), Surrogate(encoder="counts", model=RandomCosts()), seeds=[0]
+    ).scores
     assert abs(results.loc[0, "kendall_tau"]) < 0.4
     assert results.loc[0, "r2"] < 0
 
@@ -202,7 +205,7 @@ def test_rows_without_a_cost_are_left_out_target_by_target(spy: Spy) -> None:
     costs = full.costs.copy()
     costs[:30, 0] = np.nan
     table = CostTable(SPACE, full.archs, costs, TARGETS)
-    results = evaluate(table, spy, seeds=[0])
+    results = evaluate(table, spy, seeds=[0]).scores
     assert results["n_train"].tolist() == [48, 72]
     assert results["n"].tolist() == [12, 18]
     absent = set(SPACE.format_all(full.archs[:30]))
@@ -245,7 +248,7 @@ def test_progress_counts_the_fits(spy: Spy) -> None:
 def test_the_same_seeds_give_the_same_scores(model: str) -> None:
     table = planted(60, ["cpu/latency"])
     first, second = (
-        evaluate(table, Surrogate(encoder="counts", model=model), n_train=30, n_test=20, seeds=np.array([0, 1]))
+        evaluate(table, Surrogate(encoder="counts", model=model), n_train=30, n_test=20, seeds=np.array([0, 1])).scores
         for _ in range(2)
     )
     assert first.drop(columns="fit_seconds").equals(second.drop(columns="fit_seconds"))
@@ -266,7 +269,7 @@ def test_a_block_table_is_refused_with_the_way_out() -> None:
 
 
 def test_summary_holds_means_and_the_standard_deviation_of_tau(spy: Spy) -> None:
-    results = evaluate(planted(), spy, n_train=12, n_test=30, seeds=[0, 1, 2])
+    results = evaluate(planted(), spy, n_train=12, n_test=30, seeds=[0, 1, 2]).scores
     told = summary(results)
     assert told[["device", "metric", "unit"]].to_numpy().tolist() == [["cpu", "latency", "ms"], ["cpu", "energy", "mJ"]]
     assert told["seeds"].tolist() == [3, 3]
@@ -281,7 +284,7 @@ def test_summary_holds_means_and_the_standard_deviation_of_tau(spy: Spy) -> None
 
 
 def test_summary_of_one_seed_has_no_deviation(spy: Spy) -> None:
-    told = summary(evaluate(planted(), spy, seeds=[0]))
+    told = summary(evaluate(planted(), spy, seeds=[0]).scores)
     assert told["seeds"].tolist() == [1, 1]
     assert told["kendall_tau_sd"].isna().all()
 
@@ -293,7 +296,7 @@ def test_summary_of_one_seed_has_no_deviation(spy: Spy) -> None:
 def test_the_default_surrogate_ranks_measured_latency(shared_data: Path) -> None:
     table = load_table(shared_data / "HW-NAS-Bench-subset.pickle", dataset="cifar10")
     assert isinstance(table, CostTable)
-    results = evaluate(table.select(["raspi4", "pixel3"]), n_train=124, n_test=625, seeds=range(10))
+    results = evaluate(table.select(["raspi4", "pixel3"]), n_train=124, n_test=625, seeds=range(10)).scores
     told = summary(results).set_index("device")["kendall_tau"]
     assert told["raspi4"] >= 0.89
     assert told["pixel3"] >= 0.89
@@ -304,7 +307,7 @@ def test_additive_devices_are_predicted_exactly(shared_data: Path) -> None:
     table = load_table(shared_data / "HW-NAS-Bench-subset.pickle", dataset="cifar10")
     assert isinstance(table, CostTable)
     surrogate = Surrogate(encoder="onehot", model="additive")
-    results = evaluate(table.select(["eyeriss", "fpga"]), surrogate, n_train=124, n_test=625, seeds=range(10))
+    results = evaluate(table.select(["eyeriss", "fpga"]), surrogate, n_train=124, n_test=625, seeds=range(10)).scores
     assert set(results["device"]) == {"eyeriss", "fpga"}
     assert results.groupby(["device", "metric"])["kendall_tau"].mean().min() >= 0.999
 
@@ -321,4 +324,4 @@ def test_fbnet_costs_are_predicted_exactly(shared_data: Path) -> None:
             table.archs[400:], table.configs[0]
         )
         assert np.abs(predicted / costs[400:] - 1).max() < 1e-9
-    assert evaluate(table, surrogate, n_train=400)["mape"].max() < 1e-9
+    assert evaluate(table, surrogate, n_train=400).scores["mape"].max() < 1e-9
