@@ -9,7 +9,7 @@ import typer
 from hwnas_surrogate.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from hwnas_surrogate.data import AnyTable, CostTable
+    from hwnas_surrogate.data import AnyTable, CostTable, TargetLike
     from hwnas_surrogate.spaces import SearchSpace
 
 Data = Annotated[
@@ -118,3 +118,17 @@ def read_duration(text: str) -> float:
     if not 0 < seconds < float("inf"):
         raise InvalidInputError(f"a time reads 90s, 30m or 2h, got {text!r}.")
     return seconds
+
+
+def read_budgets(texts: list[str]) -> dict[TargetLike, float]:
+    """Read ``device/metric=5.5`` texts."""
+    budgets: dict[TargetLike, float] = {}
+    for text in texts:
+        target, _, cost = text.rpartition("=")
+        try:
+            budgets[target] = float(cost)
+        except ValueError:
+            target = ""
+        if not target:
+            raise InvalidInputError(f"a budget reads DEVICE/METRIC=COST, raspi4/latency=30 say, got {text!r}.")
+    return budgets

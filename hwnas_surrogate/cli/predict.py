@@ -7,8 +7,19 @@ from typing import Annotated
 
 import typer
 
-from hwnas_surrogate.cli.options import Archs, Csv, Dataset, Json, Seed, Targets, check_choice, choose_archs
-from hwnas_surrogate.cli.output import check_format, flat, show
+from hwnas_surrogate.cli.options import (
+    Archs,
+    Csv,
+    Dataset,
+    Json,
+    Seed,
+    Targets,
+    check_choice,
+    choose_archs,
+    read_budgets,
+)
+from hwnas_surrogate.cli.output import check_format, say, show
+from hwnas_surrogate.errors import InvalidInputError
 
 
 def predict(
@@ -17,21 +28,56 @@ def predict(
         "surrogates/nasbench201"
     ),
     sample: Annotated[int | None, typer.Option(min=1, help="Predict this many random architectures.")] = None,
+    source: Annotated[
+        Path | None,
+        typer.Option(
+            "--input",
+            metavar="FILE",
+            help="Predict a file of any size: .parquet or .csv with a column architecture (and config), or .txt lines.",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where --input goes: .parquet or .csv.")
+    ] = None,
     dataset: Dataset = None,
     target: Targets = None,
+    interval: Annotated[
+        float | None,
+        typer.Option(metavar="PERCENT", help="Add intervals that hold so many per cent of the measured costs."),
+    ] = None,
+    budget: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="DEVICE/METRIC=COST",
+            help="Add the probability that the cost is at most so much, in the target's unit. Repeatable.",
+        ),
+    ] = None,
     seed: Seed = 0,
     as_json: Json = False,
     as_csv: Csv = False,
 ) -> None:
     """Predict the cost of architectures that were never measured."""
     from hwnas_surrogate.spaces import get_space
-    from hwnas_surrogate.trainers import SurrogateSuite
+    from hwnas_surrogate.trainers import SurrogateSuite, predict_batches, predict_file
 
     check_format(as_json, as_csv)
-    check_choice(archs, sample, "--sample N")
+    if (source is None) != (output is None):
+        raise InvalidInputError("--input and --output belong together.")
+    if interval is not None and not 0 < interval < 100:
+        raise InvalidInputError(f"--interval reads per cent between 0 and 100, got {interval:g}.")
+    coverage = None if interval is None else interval / 100
+    budgets = read_budgets(budget or [])
+    if source is not None and output is not None:
+        if archs or sample is not None:
+            raise InvalidInputError("--input takes the place of architectures and --sample.")
+        suite = SurrogateSuite.load(surrogates)
+        n = predict_file(suite, source, output, dataset, target, coverage=coverage, budgets=budgets)
+        say(f"{n} architectures predicted into {output}")
+        return
+    check_choice(archs, sample, "--sample N, or --input FILE")
     suite = SurrogateSuite.load(surrogates)
-    space = get_space(suite.space)
-    batch = choose_archs(archs, sample, space, seed)
-    frame = flat(suite.predict(batch, dataset, target))
-    frame.insert(0, "architecture", space.format_all(batch))
-    show(frame, as_json=as_json, as_csv=as_csv)
+    batch = choose_archs(archs, sample, get_space(suite.space), seed)
+    import pandas as pd
+
+    frames = predict_batches(suite, batch, dataset, target, coverage=coverage, budgets=budgets)
+    show(pd.concat(frames), as_json=as_json, as_csv=as_csv)

@@ -1,8 +1,9 @@
-"""Fit surrogates to measured costs, save and load them."""
+"""Fit surrogates to measured costs, predict with them, save and load them."""
 
 from __future__ import annotations
 
+from hwnas_surrogate.trainers.streaming import predict_batches, predict_file
 from hwnas_surrogate.trainers.suite import SurrogateSuite
 from hwnas_surrogate.trainers.surrogate import Surrogate
 
-__all__ = ["Surrogate", "SurrogateSuite"]
+__all__ = ["Surrogate", "SurrogateSuite", "predict_batches", "predict_file"]

@@ -1,0 +1,215 @@
+"""Predictions of streams and files are those of batches, in memory that does not grow."""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hwnas_surrogate.errors import (
+    DataFileError,
+    InvalidArchitectureError,
+    InvalidConfigError,
+    InvalidInputError,
+    NotInTableError,
+)
+from hwnas_surrogate.trainers import SurrogateSuite, predict_batches, predict_file, streaming
+from tests.trainers.conftest import SPACE, planted_costs
+
+LATENCY, ENERGY = "phone/latency (ms)", "phone/energy (mJ)"
+
+
+@pytest.fixture(scope="module")
+def suite() -> SurrogateSuite:
+    archs = SPACE.sample(300, 3)
+    costs = planted_costs(archs)
+    failed = (archs[:, 5] == 4).astype(bool)
+    return SurrogateSuite().fit(
+        archs,
+        {"phone/latency": costs, "phone/energy": np.where(failed, np.nan, 2 * costs)},
+        failed={"phone/energy": failed},
+    )
+
+
+@pytest.fixture
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streaming, "BATCH", 7)
+
+
+def forms(archs: np.ndarray) -> dict[str, Any]:
+    texts = SPACE.format_all(archs)
+    return {
+        "an array": archs,
+        "strings": texts,
+        "indices": SPACE.index(archs).tolist(),
+        "op lists": archs.tolist(),
+        "a generator": (text for text in texts),
+        "a mixture": [texts[0], *archs[1:]],
+    }
+
+
+@pytest.mark.usefixtures("small_batches")
+@pytest.mark.parametrize("form", list(forms(SPACE.sample(3, 0))))
+def test_streams_give_what_batches_give(suite: SurrogateSuite, form: str) -> None:
+    archs = SPACE.sample(30, 5)
+    frames = list(predict_batches(suite, forms(archs)[form], coverage=0.8, budgets={"phone/latency": 5.0}))
+    assert [len(frame) for frame in frames] == [7, 7, 7, 7, 2]
+    frame = pd.concat(frames, ignore_index=True)
+    assert frame["architecture"].tolist() == SPACE.format_all(archs)
+    latency, energy = suite["phone/latency"], suite["phone/energy"]
+    np.testing.assert_allclose(frame[LATENCY], latency.predict(archs), rtol=1e-12)
+    np.testing.assert_allclose(
+        frame[[f"{LATENCY} low", f"{LATENCY} high"]], latency.predict_interval(archs, coverage=0.8), rtol=1e-12
+    )
+    np.testing.assert_allclose(frame["P(phone/latency <= 5 ms)"], latency.predict_within(archs, 5.0), rtol=1e-12)
+    np.testing.assert_allclose(frame["P(phone/energy has a cost)"], energy.predict_has_cost(archs), rtol=1e-6)
+    assert "P(phone/latency has a cost)" not in frame
+
+
+def test_nothing_gives_nothing(suite: SurrogateSuite) -> None:
+    assert list(predict_batches(suite, [])) == []
+
+
+@pytest.mark.usefixtures("small_batches")
+def test_each_architecture_may_have_its_config() -> None:
+    archs = SPACE.sample(120, 3)
+    configs = ["cifar10", "C8-N2-k10-3x32x32", "C12-N3-k10-3x24x24"] * 40
+    costs = np.array([float(SPACE.layers(a, c).macs[0]) for a, c in zip(archs, configs, strict=True)])
+    suite = SurrogateSuite(calibrate=False).fit(archs, {"phone/latency": costs / 1e6}, configs)
+    frame = pd.concat(predict_batches(suite, archs[:20], iter(configs[:20])), ignore_index=True)
+    np.testing.assert_allclose(frame[LATENCY], suite.predict(archs[:20], configs[:20]).iloc[:, 0], rtol=1e-12)
+    with pytest.raises(InvalidConfigError, match="say which one"):
+        next(predict_batches(suite, archs))
+    with pytest.raises(InvalidConfigError, match="one per architecture"):
+        list(predict_batches(suite, archs, configs[:10]))
+
+
+@pytest.mark.usefixtures("small_batches")
+def test_the_wrong_one_is_named_by_its_place(suite: SurrogateSuite) -> None:
+    stream = predict_batches(suite, [0] * 9 + [15_625])
+    assert len(next(stream)) == 7
+    with pytest.raises(InvalidArchitectureError, match=r"architecture 9 of the stream: .*15625"):
+        next(stream)
+
+
+@pytest.mark.parametrize(
+    ("asked", "error", "message"),
+    [
+        ({"budgets": {"phone/latency": -1.0}}, InvalidInputError, "budget of phone/latency must be a number above 0"),
+        ({"budgets": {"phone/latency": True}}, InvalidInputError, "above 0, got True"),
+        ({"budgets": {"tablet/latency": 5.0}}, NotInTableError, "tablet/latency"),
+        ({"budgets": {"phone/energy": 5.0}, "targets": "phone/latency"}, InvalidInputError, "not among the targets"),
+        ({"coverage": 90}, InvalidInputError, "coverage must be a number between 0 and 1"),
+        ({"targets": "tablet"}, NotInTableError, "tablet"),
+    ],
+)
+def test_wrong_questions_are_refused(
+    suite: SurrogateSuite, asked: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        next(predict_batches(suite, [0, 1], **asked))
+
+
+def test_memory_does_not_grow_with_the_stream(suite: SurrogateSuite) -> None:
+    def peak(n: int) -> int:
+        stream: Iterator[int] = (number % 15_625 for number in range(n))
+        tracemalloc.start()
+        assert sum(len(frame) for frame in predict_batches(suite, stream, targets="phone/latency")) == n
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return most
+
+    peak(9000)
+    assert peak(60_000) < 1.3 * peak(20_000)
+
+
+# -- files ------------------------------------------------------------------------------------------------
+
+
+def written(path: Path, archs: np.ndarray, column: str = "architecture") -> Path:
+    texts = SPACE.format_all(archs)
+    if path.suffix == ".txt":
+        path.write_text("\n".join([*texts, "", ""]))
+        return path
+    values = archs.tolist() if column == "op_index" else texts
+    frame = pd.DataFrame({"number": range(len(archs)), column: values})
+    frame.to_csv(path, index=False) if path.suffix == ".csv" else frame.to_parquet(path)
+    return path
+
+
+@pytest.mark.usefixtures("small_batches")
+@pytest.mark.parametrize(
+    ("source", "column"),
+    [
+        ("in.parquet", "architecture"),
+        ("in.parquet", "arch_str"),
+        ("in.parquet", "op_index"),
+        ("in.csv", "arch_str"),
+        ("in.txt", ""),
+    ],
+)
+@pytest.mark.parametrize("output", ["out.parquet", "out.csv"])
+def test_files_give_what_batches_give(
+    suite: SurrogateSuite, source: str, column: str, output: str, tmp_path: Path
+) -> None:
+    archs = SPACE.sample(30, 6)
+    path = tmp_path / output
+    assert predict_file(suite, written(tmp_path / source, archs, column), path, coverage=0.9) == 30
+    frame = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+    assert frame["architecture"].tolist() == SPACE.format_all(archs)
+    np.testing.assert_allclose(frame[LATENCY], suite["phone/latency"].predict(archs), rtol=1e-12)
+    assert (frame[f"{LATENCY} low"] < frame[LATENCY]).all()
+
+
+def test_a_column_of_configs_is_followed_and_kept(tmp_path: Path) -> None:
+    archs = SPACE.sample(90, 3)
+    configs = ["cifar10", "C8-N2-k10-3x32x32", "C12-N3-k10-3x24x24"] * 30
+    costs = np.array([float(SPACE.layers(a, c).macs[0]) for a, c in zip(archs, configs, strict=True)])
+    suite = SurrogateSuite(calibrate=False).fit(archs, {"phone/latency": costs / 1e6}, configs)
+    pd.DataFrame({"arch_str": SPACE.format_all(archs), "config": configs}).to_csv(tmp_path / "in.csv", index=False)
+    predict_file(suite, tmp_path / "in.csv", tmp_path / "out.parquet")
+    frame = pd.read_parquet(tmp_path / "out.parquet")
+    assert frame["config"].tolist() == configs
+    np.testing.assert_allclose(frame[LATENCY], suite.predict(archs, configs).iloc[:, 0], rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "error", "message"),
+    [
+        ("in.csv", "name,cost\na,1\n", DataFileError, r"no column architecture, arch_str, op_index; it has name, cost"),
+        ("in.csv", "", DataFileError, "can't be read"),
+        ("in.csv", "arch_str\n", InvalidInputError, "holds no architecture"),
+        ("in.csv", "arch_str\n3\nhello\n", InvalidArchitectureError, "architecture 1 of the stream.*hello"),
+        ("in.parquet", "no parquet", DataFileError, "can't be read"),
+        ("in.txt", "\n\n", InvalidInputError, "holds no architecture"),
+        ("in.json", "[]", InvalidInputError, r"must end in .parquet, .csv, .txt, got 'in.json'"),
+    ],
+)
+def test_files_that_make_no_sense_leave_what_stood_there(
+    suite: SurrogateSuite, name: str, content: str, error: type[Exception], message: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_text(content)
+    (tmp_path / "out.csv").write_text("precious")
+    with pytest.raises(error, match=message):
+        predict_file(suite, tmp_path / name, tmp_path / "out.csv")
+    assert (tmp_path / "out.csv").read_text() == "precious"
+    assert {path.name for path in tmp_path.iterdir()} == {name, "out.csv"}
+
+
+@pytest.mark.usefixtures("small_batches")
+def test_a_wrong_line_far_down_is_named_by_its_number(suite: SurrogateSuite, tmp_path: Path) -> None:
+    (tmp_path / "in.txt").write_text("3\n" * 20 + "99999\n")
+    with pytest.raises(InvalidArchitectureError, match="architecture 20 of the stream: .*99999"):
+        predict_file(suite, tmp_path / "in.txt", tmp_path / "out.csv")
+
+
+def test_a_missing_file_and_a_strange_output_are_refused(suite: SurrogateSuite, tmp_path: Path) -> None:
+    with pytest.raises(DataFileError, match="there is no file"):
+        predict_file(suite, tmp_path / "in.csv", tmp_path / "out.csv")
+    with pytest.raises(InvalidInputError, match=r"must end in .parquet, .csv, got 'out.xlsx'"):
+        predict_file(suite, written(tmp_path / "in.csv", SPACE.sample(3, 0)), tmp_path / "out.xlsx")
