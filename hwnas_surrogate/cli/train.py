@@ -20,13 +20,15 @@ from hwnas_surrogate.cli.options import (
     Space,
     Targets,
     open_cost_table,
+    read_duration,
 )
 from hwnas_surrogate.cli.output import check_format, progress, say, show
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from hwnas_surrogate.data import CostTable
+    from hwnas_surrogate.data import CostTable, Target
+    from hwnas_surrogate.trainers import Surrogate, SurrogateSuite
 
 
 def train(
@@ -40,6 +42,14 @@ def train(
     n_test: Annotated[int | None, typer.Option(min=1, help="Architectures held out. Default: a fifth.")] = None,
     rows: Rows = ROWS,
     seed: Seed = 0,
+    tune: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="Search for better settings of the models, 30s, 5m or 2h in all. They are kept only where "
+            "cross-validation says so; the same command goes on where it stopped.",
+        ),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder to save to. Default: surrogates/SPACE.")
     ] = None,
@@ -57,13 +67,14 @@ def train(
     from hwnas_surrogate.spaces import space_names
 
     check_format(as_json, as_csv)
+    seconds = None if tune is None else read_duration(tune)
     spaces = list(space_names()) if data is None and space is None and dataset is None and not target else [space]
     results = []
     for name in spaces:
         table = open_cost_table(data, name, dataset, target, rows, seed)
         found = table.space.name
         folder = Path("surrogates") / found if output is None else output / found if len(spaces) > 1 else output
-        frame = _train(table, folder, model, encoder, n_train, n_test, seed)
+        frame = _train(table, folder, model, encoder, n_train, n_test, seed, seconds and seconds / len(spaces))
         frame.insert(0, "space", found)
         results.append(frame)
     frame = pd.concat(results, ignore_index=True)
@@ -78,15 +89,76 @@ def _train(
     n_train: int | None,
     n_test: int | None,
     seed: int,
+    seconds: float | None,
 ) -> pd.DataFrame:
+    import pandas as pd
+
     from hwnas_surrogate.evaluation import evaluate
     from hwnas_surrogate.trainers import Surrogate, SurrogateSuite
 
     prototype = Surrogate(table.space.name, encoder, model)
+    tuned: dict[Target, Surrogate] = {}
+    if seconds is not None:
+        tuned = _tune(table, prototype, folder / "tuning", n_train, n_test, seed, seconds / len(table.targets))
+    results = []
     with progress(f"{table.space.name}: scoring") as update:
-        results = evaluate(table, prototype, n_train=n_train, n_test=n_test, seeds=[seed], progress=update).scores
-    suite = SurrogateSuite(table.space.name, encoder, model, random_state=seed).fit_table(table)
-    suite.info_["scores"] = results.to_dict(orient="records")
+        for number, target in enumerate(table.targets):
+            surrogate = tuned.get(target, prototype)
+            part = table.select(target)
+            results.append(evaluate(part, surrogate, n_train=n_train, n_test=n_test, seeds=[seed]).scores)
+            update(number + 1, len(table.targets))
+    models = {target: surrogate.model for target, surrogate in tuned.items()} if tuned else model
+    suite = SurrogateSuite(table.space.name, encoder, models, random_state=seed).fit_table(table)
+    scores = pd.concat(results, ignore_index=True)
+    suite.info_["scores"] = scores.to_dict(orient="records")
     suite.save(folder)
+    _tell_outliers(table, suite)
     say(f"{len(suite.targets_)} surrogate(s) trained on {len(table)} architectures and saved to {folder}")
-    return results
+    return scores
+
+
+def _tune(
+    table: CostTable,
+    prototype: Surrogate,
+    folder: Path,
+    n_train: int | None,
+    n_test: int | None,
+    seed: int,
+    seconds: float,
+) -> dict[Target, Surrogate]:
+    """Tune each target on the architectures that its scores will be trained on."""
+    import numpy as np
+    from sklearn.base import clone
+
+    from hwnas_surrogate.evaluation import held_out
+    from hwnas_surrogate.trainers import tune
+
+    tuned = {}
+    configs = np.array(table.row_configs, object)
+    for column, target in enumerate(table.targets):
+        rows, _ = held_out(table, column, "random", n_train, n_test, seed)
+        study = folder / f"{target.device}-{target.metric}.jsonl"
+        folder.mkdir(parents=True, exist_ok=True)
+        fresh = clone(prototype).set_params(random_state=seed)
+        found = tune(fresh, table.archs[rows], table.costs[rows, column], configs[rows], seconds=seconds, study=study)
+        what = ", ".join(
+            f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+            for name, value in found.settings.items()
+        )
+        say(
+            f"{target}: {found.trials} settings tried, {'kept ' + what if found.kept else 'the default kept'}; error "
+            f"{found.error:.4f}, default {found.default_error:.4f} (of the mean deviation, in cross-validation)"
+        )
+        tuned[target] = found.surrogate
+    return tuned
+
+
+def _tell_outliers(table: CostTable, suite: SurrogateSuite) -> None:
+    for target, surrogate in suite.surrogates_.items():
+        rows = surrogate.outliers_
+        if len(rows):
+            named = ", ".join(table.space.format_all(table.archs[rows[:3]]))
+            say(
+                f"{target}: {len(rows)} of {surrogate.n_train_} costs lie far from what the others say ({named}"
+                f"{', ...' if len(rows) > 3 else ''}). They were kept; check them for slips."
+            )

@@ -9,7 +9,7 @@ from hwnas_surrogate.evaluation.holdout import evaluate, readable, summary
 from hwnas_surrogate.evaluation.protocols import beside_published, laube2022, learning_curve
 from hwnas_surrogate.evaluation.results import Evaluation
 from hwnas_surrogate.evaluation.scores import Scores, score, tied_ranks
-from hwnas_surrogate.evaluation.splits import split_rows
+from hwnas_surrogate.evaluation.splits import held_out, split_rows
 
 __all__ = [
     "Evaluation",
@@ -17,6 +17,7 @@ __all__ = [
     "beside_published",
     "correlation",
     "evaluate",
+    "held_out",
     "laube2022",
     "learning_curve",
     "pick_under_budget",

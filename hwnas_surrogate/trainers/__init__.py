@@ -5,5 +5,6 @@ from __future__ import annotations
 from hwnas_surrogate.trainers.streaming import predict_batches, predict_file
 from hwnas_surrogate.trainers.suite import SurrogateSuite
 from hwnas_surrogate.trainers.surrogate import Surrogate
+from hwnas_surrogate.trainers.tuning import Tuned, tune
 
-__all__ = ["Surrogate", "SurrogateSuite", "predict_batches", "predict_file"]
+__all__ = ["Surrogate", "SurrogateSuite", "Tuned", "predict_batches", "predict_file", "tune"]

@@ -139,7 +139,10 @@ def _rebuild(manifest: dict[str, Any], folder: Path, kind: type[T]) -> T:
     by_target = {member.target_: member for member in members if member.target_ is not None}
     if not members or len(by_target) != len(members):
         raise SavedFormatError("the manifest of a suite must name at least one target, and each once.")
-    suite = kind(space.name, encoder=encoder, model=members[0].model)
+    # Regressors of the user's own may differ from target to target; a name was the same for all.
+    models = {target: member.model for target, member in by_target.items()}
+    same = all(isinstance(model, str) or model is None for model in models.values())
+    suite = kind(space.name, encoder=encoder, model=members[0].model if same else models)
     suite.random_state, suite.calibrate = manifest["random_state"], manifest["calibrate"]
     suite.surrogates_ = by_target
     suite.info_ = manifest["info"]

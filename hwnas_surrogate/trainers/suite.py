@@ -32,8 +32,10 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
 
     Parameters
     ----------
-    space, encoder, model, random_state, calibrate
+    space, encoder, random_state, calibrate
         As :class:`Surrogate` takes them, the same for every target.
+    model : scikit-learn regressor, str or mapping, optional
+        As :class:`Surrogate` takes it; or target to model, the default for targets that are not in it.
 
     Attributes
     ----------
@@ -102,14 +104,19 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
         without = {} if failed is None else _columns(failed)
         if not columns:
             raise InvalidInputError("a suite needs the costs of at least one target, got none.")
-        encoder, training = self._prototype()._training(archs, configs)
+        models = _by_target(self.model) if isinstance(self.model, Mapping) else {}
+        unknown = [str(target) for target in models if target not in columns]
+        if unknown:
+            raise InvalidInputError(f"there is a model for {unknown[0]}, which is not among the targets.")
+        encoder, training = Surrogate(self.space, self.encoder)._training(archs, configs)
         surrogates = {}
         for target, values in columns.items():
             if values.shape != (len(training),):
                 raise InvalidInputError(f"{target} has {values.shape[0]} costs for {len(training)} architectures.")
             failures = without.get(target, np.zeros(len(values))) == 1
             tried = ~np.isnan(values) | failures
-            surrogate = self._prototype()
+            model = models.get(target) if isinstance(self.model, Mapping) else self.model
+            surrogate = Surrogate(self.space, self.encoder, model, self.random_state, self.calibrate)
             surrogate.target_ = target
             try:
                 refuse_costs(values, np.isinf(values) | (values < 0))
@@ -210,9 +217,6 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
         values = [self.surrogates_[target]._has_cost_encoded(query) for target in picked]
         return pd.DataFrame(np.column_stack(values), columns=target_columns(picked), copy=False)
 
-    def _prototype(self) -> Surrogate:
-        return Surrogate(self.space, self.encoder, self.model, self.random_state, self.calibrate)
-
     def _query(
         self, archs: Archs, configs: Configs, targets: TargetLike | Iterable[TargetLike] | None
     ) -> tuple[tuple[Target, ...], Encoded]:
@@ -236,14 +240,18 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
         return load(folder, cls)
 
 
-def _columns(costs: pd.DataFrame | Mapping[TargetLike, npt.ArrayLike]) -> dict[Target, npt.NDArray[np.float64]]:
-    result: dict[Target, npt.NDArray[np.float64]] = {}
-    for key, values in costs.items():
+def _by_target(items: Mapping[Any, Any]) -> dict[Target, Any]:
+    result: dict[Target, Any] = {}
+    for key, value in items.items():
         if isinstance(key, tuple) and len(key) >= 2:
             target = Target(*key[:2])
         elif isinstance(key, (str, Target)):
             target = key if isinstance(key, Target) else Target.parse(key)
         else:
             raise InvalidInputError(f"costs' columns must be targets or (device, metric, unit), got {key!r}.")
-        result[target] = np.asarray(values, np.float64)
+        result[target] = value
     return result
+
+
+def _columns(costs: pd.DataFrame | Mapping[TargetLike, npt.ArrayLike]) -> dict[Target, npt.NDArray[np.float64]]:
+    return {target: np.asarray(values, np.float64) for target, values in _by_target(costs).items()}  # type: ignore[arg-type]
