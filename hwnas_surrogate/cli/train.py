@@ -113,7 +113,9 @@ def _train(
     suite.info_["scores"] = scores.to_dict(orient="records")
     suite.save(folder)
     _tell_outliers(table, suite)
-    say(f"{len(suite.targets_)} surrogate(s) trained on {len(table)} architectures and saved to {folder}")
+    trained = sorted({surrogate.n_train_ for surrogate in suite.surrogates_.values()})
+    numbers = f"{trained[0]:,}" + (f" to {trained[-1]:,}" if len(trained) > 1 else "")
+    say(f"{len(suite.targets_)} surrogate(s) trained on {numbers} architectures and saved to {folder}")
     return scores
 
 

@@ -19,6 +19,7 @@ import hwnas_surrogate
 from hwnas_surrogate.cli import main
 from hwnas_surrogate.data import BlockTable, CostTable, Target, load_table, write_parquet
 from hwnas_surrogate.data.blocks import block_keys
+from hwnas_surrogate.evaluation import Evaluation
 from hwnas_surrogate.spaces import FBNetConfig, get_space
 from hwnas_surrogate.trainers import SurrogateSuite
 
@@ -139,6 +140,86 @@ def test_evaluate_compares_models(run: Run, path: Path) -> None:
     assert " ms" in out
 
 
+def test_evaluate_writes_what_it_takes_to_draw_it_anew(run: Run, path: Path) -> None:
+    arguments = ("evaluate", "--data", path, "--n-train", 40, "--n-test", 15, "--seeds", 2, "--target", "phone/latency")
+    out, err = run(*arguments, "--json")
+    assert "evaluations/nasbench201-random.json" in err
+    evaluation = Evaluation.read("evaluations/nasbench201-random.json")
+    assert len(evaluation.predictions) == 30
+    assert json.loads(out)[0]["kendall_tau"] == pytest.approx(evaluation.scores["kendall_tau"].mean())
+
+
+def test_learning_curve_is_drawn(run: Run, path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="the extra plots is not installed")
+    arguments = ("evaluate", "--data", path, "--protocol", "learning-curve", "--target", "phone", "--sizes", "10,30")
+    records = json.loads(run(*arguments, "--seeds", 2, "--model", "ridge", "-o", "here", "--json")[0])
+    assert [(record["metric"], record["n_train"]) for record in records] == [
+        (metric, n) for metric in ("latency", "energy") for n in (10, 30)
+    ]
+    assert Path("here/nasbench201-learning-curve.png").read_bytes().startswith(b"\x89PNG")
+    assert len(pd.read_csv("here/nasbench201-learning-curve.csv")) == 8
+    assert Evaluation.read("here/nasbench201-learning-curve.json").about["protocol"] == "learning-curve"
+
+
+def test_errors_by_distance_are_shown_for_several_configs(run: Run) -> None:
+    arguments = (
+        "evaluate",
+        "--data",
+        "modified",
+        "--protocol",
+        "config",
+        "--seeds",
+        1,
+        "--target",
+        "epyc-onnxruntime-1t",
+    )
+    out, _ = run(*arguments, "--model", "ridge", "--n-train", 200)
+    assert "octaves" in out
+    assert "within 20 %" in out
+
+
+def test_intervals_and_budgets(run: Run, path: Path) -> None:
+    run("train", "--data", path, "--target", "phone", "-o", "saved")
+    arguments = ("predict", 100, "-s", "saved", "--interval", 80, "--budget", "phone/latency=30", "--json")
+    (record,) = json.loads(run(*arguments)[0])
+    low, high = record["phone/latency (ms) low"], record["phone/latency (ms) high"]
+    assert low <= record["phone/latency (ms)"] <= high
+    assert 0 <= record["P(phone/latency <= 30 ms)"] <= 1
+    assert "between 0 and 100, got 0" in run("predict", 1, "-s", "saved", "--interval", 0, code=2)[1]
+    assert "a budget reads" in run("predict", 1, "-s", "saved", "--budget", "phone", code=2)[1]
+
+
+def test_predict_from_file_to_file(run: Run, path: Path) -> None:
+    run("train", "--data", path, "-o", "saved")
+    Path("archs.txt").write_text("1\n2\n")
+    _, err = run("predict", "--input", "archs.txt", "--output", "costs.csv", "-s", "saved")
+    assert "2 architectures predicted into costs.csv" in err
+    assert pd.read_csv("costs.csv")["architecture"].tolist() == SPACE.format_all([1, 2])
+    assert "belong together" in run("predict", "--input", "archs.txt", code=2)[1]
+    assert "takes the place" in run("predict", 1, "--input", "archs.txt", "-o", "x.csv", code=2)[1]
+
+
+def test_train_tunes_and_goes_on(run: Run, path: Path) -> None:
+    pytest.importorskip("optuna", reason="the extra tuning is not installed")
+    arguments = ("train", "--data", path, "--target", "phone/latency", "--tune", "1s", "-o", "saved")
+    first = run(*arguments)[1]
+    assert "phone/latency: " in first
+    assert "settings tried" in first
+    study = Path("saved/tuning/phone-latency.jsonl")
+    before = study.read_bytes()
+    run(*arguments)
+    assert study.read_bytes().startswith(before)
+    assert len(json.loads(run("predict", 3, "-s", "saved", "--json")[0])) == 1
+
+
+def test_outlying_costs_are_told(run: Run, table: CostTable) -> None:
+    costs = table.costs[:, :1].copy()
+    costs[7] *= 1000
+    write_parquet(CostTable(SPACE, table.archs, costs, ["phone/latency"]), "slip.parquet")
+    _, err = run("train", "--data", "slip.parquet", "--n-test", 10)
+    assert f"1 of 60 costs lie far from what the others say ({SPACE.format_all([7])[0]})" in err
+
+
 def test_correlate_is_symmetric(run: Run, path: Path) -> None:
     records = json.loads(run("correlate", "--data", path, "--method", "spearman", "--json")[0])
     matrix = np.array([[record[other["target"]] for other in records] for record in records])
@@ -256,6 +337,12 @@ def test_a_download_of_something_else_is_refused(run: Run, tmp_path: Path) -> No
         (["train", "--model", "ridgee"], 2, ["ridgee", "Did you mean 'ridge'"]),
         (["train", "--encoder", "hot"], 2, ["hot", "onehot"]),
         (["train", "--n-train", "60"], 2, ["60"]),
+        (["train", "--tune", "soon"], 2, ["90s, 30m or 2h"]),
+        (["evaluate", "--sizes", "10,20"], 2, ["learning-curve"]),
+        (["evaluate", "--protocol", "learning-curve", "--sizes", "ten"], 2, ["--sizes reads", "ten"]),
+        (["evaluate", "--protocol", "learning-curve", "--n-train", "9"], 2, ["--n-train is set"]),
+        (["evaluate", "--protocol", "laube"], 2, ["laube", "isomorphism"]),
+        (["evaluate", "--protocol", "laube2022"], 2, ["needs 749 costs, the table has 60"]),
         (["evaluate", "--n-train", "50", "--n-test", "50"], 2, ["60 architectures", "50"]),
         (["correlate", "--method", "kendal"], 2, ["kendal", "Did you mean 'kendall'"]),
     ],

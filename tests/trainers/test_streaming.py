@@ -204,7 +204,7 @@ def test_files_that_make_no_sense_leave_what_stood_there(
 @pytest.mark.usefixtures("small_batches")
 def test_a_wrong_line_far_down_is_named_by_its_number(suite: SurrogateSuite, tmp_path: Path) -> None:
     (tmp_path / "in.txt").write_text("3\n" * 20 + "99999\n")
-    with pytest.raises(InvalidArchitectureError, match="architecture 20 of the stream: .*99999"):
+    with pytest.raises(InvalidArchitectureError, match=r"architecture 20 of the stream: .*99999"):
         predict_file(suite, tmp_path / "in.txt", tmp_path / "out.csv")
 
 
