@@ -1,14 +1,14 @@
-"""Print the figures: ``python -m benchmarks [spaces] [lookup] [accuracy] [devices] [training] ...``."""
+"""Print the figures: ``python -m benchmarks [spaces] [lookup] [accuracy] [devices] [trust] ...``."""
 
 from __future__ import annotations
 
 import sys
 
-from benchmarks import accuracy, bundle, devices, lookup, measuring, spaces, training
+from benchmarks import accuracy, bundle, devices, lookup, measuring, spaces, training, trust
 
 SCRIPTS = {
     script.__name__.rpartition(".")[2]: script.run
-    for script in (spaces, lookup, accuracy, devices, training, measuring, bundle)
+    for script in (spaces, lookup, accuracy, devices, trust, training, measuring, bundle)
 }
 
 asked = sys.argv[1:] or list(SCRIPTS)

@@ -55,7 +55,7 @@ def run() -> Iterator[Figure]:
         ("xgboost", 900, SEEDS[:5]),
         ("forest", 900, SEEDS[:5]),
         ("mlp", 900, SEEDS[:3]),
-        ("boosted", 14_000, SEEDS[:3]),
+        ("boosted", 14_000, SEEDS),
     ):
         results = evaluate(
             table, Surrogate(model=model, calibrate=model in OWN), n_train=n_train, n_test=625, seeds=seeds

@@ -18,6 +18,8 @@ from hwnas_surrogate.evaluation import evaluate, summary
 from hwnas_surrogate.spaces import space_names
 from hwnas_surrogate.trainers import Surrogate, SurrogateSuite
 
+SPEED = {"nasbench201": ">= 200,000", "fbnet": ">= 100,000"}
+
 
 def run() -> Iterator[Figure]:
     """Time `hwnas train`, score the bundled measurements, time fitting and prediction."""
@@ -68,12 +70,20 @@ def _speed(table: CostTable) -> list[Figure]:
     sampled = space.sample(15_000, 0)
     with threadpool_limits(1):
         predict = median_seconds(lambda: suite.predict(sampled), 5)
+        alone = {
+            str(target): len(sampled) / median_seconds(lambda one=one: one.predict(sampled), 5)
+            for target, one in suite.surrogates_.items()
+        }
     with tempfile.TemporaryDirectory() as folder:
         suite.save(folder)
         load = median_seconds(lambda: SurrogateSuite.load(folder), 5)
     rate = len(sampled) * len(suite.targets_) / predict
     return [
         Figure(f"{space.name}: fit, n={n}", f"{fit:.3f} s"),
-        Figure(f"{space.name}: predict, one core", f"{rate:,.0f} predictions/s"),
+        Figure(f"{space.name}: predict with a suite, one core", f"{rate:,.0f} predictions/s"),
+        *(
+            Figure(f"{space.name}: predict {name}, one core", f"{speed:,.0f} architectures/s", SPEED[space.name])
+            for name, speed in alone.items()
+        ),
         Figure(f"{space.name}: load a suite of {len(suite.targets_)}", f"{1e3 * load:.1f} ms"),
     ]

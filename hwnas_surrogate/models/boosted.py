@@ -15,6 +15,8 @@ from hwnas_surrogate.models.linear import LeaveOneOutRidge, Vector
 __all__ = ["BoostedRidge"]
 
 FOLDS = 10
+MANY_ROWS = 5000
+"""From so many rows on, half the folds do."""
 MIN_ROWS = 60
 """Fewer rows than this say nothing about trees."""
 _REACH = 20.0
@@ -28,7 +30,8 @@ class BoostedRidge(LeaveOneOutRidge):
     what stands side by side, GPUs overlap it. Trees are fitted to the ridge's leave-one-out residuals in ten folds; if
     they lower the mean absolute residual of rows that they did not see by more than one standard error, trees fitted to
     all rows are added. The ridge below the trees takes all costs as they are but for wild ones: what a ridge alone does
-    better to pull in may be what the trees can explain.
+    better to pull in may be what the trees can explain. Where trees alone do better than on top of the ridge, as on
+    products of ops, they stand alone.
 
     Parameters
     ----------
@@ -53,9 +56,9 @@ class BoostedRidge(LeaveOneOutRidge):
     def __init__(
         self,
         alphas: Sequence[float] = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0, 1e3),
-        n_trees: int = 250,
+        n_trees: int = 300,
         max_depth: int = 5,
-        learning_rate: float = 0.1,
+        learning_rate: float = 0.07,
         random_state: int | None = None,
     ) -> None:
         super().__init__(alphas)
@@ -72,25 +75,41 @@ class BoostedRidge(LeaveOneOutRidge):
         if self.exact_ or len(costs) < MIN_ROWS or not self.groups_:
             return self
         below = LeaveOneOutRidge(self.alphas, _REACH).fit(X, y)
-        varying = np.flatnonzero(values.std(axis=0) > 0)
-        tame = _tame(below.residuals_)
-        left, tried = below.residuals_.copy(), np.zeros(len(costs), bool)
-        for train, test in KFold(FOLDS, shuffle=True, random_state=self._seed).split(values):
-            taught = train[tame[train]]
-            trees = self._boost(values[taught][:, varying], below.residuals_[taught])
-            left[test] -= trees.inplace_predict(values[test][:, varying])
+        self.columns_ = np.flatnonzero(values.std(axis=0) > 0)
+        columns, tame = values[:, self.columns_], _tame(below.residuals_)
+        taught = below.residuals_
+        folds = FOLDS if len(costs) < MANY_ROWS else FOLDS // 2
+        left, self.gain_, helped = self._cross_validate(columns, taught, tame, self.residuals_, folds)
+        if not helped:
+            return self
+        self._sum_is(below.coef_, below.intercept_, below.groups_, below.alpha_)
+        middle = float(costs[tame].mean())
+        alone, _, better = self._cross_validate(columns, costs - middle, tame, left, FOLDS // 2)
+        if better:
+            taught, left = costs - middle, alone
+            self._sum_is(np.zeros_like(self.coef_), middle, (), 0.0)
+        self.residuals_, self.loo_error_ = left, float(np.abs(left).mean())
+        self.booster_ = self._boost(columns[tame], taught[tame])
+        return self
+
+    def _sum_is(self, coef: Vector, intercept: float, groups: tuple[str, ...], alpha: float) -> None:
+        self.coef_, self.intercept_, self.groups_, self.alpha_ = coef, intercept, groups, alpha
+
+    def _cross_validate(
+        self, values: Vector, taught: Vector, tame: npt.NDArray[np.bool_], beaten: Vector, folds: int
+    ) -> tuple[Vector, float, bool]:
+        """Fit trees in folds; return what they leave, and by which part and whether it is less than what to beat."""
+        left, tried = taught.copy(), np.zeros(len(taught), bool)
+        for train, test in KFold(folds, shuffle=True, random_state=self._seed).split(values):
+            rows = train[tame[train]]
+            left[test] -= self._boost(values[rows], taught[rows]).inplace_predict(values[test])
             tried[test] = True
-            better = (np.abs(self.residuals_) - np.abs(left))[tried]
+            better = (np.abs(beaten) - np.abs(left))[tried]
             doubt = better.std() / np.sqrt(len(better))
             if better.mean() < -doubt:
                 break  # no hope: most devices' costs are sums
-        self.gain_ = float(better.mean() / np.abs(self.residuals_[tried]).mean())
-        if better.mean() > doubt:
-            for name in ("coef_", "intercept_", "groups_", "alpha_", "loo_error_"):
-                setattr(self, name, getattr(below, name))
-            self.residuals_, self.columns_ = left, varying
-            self.booster_ = self._boost(values[tame][:, varying], below.residuals_[tame])
-        return self
+        gain = float(better.mean() / np.abs(beaten[tried]).mean())
+        return left, gain, bool(better.mean() > doubt)
 
     def predict(self, X: pd.DataFrame | Vector) -> Vector:
         """Predict costs: (n, k) named columns as in ``fit`` -> (n,)."""
@@ -132,7 +151,7 @@ class BoostedRidge(LeaveOneOutRidge):
             "eta": self.learning_rate,
             "subsample": 0.8,
             "colsample_bytree": 0.9,
-            "min_child_weight": 2,
+            "min_child_weight": 5,
             "seed": self._seed,
             "nthread": 1,  # small fits: more threads would only wait for one another
         }

@@ -32,7 +32,9 @@ def table() -> CostTable:
     archs = np.repeat(SPACE.sample(20, 0), len(CONFIGS), axis=0)
     configs = CONFIGS * 20
     costs = costs_of(archs, configs)
-    return CostTable(SPACE, archs, np.column_stack([costs, 3 * costs]), ["phone/latency", "phone/energy"], configs=configs)
+    return CostTable(
+        SPACE, archs, np.column_stack([costs, 3 * costs]), ["phone/latency", "phone/energy"], configs=configs
+    )
 
 
 @pytest.fixture(scope="module")
