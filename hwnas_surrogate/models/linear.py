@@ -21,6 +21,8 @@ Vector = npt.NDArray[np.float64]
 EXACT = 1e-9
 """Leave-one-out errors below this fraction of the largest cost mean that the costs are sums of the columns."""
 _PASSES = 20
+_FARTHEST = 0.3
+"""Costs this far off, relative to the farthest, are pulled in first."""
 _MIN_CLIPPED = 20
 """Fewer rows than this can't tell an outlier from a steep slope."""
 _DIGITS = 11
@@ -270,18 +272,21 @@ def _pull_in(standard: Vector, costs: Vector, alpha: float, wide: float) -> tupl
     left, singular, _ = np.linalg.svd(standard, full_matrices=False)
     shrink = singular**2 / (singular**2 + alpha)
     free = np.maximum(1.0 - 1.0 / len(costs) - (left**2) @ shrink, 1e-9)
-    pulled = costs
+    pulled, allowed = costs, np.zeros(len(costs), bool)
     for _ in range(_PASSES):
         mean = pulled.mean()
         without = pulled - (pulled - mean - left @ (shrink * (left.T @ (pulled - mean)))) / free
         residuals = costs - without
         centre = np.median(residuals)
-        reach = wide * 1.4826 * np.median(np.abs(residuals - centre))
+        off = np.abs(residuals - centre)
+        reach = wide * 1.4826 * np.median(off)
         if len(costs) < _MIN_CLIPPED or reach == 0:
             break
-        near = np.abs(residuals - centre) <= reach
-        moved = np.where(near, costs, without + np.clip(residuals, centre - reach, centre + reach))
-        if np.allclose(moved, pulled, rtol=1e-9, atol=1e-6 * reach):
+        # The farthest come first: next to a slip its clean kin look like outliers, until it is pulled in.
+        waiting = off[~allowed].max(initial=0.0)
+        allowed |= off >= (_FARTHEST * waiting if waiting > reach else 0.0)
+        moved = np.where((off <= reach) | ~allowed, costs, without + np.clip(residuals, centre - reach, centre + reach))
+        if allowed.all() and np.allclose(moved, pulled, rtol=1e-9, atol=1e-6 * reach):
             break
         pulled = moved
     return pulled, residuals

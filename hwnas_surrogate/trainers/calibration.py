@@ -11,6 +11,8 @@ import pandas as pd
 from sklearn.base import clone
 from sklearn.model_selection import GroupKFold, KFold
 
+from hwnas_surrogate.errors import InvalidInputError
+
 __all__ = ["Calibration", "residuals_by_config", "residuals_by_row"]
 
 Vector = npt.NDArray[np.float64]
@@ -23,7 +25,7 @@ _EXACT = 1e-9
 _SMALLEST = 1e-3
 """Costs below this part of the largest are as hard to predict as one of this size."""
 _FEW = 30
-"""From fewer residuals nothing is said about how the spread grows with the cost."""
+"""From fewer residuals nothing is said about how the spread grows with the cost, and each row is a fold of its own."""
 
 
 class Calibration:
@@ -160,7 +162,7 @@ def residuals_by_row(model: Any, features: pd.DataFrame, costs: Vector, seed: in
     known = getattr(model, "residuals_", None)
     if known is not None:
         return np.asarray(known, np.float64)
-    folds = KFold(min(FOLDS, len(costs)), shuffle=True, random_state=seed)
+    folds = KFold(len(costs) if len(costs) < _FEW else FOLDS, shuffle=True, random_state=seed)
     return _left_out(model, features, costs, list(folds.split(costs)))
 
 
@@ -173,7 +175,13 @@ def residuals_by_config(model: Any, features: pd.DataFrame, costs: Vector, group
 def _left_out(model: Any, features: pd.DataFrame, costs: Vector, folds: list[Any]) -> Vector:
     residuals = np.empty(len(costs))
     for train, test in folds:
-        fitted = clone(model).fit(features.iloc[train], costs[train])
+        try:
+            fitted = clone(model).fit(features.iloc[train], costs[train])
+        except ValueError as error:
+            raise InvalidInputError(
+                f"the model was fitted to {len(costs)} rows, but to calibrate its intervals it must be fitted to "
+                f"{len(train)} of them as well, and that failed: {error}. Give more rows, or calibrate=False."
+            ) from error
         residuals[test] = costs[test] - np.asarray(fitted.predict(features.iloc[test]), np.float64)
     return residuals
 

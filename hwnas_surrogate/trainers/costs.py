@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from hwnas_surrogate.errors import InvalidInputError
 
-__all__ = ["checked_budget", "checked_cost", "refuse_costs"]
+__all__ = ["checked_budget", "checked_cost", "checked_failed", "numbers", "refuse_costs"]
 
 Vector = npt.NDArray[np.float64]
 
@@ -16,20 +16,8 @@ MIN_ROWS = 2
 
 def checked_cost(cost: npt.ArrayLike, n: int, failed: npt.ArrayLike | None = None) -> Vector:
     """Return n costs, NaN for networks that failed, or raise: at least two are needed, none may be wrong."""
-    try:
-        costs = np.asarray(cost, np.float64)
-    except (TypeError, ValueError) as error:
-        raise InvalidInputError(f"costs must be numbers: {error}.") from error
-    if costs.ndim == 2 and costs.shape[1] == 1:
-        costs = costs[:, 0]
-    if costs.shape != (n,):
-        raise InvalidInputError(f"cost must hold one value per architecture, ({n},), got shape {costs.shape}.")
-    without = np.zeros(n, bool) if failed is None else np.asarray(failed)
-    if without.shape != (n,) or without.dtype != bool:
-        raise InvalidInputError(
-            f"failed must hold True or False for each architecture, ({n},), got {without.dtype} of "
-            f"shape {without.shape}."
-        )
+    costs = numbers(cost, n)
+    without = np.zeros(n, bool) if failed is None else checked_failed(failed, n)
     costs = np.where(without, np.nan, costs)
     measured = n - int(without.sum())
     if measured < MIN_ROWS:
@@ -39,6 +27,29 @@ def checked_cost(cost: npt.ArrayLike, n: int, failed: npt.ArrayLike | None = Non
         )
     refuse_costs(costs, (~np.isfinite(costs) | (costs < 0)) & ~without)
     return costs
+
+
+def numbers(cost: npt.ArrayLike, n: int) -> Vector:
+    """Return n numbers, or raise."""
+    try:
+        costs = np.asarray(cost, np.float64)
+    except (TypeError, ValueError) as error:
+        raise InvalidInputError(f"costs must be numbers: {error}.") from error
+    if costs.ndim == 2 and costs.shape[1] == 1:
+        costs = costs[:, 0]
+    if costs.shape != (n,):
+        raise InvalidInputError(f"cost must hold one value per architecture, ({n},), got shape {costs.shape}.")
+    return costs
+
+
+def checked_failed(failed: npt.ArrayLike, n: int) -> npt.NDArray[np.bool_]:
+    """Return n marks of failed networks, or raise."""
+    marks = np.asarray(failed)
+    if marks.shape != (n,) or marks.dtype != bool:
+        raise InvalidInputError(
+            f"failed must hold True or False for each architecture, ({n},), got {marks.dtype} of shape {marks.shape}."
+        )
+    return marks
 
 
 def checked_budget(budget: npt.ArrayLike, n: int) -> Vector:

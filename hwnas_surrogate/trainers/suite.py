@@ -15,10 +15,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from hwnas_surrogate.data import CostTable, Target, TargetLike, pick_targets
 from hwnas_surrogate.data.table import target_columns
-from hwnas_surrogate.errors import InvalidInputError
+from hwnas_surrogate.errors import InvalidInputError, unknown
 from hwnas_surrogate.features import Encoder
 from hwnas_surrogate.spaces import Archs, ConfigLike, SearchSpace, get_space
-from hwnas_surrogate.trainers.costs import checked_cost, refuse_costs
+from hwnas_surrogate.trainers.costs import checked_cost, checked_failed, numbers, refuse_costs
 from hwnas_surrogate.trainers.encoded import Encoded, only_config
 from hwnas_surrogate.trainers.surrogate import Surrogate
 
@@ -100,26 +100,23 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
         InvalidInputError
             If there is no target, or one has too few costs: the message names it.
         """
-        columns = _columns(costs)
-        without = {} if failed is None else _columns(failed)
+        columns = _by_target("costs", costs)
         if not columns:
             raise InvalidInputError("a suite needs the costs of at least one target, got none.")
-        models = _by_target(self.model) if isinstance(self.model, Mapping) else {}
-        unknown = [str(target) for target in models if target not in columns]
-        if unknown:
-            raise InvalidInputError(f"there is a model for {unknown[0]}, which is not among the targets.")
+        models = _among(columns, "model", self.model) if isinstance(self.model, Mapping) else {}
+        without = {} if failed is None else _among(columns, "failed", failed)
         encoder, training = Surrogate(self.space, self.encoder)._training(archs, configs)
         surrogates = {}
-        for target, values in columns.items():
-            if values.shape != (len(training),):
-                raise InvalidInputError(f"{target} has {values.shape[0]} costs for {len(training)} architectures.")
-            failures = without.get(target, np.zeros(len(values))) == 1
-            tried = ~np.isnan(values) | failures
+        for target, cost in columns.items():
             model = models.get(target) if isinstance(self.model, Mapping) else self.model
             surrogate = Surrogate(self.space, self.encoder, model, self.random_state, self.calibrate)
             surrogate.target_ = target
+            n = len(training)
             try:
-                refuse_costs(values, np.isinf(values) | (values < 0))
+                values = numbers(cost, n)
+                failures = checked_failed(without[target], n) if target in without else np.zeros(n, bool)
+                refuse_costs(values, (np.isinf(values) | (values < 0)) & ~failures)
+                tried = ~np.isnan(values) | failures
                 known = checked_cost(values[tried], int(tried.sum()), failures[tried])
                 surrogate._fit_encoded(encoder, training if tried.all() else training.rows(tried), known)
             except InvalidInputError as error:
@@ -143,7 +140,10 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
         failed = np.zeros(table.costs.shape, bool)
         for where in table.reasons.values():
             failed |= where
-        by_target: dict[TargetLike, npt.ArrayLike] = dict(zip(table.targets, failed.T, strict=True))
+        picked = pick_targets(targets, table.targets)
+        by_target: dict[TargetLike, npt.ArrayLike] = {
+            target: failed[:, table.targets.index(target)] for target in picked
+        }
         self.fit(table.archs, table.lookup(targets=targets), table.row_configs, failed=by_target)
         self.info_ = {"table_fingerprint": table.fingerprint}
         return self
@@ -240,7 +240,9 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
         return load(folder, cls)
 
 
-def _by_target(items: Mapping[Any, Any]) -> dict[Target, Any]:
+def _by_target(what: str, items: Mapping[Any, Any] | pd.DataFrame) -> dict[Target, Any]:
+    if not isinstance(items, (Mapping, pd.DataFrame)):
+        raise InvalidInputError(f"{what} must be a DataFrame or a mapping of targets, got {type(items).__name__}.")
     result: dict[Target, Any] = {}
     for key, value in items.items():
         if isinstance(key, tuple) and len(key) >= 2:
@@ -248,10 +250,15 @@ def _by_target(items: Mapping[Any, Any]) -> dict[Target, Any]:
         elif isinstance(key, (str, Target)):
             target = key if isinstance(key, Target) else Target.parse(key)
         else:
-            raise InvalidInputError(f"costs' columns must be targets or (device, metric, unit), got {key!r}.")
+            raise InvalidInputError(f"{what}'s columns must be targets or (device, metric, unit), got {key!r}.")
         result[target] = value
     return result
 
 
-def _columns(costs: pd.DataFrame | Mapping[TargetLike, npt.ArrayLike]) -> dict[Target, npt.NDArray[np.float64]]:
-    return {target: np.asarray(values, np.float64) for target, values in _by_target(costs).items()}  # type: ignore[arg-type]
+def _among(columns: Mapping[Target, Any], what: str, items: Mapping[Any, Any] | pd.DataFrame) -> dict[Target, Any]:
+    """Return items by target; each must be one that there are costs of."""
+    told = _by_target(what, items)
+    for target in told:
+        if target not in columns:
+            raise unknown(InvalidInputError, f"target in {what}", str(target), map(str, columns))
+    return told

@@ -278,7 +278,15 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         return encode(self.encoder_, archs, only_config(self.configs_) if configs is None else configs)
 
     def _fit_encoded(self, encoder: Encoder, training: Encoded, costs: Vector) -> Self:
-        """Fit on checked costs, NaN where the device can't run the network."""
+        """Fit on checked costs, NaN where the device can't run the network; what fails leaves everything as it was."""
+        before = dict(self.__dict__)
+        try:
+            return self._learn(encoder, training, costs)
+        except BaseException:
+            self.__dict__ = before
+            raise
+
+    def _learn(self, encoder: Encoder, training: Encoded, costs: Vector) -> Self:
         has_cost = ~np.isnan(costs)
         self.encoder_, self.target_ = encoder, getattr(self, "target_", None)
         self.classifier_ = None
@@ -334,7 +342,7 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         if not len(query):
             return np.empty(0)
         probability = self._calibrated().probability(*self._told(query), budget / self.scale_)
-        result: Vector = probability * self._has_cost_encoded(query)
+        result: Vector = np.where(budget < 0, 0.0, probability * self._has_cost_encoded(query))
         return result
 
     def _has_cost_encoded(self, query: Encoded) -> Vector:

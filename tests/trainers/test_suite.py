@@ -93,7 +93,7 @@ def test_rows_without_a_cost_are_left_out_target_by_target(
         ([np.nan, 1, np.inf, 3], r"edge-gpu/energy: .*finite.*got inf in row 2"),
         ([np.nan, 1, np.nan, np.nan], r"edge-gpu/energy: .*at least 2 measured architectures, got 1"),
         ([np.nan] * 4, r"edge-gpu/energy: .*at least 2 measured architectures, got 0"),
-        ([1, 2, 3], r"edge-gpu/energy has 3 costs for 4 architectures"),
+        ([1, 2, 3], r"edge-gpu/energy: cost must hold one value per architecture, \(4,\), got shape \(3,\)"),
     ],
 )
 def test_wrong_costs_name_their_target(cost: list[float], message: str) -> None:
