@@ -138,7 +138,7 @@ def test_exact_sums_leave_nothing_to_tune(archs: np.ndarray) -> None:
     assert tuned.trials == 1, "nothing is better than exact"
     assert tuned.error == tuned.default_error < 1e-9
     assert tuned.surrogate.model is None
-    assert tuned.settings == {"model": "boosted", "n_trees": 250, "max_depth": 5, "learning_rate": 0.1}
+    assert tuned.settings == {"model": "boosted", "n_trees": 300, "max_depth": 5, "learning_rate": 0.07}
 
 
 def test_the_best_by_chance_is_not_used(archs: np.ndarray, tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ def test_equal_costs_have_nothing_to_tune(cost: float, archs: np.ndarray) -> Non
 def test_no_model_means_the_best_of_all(
     archs: np.ndarray, costs: np.ndarray, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    small = {"n_trees": (100, 250, True), "max_depth": (2, 5, False), "learning_rate": (0.01, 0.3, True)}
+    small = {"n_trees": (100, 300, True), "max_depth": (2, 5, False), "learning_rate": (0.01, 0.3, True)}
     monkeypatch.setattr(tuning, "SETTINGS", {"boosted": small, "forest": SETTINGS["forest"]})
     surrogate = Surrogate(encoder="counts", random_state=0)
     tune(surrogate, archs, costs, seconds=60, max_trials=5, study=tmp_path / "study")
