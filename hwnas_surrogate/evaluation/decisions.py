@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from hwnas_surrogate.errors import InvalidInputError
-from hwnas_surrogate.evaluation.scores import TIE, _places, tied_ranks
+from hwnas_surrogate.evaluation.scores import TIE, recall, tied_ranks
 
 __all__ = ["pick_under_budget", "regret", "top_k_recall"]
 
@@ -49,8 +49,8 @@ def top_k_recall(measured: npt.ArrayLike, predicted: npt.ArrayLike, k: int) -> f
     n = len(vectors[0])
     if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or not 1 <= k <= n:
         raise InvalidInputError(f"k must be an integer from 1 to {n}, the number of architectures, got {k!r}.")
-    truth, guess = (_places(tied_ranks(vector), int(k)) for vector in vectors)
-    return min(float(np.minimum(truth, guess).sum()) / int(k), 1.0)
+    truth, guess = map(tied_ranks, vectors)
+    return recall(truth, guess, int(k))
 
 
 def pick_under_budget(cost: npt.ArrayLike, quality: npt.ArrayLike, budget: float) -> int | None:

@@ -77,7 +77,7 @@ def evaluate(
     if not isinstance(seeds, Iterable) or not len(seeds):
         raise InvalidInputError(f"seeds must be a sequence of at least one integer, got {seeds!r}.")
     prototype = Surrogate(table.space.name) if surrogate is None else surrogate
-    wanted = _quality(table, quality)
+    wanted, octaves = _quality(table, quality), _octaves(table)
     scores, predictions = [], []
     for column, target in enumerate(table.targets):
         for seed in seeds:
@@ -91,6 +91,7 @@ def evaluate(
                 "n_train": len(rows[0]),
             }
             told, seconds = _predict(table, column, clone(prototype).set_params(random_state=seed), *rows)
+            told["distance"] = _distances(octaves, table.config_number, *rows)
             scores.append({**key, **_scores(told, wanted[rows[1]]), "fit_seconds": seconds})
             predictions.append(pd.DataFrame({**key, **{name: told[name] for name in _KEPT}}))
             if progress is not None:
@@ -141,7 +142,6 @@ def _predict(
         "config": [str(config) for config in under],
         "measured": costs[test],
         "predicted": surrogate.predict(archs, under),
-        "distance": _distances(table, train, test),
     }
     for part in _COVERAGES:
         bounds = np.full((len(test), 2), np.nan)
@@ -152,17 +152,20 @@ def _predict(
     return told, seconds
 
 
-def _distances(table: CostTable, train: Rows, test: Rows) -> npt.NDArray[np.float64]:
-    """Return for each test row how many octaves its config is from the nearest that was trained on."""
-    number = table.config_number
-    if len(table.configs) == 1:
-        return np.zeros(len(test))
+def _octaves(table: CostTable) -> npt.NDArray[np.float64]:
+    """Return how large the networks of each config are: logarithms of three means, shape (configs, 3)."""
     archs = table.archs[:: max(1, len(table) // _REFERENCE)]
     sizes = np.empty((len(table.configs), 3))
     for which, config in enumerate(table.configs):
         layers = table.space.layers(archs, config)
         sizes[which] = [layers.macs.mean(), layers.params.mean(), layers.activation_bytes.mean()]
-    octaves = np.log2(sizes)
+    return np.log2(sizes)
+
+
+def _distances(
+    octaves: npt.NDArray[np.float64], number: npt.NDArray[np.intp], train: Rows, test: Rows
+) -> npt.NDArray[np.float64]:
+    """Return for each test row how many octaves its config is from the nearest that was trained on."""
     known = octaves[np.unique(number[train])]
     nearest = np.abs(octaves[:, None, :] - known[None]).max(axis=2).min(axis=1)
     result: npt.NDArray[np.float64] = nearest[number[test]]

@@ -137,7 +137,7 @@ def score(measured: npt.ArrayLike, predicted: npt.ArrayLike) -> Scores:
         mdape=float(np.median(relative)) if len(relative) else float("nan"),
         within_5pct=_within(truth, error, 0.05),
         within_10pct=_within(truth, error, 0.10),
-        top_10pct_recall=_top_recall(*ranks),
+        top_10pct_recall=recall(*ranks, max(1, round(_TOP * len(truth)))),
     )
 
 
@@ -159,8 +159,8 @@ def _within(truth: Vector, error: Vector, part: float) -> float:
     return float(np.mean(np.abs(error) <= part * np.abs(truth) * (1 + 1e-12)))
 
 
-def _top_recall(truth: npt.NDArray[np.int64], guess: npt.NDArray[np.int64]) -> float:
-    k = max(1, round(_TOP * len(truth)))
+def recall(truth: npt.NDArray[np.int64], guess: npt.NDArray[np.int64], k: int) -> float:
+    """Return the part of the k first by one ranking that is among the k first by another; ties share places."""
     both = float(np.minimum(_places(truth, k), _places(guess, k)).sum())
     return min(both / k, 1.0)
 
