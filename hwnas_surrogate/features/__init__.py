@@ -9,15 +9,27 @@ from hwnas_surrogate.features.encoder import Encoder
 from hwnas_surrogate.features.layer_sums import LayerSums
 from hwnas_surrogate.features.merged import MergedOperators
 from hwnas_surrogate.features.onehot import OneHot
+from hwnas_surrogate.features.physics import LayerPhysics
 from hwnas_surrogate.spaces import SearchSpace
 
-__all__ = ["ENCODERS", "Combined", "Encoder", "LayerSums", "MergedOperators", "OneHot", "OpCounts", "make_encoder"]
+__all__ = [
+    "ENCODERS",
+    "Combined",
+    "Encoder",
+    "LayerPhysics",
+    "LayerSums",
+    "MergedOperators",
+    "OneHot",
+    "OpCounts",
+    "make_encoder",
+]
 
 ENCODERS: dict[str, type[Encoder]] = {
     "combined": Combined,
     "onehot": OneHot,
     "counts": OpCounts,
     "layers": LayerSums,
+    "physics": LayerPhysics,
 }
 """The encoders by name; the first is the default."""
 

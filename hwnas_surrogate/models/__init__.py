@@ -7,10 +7,22 @@ from typing import Any
 
 from hwnas_surrogate.errors import InvalidInputError, unknown
 from hwnas_surrogate.models.boosted import BoostedRidge
+from hwnas_surrogate.models.few_shot import FewShot
 from hwnas_surrogate.models.linear import AdditiveExact, LeaveOneOutRidge
 from hwnas_surrogate.models.mlp import MLP
+from hwnas_surrogate.models.physics import PhysicsGP
 
-__all__ = ["MLP", "MODELS", "AdditiveExact", "BoostedRidge", "LeaveOneOutRidge", "make_classifier", "make_model"]
+__all__ = [
+    "MLP",
+    "MODELS",
+    "AdditiveExact",
+    "BoostedRidge",
+    "FewShot",
+    "LeaveOneOutRidge",
+    "PhysicsGP",
+    "make_classifier",
+    "make_model",
+]
 
 
 def _linear(random_state: int | None) -> Any:

@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+from hwnas_surrogate.trainers.sources import fit_sources
 from hwnas_surrogate.trainers.streaming import predict_batches, predict_file
 from hwnas_surrogate.trainers.suite import SurrogateSuite
 from hwnas_surrogate.trainers.surrogate import Surrogate
+from hwnas_surrogate.trainers.transfer import AdaptWarning, TransferSurrogate, adapt
 from hwnas_surrogate.trainers.tuning import Tuned, tune
 
-__all__ = ["Surrogate", "SurrogateSuite", "Tuned", "predict_batches", "predict_file", "tune"]
+__all__ = [
+    "AdaptWarning",
+    "Surrogate",
+    "SurrogateSuite",
+    "TransferSurrogate",
+    "Tuned",
+    "adapt",
+    "fit_sources",
+    "predict_batches",
+    "predict_file",
+    "tune",
+]

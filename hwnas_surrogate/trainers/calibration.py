@@ -24,6 +24,10 @@ _EXACT = 1e-9
 """Intervals of exact sums are this wide, relative to the cost: floats differ in their last digits."""
 _SMALLEST = 1e-3
 """Costs below this part of the largest are as hard to predict as one of this size."""
+FEW_SCORES = 40
+"""Fewer residuals than this are taken to be Student's t: their own quantiles don't reach 95 %."""
+_WILD = 8.0
+"""Residuals count as this many robust standard deviations at most when their spread is told."""
 _FEW = 30
 """From fewer residuals nothing is said about how the spread grows with the cost, and each row is a fold of its own."""
 
@@ -198,7 +202,17 @@ def _power(predicted: Vector, residuals: Vector) -> float:
 
 
 def _thinned(scores: Vector) -> Vector:
+    """Return at most ``_KEPT`` sorted numbers with the distribution of the scores."""
     ordered = np.sort(scores)
+    if len(ordered) < FEW_SCORES:
+        from scipy.stats import t as student
+
+        middle = float(np.median(ordered))
+        spread = 1.4826 * float(np.median(np.abs(ordered - middle)))
+        if spread > 0:
+            ordered = np.clip(ordered, middle - _WILD * spread, middle + _WILD * spread)
+        quantiles = (np.arange(_KEPT // 2) + 0.5) / (_KEPT // 2)
+        return np.asarray(student.ppf(quantiles, len(ordered) - 1) * np.sqrt((ordered**2).mean()))
     if len(ordered) <= _KEPT:
         return ordered
     return np.quantile(ordered, (np.arange(_KEPT) + 0.5) / _KEPT, method="hazen")

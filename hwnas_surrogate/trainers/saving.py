@@ -7,6 +7,7 @@ or a full disk therefore leaves the old surrogates or the new ones, never a mixt
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import os
 import re
@@ -25,13 +26,15 @@ from hwnas_surrogate.features import Encoder
 from hwnas_surrogate.files import replacing
 from hwnas_surrogate.spaces import SearchSpace, get_space
 from hwnas_surrogate.trainers.calibration import Calibration
+from hwnas_surrogate.trainers.sources import SourceCosts
 from hwnas_surrogate.trainers.suite import SurrogateSuite
 from hwnas_surrogate.trainers.surrogate import Surrogate
+from hwnas_surrogate.trainers.transfer import TransferSurrogate
 from hwnas_surrogate.trainers.weights import SUFFIXES, from_bytes, to_bytes
 
 __all__ = ["FORMAT_VERSION", "load", "save"]
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 _FORMAT = "hwnas-surrogate"
 MANIFEST = "manifest.json"
 _WEIGHTS_NAME = re.compile(r"[\w.-]+-[0-9a-f]{16}\.(safetensors|ubj|skops)")
@@ -71,6 +74,11 @@ def save(fitted: Surrogate | SurrogateSuite, folder: str | os.PathLike[str]) -> 
         entry, weights = _describe(surrogate)
         files |= weights
         entries.append(entry)
+    sources = []
+    for number, source in enumerate(_sources_of(members[0].encoder_)):
+        entry, weights = _describe(source, f"source{number}-")
+        files |= weights
+        sources.append({**entry, "space": get_space(source.space).name, "encoder": _encoder_to_json(source.encoder_)})
     manifest = {
         "format": _FORMAT,
         "format_version": FORMAT_VERSION,
@@ -83,6 +91,7 @@ def save(fitted: Surrogate | SurrogateSuite, folder: str | os.PathLike[str]) -> 
         "random_state": fitted.random_state if isinstance(fitted.random_state, int) else None,
         "info": fitted.info_ if isinstance(fitted, SurrogateSuite) else {},
         "surrogates": entries,
+        "sources": sources,
     }
     manifest["sha256"] = _digest(manifest)
     return _write(Path(folder), manifest, files)
@@ -121,7 +130,8 @@ def load(folder: str | os.PathLike[str], kind: type[T]) -> T:
 
 def _rebuild(manifest: dict[str, Any], folder: Path, kind: type[T]) -> T:
     space = get_space(manifest["space"])
-    encoder = _encoder_from_json(manifest["encoder"], space)
+    sources = tuple(_restore_source(entry, folder) for entry in manifest["sources"])
+    encoder = _encoder_from_json(manifest["encoder"], space, sources)
     names = encoder.get_feature_names_out().tolist()
     if manifest["features"] != names:
         raise SavedFormatError(
@@ -149,10 +159,19 @@ def _rebuild(manifest: dict[str, Any], folder: Path, kind: type[T]) -> T:
     return suite
 
 
-def _describe(surrogate: Surrogate) -> tuple[dict[str, Any], dict[str, bytes]]:
+def _sources_of(encoder: Encoder) -> tuple[Surrogate, ...]:
+    """Return the surrogates of source devices that an encoder asks."""
+    if isinstance(encoder, SourceCosts):
+        return encoder.surrogates
+    parts: list[Encoder] = encoder.get_params(deep=False).get("encoders") or []
+    return next((found for part in parts if (found := _sources_of(part))), ())
+
+
+def _describe(surrogate: Surrogate, prefix: str = "") -> tuple[dict[str, Any], dict[str, bytes]]:
     """Return a surrogate's part of the manifest, and its files by name."""
     target: Target | None = surrogate.target_
     name = "cost" if target is None else re.sub(r"[^\w.-]", "_", f"{target.device}-{target.metric}")
+    name = prefix + name
     files: dict[str, bytes] = {}
 
     def keep(part: str, data: bytes, suffix: str) -> dict[str, str]:
@@ -163,6 +182,7 @@ def _describe(surrogate: Surrogate) -> tuple[dict[str, Any], dict[str, bytes]]:
 
     model, weights = to_bytes(surrogate.model_)
     entry = {
+        "class": type(surrogate).__name__,
         "target": None if target is None else {"device": target.device, "metric": target.metric, "unit": target.unit},
         "model": model,
         "model_name": surrogate.model if isinstance(surrogate.model, str) else None,
@@ -185,11 +205,19 @@ def _describe(surrogate: Surrogate) -> tuple[dict[str, Any], dict[str, bytes]]:
     return entry, files
 
 
+def _restore_source(entry: dict[str, Any], folder: Path) -> Surrogate:
+    space = get_space(entry["space"])
+    return _restore(entry, folder, space, _encoder_from_json(entry["encoder"], space))
+
+
 def _restore(entry: dict[str, Any], folder: Path, space: SearchSpace, encoder: Encoder) -> Surrogate:
     names = encoder.get_feature_names_out()
     model = from_bytes(entry["model"], _read_weights(entry["weights"], folder), names)
     refit = clone(model) if entry["own_model"] and not isinstance(model, DummyRegressor) else entry["model_name"]
-    surrogate = Surrogate(space.name, encoder=encoder, model=refit)
+    if entry["class"] == TransferSurrogate.__name__:
+        surrogate: Surrogate = TransferSurrogate(space.name, _sources_of(encoder) or None)
+    else:
+        surrogate = Surrogate(space.name, encoder=encoder, model=refit)
     surrogate.encoder_, surrogate.model_ = encoder, model
     said = entry["target"]
     surrogate.target_ = None if said is None else Target(said["device"], said["metric"])
@@ -235,6 +263,8 @@ def _read_weights(said: dict[str, str], folder: Path) -> bytes:
 
 
 def _encoder_to_json(encoder: Encoder) -> dict[str, Any]:
+    if isinstance(encoder, SourceCosts):
+        return {"class": SourceCosts.__name__, "params": {}}
     if type(encoder).__name__ not in features.__all__ or not type(encoder).__module__.startswith(features.__name__):
         raise SavedFormatError(
             f"an encoder of your own ({type(encoder).__name__}) can't be saved: only {', '.join(_encoder_names())} "
@@ -247,18 +277,23 @@ def _encoder_to_json(encoder: Encoder) -> dict[str, Any]:
     return {"class": type(encoder).__name__, "params": params}
 
 
-def _encoder_from_json(said: dict[str, Any], space: SearchSpace) -> Encoder:
+def _encoder_from_json(said: dict[str, Any], space: SearchSpace, sources: tuple[Surrogate, ...] = ()) -> Encoder:
+    if said["class"] == SourceCosts.__name__:
+        return SourceCosts(space.name, sources)
     if said["class"] not in _encoder_names():
         raise SavedFormatError(f"unknown encoder {said['class']!r}; this version has {', '.join(_encoder_names())}.")
     params = dict(said["params"])
     if params.get("encoders") is not None:
-        params["encoders"] = [_encoder_from_json(part, space) for part in params["encoders"]]
+        params["encoders"] = [_encoder_from_json(part, space, sources) for part in params["encoders"]]
     encoder: Encoder = getattr(features, said["class"])(space.name, **params)
     return encoder
 
 
 def _encoder_names() -> list[str]:
-    return [kind.__name__ for kind in features.ENCODERS.values()]
+    kinds = (getattr(features, name) for name in features.__all__)
+    return [
+        kind.__name__ for kind in kinds if inspect.isclass(kind) and issubclass(kind, Encoder) and kind is not Encoder
+    ]
 
 
 def _digest(manifest: dict[str, Any]) -> str:

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from scipy.stats import spearmanr
 from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.dummy import DummyRegressor
@@ -30,10 +31,8 @@ Vector = npt.NDArray[np.float64]
 
 MIN_CONFIGS = 3
 """With fewer configs none can be left out to see how far predictions for others are off."""
-_WILD = 20.0
-"""A cost that lies so many robust standard deviations from what the other rows say is told as an outlier."""
 _SAME = 1e-6
-"""Unless it is this close to it, relative to the median cost."""
+"""A cost this close to what the other rows say, relative to the median cost, is no outlier."""
 
 
 class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
@@ -86,6 +85,9 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     >>> round(surrogate.score(archs[100:], megamacs[100:]), 3)
     1.0
     """
+
+    _wild = 20.0
+    """A cost that lies so many robust standard deviations from what the other rows say is told as an outlier."""
 
     def __init__(
         self,
@@ -320,9 +322,13 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         if len(self.configs_) >= MIN_CONFIGS:
             unseen = residuals_by_config(self.model_, features, costs, training.number)
         predicted = np.maximum(costs - residuals, self.floor_ / self.scale_)
-        self.calibration_ = Calibration().fit(np.asarray(features, np.float64), predicted, costs - predicted, unseen)
+        self.calibration_ = Calibration().fit(self._yardstick(features), predicted, costs - predicted, unseen)
         spread = 1.4826 * float(np.median(np.abs(residuals)))
-        return np.flatnonzero(np.abs(residuals) > max(_WILD * spread, _SAME * float(np.median(costs))))
+        return np.flatnonzero(np.abs(residuals) > max(self._wild * spread, _SAME * float(np.median(costs))))
+
+    def _yardstick(self, features: pd.DataFrame) -> Vector:
+        """Return the columns that tell how far a row lies from the training ones, (n, k)."""
+        return np.asarray(features, np.float64)
 
     def _predict_encoded(self, query: Encoded) -> Vector:
         if not len(query):
@@ -360,7 +366,7 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     def _told(self, query: Encoded) -> tuple[Vector, Vector, npt.NDArray[np.bool_]]:
         """Return features, predictions over ``scale_``, and which rows are under a config that was trained on."""
         predicted = self._predict_encoded(query) / self.scale_
-        return np.asarray(query.features, np.float64), predicted, query.under(self.configs_)
+        return self._yardstick(query.features), predicted, query.under(self.configs_)
 
 
 def _predict_on_one_thread(model: Any) -> None:

@@ -1,0 +1,142 @@
+"""What a layer costs by its physics, summed over a network: the columns that few measurements can price."""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas_surrogate.features.encoder import Encoder, Features
+from hwnas_surrogate.spaces import Layer, NetworkConfig, SearchSpace, View, get_space, space_names
+
+__all__ = ["LayerPhysics"]
+
+_FLOAT32_BYTES = 4
+_KINDS = ("linear", "avg_pool", "global_pool", "batch_norm", "shuffle", "zero", "identity")
+"""Every kind but ``conv``, which the others are told from."""
+_APART = 4.0
+"""Layers of different kinds are this far from one another."""
+_REACH = 6.0
+"""Layers this far apart (in the units of :func:`_description`) are priced almost independently."""
+_TYPICAL = np.array([8.0, 8.0, 5.0, 4.0, 1.0, 1.0, 0.25, 1.0])
+"""Description of a middling convolution of the published networks, rounded: where the corrections are centred."""
+_SMALLEST = 0.02
+"""Even a layer that computes nothing may cost this part of what an average layer does."""
+
+_QUANTITIES = (
+    "macs", "macs_depthwise", "layers", "outputs", "params", "moved_bytes",
+    "sqrt_macs", "sqrt_macs_depthwise", "sqrt_outputs", "sqrt_params",
+)  # fmt: skip
+_SIZES = ("macs", "bytes", "params", "height", "kernel", "depthwise", "grouped", "stride")
+_PAIRS = [(first, second) for first in range(len(_SIZES)) for second in range(first, len(_SIZES))]
+_CORRECTIONS = (
+    "all",
+    *_SIZES,
+    *_KINDS,
+    *(f"{_SIZES[first]}*{_SIZES[second]}" for first, second in _PAIRS),
+)
+
+
+class LayerPhysics(Encoder):
+    """Sums over a network's layers that a handful of measurements can put a price to, in any space and config.
+
+    Per view two groups. ``physics``: what takes time whatever the device is: multiply-adds (dense, depthwise), calls,
+    outputs written, parameters read, bytes that are only moved, and square roots of the per-layer quantities (small
+    layers are less efficient). ``correction``: for each layer its share in those, times a quadratic function of its
+    logarithmic sizes and its kind: the columns whose small coefficients say by how much layers of one sort are dearer
+    on a device than their physics tells. They are the terms up to the second order of a Gaussian kernel over layers, so
+    that a Gaussian prior on their coefficients is a Gaussian process over layers (additive over the network, as in
+    [1]_).
+
+    Parameters
+    ----------
+    space : str or SearchSpace, default="nasbench201"
+        The search space. The columns are the same in all spaces.
+    views : sequence of {"all", "live", "compiled"}, default=("all", "compiled")
+        Which layers to sum over.
+
+    References
+    ----------
+    .. [1] Duvenaud, Nickisch and Rasmussen, "Additive Gaussian processes", NIPS 2011.
+
+    Examples
+    --------
+    >>> LayerPhysics().frame([0])["physics_all:layers"].tolist()
+    [95.0]
+    """
+
+    def __init__(
+        self, space: str | SearchSpace = "nasbench201", views: tuple[View, ...] | list[View] = ("all", "compiled")
+    ) -> None:
+        super().__init__(space)
+        self.views = views
+
+    def _names(self, space: SearchSpace) -> list[str]:
+        return [
+            f"{group}_{view}:{name}"
+            for view in self.views
+            for group, names in (("physics", _QUANTITIES), ("correction", _CORRECTIONS))
+            for name in names
+        ]
+
+    def _encode(self, space: SearchSpace, archs: npt.NDArray[np.int8], config: NetworkConfig, out: Features) -> None:
+        width = len(_QUANTITIES) + len(_CORRECTIONS)
+        for number, view in enumerate(self.views):
+            layers = space.layers(archs, config, view)
+            out[:, number * width : (number + 1) * width] = layers.sums(_values(layers.distinct))
+
+
+def _values(layers: tuple[Layer, ...]) -> npt.NDArray[np.float64]:
+    """Return what each layer adds to the columns of a view, shape (L, columns)."""
+    physics = np.array([_physics(layer) for layer in layers], np.float64)
+    average, per_layer = _average_network()
+    share = (physics / average).mean(axis=1) + _SMALLEST * per_layer
+    away = np.array([_description(layer) for layer in layers]) - np.append(_TYPICAL, np.zeros(len(_KINDS)))
+    sizes = away[:, : len(_SIZES)] / _REACH
+    pairs = [sizes[:, i] * sizes[:, j] / (math.sqrt(2) if i == j else 1.0) for i, j in _PAIRS]
+    terms = np.column_stack([np.ones(len(layers)), away / _REACH, *pairs])
+    near = np.exp(-0.5 * ((away / _REACH) ** 2).sum(axis=1))
+    # Between the share itself, which leaves small layers no freedom, and the same freedom for all.
+    weight = np.sqrt(share * per_layer) * near
+    return np.column_stack([physics, weight[:, None] * terms])
+
+
+def _physics(layer: Layer) -> list[float]:
+    dense = layer.kind in ("conv", "linear")
+    depthwise = layer.kind == "conv" and layer.groups == layer.c_in > 1
+    macs, narrow = (0, layer.macs) if depthwise else (layer.macs if dense else 0, 0)
+    calls = layer.kind != "identity"
+    outputs = max(layer.activation_bytes // _FLOAT32_BYTES - layer.c_in * layer.height * layer.width, 0) if calls else 0
+    moved = 0 if dense or not calls else layer.activation_bytes
+    roots = [math.sqrt(value) for value in (macs, narrow, outputs if dense else 0, layer.params if dense else 0)]
+    return [macs, narrow, calls, outputs, layer.params, moved, *roots]
+
+
+def _description(layer: Layer) -> list[float]:
+    """Describe a layer by numbers, half an octave to the unit, and its kind."""
+    depthwise = layer.kind == "conv" and layer.groups == layer.c_in > 1
+    sizes = (math.log2(max(size, 1)) for size in (layer.macs, layer.activation_bytes, layer.params))
+    return [
+        *(size / 2 for size in sizes),
+        math.log2(layer.height),
+        layer.kernel / 2,
+        3.0 * depthwise,
+        2.0 * (layer.groups > 1 and not depthwise),
+        layer.stride,
+        *(_APART * (layer.kind == kind) for kind in _KINDS),
+    ]
+
+
+@cache
+def _average_network() -> tuple[npt.NDArray[np.float64], float]:
+    """Return the mean quantities of a network over the spaces' first published configs, and one layer's part of it."""
+    totals, calls = [], []
+    for space in map(get_space, space_names()):
+        plan = space.layers(space.sample(1, 0), None).plan
+        physics = np.array([_physics(layer) for layer in plan.distinct], np.float64)
+        times = plan.fixed + plan.per_op.mean(axis=1).sum(axis=0)
+        totals.append(times @ physics)
+        calls.append(times.sum())
+    return np.mean(totals, axis=0), float(1 / np.mean(calls))

@@ -1,0 +1,316 @@
+"""A Gaussian process over layers, on top of what physics says they cost: the model for a handful of measurements."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.optimize import nnls
+from scipy.special import digamma, gammaln
+from sklearn.utils.validation import validate_data
+from threadpoolctl import threadpool_limits
+
+from hwnas_surrogate.errors import InvalidInputError
+from hwnas_surrogate.models.linear import Vector, _checked, _LinearPredictor
+
+__all__ = ["PhysicsGP"]
+
+SOURCE = "source"
+"""The group of columns that hold what the surrogates of other devices predict."""
+_SHARE_SDS = (0.1, 0.3, 1.0)
+_CORRECTION_SDS = (0.0, 0.2, 0.6, 2.0)
+_NOISE_SDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.25)
+_ROBUST_NOISE_SDS = (0.01, 0.03, 0.1)
+"""Prior standard deviations that are tried, relative to the cost of a middling network."""
+_CONSTANT_SD = 0.1
+_FREEDOM = 2.0
+"""Degrees of freedom of the noise that allows for slips."""
+_ITERATIONS = 8
+_NEGLIGIBLE = 2e-3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prior:
+    """What may be believed of a device before it is measured: which columns share the cost, and how sure that is.
+
+    Parameters
+    ----------
+    shares, corrections : ndarray of int
+        Columns whose coefficients are not negative and about equal, and columns whose coefficients are about zero.
+    divisors : ndarray of float64
+        What the columns of shares are divided by, so that equal coefficients mean equal shares in the cost.
+    unit : float
+        What the corrections are divided by.
+    share_sd, correction_sd : float
+        Standard deviations of the coefficients, relative to the cost of a middling network.
+    """
+
+    shares: npt.NDArray[np.intp]
+    corrections: npt.NDArray[np.intp]
+    divisors: Vector
+    unit: float
+    share_sd: float
+    correction_sd: float
+
+    def design(self, values: Vector) -> tuple[Vector, Vector]:
+        """Return the shares and the corrections of n rows, the latter times their standard deviation."""
+        return values[:, self.shares] / self.divisors, values[:, self.corrections] * (self.correction_sd / self.unit)
+
+
+class PhysicsGP(_LinearPredictor):
+    """Bayesian linear regression on physical sums, for ten measurements and up.
+
+    A device's cost is taken to be a sum of shares that are not negative (multiply-adds, calls, bytes: the ``physics``
+    columns of :class:`LayerPhysics`; or what other devices' surrogates predict: ``source`` columns), plus small
+    corrections that vary smoothly from layer to layer (``correction`` columns: a Gaussian process over layers), plus
+    noise. Which layers run (all, or those that a converter leaves), whether the other devices have a share, how free
+    the coefficients are, how large the noise is and whether slips are among the measurements (Student's t [2]_) is not
+    chosen: every answer is weighted by its evidence, the marginal likelihood of the measurements [1]_. Useless sources
+    therefore get no weight. The coefficients of shares are found by non-negative least squares, the mode of their
+    posterior.
+
+    Parameters
+    ----------
+    max_rows : int, default=100
+        Of more rows, so many drawn at random are used; the ordinary models have caught up by then.
+    random_state : int or None, default=None
+        Seed of that draw; None is 0.
+
+    Attributes
+    ----------
+    residuals_ : ndarray of float64, shape (n,)
+        Each training cost minus what is predicted without it; not saved.
+    precisions_ : ndarray of float64, shape (n,)
+        How far each measurement was trusted: about 1, and near 0 for slips; not saved.
+    source_weight_ : float
+        Evidence of the answers in which the other devices have a share, between 0 and 1.
+    view_weights_ : dict of str to float
+        Evidence by which layers run: ``all``, ``compiled``.
+
+    References
+    ----------
+    .. [1] MacKay, "Bayesian interpolation", Neural Computation 1992.
+    .. [2] Tipping and Lawrence, "Variational inference for Student-t models", Neurocomputing 2005.
+    """
+
+    residuals_: Vector
+    precisions_: Vector
+    source_weight_: float
+    view_weights_: dict[str, float]
+
+    def __init__(self, max_rows: int = 100, random_state: int | None = None) -> None:
+        self.max_rows = max_rows
+        self.random_state = random_state
+
+    def fit(self, X: pd.DataFrame | Vector, y: npt.ArrayLike) -> Self:
+        """Fit on (n, k) named columns (:class:`LayerPhysics`, and ``source`` ones) and n costs."""
+        values, costs, names = _checked(self, X, y)
+        views = _views(names, values)
+        if not views:
+            raise InvalidInputError("PhysicsGP reads the columns of LayerPhysics (physics_all:macs, ...), got none.")
+        rows = np.arange(len(costs))
+        if len(rows) > self.max_rows:
+            rows = np.sort(np.random.default_rng(self.random_state or 0).permutation(rows)[: self.max_rows])
+        with threadpool_limits(1):
+            self._fit(values, costs, rows, names, views)
+        return self
+
+    def rank(self, X: pd.DataFrame) -> Self:
+        """Take the average of the ``source`` columns for the cost, each over its mean in (n, k) named columns."""
+        validate_data(self, X, skip_check_array=True)
+        values, names = np.asarray(X, np.float64), list(X.columns)
+        sources = _sources(names)
+        means = values[:, sources].mean(axis=0)
+        self.coef_ = np.zeros(values.shape[1])
+        self.coef_[sources[means > 0]] = 1 / (means[means > 0] * len(sources))
+        self.intercept_, self.decimals_ = 0.0, None
+        self.residuals_, self.precisions_ = np.empty(0), np.empty(0)
+        self.source_weight_, self.view_weights_ = 1.0, {}
+        return self
+
+    def _fit(
+        self,
+        values: Vector,
+        costs: Vector,
+        rows: npt.NDArray[np.intp],
+        names: Sequence[str],
+        views: dict[str, tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]],
+    ) -> None:
+        seen, measured = values[rows], costs[rows]
+        labels, priors = zip(*_priors(seen, views, _sources(names)), strict=True)
+        middling = _middling(seen, measured, priors[0])
+        hypotheses = _Hypotheses(seen, measured / middling, priors)
+        weights = hypotheses.weights
+        coef, intercept = np.zeros(values.shape[1]), 0.0
+        for number in np.flatnonzero(weights > _NEGLIGIBLE):
+            part, constant = hypotheses.mode(int(number), values.shape[1])
+            coef += weights[number] * part
+            intercept += weights[number] * constant
+        total = weights[weights > _NEGLIGIBLE].sum()
+        self.coef_, self.intercept_, self.decimals_ = coef * (middling / total), intercept * middling / total, None
+        self.residuals_ = costs - self._sum(values)
+        self.residuals_[rows] = hypotheses.left_out() * middling
+        self.precisions_ = np.ones(len(costs))
+        self.precisions_[rows] = weights @ hypotheses.precisions
+        of_prior = np.bincount(hypotheses.prior, weights, len(priors))
+        told = pd.DataFrame(labels, columns=["view", "sources"]).assign(weight=of_prior)
+        self.source_weight_ = float(told.loc[told["sources"], "weight"].sum())
+        by_view = told.groupby("view", sort=False)["weight"].sum()
+        self.view_weights_ = {str(view): float(weight) for view, weight in by_view.items()}
+
+
+def _sources(names: Sequence[str]) -> npt.NDArray[np.intp]:
+    return np.array([i for i, name in enumerate(names) if name.partition(":")[0] == SOURCE], np.intp)
+
+
+def _views(names: Sequence[str], values: Vector) -> dict[str, tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]:
+    """Return the columns of physics and of corrections of each view; views that look the same are one."""
+    views: dict[str, tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]] = {}
+    groups = [name.partition(":")[0] for name in names]
+    for view in dict.fromkeys(group.partition("_")[2] for group in groups if group.startswith("physics_")):
+        columns = (
+            np.array([i for i, group in enumerate(groups) if group == f"physics_{view}"], np.intp),
+            np.array([i for i, group in enumerate(groups) if group == f"correction_{view}"], np.intp),
+        )
+        if not any(
+            all(np.array_equal(values[:, mine], values[:, theirs]) for mine, theirs in zip(columns, other, strict=True))
+            for other in views.values()
+        ):
+            views[view] = columns
+    return views
+
+
+def _priors(
+    values: Vector,
+    views: dict[str, tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]],
+    sources: npt.NDArray[np.intp],
+) -> Iterator[tuple[tuple[str, bool], Prior]]:
+    for view, (physics, corrections) in views.items():
+        unit = float(np.sqrt((values[:, corrections] ** 2).sum(axis=1).mean())) or 1.0
+        for columns, are_sources in ((physics, False), (sources, True)):
+            means = values[:, columns].mean(axis=0)
+            shares = columns[means > 0]
+            if not len(shares):
+                continue
+            for share_sd in _SHARE_SDS:
+                # Sources are alike: only together may they differ so much from what is believed.
+                sd = share_sd / np.sqrt(len(shares)) if are_sources else share_sd
+                for correction_sd in _CORRECTION_SDS:
+                    prior = Prior(shares, corrections, means[means > 0], unit, float(sd), correction_sd)
+                    yield (view, are_sources), prior
+
+
+def _middling(values: Vector, costs: Vector, prior: Prior) -> float:
+    """Return the cost of a network with average physics; by the median, so that slips don't move it."""
+    size = prior.design(values)[0].mean(axis=1)
+    ratios = costs[size > 0] / size[size > 0]
+    middling = float(np.median(ratios)) if len(ratios) else 0.0
+    return middling if middling > 0 else float(costs.mean()) or 1.0
+
+
+class _Hypotheses:
+    """Priors times noises, and what the measurements say to each.
+
+    Attributes
+    ----------
+    prior : ndarray of int, shape (H,)
+        Which prior each hypothesis has.
+    noise : ndarray of float64, shape (H, n)
+        Variance of each measurement.
+    precisions : ndarray of float64, shape (H, n)
+        Expected precision of each measurement over that of a clean one; 1 under Gaussian noise.
+    weights : ndarray of float64, shape (H,)
+        Evidence, normalised to a sum of 1.
+    """
+
+    def __init__(self, values: Vector, costs: Vector, priors: Sequence[Prior]) -> None:
+        self.costs, self.priors, n = costs, priors, len(costs)
+        self.designs = [prior.design(values) for prior in priors]
+        means = np.array([shares.mean(axis=1) for shares, _ in self.designs])
+        kernels = np.array(
+            [
+                prior.share_sd**2 * shares @ shares.T + corrections @ corrections.T + _CONSTANT_SD**2
+                for prior, (shares, corrections) in zip(priors, self.designs, strict=True)
+            ]
+        )
+        clean, robust = (np.tile(np.array(sds), len(priors)) ** 2 for sds in (_NOISE_SDS, _ROBUST_NOISE_SDS))
+        sizes = (len(_NOISE_SDS), len(_ROBUST_NOISE_SDS))
+        self.prior = np.concatenate([np.repeat(np.arange(len(priors)), size) for size in sizes])
+        off = costs - means[self.prior]
+        self.precisions = np.ones((len(self.prior), n))
+        slack = np.zeros(len(self.prior))
+        tail = slice(len(clean), None)
+        self.precisions[tail], slack[tail] = _student(kernels[self.prior[tail]], off[tail], robust)
+        self.noise = np.concatenate([clean, robust])[:, None] / self.precisions
+        covariance = kernels[self.prior]
+        covariance[:, np.arange(n), np.arange(n)] += self.noise
+        self.inverse = np.linalg.inv(covariance)
+        self.pull = np.einsum("hij,hj->hi", self.inverse, off)
+        fit = -0.5 * (off * self.pull).sum(axis=1) - 0.5 * np.linalg.slogdet(covariance)[1]
+        evidence = fit + slack
+        weights = np.exp(evidence - evidence.max())
+        self.weights = weights / weights.sum()
+
+    def mode(self, number: int, width: int) -> tuple[Vector, float]:
+        """Return the coefficients of all columns and the intercept at the mode of a hypothesis' posterior."""
+        prior = self.priors[self.prior[number]]
+        shares, corrections = self.designs[self.prior[number]]
+        rest = corrections @ corrections.T + _CONSTANT_SD**2 + np.diag(self.noise[number])
+        factor = np.linalg.cholesky(rest)
+        equal = np.full(shares.shape[1], 1 / shares.shape[1])
+        stacked = np.vstack([np.linalg.solve(factor, shares), np.eye(len(equal)) / prior.share_sd])
+        wanted = np.concatenate([np.linalg.solve(factor, self.costs), equal / prior.share_sd])
+        found = nnls(stacked, wanted)[0]
+        pull = np.linalg.solve(rest, self.costs - shares @ found)
+        coef = np.zeros(width)
+        coef[prior.shares] = found / prior.divisors
+        coef[prior.corrections] += corrections.T @ pull * (prior.correction_sd / prior.unit)
+        return coef, float(_CONSTANT_SD**2 * pull.sum())
+
+    def left_out(self) -> Vector:
+        """Return each cost minus what the other rows say, the hypotheses weighted by the others' evidence [1]_.
+
+        .. [1] Sundararajan and Keerthi, "Predictive approaches for choosing hyperparameters in Gaussian processes",
+           Neural Computation 2001.
+        """
+        own = np.diagonal(self.inverse, axis1=1, axis2=2)
+        residuals = self.pull / own
+        with np.errstate(divide="ignore"):
+            others = np.log(self.weights)[:, None] + 0.5 * (residuals**2 * own - np.log(own))
+        others = np.exp(others - others.max(axis=0))
+        result: Vector = (others * residuals).sum(axis=0) / others.sum(axis=0)
+        return result
+
+
+def _student(kernels: Vector, off: Vector, variances: Vector) -> tuple[Vector, Vector]:
+    """Infer precisions under Student's t noise: (H, n, n) kernels, (H, n) residuals of the mean, (H,) variances.
+
+    Returns the expected precisions, (H, n), and what the bound on the evidence has beyond that of Gaussian noise
+    with these precisions, (H,).
+    """
+    n = off.shape[1]
+    diagonal = np.arange(n)
+    precisions = np.ones_like(off)
+    shape = (_FREEDOM + 1) / 2
+    for _ in range(_ITERATIONS):
+        covariance = kernels.copy()
+        covariance[:, diagonal, diagonal] += variances[:, None] / precisions
+        gain = kernels @ np.linalg.inv(covariance)
+        left = off - np.einsum("hij,hj->hi", gain, off)
+        doubt = np.maximum(kernels[:, diagonal, diagonal] - np.einsum("hij,hji->hi", gain, kernels), 0.0)
+        rate = (_FREEDOM + (left**2 + doubt) / variances[:, None]) / 2
+        precisions = shape / rate
+    half = _FREEDOM / 2
+    divergence = (
+        (shape - half) * digamma(shape)
+        - gammaln(shape)
+        + gammaln(half)
+        + half * (np.log(rate) - np.log(half))
+        + shape * (half - rate) / rate
+    )
+    slack = 0.5 * (digamma(shape) - np.log(rate) - np.log(precisions)) - divergence
+    return precisions, slack.sum(axis=1)

@@ -1,0 +1,147 @@
+"""Source devices: what is known of others when a new one is measured a few times."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from sklearn.utils.validation import check_is_fitted
+
+from hwnas_surrogate.data import CostTable, TargetLike
+from hwnas_surrogate.errors import InvalidInputError
+from hwnas_surrogate.features import Combined, Encoder, LayerPhysics
+from hwnas_surrogate.features.encoder import Features
+from hwnas_surrogate.models import FewShot
+from hwnas_surrogate.models.physics import SOURCE
+from hwnas_surrogate.spaces import NetworkConfig, SearchSpace, get_space
+from hwnas_surrogate.trainers.suite import SurrogateSuite
+from hwnas_surrogate.trainers.surrogate import MIN_CONFIGS, Surrogate
+
+__all__ = ["SourceCosts", "Sources", "fit_sources", "fitted_sources", "transfer_encoder"]
+
+Source: TypeAlias = CostTable | Surrogate | SurrogateSuite
+Sources: TypeAlias = Source | Iterable[Source] | None
+
+
+def transfer_encoder(space: SearchSpace, sources: tuple[Surrogate, ...] = ()) -> Combined:
+    """Return what few-shot models read: the default encoding, layer physics, and what the sources predict."""
+    parts: list[Encoder] = [*Combined(space.name)._parts(space), LayerPhysics(space.name)]
+    return Combined(space.name, [*parts, SourceCosts(space.name, sources)] if sources else parts)
+
+
+def fit_sources(
+    table: CostTable, targets: TargetLike | Iterable[TargetLike] | None = None, *, random_state: int | None = None
+) -> SurrogateSuite:
+    """Fit the surrogates of source devices once, to adapt to any number of new devices with them.
+
+    Parameters
+    ----------
+    table : CostTable
+        Costs of the source devices; missing ones are left out.
+    targets : targets, optional
+        Which of its targets; all if None.
+    random_state : int or None, default=None
+        Seed.
+
+    Returns
+    -------
+    SurrogateSuite
+        For ``TransferSurrogate(sources=...)``. Beside the ordinary model each surrogate holds one of layer physics,
+        which speaks for other spaces and configs.
+
+    Examples
+    --------
+    >>> from hwnas_surrogate import load_table
+    >>> table = load_table(space="fbnet")
+    >>> [str(target) for target in fit_sources(table.rows(range(100))).targets_]
+    ['epyc-torch-1t/latency', 'epyc-onnxruntime-1t/latency']
+    """
+    suite = SurrogateSuite(
+        table.space, transfer_encoder(table.space), FewShot(random_state), random_state, calibrate=False
+    )
+    return suite.fit_table(table, targets)
+
+
+def fitted_sources(sources: Sources, space: SearchSpace, random_state: int | None = None) -> tuple[Surrogate, ...]:
+    """Return the fitted surrogates of sources, fitting tables; refuse those that can't speak for the space."""
+    items = [] if sources is None else [sources] if isinstance(sources, Source) else list(sources)
+    surrogates: list[Surrogate] = []
+    for item in items:
+        if isinstance(item, CostTable):
+            item = fit_sources(item, random_state=random_state)
+        if isinstance(item, SurrogateSuite):
+            check_is_fitted(item, "surrogates_")
+            surrogates += item.surrogates_.values()
+        elif isinstance(item, Surrogate):
+            check_is_fitted(item, "model_")
+            surrogates.append(item)
+        else:
+            raise InvalidInputError(
+                f"a source must be a CostTable, a Surrogate or a SurrogateSuite, got {type(item).__name__}."
+            )
+    for surrogate in surrogates:
+        theirs = get_space(surrogate.space)
+        if theirs is not space and not _travels(surrogate):
+            raise InvalidInputError(
+                f"the source {surrogate.target_ or 'without a name'} is a surrogate over {theirs.name}, which can't "
+                f"speak for {space.name}: give its cost table instead, or what fit_sources makes of it."
+            )
+    return tuple(surrogates)
+
+
+def _travels(surrogate: Surrogate) -> bool:
+    """Tell whether a surrogate can speak for other spaces: by layer physics, without sources of its own."""
+    model = surrogate.model_
+    return isinstance(model, FewShot) and not any(name.startswith(SOURCE) for name in model.physics_.feature_names_in_)
+
+
+class SourceCosts(Encoder):
+    """What the surrogates of source devices predict, a column each.
+
+    A source that was trained in another space, or under one or two other configs, is asked for its layer physics.
+
+    Parameters
+    ----------
+    space : str or SearchSpace, default="nasbench201"
+        The search space of the architectures.
+    surrogates : tuple of Surrogate
+        Fitted.
+    """
+
+    def __init__(self, space: str | SearchSpace = "nasbench201", surrogates: tuple[Surrogate, ...] = ()) -> None:
+        super().__init__(space)
+        self.surrogates = surrogates
+
+    def __sklearn_clone__(self) -> SourceCosts:
+        """Keep the surrogates fitted: they are data here."""
+        return SourceCosts(self.space, self.surrogates)
+
+    def _names(self, space: SearchSpace) -> list[str]:
+        names: list[str] = []
+        for number, surrogate in enumerate(self.surrogates):
+            name = f"{SOURCE}:{surrogate.target_ or number}"
+            names.append(f"{name}#{number}" if name in names else name)
+        return names
+
+    def _encode(self, space: SearchSpace, archs: npt.NDArray[np.int8], config: NetworkConfig, out: Features) -> None:
+        frames: dict[str, pd.DataFrame] = {}
+
+        def encoded(encoder: Encoder) -> pd.DataFrame:
+            # Sources that were fitted together are encoded once.
+            name = repr(encoder)
+            if name not in frames:
+                frames[name] = encoder.frame(archs, config)
+            return frames[name]
+
+        for number, surrogate in enumerate(self.surrogates):
+            model: Any = surrogate.model_
+            known = config in surrogate.configs_ or len(surrogate.configs_) >= MIN_CONFIGS
+            if not (known and get_space(surrogate.space) is space) and _travels(surrogate):
+                model, frame = model.physics_, encoded(LayerPhysics(space.name))
+            else:
+                frame = encoded(surrogate.encoder_)
+            predicted = np.asarray(model.predict(frame), np.float64) * surrogate.scale_
+            out[:, number] = np.maximum(predicted, surrogate.floor_)

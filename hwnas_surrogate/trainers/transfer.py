@@ -1,0 +1,334 @@
+"""A new device in ten measurements."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.stats import spearmanr
+from sklearn.dummy import DummyRegressor
+
+from hwnas_surrogate.data import CostTable, TargetLike
+from hwnas_surrogate.errors import InvalidInputError
+from hwnas_surrogate.features import Encoder
+from hwnas_surrogate.models import FewShot
+from hwnas_surrogate.spaces import Archs, SearchSpace, get_space
+from hwnas_surrogate.trainers.calibration import Calibration
+from hwnas_surrogate.trainers.encoded import Encoded
+from hwnas_surrogate.trainers.sources import Sources, fitted_sources, transfer_encoder
+from hwnas_surrogate.trainers.suite import SurrogateSuite
+from hwnas_surrogate.trainers.surrogate import Configs, Surrogate, Vector
+
+__all__ = ["AdaptWarning", "TransferSurrogate", "adapt"]
+
+MANY = 200
+"""From so many measurements on, far residuals are the ordinary surrogate's outliers."""
+_FEW = 8
+"""With fewer measurements than this, little can be said."""
+_POOR = 0.25
+"""Leave-one-out residuals beyond this part of the costs' own spread mean that the measurements follow no law."""
+_REPEATS = 0.2
+"""Repeats of one network that differ by more than this part are told."""
+_SLIP = 0.2
+"""A measurement nearer than this part of it to what the others say is no slip."""
+_REFERENCE = 1000
+"""So many random networks tell how the sources' costs compare where nothing was measured."""
+
+
+class AdaptWarning(UserWarning):
+    """What should be known of measurements before a surrogate fitted to them is trusted."""
+
+
+class TransferSurrogate(Surrogate):
+    """Predicts the cost of every architecture on a device that was measured ten or twenty times.
+
+    Without sources, layer physics and a prior carry it; what the surrogates of other devices predict joins in by its
+    evidence, so that useless sources do no harm; as the measurements grow it turns into the ordinary
+    :class:`Surrogate` (:class:`~hwnas_surrogate.models.FewShot`). With a source that is the same device under another
+    config, three measurements recalibrate it.
+
+    Parameters
+    ----------
+    space : str or SearchSpace, default="nasbench201"
+        The search space of the new device's architectures.
+    sources : CostTable, Surrogate or SurrogateSuite, or several, optional
+        What is known of other devices, also from the other search space. Tables are fitted first; fit them once with
+        :func:`fit_sources` to adapt to several devices.
+    random_state : int or None, default=None
+        Seed.
+    calibrate : bool, default=True
+        Whether ``fit`` learns how far predictions are off, for intervals.
+
+    Attributes
+    ----------
+    left_out_ : DataFrame
+        One row per measurement, in their order: ``measured, predicted`` (without it; in the unit of the costs) and
+        ``outlying``. Not saved.
+    notes_ : tuple of str
+        What should be known before the surrogate is trusted; each was warned of when it was fitted. Not saved.
+    sources_ : tuple of Surrogate
+        The fitted sources.
+
+    Notes
+    -----
+    Fitted to no measurement at all (``fit([], [])``), it ranks architectures as the sources do on average; the
+    predictions have no unit then.
+
+    Examples
+    --------
+    >>> from hwnas_surrogate import load_table
+    >>> table = load_table(space="nasbench201").select("epyc-onnxruntime-1t/latency")
+    >>> new = TransferSurrogate().fit(table.archs[:10], table.costs[:10, 0])
+    >>> new.score(table.archs[10:], table.costs[10:, 0]) > 0.9
+    True
+    """
+
+    _wild = 8.0
+    left_out_: pd.DataFrame
+    notes_: tuple[str, ...]
+    sources_: tuple[Surrogate, ...]
+
+    def __init__(
+        self,
+        space: str | SearchSpace = "nasbench201",
+        sources: Sources = None,
+        random_state: int | None = None,
+        calibrate: bool = True,
+    ) -> None:
+        super().__init__(space, None, None, random_state, calibrate)
+        self.sources = sources
+
+    def __sklearn_clone__(self) -> TransferSurrogate:
+        """Keep the sources fitted: they are data here."""
+        return type(self)(self.space, self.sources, self.random_state, self.calibrate)
+
+    def fit(
+        self, archs: Archs, cost: npt.ArrayLike, configs: Configs = None, *, failed: npt.ArrayLike | None = None
+    ) -> Self:
+        """Fit on the costs that were measured on the new device.
+
+        Parameters
+        ----------
+        archs, cost, configs, failed
+            As :meth:`Surrogate.fit` takes them. None at all, if there are sources.
+
+        Returns
+        -------
+        TransferSurrogate
+
+        Raises
+        ------
+        InvalidInputError
+            If there is one cost only, or none and no source; if one is missing, infinite or negative.
+
+        Warns
+        -----
+        AdaptWarning
+            If the measurements are too few, contradict one another, or some lie far from what the others say.
+        """
+        batch = get_space(self.space).as_array(archs)
+        if len(batch):
+            super().fit(batch, cost, configs, failed=failed)
+        else:
+            self._rank(np.asarray(cost, np.float64), configs)
+        for note in self.notes_:
+            warnings.warn(note, AdaptWarning, stacklevel=2)
+        return self
+
+    def _rank(self, cost: Vector, configs: Configs) -> None:
+        """Rank as the sources do on average."""
+        space = get_space(self.space)
+        if len(cost):
+            raise InvalidInputError(f"cost must hold one value per architecture: got {len(cost)} for none.")
+        encoder = self._encoder()
+        if not self._sources:
+            raise InvalidInputError(
+                "there is neither a measurement nor a source: nothing is known. Give sources, or measure two "
+                "architectures at least."
+            )
+        configs = space.group_configs(configs, 1)[0][0]
+        features = encoder.frame(space.sample(_REFERENCE, 0), configs)
+        self.sources_, self.encoder_, self.target_ = self._sources, encoder, getattr(self, "target_", None)
+        self.model_ = FewShot(self.random_state).rank(features)
+        self.classifier_, self.calibration_, self.configs_ = None, None, (configs,)
+        self.n_train_, self.n_features_in_, self.scale_, self.floor_ = 0, features.shape[1], 1.0, 0.0
+        self.outliers_ = np.empty(0, np.intp)
+        self.left_out_ = pd.DataFrame({"measured": [], "predicted": [], "outlying": []})
+        self.notes_ = ("nothing was measured: the predictions rank architectures as the sources do, and have no unit.",)
+
+    def _encoder(self) -> Encoder:
+        space = get_space(self.space)
+        self._sources = fitted_sources(self.sources, space, self.random_state)
+        return transfer_encoder(space, self._sources)
+
+    def _model(self) -> Any:
+        return FewShot(self.random_state)
+
+    def _learn(self, encoder: Encoder, training: Encoded, costs: Vector) -> Self:
+        super()._learn(encoder, training, costs)
+        self.sources_ = self._sources
+        measured = costs[~np.isnan(costs)]
+        residuals = np.zeros(len(measured))
+        if isinstance(self.model_, FewShot):
+            residuals = self.model_.residuals_ * self.scale_
+        outlying = np.zeros(len(costs), bool)
+        outlying[self.outliers_] = True
+        self.left_out_ = pd.DataFrame(
+            {
+                "measured": measured,
+                "predicted": np.maximum(measured - residuals, self.floor_),
+                "outlying": outlying[~np.isnan(costs)],
+            }
+        )
+        self.notes_ = tuple(self._judge(training, costs, residuals))
+        return self
+
+    def _yardstick(self, features: pd.DataFrame) -> Vector:
+        """Tell by the predicted cost alone how far a row lies outside: ten rows span few of the columns."""
+        return np.empty((len(features), 0))
+
+    def _calibrate(self, training: Encoded, costs: Vector) -> npt.NDArray[np.intp]:
+        outliers = super()._calibrate(training, costs)
+        if isinstance(self.model_, FewShot) and len(costs) < MANY:
+            distrusted = self.model_.physics_.precisions_ < 1 / self._wild**2
+            far = np.abs(self.model_.residuals_) > _SLIP * np.maximum(costs, costs - self.model_.residuals_)
+            return np.flatnonzero(distrusted & far)
+        return outliers
+
+    def _calibrated(self) -> Calibration:
+        if self.n_train_ == 0:
+            raise InvalidInputError(
+                "nothing was measured on this device: a ranking has no intervals. Fit two costs or more."
+            )
+        return super()._calibrated()
+
+    def _judge(self, training: Encoded, costs: Vector, residuals: Vector) -> list[str]:
+        """Say what should be known of the measurements."""
+        notes: list[str] = []
+        measured = costs[~np.isnan(costs)]
+        values = np.asarray(training.rows(~np.isnan(costs)).features, np.float64)
+        _, which = np.unique(values, axis=0, return_inverse=True)
+        n = int(which.max()) + 1
+        if n == 1:
+            notes.append(
+                f"all {len(measured)} measurements are of one network: they tell the scale, and nothing about how "
+                "other architectures compare."
+            )
+        elif isinstance(self.model_, DummyRegressor):
+            notes.append(
+                f"all {len(measured)} costs are {measured[0]:g}: a timer that coarse tells nothing; the prediction is "
+                "this constant."
+            )
+        elif n < _FEW:
+            notes.append(
+                f"{n} networks were measured: few to tell how far predictions are off; measure {_FEW} or more."
+            )
+        spread = pd.Series(measured).groupby(which.ravel()).agg(lambda part: part.max() / max(part.min(), 1e-300) - 1)
+        if (spread > _REPEATS).any():
+            notes.append(
+                f"repeated measurements of one network differ by up to {min(float(spread.max()), 9.99):.0%}: "
+                "predictions can't be better than that."
+            )
+        kept = ~self.left_out_["outlying"].to_numpy()
+        if not kept.all():
+            named = ", ".join(
+                f"{row['measured']:.4g} (number {number}; the others say {row['predicted']:.4g})"
+                for number, row in self.left_out_[~kept].head(3).iterrows()
+            )
+            notes.append(
+                f"{int((~kept).sum())} of {len(measured)} measurements lie far from what the others say: {named}. They "
+                "count little; check them for slips of the unit."
+            )
+        if n >= _FEW and not isinstance(self.model_, DummyRegressor):
+            off = float(np.median(np.abs(residuals[kept])))
+            around = float(np.median(np.abs(measured[kept] - np.median(measured[kept]))))
+            if off > _POOR * around * 2:
+                notes.append(
+                    f"left out, measurements are predicted to {off:.3g} (median), while they differ from one another "
+                    f"by {around:.3g}: they follow no law that this surrogate knows. Measure longer, or more networks."
+                )
+        return notes
+
+    @property
+    def loo_spearman_(self) -> float:
+        """Spearman's rank correlation of the measurements and what the others say of each; NaN for fewer than three."""
+        told = self.left_out_[~self.left_out_["outlying"]]
+        if len(told) < 3 or told.nunique()[["measured", "predicted"]].min() < 2:
+            return float("nan")
+        return float(spearmanr(told["measured"], told["predicted"]).statistic)
+
+    @property
+    def loo_error_(self) -> float:
+        """Median relative error of the measurements, each predicted from the others; NaN where there are none."""
+        told = self.left_out_[(self.left_out_["measured"] > 0) & ~self.left_out_["outlying"].astype(bool)]
+        return float((told["predicted"] / told["measured"] - 1).abs().median()) if len(told) else float("nan")
+
+    @property
+    def source_weight_(self) -> float:
+        """How much the measurements speak for the sources having a share in the cost, from 0 to 1; not saved."""
+        if not isinstance(self.model_, FewShot):
+            return 0.0
+        return (1 - self.model_.weight_) * self.model_.physics_.source_weight_
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> Self:
+        """Load what :meth:`save` wrote."""
+        from hwnas_surrogate.trainers.saving import load
+
+        return load(folder, cls)
+
+
+def adapt(
+    table: CostTable,
+    sources: Sources = None,
+    targets: TargetLike | None = None,
+    *,
+    random_state: int | None = None,
+) -> SurrogateSuite:
+    """Adapt to every device of a table of few measurements.
+
+    Parameters
+    ----------
+    table : CostTable
+        What was measured (``load_table("samples.csv")``).
+    sources : CostTable, Surrogate or SurrogateSuite, or several, optional
+        What is known of other devices.
+    targets : targets, optional
+        Which of the table's targets; all if None.
+    random_state : int or None, default=None
+        Seed.
+
+    Returns
+    -------
+    SurrogateSuite
+        Of :class:`TransferSurrogate`.
+
+    Raises
+    ------
+    InvalidInputError
+        If a target has fewer than two costs: the message names it.
+    """
+    space = table.space
+    fitted = fitted_sources(sources, space, random_state)
+    suite = SurrogateSuite(space, random_state=random_state)
+    members = {}
+    for target in table.select(targets).targets if targets is not None else table.targets:
+        column = table.targets.index(target)
+        costs = table.costs[:, column]
+        failed = np.zeros(len(table), bool)
+        for where in table.reasons.values():
+            failed |= where[:, column]
+        rows = np.flatnonzero(~np.isnan(costs) | failed)
+        surrogate = TransferSurrogate(space, fitted, random_state)
+        surrogate.target_ = target
+        configs = np.array(table.row_configs, object)[rows]
+        try:
+            members[target] = surrogate.fit(table.archs[rows], costs[rows], configs, failed=failed[rows])
+        except InvalidInputError as error:
+            raise InvalidInputError(f"{target}: {error}") from error
+    suite.surrogates_, suite.info_ = members, {"table_fingerprint": table.fingerprint}
+    return suite
