@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.models.linear import Vector, _checked, _LinearPredictor
 
-__all__ = ["PhysicsGP"]
+__all__ = ["PhysicsGP", "design_of"]
 
 SOURCE = "source"
 """The group of columns that hold what the surrogates of other devices predict."""
@@ -27,6 +27,7 @@ _NOISE_SDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.25)
 _ROBUST_NOISE_SDS = (0.01, 0.03, 0.1)
 """Prior standard deviations that are tried, relative to the cost of a middling network."""
 _CONSTANT_SD = 0.1
+_DESIGN_SD = 0.3
 _FREEDOM = 2.0
 """Degrees of freedom of the noise that allows for slips."""
 _ITERATIONS = 8
@@ -161,6 +162,25 @@ class PhysicsGP(_LinearPredictor):
         self.source_weight_ = float(told.loc[told["sources"], "weight"].sum())
         by_view = told.groupby("view", sort=False)["weight"].sum()
         self.view_weights_ = {str(view): float(weight) for view, weight in by_view.items()}
+
+
+def design_of(X: pd.DataFrame) -> list[Vector]:
+    """Return (n, k) named columns as designs whose coefficients are independent and of variance 1, one per view.
+
+    The prior is a middling one of those that :class:`PhysicsGP` tries: shares of the physics and of the sources, the
+    corrections and a constant; what the shares are divided by is their mean over the rows.
+    """
+    values, names = np.asarray(X, np.float64), list(X.columns)
+    designs = []
+    for physics, corrections in _views(names, values).values():
+        unit = float(np.sqrt((values[:, corrections] ** 2).sum(axis=1).mean())) or 1.0
+        parts = [values[:, corrections] / unit, np.full((len(values), 1), _CONSTANT_SD)]
+        sources = _sources(names)
+        for columns, sd in ((physics, _DESIGN_SD), (sources, _DESIGN_SD / np.sqrt(max(len(sources), 1)))):
+            means = values[:, columns].mean(axis=0)
+            parts.append(sd * values[:, columns[means > 0]] / means[means > 0])
+        designs.append(np.column_stack(parts))
+    return designs
 
 
 def _sources(names: Sequence[str]) -> npt.NDArray[np.intp]:

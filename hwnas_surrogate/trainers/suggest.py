@@ -1,0 +1,155 @@
+"""Which architectures to measure: the few that tell most about all the others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from threadpoolctl import threadpool_limits
+
+from hwnas_surrogate.errors import InvalidInputError
+from hwnas_surrogate.features import Combined, LayerPhysics
+from hwnas_surrogate.models.physics import design_of
+from hwnas_surrogate.spaces import Archs, ConfigLike, NetworkConfig, SearchSpace, get_space
+from hwnas_surrogate.spaces.base import ArchArray, as_generator
+from hwnas_surrogate.trainers.sources import SourceCosts, Sources, fitted_sources
+
+__all__ = ["Suggestion", "suggest"]
+
+Vector = npt.NDArray[np.float64]
+
+CANDIDATES = 4000
+"""So many random architectures are chosen from."""
+_NOISE = 0.1
+"""Standard deviation of a measurement that the choice allows for, relative to the cost of a middling network."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Suggestion:
+    """Architectures to measure, the most telling first.
+
+    Parameters
+    ----------
+    archs : ndarray of int8, shape (n, positions)
+    config : NetworkConfig
+        Under which to measure them.
+    uncertainty : ndarray of float64, shape (n + 1,)
+        How uncertain the cost of a random architecture is before and after each of them is measured: the standard
+        deviation relative to the cost of a middling network, as the prior of :class:`PhysicsGP` has it; the costs
+        themselves play no part.
+    """
+
+    archs: ArchArray
+    config: NetworkConfig
+    uncertainty: Vector
+
+    def __len__(self) -> int:
+        """Return the number of architectures."""
+        return len(self.archs)
+
+
+def suggest(
+    space: str | SearchSpace,
+    n: int,
+    config: ConfigLike = None,
+    *,
+    sources: Sources = None,
+    given: Archs | None = None,
+    random_state: int | None = 0,
+) -> Suggestion:
+    """Choose architectures to measure on a new device.
+
+    Greedily, each is the one whose cost is least certain once those before are measured, under the prior of
+    :class:`PhysicsGP`: over the sums that decide cost, all layers and those that a converter leaves, and what the
+    sources predict. That is sequential D-optimal design [1]_. 4,000 random architectures are chosen from.
+
+    Parameters
+    ----------
+    space : str or SearchSpace
+        The search space.
+    n : int
+        How many.
+    config : config, optional
+        The network config to measure under; the space's first published one if None.
+    sources : CostTable, Surrogate or SurrogateSuite, or several, optional
+        What is known of other devices.
+    given : architectures, optional
+        What was measured already: they are not suggested again, nor what they tell.
+    random_state : int or None, default=0
+        Seed of the architectures that are chosen from.
+
+    Returns
+    -------
+    Suggestion
+
+    Raises
+    ------
+    InvalidInputError
+        If n is not between 1 and 1,000.
+
+    References
+    ----------
+    .. [1] Fedorov, "Theory of optimal experiments", 1972.
+
+    Examples
+    --------
+    >>> suggest("nasbench201", 3).archs.tolist()
+    [[3, 3, 3, 3, 3, 2], [4, 4, 4, 0, 4, 4], [2, 2, 1, 2, 2, 2]]
+    """
+    if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or not 0 < n <= 1000:
+        raise InvalidInputError(f"n must be a whole number from 1 to 1,000, got {n!r}.")
+    found = get_space(space)
+    known = np.empty((0, found.n_positions), np.int8) if given is None else found.as_array(given)
+    candidates = _candidates(found, found.config(config), known, random_state)
+    encoder = Combined(
+        found.name, [LayerPhysics(found.name), SourceCosts(found.name, fitted_sources(sources, found, random_state))]
+    )
+    features = encoder.frame(np.concatenate([candidates, known]), config)
+    with threadpool_limits(1):
+        designs = [_Design(columns, len(candidates)) for columns in design_of(features)]
+        for row in range(len(candidates), len(features)):
+            for design in designs:
+                design.measure(row)
+        uncertainty = [_uncertainty(designs)]
+        picked: list[int] = []
+        for _ in range(n):
+            gain = sum(np.log1p(np.maximum(design.variance, 0.0) / _NOISE**2) for design in designs)
+            assert isinstance(gain, np.ndarray)
+            gain[picked] = -np.inf
+            picked.append(int(np.argmax(np.round(gain[: len(candidates)], 9))))
+            for design in designs:
+                design.measure(picked[-1])
+            uncertainty.append(_uncertainty(designs))
+    return Suggestion(candidates[picked], found.config(config), np.array(uncertainty))
+
+
+def _candidates(space: SearchSpace, config: NetworkConfig, known: ArchArray, random_state: int | None) -> ArchArray:
+    rng = as_generator(random_state)
+    candidates = space.sample(CANDIDATES, rng)
+    return candidates[~np.isin(space.codes(candidates), space.codes(known))]
+
+
+class _Design:
+    """What is known after some rows of a design are measured: Bayesian linear regression without the costs."""
+
+    def __init__(self, rows: Vector, candidates: int) -> None:
+        self.rows = rows
+        self.covariance = np.eye(rows.shape[1])
+        self.variance = (rows**2).sum(axis=1)
+        self._moment = rows[:candidates].T @ rows[:candidates] / candidates
+
+    def measure(self, row: int) -> None:
+        """Take note that a row is measured."""
+        spread = self.covariance @ self.rows[row]
+        gain = _NOISE**2 + float(self.rows[row] @ spread)
+        self.variance = self.variance - (self.rows @ spread) ** 2 / gain
+        self.covariance = self.covariance - np.outer(spread, spread) / gain
+
+    def uncertainty(self) -> float:
+        """Return the mean variance over the candidates."""
+        return float((self.covariance * self._moment).sum())
+
+
+def _uncertainty(designs: list[_Design]) -> float:
+    return float(np.sqrt(np.mean([design.uncertainty() for design in designs])))
