@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hwnas_surrogate.trainers.sources import fit_sources
 from hwnas_surrogate.trainers.streaming import predict_batches, predict_file
-from hwnas_surrogate.trainers.suggest import Suggestion, suggest
+from hwnas_surrogate.trainers.suggestions import Suggestion, suggest
 from hwnas_surrogate.trainers.suite import SurrogateSuite
 from hwnas_surrogate.trainers.surrogate import Surrogate
 from hwnas_surrogate.trainers.transfer import AdaptWarning, TransferSurrogate, adapt

@@ -21,7 +21,7 @@ Vector = npt.NDArray[np.float64]
 
 CANDIDATES = 4000
 """So many random architectures are chosen from."""
-_NOISE = 0.1
+_NOISE = 0.05
 """Standard deviation of a measurement that the choice allows for, relative to the cost of a middling network."""
 
 
