@@ -18,7 +18,7 @@ from hwnas_surrogate.errors import InvalidInputError, missing_extra, unknown
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["plot_error_by_distance", "plot_learning_curve", "plot_predicted"]
+__all__ = ["plot_adaptation_curve", "plot_error_by_distance", "plot_learning_curve", "plot_predicted"]
 
 Vector = npt.NDArray[np.float64]
 
@@ -120,6 +120,34 @@ def plot_learning_curve(
     if several:
         ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, fontsize="small", handlelength=3)
     return ax
+
+
+def plot_adaptation_curve(curve: pd.DataFrame, target: TargetLike | None = None, ax: Axes | None = None) -> Axes:
+    """Draw the median error of a few-shot surrogate against the measurements of the new device.
+
+    Parameters
+    ----------
+    curve : DataFrame
+        As :func:`adaptation_curve` returns it.
+    target : target, optional
+        What to draw: ``device/metric``, or a device for all its metrics; all targets if None.
+    ax : matplotlib Axes, optional
+        Where to draw; a figure of its own if None.
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Raises
+    ------
+    InvalidInputError
+        If there is nothing to draw, or a column is missing.
+    MissingExtraError
+        If matplotlib is not installed.
+    """
+    drawn = plot_learning_curve(curve.rename(columns={"n_shots": "n_train", "draw": "seed"}), target, "mdape", ax)
+    drawn.set_xlabel("measurements of the device")
+    return drawn
 
 
 def plot_predicted(predictions: pd.DataFrame, target: TargetLike | None = None, ax: Axes | None = None) -> Axes:

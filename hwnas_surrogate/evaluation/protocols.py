@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -11,6 +10,7 @@ import pandas as pd
 from hwnas_surrogate.data import CostTable
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.evaluation.holdout import evaluate, summary
+from hwnas_surrogate.evaluation.peers import LAUBE
 from hwnas_surrogate.evaluation.results import Evaluation
 from hwnas_surrogate.trainers import Surrogate
 
@@ -19,30 +19,6 @@ __all__ = ["beside_published", "laube2022", "learning_curve"]
 _STEPS = (10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
 HELD_OUT = 625
 SIZES = (124, 900, 14_000)
-
-PUBLISHED: Mapping[str, Mapping[str, float]] = MappingProxyType(
-    {
-        "published linear, n=124": {
-            "raspi4/latency": 0.787, "pixel3/latency": 0.780, "eyeriss/latency": 0.959, "fpga/latency": 0.987,
-            "edgegpu/latency": 0.790, "edgegpu/energy": 0.792, "eyeriss/energy": 0.985,
-            "eyeriss/arithmetic_intensity": 0.811,
-        },
-        "published linear, n=15k": {
-            "raspi4/latency": 0.813, "pixel3/latency": 0.812, "eyeriss/latency": 0.960, "fpga/latency": 0.987,
-            "edgegpu/latency": 0.829, "edgegpu/energy": 0.831, "eyeriss/energy": 0.985,
-            "eyeriss/arithmetic_intensity": 0.854,
-        },
-        "published XGBoost, n=15k": {
-            "raspi4/latency": 0.890, "pixel3/latency": 0.878, "eyeriss/latency": 0.958, "fpga/latency": 0.986,
-            "edgegpu/latency": 0.926, "edgegpu/energy": 0.922, "eyeriss/energy": 0.975,
-            "eyeriss/arithmetic_intensity": 0.969,
-        },
-        "published layer-wise table": {
-            "raspi4/latency": 0.462, "pixel3/latency": 0.475, "eyeriss/latency": 0.995, "fpga/latency": 0.999,
-        },
-    }
-)  # fmt: skip
-"""Kendall's tau on 625 held-out architectures, 50 seeds, cifar10 (table 3 of [1]_); 15k is all the others."""
 
 
 def laube2022(
@@ -104,7 +80,7 @@ def beside_published(evaluation: Evaluation) -> pd.DataFrame:
     """Return the summary of a :func:`laube2022` evaluation with the published taus of each target (NaN: none)."""
     frame = summary(evaluation.scores)
     names = frame["device"] + "/" + frame["metric"]
-    for name, taus in PUBLISHED.items():
+    for name, taus in LAUBE.items():
         frame[name] = names.map(dict(taus))
     return frame
 

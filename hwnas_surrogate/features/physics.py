@@ -64,7 +64,7 @@ class LayerPhysics(Encoder):
     Examples
     --------
     >>> LayerPhysics().frame([0])["physics_all:layers"].tolist()
-    [95.0]
+    [57.0]
     """
 
     def __init__(

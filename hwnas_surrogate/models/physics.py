@@ -26,6 +26,8 @@ _CORRECTION_SDS = (0.0, 0.2, 0.6, 2.0)
 _NOISE_SDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.25)
 _ROBUST_NOISE_SDS = (0.01, 0.03, 0.1)
 """Prior standard deviations that are tried, relative to the cost of a middling network."""
+_SOURCE_LOG_ODDS = -1.0
+"""Sources must show their worth: a device of another kind than theirs is not told from one of theirs by ten costs."""
 _CONSTANT_SD = 0.1
 _DESIGN_SD = 0.3
 _FREEDOM = 2.0
@@ -48,6 +50,8 @@ class Prior:
         What the corrections are divided by.
     share_sd, correction_sd : float
         Standard deviations of the coefficients, relative to the cost of a middling network.
+    log_odds : float
+        Logarithm of how probable the belief is before anything is measured, up to a constant.
     """
 
     shares: npt.NDArray[np.intp]
@@ -56,6 +60,7 @@ class Prior:
     unit: float
     share_sd: float
     correction_sd: float
+    log_odds: float
 
     def design(self, values: Vector) -> tuple[Vector, Vector]:
         """Return the shares and the corrections of n rows, the latter times their standard deviation."""
@@ -217,10 +222,11 @@ def _priors(
             if not len(shares):
                 continue
             for share_sd in _SHARE_SDS:
+                odds = _SOURCE_LOG_ODDS if are_sources else 0.0
                 # Sources are alike: only together may they differ so much from what is believed.
                 sd = share_sd / np.sqrt(len(shares)) if are_sources else share_sd
                 for correction_sd in _CORRECTION_SDS:
-                    prior = Prior(shares, corrections, means[means > 0], unit, float(sd), correction_sd)
+                    prior = Prior(shares, corrections, means[means > 0], unit, float(sd), correction_sd, odds)
                     yield (view, are_sources), prior
 
 
@@ -271,7 +277,7 @@ class _Hypotheses:
         self.inverse = np.linalg.inv(covariance)
         self.pull = np.einsum("hij,hj->hi", self.inverse, off)
         fit = -0.5 * (off * self.pull).sum(axis=1) - 0.5 * np.linalg.slogdet(covariance)[1]
-        evidence = fit + slack
+        evidence = fit + slack + np.array([prior.log_odds for prior in priors])[self.prior]
         weights = np.exp(evidence - evidence.max())
         self.weights = weights / weights.sum()
 

@@ -106,7 +106,7 @@ class Calibration:
         return result
 
     def interval(self, features: Vector, predicted: Vector, known: npt.NDArray[np.bool_], coverage: float) -> Vector:
-        """Return lower and upper bounds, shape (n, 2); infinite where there are too few residuals for the coverage."""
+        """Return lower and upper bounds, shape (n, 2); infinite beyond the coverage that the residuals can tell."""
         bounds = np.empty((len(predicted), 2))
         for rows, system in self._systems(known):
             with warnings.catch_warnings():

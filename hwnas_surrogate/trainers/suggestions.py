@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from hwnas_surrogate.errors import InvalidInputError
@@ -15,7 +16,7 @@ from hwnas_surrogate.spaces import Archs, ConfigLike, NetworkConfig, SearchSpace
 from hwnas_surrogate.spaces.base import ArchArray, as_generator
 from hwnas_surrogate.trainers.sources import SourceCosts, Sources, fitted_sources
 
-__all__ = ["Suggestion", "suggest"]
+__all__ = ["Suggestion", "most_telling", "suggest"]
 
 Vector = npt.NDArray[np.float64]
 
@@ -106,22 +107,36 @@ def suggest(
         found.name, [LayerPhysics(found.name), SourceCosts(found.name, fitted_sources(sources, found, random_state))]
     )
     features = encoder.frame(np.concatenate([candidates, known]), config)
+    picked, uncertainty = most_telling(features, n, len(known))
+    return Suggestion(candidates[picked], found.config(config), uncertainty)
+
+
+def most_telling(features: pd.DataFrame, n: int, n_known: int = 0) -> tuple[npt.NDArray[np.intp], Vector]:
+    """Choose n rows of (m, k) named columns, of which the last ``n_known`` are measured already.
+
+    Returns
+    -------
+    rows : ndarray of int, shape (n,)
+    uncertainty : ndarray of float64, shape (n + 1,)
+        As :class:`Suggestion` has it.
+    """
+    candidates = len(features) - n_known
     with threadpool_limits(1):
-        designs = [_Design(columns, len(candidates)) for columns in design_of(features)]
-        for row in range(len(candidates), len(features)):
+        designs = [_Design(columns, candidates) for columns in design_of(features)]
+        for row in range(candidates, len(features)):
             for design in designs:
                 design.measure(row)
         uncertainty = [_uncertainty(designs)]
         picked: list[int] = []
         for _ in range(n):
-            gain = sum(np.log1p(np.maximum(design.variance, 0.0) / _NOISE**2) for design in designs)
-            assert isinstance(gain, np.ndarray)
+            gain = np.sum([np.log1p(np.maximum(design.variance, 0.0) / _NOISE**2) for design in designs], axis=0)
             gain[picked] = -np.inf
-            picked.append(int(np.argmax(np.round(gain[: len(candidates)], 9))))
+            # Rounded, so that equals are told apart by their order and not by the last digit.
+            picked.append(int(np.argmax(np.round(gain[:candidates], 9))))
             for design in designs:
                 design.measure(picked[-1])
             uncertainty.append(_uncertainty(designs))
-    return Suggestion(candidates[picked], found.config(config), np.array(uncertainty))
+    return np.array(picked, np.intp), np.array(uncertainty)
 
 
 def _candidates(space: SearchSpace, config: NetworkConfig, known: ArchArray, random_state: int | None) -> ArchArray:

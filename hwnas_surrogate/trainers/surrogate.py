@@ -170,8 +170,8 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         Returns
         -------
         ndarray of float64, shape (n, 2)
-            Lower and upper bounds, in the unit of the training costs. 0 and infinity where there were too few training
-            costs for this coverage (it takes 19 for 90 %).
+            Lower and upper bounds, in the unit of the training costs. Below 40 training costs, residuals are taken to
+            be Student's t; beyond what the residuals can tell (99.9 %) the bounds are 0 and infinity.
 
         Raises
         ------

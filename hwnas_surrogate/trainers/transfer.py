@@ -81,7 +81,7 @@ class TransferSurrogate(Surrogate):
     Examples
     --------
     >>> from hwnas_surrogate import load_table
-    >>> table = load_table(space="nasbench201").select("epyc-onnxruntime-1t/latency")
+    >>> table = load_table(space="nasbench201").select("epyc-torch-1t/latency")
     >>> new = TransferSurrogate().fit(table.archs[:10], table.costs[:10, 0])
     >>> new.score(table.archs[10:], table.costs[10:, 0]) > 0.9
     True

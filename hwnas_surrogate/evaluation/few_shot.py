@@ -1,0 +1,414 @@
+"""Protocols for a new device: a few measurements of it, many of other devices, scored on everything else."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from sklearn.base import clone
+
+from hwnas_surrogate.data import CostTable, Target
+from hwnas_surrogate.errors import InvalidInputError
+from hwnas_surrogate.evaluation.peers import HELP, NASFLAT
+from hwnas_surrogate.evaluation.results import Evaluation
+from hwnas_surrogate.evaluation.scores import score
+from hwnas_surrogate.trainers import AdaptWarning, Surrogate, TransferSurrogate, fit_sources
+from hwnas_surrogate.trainers.encoded import Encoded
+from hwnas_surrogate.trainers.sources import Sources
+from hwnas_surrogate.trainers.suggestions import most_telling
+
+__all__ = ["adaptation_curve", "few_shot_table", "help2021", "leave_one_device_out", "nasflat2024"]
+
+Rows = npt.NDArray[np.intp]
+Progress = Callable[[int, int], None]
+
+SIZES = (10, 20)
+SOURCE_ROWS = 800
+"""Measurements of each source device in NASFLAT's splits."""
+_CANDIDATES = 4000
+_TRIM = 0.1
+
+
+class _Space:
+    """A table's architectures, encoded once for every surrogate that is fitted to some of them."""
+
+    def __init__(self, table: CostTable, sources: Sources) -> None:
+        if len(table.configs) != 1:
+            raise InvalidInputError(
+                f"the protocol is over one config, the table has {len(table.configs)}; choose one with dataset."
+            )
+        self.table = table
+        self.prototype = TransferSurrogate(table.space.name, sources, calibrate=False)
+        self.encoder, self.everything = self.prototype._training(table.archs, table.configs[0])
+        self.sources = [name for name in map(str, self.everything.features) if name.startswith("source:")]
+
+    def costs(self, device: str) -> npt.NDArray[np.float64]:
+        costs: npt.NDArray[np.float64] = self.table.costs[:, self.table.targets.index(Target(device, "latency"))]
+        return costs
+
+    def predict(self, device: str, rows: Rows, sources: Iterable[str]) -> npt.NDArray[np.float64]:
+        """Fit to some rows of a device, with these source columns, and predict all."""
+        dropped = [name for name in self.sources if name not in set(sources)]
+        kept = Encoded(self.everything.features.drop(columns=dropped), self.everything.configs, self.everything.number)
+        surrogate = clone(self.prototype)
+        surrogate._sources = self.prototype._sources
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", AdaptWarning)
+            surrogate._fit_encoded(self.encoder, kept.rows(rows), self.costs(device)[rows])
+        predicted: npt.NDArray[np.float64] = surrogate._predict_encoded(kept)
+        return predicted
+
+    def suggested(self, n: int, sources: Iterable[str], rng: np.random.Generator) -> Rows:
+        """Choose n rows to measure among random candidates."""
+        pool = np.sort(rng.permutation(len(self.table))[:_CANDIDATES])
+        dropped = [name for name in self.sources if name not in set(sources)]
+        features = self.everything.features.iloc[pool].drop(columns=dropped)
+        return pool[most_telling(features, n)[0]]
+
+
+def _check(table: CostTable, space: str, devices: Iterable[str], rows: int) -> None:
+    if table.space.name != space:
+        raise InvalidInputError(f"the protocol is over {space}, the table over {table.space.name}.")
+    there = {target.device for target in table.targets if target.metric == "latency"}
+    missing = sorted(set(devices) - there)
+    if missing:
+        raise InvalidInputError(
+            f"the protocol needs the latency of {', '.join(missing)} too; the table has {', '.join(sorted(there))}."
+        )
+    if len(table) < rows or np.isnan(table.costs[:rows]).any():
+        raise InvalidInputError(f"the protocol needs {rows} architectures measured on every device.")
+
+
+def _row(
+    model: str, device: str, seed: int, n: int, measured: npt.NDArray[np.float64], predicted: npt.NDArray[np.float64],
+    **told: Any,
+) -> dict[str, Any]:  # fmt: skip
+    key = {"model": model, "device": device, "metric": "latency", "unit": "ms", "seed": seed, "n_train": n}
+    return {**key, **score(measured, predicted).to_dict(), **told}
+
+
+def _evaluation(rows: list[dict[str, Any]], table: CostTable, protocol: str) -> Evaluation:
+    about = {"protocol": protocol, "space": table.space.name, "table_fingerprint": table.fingerprint}
+    return Evaluation(pd.DataFrame(rows), pd.DataFrame(), about)
+
+
+def help2021(
+    table: CostTable,
+    *,
+    sizes: Sequence[int] = SIZES,
+    seeds: Sequence[int] = range(10),
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Score few-shot surrogates on the devices of HELP [1]_.
+
+    For every target device and number of measurements: with HELP's nine source devices and without any, on random
+    architectures and on suggested ones, scored on all the others ("full"); and with the sources on HELP's own pool and
+    query set ("trimmed": their fastest and slowest tenths left out). Exactly n measurements of the target are used.
+
+    Parameters
+    ----------
+    table : CostTable
+        Latencies of HELP's devices, in the order of its files: NAS-Bench-201 (15,625 rows) or FBNet (5,000).
+    sizes : sequence of int, default=(10, 20)
+        Measurements of the target.
+    seeds : sequence of int, default=range(10)
+        Of the random draws.
+    progress : callable, optional
+        Called with (targets done, targets to do).
+
+    Returns
+    -------
+    Evaluation
+        Scores only; ``model`` reads ``"9 sources, random, full"``. :func:`few_shot_table` sets the published figures
+        beside them.
+
+    Raises
+    ------
+    InvalidInputError
+        If a device is missing, or the table is not HELP's.
+
+    References
+    ----------
+    .. [1] Lee, Lee, Chong and Hwang, "Hardware-adaptive efficient latency prediction for NAS via meta-learning",
+       NeurIPS 2021, tables 3 and 5.
+    """
+    if table.space.name not in HELP:
+        raise InvalidInputError(f"help2021 is over {' and '.join(HELP)}, got {table.space.name}.")
+    task = HELP[table.space.name]
+    _check(table, table.space.name, (*task.sources, *task.targets), task.query.stop)
+    fitted = fit_sources(table.rows(task.pool), [Target(device, "latency") for device in task.sources])
+    space = _Space(table, fitted)
+    settings: list[tuple[list[str], str]] = [(space.sources, f"{len(space.sources)} sources"), ([], "no source")]
+    rows = []
+    for number, device in enumerate(task.targets):
+        costs = space.costs(device)
+        for seed in seeds:
+            order = np.random.default_rng(seed).permutation(len(table))
+            for n in sizes:
+                for columns, name in settings:
+                    for how in ("random", "suggested"):
+                        mine = order[:n]
+                        if how == "suggested":
+                            mine = space.suggested(n, columns, np.random.default_rng(seed))
+                        rest = np.setdiff1d(np.arange(len(table)), mine)
+                        predicted = space.predict(device, mine, columns)
+                        label = f"{name}, {how}, full"
+                        rows.append(_row(label, device, seed, n, costs[rest], predicted[rest]))
+                pool, query = (_trimmed(costs, part) for part in (task.pool, task.query))
+                mine = np.random.default_rng(seed).permutation(pool)[:n]
+                predicted = space.predict(device, mine, space.sources)
+                label = f"{settings[0][1]}, random, trimmed"
+                rows.append(_row(label, device, seed, n, costs[query], predicted[query]))
+        if progress is not None:
+            progress(number + 1, len(task.targets))
+    return _evaluation(rows, table, "help")
+
+
+def _trimmed(costs: npt.NDArray[np.float64], rows: range) -> Rows:
+    """Leave out the fastest and slowest tenths."""
+    ordered = np.array(rows)[np.argsort(costs[rows.start : rows.stop], kind="stable")]
+    cut = round(_TRIM * len(ordered))
+    return ordered[cut : len(ordered) - cut]
+
+
+def nasflat2024(
+    table: CostTable,
+    *,
+    n: int = 20,
+    seeds: Sequence[int] = range(10),
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Score few-shot surrogates on the device splits of NASFLAT [1]_ that the table's space has.
+
+    800 architectures of each source device, n random ones of the target; scored on all the others, afresh for each
+    target, with the sources and without.
+
+    Parameters
+    ----------
+    table : CostTable
+        Latencies of HELP's devices, in the order of its files.
+    n : int, default=20
+        Measurements of the target.
+    seeds : sequence of int, default=range(10)
+        Of the random draws.
+    progress : callable, optional
+        Called with (targets done, targets to do).
+
+    Returns
+    -------
+    Evaluation
+        Scores only, with a column ``task`` (``"F0"``, ...).
+
+    Raises
+    ------
+    InvalidInputError
+        If a device is missing.
+
+    References
+    ----------
+    .. [1] Akhauri and Abdelfattah, "On latency predictors for neural architecture search", MLSys 2024.
+    """
+    tasks = {name: task for name, task in NASFLAT.items() if task.space == table.space.name}
+    devices = {device for task in tasks.values() for device in (*task.sources, *task.targets)}
+    _check(table, table.space.name, devices, SOURCE_ROWS)
+    needed = dict.fromkeys(device for task in tasks.values() for device in task.sources)
+    fitted = fit_sources(table.rows(range(SOURCE_ROWS)), [Target(device, "latency") for device in needed])
+    space = _Space(table, fitted)
+    rows, done, todo = [], 0, sum(len(task.targets) for task in tasks.values())
+    bare: dict[tuple[str, int], dict[str, Any]] = {}
+    for name, task in tasks.items():
+        columns = [f"source:{device}/latency" for device in task.sources]
+        for device in task.targets:
+            costs = space.costs(device)
+            for seed in seeds:
+                mine = np.random.default_rng(seed).permutation(len(table))[:n]
+                rest = np.setdiff1d(np.arange(len(table)), mine)
+                predicted = space.predict(device, mine, columns)[rest]
+                rows.append(_row("with the sources", device, seed, n, costs[rest], predicted, task=name))
+                if (device, seed) not in bare:
+                    predicted = space.predict(device, mine, [])[rest]
+                    bare[device, seed] = _row("no source", device, seed, n, costs[rest], predicted)
+                rows.append({**bare[device, seed], "task": name})
+            done += 1
+            if progress is not None:
+                progress(done, todo)
+    return _evaluation(rows, table, "nasflat")
+
+
+def leave_one_device_out(
+    table: CostTable,
+    *,
+    sizes: Sequence[int] = SIZES,
+    n_source: int = SOURCE_ROWS,
+    seeds: Sequence[int] = range(10),
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Score few-shot surrogates on every device in turn, all the others being its sources.
+
+    Parameters
+    ----------
+    table : CostTable
+        Latencies of at least two devices under one config.
+    sizes : sequence of int, default=(10, 20)
+        Random measurements of the device left out; with 0 as well it is ranked by the sources alone.
+    n_source : int, default=800
+        Architectures that the sources were measured on, the table's first.
+    seeds : sequence of int, default=range(10)
+        Of the random draws.
+    progress : callable, optional
+        Called with (devices done, devices to do).
+
+    Returns
+    -------
+    Evaluation
+        Scores only, with and without the sources; ``scores.pivot_table(index="device", columns=["model", "n_train"],
+        values="spearman_rho")`` is the matrix.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is one device only, or one was not measured on every architecture.
+    """
+    targets = [target for target in table.targets if target.metric == "latency"]
+    if len(targets) < 2:
+        raise InvalidInputError(f"leaving one device out takes two or more, the table has {len(targets)}.")
+    _check(table, table.space.name, (), n_source)
+    space = _Space(table, fit_sources(table.rows(range(n_source)), targets))
+    rows = []
+    for number, target in enumerate(targets):
+        costs = space.costs(target.device)
+        others = [name for name in space.sources if name != f"source:{target}"]
+        means = space.everything.features[others].mean()
+        ranked = (space.everything.features[others] / means).mean(axis=1).to_numpy()
+        rows.append(_row("the others", target.device, 0, 0, costs, ranked))
+        for seed in seeds:
+            order = np.random.default_rng(seed).permutation(len(table))
+            for n in sizes:
+                rest = np.sort(order[n:])
+                settings: list[tuple[list[str], str]] = [(others, "the others"), ([], "no source")]
+                for columns, model in settings:
+                    predicted = space.predict(target.device, order[:n], columns)[rest]
+                    rows.append(_row(model, target.device, seed, n, costs[rest], predicted))
+        if progress is not None:
+            progress(number + 1, len(targets))
+    return _evaluation(rows, table, "devices")
+
+
+def few_shot_table(evaluation: Evaluation) -> pd.DataFrame:
+    """Return mean Spearman correlations, one row per setting, a published row beside ours wherever there is one.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+        Of :func:`help2021`, :func:`nasflat2024` or :func:`leave_one_device_out`.
+
+    Returns
+    -------
+    DataFrame
+        ``setting``, ``measurements``, a column per device (or task), and ``mean``; published settings are named
+        ``"published: ..."``.
+    """
+    scores, protocol = evaluation.scores, evaluation.about["protocol"]
+    if protocol not in ("help", "nasflat", "devices"):
+        raise InvalidInputError(f"few_shot_table reads help, nasflat and devices evaluations, got {protocol!r}.")
+    by = "task" if protocol == "nasflat" else "device"
+    # Every target counts alike within a task, every draw within a target.
+    means = scores.groupby(["model", "n_train", by, "device"], sort=False)["spearman_rho"].mean()
+    means = means.groupby(level=["model", "n_train", by], sort=False).mean()
+    columns = list(dict.fromkeys(scores[by]))
+    ours: list[dict[str, Any]] = []
+    for model, n in dict.fromkeys(zip(scores["model"], scores["n_train"], strict=True)):
+        values = {column: float(means.get((model, n, column), np.nan)) for column in columns}
+        ours.append({"setting": model, "measurements": n, **values, "mean": float(np.nanmean([*values.values()]))})
+    if protocol == "devices":
+        settings = [f"{row['setting']}, n={row['measurements']}" for row in ours]
+        return pd.DataFrame(
+            [{"device": column, **{name: row[column] for name, row in zip(settings, ours, strict=True)}}
+             for column in [*columns, "mean"]]
+        )  # fmt: skip
+    return pd.DataFrame([*ours, *_published(protocol, evaluation.about["space"], columns)])
+
+
+def _published(protocol: str, space: str, columns: list[str]) -> Iterator[dict[str, Any]]:
+    if protocol == "help":
+        for name, values in HELP[space].published.items():
+            method, _, n = name.rpartition(", ")
+            mean = float(np.mean([values[column] for column in columns]))
+            yield {"setting": f"published: {method}", "measurements": int(n), **values, "mean": mean}
+        return
+    for method in NASFLAT[columns[0]].published:
+        figures = {column: NASFLAT[column].published[method] for column in columns}
+        mean = float(np.mean([*figures.values()]))
+        yield {"setting": f"published: {method}", "measurements": 20, **figures, "mean": mean}
+
+
+def adaptation_curve(
+    table: CostTable,
+    sources: Sources = None,
+    *,
+    sizes: Sequence[int] | None = None,
+    draws: int = 5,
+    random_state: int = 0,
+) -> pd.DataFrame:
+    """Tell how the error falls with the measurements, from the measurements alone.
+
+    Of each target's measurements, n are drawn at random and the others predicted from them.
+
+    Parameters
+    ----------
+    table : CostTable
+        What was measured on the new device (``load_table("samples.csv")``).
+    sources : CostTable, Surrogate or SurrogateSuite, or several, optional
+        What is known of other devices.
+    sizes : sequence of int, optional
+        Numbers of measurements; if None up to six steps from 3 to two less than there are.
+    draws : int, default=5
+        Random draws of each size.
+    random_state : int, default=0
+        Seed.
+
+    Returns
+    -------
+    DataFrame
+        One row per target, size and draw: ``device, metric, unit, n_shots, draw, mdape`` (of those left out),
+        ``spearman_rho`` (NaN for fewer than three). :func:`plot_adaptation_curve` draws it.
+
+    Raises
+    ------
+    InvalidInputError
+        If a target has fewer than six measurements, or a size leaves none to predict.
+    """
+    from hwnas_surrogate.trainers.sources import fitted_sources
+
+    fitted = fitted_sources(sources, table.space, random_state)
+    configs = np.array(table.row_configs, object)
+    result = []
+    for column, target in enumerate(table.targets):
+        rows = np.flatnonzero(~np.isnan(table.costs[:, column]))
+        if len(rows) < 6:
+            raise InvalidInputError(f"{target}: a curve takes 6 measurements or more, got {len(rows)}.")
+        steps = sorted(set(np.linspace(3, len(rows) - 2, 6).round().astype(int))) if sizes is None else list(sizes)
+        if min(steps) < 2 or max(steps) >= len(rows):
+            raise InvalidInputError(f"{target}: sizes must be from 2 to {len(rows) - 1}, got {steps}.")
+        prototype: Surrogate = TransferSurrogate(table.space.name, fitted, random_state, calibrate=False)
+        encoder, everything = prototype._training(table.archs[rows], configs[rows])
+        for n in steps:
+            for draw in range(draws):
+                order = np.random.default_rng((random_state, n, draw)).permutation(len(rows))
+                mine, rest = order[:n], order[n:]
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", AdaptWarning)
+                    prototype._fit_encoded(encoder, everything.rows(mine), table.costs[rows[mine], column])
+                told = score(table.costs[rows[rest], column], prototype._predict_encoded(everything.rows(rest)))
+                result.append(
+                    {
+                        "device": target.device, "metric": target.metric, "unit": target.unit, "n_shots": int(n),
+                        "draw": draw, "mdape": told.mdape,
+                        "spearman_rho": told.spearman_rho if len(rest) > 2 else float("nan"),
+                    }
+                )  # fmt: skip
+    return pd.DataFrame(result)
