@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 import hwnas_surrogate
+from hwnas_surrogate.cli.adapt import adapt
 from hwnas_surrogate.cli.correlate import correlate
 from hwnas_surrogate.cli.data import data
 from hwnas_surrogate.cli.evaluate import evaluate
@@ -16,6 +17,7 @@ from hwnas_surrogate.cli.measure import measure
 from hwnas_surrogate.cli.predict import predict
 from hwnas_surrogate.cli.query import query
 from hwnas_surrogate.cli.simulate import simulate
+from hwnas_surrogate.cli.suggest import suggest
 from hwnas_surrogate.cli.train import train
 
 __all__ = ["app"]
@@ -28,7 +30,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (query, train, predict, evaluate, correlate, measure, simulate, export):
+for command in (query, train, predict, evaluate, correlate, suggest, adapt, measure, simulate, export):
     app.command()(command)
 app.command("import")(import_)
 app.add_typer(data, name="data")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hwnas_surrogate.cli.few_shot import FEW_SHOT, evaluate_few_shot
 from hwnas_surrogate.cli.options import (
     ROWS,
     Csv,
@@ -49,14 +50,18 @@ def evaluate(
     encoder: EncoderName = None,
     n_train: Annotated[int | None, typer.Option(min=2, help="Architectures to train on. Default: the rest.")] = None,
     n_test: Annotated[int | None, typer.Option(min=1, help="Architectures held out. Default: a fifth.")] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="How many random splits.")] = 5,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="How many random splits. Default: 5; 10 for few measurements.")
+    ] = None,
     protocol: Annotated[
         str,
         typer.Option(
             metavar="NAME",
             help="What is held out: random, isomorphism (no equivalent architecture), op, cost (the dearest), config; "
-            "laube2022: 625 architectures, 124, 900 and 14,000 trained on, beside the published figures; or "
-            "learning-curve: a fifth, at growing numbers of training architectures, drawn as well.",
+            "laube2022: 625 architectures, 124, 900 and 14,000 trained on, beside the published figures; "
+            "learning-curve: a fifth, at growing numbers of training architectures, drawn as well. For few "
+            "measurements of a new device: help, nasflat (HELP's and NASFLAT's devices, beside the published figures) "
+            "or devices (each in turn, all others being its sources).",
         ),
     ] = "random",
     sizes: Annotated[
@@ -83,12 +88,19 @@ def evaluate(
 
     check_format(as_json, as_csv)
     steps = _sizes(sizes, protocol)
+    if protocol in FEW_SHOT:
+        if model or encoder or n_train is not None or n_test is not None:
+            raise InvalidInputError(
+                f"--model, --encoder, --n-train and --n-test are set by the protocol {protocol}: leave them out."
+            )
+        table = open_cost_table(data, space, dataset, target, rows, seed)
+        return evaluate_few_shot(table, protocol, range(seed, seed + (seeds or 10)), output, as_json, as_csv)
     table = open_cost_table(data, space, dataset, target, rows, seed)
     parts = []
     for name in model or ["boosted"]:
         prototype = Surrogate(table.space.name, encoder, name, calibrate=intervals)
         with progress(f"{name}: fitting") as update:
-            splits = range(seed, seed + seeds)
+            splits = range(seed, seed + (seeds or 5))
             parts.append(_evaluate(table, prototype, protocol, n_train, n_test, splits, steps, update))
     evaluation = Evaluation.joined(parts)
     file = evaluation.write(output / f"{table.space.name}-{protocol}.json")

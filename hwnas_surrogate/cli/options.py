@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hwnas_surrogate.cli.output import say
 from hwnas_surrogate.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from hwnas_surrogate.data import AnyTable, CostTable, TargetLike
     from hwnas_surrogate.spaces import SearchSpace
+    from hwnas_surrogate.trainers import SurrogateSuite
 
 Data = Annotated[
     str | None,
@@ -37,6 +40,15 @@ Dataset = Annotated[
 Targets = Annotated[
     list[str] | None,
     typer.Option("--target", metavar="DEVICE/METRIC", help="A target, or a device for all its metrics. Repeatable."),
+]
+Sources = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--sources",
+        metavar="PATH",
+        help="What is known of other devices: a folder that `hwnas train` saved to (quickest), or what --data takes, of "
+        "the other search space too. Repeatable.",
+    ),
 ]
 Model = Annotated[
     str | None,
@@ -106,6 +118,49 @@ def open_cost_table(
     if not isinstance(table, CostTable):
         table = table.tabulate(table.space.sample(rows, seed))
     return table.select(targets) if targets else table
+
+
+def open_samples(path: str, space: str | None, dataset: str | None, targets: list[str] | None = None) -> CostTable:
+    """Load what was measured on a new device."""
+    from hwnas_surrogate.data import CostTable
+
+    table = open_table(path, space, dataset)
+    if not isinstance(table, CostTable):
+        raise InvalidInputError(
+            f"{path} holds costs of FBNet's blocks, each alone; measure whole architectures: `hwnas suggest` names some."
+        )
+    return table.select(targets) if targets else table
+
+
+def open_sources(paths: list[str] | None, space: SearchSpace, seed: int) -> list[SurrogateSuite]:
+    """Load what is known of other devices, for architectures of a space; tables are fitted."""
+    from hwnas_surrogate.trainers import SurrogateSuite, fit_sources
+
+    suites = []
+    for path in paths or []:
+        if (Path(path) / "manifest.json").is_file():
+            suites.append(SurrogateSuite.load(path))
+            continue
+        table = _source_table(path, space, seed)
+        say(f"fitting surrogates of {len(table.targets)} source target(s) of {path}")
+        suites.append(fit_sources(table, random_state=seed))
+    return suites
+
+
+def _source_table(path: str, space: SearchSpace, seed: int) -> CostTable:
+    from hwnas_surrogate.data import CostTable
+    from hwnas_surrogate.errors import DataFileError, NotInTableError
+
+    try:
+        table = open_table(path, space.name, None)
+    except (DataFileError, NotInTableError):
+        table = open_table(path, None, None)  # one of the other space
+    if isinstance(table, CostTable):
+        return table
+    archs, configs = table.space.sample(ROWS, seed), table.configs
+    if table.config is not None or len(configs) < 2:
+        return table.tabulate(archs)
+    return table.tabulate(archs, [configs[number % len(configs)] for number in range(ROWS)])
 
 
 def read_duration(text: str) -> float:

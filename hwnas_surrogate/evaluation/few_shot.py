@@ -265,7 +265,7 @@ def leave_one_device_out(
     Returns
     -------
     Evaluation
-        Scores only, with and without the sources; ``scores.pivot_table(index="device", columns=["model", "n_train"],
+        Scores only, with and without the sources, and without them on suggested architectures; ``scores.pivot_table(index="device", columns=["model", "n_train"],
         values="spearman_rho")`` is the matrix.
 
     Raises
@@ -278,6 +278,7 @@ def leave_one_device_out(
         raise InvalidInputError(f"leaving one device out takes two or more, the table has {len(targets)}.")
     _check(table, table.space.name, (), n_source)
     space = _Space(table, fit_sources(table.rows(range(n_source)), targets))
+    suggested = {(seed, n): space.suggested(n, [], np.random.default_rng(seed)) for seed in seeds for n in sizes}
     rows = []
     for number, target in enumerate(targets):
         costs = space.costs(target.device)
@@ -288,10 +289,10 @@ def leave_one_device_out(
         for seed in seeds:
             order = np.random.default_rng(seed).permutation(len(table))
             for n in sizes:
-                rest = np.sort(order[n:])
-                settings: list[tuple[list[str], str]] = [(others, "the others"), ([], "no source")]
-                for columns, model in settings:
-                    predicted = space.predict(target.device, order[:n], columns)[rest]
+                settings = (("the others", others, order[:n]), ("no source", [], order[:n]))
+                for model, columns, mine in (*settings, ("no source, suggested", [], suggested[seed, n])):
+                    rest = np.setdiff1d(np.arange(len(table)), mine)
+                    predicted = space.predict(target.device, mine, columns)[rest]
                     rows.append(_row(model, target.device, seed, n, costs[rest], predicted))
         if progress is not None:
             progress(number + 1, len(targets))

@@ -48,6 +48,7 @@ class Evaluation:
         One row per held-out architecture of each fit: the same first six columns, ``architecture, config, measured,
         predicted, low, high`` (the 90 % interval; NaN without calibration) and ``distance`` (octaves from the config to
         the nearest that was trained on: the largest ratio of mean multiply-adds, parameters and activation bytes).
+        None at all where a protocol scores on a whole space many times.
     about : mapping
         How it was done: protocol, table fingerprint, package version, ...: plain values.
     """
@@ -107,7 +108,8 @@ class Evaluation:
         archs = _Numbers()
         configs = _Numbers()
         groups = []
-        for key, part in self.predictions.groupby(list(GROUP), sort=False, dropna=False):
+        by_fit = self.predictions.groupby(list(GROUP), sort=False, dropna=False) if len(self.predictions) else ()
+        for key, part in by_fit:
             columns = {name: [_number(value) for value in part[name]] for name in _NUMBERS}
             groups.append(
                 {
@@ -157,14 +159,15 @@ class Evaluation:
             archs = np.array(content["architectures"], object)
             configs = np.array(content["configs"], object)
             parts = [_predictions(group, archs, configs) for group in content["predictions"]]
-            return cls(_scores(content["scores"]), pd.concat(parts, ignore_index=True), content["about"])
+            predictions = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+            return cls(_scores(content["scores"]), predictions, content["about"])
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
             raise SavedFormatError(f"{path} is a damaged evaluation: {error!r}.") from error
 
 
 def _scores(records: list[dict[str, Any]]) -> pd.DataFrame:
     frame = pd.DataFrame(records)
-    text = [*GROUP[:4]]
+    text = [*GROUP[:4], "task"]
     numbers = [name for name in frame if name not in text]
     return frame.astype(dict.fromkeys(numbers, float)).astype({"seed": int, "n_train": int, "n": int})
 

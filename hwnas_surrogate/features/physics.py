@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import cache
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -54,8 +56,9 @@ class LayerPhysics(Encoder):
     ----------
     space : str or SearchSpace, default="nasbench201"
         The search space. The columns are the same in all spaces.
-    views : sequence of {"all", "live", "compiled"}, default=("all", "compiled")
-        Which layers to sum over.
+    views : sequence of {"all", "computed", "live", "compiled"}, default=("all", "computed", "compiled")
+        Which layers to sum over; ``"computed"`` is all but those that only pass on or write zeros (accelerators don't
+        run these, whatever depends on them).
 
     References
     ----------
@@ -68,7 +71,9 @@ class LayerPhysics(Encoder):
     """
 
     def __init__(
-        self, space: str | SearchSpace = "nasbench201", views: tuple[View, ...] | list[View] = ("all", "compiled")
+        self,
+        space: str | SearchSpace = "nasbench201",
+        views: Sequence[View | Literal["computed"]] = ("all", "computed", "compiled"),
     ) -> None:
         super().__init__(space)
         self.views = views
@@ -84,8 +89,11 @@ class LayerPhysics(Encoder):
     def _encode(self, space: SearchSpace, archs: npt.NDArray[np.int8], config: NetworkConfig, out: Features) -> None:
         width = len(_QUANTITIES) + len(_CORRECTIONS)
         for number, view in enumerate(self.views):
-            layers = space.layers(archs, config, view)
-            out[:, number * width : (number + 1) * width] = layers.sums(_values(layers.distinct))
+            layers = space.layers(archs, config, "all" if view == "computed" else view)
+            values = _values(layers.distinct)
+            if view == "computed":
+                values[[layer.kind in ("zero", "identity") for layer in layers.distinct]] = 0.0
+            out[:, number * width : (number + 1) * width] = layers.sums(values)
 
 
 def _values(layers: tuple[Layer, ...]) -> npt.NDArray[np.float64]:

@@ -65,7 +65,9 @@ class FewShot(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         if len(costs) < MIN_ROWS or not len(others):
             return self
         ordinary = BoostedRidge(random_state=self.random_state).fit(X.iloc[:, others], costs)
-        self.weight_ = 1.0 if ordinary.exact_ else _weight(self.residuals_, ordinary.residuals_)
+        # Fewer rows than twice the columns are easily a sum of them by chance.
+        proven = ordinary.exact_ and len(costs) >= 2 * np.count_nonzero(ordinary.coef_)
+        self.weight_ = 1.0 if proven else _weight(self.residuals_, ordinary.residuals_)
         if self.weight_:
             self.ordinary_ = ordinary
             self.residuals_ = (1 - self.weight_) * self.residuals_ + self.weight_ * ordinary.residuals_
