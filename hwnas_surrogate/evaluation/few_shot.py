@@ -265,8 +265,8 @@ def leave_one_device_out(
     Returns
     -------
     Evaluation
-        Scores only, with and without the sources, and without them on suggested architectures; ``scores.pivot_table(index="device", columns=["model", "n_train"],
-        values="spearman_rho")`` is the matrix.
+        Scores only, with and without the sources, and without them on suggested architectures; ``scores.pivot_table(
+        index="device", columns=["model", "n_train"], values="spearman_rho")`` is the matrix.
 
     Raises
     ------
@@ -289,8 +289,12 @@ def leave_one_device_out(
         for seed in seeds:
             order = np.random.default_rng(seed).permutation(len(table))
             for n in sizes:
-                settings = (("the others", others, order[:n]), ("no source", [], order[:n]))
-                for model, columns, mine in (*settings, ("no source, suggested", [], suggested[seed, n])):
+                settings: list[tuple[str, list[str], Rows]] = [
+                    ("the others", others, order[:n]),
+                    ("no source", [], order[:n]),
+                    ("no source, suggested", [], suggested[seed, n]),
+                ]
+                for model, columns, mine in settings:
                     rest = np.setdiff1d(np.arange(len(table)), mine)
                     predicted = space.predict(target.device, mine, columns)[rest]
                     rows.append(_row(model, target.device, seed, n, costs[rest], predicted))

@@ -147,7 +147,8 @@ class Calibration:
 
     def _systems(self, known: npt.NDArray[np.bool_]) -> list[tuple[npt.NDArray[np.intp], Any]]:
         """Return the rows of either category that has any, and the predictive system for them."""
-        from crepes import ConformalPredictiveSystem
+        with warnings.catch_warnings():  # importing crepes makes every user's warnings be shown always
+            from crepes import ConformalPredictiveSystem
 
         systems = []
         for rows, scores in ((known, self.known_), (~known, self.unseen_ if len(self.unseen_) else self.known_)):

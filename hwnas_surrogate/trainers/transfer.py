@@ -29,7 +29,7 @@ MANY = 200
 """From so many measurements on, far residuals are the ordinary surrogate's outliers."""
 _FEW = 8
 """With fewer measurements than this, little can be said."""
-_POOR = 0.25
+_POOR = 0.8
 """Leave-one-out residuals beyond this part of the costs' own spread mean that the measurements follow no law."""
 _REPEATS = 0.2
 """Repeats of one network that differ by more than this part are told."""
@@ -246,7 +246,7 @@ class TransferSurrogate(Surrogate):
         if n >= _FEW and not isinstance(self.model_, DummyRegressor):
             off = float(np.median(np.abs(residuals[kept])))
             around = float(np.median(np.abs(measured[kept] - np.median(measured[kept]))))
-            if off > _POOR * around * 2:
+            if off > _POOR * around:
                 notes.append(
                     f"left out, measurements are predicted to {off:.3g} (median), while they differ from one another "
                     f"by {around:.3g}: they follow no law that this surrogate knows. Measure longer, or more networks."
