@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Self
 
 import numpy as np
@@ -26,6 +27,10 @@ _CORRECTION_SDS = (0.0, 0.2, 0.6, 2.0)
 _NOISE_SDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.25)
 _ROBUST_NOISE_SDS = (0.01, 0.03, 0.1)
 """Prior standard deviations that are tried, relative to the cost of a middling network."""
+_LEADERS = (None, "layers", "macs")
+"""What may lead the cost: nothing (all physics alike), the calls (batch 1 on a GPU), or the arithmetic."""
+_LEAD = 0.7
+"""What leads takes this part of the cost; the rest is shared by all alike."""
 _SOURCE_LOG_ODDS = -1.0
 """Sources must show their worth: a device of another kind than theirs is not told from one of theirs by ten costs."""
 _CONSTANT_SD = 0.1
@@ -43,9 +48,11 @@ class Prior:
     Parameters
     ----------
     shares, corrections : ndarray of int
-        Columns whose coefficients are not negative and about equal, and columns whose coefficients are about zero.
+        Columns whose coefficients are not negative, and columns whose coefficients are about zero.
     divisors : ndarray of float64
         What the columns of shares are divided by, so that equal coefficients mean equal shares in the cost.
+    expected : ndarray of float64
+        The coefficients of shares as they are expected; their sum is 1.
     unit : float
         What the corrections are divided by.
     share_sd, correction_sd : float
@@ -57,6 +64,7 @@ class Prior:
     shares: npt.NDArray[np.intp]
     corrections: npt.NDArray[np.intp]
     divisors: Vector
+    expected: Vector
     unit: float
     share_sd: float
     correction_sd: float
@@ -147,7 +155,7 @@ class PhysicsGP(_LinearPredictor):
         views: dict[str, tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]],
     ) -> None:
         seen, measured = values[rows], costs[rows]
-        labels, priors = zip(*_priors(seen, views, _sources(names)), strict=True)
+        labels, priors = zip(*_priors(names, seen, views, _sources(names)), strict=True)
         middling = _middling(seen, measured, priors[0])
         hypotheses = _Hypotheses(seen, measured / middling, priors)
         weights = hypotheses.weights
@@ -210,6 +218,7 @@ def _views(names: Sequence[str], values: Vector) -> dict[str, tuple[npt.NDArray[
 
 
 def _priors(
+    names: Sequence[str],
     values: Vector,
     views: dict[str, tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]],
     sources: npt.NDArray[np.intp],
@@ -218,16 +227,28 @@ def _priors(
         unit = float(np.sqrt((values[:, corrections] ** 2).sum(axis=1).mean())) or 1.0
         for columns, are_sources in ((physics, False), (sources, True)):
             means = values[:, columns].mean(axis=0)
-            shares = columns[means > 0]
+            shares, divisors = columns[means > 0], means[means > 0]
             if not len(shares):
                 continue
-            for share_sd in _SHARE_SDS:
-                odds = _SOURCE_LOG_ODDS if are_sources else 0.0
-                # Sources are alike: only together may they differ so much from what is believed.
-                sd = share_sd / np.sqrt(len(shares)) if are_sources else share_sd
-                for correction_sd in _CORRECTION_SDS:
-                    prior = Prior(shares, corrections, means[means > 0], unit, float(sd), correction_sd, odds)
-                    yield (view, are_sources), prior
+            # Sources are alike: only together may they differ so much from what is believed.
+            narrower = np.sqrt(len(shares)) if are_sources else 1.0
+            expectations = [
+                _expected(names, shares, leader) for leader in _LEADERS if leader is None or not are_sources
+            ]
+            odds = _SOURCE_LOG_ODDS if are_sources else -float(np.log(len(expectations)))
+            for expected, share_sd, correction_sd in product(expectations, _SHARE_SDS, _CORRECTION_SDS):
+                sd = float(share_sd / narrower)
+                yield (
+                    (view, are_sources),
+                    Prior(shares, corrections, divisors, expected, unit, sd, correction_sd, odds),
+                )
+
+
+def _expected(names: Sequence[str], shares: npt.NDArray[np.intp], leader: str | None) -> Vector:
+    """Return the shares that are expected where one of them leads."""
+    leads = np.array([names[column].partition(":")[2] == leader for column in shares])
+    lead = _LEAD if leads.any() else 0.0
+    return np.full(len(shares), (1 - lead) / len(shares)) + lead * leads
 
 
 def _middling(values: Vector, costs: Vector, prior: Prior) -> float:
@@ -256,7 +277,7 @@ class _Hypotheses:
     def __init__(self, values: Vector, costs: Vector, priors: Sequence[Prior]) -> None:
         self.costs, self.priors, n = costs, priors, len(costs)
         self.designs = [prior.design(values) for prior in priors]
-        means = np.array([shares.mean(axis=1) for shares, _ in self.designs])
+        means = np.array([shares @ prior.expected for prior, (shares, _) in zip(priors, self.designs, strict=True)])
         kernels = np.array(
             [
                 prior.share_sd**2 * shares @ shares.T + corrections @ corrections.T + _CONSTANT_SD**2
@@ -287,9 +308,8 @@ class _Hypotheses:
         shares, corrections = self.designs[self.prior[number]]
         rest = corrections @ corrections.T + _CONSTANT_SD**2 + np.diag(self.noise[number])
         factor = np.linalg.cholesky(rest)
-        equal = np.full(shares.shape[1], 1 / shares.shape[1])
-        stacked = np.vstack([np.linalg.solve(factor, shares), np.eye(len(equal)) / prior.share_sd])
-        wanted = np.concatenate([np.linalg.solve(factor, self.costs), equal / prior.share_sd])
+        stacked = np.vstack([np.linalg.solve(factor, shares), np.eye(shares.shape[1]) / prior.share_sd])
+        wanted = np.concatenate([np.linalg.solve(factor, self.costs), prior.expected / prior.share_sd])
         found = nnls(stacked, wanted)[0]
         pull = np.linalg.solve(rest, self.costs - shares @ found)
         coef = np.zeros(width)
