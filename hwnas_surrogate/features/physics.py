@@ -21,7 +21,7 @@ _KINDS = ("linear", "avg_pool", "global_pool", "batch_norm", "shuffle", "zero", 
 _APART = 4.0
 """Layers of different kinds are this far from one another."""
 _REACH = 6.0
-"""Layers this far apart (in the units of :func:`_description`) are priced almost independently."""
+"""Length scale of the kernel over layers, in the units of :func:`_description`."""
 _TYPICAL = np.array([8.0, 8.0, 5.0, 4.0, 1.0, 1.0, 0.25, 1.0])
 """Description of a middling convolution of the published networks, rounded: where the corrections are centred."""
 _SMALLEST = 0.02
@@ -123,7 +123,7 @@ def _physics(layer: Layer) -> list[float]:
 
 
 def _description(layer: Layer) -> list[float]:
-    """Describe a layer by numbers, half an octave to the unit, and its kind."""
+    """Describe a layer by numbers (sizes two octaves to the unit, the height one), and its kind."""
     depthwise = layer.kind == "conv" and layer.groups == layer.c_in > 1
     sizes = (math.log2(max(size, 1)) for size in (layer.macs, layer.activation_bytes, layer.params))
     return [

@@ -65,8 +65,8 @@ class FewShot(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         if len(costs) < MIN_ROWS or not len(others):
             return self
         ordinary = BoostedRidge(random_state=self.random_state).fit(X.iloc[:, others], costs)
-        # Fewer rows than twice the columns are easily a sum of them by chance.
-        proven = ordinary.exact_ and len(costs) >= 2 * np.count_nonzero(ordinary.coef_)
+        # With hardly more rows than columns they are a sum of them by chance, and say nothing of other columns.
+        proven = ordinary.exact_ and 3 * len(costs) >= 4 * np.count_nonzero(ordinary.coef_)
         self.weight_ = 1.0 if proven else _weight(self.residuals_, ordinary.residuals_)
         if self.weight_:
             self.ordinary_ = ordinary
@@ -125,8 +125,10 @@ class FewShot(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
 def _weight(physics: Vector, ordinary: Vector) -> float:
     """Return the part of the ordinary model that would have left the smallest residuals, with a doubt."""
-    reach = 3 * 1.4826 * np.median(np.abs(physics))
-    first, second = (np.clip(residuals, -reach, reach) for residuals in (physics, ordinary))
+    # Rows that both miss are slips or noise; those that one misses are what tells them apart.
+    smaller = np.minimum(np.abs(physics), np.abs(ordinary))
+    kept = smaller <= 3 * 1.4826 * np.median(np.abs(physics))
+    first, second = physics[kept], ordinary[kept]
     apart = first - second
     doubt = (_DOUBT / len(first)) ** 2 * float((first**2).sum())
     total = float((apart**2).sum()) + doubt

@@ -256,7 +256,7 @@ def _middling(values: Vector, costs: Vector, prior: Prior) -> float:
     size = prior.design(values)[0].mean(axis=1)
     ratios = costs[size > 0] / size[size > 0]
     middling = float(np.median(ratios)) if len(ratios) else 0.0
-    return middling if middling > 0 else float(costs.mean()) or 1.0
+    return middling if middling > 0 else float(costs.mean()) or float(np.finfo(float).tiny)
 
 
 class _Hypotheses:
