@@ -46,8 +46,8 @@ Sources = Annotated[
     typer.Option(
         "--sources",
         metavar="PATH",
-        help="What is known of other devices: a folder that `hwnas train` saved to (quickest), or what --data takes, of "
-        "the other search space too. Repeatable.",
+        help="What is known of other devices: a folder that `hwnas train` saved to (quickest), or what --data takes, "
+        "of the other search space too. Repeatable.",
     ),
 ]
 Model = Annotated[
@@ -127,7 +127,7 @@ def open_samples(path: str, space: str | None, dataset: str | None, targets: lis
     table = open_table(path, space, dataset)
     if not isinstance(table, CostTable):
         raise InvalidInputError(
-            f"{path} holds costs of FBNet's blocks, each alone; measure whole architectures: `hwnas suggest` names some."
+            f"{path} holds costs of FBNet's blocks, each alone; measure whole networks: `hwnas suggest` names some."
         )
     return table.select(targets) if targets else table
 

@@ -37,10 +37,6 @@ class _Space:
     """A table's architectures, encoded once for every surrogate that is fitted to some of them."""
 
     def __init__(self, table: CostTable, sources: Sources) -> None:
-        if len(table.configs) != 1:
-            raise InvalidInputError(
-                f"the protocol is over one config, the table has {len(table.configs)}; choose one with dataset."
-            )
         self.table = table
         self.prototype = TransferSurrogate(table.space.name, sources, calibrate=False)
         self.encoder, self.everything = self.prototype._training(table.archs, table.configs[0])
@@ -70,17 +66,32 @@ class _Space:
         return pool[most_telling(features, n)[0]]
 
 
-def _check(table: CostTable, space: str, devices: Iterable[str], rows: int) -> None:
-    if table.space.name != space:
-        raise InvalidInputError(f"the protocol is over {space}, the table over {table.space.name}.")
+def _check(table: CostTable, devices: Iterable[str], rows: int, sizes: Sequence[int], seeds: Sequence[int]) -> None:
+    """Refuse tables that lack what a protocol reads, before anything is fitted."""
+    if len(table.configs) != 1:
+        raise InvalidInputError(
+            f"the protocol is over one config, the table has {len(table.configs)}; choose one with dataset."
+        )
     there = {target.device for target in table.targets if target.metric == "latency"}
     missing = sorted(set(devices) - there)
     if missing:
         raise InvalidInputError(
             f"the protocol needs the latency of {', '.join(missing)} too; the table has {', '.join(sorted(there))}."
         )
-    if len(table) < rows or np.isnan(table.costs[:rows]).any():
-        raise InvalidInputError(f"the protocol needs {rows} architectures measured on every device.")
+    if len(table) < rows:
+        raise InvalidInputError(f"the protocol needs {rows} architectures, the table has {len(table)}.")
+    for device in devices:
+        unknown = np.isnan(table.costs[:, table.targets.index(Target(device, "latency"))])
+        if unknown.any():
+            raise InvalidInputError(
+                f"the protocol needs {device} measured on every architecture; {int(unknown.sum())} of {len(table)} are "
+                "missing. Select other devices, or the rows that all have."
+            )
+    if not len(seeds) or not len(sizes) or min(sizes) < 2 or max(sizes) > len(table) - 3:
+        raise InvalidInputError(
+            f"sizes must be from 2 to {len(table) - 3} and there must be a seed, got sizes {list(sizes)} and "
+            f"{len(seeds)} seeds."
+        )
 
 
 def _row(
@@ -107,7 +118,8 @@ def help2021(
 
     For every target device and number of measurements: with HELP's nine source devices and without any, on random
     architectures and on suggested ones, scored on all the others ("full"); and with the sources on HELP's own pool and
-    query set ("trimmed": their fastest and slowest tenths left out). Exactly n measurements of the target are used.
+    query set ("trimmed": their fastest and slowest tenths left out, by the target's own costs, as HELP did). Exactly n
+    measurements of the target are used; which those of the trimmed pool are, its other costs decide.
 
     Parameters
     ----------
@@ -139,7 +151,7 @@ def help2021(
     if table.space.name not in HELP:
         raise InvalidInputError(f"help2021 is over {' and '.join(HELP)}, got {table.space.name}.")
     task = HELP[table.space.name]
-    _check(table, table.space.name, (*task.sources, *task.targets), task.query.stop)
+    _check(table, (*task.sources, *task.targets), task.query.stop, sizes, seeds)
     fitted = fit_sources(table.rows(task.pool), [Target(device, "latency") for device in task.sources])
     space = _Space(table, fitted)
     settings: list[tuple[list[str], str]] = [(space.sources, f"{len(space.sources)} sources"), ([], "no source")]
@@ -162,7 +174,7 @@ def help2021(
                 mine = np.random.default_rng(seed).permutation(pool)[:n]
                 predicted = space.predict(device, mine, space.sources)
                 label = f"{settings[0][1]}, random, trimmed"
-                rows.append(_row(label, device, seed, n, costs[query], predicted[query]))
+                rows.append(_row(label, device, seed, len(mine), costs[query], predicted[query]))
         if progress is not None:
             progress(number + 1, len(task.targets))
     return _evaluation(rows, table, "help")
@@ -214,7 +226,7 @@ def nasflat2024(
     """
     tasks = {name: task for name, task in NASFLAT.items() if task.space == table.space.name}
     devices = {device for task in tasks.values() for device in (*task.sources, *task.targets)}
-    _check(table, table.space.name, devices, SOURCE_ROWS)
+    _check(table, sorted(devices), SOURCE_ROWS, [n], seeds)
     needed = dict.fromkeys(device for task in tasks.values() for device in task.sources)
     fitted = fit_sources(table.rows(range(SOURCE_ROWS)), [Target(device, "latency") for device in needed])
     space = _Space(table, fitted)
@@ -254,7 +266,7 @@ def leave_one_device_out(
     table : CostTable
         Latencies of at least two devices under one config.
     sizes : sequence of int, default=(10, 20)
-        Random measurements of the device left out; with 0 as well it is ranked by the sources alone.
+        Random measurements of the device left out; beside them it is ranked by the sources alone (0).
     n_source : int, default=800
         Architectures that the sources were measured on, the table's first.
     seeds : sequence of int, default=range(10)
@@ -276,7 +288,7 @@ def leave_one_device_out(
     targets = [target for target in table.targets if target.metric == "latency"]
     if len(targets) < 2:
         raise InvalidInputError(f"leaving one device out takes two or more, the table has {len(targets)}.")
-    _check(table, table.space.name, (), n_source)
+    _check(table, [target.device for target in targets], n_source, sizes, seeds)
     space = _Space(table, fit_sources(table.rows(range(n_source)), targets))
     suggested = {(seed, n): space.suggested(n, [], np.random.default_rng(seed)) for seed in seeds for n in sizes}
     rows = []
@@ -322,8 +334,9 @@ def few_shot_table(evaluation: Evaluation) -> pd.DataFrame:
         raise InvalidInputError(f"few_shot_table reads help, nasflat and devices evaluations, got {protocol!r}.")
     by = "task" if protocol == "nasflat" else "device"
     # Every target counts alike within a task, every draw within a target.
-    means = scores.groupby(["model", "n_train", by, "device"], sort=False)["spearman_rho"].mean()
-    means = means.groupby(level=["model", "n_train", by], sort=False).mean()
+    keys = ["model", "n_train", *dict.fromkeys([by, "device"])]
+    means = scores.groupby(keys, sort=False)["spearman_rho"].agg(lambda values: values.mean(skipna=False))
+    means = means.groupby(level=keys[:3], sort=False).agg(lambda values: values.mean(skipna=False))
     columns = list(dict.fromkeys(scores[by]))
     ours: list[dict[str, Any]] = []
     for model, n in dict.fromkeys(zip(scores["model"], scores["n_train"], strict=True)):
@@ -397,7 +410,8 @@ def adaptation_curve(
         if len(rows) < 6:
             raise InvalidInputError(f"{target}: a curve takes 6 measurements or more, got {len(rows)}.")
         steps = sorted(set(np.linspace(3, len(rows) - 2, 6).round().astype(int))) if sizes is None else list(sizes)
-        if min(steps) < 2 or max(steps) >= len(rows):
+        whole = all(isinstance(step, (int, np.integer)) for step in steps)
+        if not steps or not whole or min(steps) < 2 or max(steps) >= len(rows):
             raise InvalidInputError(f"{target}: sizes must be from 2 to {len(rows) - 1}, got {steps}.")
         prototype: Surrogate = TransferSurrogate(table.space.name, fitted, random_state, calibrate=False)
         encoder, everything = prototype._training(table.archs[rows], configs[rows])

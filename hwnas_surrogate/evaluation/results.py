@@ -77,6 +77,8 @@ class Evaluation:
             One row per model, target and distance that occurs: ``model, device, metric, unit, octaves`` (text), ``n``,
             ``mdape``, ``within_10pct``, ``within_20pct``, ``coverage_90``.
         """
+        if not len(self.predictions):
+            return pd.DataFrame()
         frame = self.predictions[self.predictions["measured"] != 0]
         error = (frame["predicted"] / frame["measured"] - 1).abs()
         cut = np.searchsorted(DISTANCES[1:-1], frame["distance"], side="right")

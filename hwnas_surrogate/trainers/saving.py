@@ -74,11 +74,8 @@ def save(fitted: Surrogate | SurrogateSuite, folder: str | os.PathLike[str]) -> 
         entry, weights = _describe(surrogate)
         files |= weights
         entries.append(entry)
-    sources = []
-    for number, source in enumerate(_sources_of(members[0].encoder_)):
-        entry, weights = _describe(source, f"source{number}-")
-        files |= weights
-        sources.append({**entry, "space": get_space(source.space).name, "encoder": _encoder_to_json(source.encoder_)})
+    sources, weights = _describe_sources(members[0].encoder_)
+    files |= weights
     manifest = {
         "format": _FORMAT,
         "format_version": FORMAT_VERSION,
@@ -167,6 +164,20 @@ def _sources_of(encoder: Encoder) -> tuple[Surrogate, ...]:
     return next((found for part in parts if (found := _sources_of(part))), ())
 
 
+def _describe_sources(encoder: Encoder, prefix: str = "") -> tuple[list[dict[str, Any]], dict[str, bytes]]:
+    """Return what the manifest says of the sources that an encoder asks, and of theirs, and their files by name."""
+    entries: list[dict[str, Any]] = []
+    files: dict[str, bytes] = {}
+    for number, source in enumerate(_sources_of(encoder)):
+        name = f"{prefix}source{number}-"
+        entry, weights = _describe(source, name)
+        theirs, more = _describe_sources(source.encoder_, name)
+        files |= weights | more
+        of = {"space": get_space(source.space).name, "encoder": _encoder_to_json(source.encoder_), "sources": theirs}
+        entries.append({**entry, **of})
+    return entries, files
+
+
 def _describe(surrogate: Surrogate, prefix: str = "") -> tuple[dict[str, Any], dict[str, bytes]]:
     """Return a surrogate's part of the manifest, and its files by name."""
     target: Target | None = surrogate.target_
@@ -207,7 +218,8 @@ def _describe(surrogate: Surrogate, prefix: str = "") -> tuple[dict[str, Any], d
 
 def _restore_source(entry: dict[str, Any], folder: Path) -> Surrogate:
     space = get_space(entry["space"])
-    return _restore(entry, folder, space, _encoder_from_json(entry["encoder"], space))
+    theirs = tuple(_restore_source(source, folder) for source in entry["sources"])
+    return _restore(entry, folder, space, _encoder_from_json(entry["encoder"], space, theirs))
 
 
 def _restore(entry: dict[str, Any], folder: Path, space: SearchSpace, encoder: Encoder) -> Surrogate:
@@ -215,7 +227,9 @@ def _restore(entry: dict[str, Any], folder: Path, space: SearchSpace, encoder: E
     model = from_bytes(entry["model"], _read_weights(entry["weights"], folder), names)
     refit = clone(model) if entry["own_model"] and not isinstance(model, DummyRegressor) else entry["model_name"]
     if entry["class"] == TransferSurrogate.__name__:
-        surrogate: Surrogate = TransferSurrogate(space.name, _sources_of(encoder) or None)
+        transfer = TransferSurrogate(space.name, _sources_of(encoder) or None)
+        transfer.sources_ = _sources_of(encoder)
+        surrogate: Surrogate = transfer
     else:
         surrogate = Surrogate(space.name, encoder=encoder, model=refit)
     surrogate.encoder_, surrogate.model_ = encoder, model

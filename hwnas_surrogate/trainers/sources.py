@@ -67,7 +67,8 @@ def fit_sources(
 
 def fitted_sources(sources: Sources, space: SearchSpace, random_state: int | None = None) -> tuple[Surrogate, ...]:
     """Return the fitted surrogates of sources, fitting tables; refuse those that can't speak for the space."""
-    items = [] if sources is None else [sources] if isinstance(sources, Source) else list(sources)
+    alone = isinstance(sources, Source) or not isinstance(sources, Iterable)
+    items: list[Any] = [] if sources is None else [sources] if alone else list(sources)  # type: ignore[arg-type]
     surrogates: list[Surrogate] = []
     for item in items:
         if isinstance(item, CostTable):

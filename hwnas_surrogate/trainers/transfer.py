@@ -171,7 +171,11 @@ class TransferSurrogate(Surrogate):
     def _learn(self, encoder: Encoder, training: Encoded, costs: Vector) -> Self:
         super()._learn(encoder, training, costs)
         self.sources_ = self._sources
-        measured = costs[~np.isnan(costs)]
+        has_cost = ~np.isnan(costs)
+        measured = costs[has_cost]
+        rows = self._outlying(measured / self.scale_)
+        if rows is not None:
+            self.outliers_ = np.flatnonzero(has_cost)[rows]
         residuals = np.zeros(len(measured))
         if isinstance(self.model_, FewShot):
             residuals = self.model_.residuals_ * self.scale_
@@ -181,7 +185,7 @@ class TransferSurrogate(Surrogate):
             {
                 "measured": measured,
                 "predicted": np.maximum(measured - residuals, self.floor_),
-                "outlying": outlying[~np.isnan(costs)],
+                "outlying": outlying[has_cost],
             }
         )
         self.notes_ = tuple(self._judge(training, costs, residuals))
@@ -191,13 +195,14 @@ class TransferSurrogate(Surrogate):
         """Tell by the predicted cost alone how far a row lies outside: ten rows span few of the columns."""
         return np.empty((len(features), 0))
 
-    def _calibrate(self, training: Encoded, costs: Vector) -> npt.NDArray[np.intp]:
-        outliers = super()._calibrate(training, costs)
-        if isinstance(self.model_, FewShot) and len(costs) < MANY:
-            distrusted = self.model_.physics_.precisions_ < 1 / self._wild**2
-            far = np.abs(self.model_.residuals_) > _SLIP * np.maximum(costs, costs - self.model_.residuals_)
-            return np.flatnonzero(distrusted & far)
-        return outliers
+    def _outlying(self, costs: Vector) -> npt.NDArray[np.intp] | None:
+        """Return the rows that lie far from what the others say; None where the ordinary rule is as good."""
+        if not isinstance(self.model_, FewShot) or len(costs) >= MANY:
+            return None
+        # What Student's t makes of a residual that many deviations from what is expected.
+        distrusted = self.model_.physics_.precisions_ < 3 / (2 + self._wild**2)
+        far = np.abs(self.model_.residuals_) > _SLIP * np.maximum(costs, costs - self.model_.residuals_)
+        return np.flatnonzero(distrusted & far)
 
     def _calibrated(self) -> Calibration:
         if self.n_train_ == 0:
@@ -227,7 +232,11 @@ class TransferSurrogate(Surrogate):
             notes.append(
                 f"{n} networks were measured: few to tell how far predictions are off; measure {_FEW} or more."
             )
-        spread = pd.Series(measured).groupby(which.ravel()).agg(lambda part: part.max() / max(part.min(), 1e-300) - 1)
+        spread = (
+            pd.Series(measured)
+            .groupby(which.ravel())
+            .agg(lambda part: part.max() / max(part.min(), 1e-9 * part.max()) - 1 if part.max() > 0 else 0.0)
+        )
         if (spread > _REPEATS).any():
             notes.append(
                 f"repeated measurements of one network differ by up to {min(float(spread.max()), 9.99):.0%}: "

@@ -240,7 +240,9 @@ def test_ranked_by_sources_alone_it_is_their_average() -> None:
 
 
 @pytest.mark.parametrize(
-    ("planted", "n", "part"), [(law, 20, 0), (interacting, 200, None), (interacting, 600, 1)], ids=str
+    ("planted", "n", "part"),
+    [(law, 20, 0), (interacting, 200, None), (interacting, 600, 1)],
+    ids=["physics", "both", "ordinary"],
 )
 def test_arrays_hold_all_that_was_learned(planted: Callable[[int], Array], n: int, part: float | None) -> None:
     model = fitted(planted, n, 0)

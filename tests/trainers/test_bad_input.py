@@ -113,12 +113,16 @@ def test_costs_in_a_strange_unit(size: float) -> None:
 
 @pytest.mark.parametrize("rows", [2, 3])
 @pytest.mark.parametrize("model", [None, "ridge", "linear", "additive", "xgboost"])
-def test_two_or_three_rows_predict_something_and_promise_nothing(rows: int, model: str | None) -> None:
+def test_two_or_three_rows_predict_something_and_promise_little(rows: int, model: str | None) -> None:
     archs, queries = SPACE.sample(rows, 0), SPACE.sample(200, 1)
     surrogate = Surrogate(model=model, random_state=0).fit(archs, noisy(archs, 0))
     assert (surrogate.predict(queries) > 0).all()
     assert np.isfinite(surrogate.predict(queries)).all()
-    assert (surrogate.predict_interval(queries) == [0.0, np.inf]).all()
+    bounds = {part: surrogate.predict_interval(queries, coverage=part) for part in (0.5, 0.9, 0.9999)}
+    assert np.isfinite(bounds[0.9]).all()
+    widths = {part: np.diff(both, axis=1) for part, both in bounds.items()}
+    assert (widths[0.9] > (2.0 if rows == 2 else 1.5) * widths[0.5]).all()
+    assert (bounds[0.9999] == [0.0, np.inf]).all()
     chances = surrogate.predict_within(queries, 8.0)
     assert ((chances >= 0) & (chances <= 1)).all()
     assert surrogate.outliers_.tolist() == []

@@ -172,24 +172,41 @@ def test_two_configs_are_too_few_to_leave_one_out() -> None:
 
 
 @every_model
-@pytest.mark.parametrize(("rows", "coverage"), [(8, 0.8), (18, 0.9), (38, 0.95)])
-def test_too_few_rows_for_the_coverage_bound_nothing(model: Any, rows: int, coverage: float, asked: np.ndarray) -> None:
-    archs = SPACE.sample(rows + 1, 6)
-    costs = multiplied(archs, 6)
-    bounds = Surrogate(model=model).fit(archs[:rows], costs[:rows]).predict_interval(asked, coverage=coverage)
-    assert (bounds == [0.0, np.inf]).all()
-    bounds = Surrogate(model=model).fit(archs, costs).predict_interval(asked, coverage=coverage)
-    assert np.isfinite(bounds).all()
+@pytest.mark.parametrize("rows", [5, 10, 20, 39])
+def test_few_rows_hold_what_they_say(model: Any, rows: int, asked: np.ndarray) -> None:
+    held: dict[float, list[float]] = {coverage: [] for coverage in COVERAGES}
+    for seed in range(12):
+        archs = SPACE.sample(rows, 200 + seed)
+        surrogate = Surrogate(model=model).fit(archs, multiplied(archs, seed, 0.2))
+        costs = multiplied(asked, 50 + seed, 0.2)
+        for coverage in COVERAGES:
+            bounds = surrogate.predict_interval(asked, coverage=coverage)
+            assert np.isfinite(bounds).all()
+            held[coverage].append(inside(bounds, costs).mean())
+    for coverage, parts in held.items():
+        assert coverage - 0.1 < np.mean(parts) < 1.0
 
 
 @every_model
-def test_ten_rows_are_enough_for_some_intervals_only(model: Any, asked: np.ndarray) -> None:
-    archs = SPACE.sample(10, 6)
+@pytest.mark.parametrize("rows", [39, 40])
+def test_what_the_residuals_cant_tell_is_bounded_by_nothing(model: Any, rows: int, asked: np.ndarray) -> None:
+    archs = SPACE.sample(rows, 6)
     surrogate = Surrogate(model=model).fit(archs, multiplied(archs, 6))
-    assert (surrogate.predict_interval(asked, coverage=0.95) == [0.0, np.inf]).all()
-    assert np.isfinite(surrogate.predict_interval(asked, coverage=0.8)).all()
-    chances = surrogate.predict_within(asked, 10.0)
-    assert ((chances >= 0) & (chances <= 1)).all()
+    assert (surrogate.predict_interval(asked, coverage=0.9999) == [0.0, np.inf]).all()
+    assert np.isfinite(surrogate.predict_interval(asked, coverage=0.95)).all()
+
+
+@every_model
+def test_fewer_rows_have_heavier_tails(model: Any, asked: np.ndarray) -> None:
+    grown = {}
+    for rows in (4, 10, 30):
+        archs = SPACE.sample(rows, 6)
+        surrogate = Surrogate(model=model).fit(archs, multiplied(archs, 6))
+        narrow, wide = (np.diff(surrogate.predict_interval(asked, coverage=part)) for part in (0.5, 0.95))
+        grown[rows] = np.median(wide / narrow)
+        chances = surrogate.predict_within(asked, 10.0)
+        assert ((chances >= 0) & (chances <= 1)).all()
+    assert grown[4] > grown[10] > grown[30] > 2.5
 
 
 # -- probabilities ----------------------------------------------------------------------------------------

@@ -196,11 +196,13 @@ def test_the_manifest_says_what_was_saved(saved: Path) -> None:
     said = {key: manifest[key] for key in ("format", "format_version", "package_version", "class", "space")}
     assert said == {
         "format": "hwnas-surrogate",
-        "format_version": 2,
+        "format_version": 3,
         "package_version": hwnas_surrogate.__version__,
         "class": "SurrogateSuite",
         "space": "nasbench201",
     }
+    assert manifest["sources"] == []
+    assert [entry["class"] for entry in manifest["surrogates"]] == ["Surrogate", "Surrogate"]
     assert manifest["encoder"]["class"] == "Combined"
     assert manifest["random_state"] == 3
     targets = [entry["target"] for entry in manifest["surrogates"]]
@@ -292,7 +294,7 @@ def test_a_manifest_of_something_else_is_refused(tmp_path: Path) -> None:
 
 def test_another_format_version_says_which_package_wrote_it(copy: Callable[[str], Path]) -> None:
     folder = rewrite(copy("ridge"), lambda said: said.update(format_version=99, package_version="7.5"))
-    with pytest.raises(SavedFormatError, match=r"format version 99 by package version '7\.5'.*reads format 2"):
+    with pytest.raises(SavedFormatError, match=r"format version 99 by package version '7\.5'.*reads format 3"):
         Surrogate.load(folder)
 
 
@@ -335,6 +337,9 @@ LIES: dict[str, Callable[[dict[str, Any]], object]] = {
     "none of them": lambda said: said.update(surrogates=[]),
     "two of them": lambda said: said.update(surrogates=said["surrogates"] * 2),
     "not a list": lambda said: said.update(surrogates={"a": 1}),
+    "no sources": lambda said: said.pop("sources"),
+    "no class of its surrogate": lambda said: said["surrogates"][0].pop("class"),
+    "a source that is none": lambda said: said.update(sources=[{"space": "nasbench201"}]),
     "no random state": lambda said: said.pop("random_state"),
     "an unknown space": lambda said: said.update(space="nasbench101"),
     "an unknown encoder": lambda said: said.update(encoder={"class": "make_encoder", "params": {}}),

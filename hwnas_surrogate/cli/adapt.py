@@ -1,0 +1,112 @@
+"""``hwnas adapt``: a new device from a few measurements of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hwnas_surrogate.cli.options import Csv, Dataset, Json, Seed, Sources, Space, Targets, open_samples, open_sources
+from hwnas_surrogate.cli.output import check_format, say, show
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from hwnas_surrogate.data import CostTable
+    from hwnas_surrogate.trainers import SurrogateSuite, TransferSurrogate
+
+
+def adapt(
+    samples: Annotated[
+        str,
+        typer.Argument(metavar="SAMPLES", help="The measurements: the form of `hwnas suggest`, filled in; or a table."),
+    ],
+    sources: Sources = None,
+    space: Space = None,
+    dataset: Dataset = None,
+    target: Targets = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FOLDER", help="Where to save. Default: surrogates/SAMPLES."),
+    ] = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+    as_csv: Csv = False,
+) -> None:
+    """Fit surrogates of a new device to ten measurements or more, and save them.
+
+    Each measurement is predicted from the others, which tells the errors. Sources help by as much as the measurements
+    speak for them, and do no harm.
+    """
+    check_format(as_json, as_csv)
+    table = open_samples(samples, space, dataset, target)
+    suite = adapted(table, open_sources(sources, table.space, seed), seed)
+    folder = suite.save(output or Path("surrogates") / Path(samples).stem)
+    frame = _left_out(suite)
+    show(
+        frame if as_json or as_csv else _readable(frame), "Each measurement predicted from the others", as_json, as_csv
+    )
+    say(f"{len(suite.targets_)} surrogate(s) saved to {folder}; predict with: hwnas predict --sample 5 -s {folder}")
+
+
+def adapted(table: CostTable, sources: list[SurrogateSuite], seed: int, target: str | None = None) -> SurrogateSuite:
+    """Adapt, and tell what should be known of the measurements."""
+    import warnings
+
+    from hwnas_surrogate.trainers import AdaptWarning
+    from hwnas_surrogate.trainers import adapt as adapt_to
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AdaptWarning)
+        suite = adapt_to(table, sources, target, random_state=seed)
+    for name, surrogate in transferred(suite).items():
+        for note in surrogate.notes_:
+            say(f"{name}: {note}")
+    return suite
+
+
+def transferred(suite: SurrogateSuite) -> dict[str, TransferSurrogate]:
+    """Return the surrogates of an adapted suite, by their target's name."""
+    from hwnas_surrogate.trainers import TransferSurrogate
+
+    named = {str(target): surrogate for target, surrogate in suite.surrogates_.items()}
+    return {name: surrogate for name, surrogate in named.items() if isinstance(surrogate, TransferSurrogate)}
+
+
+def _left_out(suite: SurrogateSuite) -> pd.DataFrame:
+    import pandas as pd
+
+    rows = []
+    for target, surrogate in zip(suite.targets_, transferred(suite).values(), strict=True):
+        told = {"device": target.device, "metric": target.metric, "unit": target.unit}
+        rows.append(
+            {
+                **told,
+                "n_shots": len(surrogate.left_out_),
+                "mdape": surrogate.loo_error_,
+                "spearman_rho": surrogate.loo_spearman_,
+                "source_weight": surrogate.source_weight_,
+                "ordinary_weight": float(getattr(surrogate.model_, "weight_", 0.0)),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _readable(frame: pd.DataFrame) -> pd.DataFrame:
+    import pandas as pd
+
+    columns = {
+        "target": frame["device"] + "/" + frame["metric"],
+        "measurements": frame["n_shots"],
+        "median error": [per_cent(part) for part in frame["mdape"]],
+        "spearman rho": frame["spearman_rho"],
+        "weight of the sources": [f"{part:.2f}" for part in frame["source_weight"]],
+        "part of the ordinary model": [f"{part:.2f}" for part in frame["ordinary_weight"]],
+    }
+    return pd.DataFrame(columns)
+
+
+def per_cent(part: float) -> str:
+    """Return a part as per cent, for people."""
+    return "-" if part != part else f"{100 * part:.1f} %"

@@ -1,0 +1,176 @@
+"""``hwnas suggest``: which architectures to measure on a new device."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hwnas_surrogate.cli.adapt import adapted, per_cent, transferred
+from hwnas_surrogate.cli.options import Csv, Dataset, Json, Seed, Sources, Space, open_samples, open_sources
+from hwnas_surrogate.cli.output import check_format, progress, say, show
+from hwnas_surrogate.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from hwnas_surrogate.data import CostTable
+    from hwnas_surrogate.spaces import SearchSpace
+    from hwnas_surrogate.trainers import Suggestion, SurrogateSuite
+
+CURVE = 6
+"""So many measurements of a target are needed to draw its error over their number."""
+
+
+def suggest(
+    n: Annotated[int, typer.Option("--n", "-n", min=1, max=1000, help="How many.")] = 10,
+    space: Space = None,
+    dataset: Dataset = None,
+    sources: Sources = None,
+    given: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SAMPLES", help="What was measured already: told are its errors, and how much more would help."
+        ),
+    ] = None,
+    export: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Write the networks there too, as ONNX files with a form (hwnas export)."),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="The form to fill in, a CSV file. Default: samples.csv; with --given SAMPLES-more.csv, which holds "
+            "what was measured as well; with --export none but its results.csv.",
+        ),
+    ] = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+    as_csv: Csv = False,
+) -> None:
+    """Choose the architectures to measure on a new device: the few that tell most about all the others.
+
+    Measure them, fill in the form, and run hwnas adapt. With --given the median error is drawn over the number of
+    measurements as well (.png), its data too (.csv), beside the form.
+    """
+    import pandas as pd
+
+    from hwnas_surrogate.spaces import get_space
+    from hwnas_surrogate.trainers import suggest as suggest_archs
+
+    check_format(as_json, as_csv)
+    form = _form(output, export, given)
+    table = None if given is None else _given(given, space, dataset)
+    chosen = get_space(space or "nasbench201") if table is None else table.space
+    known = open_sources(sources, chosen, seed)
+    measured, config = (None, dataset) if table is None else (table.archs, table.configs[0])
+    suggestion = suggest_archs(chosen, n, config, sources=known, given=measured, random_state=seed)
+    names = chosen.format_all(suggestion.archs)
+    under = str(suggestion.config)
+    frame = pd.DataFrame({"number": range(1, len(names) + 1), "architecture": names})
+    if as_json or as_csv:
+        frame["config"] = under
+    if export is not None:
+        _export(chosen, suggestion, export, seed)
+    if form is not None:
+        _write(form, table, names, under)
+    show(frame, f"To measure, under {chosen.dataset_name(suggestion.config) or under}", as_json, as_csv)
+    if table is not None:
+        _tell(table, known, suggestion, seed)
+        _draw(table, known, (form or Path(export or ".") / "results.csv").with_suffix(""), seed)
+
+
+def _form(output: Path | None, export: Path | None, given: str | None) -> Path | None:
+    """Return where the form goes; refuse a file that may hold measurements, before any work is done."""
+    if output is None and export is not None:
+        return None
+    path = output or Path("samples.csv" if given is None else f"{Path(given).stem}-more.csv")
+    if path.is_dir() or (path.exists() and path.stat().st_size):
+        raise InvalidInputError(
+            f"{path} is there already and may hold measurements; name another file with -o, or move it away."
+        )
+    return path
+
+
+def _given(path: str, space: str | None, dataset: str | None) -> CostTable:
+    table = open_samples(path, space, dataset)
+    if len(table.configs) != 1:
+        raise InvalidInputError(
+            f"{path} holds measurements under {len(table.configs)} configs; choose one with --dataset: "
+            f"{', '.join(map(str, table.configs))}."
+        )
+    return table
+
+
+def _export(space: SearchSpace, suggestion: Suggestion, folder: Path, seed: int) -> None:
+    from hwnas_surrogate.measure import export_networks
+
+    with progress("exporting") as update:
+        export_networks(space, suggestion.archs, folder, suggestion.config, random_state=seed, progress=update)
+    form = folder / "results.csv"
+    say(f"{len(suggestion)} networks written; fill in device and value in {form}, then: hwnas adapt {form}")
+
+
+def _write(form: Path, table: CostTable | None, names: list[str], config: str) -> None:
+    """Write the form: what was measured, and lines to fill in."""
+    from hwnas_surrogate.measure.export import write_form
+
+    blank: list[dict[str, Any]] = [{}]
+    lines: list[dict[str, Any]] = []
+    if table is not None:
+        blank = [{"device": t.device, "metric": t.metric, "unit": t.unit} for t in table.targets]
+        for name, costs in zip(table.space.format_all(table.archs), table.costs.tolist(), strict=True):
+            told = [{**target, "value": cost} for target, cost in zip(blank, costs, strict=True) if cost == cost]
+            lines += [{"architecture": name, "config": config, **line} for line in told]
+    empty = [{"architecture": name, "config": config, **target} for name in names for target in blank]
+    write_form(form, lines + empty)
+    what = "device and value" if table is None else f"the last {len(empty)} values"
+    say(f"fill in {what} in {form}, then: hwnas adapt {form}")
+
+
+def _tell(table: CostTable, sources: list[SurrogateSuite], suggestion: Suggestion, seed: int) -> None:
+    """Tell how good the surrogates are that the measurements give, and how much more ones would help."""
+    before, after = suggestion.uncertainty[[0, -1]]
+    more = "this one" if len(suggestion) == 1 else f"these {len(suggestion)}"
+    part = f"{100 - 100 * after / before:.0f} %"
+    gain = f"with {more} measured as well, the prior expects the uncertainty to shrink by {part}"
+    for target in map(str, table.targets):
+        try:
+            (surrogate,) = transferred(adapted(table, sources, seed, target)).values()
+        except InvalidInputError as error:
+            say(f"no left-out error yet: {error}")
+            continue
+        error_now = per_cent(surrogate.loo_error_)
+        say(f"{target}: left-out error now {error_now} (median of {len(surrogate.left_out_)}); {gain}")
+
+
+def _draw(table: CostTable, sources: list[SurrogateSuite], stem: Path, seed: int) -> None:
+    """Draw the error over the number of measurements, beside the form."""
+    import numpy as np
+
+    from hwnas_surrogate.errors import MissingExtraError
+    from hwnas_surrogate.evaluation import adaptation_curve, plot_adaptation_curve
+    from hwnas_surrogate.files import replacing
+
+    counts = dict(zip(table.targets, (~np.isnan(table.costs)).sum(axis=0).tolist(), strict=True))
+    for target, count in counts.items():
+        if count < CURVE:
+            say(f"{target}: no curve of errors yet: it takes {CURVE} measurements, there are {count}")
+    enough = [target for target, count in counts.items() if count >= CURVE]
+    if not enough:
+        return
+    curve = adaptation_curve(table.select(enough), sources, random_state=seed)
+    data, picture = stem.with_name(f"{stem.name}-curve.csv"), stem.with_name(f"{stem.name}-curve.png")
+    with replacing(data) as temporary:
+        curve.to_csv(temporary, index=False)
+    try:
+        figure = plot_adaptation_curve(curve).get_figure(root=True)
+    except MissingExtraError as error:
+        say(f"no picture: {error}")
+        return
+    assert figure is not None
+    with replacing(picture) as temporary:
+        figure.savefig(temporary, format="png", dpi=160)
+    say(f"the error over the number of measurements is drawn in {picture}, its data in {data}")
