@@ -4,13 +4,14 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup train test check bench format clean
+.PHONY: help setup train test check bench docs format clean
 
 help:
 	@echo "make train   train and save surrogates on the bundled measurements"
 	@echo "make test    run the whole test suite"
 	@echo "make check   lint, types, import directions"
 	@echo "make bench   print the figures of docs/benchmarks.md"
+	@echo "make docs    build the documentation site to build/docs, warnings being errors"
 
 setup: $(STAMP)
 
@@ -35,9 +36,12 @@ check: setup
 bench: setup
 	$(BIN)/python -m benchmarks
 
+docs: setup
+	$(BIN)/python -m tools.docs
+
 format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .cache build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

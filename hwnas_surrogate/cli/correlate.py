@@ -15,17 +15,24 @@ def correlate(
     space: Space = None,
     dataset: Dataset = None,
     target: Targets = None,
-    method: Annotated[str, typer.Option(metavar="NAME", help="kendall, spearman or pearson.")] = "kendall",
+    method: Annotated[str, typer.Option(metavar="NAME", help="kendall, spearman, pearson or pearson_log.")] = "kendall",
+    intervals: Annotated[
+        bool, typer.Option("--intervals", help="List every pair of targets, with a 95 % confidence interval.")
+    ] = False,
     rows: Rows = ROWS,
     seed: Seed = 0,
     as_json: Json = False,
     as_csv: Csv = False,
 ) -> None:
     """Correlate the costs of a table's targets, pairwise over the architectures that have both."""
-    from hwnas_surrogate.evaluation import correlation
+    from hwnas_surrogate.evaluation import correlation, correlation_interval
 
     check_format(as_json, as_csv)
     table = open_cost_table(data, space, dataset, target, rows, seed)
+    if intervals:
+        frame = correlation_interval(table, method, random_state=seed)  # type: ignore[arg-type]
+        show(frame, f"{method} correlation, 95 % intervals", as_json, as_csv)
+        return
     frame = correlation(table, method)  # type: ignore[arg-type]
     frame.insert(0, "target", frame.index)
     show(frame, f"{method} correlation, {len(table)} architectures", as_json, as_csv)

@@ -57,7 +57,7 @@ def show(frame: pd.DataFrame, title: str = "", as_json: bool = False, as_csv: bo
 
 def say(text: str) -> None:
     """Print a line for people, to stderr: stdout is for results."""
-    _console(sys.stderr).print(text, highlight=False, soft_wrap=True)
+    _console(sys.stderr).print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 @contextmanager

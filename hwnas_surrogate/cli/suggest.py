@@ -74,6 +74,8 @@ def suggest(
         frame["config"] = under
     if export is not None:
         _export(chosen, suggestion, export, seed)
+        if given is not None and form is None:
+            say(f"{export / 'results.csv'} lacks the former measurements; -o FILE writes a form that holds them too")
     if form is not None:
         _write(form, table, names, under)
     show(frame, f"To measure, under {chosen.dataset_name(suggestion.config) or under}", as_json, as_csv)

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from hwnas_surrogate.data import CostTable, Target, TargetLike, pick_targets
 from hwnas_surrogate.errors import InvalidInputError, unknown
 from hwnas_surrogate.evaluation.scores import tied_ranks
 
-__all__ = ["METHODS", "Method", "correlation"]
+__all__ = ["METHODS", "Method", "checked_table", "comparable", "correlation"]
 
-Method = Literal["kendall", "spearman", "pearson"]
-METHODS: tuple[Method, ...] = ("kendall", "spearman", "pearson")
+Method = Literal["kendall", "spearman", "pearson", "pearson_log"]
+METHODS: tuple[Method, ...] = ("kendall", "spearman", "pearson", "pearson_log")
 
 
 def correlation(
@@ -28,8 +30,9 @@ def correlation(
     ----------
     table : CostTable
         The costs; for FBNet's block table, ``table.tabulate(archs)``.
-    method : {"kendall", "spearman", "pearson"}, default="kendall"
-        Kendall's tau-b or Spearman's rho, where costs closer than 1e-9 (relative) are ties, or Pearson's r.
+    method : {"kendall", "spearman", "pearson", "pearson_log"}, default="kendall"
+        Kendall's tau-b or Spearman's rho, where costs closer than 1e-9 (relative) are ties, or Pearson's r of the costs
+        or of their logarithms (costs of 0 are left out then).
     targets : target or sequence of targets, optional
         All if None.
 
@@ -48,24 +51,32 @@ def correlation(
     """
     if method not in METHODS:
         raise unknown(InvalidInputError, "correlation", method, METHODS)
-    if not isinstance(table, CostTable):
-        raise InvalidInputError(
-            f"correlation needs a cost table, got {type(table).__name__}. "
-            "For FBNet's block table: correlation(table.tabulate(table.space.sample(2000, random_state=0)))."
-        )
-    picked = pick_targets(targets, table.targets)
-    columns = {str(target): _values(table, target, method) for target in picked}
-    result = pd.DataFrame(columns).corr(method=method)
+    picked = pick_targets(targets, checked_table("correlation", table).targets)
+    columns = {str(target): pd.Series(comparable(table, target, method)) for target in picked}
+    result = pd.DataFrame(columns).corr(method="pearson" if method == "pearson_log" else method)
     # pandas takes any column's Kendall tau with itself for 1.
     constant = [name for name, values in columns.items() if values.nunique() < 2]
     result.loc[constant, constant] = float("nan")
     return result
 
 
-def _values(table: CostTable, target: Target, method: Method) -> pd.Series[float]:
-    costs = table.costs[:, table.targets.index(target)]
-    values = pd.Series(costs, dtype=float)
-    known = values.notna()
-    if method != "pearson" and known.any():
-        values[known] = tied_ranks(costs[known]).astype(float)
+def checked_table(what: str, table: CostTable) -> CostTable:
+    """Return the table that a function needs, if it is one."""
+    if not isinstance(table, CostTable):
+        raise InvalidInputError(
+            f"{what} needs a cost table, got {type(table).__name__}. "
+            f"For FBNet's block table: {what}(table.tabulate(table.space.sample(2000, random_state=0)))."
+        )
+    return table
+
+
+def comparable(table: CostTable, target: Target, method: Method) -> npt.NDArray[np.float64]:
+    """Return a target's costs as a method compares them (ranks, logarithms), shape (n,); NaN where there is none."""
+    values: npt.NDArray[np.float64] = table.costs[:, table.targets.index(target)].copy()
+    known = ~np.isnan(values)
+    if method in ("kendall", "spearman"):
+        values[known] = tied_ranks(values[known])
+    elif method == "pearson_log":
+        values[values == 0] = np.nan
+        values = np.log(values)
     return values

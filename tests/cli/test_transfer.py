@@ -246,6 +246,7 @@ def test_export_writes_the_networks(run: Run, known: CostTable, source: Path) ->
     arguments = ("suggest", "-n", 2, "--given", "samples.csv", "--sources", source, "--export", "networks")
     _, err = run(*arguments, "--json")
     assert "2 networks written" in err
+    assert "lacks the former measurements" in err
     names = {path.name for path in Path("networks").iterdir()}
     assert {"manifest.json", "results.csv", "network-00000.onnx", "network-00001.onnx"} <= names
     assert "results-curve.csv" in names

@@ -20,6 +20,7 @@ SCIPY: dict[str, Callable[..., Any]] = {
     "kendall": stats.kendalltau,
     "spearman": stats.spearmanr,
     "pearson": stats.pearsonr,
+    "pearson_log": lambda first, second: stats.pearsonr(np.log(first), np.log(second)),
 }
 every_method = pytest.mark.parametrize("method", METHODS)
 
@@ -91,6 +92,14 @@ def test_no_rows_in_common(method: Method) -> None:
     result = correlation(table_of([[1, nan], [2, nan], [nan, 6], [nan, 7]]), method)
     assert np.isnan(result.iloc[0, 1])
     assert np.isnan(correlation(table_of(np.empty((0, 2))), method).to_numpy()).all()
+
+
+def test_logarithms_are_of_costs_above_0() -> None:
+    powers = np.array([1.0, 2.0, 3.0, 4.0])
+    costs = np.column_stack([10**powers, 10 ** (2 * powers)])
+    assert correlation(table_of(costs), "pearson").iloc[0, 1] < 0.999
+    with_zero = np.vstack([costs, [0.0, 5.0]])
+    assert correlation(table_of(with_zero), "pearson_log").iloc[0, 1] == pytest.approx(1.0, abs=1e-12)
 
 
 def test_some_targets(costs: npt.NDArray[np.float64]) -> None:

@@ -1,0 +1,137 @@
+"""Which devices belong together: clusters by how their costs correlate."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from hwnas_surrogate.errors import InvalidInputError
+
+__all__ = ["Clusters", "cluster_devices"]
+
+Vector = npt.NDArray[np.float64]
+
+_STRUCTURE = 0.25
+"""Silhouettes up to this are no substantial structure."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Clusters:
+    """Devices in groups.
+
+    Parameters
+    ----------
+    order : tuple of str
+        The targets, like ones beside each other; those that correlate with nothing last.
+    cluster : Series of int
+        The cluster of each target, in the matrix' order: 0 for the first in ``order``; -1 for a target without a
+        correlation.
+    silhouette : float
+        How well the clusters are apart, -1 to 1; NaN if there is one only.
+    linkage : ndarray of float, shape (targets - 1, 4)
+        What scipy's ``dendrogram`` draws, of the targets that have a correlation, in the matrix' order.
+    """
+
+    order: tuple[str, ...]
+    cluster: pd.Series[int]
+    silhouette: float
+    linkage: Vector
+
+
+def cluster_devices(matrix: pd.DataFrame) -> Clusters:
+    """Cluster devices by how their costs correlate.
+
+    Average linkage on 1 - correlation, the leaves in optimal order [1]_. The number of clusters is the one with the
+    largest mean silhouette [2]_; if no number of clusters has one above 0.25, which is no substantial structure [3]_,
+    or there are fewer than three targets, all are one cluster.
+
+    Parameters
+    ----------
+    matrix : DataFrame, shape (targets, targets)
+        As :func:`correlation` returns it. A pair without a correlation counts as uncorrelated; a target without any
+        (a constant one) is set aside, as cluster -1.
+
+    Returns
+    -------
+    Clusters
+
+    Raises
+    ------
+    InvalidInputError
+        If it is no correlation matrix: symmetric, from -1 to 1, the same names both ways, at least one.
+
+    References
+    ----------
+    .. [1] Bar-Joseph, Gifford and Jaakkola, "Fast optimal leaf ordering for hierarchical clustering", Bioinformatics
+       17, 2001.
+    .. [2] Rousseeuw, "Silhouettes", Journal of Computational and Applied Mathematics 20, 1987.
+    .. [3] Kaufman and Rousseeuw, "Finding Groups in Data", 1990, table 4 of chapter 2.
+
+    Examples
+    --------
+    >>> names = ["phone/latency", "gpu/latency", "tablet/latency"]
+    >>> cluster_devices(pd.DataFrame([[1, 0.2, 0.9], [0.2, 1, 0.3], [0.9, 0.3, 1]], names, names)).cluster.to_list()
+    [0, 1, 0]
+    """
+    from scipy.cluster.hierarchy import fcluster, leaves_list, linkage
+    from scipy.spatial.distance import squareform
+
+    values = _correlations(matrix)
+    names = list(map(str, matrix.columns))
+    others = ~np.eye(len(names), dtype=bool)
+    known = np.flatnonzero((~np.isnan(values) & others).any(axis=1) | (len(names) == 1))
+    labels = np.full(len(names), -1)
+    silhouette, tree, order = math.nan, np.empty((0, 4)), known
+    if len(known) == 1:
+        labels[known] = 0
+    elif len(known):
+        distances = 1 - np.nan_to_num(values[np.ix_(known, known)], nan=0.0)
+        np.fill_diagonal(distances, 0.0)
+        tree = linkage(squareform(distances, checks=False), "average", optimal_ordering=True)
+        cuts = [fcluster(tree, k, "maxclust") for k in range(2, len(known))]
+        silhouette, cut = _best_cut(distances, cuts)
+        order = known[leaves_list(tree)]
+        labels[known] = cut
+        # Either direction is optimal: the cluster of the matrix' earlier target goes first.
+        ends = [(int(np.argmax(labels == labels[end])), int(end)) for end in (order[0], order[-1])]
+        if ends[1] < ends[0]:
+            order = order[::-1]
+    seen = {label: number for number, label in enumerate(dict.fromkeys(labels[order].tolist()))}
+    numbered = pd.Series([seen.get(int(label), -1) for label in labels], index=matrix.columns, name="cluster")
+    aside = np.setdiff1d(np.arange(len(names)), known)
+    return Clusters(tuple(names[at] for at in [*order, *aside]), numbered, silhouette, tree)
+
+
+def _correlations(matrix: pd.DataFrame) -> Vector:
+    if not isinstance(matrix, pd.DataFrame):
+        raise InvalidInputError(f"a correlation matrix is a DataFrame, got {type(matrix).__name__}.")
+    names = list(matrix.columns)
+    if not names or names != list(matrix.index) or len(set(names)) < len(names):
+        raise InvalidInputError(
+            f"a correlation matrix has the same names both ways, each once, got {list(matrix.index)} and {names}."
+        )
+    try:
+        values = matrix.to_numpy(np.float64)
+    except (TypeError, ValueError) as error:
+        raise InvalidInputError(f"correlations must be numbers: {error}.") from error
+    if not np.allclose(values, values.T, atol=1e-9, equal_nan=True) or (np.abs(values) > 1 + 1e-9).any():
+        raise InvalidInputError("a correlation matrix is symmetric, with values from -1 to 1 (or NaN).")
+    return values.clip(-1, 1)
+
+
+def _best_cut(distances: Vector, cuts: list[Any]) -> tuple[float, Any]:
+    """Return the silhouette and the labels of the best cut, or one cluster."""
+    from sklearn.metrics import silhouette_score
+
+    best, chosen = _STRUCTURE, None
+    for cut in cuts:
+        if 2 <= len(np.unique(cut)) < len(distances):  # ties may leave fewer clusters than asked for
+            mean = float(silhouette_score(distances, cut, metric="precomputed"))
+            if mean > best + 1e-12:
+                best, chosen = mean, cut
+    return (math.nan, np.zeros(len(distances), int)) if chosen is None else (best, chosen)

@@ -1,0 +1,1 @@
+"""What builds the project's documents; no part of the package."""
