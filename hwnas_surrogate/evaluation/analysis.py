@@ -208,7 +208,7 @@ def additivity(table: CostTable, targets: TargetLike | Iterable[TargetLike] | No
         One row per target: ``target, n``; ``r2_all, r2_live, r2_compiled``: on the counts of the ops that are called,
         that are on a path from input to output, that a converter leaves; ``r2_onehot``: on a number for each op at
         each position; ``exact``: whether the costs are such a sum exactly (:class:`AdditiveExact`); ``best_view``: the
-        view whose counts explain most, the first of equals; ``all`` for an exact sum, None if none is defined. NaN
+        view whose counts explain most, the first of equals; ``all`` for an exact sum, missing if none is defined. NaN
         where the costs are constant or the rows no more than the numbers fitted to them.
 
     Raises

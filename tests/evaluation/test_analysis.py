@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Callable
 from itertools import combinations
@@ -14,7 +15,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from hwnas_surrogate.data import BlockTable, CostTable, load_table
+from hwnas_surrogate.cli import main
+from hwnas_surrogate.data import BlockTable, CostTable, load_table, write_parquet
 from hwnas_surrogate.errors import DataFileError, InvalidInputError, NotInTableError
 from hwnas_surrogate.evaluation import (
     Evaluation,
@@ -174,6 +176,16 @@ def test_wrong_arguments_of_an_interval_are_refused() -> None:
     for n in (0, 19, 2.5, True):
         with pytest.raises(InvalidInputError, match="n_bootstrap must be an integer of at least 20"):
             correlation_interval(table, n_bootstrap=n)  # type: ignore[arg-type]
+
+
+def test_the_command_lists_intervals(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    table = table_of(noisy(20))
+    path = write_parquet(table, tmp_path / "table.parquet")
+    with pytest.raises(SystemExit) as stop:
+        main(["correlate", "--data", str(path), "--method", "pearson_log", "--intervals", "--json"])
+    assert not stop.value.code
+    expected = correlation_interval(table, "pearson_log").to_dict("records")
+    assert json.loads(capsys.readouterr().out) == [pytest.approx(row) for row in expected]
 
 
 # -- clusters ---------------------------------------------------------------------------------------------
@@ -397,7 +409,7 @@ def test_few_rows_say_nothing_about_one_hot() -> None:
     assert empty["n"] == 0
     assert np.isnan(empty["r2_all"])
     assert not empty["exact"]
-    assert additivity(table_of(np.empty((0, 1))))["best_view"].tolist() == [None]
+    assert additivity(table_of(np.empty((0, 1))))["best_view"].isna().tolist() == [True]
 
 
 def test_additivity_is_of_one_config() -> None:
