@@ -16,6 +16,7 @@ from hwnas_surrogate.cli.imports import import_
 from hwnas_surrogate.cli.measure import measure
 from hwnas_surrogate.cli.predict import predict
 from hwnas_surrogate.cli.query import query
+from hwnas_surrogate.cli.report import report
 from hwnas_surrogate.cli.simulate import simulate
 from hwnas_surrogate.cli.suggest import suggest
 from hwnas_surrogate.cli.train import train
@@ -30,7 +31,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (query, train, predict, evaluate, correlate, suggest, adapt, measure, simulate, export):
+for command in (query, train, predict, evaluate, correlate, report, suggest, adapt, measure, simulate, export):
     app.command()(command)
 app.command("import")(import_)
 app.add_typer(data, name="data")

@@ -1,0 +1,42 @@
+"""``hwnas report``: one page for a hardware team."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hwnas_surrogate.cli.options import ROWS, Data, Dataset, Rows, Seed, Space, Targets, open_cost_table
+from hwnas_surrogate.cli.output import say
+
+
+def report(
+    data: Data = None,
+    space: Space = None,
+    dataset: Dataset = None,
+    target: Targets = None,
+    rows: Rows = ROWS,
+    quality: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="CSV of what is wanted of architectures, more being better: columns architecture and accuracy, say.",
+        ),
+    ] = None,
+    title: Annotated[str | None, typer.Option(metavar="TEXT", help="The page's heading.")] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The page to write.")] = Path(
+        "report.html"
+    ),
+    seed: Seed = 0,
+) -> None:
+    """Write one HTML page for a hardware team: devices, correlations, predictions, errors, Pareto fronts.
+
+    It needs no network. Devices and metrics are chosen on the page.
+    """
+    from hwnas_surrogate.evaluation.report import read_quality, write_report
+
+    table = open_cost_table(data, space, dataset, target, rows, seed)
+    wanted = None if quality is None else read_quality(quality, table)
+    written = write_report(table, output, quality=wanted, title=title, random_state=seed)
+    say(f"the report is in {written} ({written.stat().st_size / 1e6:.1f} MB)")

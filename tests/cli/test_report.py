@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hwnas_surrogate.cli import main
+from hwnas_surrogate.data import CostTable, write_parquet
+from hwnas_surrogate.spaces import get_space
+
+pytest.importorskip("plotly")
+SPACE = get_space("nasbench201")
+
+
+def run(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as stop:
+        main([str(argument) for argument in arguments])
+    return int(stop.value.code or 0)
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    archs = SPACE.at(np.arange(40))
+    macs = SPACE.layers(archs).macs / 1e6
+    table = CostTable(SPACE, archs, np.column_stack([macs, 2 + macs]), ["phone/latency", "board/latency"])
+    return write_parquet(table, tmp_path_factory.mktemp("cli") / "table.parquet")
+
+
+def test_report_writes_a_page_of_the_targets_asked_for(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "q.csv").write_text("architecture,accuracy\n0,90\n1,91\n")
+    assert run("report", "--data", path, "--target", "phone", "--quality", "q.csv", "--title", "Ours & theirs") == 0
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "report.html" in err
+    page = (tmp_path / "report.html").read_text("utf-8")
+    assert "<h1>Ours &amp; theirs</h1>" in page
+    assert "accuracy" in page
+    assert "phone/latency" in page
+    assert "board/latency" not in page
+
+
+def test_report_of_wrong_input_is_one_line(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = tmp_path / "new" / "report.html"
+    assert run("report", "--data", path, "--target", "watch", "-o", page) != 0
+    assert run("report", "--data", path, "--quality", tmp_path / "none.csv", "-o", page) != 0
+    err = capsys.readouterr().err
+    assert "unknown target 'watch'" in err
+    assert "can't be read as CSV" in err
+    assert "Traceback" not in err
+    assert not page.exists()
+
+
+def test_report_of_a_sampled_block_table(tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    assert run("report", "--data", "blocks", "--rows", 30, "-o", page) == 0
+    assert "FBNet" in page.read_text("utf-8")
