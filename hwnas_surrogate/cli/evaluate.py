@@ -21,7 +21,7 @@ from hwnas_surrogate.cli.options import (
     Targets,
     open_cost_table,
 )
-from hwnas_surrogate.cli.output import Progress, check_format, progress, say, show
+from hwnas_surrogate.cli.output import Progress, check_format, draw, progress, say, show
 from hwnas_surrogate.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def evaluate(
     Scores and every prediction are written to FOLDER/SPACE-PROTOCOL.json: enough to draw everything anew. A learning
     curve is drawn beside it (.png), its data too (.csv).
     """
-    from hwnas_surrogate.evaluation import Evaluation, beside_published, readable, summary
+    from hwnas_surrogate.evaluation import Evaluation, beside_published, plot_learning_curve, readable, summary
     from hwnas_surrogate.trainers import Surrogate
 
     check_format(as_json, as_csv)
@@ -115,7 +115,7 @@ def evaluate(
         )
     say(f"scores and predictions are in {file}")
     if protocol == LEARNING_CURVE:
-        _draw(evaluation, file)
+        draw(evaluation.scores, plot_learning_curve, file.with_suffix(".png"), "the learning curve")
 
 
 def _sizes(text: str | None, protocol: str) -> list[int] | None:
@@ -163,21 +163,3 @@ def _readable_distances(frame: pd.DataFrame) -> pd.DataFrame:
     told["held out"] = frame["n"]
     told |= {name: frame[column].map("{:.1%}".format) for name, column in parts.items()}
     return frame.assign(**told)[list(told)]
-
-
-def _draw(evaluation: Evaluation, file: Path) -> None:
-    from hwnas_surrogate.errors import MissingExtraError
-    from hwnas_surrogate.evaluation import plot_learning_curve
-    from hwnas_surrogate.files import replacing
-
-    with replacing(file.with_suffix(".csv")) as temporary:
-        evaluation.scores.to_csv(temporary, index=False)
-    try:
-        figure = plot_learning_curve(evaluation.scores).get_figure(root=True)
-    except MissingExtraError as error:
-        say(f"no picture: {error}")
-        return
-    assert figure is not None
-    with replacing(file.with_suffix(".png")) as temporary:
-        figure.savefig(temporary, format="png", dpi=160)
-    say(f"the learning curve is drawn in {file.with_suffix('.png')}, its data in {file.with_suffix('.csv')}")

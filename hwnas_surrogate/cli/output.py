@@ -16,7 +16,10 @@ from rich.table import Table
 from hwnas_surrogate.errors import InvalidInputError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pandas as pd
+    from matplotlib.axes import Axes
 
 _WIDE = 200
 
@@ -58,6 +61,25 @@ def show(frame: pd.DataFrame, title: str = "", as_json: bool = False, as_csv: bo
 def say(text: str) -> None:
     """Print a line for people, to stderr: stdout is for results."""
     _console(sys.stderr).print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def draw(frame: pd.DataFrame, plot: Callable[[pd.DataFrame], Axes], picture: Path, what: str) -> None:
+    """Write a frame as CSV, draw it beside that as PNG where matplotlib is installed, and say where both are."""
+    from hwnas_surrogate.errors import MissingExtraError
+    from hwnas_surrogate.files import replacing
+
+    data = picture.with_suffix(".csv")
+    with replacing(data) as temporary:
+        frame.to_csv(temporary, index=False)
+    try:
+        figure = plot(frame).get_figure(root=True)
+    except MissingExtraError as error:
+        say(f"no picture: {error}")
+        return
+    assert figure is not None
+    with replacing(picture) as temporary:
+        figure.savefig(temporary, format="png", dpi=160)
+    say(f"{what} is drawn in {picture}, its data in {data}")
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import typer
 
 from hwnas_surrogate.cli.adapt import adapted, per_cent, transferred
 from hwnas_surrogate.cli.options import Csv, Dataset, Json, Seed, Sources, Space, open_samples, open_sources
-from hwnas_surrogate.cli.output import check_format, progress, say, show
+from hwnas_surrogate.cli.output import check_format, draw, progress, say, show
 from hwnas_surrogate.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -152,9 +152,7 @@ def _draw(table: CostTable, sources: list[SurrogateSuite], stem: Path, seed: int
     """Draw the error over the number of measurements, beside the form."""
     import numpy as np
 
-    from hwnas_surrogate.errors import MissingExtraError
     from hwnas_surrogate.evaluation import adaptation_curve, plot_adaptation_curve
-    from hwnas_surrogate.files import replacing
 
     counts = dict(zip(table.targets, (~np.isnan(table.costs)).sum(axis=0).tolist(), strict=True))
     for target, count in counts.items():
@@ -164,15 +162,5 @@ def _draw(table: CostTable, sources: list[SurrogateSuite], stem: Path, seed: int
     if not enough:
         return
     curve = adaptation_curve(table.select(enough), sources, random_state=seed)
-    data, picture = stem.with_name(f"{stem.name}-curve.csv"), stem.with_name(f"{stem.name}-curve.png")
-    with replacing(data) as temporary:
-        curve.to_csv(temporary, index=False)
-    try:
-        figure = plot_adaptation_curve(curve).get_figure(root=True)
-    except MissingExtraError as error:
-        say(f"no picture: {error}")
-        return
-    assert figure is not None
-    with replacing(picture) as temporary:
-        figure.savefig(temporary, format="png", dpi=160)
-    say(f"the error over the number of measurements is drawn in {picture}, its data in {data}")
+    picture = stem.with_name(f"{stem.name}-curve.png")
+    draw(curve, plot_adaptation_curve, picture, "the error over the number of measurements")
