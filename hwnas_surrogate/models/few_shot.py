@@ -45,12 +45,15 @@ class FewShot(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         The ordinary model's part in the prediction, from 0 to 1.
     residuals_ : ndarray of float64, shape (n,)
         Each training cost minus what is predicted without it; not saved.
+    doubts_ : ndarray of float64, shape (n,), or None
+        How far off these predictions were expected to be; None where the ordinary model has all the weight. Not saved.
     """
 
     physics_: PhysicsGP
     ordinary_: BoostedRidge | None
     weight_: float
     residuals_: Vector
+    doubts_: Vector | None
 
     def __init__(self, random_state: int | None = None) -> None:
         self.random_state = random_state
@@ -62,6 +65,7 @@ class FewShot(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         mine, others = self._parts()
         self.physics_ = PhysicsGP(random_state=self.random_state).fit(X.iloc[:, mine], costs)
         self.residuals_, self.ordinary_, self.weight_ = self.physics_.residuals_, None, 0.0
+        self.doubts_ = self.physics_.doubts_
         if len(costs) < MIN_ROWS or not len(others):
             return self
         ordinary = BoostedRidge(random_state=self.random_state).fit(X.iloc[:, others], costs)
@@ -71,6 +75,8 @@ class FewShot(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         if self.weight_:
             self.ordinary_ = ordinary
             self.residuals_ = (1 - self.weight_) * self.residuals_ + self.weight_ * ordinary.residuals_
+        if self.weight_ == 1:
+            self.doubts_ = None
         return self
 
     def rank(self, X: pd.DataFrame) -> Self:
@@ -78,7 +84,7 @@ class FewShot(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         validate_data(self, X, skip_check_array=True)
         mine, _ = self._parts()
         self.physics_ = PhysicsGP(random_state=self.random_state).rank(X.iloc[:, mine])
-        self.ordinary_, self.weight_, self.residuals_ = None, 0.0, np.empty(0)
+        self.ordinary_, self.weight_, self.residuals_, self.doubts_ = None, 0.0, np.empty(0), None
         return self
 
     def predict(self, X: pd.DataFrame) -> Vector:
@@ -92,6 +98,16 @@ class FewShot(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         if self.ordinary_ is not None:
             predicted += self.weight_ * self.ordinary_.predict(X.iloc[:, others])
         return predicted
+
+    def doubt(self, X: pd.DataFrame) -> Vector:
+        """Return how far off predictions are expected to be, up to a factor: (n, k) named columns -> (n,).
+
+        Physics says where it is unsure. The ordinary model does not: where it has all the weight, all are 1.
+        """
+        check_is_fitted(self, "physics_")
+        if self.weight_ == 1:
+            return np.ones(len(X))
+        return self.physics_.doubt(X.iloc[:, self._parts()[0]])
 
     def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Return what was learned as arrays."""

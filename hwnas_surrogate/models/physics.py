@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -98,8 +98,14 @@ class PhysicsGP(_LinearPredictor):
     ----------
     residuals_ : ndarray of float64, shape (n,)
         Each training cost minus what is predicted without it; not saved.
+    doubts_ : ndarray of float64, shape (n,)
+        How far off these predictions were expected to be; not saved.
     precisions_ : ndarray of float64, shape (n,)
         How far each measurement was trusted: about 1, and near 0 for slips; not saved.
+    covariance_ : ndarray of float64, shape (k + 1, k + 1)
+        How uncertain the coefficients of the columns are, and the intercept.
+    noise_ : float
+        Standard deviation of a measurement's noise.
     source_weight_ : float
         Evidence of the answers in which the other devices have a share, between 0 and 1.
     view_weights_ : dict of str to float
@@ -112,7 +118,10 @@ class PhysicsGP(_LinearPredictor):
     """
 
     residuals_: Vector
+    doubts_: Vector
     precisions_: Vector
+    covariance_: Vector
+    noise_: float
     source_weight_: float
     view_weights_: dict[str, float]
 
@@ -142,9 +151,35 @@ class PhysicsGP(_LinearPredictor):
         self.coef_ = np.zeros(values.shape[1])
         self.coef_[sources[means > 0]] = 1 / (means[means > 0] * len(sources))
         self.intercept_, self.decimals_ = 0.0, None
-        self.residuals_, self.precisions_ = np.empty(0), np.empty(0)
+        self.residuals_, self.doubts_, self.precisions_ = np.empty(0), np.empty(0), np.empty(0)
+        self.covariance_, self.noise_ = np.zeros((values.shape[1] + 1,) * 2), 0.0
         self.source_weight_, self.view_weights_ = 1.0, {}
         return self
+
+    def doubt(self, X: pd.DataFrame | Vector) -> Vector:
+        """Return by how much a measurement is expected to differ from the prediction: (n, k) named columns -> (n,).
+
+        That is the standard deviation of the posterior, over all the answers; nothing is known of signs.
+        """
+        return self._doubt(np.asarray(X, np.float64))
+
+    def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Return what was learned as arrays."""
+        return {**super().to_arrays(), "covariance": self.covariance_, "noise": np.array([self.noise_])}
+
+    def from_arrays(self, arrays: dict[str, npt.NDArray[Any]], feature_names: npt.NDArray[np.object_]) -> Self:
+        """Take back what :meth:`to_arrays` returned, for columns of these names, shape (k,)."""
+        super().from_arrays(arrays, feature_names)
+        self.covariance_, self.noise_ = arrays["covariance"], float(arrays["noise"][0])
+        return self
+
+    def _doubt(self, values: Vector) -> Vector:
+        used = np.flatnonzero(self.covariance_[:-1].any(axis=1))
+        told = np.column_stack([values[:, used], np.ones(len(values))])
+        inner = np.append(used, len(self.covariance_) - 1)
+        variance = np.einsum("ij,jk,ik->i", told, self.covariance_[np.ix_(inner, inner)], told, optimize=True)
+        result: Vector = np.sqrt(np.maximum(variance, 0.0) + self.noise_**2)
+        return result
 
     def _fit(
         self,
@@ -159,15 +194,21 @@ class PhysicsGP(_LinearPredictor):
         middling = _middling(seen, measured, priors[0])
         hypotheses = _Hypotheses(seen, measured / middling, priors)
         weights = hypotheses.weights
-        coef, intercept = np.zeros(values.shape[1]), 0.0
-        for number in np.flatnonzero(weights > _NEGLIGIBLE):
-            part, constant = hypotheses.mode(int(number), values.shape[1])
-            coef += weights[number] * part
-            intercept += weights[number] * constant
-        total = weights[weights > _NEGLIGIBLE].sum()
-        self.coef_, self.intercept_, self.decimals_ = coef * (middling / total), intercept * middling / total, None
+        likely = np.flatnonzero(weights > _NEGLIGIBLE)
+        parts = weights[likely] / weights[likely].sum()
+        modes = np.array([hypotheses.mode(int(number), values.shape[1]) for number in likely])
+        mean = parts @ modes
+        off = (modes - mean) * np.sqrt(parts)[:, None]
+        covariance = off.T @ off
+        for number, part in zip(likely, parts, strict=True):
+            covariance += part * hypotheses.covariance(int(number), values.shape[1])
+        self.coef_, self.intercept_, self.decimals_ = mean[:-1] * middling, float(mean[-1]) * middling, None
+        self.covariance_ = covariance * middling**2
+        self.noise_ = float(np.sqrt(weights @ hypotheses.variances)) * middling
         self.residuals_ = costs - self._sum(values)
-        self.residuals_[rows] = hypotheses.left_out() * middling
+        self.doubts_ = self._doubt(values)
+        left_out, doubts = hypotheses.left_out()
+        self.residuals_[rows], self.doubts_[rows] = left_out * middling, doubts * middling
         self.precisions_ = np.ones(len(costs))
         self.precisions_[rows] = weights @ hypotheses.precisions
         of_prior = np.bincount(hypotheses.prior, weights, len(priors))
@@ -266,6 +307,8 @@ class _Hypotheses:
     ----------
     prior : ndarray of int, shape (H,)
         Which prior each hypothesis has.
+    variances : ndarray of float64, shape (H,)
+        Variance of a clean measurement.
     noise : ndarray of float64, shape (H, n)
         Variance of each measurement.
     precisions : ndarray of float64, shape (H, n)
@@ -292,7 +335,8 @@ class _Hypotheses:
         slack = np.zeros(len(self.prior))
         tail = slice(len(clean), None)
         self.precisions[tail], slack[tail] = _student(kernels[self.prior[tail]], off[tail], robust)
-        self.noise = np.concatenate([clean, robust])[:, None] / self.precisions
+        self.variances = np.concatenate([clean, robust])
+        self.noise = self.variances[:, None] / self.precisions
         covariance = kernels[self.prior]
         covariance[:, np.arange(n), np.arange(n)] += self.noise
         self.inverse = np.linalg.inv(covariance)
@@ -302,8 +346,8 @@ class _Hypotheses:
         weights = np.exp(evidence - evidence.max())
         self.weights = weights / weights.sum()
 
-    def mode(self, number: int, width: int) -> tuple[Vector, float]:
-        """Return the coefficients of all columns and the intercept at the mode of a hypothesis' posterior."""
+    def mode(self, number: int, width: int) -> Vector:
+        """Return the coefficients of all columns, and the intercept last, at the mode of a hypothesis' posterior."""
         prior = self.priors[self.prior[number]]
         shares, corrections = self.designs[self.prior[number]]
         rest = corrections @ corrections.T + _CONSTANT_SD**2 + np.diag(self.noise[number])
@@ -312,13 +356,34 @@ class _Hypotheses:
         wanted = np.concatenate([np.linalg.solve(factor, self.costs), prior.expected / prior.share_sd])
         found = nnls(stacked, wanted)[0]
         pull = np.linalg.solve(rest, self.costs - shares @ found)
-        coef = np.zeros(width)
+        coef = np.zeros(width + 1)
         coef[prior.shares] = found / prior.divisors
-        coef[prior.corrections] += corrections.T @ pull * (prior.correction_sd / prior.unit)
-        return coef, float(_CONSTANT_SD**2 * pull.sum())
+        coef[prior.corrections] = corrections.T @ pull * (prior.correction_sd / prior.unit)
+        coef[-1] = _CONSTANT_SD**2 * pull.sum()
+        return coef
 
-    def left_out(self) -> Vector:
-        """Return each cost minus what the other rows say, the hypotheses weighted by the others' evidence [1]_.
+    def covariance(self, number: int, width: int) -> Vector:
+        """Return the covariance of what :meth:`mode` returns, but for the signs of shares being known."""
+        prior = self.priors[self.prior[number]]
+        shares, corrections = self.designs[self.prior[number]]
+        design = np.column_stack([prior.share_sd * shares, corrections, np.full(len(shares), _CONSTANT_SD)])
+        inner = np.eye(design.shape[1]) - design.T @ self.inverse[number] @ design
+        columns = np.concatenate([prior.shares, prior.corrections, [width]])
+        sds = np.concatenate(
+            [
+                prior.share_sd / prior.divisors,
+                np.full(len(prior.corrections), prior.correction_sd / prior.unit),
+                [_CONSTANT_SD],
+            ]
+        )
+        result = np.zeros((width + 1, width + 1))
+        result[np.ix_(columns, columns)] = inner * np.outer(sds, sds)
+        return result
+
+    def left_out(self) -> tuple[Vector, Vector]:
+        """Return each cost minus what the other rows say, and how far that was expected to be off.
+
+        The hypotheses are weighted by the others' evidence [1]_.
 
         .. [1] Sundararajan and Keerthi, "Predictive approaches for choosing hyperparameters in Gaussian processes",
            Neural Computation 2001.
@@ -328,8 +393,10 @@ class _Hypotheses:
         with np.errstate(divide="ignore"):
             others = np.log(self.weights)[:, None] + 0.5 * (residuals**2 * own - np.log(own))
         others = np.exp(others - others.max(axis=0))
-        result: Vector = (others * residuals).sum(axis=0) / others.sum(axis=0)
-        return result
+        others /= others.sum(axis=0)
+        means = (others * residuals).sum(axis=0)
+        spreads = (others * ((residuals - means) ** 2 + 1 / own - self.noise + self.variances[:, None])).sum(axis=0)
+        return means, np.sqrt(spreads)
 
 
 def _student(kernels: Vector, off: Vector, variances: Vector) -> tuple[Vector, Vector]:

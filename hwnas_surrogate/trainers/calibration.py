@@ -26,6 +26,8 @@ _SMALLEST = 1e-3
 """Costs below this part of the largest are as hard to predict as one of this size."""
 FEW_SCORES = 40
 """Fewer residuals than this are taken to be Student's t: their own quantiles don't reach 95 %."""
+_EXPECTED = 2.0
+"""Where a model says how far it is off, that counts for so many residuals that are just as large."""
 _WILD = 8.0
 """Residuals count as this many robust standard deviations at most when their spread is told."""
 _FEW = 30
@@ -37,9 +39,10 @@ class Calibration:
 
     Residuals of training rows, each predicted without it, are divided by a difficulty that can be told for any
     architecture: the predicted cost to a power, times one plus how far the features and the prediction lie outside
-    what was trained on. Their quantiles, times the difficulty of what is asked, make intervals that are wider where
-    costs are large and where the surrogate extrapolates. Networks under a config that was not trained on have a
-    distribution of their own (Mondrian categories [2]_), from whole configs held out.
+    what was trained on, times the model's own doubt if it has one. Their quantiles, times the difficulty of what is
+    asked, make intervals that are wider where costs are large and where the surrogate extrapolates. Networks under a
+    config that was not trained on have a distribution of their own (Mondrian categories [2]_), from whole configs held
+    out.
 
     Attributes
     ----------
@@ -65,7 +68,14 @@ class Calibration:
     low_: Vector
     high_: Vector
 
-    def fit(self, features: Vector, predicted: Vector, residuals: Vector, unseen: Vector | None = None) -> Self:
+    def fit(
+        self,
+        features: Vector,
+        predicted: Vector,
+        residuals: Vector,
+        unseen: Vector | None = None,
+        doubts: Vector | None = None,
+    ) -> Self:
         """Learn from out-of-sample residuals.
 
         Parameters
@@ -78,6 +88,8 @@ class Calibration:
             Measured minus predicted.
         unseen : ndarray, shape (n,), optional
             Residuals where each row's whole config was left out.
+        doubts : ndarray, shape (n,), optional
+            How far off the model expected these predictions to be.
 
         Returns
         -------
@@ -85,14 +97,16 @@ class Calibration:
         """
         everything = np.column_stack([features, predicted])
         self.low_, self.high_ = everything.min(axis=0), everything.max(axis=0)
-        self.power_ = _power(predicted, residuals if unseen is None else unseen)
-        difficulty = self.difficulty(features, predicted)
-        self.known_ = _thinned(residuals / difficulty)
-        self.unseen_ = np.empty(0) if unseen is None else _thinned(unseen / difficulty)
+        own = np.ones(len(predicted)) if doubts is None else doubts
+        expected = 0.0 if doubts is None else _EXPECTED
+        self.power_ = _power(predicted, (residuals if unseen is None else unseen) / own)
+        difficulty = self.difficulty(features, predicted, own)
+        self.known_ = _thinned(residuals / difficulty, expected)
+        self.unseen_ = np.empty(0) if unseen is None else _thinned(unseen / difficulty, expected)
         return self
 
-    def difficulty(self, features: Vector, predicted: Vector) -> Vector:
-        """Return how large residuals are to be expected, up to a factor: (n, k) features, (n,) costs -> (n,)."""
+    def difficulty(self, features: Vector, predicted: Vector, doubts: Vector) -> Vector:
+        """Return how large residuals are expected to be, up to a factor: (n, k) features, (n,) others -> (n,)."""
         everything = np.column_stack([features, predicted])
         outside = np.maximum(np.maximum(self.low_ - everything, everything - self.high_), 0.0)
         # A column that never varied in training has no width: its own size is the yardstick.
@@ -102,29 +116,33 @@ class Calibration:
         beyond = np.divide(outside, width, out=np.zeros_like(outside), where=width > 0).max(axis=1)
         largest = max(self.high_[-1], np.finfo(float).tiny)
         size = np.maximum(predicted, max(self.low_[-1], _SMALLEST * largest)) / largest
-        result: Vector = size**self.power_ * (1.0 + beyond)
+        result: Vector = size**self.power_ * (1.0 + beyond) * doubts
         return result
 
-    def interval(self, features: Vector, predicted: Vector, known: npt.NDArray[np.bool_], coverage: float) -> Vector:
+    def interval(
+        self, features: Vector, predicted: Vector, doubts: Vector, known: npt.NDArray[np.bool_], coverage: float
+    ) -> Vector:
         """Return lower and upper bounds, shape (n, 2); infinite beyond the coverage that the residuals can tell."""
         bounds = np.empty((len(predicted), 2))
         for rows, system in self._systems(known):
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", "the no. of calibration examples is too small")
                 bounds[rows] = system.predict_int(
-                    predicted[rows], self.difficulty(features[rows], predicted[rows]), confidence=coverage
+                    predicted[rows], self.difficulty(features[rows], predicted[rows], doubts[rows]), confidence=coverage
                 )
         slack = _EXACT * np.abs(predicted)
         bounds[:, 0] -= slack
         bounds[:, 1] += slack
         return bounds
 
-    def probability(self, features: Vector, predicted: Vector, known: npt.NDArray[np.bool_], budget: Vector) -> Vector:
+    def probability(
+        self, features: Vector, predicted: Vector, doubts: Vector, known: npt.NDArray[np.bool_], budget: Vector
+    ) -> Vector:
         """Return the probability that each cost is at most the budget, shape (n,)."""
         result = np.empty(len(predicted))
         reach = budget + _EXACT * np.abs(predicted)
         for rows, system in self._systems(known):
-            difficulty = self.difficulty(features[rows], predicted[rows])
+            difficulty = self.difficulty(features[rows], predicted[rows], doubts[rows])
             result[rows] = system.predict_p(predicted[rows], reach[rows], difficulty, smoothing=False)
         return result
 
@@ -202,8 +220,8 @@ def _power(predicted: Vector, residuals: Vector) -> float:
     return float(np.clip(np.polyfit(size, spread, 1)[0], 0.0, 1.0))
 
 
-def _thinned(scores: Vector) -> Vector:
-    """Return at most ``_KEPT`` sorted numbers with the distribution of the scores."""
+def _thinned(scores: Vector, expected: float = 0.0) -> Vector:
+    """Return at most ``_KEPT`` sorted numbers with the distribution of the scores, and of so many expected ones."""
     ordered = np.sort(scores)
     if len(ordered) < FEW_SCORES:
         from scipy.stats import t as student
@@ -212,8 +230,10 @@ def _thinned(scores: Vector) -> Vector:
         spread = 1.4826 * float(np.median(np.abs(ordered - middle)))
         if spread > 0:
             ordered = np.clip(ordered, middle - _WILD * spread, middle + _WILD * spread)
+        variance = (expected + (ordered**2).sum()) / (expected + len(ordered))
+        freedom = expected + len(ordered) - (0 if expected else 1)
         quantiles = (np.arange(_KEPT // 2) + 0.5) / (_KEPT // 2)
-        return np.asarray(student.ppf(quantiles, len(ordered) - 1) * np.sqrt((ordered**2).mean()))
+        return np.asarray(student.ppf(quantiles, freedom) * np.sqrt(variance))
     if len(ordered) <= _KEPT:
         return ordered
     return np.quantile(ordered, (np.arange(_KEPT) + 0.5) / _KEPT, method="hazen")

@@ -322,7 +322,9 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         if len(self.configs_) >= MIN_CONFIGS:
             unseen = residuals_by_config(self.model_, features, costs, training.number)
         predicted = np.maximum(costs - residuals, self.floor_ / self.scale_)
-        self.calibration_ = Calibration().fit(self._yardstick(features), predicted, costs - predicted, unseen)
+        self.calibration_ = Calibration().fit(
+            self._yardstick(features), predicted, costs - predicted, unseen, getattr(self.model_, "doubts_", None)
+        )
         spread = 1.4826 * float(np.median(np.abs(residuals)))
         return np.flatnonzero(np.abs(residuals) > max(self._wild * spread, _SAME * float(np.median(costs))))
 
@@ -363,10 +365,11 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             )
         return self.calibration_
 
-    def _told(self, query: Encoded) -> tuple[Vector, Vector, npt.NDArray[np.bool_]]:
-        """Return features, predictions over ``scale_``, and which rows are under a config that was trained on."""
+    def _told(self, query: Encoded) -> tuple[Vector, Vector, Vector, npt.NDArray[np.bool_]]:
+        """Return features, predictions over ``scale_``, doubts, and which rows are under a config trained on."""
         predicted = self._predict_encoded(query) / self.scale_
-        return self._yardstick(query.features), predicted, query.under(self.configs_)
+        doubts = self.model_.doubt(query.features) if hasattr(self.model_, "doubt") else np.ones(len(query))
+        return self._yardstick(query.features), predicted, doubts, query.under(self.configs_)
 
 
 def _predict_on_one_thread(model: Any) -> None:

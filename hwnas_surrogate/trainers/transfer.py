@@ -35,6 +35,8 @@ _REPEATS = 0.2
 """Repeats of one network that differ by more than this part are told."""
 _SLIP = 0.2
 """A measurement nearer than this part of it to what the others say is no slip."""
+_UNIT = 100.0
+"""A measurement so many times below what the others say is a slip of the unit, however few they are."""
 _REFERENCE = 1000
 """So many random networks tell how the sources' costs compare where nothing was measured."""
 
@@ -66,8 +68,8 @@ class TransferSurrogate(Surrogate):
     Attributes
     ----------
     left_out_ : DataFrame
-        One row per measurement, in their order: ``measured, predicted`` (without it; in the unit of the costs) and
-        ``outlying``. Not saved.
+        One row per cost, at its place among the measurements: ``measured, predicted`` (without it; in the unit of the
+        costs) and ``outlying``. Not saved.
     notes_ : tuple of str
         What should be known before the surrogate is trusted; each was warned of when it was fitted. Not saved.
     sources_ : tuple of Surrogate
@@ -136,7 +138,7 @@ class TransferSurrogate(Surrogate):
         else:
             self._rank(np.asarray(cost, np.float64), configs)
         for note in self.notes_:
-            warnings.warn(note, AdaptWarning, stacklevel=2)
+            warnings.warn(note if self.target_ is None else f"{self.target_}: {note}", AdaptWarning, stacklevel=2)
         return self
 
     def _rank(self, cost: Vector, configs: Configs) -> None:
@@ -186,7 +188,8 @@ class TransferSurrogate(Surrogate):
                 "measured": measured,
                 "predicted": np.maximum(measured - residuals, self.floor_),
                 "outlying": outlying[has_cost],
-            }
+            },
+            index=np.flatnonzero(has_cost),
         )
         self.notes_ = tuple(self._judge(training, costs, residuals))
         return self
@@ -201,8 +204,9 @@ class TransferSurrogate(Surrogate):
             return None
         # What Student's t makes of a residual that many deviations from what is expected.
         distrusted = self.model_.physics_.precisions_ < 3 / (2 + self._wild**2)
-        far = np.abs(self.model_.residuals_) > _SLIP * np.maximum(costs, costs - self.model_.residuals_)
-        return np.flatnonzero(distrusted & far)
+        told = costs - self.model_.residuals_
+        far = np.abs(self.model_.residuals_) > _SLIP * np.maximum(costs, told)
+        return np.flatnonzero((distrusted & far) | (costs * _UNIT < told))
 
     def _calibrated(self) -> Calibration:
         if self.n_train_ == 0:
@@ -245,12 +249,12 @@ class TransferSurrogate(Surrogate):
         kept = ~self.left_out_["outlying"].to_numpy()
         if not kept.all():
             named = ", ".join(
-                f"{row['measured']:.4g} (number {number}; the others say {row['predicted']:.4g})"
-                for number, row in self.left_out_[~kept].head(3).iterrows()
+                f"{row['measured']:.4g} (number {place + 1}; the others say {row['predicted']:.4g})"
+                for place, row in self.left_out_[~kept].head(3).iterrows()
             )
             notes.append(
-                f"{int((~kept).sum())} of {len(measured)} measurements lie far from what the others say: {named}. They "
-                "count little; check them for slips of the unit."
+                f"{int((~kept).sum())} of {len(measured)} measurements lie far from what the others say: {named}. "
+                "Check them for slips of the unit."
             )
         if n >= _FEW and not isinstance(self.model_, DummyRegressor):
             off = float(np.median(np.abs(residuals[kept])))

@@ -25,6 +25,7 @@ from hwnas_surrogate.trainers import (
     SurrogateSuite,
     TransferSurrogate,
     fit_sources,
+    suggest,
 )
 
 SPACE, FBNET = get_space("nasbench201"), get_space("fbnet")
@@ -166,8 +167,22 @@ def test_about_as_many_costs_lie_inside_as_said(n: int, adapted: dict[Any, Any])
     by_device = {device: [coverage_of(adapted[*device, n], part) for part in COVERAGES] for device in DEVICES}
     for low, middle, high in by_device.values():
         assert 0.75 < middle <= 1.0
-        assert 0.6 < low < middle < high
+        assert 0.6 < low <= middle <= high
     assert np.mean(list(by_device.values()), axis=0) == pytest.approx(COVERAGES, abs=0.06)
+
+
+def test_intervals_hold_from_suggested_architectures_too() -> None:
+    table = TABLES["nasbench201", TORCH]
+    costs = dict(zip(SPACE.codes(table.archs).tolist(), table.costs[:, 0], strict=True))
+    held, errors = [], []
+    for seed in range(4):
+        archs = suggest(SPACE, 10, random_state=seed).archs
+        fitted = quietly(TransferSurrogate(), archs, [costs[code] for code in SPACE.codes(archs).tolist()])
+        low, high = fitted.predict_interval(table.archs[::20], coverage=0.9).T
+        held.append(np.mean((low <= table.costs[::20, 0]) & (table.costs[::20, 0] <= high)))
+        errors.append(np.median(np.abs(fitted.predict(table.archs[::20]) / table.costs[::20, 0] - 1)))
+    assert 0.8 < np.mean(held) < 0.99
+    assert np.mean(errors) < 0.04
 
 
 def test_intervals_nest_and_hold_the_prediction(adapted: dict[Any, Any]) -> None:
@@ -334,7 +349,7 @@ def test_one_slipped_unit_is_named_and_counts_little(n: int, factor: float, seed
     slipped[seed + 2] *= factor
     surrogate = noted(part.archs, slipped, f"1 of {n} measurements lie far from what the others say: ")
     (note,) = (text for text in surrogate.notes_ if "lie far" in text)
-    assert f"{slipped[seed + 2]:.4g} (number {seed + 2}; the others say" in note
+    assert f"{slipped[seed + 2]:.4g} (number {seed + 3}; the others say" in note
     assert np.flatnonzero(surrogate.left_out_["outlying"]).tolist() == [seed + 2] == surrogate.outliers_.tolist()
     assert surrogate.left_out_["predicted"][seed + 2] == pytest.approx(part.costs[seed + 2], rel=0.25)
     assert surrogate.left_out_["measured"].tolist() == slipped.tolist()
@@ -344,15 +359,14 @@ def test_one_slipped_unit_is_named_and_counts_little(n: int, factor: float, seed
     assert surrogate.loo_error_ < 0.1
 
 
-def test_most_costs_that_slipped_to_near_nothing_are_told() -> None:
-    told = []
-    for seed in range(12):
-        part = draw("nasbench201", TORCH, 10, seed)
+@pytest.mark.parametrize("target", [TORCH, RUNTIME])
+def test_costs_that_slipped_to_near_nothing_are_told(target: str) -> None:
+    for seed in range(6):
+        part = draw("nasbench201", target, 10, seed)
         part.costs[seed % 10] /= 1000
         surrogate = quietly(TransferSurrogate(), part.archs, part.costs)
         assert surrogate.left_out_["predicted"][seed % 10] > 100 * part.costs[seed % 10]
-        told.append(surrogate.outliers_.tolist() == [seed % 10])
-    assert np.mean(told) > 0.8
+        assert surrogate.outliers_.tolist() == [seed % 10]
 
 
 def test_a_slip_does_not_come_in_by_the_ordinary_model() -> None:
@@ -415,7 +429,9 @@ def test_failures_are_no_measurements() -> None:
     costs[11] *= 1000
     rest = quietly(TransferSurrogate(), part.archs[~failed], costs[~failed])
     surrogate = quietly(TransferSurrogate(), part.archs, costs, failed=failed)
-    assert surrogate.left_out_.equals(rest.left_out_)
+    assert surrogate.left_out_.reset_index(drop=True).equals(rest.left_out_)
+    assert surrogate.left_out_.index.tolist() == np.flatnonzero(~failed).tolist()
+    assert any("(number 12; the others say" in note for note in surrogate.notes_)
     assert surrogate.left_out_["measured"].tolist() == costs[~failed].tolist()
     assert surrogate.outliers_.tolist() == [11]
     assert rest.outliers_.tolist() == [8]
