@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.linalg import lstsq
 
 from hwnas_surrogate.data import CostTable, TargetLike, pick_targets
 from hwnas_surrogate.errors import InvalidInputError
@@ -256,7 +257,8 @@ def _r2(columns: Vector, costs: Vector) -> float:
     if len(costs) < 2 or (costs == costs[0]).all():
         return math.nan
     centred, y = columns - columns.mean(axis=0), costs - costs.mean()
-    solution, _, rank, _ = np.linalg.lstsq(centred, y, rcond=None)
+    smallest = max(centred.shape) * np.finfo(float).eps
+    solution, _, rank, _ = lstsq(centred, y, cond=smallest, lapack_driver="gelsy")
     if rank + 1 >= len(costs):
         return math.nan
     return max(0.0, 1.0 - float(((y - centred @ solution) ** 2).sum()) / float((y**2).sum()))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.linalg import lstsq
 from scipy.stats import rankdata
 
 from hwnas_surrogate.data import CostTable, Target, TargetLike, pick_targets
@@ -164,7 +165,7 @@ def _least_squares(columns: Vector, difference: Vector, group: npt.NDArray[np.in
         mine = group == number
         x[mine] -= x[mine].mean(axis=0)
         y[mine] -= y[mine].mean()
-    effects = np.linalg.lstsq(x, y, rcond=1e-10)[0]
+    effects = lstsq(x, y, cond=1e-10, lapack_driver="gelsy")[0]
     total = float((y**2).sum())
     r2 = 1.0 - float(((y - x @ effects) ** 2).sum()) / total if total > 1e-18 * len(y) else float("nan")
     return np.where((columns != 0).any(axis=0), effects, np.nan), r2

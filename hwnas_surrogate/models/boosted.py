@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from sklearn.model_selection import KFold
+from threadpoolctl import threadpool_limits
 
-from hwnas_surrogate.models.linear import LeaveOneOutRidge, Vector
+from hwnas_surrogate.models.linear import LeaveOneOutRidge, Vector, _candidates, _checked
 
 __all__ = ["BoostedRidge"]
 
@@ -69,12 +70,14 @@ class BoostedRidge(LeaveOneOutRidge):
 
     def fit(self, X: pd.DataFrame | Vector, y: npt.ArrayLike) -> Self:
         """Fit on (n, k) named columns and n costs."""
-        super().fit(X, y)
-        self.booster_, self.gain_ = None, 0.0
-        values, costs = np.asarray(X, np.float64), np.asarray(y, np.float64)
-        if self.exact_ or len(costs) < MIN_ROWS or not self.groups_:
-            return self
-        below = LeaveOneOutRidge(self.alphas, _REACH).fit(X, y)
+        with threadpool_limits(1):
+            values, costs, names = _checked(self, X, y)
+            candidates = _candidates(values, names)
+            self._fit(values, costs, names, candidates)
+            self.booster_, self.gain_ = None, 0.0
+            if self.exact_ or len(costs) < MIN_ROWS or not self.groups_:
+                return self
+            below = LeaveOneOutRidge(self.alphas, _REACH)._fit(values, costs, names, candidates)
         self.columns_ = np.flatnonzero(values.std(axis=0) > 0)
         columns, tame = values[:, self.columns_], _tame(below.residuals_)
         taught = below.residuals_

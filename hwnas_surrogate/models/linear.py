@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.linalg import LinAlgError, svd
 from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.linear_model import RidgeCV
 from sklearn.utils.validation import check_is_fitted, validate_data
 from threadpoolctl import threadpool_limits
 
@@ -74,7 +76,7 @@ class _LinearPredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     def _learn_exactly(self, X: Vector, y: Vector, columns: npt.NDArray[np.intp]) -> bool:
         """Fit the costs as a sum of columns, by least squares of minimum norm; tell whether that is exact."""
         design = np.column_stack([np.ones(len(X)), X[:, columns]])
-        left, singular, right = np.linalg.svd(design, full_matrices=False)
+        left, singular, right = _decomposed(design)
         kept = singular > singular[0] * max(design.shape) * np.finfo(float).eps
         left = left[:, kept]
         solution = right[kept].T @ ((left.T @ y) / singular[kept])
@@ -185,28 +187,22 @@ class LeaveOneOutRidge(_LinearPredictor):
         """Fit on (n, k) named columns and n costs."""
         # The matrices are narrow: more BLAS threads would only wait for one another.
         with threadpool_limits(1):
-            return self._fit(*_checked(self, X, y))
+            values, costs, names = _checked(self, X, y)
+            return self._fit(values, costs, names, _candidates(values, names))
 
-    def _fit(self, values: Vector, costs: Vector, names: list[str]) -> Self:
-        scale = values.std(axis=0)
-        varying = scale > 1e-12 * np.abs(values).max(axis=0, initial=0.0)
-        groups = list(dict.fromkeys(name.partition(":")[0] for name in names))
+    def _fit(self, values: Vector, costs: Vector, names: list[str], candidates: list[_Candidate]) -> Self:
         everyone = np.ones(len(costs), bool)
-        if "onehot" in groups and self._is_sum(values, costs, names, everyone):
+        has_onehot = any(name.partition(":")[0] == "onehot" for name in names)
+        if has_onehot and self._is_sum(values, costs, names, everyone):
             return self
-        candidates = [
-            (chosen, columns)
-            for chosen in _subsets(groups)
-            if len(columns := _columns_of(names, chosen)[varying[_columns_of(names, chosen)]])
-        ]
         if not candidates:
             self.groups_, self.alpha_, self.exact_ = (), 0.0, False
             self._learned(values, np.empty(0, np.intp), np.empty(0), costs.mean())
             self.residuals_ = (costs - costs.mean()) * len(costs) / (len(costs) - 1)
             self.loo_error_ = float(np.abs(self.residuals_).mean())
             return self
-        kept = self._choose(values, costs, scale, candidates)
-        if "onehot" in groups and 0 < np.count_nonzero(~kept) <= len(kept) // 10:
+        kept = self._choose(values, costs, candidates)
+        if has_onehot and 0 < np.count_nonzero(~kept) <= len(kept) // 10:
             self._is_sum(values, costs, names, kept)
         return self
 
@@ -221,61 +217,119 @@ class LeaveOneOutRidge(_LinearPredictor):
         self.loo_error_ = float(np.abs(self.residuals_).mean())
         return True
 
-    def _choose(
-        self,
-        values: Vector,
-        costs: Vector,
-        scale: Vector,
-        candidates: list[tuple[tuple[str, ...], npt.NDArray[np.intp]]],
-    ) -> npt.NDArray[np.bool_]:
+    def _choose(self, values: Vector, costs: Vector, candidates: list[_Candidate]) -> npt.NDArray[np.bool_]:
         """Choose columns and penalty, pull outlying costs in, and choose again; return which costs were not moved."""
         self.exact_ = False
-        standard = (values - values.mean(axis=0)) / np.where(scale > 0, scale, 1.0)
-        chosen, alpha = _best(standard, costs, candidates, self.alphas)
-        pulled, residuals = _pull_in(standard[:, candidates[chosen][1]], costs, alpha, self.reach)
+        chosen, alpha = _best(candidates, costs, self.alphas)
+        pulled, residuals = _pull_in(chosen.ridge, costs, alpha, self.reach)
         if (pulled != costs).any():
-            chosen, alpha = _best(standard, pulled, candidates, self.alphas)
-            pulled, residuals = _pull_in(standard[:, candidates[chosen][1]], costs, alpha, self.reach)
-        self.groups_, columns = candidates[chosen]
-        self.alpha_, self.residuals_ = alpha, residuals
+            chosen, alpha = _best(candidates, pulled, self.alphas)
+            pulled, residuals = _pull_in(chosen.ridge, costs, alpha, self.reach)
+        self.groups_, self.alpha_, self.residuals_ = chosen.groups, alpha, residuals
         self.loo_error_ = float(np.abs(residuals).mean())
-        coef = RidgeCV(alphas=[alpha]).fit(standard[:, columns], pulled).coef_ / scale[columns]
-        self._learned(values, columns, coef, pulled.mean() - values[:, columns].mean(axis=0) @ coef)
+        coef = chosen.ridge.coef(pulled, alpha) / chosen.scale
+        self._learned(values, chosen.columns, coef, pulled.mean() - values[:, chosen.columns].mean(axis=0) @ coef)
         return np.asarray(pulled == costs)
 
 
-def _best(
-    standard: Vector,
-    costs: Vector,
-    candidates: list[tuple[tuple[str, ...], npt.NDArray[np.intp]]],
-    alphas: Sequence[float],
-) -> tuple[int, float]:
-    """Return the number of the candidate that leave-one-out asks for, and its penalty."""
+class _Ridge:
+    """The ridges on standardised columns, (n, k) of mean 0, for all penalties and costs: decomposed once, if at all."""
+
+    def __init__(self, standard: Vector) -> None:
+        self._standard = standard
+
+    @cached_property
+    def _parts(self) -> tuple[Vector, Vector, Vector]:
+        return _decomposed(self._standard)
+
+    @cached_property
+    def _leverages(self) -> Vector:
+        return self._parts[0] ** 2
+
+    def shrink(self, alphas: npt.ArrayLike) -> Vector:
+        """Return how much of each direction is left under a penalty: (...) -> (k, ...)."""
+        squares = self._parts[1] ** 2
+        result: Vector = squares.reshape(-1, *[1] * np.ndim(alphas)) / np.add.outer(squares, alphas)
+        return result
+
+    def free(self, shrink: Vector) -> Vector:
+        """Return which part of each cost its own row does not decide: (k, ...) -> (n, ...)."""
+        return np.maximum(1.0 - 1.0 / len(self._standard) - self._leverages @ shrink, 1e-9)
+
+    def fitted(self, costs: Vector, shrink: Vector) -> Vector:
+        """Return the fit of n costs of mean 0: (k, ...) -> (n, ...)."""
+        left = self._parts[0]
+        return np.asarray(left @ (shrink.T * (left.T @ costs)).T)
+
+    def left_out(self, costs: Vector, alphas: npt.ArrayLike) -> Vector:
+        """Return each of n costs minus what the other rows say, for each penalty: (...) -> (n, ...)."""
+        shrink, off = self.shrink(alphas), costs - costs.mean()
+        return np.asarray((off.reshape(-1, *[1] * np.ndim(alphas)) - self.fitted(off, shrink)) / self.free(shrink))
+
+    def coef(self, costs: Vector, alpha: float) -> Vector:
+        """Return the coefficients, shape (k,)."""
+        left, singular, right = self._parts
+        return np.asarray(right.T @ (singular / (singular**2 + alpha) * (left.T @ (costs - costs.mean()))))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Candidate:
+    """Columns that a ridge may be on: the groups, where they stand, and their standard deviations."""
+
+    groups: tuple[str, ...]
+    columns: npt.NDArray[np.intp]
+    scale: Vector
+    ridge: _Ridge
+
+
+def _candidates(values: Vector, names: list[str]) -> list[_Candidate]:
+    """Return every group of columns that vary, every pair of groups, and all together."""
+    scale = values.std(axis=0)
+    varying = scale > 1e-12 * np.abs(values).max(axis=0, initial=0.0)
+    standard = (values - values.mean(axis=0)) / np.where(scale > 0, scale, 1.0)
+    candidates = []
+    for groups in _subsets(list(dict.fromkeys(name.partition(":")[0] for name in names))):
+        columns = _columns_of(names, groups)
+        columns = columns[varying[columns]]
+        if len(columns):
+            candidates.append(_Candidate(groups, columns, scale[columns], _Ridge(standard[:, columns])))
+    return candidates
+
+
+def _decomposed(matrix: Vector) -> tuple[Vector, Vector, Vector]:
+    """Return the singular value decomposition; LAPACK's quick driver gives up on rare matrices of low rank."""
+    try:
+        left, singular, right = svd(matrix, full_matrices=False, check_finite=False)
+    except LinAlgError:
+        left, singular, right = svd(matrix, full_matrices=False, lapack_driver="gesvd")
+    return left, singular, right
+
+
+def _best(candidates: list[_Candidate], costs: Vector, alphas: Sequence[float]) -> tuple[_Candidate, float]:
+    """Return the candidate that leave-one-out asks for, and its penalty."""
     fits = []
-    for _, columns in candidates:
-        ridge = RidgeCV(alphas=alphas, store_cv_results=True).fit(standard[:, columns], costs)
-        errors = np.sqrt(ridge.cv_results_)
+    for candidate in candidates:
+        errors = np.abs(candidate.ridge.left_out(costs, alphas))
         best = int(np.argmin(errors.mean(axis=0)))
         fits.append((errors[:, best], alphas[best]))
     best = int(np.argmin([errors.mean() for errors, _ in fits]))
     chosen = best
-    for number, (_, columns) in enumerate(candidates):
-        if len(columns) < len(candidates[chosen][1]):
+    for number, candidate in enumerate(candidates):
+        if len(candidate.columns) < len(candidates[chosen].columns):
             worse = fits[number][0] - fits[best][0]
             if worse.mean() <= worse.std() / np.sqrt(len(worse)):
                 chosen = number
-    return chosen, fits[chosen][1]
+    return candidates[chosen], fits[chosen][1]
 
 
-def _pull_in(standard: Vector, costs: Vector, alpha: float, wide: float) -> tuple[Vector, Vector]:
+def _pull_in(ridge: _Ridge, costs: Vector, alpha: float, wide: float) -> tuple[Vector, Vector]:
     """Pull costs in towards what the other rows say, and return them and the leave-one-out residuals of the costs."""
-    left, singular, _ = np.linalg.svd(standard, full_matrices=False)
-    shrink = singular**2 / (singular**2 + alpha)
-    free = np.maximum(1.0 - 1.0 / len(costs) - (left**2) @ shrink, 1e-9)
+    shrink = ridge.shrink(alpha)
+    free = ridge.free(shrink)
     pulled, allowed = costs, np.zeros(len(costs), bool)
     for _ in range(_PASSES):
         mean = pulled.mean()
-        without = pulled - (pulled - mean - left @ (shrink * (left.T @ (pulled - mean)))) / free
+        without = pulled - (pulled - mean - ridge.fitted(pulled - mean, shrink)) / free
         residuals = costs - without
         centre = np.median(residuals)
         off = np.abs(residuals - centre)

@@ -248,12 +248,13 @@ class TransferSurrogate(Surrogate):
             )
         kept = ~self.left_out_["outlying"].to_numpy()
         if not kept.all():
-            named = ", ".join(
-                f"{row['measured']:.4g} (number {place + 1}; the others say {row['predicted']:.4g})"
-                for place, row in self.left_out_[~kept].head(3).iterrows()
-            )
+            named = [
+                f"{told[0]:.4g} (number {place + 1}; the others say {told[1]:.4g})"
+                for place, told in zip(self.left_out_.index[~kept], self.left_out_.to_numpy()[~kept], strict=True)
+            ]
             notes.append(
-                f"{int((~kept).sum())} of {len(measured)} measurements lie far from what the others say: {named}. "
+                f"{int((~kept).sum())} of {len(measured)} measurements lie far from what the others say: "
+                f"{', '.join(named[:3])}. "
                 "Check them for slips of the unit."
             )
         if n >= _FEW and not isinstance(self.model_, DummyRegressor):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.linalg import LinAlgError, svd
 from sklearn.linear_model import LinearRegression, Ridge
 
 from hwnas_surrogate.features import Combined, OneHot, OpCounts
@@ -199,3 +202,22 @@ def test_exact_sums_stay_exact_with_a_wild_cost_among_them(everything: tuple[np.
     assert model.exact_
     assert np.allclose(model.predict(features), costs, rtol=1e-9)
     assert set(np.flatnonzero(np.abs(model.residuals_) > 1e-6)) == {3, 50}
+
+
+def test_where_the_quick_decomposition_gives_up_another_takes_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = Combined().frame(SPACE.sample(80, 0))
+    costs = frame["layers_all:sqrt_macs"].to_numpy() ** 1.5
+    expected = LeaveOneOutRidge().fit(frame, costs)
+    drivers = []
+
+    def giving_up(*arguments: Any, lapack_driver: str = "gesdd", **options: Any) -> Any:
+        drivers.append(lapack_driver)
+        if lapack_driver == "gesdd":
+            raise LinAlgError("SVD did not converge")
+        return svd(*arguments, lapack_driver=lapack_driver, **options)
+
+    monkeypatch.setattr("hwnas_surrogate.models.linear.svd", giving_up)
+    found = LeaveOneOutRidge().fit(frame, costs)
+    assert {"gesdd", "gesvd"} == set(drivers)
+    assert found.groups_ == expected.groups_
+    np.testing.assert_allclose(found.predict(frame), expected.predict(frame), rtol=1e-8)
