@@ -55,7 +55,8 @@ Model = Annotated[
     typer.Option("--model", metavar="NAME", help="boosted (default), ridge, additive, linear, forest, xgboost or mlp."),
 ]
 EncoderName = Annotated[
-    str | None, typer.Option("--encoder", metavar="NAME", help="combined (default), onehot, counts or layers.")
+    str | None,
+    typer.Option("--encoder", metavar="NAME", help="combined (default), onehot, counts, merged, layers or physics."),
 ]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of every random choice.")]
 Rows = Annotated[

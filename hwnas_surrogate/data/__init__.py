@@ -154,7 +154,9 @@ def _read(path: str | os.PathLike[str], space: str | None, dataset: str | None) 
     if name.is_dir():
         return _read_folder(name, space or "nasbench201")
     if not name.exists():
-        raise DataFileError(f"there is no file {name}. `hwnas data download` fetches HW-NAS-Bench's official one.")
+        official = name.suffix == ".pickle"
+        remedy = "`hwnas data download` fetches HW-NAS-Bench's official one." if official else "Check the path."
+        raise DataFileError(f"there is no file {name.absolute()}. {remedy}")
     try:
         with name.open("rb") as file:
             magic = file.read(4)

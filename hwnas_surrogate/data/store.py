@@ -23,6 +23,7 @@ from hwnas_surrogate.spaces import get_space
 __all__ = ["AnyTable", "is_table", "read_parquet", "write_parquet"]
 
 AnyTable: TypeAlias = CostTable | BlockTable
+"""What :func:`load_table` returns."""
 
 FORMAT_VERSION = 2
 _REPEATS = tuple(f" {part}" for part in REPEATS)

@@ -356,7 +356,8 @@ def noise_floor(halves: Costs) -> dict[str, float]:
     first, second = halves[~np.isnan(halves).any(axis=1)].T
     if len(first) < 2:
         return {}
-    difference = np.abs(second - first) / ((first + second) / 2)
+    middle = (first + second) / 2
+    difference = np.divide(np.abs(second - first), middle, out=np.zeros(len(first)), where=middle > 0)
     return {
         "kendall_tau": float(kendalltau(first, second).statistic),
         "median_relative_difference": float(np.median(difference)),

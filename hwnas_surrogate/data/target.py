@@ -58,6 +58,7 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
         )
     }
 )
+"""What is measured, by name: ``latency`` (ms), ``energy`` (mJ) and ``arithmetic_intensity`` (ops/byte)."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -104,6 +105,7 @@ class Target:
 
 
 TargetLike: TypeAlias = Target | str
+"""A target, ``"device/metric"``, or a device's name for all its metrics."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -261,7 +261,7 @@ def plot_disagreement(disagreement: Disagreement, ax: Axes | None = None) -> Axe
     shown = disagreement.effects.dropna()
     ax = _axes(ax, (5.6, 1.4 + 0.32 * len(shown)))
     colours = [_COLOURS[1] if effect > 0 else _COLOURS[0] for effect in shown["effect"]]
-    ax.barh(range(len(shown)), shown["effect"], color=colours)
+    ax.barh(range(len(shown)), shown["effect"], color=colours, zorder=2)
     ax.axvline(0, color="0.35", linewidth=1)
     ax.set_yticks(range(len(shown)), shown["op"])
     ax.invert_yaxis()

@@ -264,7 +264,7 @@ def leave_one_device_out(
     Parameters
     ----------
     table : CostTable
-        Latencies of at least two devices under one config.
+        Latencies of at least two devices under one config; architectures that were not measured on all are left out.
     sizes : sequence of int, default=(10, 20)
         Random measurements of the device left out; beside them it is ranked by the sources alone (0).
     n_source : int, default=800
@@ -283,11 +283,20 @@ def leave_one_device_out(
     Raises
     ------
     InvalidInputError
-        If there is one device only, or one was not measured on every architecture.
+        If there is one device only, or too few architectures were measured on all.
     """
     targets = [target for target in table.targets if target.metric == "latency"]
     if len(targets) < 2:
         raise InvalidInputError(f"leaving one device out takes two or more, the table has {len(targets)}.")
+    known = ~np.isnan(table.select(targets).costs)
+    fewest = int(known.sum(axis=0).argmin())
+    if known.all(axis=1).sum() <= n_source:
+        raise InvalidInputError(
+            f"the protocol needs more than {n_source} architectures that were measured on all {len(targets)} devices: "
+            f"the table has {known.all(axis=1).sum()}; {targets[fewest]} on {known[:, fewest].sum()} only. "
+            "Select other targets."
+        )
+    table = table.rows(np.flatnonzero(known.all(axis=1)))
     _check(table, [target.device for target in targets], n_source, sizes, seeds)
     space = _Space(table, fit_sources(table.rows(range(n_source)), targets))
     suggested = {(seed, n): space.suggested(n, [], np.random.default_rng(seed)) for seed in seeds for n in sizes}

@@ -113,7 +113,8 @@ def plot_learning_curve(
         mean, sd = by_size.mean(), by_size.std()
         ax.plot(mean.index, mean, marker=_MARKERS[colour % len(_MARKERS)], ms=4.5, label=", ".join(legend), **look)
         if sd.notna().any():
-            ax.fill_between(mean.index, mean - sd, mean + sd, alpha=0.2, linewidth=0, color=look["color"])
+            low = (mean - sd).clip(lower=0) if (shown["y"].dropna() >= 0).all() else mean - sd
+            ax.fill_between(mean.index, low, mean + sd, alpha=0.2, linewidth=0, color=look["color"])
     _sizes_axis(ax, sorted(set(shown["n_train"])))
     ax.set(ylabel=label, title="" if len(targets) > 1 else targets[0])
     ax.grid(axis="y", alpha=0.3)

@@ -229,8 +229,10 @@ def readable(results: pd.DataFrame) -> pd.DataFrame:
         "median error": [f"{100 * part:.1f} %" for part in results["mdape"]],
         "within 10 %": [f"{100 * part:.1f} %" for part in results["within_10pct"]],
         "rmse": [f"{rmse:.3g} {unit}" for rmse, unit in zip(results["rmse"], results["unit"], strict=True)],
-        "in 90 % interval": [f"{100 * part:.1f} %" for part in results["coverage_90"]],
-        "fit time": [f"{seconds:.3f} s" for seconds in results["fit_seconds"]],
-        **{name: results[name] for name in map(str, results) if name.startswith("published")},
     }
+    if "coverage_90" in results:
+        columns["in 90 % interval"] = [f"{100 * part:.1f} %" for part in results["coverage_90"]]
+    if "fit_seconds" in results:
+        columns["fit time"] = [f"{seconds:.3f} s" for seconds in results["fit_seconds"]]
+    columns |= {name: results[name] for name in map(str, results) if name.startswith("published")}
     return pd.DataFrame(columns)

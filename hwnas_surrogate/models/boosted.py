@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -11,9 +11,13 @@ import pandas as pd
 from sklearn.model_selection import KFold
 from threadpoolctl import threadpool_limits
 
-from hwnas_surrogate.models.linear import LeaveOneOutRidge, Vector, _candidates, _checked
+from hwnas_surrogate.models.linear import LeaveOneOutRidge, Vector, _candidates, _checked, _columns_of, _Ridge
 
 __all__ = ["BoostedRidge"]
+
+Rows = npt.NDArray[np.intp]
+_Fold = tuple[Rows, Rows, Vector, Vector]
+"""Rows to fit and rows held out, what the trees are taught on the former, what stands below them on the latter."""
 
 FOLDS = 10
 MANY_ROWS = 5000
@@ -28,11 +32,11 @@ class BoostedRidge(LeaveOneOutRidge):
     """A :class:`LeaveOneOutRidge`, plus trees on its leave-one-out residuals where they help.
 
     Most devices' costs are sums, and the ridge is all there is to them. Others are not: graph compilers merge and fuse
-    what stands side by side, GPUs overlap it. Trees are fitted to the ridge's leave-one-out residuals in ten folds; if
-    they lower the mean absolute residual of rows that they did not see by more than one standard error, trees fitted to
-    all rows are added. The ridge below the trees takes all costs as they are but for wild ones: what a ridge alone does
-    better to pull in may be what the trees can explain. Where trees alone do better than on top of the ridge, as on
-    products of ops, they stand alone.
+    what stands side by side, GPUs overlap it. Trees are fitted to the ridge's leave-one-out residuals in ten folds, of
+    which the ridge knows as little; if they lower the mean absolute residual of rows that they did not see by more than
+    one standard error, trees fitted to all rows are added. The ridge below the trees takes all costs as they are but
+    for wild ones: what a ridge alone does better to pull in may be what the trees can explain. Where trees alone do
+    better than on top of the ridge, as on products of ops, they stand alone.
 
     Parameters
     ----------
@@ -78,16 +82,22 @@ class BoostedRidge(LeaveOneOutRidge):
             if self.exact_ or len(costs) < MIN_ROWS or not self.groups_:
                 return self
             below = LeaveOneOutRidge(self.alphas, _REACH)._fit(values, costs, names, candidates)
+        if below.exact_:
+            return self
         self.columns_ = np.flatnonzero(values.std(axis=0) > 0)
         columns, tame = values[:, self.columns_], _tame(below.residuals_)
-        taught = below.residuals_
         folds = FOLDS if len(costs) < MANY_ROWS else FOLDS // 2
-        left, self.gain_, helped = self._cross_validate(columns, taught, tame, self.residuals_, folds)
+        ridges = self._below(values, costs, names, below, folds)
+        left, self.gain_, helped = self._cross_validate(columns, costs, tame, ridges, self.residuals_)
         if not helped:
             return self
         self._sum_is(below.coef_, below.intercept_, below.groups_, below.alpha_)
-        middle = float(costs[tame].mean())
-        alone, _, better = self._cross_validate(columns, costs - middle, tame, left, FOLDS // 2)
+        middle, taught = float(costs[tame].mean()), below.residuals_
+        nothing = (
+            (train, test, costs[train] - middle, np.full(len(test), middle))
+            for train, test in self._splits(len(costs), FOLDS // 2)
+        )
+        alone, _, better = self._cross_validate(columns, costs, tame, nothing, left)
         if better:
             taught, left = costs - middle, alone
             self._sum_is(np.zeros_like(self.coef_), middle, (), 0.0)
@@ -95,17 +105,38 @@ class BoostedRidge(LeaveOneOutRidge):
         self.booster_ = self._boost(columns[tame], taught[tame])
         return self
 
+    def _splits(self, n: int, folds: int) -> Iterator[tuple[Rows, Rows]]:
+        yield from KFold(folds, shuffle=True, random_state=self._seed).split(np.empty(n))
+
+    def _below(
+        self, values: Vector, costs: Vector, names: list[str], below: LeaveOneOutRidge, folds: int
+    ) -> Iterator[_Fold]:
+        """Fit the ridge in folds: were it to know the rows held out, the trees would unlearn what it has of them."""
+        columns = _columns_of(names, below.groups_)
+        tame = _tame(below.residuals_)
+        calm = np.where(tame, costs, costs - below.residuals_)
+        for train, test in self._splits(len(costs), folds):
+            rows = values[np.ix_(train, columns)]
+            scale = rows.std(axis=0)
+            varying = np.flatnonzero(scale > 1e-12 * np.abs(rows).max(axis=0))
+            ridge = _Ridge((rows[:, varying] - rows[:, varying].mean(axis=0)) / scale[varying])
+            coef = ridge.coef(calm[train], below.alpha_) / scale[varying]
+            away = values[np.ix_(test, columns[varying])] - rows[:, varying].mean(axis=0)
+            left_out = ridge.left_out(calm[train], below.alpha_)
+            yield train, test, left_out, calm[train].mean() + away @ coef
+
     def _sum_is(self, coef: Vector, intercept: float, groups: tuple[str, ...], alpha: float) -> None:
         self.coef_, self.intercept_, self.groups_, self.alpha_ = coef, intercept, groups, alpha
 
     def _cross_validate(
-        self, values: Vector, taught: Vector, tame: npt.NDArray[np.bool_], beaten: Vector, folds: int
+        self, columns: Vector, costs: Vector, tame: npt.NDArray[np.bool_], folds: Iterable[_Fold], beaten: Vector
     ) -> tuple[Vector, float, bool]:
         """Fit trees in folds; return what they leave, and by which part and whether it is less than what to beat."""
-        left, tried = taught.copy(), np.zeros(len(taught), bool)
-        for train, test in KFold(folds, shuffle=True, random_state=self._seed).split(values):
-            rows = train[tame[train]]
-            left[test] -= self._boost(values[rows], taught[rows]).inplace_predict(values[test])
+        left, tried = costs.copy(), np.zeros(len(costs), bool)
+        for train, test, taught, below in folds:
+            rows = tame[train]
+            trees = self._boost(columns[train[rows]], taught[rows])
+            left[test] = costs[test] - below - trees.inplace_predict(columns[test])
             tried[test] = True
             better = (np.abs(beaten) - np.abs(left))[tried]
             doubt = better.std() / np.sqrt(len(better))

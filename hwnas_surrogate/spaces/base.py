@@ -18,8 +18,11 @@ __all__ = ["ArchArray", "Archs", "ConfigLike", "RandomState", "SearchSpace", "ar
 
 ArchArray: TypeAlias = npt.NDArray[np.int8]
 Archs: TypeAlias = str | int | Iterable[Any] | npt.NDArray[Any]
+"""One architecture or several: a string, an index, an op list, or sequences and arrays of them."""
 ConfigLike: TypeAlias = NetworkConfig | str | Mapping[str, Any] | None
+"""A network config, a dataset's name, a config string, or the fields that differ; None is the first published one."""
 RandomState: TypeAlias = int | np.random.Generator | None
+"""A seed, a generator that goes on, or None for numbers that differ every time."""
 
 
 def as_generator(random_state: RandomState) -> np.random.Generator:

@@ -17,6 +17,7 @@ __all__ = ["Layer", "LayerKind", "Layers", "View"]
 
 LayerKind = Literal["conv", "linear", "avg_pool", "global_pool", "batch_norm", "shuffle", "zero", "identity"]
 View = Literal["all", "live", "compiled"]
+"""Which layers count: all, those whose output is used, or those that a graph compiler leaves."""
 
 _FLOAT32_BYTES = 4
 

@@ -24,6 +24,7 @@ __all__ = ["SourceCosts", "Sources", "fit_sources", "fitted_sources", "transfer_
 
 Source: TypeAlias = CostTable | Surrogate | SurrogateSuite
 Sources: TypeAlias = Source | Iterable[Source] | None
+"""What is known of other devices: tables, fitted surrogates or suites, one or several; None for nothing."""
 
 
 def transfer_encoder(space: SearchSpace, sources: tuple[Surrogate, ...] = ()) -> Combined:
