@@ -156,7 +156,7 @@ def _read(path: str | os.PathLike[str], space: str | None, dataset: str | None) 
     if not name.exists():
         official = name.suffix == ".pickle"
         remedy = "`hwnas data download` fetches HW-NAS-Bench's official one." if official else "Check the path."
-        raise DataFileError(f"there is no file {name.absolute()}. {remedy}")
+        raise DataFileError(f"there is no file {name}. {remedy}")
     try:
         with name.open("rb") as file:
             magic = file.read(4)

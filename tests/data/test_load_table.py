@@ -77,6 +77,12 @@ class TestBenchmark:
         for space, table in tables.items():
             assert load_table(BENCHMARK, space).fingerprint == table.fingerprint
 
+    @pytest.mark.parametrize(("name", "told"), [("mine.csv", False), ("HW-NAS-Bench-v1_0.pickle", True)])
+    def test_only_who_lacks_the_official_file_is_told_of_the_download(self, tmp_path, name, told):
+        with pytest.raises(DataFileError, match="there is no file") as caught:
+            load_table(tmp_path / name)
+        assert ("hwnas data download" in str(caught.value)) is told
+
     def test_not_downloaded(self, tmp_path, monkeypatch):
         monkeypatch.setenv("HWNAS_DATA", str(tmp_path))
         monkeypatch.chdir(tmp_path)

@@ -520,5 +520,11 @@ class TestNoiseFloor:
         # |difference| / mean: .1/1.05, 0, 3/4.5, 1/4.5
         assert floor["median_relative_difference"] == pytest.approx((0.1 / 1.05 + 1 / 4.5) / 2)
 
+    def test_costs_of_zero_do_not_differ(self):
+        repeats = np.ones((4, 1, 5))
+        repeats[:, 0, 3:] = [[0.0, 0.0], [0.0, 0.0], [2.0, 2.0], [3.0, 3.0]]
+        table = CostTable(SPACE, range(4), np.ones((4, 1)), TARGETS[:1], repeats=repeats)
+        assert table.noise_floor()[table.targets[0]]["median_relative_difference"] == 0
+
     def test_without_repeats(self):
         assert CostTable(SPACE, [0, 1], np.ones((2, 1)), TARGETS[:1]).noise_floor() == {}

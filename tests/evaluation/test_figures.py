@@ -157,6 +157,16 @@ def test_a_curve_goes_through_the_means_in_a_band_of_one_standard_deviation() ->
         assert (at.min(), at.max()) == pytest.approx((middle - sd, middle + sd))
 
 
+def test_the_band_of_an_error_ends_at_zero() -> None:
+    rows = [("pi", "latency", "ms", seed, n, error) for n in (50, 100) for seed, error in enumerate((0.0, 0.0, 0.3))]
+    scores = pd.DataFrame(rows, columns=["device", "metric", "unit", "seed", "n_train", "mdape"])
+    (band,) = drawn(plot_learning_curve(scores, score="mdape"), FillBetweenPolyCollection)
+    assert band.get_paths()[0].vertices[:, 1].min() == 0
+    lower = scores.assign(kendall_tau=scores["mdape"] - 0.1)
+    (band,) = drawn(plot_learning_curve(lower), FillBetweenPolyCollection)
+    assert band.get_paths()[0].vertices[:, 1].min() < -0.1
+
+
 def test_one_seed_has_no_band() -> None:
     ax = plot_learning_curve(curves("raspi4/latency", seeds=1))
     assert len(ax.get_lines()) == 1

@@ -16,7 +16,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 
 from hwnas_surrogate.data import BlockTable, CostTable, load_table
 from hwnas_surrogate.errors import InvalidInputError
-from hwnas_surrogate.evaluation import Scores, evaluate, score, split_rows, summary
+from hwnas_surrogate.evaluation import Scores, evaluate, readable, score, split_rows, summary
 from hwnas_surrogate.spaces import get_space
 from hwnas_surrogate.trainers import Surrogate
 
@@ -287,6 +287,12 @@ def test_summary_of_one_seed_has_no_deviation(spy: Spy) -> None:
     told = summary(evaluate(planted(), spy, seeds=[0]).scores)
     assert told["seeds"].tolist() == [1, 1]
     assert told["kendall_tau_sd"].isna().all()
+
+
+def test_scores_without_intervals_and_times_are_readable_too(spy: Spy) -> None:
+    scores = evaluate(planted(), spy, seeds=[0]).scores
+    everything, part = readable(summary(scores)), readable(scores.drop(columns=["coverage_90", "fit_seconds"]))
+    assert {"in 90 % interval", "fit time"} == set(everything) - set(part) - {"seeds", "sd"}
 
 
 # -- what surrogates reach on real costs ------------------------------------------------------------------
