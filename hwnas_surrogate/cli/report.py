@@ -21,7 +21,7 @@ def report(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="CSV of what is wanted of architectures, more being better: columns architecture and accuracy, say.",
+            help="CSV of what architectures are worth, more being better: columns architecture and accuracy, say.",
         ),
     ] = None,
     title: Annotated[str | None, typer.Option(metavar="TEXT", help="The page's heading.")] = None,
@@ -34,9 +34,8 @@ def report(
 
     It needs no network. Devices and metrics are chosen on the page.
     """
-    from hwnas_surrogate.evaluation.report import read_quality, write_report
+    from hwnas_surrogate.evaluation import write_report
 
     table = open_cost_table(data, space, dataset, target, rows, seed)
-    wanted = None if quality is None else read_quality(quality, table)
-    written = write_report(table, output, quality=wanted, title=title, random_state=seed)
+    written = write_report(table, output, quality=quality, title=title, random_state=seed)
     say(f"the report is in {written} ({written.stat().st_size / 1e6:.1f} MB)")

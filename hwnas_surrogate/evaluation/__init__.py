@@ -37,6 +37,7 @@ from hwnas_surrogate.evaluation.holdout import evaluate, readable, summary
 from hwnas_surrogate.evaluation.intervals import correlation_interval
 from hwnas_surrogate.evaluation.pareto import pareto_front, read_quality
 from hwnas_surrogate.evaluation.protocols import beside_published, laube2022, learning_curve
+from hwnas_surrogate.evaluation.report import write_report
 from hwnas_surrogate.evaluation.results import Evaluation
 from hwnas_surrogate.evaluation.scores import Scores, score, tied_ranks
 from hwnas_surrogate.evaluation.splits import held_out, split_rows
@@ -84,4 +85,5 @@ __all__ = [
     "summary",
     "tied_ranks",
     "top_k_recall",
+    "write_report",
 ]

@@ -18,13 +18,12 @@ from hwnas_surrogate.evaluation.results import BOUNDS, Evaluation
 from hwnas_surrogate.evaluation.scores import score
 from hwnas_surrogate.evaluation.splits import Rows, held_out
 from hwnas_surrogate.trainers import Surrogate
+from hwnas_surrogate.trainers.encoded import config_sizes, octaves
 
 __all__ = ["evaluate", "readable", "summary"]
 
 _COVERAGES = (0.8, 0.9, 0.95)
 _KEPT = ("architecture", "config", "measured", "predicted", "low", "high", "distance")
-_REFERENCE = 100
-"""So many architectures tell how large the networks of a config are."""
 
 
 def evaluate(
@@ -77,7 +76,7 @@ def evaluate(
     if not isinstance(seeds, Iterable) or not len(seeds):
         raise InvalidInputError(f"seeds must be a sequence of at least one integer, got {seeds!r}.")
     prototype = Surrogate(table.space.name) if surrogate is None else surrogate
-    wanted, octaves = _quality(table, quality), _octaves(table)
+    wanted, sizes = _quality(table, quality), config_sizes(table.space, table.configs)
     scores, predictions = [], []
     for column, target in enumerate(table.targets):
         for seed in seeds:
@@ -91,7 +90,8 @@ def evaluate(
                 "n_train": len(rows[0]),
             }
             told, seconds = _predict(table, column, clone(prototype).set_params(random_state=seed), *rows)
-            told["distance"] = _distances(octaves, table.config_number, *rows)
+            known = np.unique(table.config_number[rows[0]])
+            told["distance"] = octaves(sizes, sizes[known])[table.config_number[rows[1]]]
             scores.append({**key, **_scores(told, wanted[rows[1]]), "fit_seconds": seconds})
             predictions.append(pd.DataFrame({**key, **{name: told[name] for name in _KEPT}}))
             if progress is not None:
@@ -150,26 +150,6 @@ def _predict(
         told[f"low_{part}"], told[f"high_{part}"] = bounds.T
     told["low"], told["high"] = told[f"low_{BOUNDS}"], told[f"high_{BOUNDS}"]
     return told, seconds
-
-
-def _octaves(table: CostTable) -> npt.NDArray[np.float64]:
-    """Return how large the networks of each config are: logarithms of three means, shape (configs, 3)."""
-    archs = table.archs[:: max(1, len(table) // _REFERENCE)]
-    sizes = np.empty((len(table.configs), 3))
-    for which, config in enumerate(table.configs):
-        layers = table.space.layers(archs, config)
-        sizes[which] = [layers.macs.mean(), layers.params.mean(), layers.activation_bytes.mean()]
-    return np.log2(sizes)
-
-
-def _distances(
-    octaves: npt.NDArray[np.float64], number: npt.NDArray[np.intp], train: Rows, test: Rows
-) -> npt.NDArray[np.float64]:
-    """Return for each test row how many octaves its config is from the nearest that was trained on."""
-    known = octaves[np.unique(number[train])]
-    nearest = np.abs(octaves[:, None, :] - known[None]).max(axis=2).min(axis=1)
-    result: npt.NDArray[np.float64] = nearest[number[test]]
-    return result
 
 
 def _scores(told: dict[str, Any], quality: npt.NDArray[np.float64]) -> dict[str, float]:

@@ -19,7 +19,7 @@ from hwnas_surrogate.errors import DataFileError, HWNASError, InvalidInputError,
 from hwnas_surrogate.evaluation.scores import tied_ranks
 from hwnas_surrogate.spaces import SearchSpace, arch_from_text, get_space
 
-__all__ = ["ACCURACY", "pareto_front", "read_quality"]
+__all__ = ["ACCURACY", "Accuracy", "pareto_front", "quality_by_row", "read_quality"]
 
 Vector = npt.NDArray[np.float64]
 Accuracy = pd.Series | str | os.PathLike[str]
@@ -146,35 +146,61 @@ def _of_table(
         full[name] = str(found[0])
         columns[full[name]] = table.costs[:, table.targets.index(found[0])]
     if accuracy is not None:
-        columns[ACCURACY] = _by_row(table, accuracy)
+        columns[ACCURACY] = quality_by_row(table, accuracy, "accuracy").to_numpy()
         names = names if ACCURACY in names else [*names, ACCURACY]
         larger = larger if ACCURACY in larger else [*larger, ACCURACY]
     return pd.DataFrame(columns), [full[name] for name in names], [full.get(name, name) for name in larger]
 
 
-def _by_row(table: CostTable, accuracy: Accuracy) -> Vector:
-    """Return the accuracy of each row's architecture, NaN where none is told."""
-    if isinstance(accuracy, pd.Series):
-        archs = [table.space.as_array(item) for item in accuracy.index]
+def quality_by_row(table: CostTable, quality: Accuracy, what: str = "quality") -> pd.Series[float]:
+    """Return what each row's architecture is worth, NaN where that is not told.
+
+    Parameters
+    ----------
+    table : CostTable
+        Whose rows are asked for; an architecture counts under all its network configs.
+    quality : Series or path-like
+        By architecture, or a CSV file as :func:`read_quality` reads it.
+    what : str, default="quality"
+        What messages call it.
+
+    Returns
+    -------
+    Series
+        One value per row; its name is that of the Series or of the file's column.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is neither, holds something else than numbers, an infinite one, or an architecture twice.
+    DataFileError
+        If the file is not readable.
+    """
+    if isinstance(quality, pd.Series):
+        name = quality.name
+        archs = [table.space.as_array(item) for item in quality.index]
         batch = np.concatenate(archs) if archs else table.space.as_array([])
-        if len(batch) != len(accuracy):
-            raise InvalidInputError("accuracy must have one architecture per entry in its index.")
+        if len(batch) != len(quality):
+            raise InvalidInputError(f"{what} must have one architecture per entry in its index.")
         try:
-            values = accuracy.to_numpy(np.float64, na_value=np.nan)
+            values = quality.to_numpy(np.float64, na_value=np.nan)
         except (TypeError, ValueError) as error:
-            raise InvalidInputError(f"accuracy must hold numbers: {error}.") from error
-    elif isinstance(accuracy, (str, os.PathLike)):
-        batch, values = read_quality(accuracy, table.space)
+            raise InvalidInputError(f"{what} must hold numbers: {error}.") from error
+        if np.isinf(values).any():
+            raise InvalidInputError(f"{what} must be finite (NaN where unknown), got {values[np.isinf(values)][0]}.")
+    elif isinstance(quality, (str, os.PathLike)):
+        batch, values, name = _read_csv(quality, table.space)
     else:
         raise InvalidInputError(
-            f"accuracy must be a Series by architecture or the path of a CSV file, got {type(accuracy).__name__}."
+            f"{what} must be a Series by architecture or the path of a CSV file, got {type(quality).__name__}."
         )
     codes = table.space.codes(batch)
-    by_code = pd.Series(values, index=pd.Index(codes))
+    by_code = pd.Series(values, index=pd.Index(codes), name=name)
     if by_code.index.has_duplicates:
         twice = int(np.argmax(by_code.index.duplicated()))
-        raise InvalidInputError(f"accuracy tells the architecture {table.space.format(batch[twice])!r} twice.")
-    return by_code.reindex(table.space.codes(table.archs)).to_numpy(np.float64)
+        raise InvalidInputError(f"{what} tells the architecture {table.space.format(batch[twice])!r} twice.")
+    found: pd.Series[float] = by_code.reindex(table.space.codes(table.archs)).reset_index(drop=True)
+    return found
 
 
 def read_quality(
@@ -211,7 +237,13 @@ def read_quality(
     ...     read_quality(path)[1].tolist()
     [93.1, 91.4]
     """
-    file, chosen = Path(path), get_space(space)
+    archs, values, _ = _read_csv(path, get_space(space))
+    return archs, values
+
+
+def _read_csv(path: str | os.PathLike[str], space: SearchSpace) -> tuple[npt.NDArray[np.int8], Vector, str]:
+    """Return a file's architectures, their values, and the name of the values' column."""
+    file = Path(path)
     if not file.is_file():
         raise DataFileError(f"{file} is a folder, not a file." if file.is_dir() else f"there is no file {file}.")
     wrong = WrongLines(file)
@@ -224,14 +256,14 @@ def read_quality(
         key, column = _two_columns(file, header)
         for lines, texts in columns_of(header, batches, wrong):
             for at, (text, number) in enumerate(zip(texts[key], texts[column], strict=True)):
-                if why := _read_line(text, number, column, chosen, int(lines[at]), seen, archs, values):
+                if why := _read_line(text, number, column, space, int(lines[at]), seen, archs, values):
                     wrong.add(lines[[at]], why)
     except (OSError, UnicodeDecodeError) as error:
         raise DataFileError(f"can't read {file}: {str(error).splitlines()[0][:200]}.") from error
     wrong.check()
     if not values:
         raise DataFileError(f"{file} holds no architecture below its header.")
-    return np.concatenate(archs), np.array(values)
+    return np.concatenate(archs), np.array(values), column
 
 
 def _two_columns(path: Path, header: list[str]) -> tuple[str, str]:

@@ -6,6 +6,8 @@ The page is one file that needs no network: costs as typed arrays, plotly.js, an
 
 from __future__ import annotations
 
+import base64
+import gzip
 import html
 import json
 import os
@@ -15,30 +17,28 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from hwnas_surrogate.data import CostTable, Target
 from hwnas_surrogate.errors import InvalidInputError, missing_extra
 from hwnas_surrogate.evaluation.holdout import evaluate
+from hwnas_surrogate.evaluation.pareto import Accuracy, quality_by_row
 from hwnas_surrogate.evaluation.protocols import learning_curve
 from hwnas_surrogate.evaluation.report_data import payload
 from hwnas_surrogate.evaluation.results import Evaluation
 from hwnas_surrogate.files import replacing
-from hwnas_surrogate.spaces import arch_from_text
-from hwnas_surrogate.spaces.base import ArchArray
 from hwnas_surrogate.trainers import Surrogate
 
-__all__ = ["read_quality", "write_report"]
+__all__ = ["write_report"]
 
 _TRAINED, _TESTED = 200, 200
 _STEPS = (10, 20, 50, 100, 200)
 _ROWS = _TRAINED + _TESTED
 _SMALL = 60
-"""The default surrogate is fitted for up to so many targets times positions; more would take minutes."""
+"""The default surrogate is fitted for up to so many targets times positions; more take long."""
 _FEW_SPLITS = 10
 """With more targets, each learning curve is over one split."""
-_SCRIPTS = ("core.js", "charts.js", "pareto.js")
+_SCRIPTS = ("core.js", "devices.js", "predicted.js", "charts.js", "pareto.js", "start.js")
 
 
 def write_report(
@@ -47,7 +47,7 @@ def write_report(
     *,
     evaluation: Evaluation | None = None,
     curve: Evaluation | None = None,
-    quality: npt.ArrayLike | pd.Series[float] | None = None,
+    quality: Accuracy | None = None,
     title: str | None = None,
     random_state: int = 0,
 ) -> Path:
@@ -65,12 +65,13 @@ def write_report(
     evaluation : Evaluation, optional
         Held-out predictions, as :func:`evaluate` returns them; of several models or splits the first is shown, at its
         largest number of training architectures. If None, at most 200 architectures of each target are trained on and
-        200 held out: by the default surrogate for few targets, by a ridge on layer sums for many; the page says which.
+        200 held out: by the default surrogate, or, for many targets or several network configs, by a ridge on layer
+        sums; the page says which.
     curve : Evaluation, optional
         As :func:`learning_curve` returns it. If None, up to 200 training architectures, by a ridge on layer sums.
-    quality : array-like of float, one per row of the table, optional
-        What is wanted of an architecture, larger being better (accuracy), for the Pareto explorer; NaN where unknown.
-        A Series' name is what it is called there.
+    quality : Series or path-like, optional
+        What architectures are worth, more being better (accuracy, say), for the Pareto explorer: by architecture, or a
+        CSV file, as :func:`pareto_front` takes them. It bears the Series' name there, or that of the file's column.
     title : str, optional
         The page's heading.
     random_state : int, default=0
@@ -88,7 +89,7 @@ def write_report(
     MissingExtraError
         If plotly is not installed.
     DataFileError
-        If the file can't be written.
+        If the file can't be written, or that of ``quality`` is not readable.
 
     Examples
     --------
@@ -100,77 +101,28 @@ def write_report(
     ...     written.read_text(encoding="utf-8")[:15]
     '<!DOCTYPE html>'
     """
-    script = _plotly()
     _check(table, evaluation, curve)
-    wanted, name = _checked_quality(quality, len(table))
+    wanted = _wanted(table, quality)
+    script = _plotly()
     heading = f"Costs of {table.space.title} architectures" if title is None else str(title)
     evaluated: tuple[Evaluation | None, dict[Target, str], str]
     learned: tuple[Evaluation | None, dict[Target, str], str]
     evaluated = _evaluated(table, random_state) if evaluation is None else (evaluation, {}, "")
     learned = _learned(table, random_state) if curve is None else (curve, {}, "")
-    data = payload(table, evaluated, learned, wanted, name)
+    data = payload(table, evaluated, learned, wanted)
     page = _page(heading, script, json.dumps(data, allow_nan=False, separators=(",", ":")))
     with replacing(path) as temporary:
         temporary.write_text(page, encoding="utf-8", newline="\n")
     return Path(path)
 
 
-def read_quality(path: str | os.PathLike[str], table: CostTable) -> pd.Series[float]:
-    """Read what is wanted of architectures (their accuracy, say) from a CSV file.
-
-    Parameters
-    ----------
-    path : path-like
-        Two columns: ``architecture`` (a string, an index, or ops joined by commas) and one of numbers, whose name is
-        kept. An architecture counts under all its network configs.
-    table : CostTable
-        Whose rows are asked for.
-
-    Returns
-    -------
-    Series
-        One value per row of the table, NaN where the file has none.
-
-    Raises
-    ------
-    InvalidInputError
-        If the file can't be read, has other columns, an architecture twice, no number, or nothing for the table.
-    """
-    try:
-        frame = pd.read_csv(path, dtype=str)
-    except (OSError, ValueError) as error:
-        raise InvalidInputError(f"{path} can't be read as CSV: {error}.") from error
-    others = [name for name in frame if name != "architecture"]
-    if "architecture" not in frame or len(others) != 1:
-        raise InvalidInputError(
-            f"{path} must have two columns, architecture and one of numbers (accuracy, say), got {list(frame)}."
-        )
-    name = str(others[0])
-    values = pd.to_numeric(frame[name], errors="coerce").to_numpy(np.float64, na_value=np.nan)
-    if not np.isfinite(values).all():
-        line = int(np.argmin(np.isfinite(values))) + 2
-        raise InvalidInputError(f"{path}, line {line}: {name} must be a finite number, got {frame[name][line - 2]!r}.")
-    codes = table.space.codes(_archs(table, frame["architecture"].fillna("").tolist()))
-    found = dict(zip(codes.tolist(), values.tolist(), strict=True))
-    if len(found) < len(values):
-        raise InvalidInputError(f"{path} names {len(values) - len(found)} architecture(s) more than once.")
-    wanted = [found.get(code, np.nan) for code in table.space.codes(table.archs).tolist()]
-    if np.isnan(wanted).all():
-        raise InvalidInputError(f"{path} names none of the table's architectures.")
-    return pd.Series(wanted, name=name, dtype=float)
-
-
-def _archs(table: CostTable, texts: list[str]) -> ArchArray:
-    batches = [table.space.as_array(arch_from_text(text)) for text in texts]
-    return np.concatenate([np.empty((0, table.space.n_positions), np.int8), *batches])
-
-
 def _plotly() -> str:
+    """Return plotly.js, compressed: less than half the file, and the page reads it when its tables stand."""
     try:
         from plotly.offline import get_plotlyjs
     except ImportError as error:
         raise missing_extra("the report", "report") from error
-    return str(get_plotlyjs())
+    return base64.b64encode(gzip.compress(get_plotlyjs().encode("utf-8"), 6, mtime=0)).decode("ascii")
 
 
 def _check(table: CostTable, evaluation: Evaluation | None, curve: Evaluation | None) -> None:
@@ -193,22 +145,14 @@ def _check(table: CostTable, evaluation: Evaluation | None, curve: Evaluation | 
             raise InvalidInputError(f"{what} is of none of the table's targets: {', '.join(map(str, table.targets))}.")
 
 
-def _checked_quality(
-    quality: npt.ArrayLike | pd.Series[float] | None, n: int
-) -> tuple[npt.NDArray[np.float64] | None, str]:
+def _wanted(table: CostTable, quality: Accuracy | None) -> pd.Series[float] | None:
+    """Return the quality of each row, named."""
     if quality is None:
-        return None, ""
-    try:
-        values = np.asarray(quality, np.float64)
-    except (TypeError, ValueError) as error:
-        raise InvalidInputError(f"quality must be numbers, got {type(quality).__name__}: {error}.") from error
-    if values.shape != (n,) or np.isinf(values).any() or np.isnan(values).all():
-        raise InvalidInputError(
-            f"quality must hold a number for each of the table's {n} rows (NaN where unknown), "
-            f"got shape {values.shape} with {int(np.isfinite(values).sum())} finite ones."
-        )
-    name = quality.name if isinstance(quality, pd.Series) else None
-    return values, "quality" if name is None else str(name)
+        return None
+    wanted = quality_by_row(table, quality)
+    if wanted.isna().all():
+        raise InvalidInputError("quality tells nothing of the table's architectures.")
+    return wanted.rename("quality" if wanted.name is None else str(wanted.name))
 
 
 def _sampled(table: CostTable, target: Target, random_state: int) -> CostTable:
@@ -227,8 +171,8 @@ def _held_out(n: int) -> int:
 
 def _evaluated(table: CostTable, random_state: int) -> tuple[Evaluation | None, dict[Target, str], str]:
     """Evaluate each target by itself: one that can't be evaluated is told why, the others are shown."""
-    space = table.space.name
-    if quick := len(table.targets) * table.space.n_positions > _SMALL or len(table.configs) > 1:
+    space, slow = table.space.name, _slow(table)
+    if slow:
         surrogate, name = Surrogate(space, encoder="layers", model="ridge"), "ridge on layer sums"
     else:
         surrogate, name = Surrogate(space), "default surrogate"
@@ -237,6 +181,9 @@ def _evaluated(table: CostTable, random_state: int) -> tuple[Evaluation | None, 
         part = _sampled(table, target, random_state)
         tested = _held_out(len(part))
         n_train = min(_TRAINED, len(part) - tested)
+        if n_train < 2:
+            why[target] = _too_few(len(part), 3)
+            continue
         try:
             found = evaluate(part, surrogate, n_train=n_train, n_test=tested, seeds=[random_state])
         except InvalidInputError as error:
@@ -244,14 +191,28 @@ def _evaluated(table: CostTable, random_state: int) -> tuple[Evaluation | None, 
         else:
             frames = (found.scores.assign(model=name), found.predictions.assign(model=name))
             parts.append(Evaluation(*frames, found.about))
-    said = f"Made for this page: up to {_TRAINED} architectures of each target trained on, up to {_TESTED} held out, "
+    said = (
+        f"Made for this page: up to {_TRAINED} architectures of each target trained on, up to {_TESTED} held out, by "
+    )
     said += (
-        "by a ridge regression on layer sums. With so many targets the default surrogate, often a little better, would "
-        "take minutes: hwnas evaluate scores it."
-        if quick
-        else "by the default surrogate. More training architectures can do better: hwnas evaluate scores them."
+        f"a ridge regression on layer sums. The default surrogate, often a little better, takes much longer {slow}: "
+        "`hwnas evaluate` scores it."
+        if slow
+        else "the default surrogate. More training architectures can do better: `hwnas evaluate` scores them."
     )
     return Evaluation.joined(parts) if parts else None, why, said
+
+
+def _too_few(n: int, needed: int) -> str:
+    return f"{n} cost{'s' * (n != 1)}, {needed} are needed."
+
+
+def _slow(table: CostTable) -> str:
+    """Return for what the default surrogate takes too long to be fitted for a page; nothing if it does not."""
+    if len(table.configs) > 1:
+        return f"for networks of {len(table.configs)} configs"
+    n = len(table.targets)
+    return f"for {n} targets of {table.space.title}" if n * table.space.n_positions > _SMALL else ""
 
 
 def _learned(table: CostTable, random_state: int) -> tuple[Evaluation | None, dict[Target, str], str]:
@@ -266,18 +227,16 @@ def _learned(table: CostTable, random_state: int) -> tuple[Evaluation | None, di
         if len(sizes) < 2:
             sizes = sorted({room // 2, room})
         if room < 4:
-            why[target] = f"it has {len(part)} cost{'s' * (len(part) != 1)}, a curve needs 6."
+            why[target] = _too_few(len(part), 6)
             continue
         try:
             seeds = range(random_state, random_state + n_seeds)
             parts.append(learning_curve(part, surrogate, sizes=sizes, n_test=tested, seeds=seeds))
         except InvalidInputError as error:
             why[target] = str(error)
-    said = (
-        f"Made for this page by a ridge regression on layer sums, the quickest model, over {n_seeds} random "
-        f"split{'s' * (n_seeds > 1)} of each target's costs, up to {_TESTED} architectures held out. "
-        "hwnas evaluate --protocol learning-curve draws that of any model."
-    )
+    said = "Made for this page by a ridge regression on layer sums, the quickest model: "
+    said += f"the mean over {n_seeds} random splits, bars are a standard deviation. " if n_seeds > 1 else "one split. "
+    said += "`hwnas evaluate --protocol learning-curve` draws that of any model."
     return Evaluation.joined(parts) if parts else None, why, said
 
 
@@ -292,7 +251,7 @@ def _page(title: str, plotly: str, data: str) -> str:
     parts = {
         "title": html.escape(title),
         "css": text("page.css"),
-        "plotly": plotly.replace("</script", r"<\/script"),
+        "plotly": plotly,
         "data": re.sub("[<>&\u2028\u2029]", lambda found: f"\\u{ord(found[0]):04x}", data),
         "js": f'(() => {{\n"use strict";\n{own}\n}})();',
     }

@@ -27,9 +27,7 @@ _SCORES = ("kendall_tau", "spearman_rho", "mdape", "rmse", "within_10pct", "cove
 Found = tuple[Evaluation | None, dict[Target, str], str]
 
 
-def payload(
-    table: CostTable, evaluated: Found, learned: Found, quality: npt.NDArray[np.float64] | None, quality_name: str
-) -> dict[str, Any]:
+def payload(table: CostTable, evaluated: Found, learned: Found, quality: pd.Series[float] | None) -> dict[str, Any]:
     """Return everything that the page shows.
 
     Parameters
@@ -39,10 +37,8 @@ def payload(
     evaluated, learned : tuple
         An evaluation (None if no target has one), why targets are not in it, and a sentence about how it was made
         (empty: it was given).
-    quality : ndarray of float, shape (n,), optional
-        What is wanted of the architectures, and its name.
-    quality_name : str
-        What the page calls it.
+    quality : Series, optional
+        What each row's architecture is worth, by the name that the page gives it.
     """
     held_out = _Numbered()
     targets = [
@@ -54,12 +50,9 @@ def payload(
         for column, target in enumerate(table.targets)
     ]
     n, configs = len(table), [table.space.dataset_name(config) or str(config) for config in table.configs]
-    under = configs[0] if len(configs) == 1 else f"{len(configs)} network configs"
     given = "Given to the page; of several models or splits the first is shown. "
-    about = f"{table.space.title}: {n:,} {'architecture' if n == 1 else 'architectures'} under {under}, "
-    about += f"{len(targets)} target{'s' * (len(targets) != 1)} (a device's metric)."
     return {
-        "about": about,
+        "about": _about(table, configs),
         "foot": f"Written by hwnas-surrogate {hwnas_surrogate.__version__}. Costs are kept to 7 digits on this page. "
         f"Table fingerprint (sha256): {table.fingerprint}.",
         "evaluated": (evaluated[2] or given) + " Bars are 90 % intervals; the line is predicted = measured.",
@@ -67,12 +60,25 @@ def payload(
         "n": n,
         **_architectures(table),
         "macs": _base64(_macs(table) / 1e6, np.float32),
-        "quality": None if quality is None else {"name": quality_name, "values": _base64(quality, np.float32)},
+        "quality": None if quality is None else {"name": str(quality.name), "values": _base64(quality, np.float32)},
         "targets": targets,
         "reasons": ["", NOT_MEASURED, *table.reasons],
         "correlation": _correlation(table),
         "held_out": list(held_out),
     }
+
+
+def _about(table: CostTable, configs: list[str]) -> str:
+    def counted(number: int, word: str) -> str:
+        return f"{number:,} {word}{'s' * (number != 1)}"
+
+    n, devices = len(table), len({target.device for target in table.targets})
+    metrics = list(dict.fromkeys(target.metric.replace("_", " ") for target in table.targets))
+    if len(configs) == 1:
+        rows = f"{counted(n, 'architecture')} under {configs[0]}"
+    else:
+        rows = f"{counted(n, 'network')} of {len(configs)} network configs"
+    return f"{table.space.title}: {rows}; {', '.join(metrics)} of {counted(devices, 'device')}."
 
 
 def _base64(values: npt.ArrayLike, dtype: type[np.generic]) -> str:

@@ -12,6 +12,7 @@ from sklearn.base import clone
 from sklearn.model_selection import GroupKFold, KFold
 
 from hwnas_surrogate.errors import InvalidInputError
+from hwnas_surrogate.trainers.encoded import octaves
 
 __all__ = ["Calibration", "residuals_by_config", "residuals_by_row"]
 
@@ -42,13 +43,15 @@ class Calibration:
     what was trained on, times the model's own doubt if it has one. Their quantiles, times the difficulty of what is
     asked, make intervals that are wider where costs are large and where the surrogate extrapolates. Networks under a
     config that was not trained on have a distribution of their own (Mondrian categories [2]_), from whole configs held
-    out.
+    out, whose residuals grow with the distance from the nearest config trained on.
 
     Attributes
     ----------
     known_, unseen_ : ndarray of float64
         Scores, sorted: residuals over difficulties, for trained configs and for others; the latter are empty where
         there were too few configs to hold any out.
+    growth_ : float
+        By which part scores of other configs grow with each octave from the nearest config trained on.
     power_ : float
         To which power of the predicted cost residuals grow.
     low_, high_ : ndarray of float64, shape (k + 1,)
@@ -64,6 +67,7 @@ class Calibration:
 
     known_: Vector
     unseen_: Vector
+    growth_: float
     power_: float
     low_: Vector
     high_: Vector
@@ -73,7 +77,7 @@ class Calibration:
         features: Vector,
         predicted: Vector,
         residuals: Vector,
-        unseen: Vector | None = None,
+        unseen: tuple[Vector, Vector] | None = None,
         doubts: Vector | None = None,
     ) -> Self:
         """Learn from out-of-sample residuals.
@@ -86,8 +90,8 @@ class Calibration:
             Their costs, predicted without them.
         residuals : ndarray, shape (n,)
             Measured minus predicted.
-        unseen : ndarray, shape (n,), optional
-            Residuals where each row's whole config was left out.
+        unseen : tuple of ndarray, shape (n,) each, optional
+            Residuals where each row's whole config was left out, and its distance from the others in octaves.
         doubts : ndarray, shape (n,), optional
             How far off the model expected these predictions to be.
 
@@ -99,13 +103,17 @@ class Calibration:
         self.low_, self.high_ = everything.min(axis=0), everything.max(axis=0)
         own = np.ones(len(predicted)) if doubts is None else doubts
         expected = 0.0 if doubts is None else _EXPECTED
-        self.power_ = _power(predicted, (residuals if unseen is None else unseen) / own)
-        difficulty = self.difficulty(features, predicted, own)
+        self.power_ = _power(predicted, (residuals if unseen is None else unseen[0]) / own)
+        self.growth_, self.unseen_ = 0.0, np.empty(0)
+        difficulty = self.difficulty(features, predicted, own, np.zeros(len(predicted)))
         self.known_ = _thinned(residuals / difficulty, expected)
-        self.unseen_ = np.empty(0) if unseen is None else _thinned(unseen / difficulty, expected)
+        if unseen is not None:
+            scores, distances = unseen[0] / difficulty, unseen[1]
+            self.growth_ = _growth(scores, distances)
+            self.unseen_ = _thinned(scores / (1.0 + self.growth_ * distances), expected)
         return self
 
-    def difficulty(self, features: Vector, predicted: Vector, doubts: Vector) -> Vector:
+    def difficulty(self, features: Vector, predicted: Vector, doubts: Vector, distances: Vector) -> Vector:
         """Return how large residuals are expected to be, up to a factor: (n, k) features, (n,) others -> (n,)."""
         everything = np.column_stack([features, predicted])
         outside = np.maximum(np.maximum(self.low_ - everything, everything - self.high_), 0.0)
@@ -116,34 +124,33 @@ class Calibration:
         beyond = np.divide(outside, width, out=np.zeros_like(outside), where=width > 0).max(axis=1)
         largest = max(self.high_[-1], np.finfo(float).tiny)
         size = np.maximum(predicted, max(self.low_[-1], _SMALLEST * largest)) / largest
-        result: Vector = size**self.power_ * (1.0 + beyond) * doubts
+        result: Vector = size**self.power_ * (1.0 + beyond) * doubts * (1.0 + self.growth_ * distances)
         return result
 
     def interval(
-        self, features: Vector, predicted: Vector, doubts: Vector, known: npt.NDArray[np.bool_], coverage: float
+        self, features: Vector, predicted: Vector, doubts: Vector, distances: Vector, coverage: float
     ) -> Vector:
         """Return lower and upper bounds, shape (n, 2); infinite beyond the coverage that the residuals can tell."""
         bounds = np.empty((len(predicted), 2))
-        for rows, system in self._systems(known):
+        difficulty = self.difficulty(features, predicted, doubts, distances)
+        for rows, system in self._systems(distances == 0):
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", "the no. of calibration examples is too small")
-                bounds[rows] = system.predict_int(
-                    predicted[rows], self.difficulty(features[rows], predicted[rows], doubts[rows]), confidence=coverage
-                )
+                bounds[rows] = system.predict_int(predicted[rows], difficulty[rows], confidence=coverage)
         slack = _EXACT * np.abs(predicted)
         bounds[:, 0] -= slack
         bounds[:, 1] += slack
         return bounds
 
     def probability(
-        self, features: Vector, predicted: Vector, doubts: Vector, known: npt.NDArray[np.bool_], budget: Vector
+        self, features: Vector, predicted: Vector, doubts: Vector, distances: Vector, budget: Vector
     ) -> Vector:
         """Return the probability that each cost is at most the budget, shape (n,)."""
         result = np.empty(len(predicted))
         reach = budget + _EXACT * np.abs(predicted)
-        for rows, system in self._systems(known):
-            difficulty = self.difficulty(features[rows], predicted[rows], doubts[rows])
-            result[rows] = system.predict_p(predicted[rows], reach[rows], difficulty, smoothing=False)
+        difficulty = self.difficulty(features, predicted, doubts, distances)
+        for rows, system in self._systems(distances == 0):
+            result[rows] = system.predict_p(predicted[rows], reach[rows], difficulty[rows], smoothing=False)
         return result
 
     def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
@@ -152,6 +159,7 @@ class Calibration:
             "known": self.known_,
             "unseen": self.unseen_,
             "power": np.array([self.power_]),
+            "growth": np.array([self.growth_]),
             "low": self.low_,
             "high": self.high_,
         }
@@ -160,7 +168,7 @@ class Calibration:
         """Take back what :meth:`to_arrays` returned."""
         self.known_, self.unseen_ = arrays["known"], arrays["unseen"]
         self.low_, self.high_ = arrays["low"], arrays["high"]
-        self.power_ = float(arrays["power"][0])
+        self.power_, self.growth_ = float(arrays["power"][0]), float(arrays["growth"][0])
         return self
 
     def _systems(self, known: npt.NDArray[np.bool_]) -> list[tuple[npt.NDArray[np.intp], Any]]:
@@ -189,10 +197,18 @@ def residuals_by_row(model: Any, features: pd.DataFrame, costs: Vector, seed: in
     return _left_out(model, features, costs, list(folds.split(costs)))
 
 
-def residuals_by_config(model: Any, features: pd.DataFrame, costs: Vector, groups: npt.NDArray[np.intp]) -> Vector:
-    """Return each cost minus what the model predicts if fitted to other configs only, five folds of them."""
-    folds = GroupKFold(min(FOLDS, len(np.unique(groups))))
-    return _left_out(model, features, costs, list(folds.split(costs, groups=groups)))
+def residuals_by_config(
+    model: Any, features: pd.DataFrame, costs: Vector, groups: npt.NDArray[np.intp], sizes: Vector
+) -> tuple[Vector, Vector]:
+    """Return each cost minus what the model predicts if fitted to other configs only, and how far these are.
+
+    The configs are left out in five folds; their sizes, (configs, 3), are those of :func:`config_sizes`.
+    """
+    folds = list(GroupKFold(min(FOLDS, len(np.unique(groups)))).split(costs, groups=groups))
+    distances = np.empty(len(costs))
+    for train, test in folds:
+        distances[test] = octaves(sizes, sizes[np.unique(groups[train])])[groups[test]]
+    return _left_out(model, features, costs, folds), distances
 
 
 def _left_out(model: Any, features: pd.DataFrame, costs: Vector, folds: list[Any]) -> Vector:
@@ -218,6 +234,17 @@ def _power(predicted: Vector, residuals: Vector) -> float:
     if size.std() < 1e-6:
         return 0.0
     return float(np.clip(np.polyfit(size, spread, 1)[0], 0.0, 1.0))
+
+
+def _growth(scores: Vector, distances: Vector) -> float:
+    """Return by which part scores grow per octave: 0 where they don't."""
+    size = np.abs(scores)
+    size = np.minimum(size, _WILD * 1.4826 * np.median(size))
+    if np.ptp(distances) < 1e-6 or not size.any():
+        return 0.0
+    slope, start = np.polyfit(distances, size, 1)
+    # A line that starts below nothing says as much as one that starts at a tenth of the mean.
+    return float(max(slope, 0.0) / max(start, 0.1 * size.mean()))
 
 
 def _thinned(scores: Vector, expected: float = 0.0) -> Vector:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,12 @@ import pandas as pd
 
 from hwnas_surrogate.errors import InvalidConfigError
 from hwnas_surrogate.features import Encoder
-from hwnas_surrogate.spaces import Archs, ConfigLike, NetworkConfig, get_space
+from hwnas_surrogate.spaces import Archs, ConfigLike, NetworkConfig, SearchSpace, get_space
 
-__all__ = ["Encoded", "encode", "only_config"]
+__all__ = ["Encoded", "config_sizes", "encode", "octaves", "only_config"]
+
+_REFERENCE = 20
+"""So many random architectures tell how large a config's networks are."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,9 +47,14 @@ class Encoded:
         """Return some rows, by number or mask; the configs stay."""
         return Encoded(self.features.iloc[which], self.configs, self.number[which])
 
-    def under(self, configs: tuple[NetworkConfig, ...]) -> npt.NDArray[np.bool_]:
-        """Tell which rows are under one of these configs, shape (n,)."""
-        return np.array([config in configs for config in self.configs], bool)[self.number]
+    def distances(self, space: SearchSpace, known: tuple[NetworkConfig, ...]) -> npt.NDArray[np.float64]:
+        """Return how many octaves each row's config lies from the nearest known one, shape (n,)."""
+        apart = np.zeros(len(self.configs))
+        away = [which for which, config in enumerate(self.configs) if config not in known]
+        if away:
+            sizes = config_sizes(space, [self.configs[which] for which in away])
+            apart[away] = octaves(sizes, config_sizes(space, known))
+        return np.asarray(apart[self.number])
 
 
 def encode(encoder: Encoder, archs: Archs, configs: ConfigLike | Sequence[ConfigLike] | npt.NDArray[Any]) -> Encoded:
@@ -53,6 +62,24 @@ def encode(encoder: Encoder, archs: Archs, configs: ConfigLike | Sequence[Config
     space = get_space(encoder.space)
     batch = space.as_array(archs)
     return Encoded(encoder.frame(batch, configs), *space.group_configs(configs, len(batch)))
+
+
+def config_sizes(space: SearchSpace, configs: Sequence[NetworkConfig]) -> npt.NDArray[np.float64]:
+    """Return how large the networks of c configs are, (c, 3): log2 of their multiply-adds, parameters, activations."""
+    return np.array([_sizes(space, config) for config in configs]).reshape(-1, 3)
+
+
+@lru_cache(maxsize=1024)
+def _sizes(space: SearchSpace, config: NetworkConfig) -> tuple[float, ...]:
+    layers = space.layers(space.sample(_REFERENCE, 0), config)
+    means = (layers.macs.mean(), layers.params.mean(), layers.activation_bytes.mean())
+    return tuple(float(np.log2(mean)) for mean in means)
+
+
+def octaves(sizes: npt.NDArray[np.float64], known: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return how far each of m sizes lies from the nearest of k known ones, by the largest difference: -> (m,)."""
+    result: npt.NDArray[np.float64] = np.abs(sizes[:, None, :] - known[None]).max(axis=2).min(axis=1)
+    return result
 
 
 def only_config(configs: Sequence[NetworkConfig]) -> NetworkConfig:

@@ -22,7 +22,7 @@ from hwnas_surrogate.models import make_classifier, make_model
 from hwnas_surrogate.spaces import Archs, ConfigLike, SearchSpace, get_space
 from hwnas_surrogate.trainers.calibration import Calibration, residuals_by_config, residuals_by_row
 from hwnas_surrogate.trainers.costs import checked_budget, checked_cost
-from hwnas_surrogate.trainers.encoded import Encoded, encode, only_config
+from hwnas_surrogate.trainers.encoded import Encoded, config_sizes, encode, only_config
 
 __all__ = ["Surrogate"]
 
@@ -320,7 +320,8 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         residuals = residuals_by_row(self.model_, features, costs, self.random_state or 0)
         unseen = None
         if len(self.configs_) >= MIN_CONFIGS:
-            unseen = residuals_by_config(self.model_, features, costs, training.number)
+            sizes = config_sizes(get_space(self.space), training.configs)
+            unseen = residuals_by_config(self.model_, features, costs, training.number, sizes)
         predicted = np.maximum(costs - residuals, self.floor_ / self.scale_)
         self.calibration_ = Calibration().fit(
             self._yardstick(features), predicted, costs - predicted, unseen, getattr(self.model_, "doubts_", None)
@@ -365,11 +366,11 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             )
         return self.calibration_
 
-    def _told(self, query: Encoded) -> tuple[Vector, Vector, Vector, npt.NDArray[np.bool_]]:
-        """Return features, predictions over ``scale_``, doubts, and which rows are under a config trained on."""
+    def _told(self, query: Encoded) -> tuple[Vector, Vector, Vector, Vector]:
+        """Return features, predictions over ``scale_``, doubts, and octaves from the configs trained on."""
         predicted = self._predict_encoded(query) / self.scale_
         doubts = self.model_.doubt(query.features) if hasattr(self.model_, "doubt") else np.ones(len(query))
-        return self._yardstick(query.features), predicted, doubts, query.under(self.configs_)
+        return self._yardstick(query.features), predicted, doubts, query.distances(get_space(self.space), self.configs_)
 
 
 def _predict_on_one_thread(model: Any) -> None:

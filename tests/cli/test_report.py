@@ -49,7 +49,7 @@ def test_report_of_wrong_input_is_one_line(path: Path, tmp_path: Path, capsys: p
     assert run("report", "--data", path, "--quality", tmp_path / "none.csv", "-o", page) != 0
     err = capsys.readouterr().err
     assert "unknown target 'watch'" in err
-    assert "can't be read as CSV" in err
+    assert "there is no file" in err
     assert "Traceback" not in err
     assert not page.exists()
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 from sklearn.base import clone
 from sklearn.linear_model import LinearRegression
 
@@ -15,6 +16,7 @@ from hwnas_surrogate.data import CostTable, Target
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.spaces import get_space
 from hwnas_surrogate.trainers import Surrogate, SurrogateSuite
+from hwnas_surrogate.trainers.calibration import Calibration
 
 SPACE = get_space("nasbench201")
 COVERAGES = (0.8, 0.9, 0.95)
@@ -152,6 +154,35 @@ def test_intervals_are_wider_for_configs_that_were_not_trained_on(seed: int, mod
     beyond = width(surrogate.predict_interval(asked, "C32-N5-k10-3x32x32"))
     assert between > 1.5 * max(known)
     assert beyond > 2 * between
+
+
+def test_intervals_of_other_configs_grow_with_their_distance() -> None:
+    rng, n = np.random.default_rng(0), 2000
+    columns, ones = np.empty((n, 0)), np.ones(n)
+    octaves = rng.choice([0.1, 0.5, 1.5], n)
+
+    def noise(distances: np.ndarray) -> np.ndarray:
+        return np.asarray(0.02 * (1 + 2 * distances) * rng.normal(size=n))
+
+    calibration = Calibration().fit(columns, ones, 0.01 * rng.normal(size=n), (noise(octaves), octaves))
+    assert calibration.growth_ == pytest.approx(2, rel=0.25)
+    again = Calibration().from_arrays(calibration.to_arrays())
+    for distance in (0.1, 0.5, 1.0, 1.5):
+        distances = np.full(n, distance)
+        bounds = calibration.interval(columns, ones, ones, distances, 0.9)
+        assert inside(bounds, 1 + noise(distances)).mean() == pytest.approx(0.9, abs=0.03)
+        assert np.array_equal(again.interval(columns, ones, ones, distances, 0.9), bounds)
+        told = calibration.probability(columns, ones, ones, distances, np.full(n, 1.02))
+        assert told.mean() == pytest.approx(norm.cdf(1 / (1 + 2 * distance)), abs=0.03)
+    assert width(calibration.interval(columns, ones, ones, 0 * ones, 0.9)) == pytest.approx(0.0329, rel=0.1)
+
+
+def test_where_errors_do_not_grow_with_the_distance_neither_do_intervals() -> None:
+    rng, n = np.random.default_rng(1), 4000
+    octaves = rng.choice([0.1, 0.5, 1.5], n)
+    unseen = rng.normal(size=n) * np.where(octaves > 1, 0.5, 1.0)
+    calibration = Calibration().fit(np.empty((n, 0)), np.ones(n), rng.normal(size=n), (unseen, octaves))
+    assert calibration.growth_ == 0
 
 
 def test_known_and_other_configs_may_be_mixed_in_one_question(asked: np.ndarray) -> None:

@@ -65,18 +65,35 @@ function table(headers, rows, numeric = [], caption = "") {
   if (caption) made.prepend(el("caption", { class: "hidden", text: caption }));
   return made;
 }
-function asTable(id, title, headers, rows, numeric) {
+function asTable(id, title, headers, rows, numeric, unfolded = false) {
   const box = byId(id);
   const open = box.querySelector("details")?.open;
   box.replaceChildren();
   if (!rows.length) return;
   const inside = el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": title });
   inside.append(table(headers, rows, numeric, title));
-  const made = el("details", { class: "data", open: open || false }, el("summary", { text: title }), inside);
+  const made = el("details", { class: "data", open: open ?? unfolded }, el("summary", { text: title }), inside);
   box.append(made);
+}
+// Of the columns that may be alike, those that are go into a sentence. Returns the other columns, and the sentence.
+function unlike(headers, rows, may) {
+  const same = may.filter((k) => rows.length && rows.every((row) => row[k] === rows[0][k]));
+  const told = same.map((k) => `${headers[k].toLowerCase()}: ${rows[0][k]}`).join("; ");
+  const kept = headers.map((_, k) => k).filter((k) => !same.includes(k));
+  return [kept, told && `${rows.length > 1 ? "For all: " : ""}${told}.`.replace(/^./, (letter) => letter.toUpperCase())];
+}
+// A text of ours, in which `what is typed` stands between backticks.
+function prose(id, text) {
+  byId(id).replaceChildren(...text.split("`").map((part, k) => k % 2 ? el("code", { text: part }) : part));
 }
 function notes(id, texts) {
   byId(id).replaceChildren(...texts.filter(Boolean).map((text) => el("p", { class: "note", text })));
+}
+// One note for all targets that lack something for the same reason.
+function without(what, numbers, reason) {
+  const groups = new Map();
+  for (const i of numbers) groups.set(reason(TARGETS[i]), [...(groups.get(reason(TARGETS[i])) || []), TARGETS[i].name]);
+  return [...groups].map(([why, names]) => `No ${what} for ${names.join(", ")}: ${why}`);
 }
 function facts(pairs) {
   const list = el("dl");
@@ -89,13 +106,14 @@ const state = { devices: new Set(TARGETS.map((t) => t.device)), metric: "all" };
 const shown = () => TARGETS.map((_, i) => i).filter(
   (i) => state.devices.has(TARGETS[i].device) && (state.metric === "all" || TARGETS[i].metric === state.metric));
 const NOTHING = "Nothing is chosen: tick a device that has this metric.";
-const narrow = () => window.innerWidth < 620;
+const NARROW = window.matchMedia("(max-width: 619px)");
+const narrow = () => NARROW.matches;
 const oneMetric = (numbers) => new Set(numbers.map((i) => TARGETS[i].metric)).size === 1;
-// Axis labels: the device alone where the metric is the same everywhere. On a phone long ones lose their middle, and
-// the unit tells a device's targets apart; plain names stand where a point or a cell is pointed at.
-function labels(numbers) {
+// Labels: the device alone where the metric is the same everywhere. On a phone long ones lose their middle, and the unit
+// tells a device's targets apart; plain names stand where a point or a cell is pointed at.
+function labels(numbers, whole = !narrow()) {
   const one = oneMetric(numbers);
-  if (!narrow()) return numbers.map((i) => one ? TARGETS[i].device : TARGETS[i].name);
+  if (whole) return numbers.map((i) => one ? TARGETS[i].device : TARGETS[i].name);
   const cut = (text) => text.length <= 16 ? text : `${text.slice(0, 5)}…${text.slice(-10)}`;
   const names = numbers.map((i) => {
     const alone = numbers.filter((j) => TARGETS[j].device === TARGETS[i].device).length === 1;
@@ -111,7 +129,7 @@ const colour = (name) => getComputedStyle(document.documentElement).getPropertyV
 const COARSE = window.matchMedia("(pointer: coarse)").matches;
 function layout(more) {
   const axis = { gridcolor: colour("line"), zerolinecolor: colour("line"), linecolor: colour("muted"), automargin: true };
-  const { xaxis, yaxis, ...rest } = more;
+  const { xaxis, yaxis, width_limit, ...rest } = more;
   return {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: colour("text"), size: 12.5 },
     hoverlabel: { bgcolor: colour("card"), bordercolor: colour("muted"), font: { color: colour("text") }, align: "left", namelength: -1 },
@@ -120,15 +138,27 @@ function layout(more) {
     xaxis: { ...axis, ...xaxis }, yaxis: { ...axis, ...yaxis }, ...rest,
   };
 }
+// A heatmap's key: beside it, or on a phone above.
+function bar(title) {
+  const small = { orientation: "h", y: 1, yanchor: "bottom", xpad: 0, ypad: 6, title: { text: title, side: "top", font: { size: 11 } }, tickfont: { size: 10 } };
+  return { thickness: narrow() ? 8 : 12, len: narrow() ? 1 : 0.9, ...(narrow() ? small : { title: { text: title, side: "right" } }) };
+}
+const charts = () => document.documentElement.dataset.charts === "yes";
 const CONFIGURATION = { displaylogo: false, responsive: true, displayModeBar: false };
 function draw(id, traces, look, configuration = CONFIGURATION) {
   const node = typeof id === "string" ? byId(id) : id;
+  node.style.maxWidth = look.width_limit ? `${look.width_limit}px` : "";
   node.hidden = false;
   node.style.height = `${look.height || node.clientHeight || 320}px`;
   return Plotly.react(node, traces, layout(look), configuration);
 }
+// Purging takes a plot's listeners along.
+function purge(node) {
+  Plotly.purge(node);
+  delete node.dataset.listens;
+}
 function clear(id) {
   const node = byId(id);
-  if (node.data) Plotly.purge(node);
+  if (node.data) purge(node);
   node.hidden = true;
 }

@@ -1,4 +1,4 @@
-// The Pareto explorer, and what starts the page.
+// The Pareto explorer.
 function axis(key) {
   if (key === "macs") return { title: "multiply-adds (millions)", unit: "millions", values: MACS(), better: 1, name: "multiply-adds" };
   if (key === "quality") return { title: DATA.quality.name, unit: "", values: QUALITY(), better: 1, name: DATA.quality.name };
@@ -32,6 +32,7 @@ function detail(row) {
   const box = byId("pareto-detail");
   if (row === null) {
     box.replaceChildren(el("p", { class: "muted", text: "Point at an architecture to see it here." }));
+    delete box.dataset.row;
     return;
   }
   const pairs = [["architecture", el("code", { text: archText(row) })]];
@@ -62,13 +63,13 @@ const WEBGL = once(() => {
   const canvas = document.createElement("canvas");
   return Boolean(canvas.getContext("webgl") || canvas.getContext("experimental-webgl"));
 });
-const MOST_SVG = 3000;
+const MOST_SVG = 1000;
 
 function drawPareto() {
   const targets = shown().map((i) => [String(i), `${TARGETS[i].name} (${TARGETS[i].unit})`]);
   const extra = [];
   if (DATA.quality) extra.push(["quality", `${DATA.quality.name} (more is better)`]);
-  extra.push(["macs", "multiply-adds (millions; as capacity, more is better)"]);
+  extra.push(["macs", "multiply-adds (more is better)"]);
   options("axis-x", targets, "");
   options("axis-y", targets.length ? [...targets, ...extra] : [], DATA.quality ? "quality" : "macs");
   byId("pareto-table").replaceChildren();
@@ -78,7 +79,7 @@ function drawPareto() {
   const rows = [];
   for (let row = 0; row < DATA.n; row++) if (!Number.isNaN(x.values[row]) && !Number.isNaN(y.values[row])) rows.push(row);
   const told = [];
-  if (rows.length < DATA.n) told.push(`${count(DATA.n - rows.length)} of ${plural(DATA.n, "architecture")} are not drawn: they have no value on an axis (the table of devices says why).`);
+  if (rows.length < DATA.n) told.push(`${count(DATA.n - rows.length)} of ${plural(DATA.n, "architecture")} are not drawn: they have no value on an axis.`);
   if (keyX === keyY) told.push("Both axes are the same cost: choose another for a front of more than the cheapest.");
   for (const [key, a] of [[keyX, x], [keyY, y]])
     if (rows.length > 1 && rows.every((row) => a.values[row] === a.values[rows[0]])) told.push(`${a.name} is the same for all architectures drawn.`);
@@ -96,7 +97,8 @@ function drawPareto() {
     rest = rest.filter((_, place) => place % step === 0);
   }
   notes("pareto-notes", told);
-  const type = WEBGL() ? "scattergl" : "scatter";
+  // One type for both: WebGL's points lie above all that is SVG.
+  const type = rest.length > MOST_SVG ? "scattergl" : "scatter";
   const take = (list, a) => list.map((row) => a.values[row]);
   const spread = (a) => { let low = Infinity, high = -Infinity; for (const row of rows) { const v = a.values[row]; if (v < low) low = v; if (v > high) high = v; } return low > 0 && high > 100 * low ? "log" : "linear"; };
   const better = (a) => a.better < 0 ? "less is better" : "more is better";
@@ -109,7 +111,7 @@ function drawPareto() {
       marker: { color: colour("point"), size: rows.length > 3000 ? 4 : 6, opacity: rows.length > 3000 ? 0.45 : 0.75 },
     },
     {
-      type: "scatter", mode: "lines+markers", name: `front: ${plural(front.length, "architecture")}`, x: take(front, x), y: take(front, y), customdata: front, hoverinfo: "none",
+      type, mode: "lines+markers", name: `front: ${plural(front.length, "architecture")}`, x: take(front, x), y: take(front, y), customdata: front, hoverinfo: "none",
       line: { color: colour("front"), width: 1.5, shape: "hv" }, marker: { color: colour("front"), size: 8, line: { color: colour("back"), width: 1 } },
     },
   ], {
@@ -127,90 +129,9 @@ function drawPareto() {
   else detail(Number(byId("pareto-detail").dataset.row));
   const listed = front.slice(0, 200);
   asTable("pareto-table", `The ${plural(front.length, "architecture")} of the front${front.length > 200 ? " (the first 200)" : ""}`,
-    [INDEX() ? "Index" : "Row", `${x.name}${x.unit ? ` (${x.unit})` : ""}`, `${y.name}${y.unit ? ` (${y.unit})` : ""}`, "Architecture"],
+    [INDEX() ? "Index" : "Row", `${x.name}${x.unit ? ` (${x.unit})` : ""}`, `${y.name}${y.unit ? ` (${y.unit})` : ""}`],
     listed.map((row) => [
-      el("button", { type: "button", text: INDEX() ? INDEX()[row] : row, onclick: () => { detail(row); } }),
-      figure(x.values[row], 5), figure(y.values[row], 5), el("code", { class: "wide", text: archText(row) }),
-    ]), [1, 2]);
+      el("button", { type: "button", text: INDEX() ? INDEX()[row] : row, onclick: () => { detail(row); byId("pareto-detail").scrollIntoView({ block: "nearest" }); } }),
+      figure(x.values[row], 5), figure(y.values[row], 5),
+    ]), [1, 2], !narrow());
 }
-
-function drawAll(again = false) {
-  const chosen = shown();
-  byId("device-count").textContent = `Devices (${state.devices.size} of ${new Set(TARGETS.map((t) => t.device)).size})`;
-  byId("shown").textContent = `${plural(chosen.length, "target")} shown`;
-  drawDevices();
-  drawPredicted(again);
-  for (const id of SEEN) drawPart(id);
-}
-
-// The other sections are drawn when they come near, so that the page opens at once.
-const PARTS = { correlation: drawCorrelation, residuals: drawResiduals, curve: drawCurve, pareto: drawPareto };
-const SEEN = new Set();
-function drawPart(id) {
-  // Each by itself: what one can't draw must not keep the others from being drawn.
-  try { PARTS[id](); } catch (error) { console.error(error); }
-}
-function seePart(id) {
-  if (SEEN.has(id)) return;
-  SEEN.add(id);
-  drawPart(id);
-}
-const coming = new IntersectionObserver((entries) => {
-  for (const entry of entries) if (entry.isIntersecting) seePart(entry.target.id);
-}, { rootMargin: "500px" });
-
-function isDark() {
-  const chosen = document.documentElement.dataset.theme;
-  return chosen ? chosen === "dark" : window.matchMedia("(prefers-color-scheme: dark)").matches;
-}
-function nameTheme() {
-  byId("theme").textContent = isDark() ? "Light" : "Dark";
-  byId("theme").setAttribute("aria-label", `Switch to ${isDark() ? "light" : "dark"} colours`);
-  byId("theme").setAttribute("aria-pressed", String(isDark()));
-}
-
-function start() {
-  byId("about").textContent = DATA.about;
-  byId("foot").textContent = DATA.foot;
-  byId("predicted-about").textContent = DATA.evaluated;
-  byId("curve-about").textContent = DATA.learned;
-  const metrics = [...new Set(TARGETS.map((t) => t.metric))];
-  byId("metric").append(el("option", { value: "all", text: metrics.length > 1 ? "all" : `all (${metrics[0]} only)` }),
-    ...(metrics.length > 1 ? metrics : []).map((metric) => el("option", { value: metric, text: metric.replace(/_/g, " ") })));
-  for (const device of new Set(TARGETS.map((t) => t.device))) {
-    const box = el("input", { type: "checkbox", checked: true });
-    box.value = device;
-    byId("devices-choice").append(el("label", {}, box, el("span", { text: device })));
-  }
-  const boxes = [...byId("devices-choice").querySelectorAll("input")];
-  const read = () => { state.devices = new Set(boxes.filter((box) => box.checked).map((box) => box.value)); drawAll(); };
-  const set = (checked) => { for (const box of boxes) box.checked = checked; read(); };
-  byId("devices-choice").addEventListener("change", read);
-  byId("all").addEventListener("click", () => set(true));
-  byId("none").addEventListener("click", () => set(false));
-  byId("metric").addEventListener("change", (event) => { state.metric = event.target.value; drawAll(); });
-  byId("filter").addEventListener("submit", (event) => event.preventDefault());
-  byId("method").addEventListener("change", drawCorrelation);
-  byId("score").addEventListener("change", drawCurve);
-  byId("axis-x").addEventListener("change", drawPareto);
-  byId("axis-y").addEventListener("change", drawPareto);
-  const list = byId("device-list");
-  document.addEventListener("keydown", (event) => {
-    if (event.key === "Escape" && list.open) { list.open = false; list.querySelector("summary").focus(); }
-  });
-  document.addEventListener("click", (event) => { if (list.open && !list.contains(event.target)) list.open = false; });
-  byId("theme").addEventListener("click", () => {
-    document.documentElement.dataset.theme = isDark() ? "light" : "dark";
-    nameTheme();
-    drawAll(true);
-  });
-  window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { nameTheme(); drawAll(true); });
-  let was = narrow();
-  window.addEventListener("resize", () => { if (narrow() !== was) { was = narrow(); drawAll(true); } });
-  window.addEventListener("beforeprint", () => { Object.keys(PARTS).forEach(seePart); for (const i of shown()) drawCard(i); });
-  nameTheme();
-  drawAll();
-  for (const id of Object.keys(PARTS)) coming.observe(byId(id));
-  document.documentElement.dataset.ready = "yes";
-}
-start();

@@ -1,0 +1,94 @@
+// The devices, and how they relate.
+function missing(t) {
+  if (!t.missing) return "0";
+  if (t.reasons.length === 1) return `${count(t.missing)}: ${t.reasons[0][0]}`;
+  return `${count(t.missing)} (${t.reasons.map(([why, n]) => `${why}: ${count(n)}`).join("; ")})`;
+}
+function range(t) {
+  if (t.low === null) return "none";
+  return t.low === t.high ? `${figure(t.low)}\u00a0${t.unit} (constant)` : `${figure(t.low)}\u00a0to\u00a0${figure(t.high)}\u00a0${t.unit}`;
+}
+const noise = (t) => t.floor
+  ? `tau ${fixed(t.floor.kendall_tau, 3)}, ${percent(t.floor.median_relative_difference, 2)} apart` : "no repeated runs";
+
+function drawDevices() {
+  const chosen = shown();
+  const headers = ["Target", "Range", "Costs", "Missing", "Noise floor", "Source", "Batch", "Runtime", "Hardware"];
+  const all = chosen.map((i) => {
+    const t = TARGETS[i];
+    return [t.name, range(t), count(t.known), missing(t), noise(t), t.source, t.batch, t.runtime || "not told", t.hardware || "not told"];
+  });
+  const [kept, alike] = unlike(headers, all, all.length > 1 ? [2, 3, 4, 5, 6, 7, 8] : []);
+  byId("devices-alike").textContent = alike;
+  const rows = all.map((row) => kept.map((k) => row[k]));
+  const names = kept.map((k) => headers[k]);
+  let made;
+  if (!rows.length) made = el("p", { class: "note", text: NOTHING });
+  else if (narrow() && kept.length > 2) {
+    made = el("div", { class: "folded" }, ...rows.map((row) => el("details", {},
+      el("summary", {}, el("span", { class: "name", text: row[0] }), el("span", { class: "muted", text: row[1] })),
+      facts(names.slice(2).map((name, k) => [name.toLowerCase(), row[k + 2]])))));
+  } else made = table(names, rows, kept.flatMap((k, place) => k === 2 || k === 6 ? [place] : []), "Devices");
+  made.classList.toggle("short", kept.length === 2);
+  byId("devices-table").replaceChildren(made);
+}
+
+// Light enough for dark figures in every cell, in either theme.
+const SIMILAR = [[0, "#ffffd9"], [0.4, "#c7e9b4"], [0.7, "#7fcdbb"], [0.85, "#41b6c4"], [1, "#2f9bc6"]];
+function correlationNotes(order, matrix) {
+  const told = [];
+  const common = (least, most) => order.length > 1 && order.some((i) => order.some((j) => DATA.correlation.common[i][j] >= least && DATA.correlation.common[i][j] < most));
+  if (!order.length) told.push(NOTHING);
+  else if (order.length === 1) told.push(`No heatmap: ${TARGETS[order[0]].name} is the only target shown, and a correlation needs two.`);
+  told.push(...without("correlation", order.filter((i) => matrix[i][i] === null),
+    (t) => t.known < 2 ? `${plural(t.known, "cost")}, 2 are needed.` : "its cost is the same for every architecture."));
+  if (common(2, 30)) told.push("Some pairs have fewer than 30 architectures in common: their figures are rough (point at a cell for the number).");
+  if (common(0, 2)) told.push("Empty cells: the two have fewer than two architectures in common.");
+  notes("correlation-notes", told);
+}
+function drawClusters(order, cluster) {
+  const names = labels(order, true);
+  const groups = new Map();
+  order.forEach((i, place) => { if (cluster[i] >= 0) groups.set(cluster[i], [...(groups.get(cluster[i]) || []), names[place]]); });
+  byId("clusters").replaceChildren();
+  if (order.length < 2) return;
+  if (groups.size < 2) return byId("clusters").append(el("p", { class: "muted", text: "No clusters stand apart." }));
+  byId("clusters").append(facts([...groups.values()].map((group, k) => [`cluster ${k + 1}`, group.join(", ")])));
+}
+function drawCorrelation() {
+  const method = byId("method").value;
+  const matrix = DATA.correlation[method];
+  const chosen = new Set(shown());
+  const order = DATA.correlation.order[method].filter((i) => chosen.has(i));
+  correlationNotes(order, matrix);
+  drawClusters(order, DATA.correlation.cluster[method]);
+  byId("correlation-table").replaceChildren();
+  if (order.length < 2) return clear("correlation-plot");
+  const names = labels(order);
+  const z = order.map((i) => order.map((j) => matrix[i][j]));
+  const least = Math.min(0, ...z.flat().filter(known));
+  const label = method === "kendall" ? "Kendall's tau" : "Spearman's rho";
+  const hover = order.map((i) => order.map((j) => `${plain(TARGETS[i].name)}<br>${plain(TARGETS[j].name)}<br>${label} ${fixed(matrix[i][j], 3)}, ` +
+    `${plural(DATA.correlation.common[i][j], "architecture")} in common`));
+  const width = byId("correlation-plot").parentElement.clientWidth;
+  const n = order.length;
+  const small = narrow();
+  // On a phone there is no room for names below: rows and columns are numbered, the names stand at the rows.
+  const rows = small ? names.map((name, k) => `${plain(name)} <b>${k + 1}</b>`) : names.map(plain);
+  const step = n > 12 ? 5 : 1;
+  const numbered = { tickvals: names.map((_, k) => k).filter((k) => step === 1 || (k + 1) % step === 0 || k === 0) };
+  numbered.ticktext = numbered.tickvals.map((k) => String(k + 1));
+  const cell = small ? (width - 130) / n : (Math.min(width, 900) - 260) / n;
+  draw("correlation-plot", [{
+    type: "heatmap", z, hovertext: hover, hoverinfo: "text", colorscale: SIMILAR, textfont: { color: "#111", size: small ? 10 : 12 },
+    zmin: least, zmax: 1, hoverongaps: false, xgap: 1, ygap: 1, texttemplate: cell > (small ? 24 : 38) ? "%{z:.2f}" : "", colorbar: bar(label),
+  }], {
+    height: small ? 110 + n * Math.max(15, Math.min(36, cell)) : Math.max(320, Math.min(width * 0.8, 150 + n * (n > 12 ? 22 : 44))),
+    width_limit: small ? 0 : Math.max(560, 320 + 110 * n),
+    margin: { l: 10, r: 10, t: small ? 50 : 10, b: 20 },
+    xaxis: { showgrid: false, zeroline: false, range: [-0.5, n - 0.5], ...(small ? numbered : { tickangle: -45, tickvals: names.map((_, k) => k), ticktext: names.map(plain) }) },
+    yaxis: { showgrid: false, zeroline: false, range: [n - 0.5, -0.5], tickvals: rows.map((_, k) => k), ticktext: rows, tickfont: { size: small ? 10 : 12 } },
+  });
+  asTable("correlation-table", "The heatmap as a table", ["Target", ...order.map((i) => TARGETS[i].name)],
+    order.map((i) => [TARGETS[i].name, ...order.map((j) => fixed(matrix[i][j], 3))]), order.map((_, i) => i + 1));
+}
