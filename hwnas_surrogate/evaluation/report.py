@@ -65,10 +65,10 @@ def write_report(
     evaluation : Evaluation, optional
         Held-out predictions, as :func:`evaluate` returns them; of several models or splits the first is shown, at its
         largest number of training architectures. If None, at most 200 architectures of each target are trained on and
-        200 held out: by the default surrogate, or, for many targets or several network configs, by a ridge on layer
-        sums; the page says which.
+        200 held out: by the default surrogate, or, for many targets or several network configs, by a ridge;
+        the page says which.
     curve : Evaluation, optional
-        As :func:`learning_curve` returns it. If None, up to 200 training architectures, by a ridge on layer sums.
+        As :func:`learning_curve` returns it. If None, up to 200 training architectures, by a ridge.
     quality : Series or path-like, optional
         What architectures are worth, more being better (accuracy, say), for the Pareto explorer: by architecture, or a
         CSV file, as :func:`pareto_front` takes them. It bears the Series' name there, or that of the file's column.
@@ -173,7 +173,7 @@ def _evaluated(table: CostTable, random_state: int) -> tuple[Evaluation | None, 
     """Evaluate each target by itself: one that can't be evaluated is told why, the others are shown."""
     space, slow = table.space.name, _slow(table)
     if slow:
-        surrogate, name = Surrogate(space, encoder="layers", model="ridge"), "ridge on layer sums"
+        surrogate, name = Surrogate(space, model="ridge"), "ridge"
     else:
         surrogate, name = Surrogate(space), "default surrogate"
     parts, why = [], {}
@@ -195,7 +195,7 @@ def _evaluated(table: CostTable, random_state: int) -> tuple[Evaluation | None, 
         f"Made for this page: up to {_TRAINED} architectures of each target trained on, up to {_TESTED} held out, by "
     )
     said += (
-        f"a ridge regression on layer sums. The default surrogate, often a little better, takes much longer {slow}: "
+        f"a ridge regression. The default surrogate, often a little better, takes much longer {slow}: "
         "`hwnas evaluate` scores it."
         if slow
         else "the default surrogate. More training architectures can do better: `hwnas evaluate` scores them."
@@ -216,7 +216,7 @@ def _slow(table: CostTable) -> str:
 
 
 def _learned(table: CostTable, random_state: int) -> tuple[Evaluation | None, dict[Target, str], str]:
-    surrogate = Surrogate(table.space.name, encoder="layers", model="ridge", calibrate=False)
+    surrogate = Surrogate(table.space.name, model="ridge", calibrate=False)
     n_seeds = 3 if len(table.targets) <= _FEW_SPLITS else 1
     parts, why = [], {}
     for target in table.targets:
@@ -234,7 +234,7 @@ def _learned(table: CostTable, random_state: int) -> tuple[Evaluation | None, di
             parts.append(learning_curve(part, surrogate, sizes=sizes, n_test=tested, seeds=seeds))
         except InvalidInputError as error:
             why[target] = str(error)
-    said = "Made for this page by a ridge regression on layer sums, the quickest model: "
+    said = "Made for this page by a ridge regression, the quickest model: "
     said += f"the mean over {n_seeds} random splits, bars are a standard deviation. " if n_seeds > 1 else "one split. "
     said += "`hwnas evaluate --protocol learning-curve` draws that of any model."
     return Evaluation.joined(parts) if parts else None, why, said

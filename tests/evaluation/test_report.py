@@ -289,7 +289,7 @@ def test_fbnet(tmp_path: Path) -> None:
 def test_for_many_targets_a_quick_model_is_evaluated(tmp_path: Path) -> None:
     data = data_of(write_report(small_table(12, tuple("abcdefghijk")), tmp_path / "r.html"))
     assert "takes much longer for 11 targets of NAS-Bench-201" in data["evaluated"]
-    assert data["targets"][0]["evaluation"]["model"] == "ridge on layer sums"
+    assert data["targets"][0]["evaluation"]["model"] == "ridge"
 
 
 def test_what_is_no_table_is_refused(table: CostTable, tmp_path: Path) -> None:
