@@ -89,7 +89,7 @@ class PhysicsGP(_LinearPredictor):
 
     Parameters
     ----------
-    max_rows : int, default=64
+    max_rows : int, default=48
         Of more rows, so many drawn at random are used; the ordinary models have caught up by then.
     random_state : int or None, default=None
         Seed of that draw; None is 0.
@@ -125,7 +125,7 @@ class PhysicsGP(_LinearPredictor):
     source_weight_: float
     view_weights_: dict[str, float]
 
-    def __init__(self, max_rows: int = 64, random_state: int | None = None) -> None:
+    def __init__(self, max_rows: int = 48, random_state: int | None = None) -> None:
         self.max_rows = max_rows
         self.random_state = random_state
 
