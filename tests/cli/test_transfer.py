@@ -291,7 +291,7 @@ def test_a_slip_of_the_unit_is_named(run: Run, known: CostTable) -> None:
         _, err = run(*arguments)
         (line,) = [line for line in err.splitlines() if "lie far from what the others say" in line]
         assert line.startswith("my-board/latency: 1 of 12 measurements")
-        assert f"{float(wrong):.4g} (number 5; " in line
+        assert f"{float(wrong):.4g} (number 6; " in line
 
 
 def test_notes_are_told_once(run: Run, known: CostTable) -> None:
