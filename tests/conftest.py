@@ -16,3 +16,8 @@ def shared_data() -> Path:
     if not (folder / "HW-NAS-Bench-subset.pickle").exists():
         pytest.skip("the measurements in ../shared/data (or HWNAS_TEST_DATA) are not here")
     return folder
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the slow ones, so that no worker is left with one at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)

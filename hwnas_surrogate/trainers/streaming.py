@@ -72,7 +72,7 @@ def predict_batches(
     Examples
     --------
     >>> from hwnas_surrogate import load_table
-    >>> suite = SurrogateSuite().fit_table(load_table(space="nasbench201").select("epyc-torch-1t"))
+    >>> suite = SurrogateSuite().fit_table(load_table(space="nasbench201").select("epyc-torch-1t").rows(range(500)))
     >>> sum(len(frame) for frame in predict_batches(suite, iter(range(15_625))))
     15625
     """

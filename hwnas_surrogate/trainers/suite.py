@@ -46,7 +46,7 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
     Examples
     --------
     >>> from hwnas_surrogate import load_table
-    >>> table = load_table(space="nasbench201")
+    >>> table = load_table(space="nasbench201").rows(range(500))
     >>> suite = SurrogateSuite().fit_table(table)
     >>> list(suite.predict([0, 1]).columns.names)
     ['device', 'metric', 'unit']
