@@ -11,7 +11,7 @@ import pandas as pd
 from sklearn.model_selection import KFold
 from threadpoolctl import threadpool_limits
 
-from hwnas_surrogate.models.linear import LeaveOneOutRidge, Vector, _candidates, _checked, _columns_of, _Ridge
+from hwnas_surrogate.models.linear import LeaveOneOutRidge, Vector, _candidate, _candidates, _checked
 
 __all__ = ["BoostedRidge"]
 
@@ -81,13 +81,13 @@ class BoostedRidge(LeaveOneOutRidge):
             self.booster_, self.gain_ = None, 0.0
             if self.exact_ or len(costs) < MIN_ROWS or not self.groups_:
                 return self
-            below = LeaveOneOutRidge(self.alphas, _REACH)._fit(values, costs, names, candidates)
+            below = LeaveOneOutRidge(self.alphas, _REACH)._fit_ridge(values, costs, names, candidates)
         if below.exact_:
             return self
         self.columns_ = np.flatnonzero(values.std(axis=0) > 0)
         columns, tame = values[:, self.columns_], _tame(below.residuals_)
         folds = FOLDS if len(costs) < MANY_ROWS else FOLDS // 2
-        ridges = self._below(values, costs, names, below, folds)
+        ridges = self._below(values, costs, names, below, tame, folds)
         left, self.gain_, helped = self._cross_validate(columns, costs, tame, ridges, self.residuals_)
         if not helped:
             return self
@@ -109,21 +109,21 @@ class BoostedRidge(LeaveOneOutRidge):
         yield from KFold(folds, shuffle=True, random_state=self._seed).split(np.empty(n))
 
     def _below(
-        self, values: Vector, costs: Vector, names: list[str], below: LeaveOneOutRidge, folds: int
+        self,
+        values: Vector,
+        costs: Vector,
+        names: list[str],
+        below: LeaveOneOutRidge,
+        tame: npt.NDArray[np.bool_],
+        folds: int,
     ) -> Iterator[_Fold]:
         """Fit the ridge in folds: were it to know the rows held out, the trees would unlearn what it has of them."""
-        columns = _columns_of(names, below.groups_)
-        tame = _tame(below.residuals_)
         calm = np.where(tame, costs, costs - below.residuals_)
         for train, test in self._splits(len(costs), folds):
-            rows = values[np.ix_(train, columns)]
-            scale = rows.std(axis=0)
-            varying = np.flatnonzero(scale > 1e-12 * np.abs(rows).max(axis=0))
-            ridge = _Ridge((rows[:, varying] - rows[:, varying].mean(axis=0)) / scale[varying])
-            coef = ridge.coef(calm[train], below.alpha_) / scale[varying]
-            away = values[np.ix_(test, columns[varying])] - rows[:, varying].mean(axis=0)
-            left_out = ridge.left_out(calm[train], below.alpha_)
-            yield train, test, left_out, calm[train].mean() + away @ coef
+            part = _candidate(values[train], names, below.groups_)
+            coef, intercept = part.sum_of(calm[train], below.alpha_)
+            left_out = part.ridge.left_out(calm[train], below.alpha_)
+            yield train, test, left_out, intercept + values[np.ix_(test, part.columns)] @ coef
 
     def _sum_is(self, coef: Vector, intercept: float, groups: tuple[str, ...], alpha: float) -> None:
         self.coef_, self.intercept_, self.groups_, self.alpha_ = coef, intercept, groups, alpha

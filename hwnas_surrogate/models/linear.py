@@ -23,6 +23,7 @@ Vector = npt.NDArray[np.float64]
 EXACT = 1e-9
 """Leave-one-out errors below this fraction of the largest cost mean that the costs are sums of the columns."""
 _PARTS = 10
+"""What is chosen for a tenth of the rows is chosen by the others."""
 _PASSES = 20
 _FARTHEST = 0.3
 """Costs this far off, relative to the farthest, are pulled in first."""
@@ -192,10 +193,12 @@ class LeaveOneOutRidge(_LinearPredictor):
             return self._fit(values, costs, names, _candidates(values, names))
 
     def _fit(self, values: Vector, costs: Vector, names: list[str], candidates: list[_Candidate]) -> Self:
-        everyone = np.ones(len(costs), bool)
-        has_onehot = any(name.partition(":")[0] == "onehot" for name in names)
-        if has_onehot and self._is_sum(values, costs, names, everyone):
+        if self._is_sum(values, costs, names, np.ones(len(costs), bool)):
             return self
+        return self._fit_ridge(values, costs, names, candidates)
+
+    def _fit_ridge(self, values: Vector, costs: Vector, names: list[str], candidates: list[_Candidate]) -> Self:
+        """Fit costs that are no exact sum, but for outlying ones perhaps."""
         if not candidates:
             self.groups_, self.alpha_, self.exact_ = (), 0.0, False
             self._learned(values, np.empty(0, np.intp), np.empty(0), costs.mean())
@@ -203,14 +206,14 @@ class LeaveOneOutRidge(_LinearPredictor):
             self.loo_error_ = float(np.abs(self.residuals_).mean())
             return self
         kept = self._choose(values, costs, candidates)
-        if has_onehot and 0 < np.count_nonzero(~kept) <= len(kept) // 10:
+        if 0 < np.count_nonzero(~kept) <= len(kept) // 10:
             self._is_sum(values, costs, names, kept)
         return self
 
     def _is_sum(self, values: Vector, costs: Vector, names: list[str], kept: npt.NDArray[np.bool_]) -> bool:
         """Learn the costs as exact sums if those of the rows to keep are; else leave everything as it is."""
-        before = dict(self.__dict__)
-        if not self._learn_exactly(values[kept], costs[kept], _columns_of(names, ["onehot"])):
+        before, columns = dict(self.__dict__), _columns_of(names, ["onehot"])
+        if not len(columns) or not self._learn_exactly(values[kept], costs[kept], columns):
             self.__dict__ = before
             return False
         self.groups_, self.alpha_, self.exact_ = ("onehot",), 0.0, True
@@ -234,8 +237,7 @@ class LeaveOneOutRidge(_LinearPredictor):
         self.groups_, self.alpha_ = chosen.groups, alpha
         self.residuals_ = costs - pulled + _chosen_without(candidates, left_out)
         self.loo_error_ = float(np.abs(self.residuals_).mean())
-        coef = chosen.ridge.coef(pulled, alpha) / chosen.scale
-        self._learned(values, chosen.columns, coef, pulled.mean() - values[:, chosen.columns].mean(axis=0) @ coef)
+        self._learned(values, chosen.columns, *chosen.sum_of(pulled, alpha))
         return np.asarray(pulled == costs)
 
 
@@ -281,26 +283,35 @@ class _Ridge:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Candidate:
-    """Columns that a ridge may be on: the groups, where they stand, and their standard deviations."""
+    """Columns that a ridge may be on: the groups, which of them vary, their means and standard deviations."""
 
     groups: tuple[str, ...]
     columns: npt.NDArray[np.intp]
+    mean: Vector
     scale: Vector
     ridge: _Ridge
+
+    def sum_of(self, costs: Vector, alpha: float) -> tuple[Vector, float]:
+        """Return the coefficients of the columns as they are, and the intercept."""
+        coef = self.ridge.coef(costs, alpha) / self.scale
+        return coef, float(costs.mean() - self.mean @ coef)
 
 
 def _candidates(values: Vector, names: list[str]) -> list[_Candidate]:
     """Return every group of columns that vary, every pair of groups, and all together."""
-    scale = values.std(axis=0)
-    varying = scale > 1e-12 * np.abs(values).max(axis=0, initial=0.0)
-    standard = (values - values.mean(axis=0)) / np.where(scale > 0, scale, 1.0)
-    candidates = []
-    for groups in _subsets(list(dict.fromkeys(name.partition(":")[0] for name in names))):
-        columns = _columns_of(names, groups)
-        columns = columns[varying[columns]]
-        if len(columns):
-            candidates.append(_Candidate(groups, columns, scale[columns], _Ridge(standard[:, columns])))
-    return candidates
+    groups = list(dict.fromkeys(name.partition(":")[0] for name in names))
+    candidates = [_candidate(values, names, chosen) for chosen in _subsets(groups)]
+    return [candidate for candidate in candidates if len(candidate.columns)]
+
+
+def _candidate(values: Vector, names: list[str], groups: tuple[str, ...]) -> _Candidate:
+    """Standardise the columns of some groups."""
+    columns = _columns_of(names, groups)
+    part = values[:, columns]
+    mean, scale = part.mean(axis=0), part.std(axis=0)
+    varying = scale > 1e-12 * np.abs(part).max(axis=0, initial=0.0)
+    mean, scale = mean[varying], scale[varying]
+    return _Candidate(groups, columns[varying], mean, scale, _Ridge((part[:, varying] - mean) / scale))
 
 
 def _decomposed(matrix: Vector) -> tuple[Vector, Vector, Vector]:

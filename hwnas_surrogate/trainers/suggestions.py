@@ -131,7 +131,7 @@ def most_telling(features: pd.DataFrame, n: int, n_known: int = 0) -> tuple[npt.
             for design in designs:
                 design.measure(row)
         uncertainty = [_uncertainty(designs)]
-        distance = np.sum([design.distance for design in designs], axis=0)
+        distance = np.sum([_distance(design.rows[:candidates]) for design in designs], axis=0)
         extreme = (
             distance > np.quantile(distance, _TYPICAL) if n <= _TYPICAL * candidates else np.zeros(candidates, bool)
         )
@@ -154,6 +154,13 @@ def _candidates(space: SearchSpace, config: NetworkConfig, known: ArchArray, ran
     return candidates[~np.isin(space.codes(candidates), space.codes(known))]
 
 
+def _distance(rows: Vector) -> Vector:
+    """Return how far each row lies from the average one, in the directions in which they vary (Mahalanobis)."""
+    from sklearn.covariance import ShrunkCovariance
+
+    return np.asarray(ShrunkCovariance(shrinkage=_SHRINKAGE).fit(rows).mahalanobis(rows))
+
+
 class _Design:
     """What is known after some rows of a design are measured: Bayesian linear regression without the costs."""
 
@@ -162,15 +169,6 @@ class _Design:
         self.covariance = np.eye(rows.shape[1])
         self.variance = (rows**2).sum(axis=1)
         self._moment = rows[:candidates].T @ rows[:candidates] / candidates
-        self._candidates = rows[:candidates]
-
-    @property
-    def distance(self) -> Vector:
-        """How far each candidate lies from their average, in the directions in which they vary (Mahalanobis)."""
-        from sklearn.covariance import ShrunkCovariance
-
-        result: Vector = ShrunkCovariance(shrinkage=_SHRINKAGE).fit(self._candidates).mahalanobis(self._candidates)
-        return result
 
     def measure(self, row: int) -> None:
         """Take note that a row is measured."""

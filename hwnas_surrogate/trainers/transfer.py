@@ -254,8 +254,7 @@ class TransferSurrogate(Surrogate):
             ]
             notes.append(
                 f"{int((~kept).sum())} of {len(measured)} measurements lie far from what the others say: "
-                f"{', '.join(named[:3])}. "
-                "Check them for slips of the unit."
+                f"{', '.join(named[:3])}. Check them for slips of the unit."
             )
         if n >= _FEW and not isinstance(self.model_, DummyRegressor):
             off = float(np.median(np.abs(residuals[kept])))

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from hwnas_surrogate.errors import InvalidInputError, MissingExtraError
@@ -192,8 +193,10 @@ def test_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_building_and_writing_is_quick() -> None:
     seconds = []
-    for ops in [EVERY_OP, *NASBENCH.sample(5, 2).tolist(), *FBNET.sample(5, 2).tolist()]:
-        start = time.thread_time()  # not what other processes take meanwhile
-        to_onnx(build_network(ops, space="nasbench201" if len(ops) == 6 else "fbnet"), (3, 32, 32)).SerializeToString()
-        seconds.append(time.thread_time() - start)
-    assert min(seconds[1:]) < 1.0  # a tenth of it on an idle machine; the first call imports
+    with threadpool_limits(1):  # threads that wait for one another on a busy machine count as work
+        for ops in [EVERY_OP, *NASBENCH.sample(5, 2).tolist(), *FBNET.sample(5, 2).tolist()]:
+            space = "nasbench201" if len(ops) == 6 else "fbnet"
+            start = time.thread_time()  # not what other processes take meanwhile
+            to_onnx(build_network(ops, space=space), (3, 32, 32)).SerializeToString()
+            seconds.append(time.thread_time() - start)
+    assert np.median(seconds[1:]) < 0.3  # the first call imports

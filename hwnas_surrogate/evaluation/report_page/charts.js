@@ -21,7 +21,7 @@ function drawResiduals() {
   }));
   const cell = (byId("residuals-plot").parentElement.clientWidth - (small ? 110 : 250)) / ops.length;
   const text = z.map((row) => row.map((v) => v === null ? "" : cell > 80 ? signed(v) : signed(v).replace(" %", "")));
-  const dark = colour("back") === "#12171c";
+  const dark = isDark();
   const names = labels(chosen);
   draw("residuals-plot", [{
     type: "heatmap", z, x: ops.map(plain), y: names.map(plain), text, hovertext: hover, hoverinfo: "text", zmin: -limit, zmax: limit, xgap: 1, ygap: 1,
