@@ -24,8 +24,9 @@ $(STAMP): pyproject.toml constraints.txt
 train: setup
 	$(BIN)/hwnas train
 
+# One thread a worker: with more, the workers' threads wait for one another.
 test: setup
-	$(BIN)/python -m pytest -n 2 --dist worksteal --doctest-modules hwnas_surrogate tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal --doctest-modules hwnas_surrogate tests
 
 check: setup
 	$(BIN)/ruff check .
