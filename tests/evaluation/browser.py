@@ -145,6 +145,11 @@ class Browser:
         """Move the mouse, in CSS pixels of the window."""
         self.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
 
+    def tap(self, x: float, y: float) -> None:
+        """Tap with a finger."""
+        self.call("Input.dispatchTouchEvent", type="touchStart", touchPoints=[{"x": x, "y": y}])
+        self.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+
     def press(self, key: str, code: int) -> None:
         """Press a key."""
         for kind in ("keyDown", "keyUp"):

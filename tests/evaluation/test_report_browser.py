@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import kendalltau
 
 from hwnas_surrogate.data import CostTable, Device
 from hwnas_surrogate.evaluation import evaluate, learning_curve, write_report
@@ -82,7 +83,7 @@ SECTIONS = ("correlation", "residuals", "curve", "pareto")
 
 def reveal(page: Browser, section: str) -> None:
     page.js(f"document.getElementById('{section}').scrollIntoView()")
-    page.wait(f"document.getElementById('{section}-plot').querySelector('.plot-container') !== null")
+    page.wait(f"document.querySelector('#{section}-plot > .plot-container, #{section}-plot > .heat') !== null")
 
 
 def choose(page: Browser, select: str, value: str) -> None:
@@ -171,6 +172,53 @@ def test_the_front_is_the_exact_one_and_hovering_shows_an_architecture(page: Bro
     assert SPACE.format(SPACE.at([first])) in page.js("document.getElementById('pareto-detail').textContent")
 
 
+def center(page: Browser, selector: str) -> tuple[float, float]:
+    x, y = page.js(f"""(() => {{
+      const node = document.querySelector("{selector}");
+      node.scrollIntoView({{block: "center", behavior: "instant"}});
+      const box = node.getBoundingClientRect();
+      return [box.left + box.width / 2, box.top + box.height / 2];
+    }})()""")
+    return x, y
+
+
+def told(page: Browser, section: str) -> str:
+    """What the heatmap's tip says, nothing where it is hidden."""
+    return str(page.js(f"document.querySelector('#{section}-plot .tip:not([hidden])')?.innerText ?? ''"))
+
+
+def test_pointing_at_a_cell_tells_what_it_is(page: Browser, table: CostTable) -> None:
+    names = page.js("[...document.querySelectorAll('#correlation-plot tbody th')].map((head) => head.textContent)")
+    assert sorted(names) == sorted(map(str, table.targets))
+    row, column = names.index("phone/latency"), names.index("board/latency")
+    cell = f"#correlation-plot td[data-row='{row}'][data-column='{column}']"
+    tau = kendalltau(*table.costs[20:, :2].T).statistic
+    assert page.js(f'document.querySelector("{cell}").textContent') == f"{tau:.2f}"
+    page.move(*center(page, cell))
+    said = ["phone/latency", "board/latency", f"Kendall's tau {tau:.3f}, 1,180 architectures in common"]
+    assert told(page, "correlation").split("\n") == said
+    tip, box = (
+        page.js(f"(({{left, right, top, bottom}}) => [left, right, top, bottom])({node}.getBoundingClientRect())")
+        for node in ("document.querySelector('.tip:not([hidden])')", "document.querySelector('#correlation-plot')")
+    )
+    assert box[0] <= tip[0] < tip[1] <= box[1]
+    assert not tip[2] < center(page, cell)[1] < tip[3]
+    page.press("Escape", 27)
+    assert told(page, "correlation") == ""
+    page.move(*center(page, "#residuals-plot td[data-row='0'][data-column='0']"))
+    assert told(page, "residuals").startswith("phone/latency\nnone\nmean ")
+    page.move(1, 1)
+    assert told(page, "residuals") == ""
+
+
+def test_a_finger_leaves_the_tip_until_the_next_tap(phone: Browser) -> None:
+    phone.tap(*center(phone, "#correlation-plot td[data-row='0'][data-column='1']"))
+    phone.wait("document.querySelector('#correlation-plot .tip:not([hidden])') !== null")
+    assert "architectures in common" in told(phone, "correlation")
+    phone.tap(*center(phone, "#correlation-h"))
+    phone.wait("document.querySelector('.tip:not([hidden])') === null")
+
+
 def test_dark_follows_the_system_and_the_button(page: Browser) -> None:
     background = "getComputedStyle(document.body).backgroundColor"
     reveal(page, "curve")
@@ -227,7 +275,8 @@ def test_a_phone_gets_less_at_once(phone: Browser) -> None:
     assert folded[:2] == ["phone/latency", "board/latency"]
     phone.js("document.querySelectorAll('#devices-table details')[1].open = true")
     assert "20: not measured" in phone.js("document.querySelectorAll('#devices-table dl')[1].innerText")
-    phone.wait("document.getElementById('correlation-plot').layout.xaxis.ticktext.join() === '1,2,3,4'")
+    numbers = phone.js("[...document.querySelectorAll('#correlation-plot thead th')].map((head) => head.textContent)")
+    assert numbers == ["1", "2", "3", "4"]
     cards = "document.querySelectorAll('.card:not([hidden])').length"
     assert phone.js(cards) == 3
     phone.js("document.getElementById('every-card').click()")
@@ -252,6 +301,8 @@ def test_tables_stand_where_charts_cannot_be_drawn(browser: Browser, path: Path,
     browser.wait("document.getElementById('page-notes').children.length > 0")
     assert "charts can't be drawn" in browser.js("document.getElementById('page-notes').textContent")
     assert len(shown_targets(browser)) == 4
+    assert browser.js("document.querySelectorAll('#correlation-plot .heat tbody td').length") == 16
+    assert browser.js("document.querySelectorAll('#residuals-plot .heat tbody tr').length") == 4
     scores = browser.js("document.querySelectorAll('#predicted-table tbody tr').length")
     assert scores == 4
     choose(browser, "metric", "energy")

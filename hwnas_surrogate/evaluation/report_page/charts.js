@@ -1,4 +1,6 @@
 // Residuals and learning curves.
+const LEANING = [[0, "#74add1"], [0.5, "#f7f7f7"], [1, "#f4a25c"]];
+const LEANING_DARK = [[0, "#1f6fa5"], [0.5, "#232c34"], [1, "#b4530f"]];
 function drawResiduals() {
   const chosen = shown().filter((i) => TARGETS[i].residuals);
   const large = chosen.some((i) => TARGETS[i].residuals.some((r) => Math.abs(r.mean) > 0.25));
@@ -13,24 +15,15 @@ function drawResiduals() {
   const value = (i, op) => { const r = find(i, op); return r ? Math.round(1000 * r.mean) / 10 + 0 : null; };
   const z = chosen.map((i) => ops.map((op) => value(i, op)));
   const limit = Math.min(25, Math.max(1, ...z.flat().filter(known).map(Math.abs)));
-  const small = narrow();
-  const hover = chosen.map((i) => ops.map((op) => {
-    const r = find(i, op);
-    return r ? `${plain(TARGETS[i].name)}<br>${plain(op)}<br>mean ${signed(100 * r.mean)}, median ${signed(100 * r.median)}<br>${plural(r.n, "architecture")}`
-      : `${plain(TARGETS[i].name)}<br>${plain(op)}: in no held-out architecture`;
-  }));
-  const cell = (byId("residuals-plot").parentElement.clientWidth - (small ? 110 : 250)) / ops.length;
-  const text = z.map((row) => row.map((v) => v === null ? "" : cell > 80 ? signed(v) : signed(v).replace(" %", "")));
-  const dark = isDark();
   const names = labels(chosen);
-  draw("residuals-plot", [{
-    type: "heatmap", z, x: ops.map(plain), y: names.map(plain), text, hovertext: hover, hoverinfo: "text", zmin: -limit, zmax: limit, xgap: 1, ygap: 1,
-    colorscale: [[0, dark ? "#1f6fa5" : "#74add1"], [0.5, dark ? "#232c34" : "#f7f7f7"], [1, dark ? "#b4530f" : "#f4a25c"]],
-    texttemplate: cell > 36 ? "%{text}" : "", textfont: { color: colour("text"), size: small ? 10 : 12 }, colorbar: bar("mean relative residual (%)"),
-  }], {
-    height: 130 + Math.max(2, chosen.length) * (chosen.length > 10 ? 24 : 36), margin: { l: 10, r: 10, t: small ? 50 : 10, b: 20 },
-    xaxis: { type: "category", showgrid: false, tickangle: small || ops.length > 6 ? -35 : 0, dtick: 1 },
-    yaxis: { type: "category", autorange: "reversed", showgrid: false, dtick: 1, tickfont: { size: small ? 10 : 12 } },
+  heatmap("residuals-plot", {
+    title: "mean relative residual (%)", rows: names, columns: ops, values: z, low: -limit, high: limit, ends: [signed(-limit), signed(limit)],
+    scale: isDark() ? LEANING_DARK : LEANING, ink: colour("text"), write: (v) => signed(v).replace(" %", ""),
+    tell: (i, j) => {
+      const r = find(chosen[i], ops[j]);
+      return [TARGETS[chosen[i]].name, ...(r ? [ops[j], `mean ${signed(100 * r.mean)}, median ${signed(100 * r.median)}`, plural(r.n, "architecture")]
+        : [`${ops[j]}: in no held-out architecture`])];
+    },
   });
   const rows = chosen.flatMap((i) => TARGETS[i].residuals.map((r) => [TARGETS[i].name, r.op, signed(100 * r.mean), signed(100 * r.median), count(r.n)]));
   asTable("residuals-table", "The errors as a table", ["Target", "Op", "Mean", "Median", "Architectures"], rows, [2, 3, 4]);

@@ -129,7 +129,7 @@ const colour = (name) => getComputedStyle(document.documentElement).getPropertyV
 const COARSE = window.matchMedia("(pointer: coarse)").matches;
 function layout(more) {
   const axis = { gridcolor: colour("line"), zerolinecolor: colour("line"), linecolor: colour("muted"), automargin: true };
-  const { xaxis, yaxis, width_limit, ...rest } = more;
+  const { xaxis, yaxis, ...rest } = more;
   return {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: colour("text"), size: 12.5 },
     hoverlabel: { bgcolor: colour("card"), bordercolor: colour("muted"), font: { color: colour("text") }, align: "left", namelength: -1 },
@@ -138,16 +138,10 @@ function layout(more) {
     xaxis: { ...axis, ...xaxis }, yaxis: { ...axis, ...yaxis }, ...rest,
   };
 }
-// A heatmap's key: beside it, or on a phone above.
-function bar(title) {
-  const small = { orientation: "h", y: 1, yanchor: "bottom", xpad: 0, ypad: 6, title: { text: title, side: "top", font: { size: 11 } }, tickfont: { size: 10 } };
-  return { thickness: narrow() ? 8 : 12, len: narrow() ? 1 : 0.9, ...(narrow() ? small : { title: { text: title, side: "right" } }) };
-}
 const charts = () => document.documentElement.dataset.charts === "yes";
 const CONFIGURATION = { displaylogo: false, responsive: true, displayModeBar: false };
 function draw(id, traces, look, configuration = CONFIGURATION) {
   const node = typeof id === "string" ? byId(id) : id;
-  node.style.maxWidth = look.width_limit ? `${look.width_limit}px` : "";
   node.hidden = false;
   node.style.height = `${look.height || node.clientHeight || 320}px`;
   return Plotly.react(node, traces, layout(look), configuration);

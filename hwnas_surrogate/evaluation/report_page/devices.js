@@ -68,26 +68,14 @@ function drawCorrelation() {
   const z = order.map((i) => order.map((j) => matrix[i][j]));
   const least = Math.min(0, ...z.flat().filter(known));
   const label = method === "kendall" ? "Kendall's tau" : "Spearman's rho";
-  const hover = order.map((i) => order.map((j) => `${plain(TARGETS[i].name)}<br>${plain(TARGETS[j].name)}<br>${label} ${fixed(matrix[i][j], 3)}, ` +
-    `${plural(DATA.correlation.common[i][j], "architecture")} in common`));
-  const width = byId("correlation-plot").parentElement.clientWidth;
-  const n = order.length;
-  const small = narrow();
-  // On a phone there is no room for names below: rows and columns are numbered, the names stand at the rows.
-  const rows = small ? names.map((name, k) => `${plain(name)} <b>${k + 1}</b>`) : names.map(plain);
-  const step = n > 12 ? 5 : 1;
-  const numbered = { tickvals: names.map((_, k) => k).filter((k) => step === 1 || (k + 1) % step === 0 || k === 0) };
-  numbered.ticktext = numbered.tickvals.map((k) => String(k + 1));
-  const cell = small ? (width - 130) / n : (Math.min(width, 900) - 260) / n;
-  draw("correlation-plot", [{
-    type: "heatmap", z, hovertext: hover, hoverinfo: "text", colorscale: SIMILAR, textfont: { color: "#111", size: small ? 10 : 12 },
-    zmin: least, zmax: 1, hoverongaps: false, xgap: 1, ygap: 1, texttemplate: cell > (small ? 24 : 38) ? "%{z:.2f}" : "", colorbar: bar(label),
-  }], {
-    height: small ? 110 + n * Math.max(15, Math.min(36, cell)) : Math.max(320, Math.min(width * 0.8, 150 + n * (n > 12 ? 22 : 44))),
-    width_limit: small ? 0 : Math.max(560, 320 + 110 * n),
-    margin: { l: 10, r: 10, t: small ? 50 : 10, b: 20 },
-    xaxis: { showgrid: false, zeroline: false, range: [-0.5, n - 0.5], ...(small ? numbered : { tickangle: -45, tickvals: names.map((_, k) => k), ticktext: names.map(plain) }) },
-    yaxis: { showgrid: false, zeroline: false, range: [n - 0.5, -0.5], tickvals: rows.map((_, k) => k), ticktext: rows, tickfont: { size: small ? 10 : 12 } },
+  // On a phone there is no room for names above: rows and columns are numbered, the names stand at the rows.
+  const step = order.length > 12 ? 5 : 1;
+  const number = (k) => k === 0 || (k + 1) % step === 0 ? String(k + 1) : "";
+  heatmap("correlation-plot", {
+    title: label, rows: narrow() ? names.map((name, k) => `${name} ${k + 1}`) : names, columns: narrow() ? names.map((_, k) => number(k)) : names,
+    values: z, low: least, high: 1, ends: [fixed(least, least < 0 ? 2 : 0), "1"], scale: SIMILAR, ink: "#111", write: (tau) => fixed(tau, 2),
+    tell: (i, j) => [TARGETS[order[i]].name, TARGETS[order[j]].name, `${label} ${fixed(z[i][j], 3)}, ` +
+      `${plural(DATA.correlation.common[order[i]][order[j]], "architecture")} in common`],
   });
   asTable("correlation-table", "The heatmap as a table", ["Target", ...order.map((i) => TARGETS[i].name)],
     order.map((i) => [TARGETS[i].name, ...order.map((j) => fixed(matrix[i][j], 3))]), order.map((_, i) => i + 1));

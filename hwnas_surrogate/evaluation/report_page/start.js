@@ -1,4 +1,4 @@
-// What draws when: the tables at once, the charts when plotly is there and they come near.
+// What draws when: tables and heatmaps at once, the charts when plotly is there and they come near.
 function drawAll(again = false) {
   const chosen = shown();
   byId("device-count").textContent = `Devices: ${state.devices.size} of ${new Set(TARGETS.map((t) => t.device)).size}`;
@@ -8,9 +8,9 @@ function drawAll(again = false) {
   for (const id of SEEN) drawPart(id);
 }
 
-// The other sections are drawn when they come near, each by itself, so that the page stays quick.
+// What needs plotly is drawn when it comes near, each by itself, so that the page stays quick.
 const PARTS = { correlation: drawCorrelation, residuals: drawResiduals, curve: drawCurve, pareto: drawPareto };
-const SEEN = new Set();
+const SEEN = new Set(["correlation", "residuals"]);
 function drawPart(id) {
   // Each by itself: what one can't draw must not keep the others from being drawn.
   try { PARTS[id](); } catch (error) { console.error(error); }
@@ -20,6 +20,7 @@ function seePart(id) {
   SEEN.add(id);
   drawPart(id);
 }
+const redraw = (id) => () => { if (SEEN.has(id)) drawPart(id); };
 const coming = new IntersectionObserver((entries) => {
   for (const entry of entries) if (entry.isIntersecting) setTimeout(() => seePart(entry.target.id));
 }, { rootMargin: "500px" });
@@ -72,10 +73,10 @@ function start() {
   byId("metric").addEventListener("change", (event) => { state.metric = event.target.value; drawAll(); });
   byId("filter").addEventListener("submit", (event) => event.preventDefault());
   byId("every-card").addEventListener("click", () => { everyCard = true; drawPredicted(); });
-  byId("method").addEventListener("change", drawCorrelation);
-  byId("score").addEventListener("change", drawCurve);
-  byId("axis-x").addEventListener("change", drawPareto);
-  byId("axis-y").addEventListener("change", drawPareto);
+  byId("method").addEventListener("change", redraw("correlation"));
+  byId("score").addEventListener("change", redraw("curve"));
+  byId("axis-x").addEventListener("change", redraw("pareto"));
+  byId("axis-y").addEventListener("change", redraw("pareto"));
   const list = byId("device-list");
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape" && list.open) { list.open = false; list.querySelector("summary").focus(); }
