@@ -15,7 +15,8 @@ class MergedOperators(Encoder):
     """Operators of a NAS-Bench-201 cell after common subexpression elimination, as inference engines do it.
 
     Convolutions that read one node share its ReLU, equal pools are one, and a sum is part of the convolution before it
-    (:mod:`hwnas_surrogate.spaces.merged`). FBNet has nothing to merge: no columns.
+    (:mod:`hwnas_surrogate.spaces.merged`). Of these, what runs in int8 in a quantized network, and the conversions to
+    and from int8 (:mod:`hwnas_surrogate.spaces.quantized`). FBNet has nothing to merge: no columns.
 
     Parameters
     ----------

@@ -9,12 +9,23 @@ stay, other than in the compiled view.
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["MERGED", "merged_operators"]
+__all__ = [
+    "MERGED",
+    "Edges",
+    "Ids",
+    "Mask",
+    "Operator",
+    "alone",
+    "cell_graph",
+    "merged_operators",
+    "reads_of",
+    "relu_of",
+]
 
 MERGED = ("relu", "pool", "zero", "add", "fused_add", "fused_relu", "fused_zero")
 """The counts, in order.
@@ -29,8 +40,30 @@ _RELU_ID, _POOL_ID, _ZERO_ID, _ADD_ID = (
     np.uint64(number) for number in (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x27D4EB2F165667C5)
 )
 
+Edges = tuple[tuple[int, int], ...]
+"""The nodes of each edge: (target, source)."""
 Ids = npt.NDArray[np.uint64]
+"""Which value: equal numbers, equal values. The cell's input is 0."""
 Mask = npt.NDArray[np.bool_]
+
+
+@dataclass
+class Operator:
+    """An operator of many cells at once.
+
+    Attributes
+    ----------
+    kind : {"relu", "conv1x1", "conv3x3", "pool", "zero", "add"}
+    there : ndarray of bool, shape (n,)
+        The cells that have it; of equal ones only the first is there.
+    reads : tuple of ndarray of uint64, shape (n,)
+    makes : ndarray of uint64, shape (n,)
+    """
+
+    kind: str
+    there: Mask
+    reads: tuple[Ids, ...]
+    makes: Ids
 
 
 def _mix(value: Ids, salt: np.uint64) -> Ids:
@@ -41,7 +74,62 @@ def _mix(value: Ids, salt: np.uint64) -> Ids:
     return mixed ^ (mixed >> np.uint64(31))
 
 
-def merged_operators(archs: npt.NDArray[np.int8], edges: tuple[tuple[int, int], ...]) -> npt.NDArray[np.int64]:
+def relu_of(value: Ids) -> Ids:
+    """Return which value a ReLU makes of another."""
+    return _mix(value, _RELU_ID)
+
+
+def cell_graph(archs: npt.NDArray[np.int8], edges: Edges) -> tuple[list[Operator], Ids]:
+    """Return the operators of a cell, equal ones merged, and the cell's output, shape (n,).
+
+    Every operator stands after those that make what it reads. Multiplications by zero that go into the weights of a
+    convolution are still there.
+    """
+    n = len(archs)
+    node: dict[int, Ids] = {0: np.zeros(n, np.uint64)}
+    graph: list[Operator] = []
+    for place, (target, source) in enumerate(edges):
+        op, x = archs[:, place], node[source]
+        relu, pool, zero = relu_of(x), _mix(x, _POOL_ID), _mix(x, _ZERO_ID)
+        conv = np.full(n, place + 1, np.uint64)  # every convolution has weights of its own
+        graph += [
+            Operator("relu", (op == _CONV1) | (op == _CONV3), (x,), relu),
+            Operator("conv1x1", op == _CONV1, (relu,), conv),
+            Operator("conv3x3", op == _CONV3, (relu,), conv),
+            Operator("pool", op == _POOL, (x,), pool),
+            Operator("zero", op == _NONE, (x,), zero),
+        ]
+        value = np.select([op == _NONE, op == _SKIP, op == _POOL], [zero, x, pool], conv)
+        if target in node:
+            low, high = np.minimum(node[target], value), np.maximum(node[target], value)
+            total = _mix(_mix(low, _ADD_ID) + high, _ADD_ID)
+            graph.append(Operator("add", np.ones(n, bool), (node[target], value), total))
+            node[target] = total
+        else:
+            node[target] = value
+    for place, operator in enumerate(graph):
+        for earlier in graph[:place]:
+            if earlier.kind == operator.kind:
+                operator.there = operator.there & ~(earlier.there & (earlier.makes == operator.makes))
+    return graph, node[max(node)]
+
+
+def reads_of(graph: list[Operator], value: Ids) -> npt.NDArray[np.int64]:
+    """Count how often operators of the cell read a value, shape (n,)."""
+    count = np.zeros(len(value), np.int64)
+    for operator in graph:
+        for read in operator.reads:
+            count += operator.there & (read == value)
+    return count
+
+
+def alone(graph: list[Operator], output: Ids) -> list[tuple[Operator, Mask]]:
+    """Return the convolutions, and the cells in which exactly one operator, or the next cell, reads them."""
+    convs = [operator for operator in graph if operator.kind.startswith("conv")]
+    return [(conv, conv.there & (reads_of(graph, conv.makes) + (output == conv.makes) == 1)) for conv in convs]
+
+
+def merged_operators(archs: npt.NDArray[np.int8], edges: Edges) -> npt.NDArray[np.int64]:
     """Count the operators of a cell that are left after merging, shape (n, 7), in the order of :data:`MERGED`.
 
     Parameters
@@ -50,67 +138,19 @@ def merged_operators(archs: npt.NDArray[np.int8], edges: tuple[tuple[int, int], 
     edges : tuple of (target, source)
         The nodes of each edge.
     """
-    n = len(archs)
-    conv_ids = np.arange(1, len(edges) + 1, dtype=np.uint64)  # every convolution has weights of its own
-    node: dict[int, Ids] = {0: np.zeros(n, np.uint64)}
-    made: dict[str, list[tuple[Ids, Ids, Mask]]] = {"relu": [], "pool": [], "zero": []}  # (id, operand, is there)
-    adds: list[tuple[Ids, Ids, Ids]] = []
-    for place, (target, source) in enumerate(edges):
-        op, x = archs[:, place], node[source]
-        is_conv = (op == _CONV1) | (op == _CONV3)
-        relu, pool, zero = _mix(x, _RELU_ID), _mix(x, _POOL_ID), _mix(x, _ZERO_ID)
-        for name, ids, there in (("relu", relu, is_conv), ("pool", pool, op == _POOL), ("zero", zero, op == _NONE)):
-            made[name].append((ids, x, there))
-        value = np.select([op == _NONE, op == _SKIP, op == _POOL], [zero, x, pool], conv_ids[place])
-        if target in node:
-            low, high = np.minimum(node[target], value), np.maximum(node[target], value)
-            total = _mix(_mix(low, _ADD_ID) + high, _ADD_ID)
-            adds.append((total, node[target], value))
-            node[target] = total
-        else:
-            node[target] = value
-    output = node[max(node)]
-    everywhere = np.ones(n, bool)
-    once = {name: _first(items) for name, items in made.items()}
-    add_once = _first([(ids, a, everywhere) for ids, a, _ in adds])
-    # Who reads the value of each convolution: operators, sums, and the next cell.
-    readers = np.zeros((len(edges), n), np.int64)
-    for number, conv in enumerate(conv_ids):
-        for name, items in made.items():
-            for (_, operand, _), first in zip(items, once[name], strict=True):
-                readers[number] += first & (operand == conv)
-        for (_, a, b), first in zip(adds, add_once, strict=True):
-            readers[number] += first & ((a == conv) | (b == conv))
-        readers[number] += output == conv
-    alone = readers == 1
+    graph, output = cell_graph(archs, edges)
+    convs = alone(graph, output)
 
-    def is_conv_of(operand: Ids, which: Mask) -> Mask:
-        matches = [(operand == conv) & which[number] for number, conv in enumerate(conv_ids)]
-        found: Mask = np.logical_or.reduce(matches)
-        return found
+    def fused(operator: Operator) -> Mask:
+        """Tell where an operator reads a convolution that nothing else reads."""
+        found = [(read == conv.makes) & single for conv, single in convs for read in operator.reads]
+        return np.asarray(operator.there & np.logical_or.reduce(found))
 
-    counts: dict[str, Any] = {name: sum(first.astype(np.int64) for first in firsts) for name, firsts in once.items()}
-    counts["add"] = sum(first.astype(np.int64) for first in add_once)
-    counts["fused_add"] = sum(
-        (first & (is_conv_of(a, alone) | is_conv_of(b, alone))).astype(np.int64)
-        for (_, a, b), first in zip(adds, add_once, strict=True)
-    )
-    counts["fused_relu"] = sum(
-        (first & is_conv_of(operand, alone)).astype(np.int64)
-        for (_, operand, _), first in zip(made["relu"], once["relu"], strict=True)
-    )
-    counts["fused_zero"] = sum(
-        (first & is_conv_of(operand, alone)).astype(np.int64)
-        for (_, operand, _), first in zip(made["zero"], once["zero"], strict=True)
-    )
+    def count(masks: list[Mask]) -> npt.NDArray[np.int64]:
+        return np.asarray(np.sum(masks, axis=0, dtype=np.int64))
+
+    kinds = {kind: [op for op in graph if op.kind == kind] for kind in ("relu", "pool", "zero", "add")}
+    counts = {kind: count([op.there for op in ops]) for kind, ops in kinds.items()}
+    counts |= {f"fused_{kind}": count([fused(op) for op in kinds[kind]]) for kind in ("add", "relu", "zero")}
     counts["zero"] = counts["zero"] - counts["fused_zero"]
     return np.stack([counts[name] for name in MERGED], axis=1)
-
-
-def _first(items: list[tuple[Ids, Ids, Mask]]) -> list[Mask]:
-    """Tell of each operator whether it is there and no earlier one is the same."""
-    firsts: list[Mask] = []
-    for place, (ids, _, there) in enumerate(items):
-        earlier = [there_before & (ids_before == ids) for ids_before, _, there_before in items[:place]]
-        firsts.append(there & ~np.logical_or.reduce([np.zeros_like(there), *earlier]))
-    return firsts

@@ -17,6 +17,7 @@ from hwnas_surrogate.spaces.base import ArchArray, Archs, ConfigLike, RandomStat
 from hwnas_surrogate.spaces.config import NASBench201Config, NetworkConfig
 from hwnas_surrogate.spaces.layers import Layer, LayerPlan, Layers, View
 from hwnas_surrogate.spaces.merged import MERGED, merged_operators
+from hwnas_surrogate.spaces.quantized import QUANTIZED, quantized_operators
 
 __all__ = ["NASBench201"]
 
@@ -38,7 +39,8 @@ def _lexicographic() -> ArchArray:
 
 @cache
 def _merged() -> npt.NDArray[np.int8]:
-    return merged_operators(_lexicographic(), EDGES).astype(np.int8)
+    archs = _lexicographic()
+    return np.hstack([merged_operators(archs, EDGES), quantized_operators(archs, EDGES)]).astype(np.int8)
 
 
 @cache
@@ -218,7 +220,7 @@ class NASBench201(SearchSpace):
         }
     )
     config_class: ClassVar[type[NetworkConfig]] = NASBench201Config
-    merged_names: ClassVar[tuple[str, ...]] = MERGED
+    merged_names: ClassVar[tuple[str, ...]] = MERGED + QUANTIZED
 
     def __len__(self) -> int:
         """Return the number of architectures, 15,625."""
@@ -285,7 +287,7 @@ class NASBench201(SearchSpace):
         return rank
 
     def merged(self, archs: ArchArray) -> npt.NDArray[np.int8]:
-        """Count the operators of a cell that are left after merging equal ones (:mod:`.merged`), shape (n, 7)."""
+        """Count what a compiler leaves of a cell (:mod:`.merged`), and what of it runs in int8 (:mod:`.quantized`)."""
         return _merged()[self.codes(archs)]
 
     def index(self, archs: Archs) -> npt.NDArray[np.int64]:
