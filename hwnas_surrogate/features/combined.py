@@ -32,7 +32,7 @@ class Combined(Encoder):
     Examples
     --------
     >>> Combined("nasbench201").transform([0]).shape
-    (1, 93)
+    (1, 100)
     """
 
     def __init__(self, space: str | SearchSpace = "nasbench201", encoders: Sequence[Encoder] | None = None) -> None:

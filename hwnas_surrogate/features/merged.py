@@ -15,8 +15,9 @@ class MergedOperators(Encoder):
     """Operators of a NAS-Bench-201 cell after common subexpression elimination, as inference engines do it.
 
     Convolutions that read one node share its ReLU, equal pools are one, and a sum is part of the convolution before it
-    (:mod:`hwnas_surrogate.spaces.merged`). Of these, what runs in int8 in a quantized network, and the conversions to
-    and from int8 (:mod:`hwnas_surrogate.spaces.quantized`). FBNet has nothing to merge: no columns.
+    (:mod:`hwnas_surrogate.spaces.merged`). The group ``quantized`` tells the same counts, and beside them what of these
+    runs in int8 in a quantized network and how often values are converted (:mod:`hwnas_surrogate.spaces.quantized`).
+    FBNet has nothing to merge: no columns.
 
     Parameters
     ----------
@@ -30,7 +31,10 @@ class MergedOperators(Encoder):
     """
 
     def _names(self, space: SearchSpace) -> list[str]:
-        return [f"merged:{name}" for name in space.merged_names]
+        merged = [f"merged:{name}" for name in space.merged_names]
+        return merged + [f"quantized:{name}" for name in space.quantized_names]
 
     def _encode(self, space: SearchSpace, archs: npt.NDArray[np.int8], config: NetworkConfig, out: Features) -> None:
-        out[:] = space.merged(archs).astype(np.float64)
+        width = len(space.merged_names)
+        out[:, width:] = space.quantized(archs)
+        out[:, :width] = out[:, width : 2 * width]

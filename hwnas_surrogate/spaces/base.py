@@ -62,6 +62,7 @@ class SearchSpace(ABC):
     configs: ClassVar[Mapping[str, NetworkConfig]]
     config_class: ClassVar[type[NetworkConfig]]
     merged_names: ClassVar[tuple[str, ...]] = ()
+    quantized_names: ClassVar[tuple[str, ...]] = ()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
@@ -373,6 +374,13 @@ class SearchSpace(ABC):
         """Count the operators that a graph compiler leaves after merging equal ones, shape (n, merged_names).
 
         No columns where nothing can be merged.
+        """
+        return np.empty((len(archs), 0), np.int64)
+
+    def quantized(self, archs: ArchArray) -> npt.NDArray[np.integer[Any]]:
+        """Count these operators, what of them runs in int8 after static quantization, and the conversions.
+
+        Shape (n, quantized_names); no columns where nothing can be merged.
         """
         return np.empty((len(archs), 0), np.int64)
 

@@ -20,8 +20,8 @@ __all__ = [
     "Ids",
     "Mask",
     "Operator",
-    "alone",
     "cell_graph",
+    "convs_read_once",
     "merged_operators",
     "reads_of",
     "relu_of",
@@ -123,7 +123,7 @@ def reads_of(graph: list[Operator], value: Ids) -> npt.NDArray[np.int64]:
     return count
 
 
-def alone(graph: list[Operator], output: Ids) -> list[tuple[Operator, Mask]]:
+def convs_read_once(graph: list[Operator], output: Ids) -> list[tuple[Operator, Mask]]:
     """Return the convolutions, and the cells in which exactly one operator, or the next cell, reads them."""
     convs = [operator for operator in graph if operator.kind.startswith("conv")]
     return [(conv, conv.there & (reads_of(graph, conv.makes) + (output == conv.makes) == 1)) for conv in convs]
@@ -139,7 +139,7 @@ def merged_operators(archs: npt.NDArray[np.int8], edges: Edges) -> npt.NDArray[n
         The nodes of each edge.
     """
     graph, output = cell_graph(archs, edges)
-    convs = alone(graph, output)
+    convs = convs_read_once(graph, output)
 
     def fused(operator: Operator) -> Mask:
         """Tell where an operator reads a convolution that nothing else reads."""

@@ -38,7 +38,7 @@ def _lexicographic() -> ArchArray:
 
 
 @cache
-def _merged() -> npt.NDArray[np.int8]:
+def _quantized() -> npt.NDArray[np.int8]:
     archs = _lexicographic()
     return np.hstack([merged_operators(archs, EDGES), quantized_operators(archs, EDGES)]).astype(np.int8)
 
@@ -220,7 +220,8 @@ class NASBench201(SearchSpace):
         }
     )
     config_class: ClassVar[type[NetworkConfig]] = NASBench201Config
-    merged_names: ClassVar[tuple[str, ...]] = MERGED + QUANTIZED
+    merged_names: ClassVar[tuple[str, ...]] = MERGED
+    quantized_names: ClassVar[tuple[str, ...]] = MERGED + QUANTIZED
 
     def __len__(self) -> int:
         """Return the number of architectures, 15,625."""
@@ -287,8 +288,12 @@ class NASBench201(SearchSpace):
         return rank
 
     def merged(self, archs: ArchArray) -> npt.NDArray[np.int8]:
-        """Count what a compiler leaves of a cell (:mod:`.merged`), and what of it runs in int8 (:mod:`.quantized`)."""
-        return _merged()[self.codes(archs)]
+        """Count the operators of a cell that are left after merging equal ones (:mod:`.merged`), shape (n, 7)."""
+        return _quantized()[self.codes(archs), : len(MERGED)]
+
+    def quantized(self, archs: ArchArray) -> npt.NDArray[np.int8]:
+        """Count these, and what of them runs in int8 (:mod:`.quantized`), shape (n, 15)."""
+        return _quantized()[self.codes(archs)]
 
     def index(self, archs: Archs) -> npt.NDArray[np.int64]:
         """Return the benchmark's index of each architecture, shape (n,)."""

@@ -20,7 +20,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from hwnas_surrogate.spaces.merged import Edges, Ids, Mask, Operator, alone, cell_graph, reads_of, relu_of
+from hwnas_surrogate.spaces.merged import Edges, Ids, Mask, Operator, cell_graph, convs_read_once, reads_of, relu_of
 
 __all__ = ["QUANTIZED", "quantized_operators"]
 
@@ -81,7 +81,7 @@ def quantized_operators(archs: npt.NDArray[np.int8], edges: Edges) -> npt.NDArra
 
 def _zeros_into_weights(graph: list[Operator], output: Ids) -> None:
     """Let convolutions make what a multiplication by zero makes of them, where nothing else reads them."""
-    for conv, single in alone(graph, output):
+    for conv, single in convs_read_once(graph, output):
         for zero in graph:
             if zero.kind == "zero":
                 inside = zero.there & single & (zero.reads[0] == conv.makes)
