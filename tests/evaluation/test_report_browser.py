@@ -211,6 +211,16 @@ def test_pointing_at_a_cell_tells_what_it_is(page: Browser, table: CostTable) ->
     assert told(page, "residuals") == ""
 
 
+def test_heatmaps_follow_the_width_of_the_window(page: Browser) -> None:
+    width = "document.querySelector('#correlation-plot .heat').style.width"
+    before = float(page.js(width).removesuffix("px"))
+    page.size(700, 900)
+    page.wait(f"parseFloat({width}) < {before}")
+    assert page.js("document.documentElement.scrollWidth <= window.innerWidth")
+    page.size(1280, 900)
+    page.wait(f"parseFloat({width}) === {before}")
+
+
 def test_a_finger_leaves_the_tip_until_the_next_tap(phone: Browser) -> None:
     phone.tap(*center(phone, "#correlation-plot td[data-row='0'][data-column='1']"))
     phone.wait("document.querySelector('#correlation-plot .tip:not([hidden])') !== null")

@@ -10,7 +10,8 @@ function drawAll(again = false) {
 
 // What needs plotly is drawn when it comes near, each by itself, so that the page stays quick.
 const PARTS = { correlation: drawCorrelation, residuals: drawResiduals, curve: drawCurve, pareto: drawPareto };
-const SEEN = new Set(["correlation", "residuals"]);
+const HEATMAPS = ["correlation", "residuals"];
+const SEEN = new Set(HEATMAPS);
 function drawPart(id) {
   // Each by itself: what one can't draw must not keep the others from being drawn.
   try { PARTS[id](); } catch (error) { console.error(error); }
@@ -92,6 +93,12 @@ function start() {
     // Drawn afresh: plotly leaves pieces behind where a heatmap's key turns.
     if (charts()) for (const plot of document.querySelectorAll(".js-plotly-plot")) purge(plot);
     drawAll(true);
+  });
+  // plotly's charts follow the window's width by themselves.
+  let resized;
+  window.addEventListener("resize", () => {
+    clearTimeout(resized);
+    resized = setTimeout(() => HEATMAPS.forEach(drawPart), 150);
   });
   window.addEventListener("beforeprint", () => { if (charts()) Object.keys(PARTS).forEach(seePart); for (const i of shown()) drawCard(i); });
   nameTheme();
