@@ -73,7 +73,8 @@ def test_against_the_reference() -> None:
 
 
 def test_by_hand() -> None:
-    # Node 1 is a convolution that only the next one reads, node 2 a pool of a value that the next one does not share.
+    # Node 1's ReLU and the sums have one reader each, so that the second and the third convolution run in int8; node 1
+    # itself is read twice (by its ReLU and a zero), so that the first does not.
     chain = quantized([[3, 0, 3, 0, 0, 3]])[0]
     assert chain["int8_conv3x3"] == 2
     # Two convolutions read node 1: its ReLU stays int8, so that neither they nor the one before them run in uint8.
