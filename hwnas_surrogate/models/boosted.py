@@ -61,9 +61,9 @@ class BoostedRidge(LeaveOneOutRidge):
     def __init__(
         self,
         alphas: Sequence[float] = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0, 1e3),
-        n_trees: int = 300,
+        n_trees: int = 200,
         max_depth: int = 5,
-        learning_rate: float = 0.07,
+        learning_rate: float = 0.1,
         random_state: int | None = None,
     ) -> None:
         super().__init__(alphas)

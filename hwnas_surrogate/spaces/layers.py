@@ -212,15 +212,15 @@ class Layers:
         """
         per_layer = np.asarray(values, np.float64)
         flat = per_layer.reshape(len(self.distinct), -1)
-        fixed = self.plan.fixed @ flat
-        total = np.broadcast_to(fixed, (len(self), flat.shape[1])).copy()
+        total = np.broadcast_to(self.plan.fixed @ flat, (len(self), flat.shape[1])).copy()
         if self.connected is not None:
             total[~self.connected] = 0.0
-        for position, table in enumerate(self.plan.per_op @ flat):
-            part = table[self._ops[position]]
-            if self.executed is not None:
-                part[~self.executed[:, position]] = 0.0
-            total += part
+        tables, ops = self.plan.per_op @ flat, self._ops
+        if self.executed is not None:  # what isn't called adds a row of zeros
+            tables = np.concatenate([tables, np.zeros_like(tables[:, :1])], axis=1)
+            ops = np.where(self.executed.T, ops, tables.shape[1] - 1)
+        for table, column in zip(tables, ops, strict=True):
+            total += table.take(column, axis=0)
         return total.reshape(len(self), *per_layer.shape[1:])
 
     @property

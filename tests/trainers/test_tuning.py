@@ -138,7 +138,7 @@ def test_exact_sums_leave_nothing_to_tune(archs: np.ndarray) -> None:
     assert tuned.trials == 1, "nothing is better than exact"
     assert tuned.error == tuned.default_error < 1e-9
     assert tuned.surrogate.model is None
-    assert tuned.settings == {"model": "boosted", "n_trees": 300, "max_depth": 5, "learning_rate": 0.07}
+    assert tuned.settings == {"model": "boosted", "n_trees": 200, "max_depth": 5, "learning_rate": 0.1}
 
 
 def test_the_best_by_chance_is_not_used(archs: np.ndarray, tmp_path: Path) -> None:
