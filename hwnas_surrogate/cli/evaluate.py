@@ -44,7 +44,7 @@ def evaluate(
         typer.Option(
             "--model",
             metavar="NAME",
-            help="boosted (default), ridge, additive, linear, forest, xgboost, mlp. Repeatable.",
+            help="default, boosted, ridge, additive, linear, forest, xgboost, mlp. Repeatable.",
         ),
     ] = None,
     encoder: EncoderName = None,
@@ -97,8 +97,8 @@ def evaluate(
         return evaluate_few_shot(table, protocol, range(seed, seed + (seeds or 10)), output, as_json, as_csv)
     table = open_cost_table(data, space, dataset, target, rows, seed)
     parts = []
-    for name in model or ["boosted"]:
-        prototype = Surrogate(table.space.name, encoder, name, calibrate=intervals)
+    for name in model or ["default"]:
+        prototype = Surrogate(table.space.name, encoder, None if name == "default" else name, calibrate=intervals)
         with progress(f"{name}: fitting") as update:
             splits = range(seed, seed + (seeds or 5))
             parts.append(_evaluate(table, prototype, protocol, n_train, n_test, splits, steps, update))

@@ -52,11 +52,19 @@ Sources = Annotated[
 ]
 Model = Annotated[
     str | None,
-    typer.Option("--model", metavar="NAME", help="boosted (default), ridge, additive, linear, forest, xgboost or mlp."),
+    typer.Option(
+        "--model",
+        metavar="NAME",
+        help="boosted, ridge, additive, linear, forest, xgboost or mlp; left out: the default, for any size.",
+    ),
 ]
 EncoderName = Annotated[
     str | None,
-    typer.Option("--encoder", metavar="NAME", help="combined (default), onehot, counts, merged, layers or physics."),
+    typer.Option(
+        "--encoder",
+        metavar="NAME",
+        help="combined, onehot, counts, layers or physics; left out: what the model reads best.",
+    ),
 ]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of every random choice.")]
 Rows = Annotated[

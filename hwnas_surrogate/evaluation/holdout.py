@@ -109,7 +109,7 @@ def evaluate(
 
 def _model_name(surrogate: Surrogate) -> str:
     model = surrogate.model
-    return "boosted" if model is None else model if isinstance(model, str) else type(model).__name__
+    return "default" if model is None else model if isinstance(model, str) else type(model).__name__
 
 
 def _quality(table: CostTable, quality: npt.ArrayLike | None) -> npt.NDArray[np.float64]:

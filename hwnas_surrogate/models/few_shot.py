@@ -7,7 +7,8 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.base import BaseEstimator, RegressorMixin, clone
+from sklearn.model_selection import KFold
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from hwnas_surrogate.models.boosted import BoostedRidge
@@ -18,14 +19,16 @@ __all__ = ["FewShot"]
 
 MIN_ROWS = 20
 """Fewer rows than this say nothing about the ordinary model."""
-_DOUBT = 40.0
-"""With so many rows the ordinary model's part is held back as by as many more that speak for physics; leave-one-out
-flatters a model that chose its columns by it."""
+PROVEN_ROWS = 60
+"""Of fewer rows, leave-one-out flatters a ridge that chose its columns by it: it is fitted anew in folds."""
+FOLDS = 10
+_DOUBT = 10.0
+"""With so many rows the ordinary model's part is held back as by as many more that speak for physics."""
 _ALL = 0.95
 
 
 class FewShot(RegressorMixin, BaseEstimator):  # type: ignore[misc]
-    """A :class:`PhysicsGP` and a :class:`BoostedRidge`, weighted by their leave-one-out errors.
+    """A :class:`PhysicsGP` and a :class:`BoostedRidge`, weighted by their errors on rows left out.
 
     Ten rows are told by physics, and by the surrogates of other devices, alone; with hundreds, the ordinary model has
     nearly all the weight.
@@ -71,10 +74,12 @@ class FewShot(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         ordinary = BoostedRidge(random_state=self.random_state).fit(X.iloc[:, others], costs)
         # With hardly more rows than columns they are a sum of them by chance, and say nothing of other columns.
         proven = ordinary.exact_ and 3 * len(costs) >= 4 * np.count_nonzero(ordinary.coef_)
-        self.weight_ = 1.0 if proven else _weight(self.residuals_, ordinary.residuals_)
+        known = proven or len(costs) >= PROVEN_ROWS
+        left_out = ordinary.residuals_ if known else _left_out(ordinary, X.iloc[:, others], costs)
+        self.weight_ = 1.0 if proven else _weight(self.residuals_, left_out)
         if self.weight_:
             self.ordinary_ = ordinary
-            self.residuals_ = (1 - self.weight_) * self.residuals_ + self.weight_ * ordinary.residuals_
+            self.residuals_ = (1 - self.weight_) * self.residuals_ + self.weight_ * left_out
         if self.weight_ == 1:
             self.doubts_ = None
         return self
@@ -137,6 +142,15 @@ class FewShot(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         groups = [str(name).partition(":")[0] for name in self.feature_names_in_]
         physical = np.array([group == SOURCE or group.startswith(("physics_", "correction_")) for group in groups])
         return np.flatnonzero(physical), np.flatnonzero(~physical)
+
+
+def _left_out(model: BoostedRidge, X: pd.DataFrame, costs: Vector) -> Vector:
+    """Return each cost minus what the model predicts if it is fitted to other folds, choosing its columns there."""
+    residuals = np.empty(len(costs))
+    for train, test in KFold(FOLDS, shuffle=True, random_state=model.random_state or 0).split(costs):
+        fitted = clone(model).fit(X.iloc[train], costs[train])
+        residuals[test] = costs[test] - fitted.predict(X.iloc[test])
+    return residuals
 
 
 def _weight(physics: Vector, ordinary: Vector) -> float:

@@ -12,10 +12,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from hwnas_surrogate.errors import InvalidConfigError
-from hwnas_surrogate.features import Encoder
+from hwnas_surrogate.features import Combined, Encoder, LayerPhysics
 from hwnas_surrogate.spaces import Archs, ConfigLike, NetworkConfig, SearchSpace, get_space
 
-__all__ = ["Encoded", "config_sizes", "encode", "octaves", "only_config"]
+__all__ = ["Encoded", "config_sizes", "encode", "few_shot_encoder", "octaves", "only_config"]
 
 _REFERENCE = 20
 """So many random architectures tell how large a config's networks are."""
@@ -62,6 +62,11 @@ def encode(encoder: Encoder, archs: Archs, configs: ConfigLike | Sequence[Config
     space = get_space(encoder.space)
     batch = space.as_array(archs)
     return Encoded(encoder.frame(batch, configs), *space.group_configs(configs, len(batch)))
+
+
+def few_shot_encoder(space: SearchSpace, *more: Encoder) -> Combined:
+    """Return what few-shot models read: the default encoding, layer physics, and what else is given."""
+    return Combined(space.name, [*Combined(space.name)._parts(space), LayerPhysics(space.name), *more])
 
 
 def config_sizes(space: SearchSpace, configs: Sequence[NetworkConfig]) -> npt.NDArray[np.float64]:

@@ -34,7 +34,7 @@ from hwnas_surrogate.trainers.weights import SUFFIXES, from_bytes, to_bytes
 
 __all__ = ["FORMAT_VERSION", "load", "save"]
 
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
 _FORMAT = "hwnas-surrogate"
 MANIFEST = "manifest.json"
 _WEIGHTS_NAME = re.compile(r"[\w.-]+-[0-9a-f]{16}\.(safetensors|ubj|skops)")
@@ -82,8 +82,6 @@ def save(fitted: Surrogate | SurrogateSuite, folder: str | os.PathLike[str]) -> 
         "package_version": hwnas_surrogate.__version__,
         "class": type(fitted).__name__,
         "space": get_space(fitted.space).name,
-        "encoder": _encoder_to_json(members[0].encoder_),
-        "features": members[0].encoder_.get_feature_names_out().tolist(),
         "calibrate": fitted.calibrate,
         "random_state": fitted.random_state if isinstance(fitted.random_state, int) else None,
         "info": fitted.info_ if isinstance(fitted, SurrogateSuite) else {},
@@ -127,15 +125,9 @@ def load(folder: str | os.PathLike[str], kind: type[T]) -> T:
 
 def _rebuild(manifest: dict[str, Any], folder: Path, kind: type[T]) -> T:
     space = get_space(manifest["space"])
-    sources = tuple(_restore_source(entry, folder) for entry in manifest["sources"])
-    encoder = _encoder_from_json(manifest["encoder"], space, sources)
-    names = encoder.get_feature_names_out().tolist()
-    if manifest["features"] != names:
-        raise SavedFormatError(
-            f"the encoder gives other columns in this version ({len(names)}) than when it was saved "
-            f"({len(manifest['features'])}). Use package version {manifest['package_version']}, or train again."
-        )
-    members = [_restore(entry, folder, space, encoder) for entry in manifest["surrogates"]]
+    sources = _restore_sources(manifest["sources"], folder)
+    encoders: dict[str, Encoder] = {}
+    members = [_restore(entry, folder, space, sources, encoders) for entry in manifest["surrogates"]]
     for member in members:
         member.random_state = manifest["random_state"]
         member.calibrate = manifest["calibrate"]
@@ -149,7 +141,7 @@ def _rebuild(manifest: dict[str, Any], folder: Path, kind: type[T]) -> T:
     # Regressors of the user's own may differ from target to target; a name was the same for all.
     models = {target: member.model for target, member in by_target.items()}
     same = all(isinstance(model, str) or model is None for model in models.values())
-    suite = kind(space.name, encoder=encoder, model=members[0].model if same else models)
+    suite = kind(space.name, encoder=members[0].encoder, model=members[0].model if same else models)
     suite.random_state, suite.calibrate = manifest["random_state"], manifest["calibrate"]
     suite.surrogates_ = by_target
     suite.info_ = manifest["info"]
@@ -173,8 +165,7 @@ def _describe_sources(encoder: Encoder, prefix: str = "") -> tuple[list[dict[str
         entry, weights = _describe(source, name)
         theirs, more = _describe_sources(source.encoder_, name)
         files |= weights | more
-        of = {"space": get_space(source.space).name, "encoder": _encoder_to_json(source.encoder_), "sources": theirs}
-        entries.append({**entry, **of})
+        entries.append({**entry, "space": get_space(source.space).name, "sources": theirs})
     return entries, files
 
 
@@ -195,6 +186,9 @@ def _describe(surrogate: Surrogate, prefix: str = "") -> tuple[dict[str, Any], d
     entry = {
         "class": type(surrogate).__name__,
         "target": None if target is None else {"device": target.device, "metric": target.metric, "unit": target.unit},
+        "encoder": _encoder_to_json(surrogate.encoder_),
+        "own_encoder": surrogate.encoder is not None,
+        "features": surrogate.encoder_.get_feature_names_out().tolist(),
         "model": model,
         "model_name": surrogate.model if isinstance(surrogate.model, str) else None,
         "own_model": surrogate.model is not None and not isinstance(surrogate.model, str),
@@ -216,22 +210,39 @@ def _describe(surrogate: Surrogate, prefix: str = "") -> tuple[dict[str, Any], d
     return entry, files
 
 
-def _restore_source(entry: dict[str, Any], folder: Path) -> Surrogate:
-    space = get_space(entry["space"])
-    theirs = tuple(_restore_source(source, folder) for source in entry["sources"])
-    return _restore(entry, folder, space, _encoder_from_json(entry["encoder"], space, theirs))
+def _restore_sources(entries: list[dict[str, Any]], folder: Path) -> tuple[Surrogate, ...]:
+    encoders: dict[str, Encoder] = {}
+    restored = []
+    for entry in entries:
+        theirs = _restore_sources(entry["sources"], folder)
+        restored.append(_restore(entry, folder, get_space(entry["space"]), theirs, {} if theirs else encoders))
+    return tuple(restored)
 
 
-def _restore(entry: dict[str, Any], folder: Path, space: SearchSpace, encoder: Encoder) -> Surrogate:
+def _restore(
+    entry: dict[str, Any],
+    folder: Path,
+    space: SearchSpace,
+    sources: tuple[Surrogate, ...],
+    encoders: dict[str, Encoder],
+) -> Surrogate:
+    """Build a surrogate; those that read the same columns share an encoder, so that these are made once."""
+    said = json.dumps([space.name, entry["encoder"]])
+    encoder = encoders.setdefault(said, _encoder_from_json(entry["encoder"], space, sources))
     names = encoder.get_feature_names_out()
+    if entry["features"] != names.tolist():
+        raise SavedFormatError(
+            f"the encoder gives other columns in this version ({len(names)}) than when it was saved "
+            f"({len(entry['features'])}). Install the version that saved it, or train again."
+        )
     model = from_bytes(entry["model"], _read_weights(entry["weights"], folder), names)
     refit = clone(model) if entry["own_model"] and not isinstance(model, DummyRegressor) else entry["model_name"]
     if entry["class"] == TransferSurrogate.__name__:
-        transfer = TransferSurrogate(space.name, _sources_of(encoder) or None)
-        transfer.sources_ = _sources_of(encoder)
+        transfer = TransferSurrogate(space.name, sources or None)
+        transfer.sources_ = sources
         surrogate: Surrogate = transfer
     else:
-        surrogate = Surrogate(space.name, encoder=encoder, model=refit)
+        surrogate = Surrogate(space.name, encoder=encoder if entry["own_encoder"] else None, model=refit)
     surrogate.encoder_, surrogate.model_ = encoder, model
     said = entry["target"]
     surrogate.target_ = None if said is None else Target(said["device"], said["metric"])
@@ -291,7 +302,7 @@ def _encoder_to_json(encoder: Encoder) -> dict[str, Any]:
     return {"class": type(encoder).__name__, "params": params}
 
 
-def _encoder_from_json(said: dict[str, Any], space: SearchSpace, sources: tuple[Surrogate, ...] = ()) -> Encoder:
+def _encoder_from_json(said: dict[str, Any], space: SearchSpace, sources: tuple[Surrogate, ...]) -> Encoder:
     if said["class"] == SourceCosts.__name__:
         return SourceCosts(space.name, sources)
     if said["class"] not in _encoder_names():

@@ -12,25 +12,20 @@ from sklearn.utils.validation import check_is_fitted
 
 from hwnas_surrogate.data import CostTable, TargetLike
 from hwnas_surrogate.errors import InvalidInputError
-from hwnas_surrogate.features import Combined, Encoder, LayerPhysics
+from hwnas_surrogate.features import Encoder, LayerPhysics
 from hwnas_surrogate.features.encoder import Features
 from hwnas_surrogate.models import FewShot
 from hwnas_surrogate.models.physics import SOURCE
 from hwnas_surrogate.spaces import NetworkConfig, SearchSpace, get_space
+from hwnas_surrogate.trainers.encoded import few_shot_encoder
 from hwnas_surrogate.trainers.suite import SurrogateSuite
 from hwnas_surrogate.trainers.surrogate import MIN_CONFIGS, Surrogate
 
-__all__ = ["SourceCosts", "Sources", "fit_sources", "fitted_sources", "transfer_encoder"]
+__all__ = ["SourceCosts", "Sources", "fit_sources", "fitted_sources"]
 
 Source: TypeAlias = CostTable | Surrogate | SurrogateSuite
 Sources: TypeAlias = Source | Iterable[Source] | None
 """What is known of other devices: tables, fitted surrogates or suites, one or several; None for nothing."""
-
-
-def transfer_encoder(space: SearchSpace, sources: tuple[Surrogate, ...] = ()) -> Combined:
-    """Return what few-shot models read: the default encoding, layer physics, and what the sources predict."""
-    parts: list[Encoder] = [*Combined(space.name)._parts(space), LayerPhysics(space.name)]
-    return Combined(space.name, [*parts, SourceCosts(space.name, sources)] if sources else parts)
 
 
 def fit_sources(
@@ -61,7 +56,7 @@ def fit_sources(
     ['epyc-torch-1t/latency', 'epyc-onnxruntime-1t/latency']
     """
     suite = SurrogateSuite(
-        table.space, transfer_encoder(table.space), FewShot(random_state), random_state, calibrate=False
+        table.space, few_shot_encoder(table.space), FewShot(random_state), random_state, calibrate=False
     )
     return suite.fit_table(table, targets)
 
@@ -129,20 +124,20 @@ class SourceCosts(Encoder):
         return names
 
     def _encode(self, space: SearchSpace, archs: npt.NDArray[np.int8], config: NetworkConfig, out: Features) -> None:
-        frames: dict[str, pd.DataFrame] = {}
+        frames: dict[int, pd.DataFrame] = {}
+        physics = LayerPhysics(space.name)
 
         def encoded(encoder: Encoder) -> pd.DataFrame:
-            # Sources that were fitted together are encoded once.
-            name = repr(encoder)
-            if name not in frames:
-                frames[name] = encoder.frame(archs, config)
-            return frames[name]
+            # Sources that were fitted together share an encoder.
+            if id(encoder) not in frames:
+                frames[id(encoder)] = encoder.frame(archs, config)
+            return frames[id(encoder)]
 
         for number, surrogate in enumerate(self.surrogates):
             model: Any = surrogate.model_
             known = config in surrogate.configs_ or len(surrogate.configs_) >= MIN_CONFIGS
             if not (known and get_space(surrogate.space) is space) and _travels(surrogate):
-                model, frame = model.physics_, encoded(LayerPhysics(space.name))
+                model, frame = model.physics_, encoded(physics)
             else:
                 frame = encoded(surrogate.encoder_)
             predicted = np.asarray(model.predict(frame), np.float64) * surrogate.scale_

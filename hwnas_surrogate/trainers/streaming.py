@@ -151,8 +151,7 @@ def _batches(
         batch = _as_array(space, chunk, start)
         under: Any = configs if waiting is None else list(islice(waiting, len(chunk)))
         frame = pd.DataFrame({"architecture": space.format_all(batch)})
-        query = suite._query(batch, under, picked)[1]
-        for target in picked:
+        for target, query in suite._queries(batch, under, picked).items():
             for name, values in _told(suite.surrogates_[target], target, query, coverage, limits.get(target)):
                 frame[name] = values
         yield frame

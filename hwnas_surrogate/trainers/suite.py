@@ -19,7 +19,7 @@ from hwnas_surrogate.errors import InvalidInputError, unknown
 from hwnas_surrogate.features import Encoder
 from hwnas_surrogate.spaces import Archs, ConfigLike, SearchSpace, get_space
 from hwnas_surrogate.trainers.costs import checked_cost, checked_failed, numbers, refuse_costs
-from hwnas_surrogate.trainers.encoded import Encoded, only_config
+from hwnas_surrogate.trainers.encoded import Encoded, encode, only_config
 from hwnas_surrogate.trainers.surrogate import Surrogate
 
 __all__ = ["SurrogateSuite"]
@@ -28,7 +28,7 @@ Configs = ConfigLike | Sequence[ConfigLike] | npt.NDArray[Any]
 
 
 class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
-    """Surrogates for several targets; architectures are encoded once for all of them.
+    """Surrogates for several targets; architectures are encoded once for all that read the same columns.
 
     Parameters
     ----------
@@ -105,19 +105,26 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
             raise InvalidInputError("a suite needs the costs of at least one target, got none.")
         models = _among(columns, "model", self.model) if isinstance(self.model, Mapping) else {}
         without = {} if failed is None else _among(columns, "failed", failed)
-        encoder, training = Surrogate(self.space, self.encoder)._training(archs, configs)
+        batch = get_space(self.space).as_array(archs)
+        n = len(batch)
+        encoded: dict[bool, tuple[Encoder, Encoded]] = {}
         surrogates = {}
         for target, cost in columns.items():
             model = models.get(target) if isinstance(self.model, Mapping) else self.model
             surrogate = Surrogate(self.space, self.encoder, model, self.random_state, self.calibrate)
             surrogate.target_ = target
-            n = len(training)
             try:
                 values = numbers(cost, n)
                 failures = checked_failed(without[target], n) if target in without else np.zeros(n, bool)
                 refuse_costs(values, (np.isinf(values) | (values < 0)) & ~failures)
                 tried = ~np.isnan(values) | failures
                 known = checked_cost(values[tried], int(tried.sum()), failures[tried])
+                n_costs = int((~np.isnan(known)).sum())
+                few = surrogate._by_physics(n_costs)
+                if few not in encoded:
+                    encoder = surrogate._encoder(n_costs)
+                    encoded[few] = encoder, encode(encoder, batch, configs)
+                encoder, training = encoded[few]
                 surrogate._fit_encoded(encoder, training if tried.all() else training.rows(tried), known)
             except InvalidInputError as error:
                 raise InvalidInputError(f"{target}: {error}") from error
@@ -176,11 +183,11 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
         NotInTableError
             If there is no surrogate for a target.
         """
-        picked, query = self._query(archs, configs, targets)
-        values = np.empty((len(query), len(picked)), order="F")
-        for column, target in enumerate(picked):
+        queries = self._queries(archs, configs, targets)
+        values = np.empty((len(next(iter(queries.values()))), len(queries)), order="F")
+        for column, (target, query) in enumerate(queries.items()):
             values[:, column] = self.surrogates_[target]._predict_encoded(query)
-        return pd.DataFrame(values, columns=target_columns(picked), copy=False)
+        return pd.DataFrame(values, columns=target_columns(tuple(queries)), copy=False)
 
     def predict_interval(
         self,
@@ -197,9 +204,9 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
         DataFrame
             One row per architecture; columns (device, metric, unit, bound), the bounds being ``low`` and ``high``.
         """
-        picked, query = self._query(archs, configs, targets)
-        bounds = [self.surrogates_[target]._interval_encoded(query, coverage) for target in picked]
-        names = [(*name, bound) for name in target_columns(picked) for bound in ("low", "high")]
+        queries = self._queries(archs, configs, targets)
+        bounds = [self.surrogates_[target]._interval_encoded(query, coverage) for target, query in queries.items()]
+        names = [(*name, bound) for name in target_columns(tuple(queries)) for bound in ("low", "high")]
         columns = pd.MultiIndex.from_tuples(names, names=["device", "metric", "unit", "bound"])
         return pd.DataFrame(np.hstack(bounds), columns=columns, copy=False)
 
@@ -213,18 +220,22 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
         DataFrame
             One row per architecture; columns (device, metric, unit) as :meth:`predict` has them.
         """
-        picked, query = self._query(archs, configs, targets)
-        values = [self.surrogates_[target]._has_cost_encoded(query) for target in picked]
-        return pd.DataFrame(np.column_stack(values), columns=target_columns(picked), copy=False)
+        queries = self._queries(archs, configs, targets)
+        values = [self.surrogates_[target]._has_cost_encoded(query) for target, query in queries.items()]
+        return pd.DataFrame(np.column_stack(values), columns=target_columns(tuple(queries)), copy=False)
 
-    def _query(
+    def _queries(
         self, archs: Archs, configs: Configs, targets: TargetLike | Iterable[TargetLike] | None
-    ) -> tuple[tuple[Target, ...], Encoded]:
+    ) -> dict[Target, Encoded]:
+        """Return what is to be predicted as each target's surrogate reads it."""
         check_is_fitted(self, "surrogates_")
-        picked = tuple(pick_targets(targets, self.targets_))
+        picked = {target: self.surrogates_[target] for target in pick_targets(targets, self.targets_)}
         if configs is None:
-            configs = only_config(list(dict.fromkeys(c for t in picked for c in self.surrogates_[t].configs_)))
-        return picked, self.surrogates_[picked[0]]._query(archs, configs)
+            configs = only_config(list(dict.fromkeys(c for surrogate in picked.values() for c in surrogate.configs_)))
+        batch = get_space(self.space).as_array(archs)
+        encoded = {id(one.encoder_): one.encoder_ for one in picked.values()}
+        queries = {key: encode(encoder, batch, configs) for key, encoder in encoded.items()}
+        return {target: queries[id(surrogate.encoder_)] for target, surrogate in picked.items()}
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Save every surrogate to one folder, without pickle."""

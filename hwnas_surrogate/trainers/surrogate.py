@@ -18,17 +18,19 @@ from sklearn.utils.validation import check_is_fitted
 
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.features import Encoder, make_encoder
-from hwnas_surrogate.models import make_classifier, make_model
+from hwnas_surrogate.models import FewShot, make_classifier, make_model
 from hwnas_surrogate.spaces import Archs, ConfigLike, SearchSpace, get_space
 from hwnas_surrogate.trainers.calibration import Calibration, residuals_by_config, residuals_by_row
 from hwnas_surrogate.trainers.costs import checked_budget, checked_cost
-from hwnas_surrogate.trainers.encoded import Encoded, config_sizes, encode, only_config
+from hwnas_surrogate.trainers.encoded import Encoded, config_sizes, encode, few_shot_encoder, only_config
 
 __all__ = ["Surrogate"]
 
 Configs = ConfigLike | Sequence[ConfigLike] | npt.NDArray[Any]
 Vector = npt.NDArray[np.float64]
 
+FEW = 100
+"""From so many costs on, the ordinary model does as well alone as with layer physics."""
 MIN_CONFIGS = 3
 """With fewer configs none can be left out to see how far predictions for others are off."""
 _SAME = 1e-6
@@ -46,7 +48,8 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         How architectures become numbers; all encodings side by side if None.
     model : scikit-learn regressor or str, optional
         What regresses the cost; if None, a ridge on the columns that leave-one-out asks for, and boosted trees on what
-        it leaves where cross-validation asks for them.
+        it leaves where cross-validation asks for them. With fewer than a hundred costs, and no encoder asked for, layer
+        physics goes first (:class:`~hwnas_surrogate.models.FewShot`).
     random_state : int or None, default=None
         Seed of models that draw numbers and have no seed of their own.
     calibrate : bool, default=True
@@ -131,9 +134,10 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             If there are fewer than two costs, their number is not that of the architectures, or one is missing,
             infinite or negative.
         """
-        encoder, training = self._training(archs, configs)
-        costs = checked_cost(cost, len(training), failed)
-        return self._fit_encoded(encoder, training, costs)
+        batch = get_space(self.space).as_array(archs)
+        costs = checked_cost(cost, len(batch), failed)
+        encoder = self._encoder(int((~np.isnan(costs)).sum()))
+        return self._fit_encoded(encoder, encode(encoder, batch, configs), costs)
 
     def predict(self, archs: Archs, configs: Configs = None) -> Vector:
         """Predict costs.
@@ -245,8 +249,15 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
         return load(folder, cls)
 
-    def _encoder(self) -> Encoder:
+    def _by_physics(self, n: int) -> bool:
+        """Tell whether the default for so many costs is the few-shot model."""
+        return self.model is None and self.encoder is None and n < FEW
+
+    def _encoder(self, n: int) -> Encoder:
+        """Return what encodes architectures where there are so many costs to fit."""
         space = get_space(self.space)
+        if self._by_physics(n):
+            return few_shot_encoder(space)
         if self.encoder is None or isinstance(self.encoder, str):
             return make_encoder(self.encoder or "combined", space)
         if not isinstance(self.encoder, Encoder):
@@ -257,7 +268,10 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             )
         return clone(self.encoder)  # type: ignore[no-any-return]
 
-    def _model(self) -> Any:
+    def _model(self, n: int) -> Any:
+        """Return the model for so many costs, not fitted."""
+        if self._by_physics(n):
+            return FewShot(self.random_state)
         if self.model is None or isinstance(self.model, str):
             return make_model(self.model or "boosted", self.random_state)
         if isinstance(self.model, type) or not (hasattr(self.model, "fit") and hasattr(self.model, "predict")):
@@ -268,11 +282,6 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         if self.random_state is not None and model.get_params(deep=False).get("random_state", 0) is None:
             model.set_params(random_state=self.random_state)
         return model
-
-    def _training(self, archs: Archs, configs: Configs) -> tuple[Encoder, Encoded]:
-        """Return the encoder, and what it makes of the training architectures."""
-        encoder = self._encoder()
-        return encoder, encode(encoder, archs, configs)
 
     def _query(self, archs: Archs, configs: Configs) -> Encoded:
         """Encode what is to be predicted, under the training config if none is given."""
@@ -304,7 +313,7 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         if costs.min() == costs.max():
             self.model_ = DummyRegressor(strategy="constant", constant=costs[0] / self.scale_)
         else:
-            self.model_ = self._model()
+            self.model_ = self._model(len(costs))
         self.model_.fit(training.features, costs / self.scale_)
         self.calibration_: Calibration | None = None
         outliers = np.empty(0, np.intp)
@@ -330,8 +339,11 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         return np.flatnonzero(np.abs(residuals) > max(self._wild * spread, _SAME * float(np.median(costs))))
 
     def _yardstick(self, features: pd.DataFrame) -> Vector:
-        """Return the columns that tell how far a row lies from the training ones, (n, k)."""
-        return np.asarray(features, np.float64)
+        """Return the columns that tell how far a row lies from the training ones, (n, k).
+
+        None for few costs, which span few of the columns: the model's doubts tell there, and the predicted cost.
+        """
+        return np.empty((len(features), 0)) if isinstance(self.model_, FewShot) else np.asarray(features, np.float64)
 
     def _predict_encoded(self, query: Encoded) -> Vector:
         if not len(query):

@@ -18,8 +18,8 @@ from hwnas_surrogate.features import Encoder
 from hwnas_surrogate.models import FewShot
 from hwnas_surrogate.spaces import Archs, SearchSpace, get_space
 from hwnas_surrogate.trainers.calibration import Calibration
-from hwnas_surrogate.trainers.encoded import Encoded
-from hwnas_surrogate.trainers.sources import Sources, fitted_sources, transfer_encoder
+from hwnas_surrogate.trainers.encoded import Encoded, few_shot_encoder
+from hwnas_surrogate.trainers.sources import SourceCosts, Sources, fitted_sources
 from hwnas_surrogate.trainers.suite import SurrogateSuite
 from hwnas_surrogate.trainers.surrogate import Configs, Surrogate, Vector
 
@@ -146,7 +146,7 @@ class TransferSurrogate(Surrogate):
         space = get_space(self.space)
         if len(cost):
             raise InvalidInputError(f"cost must hold one value per architecture: got {len(cost)} for none.")
-        encoder = self._encoder()
+        encoder = self._encoder(0)
         if not self._sources:
             raise InvalidInputError(
                 "there is neither a measurement nor a source: nothing is known. Give sources, or measure two "
@@ -162,12 +162,12 @@ class TransferSurrogate(Surrogate):
         self.left_out_ = pd.DataFrame({"measured": [], "predicted": [], "outlying": []})
         self.notes_ = ("nothing was measured: the predictions rank architectures as the sources do, and have no unit.",)
 
-    def _encoder(self) -> Encoder:
+    def _encoder(self, n: int) -> Encoder:
         space = get_space(self.space)
         self._sources = fitted_sources(self.sources, space, self.random_state)
-        return transfer_encoder(space, self._sources)
+        return few_shot_encoder(space, *([SourceCosts(space.name, self._sources)] if self._sources else []))
 
-    def _model(self) -> Any:
+    def _model(self, n: int) -> Any:
         return FewShot(self.random_state)
 
     def _learn(self, encoder: Encoder, training: Encoded, costs: Vector) -> Self:
@@ -193,10 +193,6 @@ class TransferSurrogate(Surrogate):
         )
         self.notes_ = tuple(self._judge(training, costs, residuals))
         return self
-
-    def _yardstick(self, features: pd.DataFrame) -> Vector:
-        """Tell by the predicted cost alone how far a row lies outside: ten rows span few of the columns."""
-        return np.empty((len(features), 0))
 
     def _outlying(self, costs: Vector) -> npt.NDArray[np.intp] | None:
         """Return the rows that lie far from what the others say; None where the ordinary rule is as good."""

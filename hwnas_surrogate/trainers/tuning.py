@@ -19,10 +19,10 @@ from sklearn.model_selection import GroupKFold, KFold
 
 from hwnas_surrogate.errors import DataFileError, InvalidInputError, missing_extra, unknown
 from hwnas_surrogate.features import Encoder
-from hwnas_surrogate.models import MODELS, make_model
-from hwnas_surrogate.spaces import Archs
+from hwnas_surrogate.models import MODELS, FewShot, make_model
+from hwnas_surrogate.spaces import Archs, get_space
 from hwnas_surrogate.trainers.costs import checked_cost
-from hwnas_surrogate.trainers.encoded import Encoded
+from hwnas_surrogate.trainers.encoded import Encoded, encode
 from hwnas_surrogate.trainers.surrogate import Configs, Surrogate, Vector
 
 if TYPE_CHECKING:
@@ -110,7 +110,8 @@ def tune(
     returned are cross-validated ones. The default is tried first. Settings are compared by five-fold cross-validation
     (whole configs stay together where there are at least five), and given up after the fold in which they fall behind.
     The best are compared with the default on other folds, and used only if their absolute errors are smaller by more
-    than one standard error of the paired differences. Of costs that are all equal, the default is returned untried.
+    than one standard error of the paired differences. Of costs that are all equal, the default is returned untried; of
+    fewer than a hundred, so is the default for these, :class:`~hwnas_surrogate.models.FewShot`: it has no settings.
 
     Parameters
     ----------
@@ -149,7 +150,7 @@ def tune(
     --------
     >>> from hwnas_surrogate.spaces import get_space
     >>> space = get_space("nasbench201")
-    >>> archs = space.sample(50, random_state=0)
+    >>> archs = space.sample(100, random_state=0)
     >>> tuned = tune(Surrogate(), archs, space.layers(archs).macs / 1e6, seconds=60, max_trials=3)
     >>> tuned.kept, tuned.settings["model"]  # these are exact sums
     (False, 'boosted')
@@ -162,7 +163,10 @@ def tune(
     except ImportError as error:
         raise missing_extra("tuning", "tuning") from error
     if not rows.deviation:
-        return _as_given(surrogate, 0.0, 0, 0)
+        return _as_given(rows, 0.0, 0, 0)
+    if rows.few:
+        errors = np.concatenate(list(rows.errors(None, rows.folds(fresh=True))))
+        return _as_given(rows, float(errors.mean()), 1, 0)
     search = _Search(rows, [default] if surrogate.model else list(SETTINGS), default, seconds, progress)
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -224,10 +228,17 @@ class _Rows:
     costs: Vector
     deviation: float
 
+    @property
+    def few(self) -> bool:
+        """Whether the default for so many rows is the few-shot model, which has no settings."""
+        return self.surrogate._by_physics(len(self.costs))
+
     @classmethod
     def of(cls, surrogate: Surrogate, archs: Archs, cost: npt.ArrayLike, configs: Configs) -> _Rows:
-        encoder, training = surrogate._training(archs, configs)
-        costs = checked_cost(cost, len(training))
+        batch = get_space(surrogate.space).as_array(archs)
+        costs = checked_cost(cost, len(batch))
+        encoder = surrogate._encoder(len(costs))
+        training = encode(encoder, batch, configs)
         if len(costs) < MIN_ROWS:
             raise InvalidInputError(f"tuning needs at least {MIN_ROWS} measured architectures, got {len(costs)}.")
         deviation = float(np.abs(costs - costs.mean()).mean()) if np.ptp(costs) else 0.0
@@ -330,7 +341,7 @@ def _compare(rows: _Rows, study: Study) -> Tuned:
     """Compare the best trial with the default on folds that the search did not see."""
     folds = rows.folds(fresh=True)
     before = np.concatenate(list(rows.errors(_build(_family(rows.surrogate), {}, rows.seed), folds)))
-    result = _as_given(rows.surrogate, float(before.mean()), *_counts(study))
+    result = _as_given(rows, float(before.mean()), *_counts(study))
     best = study.best_trial
     if _DEFAULT in best.user_attrs:
         return result
@@ -345,9 +356,10 @@ def _compare(rows: _Rows, study: Study) -> Tuned:
     return replace(result, surrogate=tuned, kept=True, error=float(after.mean()), settings=said)
 
 
-def _as_given(surrogate: Surrogate, error: float, trials: int, failed: int) -> Tuned:
-    said = {"model": (family := _family(surrogate))} | _default_settings(family)
-    return Tuned(clone(surrogate), False, error, error, trials, failed, said)
+def _as_given(rows: _Rows, error: float, trials: int, failed: int) -> Tuned:
+    family = _family(rows.surrogate)
+    said = {"model": FewShot.__name__} if rows.few else {"model": family} | _default_settings(family)
+    return Tuned(clone(rows.surrogate), False, error, error, trials, failed, said)
 
 
 def _open(path: str | os.PathLike[str] | None, fingerprint: str, seed: int) -> Study:

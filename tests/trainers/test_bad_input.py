@@ -43,7 +43,7 @@ def test_an_architecture_measured_several_times_costs_about_the_mean() -> None:
 @pytest.mark.parametrize("model", [None, "ridge", "linear", "xgboost", "additive"])
 def test_one_architecture_with_two_costs_costs_their_mean(model: str | None) -> None:
     archs = SPACE.sample(2, 0)
-    surrogate = Surrogate(model=model, random_state=0).fit(np.repeat(archs, 30, axis=0), [1.0, 3.0] * 30)
+    surrogate = Surrogate(model=model, random_state=0).fit(np.repeat(archs, 50, axis=0), [1.0, 3.0] * 50)
     np.testing.assert_allclose(surrogate.predict(archs), 2.0, rtol=0.03)
     bounds = surrogate.predict_interval(archs)
     assert np.isfinite(bounds).all()
@@ -53,7 +53,7 @@ def test_one_architecture_with_two_costs_costs_their_mean(model: str | None) -> 
 
 def test_a_single_architecture_costs_its_mean() -> None:
     archs = SPACE.sample(1, 0)
-    surrogate = Surrogate().fit(np.repeat(archs, 30, axis=0), [1.0, 2.0, 6.0] * 10)
+    surrogate = Surrogate().fit(np.repeat(archs, 120, axis=0), [1.0, 2.0, 6.0] * 40)
     np.testing.assert_allclose(surrogate.predict(SPACE.sample(5, 1)), 3.0)
     assert np.isfinite(surrogate.predict_interval(SPACE.sample(5, 1))).all()
 

@@ -196,14 +196,14 @@ def test_the_manifest_says_what_was_saved(saved: Path) -> None:
     said = {key: manifest[key] for key in ("format", "format_version", "package_version", "class", "space")}
     assert said == {
         "format": "hwnas-surrogate",
-        "format_version": 5,
+        "format_version": 6,
         "package_version": hwnas_surrogate.__version__,
         "class": "SurrogateSuite",
         "space": "nasbench201",
     }
     assert manifest["sources"] == []
     assert [entry["class"] for entry in manifest["surrogates"]] == ["Surrogate", "Surrogate"]
-    assert manifest["encoder"]["class"] == "Combined"
+    assert manifest["surrogates"][0]["encoder"]["class"] == "Combined"
     assert manifest["random_state"] == 3
     targets = [entry["target"] for entry in manifest["surrogates"]]
     assert targets == [
@@ -294,7 +294,7 @@ def test_a_manifest_of_something_else_is_refused(tmp_path: Path) -> None:
 
 def test_another_format_version_says_which_package_wrote_it(copy: Callable[[str], Path]) -> None:
     folder = rewrite(copy("ridge"), lambda said: said.update(format_version=99, package_version="7.5"))
-    with pytest.raises(SavedFormatError, match=r"format version 99 by package version '7\.5'.*reads format 5"):
+    with pytest.raises(SavedFormatError, match=r"format version 99 by package version '7\.5'.*reads format 6"):
         Surrogate.load(folder)
 
 
@@ -342,9 +342,9 @@ LIES: dict[str, Callable[[dict[str, Any]], object]] = {
     "a source that is none": lambda said: said.update(sources=[{"space": "nasbench201"}]),
     "no random state": lambda said: said.pop("random_state"),
     "an unknown space": lambda said: said.update(space="nasbench101"),
-    "an unknown encoder": lambda said: said.update(encoder={"class": "make_encoder", "params": {}}),
-    "an encoder's parameter": lambda said: said["encoder"]["params"].update(bogus=1),
-    "fewer columns": lambda said: said.update(encoder={"class": "OneHot", "params": {}}),
+    "an unknown encoder": first({"encoder": {"class": "make_encoder", "params": {}}}),
+    "an encoder's parameter": lambda said: said["surrogates"][0]["encoder"]["params"].update(bogus=1),
+    "fewer columns": first({"encoder": {"class": "OneHot", "params": {}}}),
     "a number for a name": first({"weights": {"file": 5, "sha256": "0"}}),
     "no scale": lambda said: said["surrogates"][0].pop("scale"),
     "another unit": first({"target": {"device": "a", "metric": "latency", "unit": "s"}}),

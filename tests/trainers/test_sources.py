@@ -15,7 +15,8 @@ from hwnas_surrogate.features import LayerPhysics
 from hwnas_surrogate.models import FewShot
 from hwnas_surrogate.spaces import get_space
 from hwnas_surrogate.trainers import Surrogate, SurrogateSuite, TransferSurrogate, fit_sources
-from hwnas_surrogate.trainers.sources import SourceCosts, fitted_sources, transfer_encoder
+from hwnas_surrogate.trainers.encoded import few_shot_encoder
+from hwnas_surrogate.trainers.sources import SourceCosts, fitted_sources
 
 SPACE, FBNET = get_space("nasbench201"), get_space("fbnet")
 TORCH, RUNTIME = "epyc-torch-1t/latency", "epyc-onnxruntime-1t/latency"
@@ -54,7 +55,7 @@ def fbnet(blocks: CostTable) -> SurrogateSuite:
 @pytest.fixture(scope="module")
 def plain(table: CostTable) -> Surrogate:
     """Return an ordinary surrogate, without a target."""
-    return Surrogate().fit(table.archs, table.costs[:, 0])
+    return Surrogate(model="boosted").fit(table.archs, table.costs[:, 0])
 
 
 @pytest.fixture(scope="module")
@@ -162,12 +163,13 @@ def test_columns_are_named_after_targets(suite: SurrogateSuite, plain: Surrogate
 
 
 def test_the_encoder_of_few_measurements_has_all_parts(suite: SurrogateSuite) -> None:
-    without = transfer_encoder(SPACE).get_feature_names_out().tolist()
-    names = transfer_encoder(SPACE, tuple(suite.surrogates_.values())).get_feature_names_out().tolist()
+    without = few_shot_encoder(SPACE).get_feature_names_out().tolist()
+    asked = SourceCosts(SPACE, tuple(suite.surrogates_.values()))
+    names = few_shot_encoder(SPACE, asked).get_feature_names_out().tolist()
     assert names == [*without, f"source:{TORCH}", f"source:{RUNTIME}"]
     groups = {name.partition(":")[0] for name in without}
     assert groups > {"physics_all", "physics_compiled", "correction_all", "correction_compiled"}
-    ordinary = Surrogate().fit(ARCHS[:5], np.arange(1.0, 6.0)).encoder_.get_feature_names_out().tolist()
+    ordinary = Surrogate(model="ridge").fit(ARCHS[:5], np.arange(1.0, 6.0)).encoder_.get_feature_names_out().tolist()
     assert without[: len(ordinary)] == ordinary
 
 

@@ -132,13 +132,23 @@ def test_a_tuned_surrogate_is_saved_and_loaded(
     assert tuned.settings["max_depth"] == loaded.model_.get_params()["max_depth"]
 
 
-def test_exact_sums_leave_nothing_to_tune(archs: np.ndarray) -> None:
+def test_exact_sums_leave_nothing_to_tune() -> None:
+    archs = SPACE.sample(100, 3)
     tuned = tune(Surrogate(random_state=0), archs, SPACE.layers(archs).macs / 1e6, seconds=60, max_trials=5)
     assert not tuned.kept
     assert tuned.trials == 1, "nothing is better than exact"
     assert tuned.error == tuned.default_error < 1e-9
     assert tuned.surrogate.model is None
     assert tuned.settings == {"model": "boosted", "n_trees": 200, "max_depth": 5, "learning_rate": 0.1}
+
+
+def test_few_costs_leave_no_settings_to_tune(tmp_path: Path) -> None:
+    archs = SPACE.sample(30, 3)
+    tuned = tune(Surrogate(random_state=0), archs, planted_costs(archs), seconds=60, study=tmp_path / "study")
+    assert (tuned.kept, tuned.trials, tuned.settings) == (False, 1, {"model": "FewShot"})
+    assert 0 < tuned.error == tuned.default_error < 0.6
+    assert repr(tuned.surrogate) == repr(Surrogate(random_state=0))
+    assert not (tmp_path / "study").exists()
 
 
 def test_the_best_by_chance_is_not_used(archs: np.ndarray, tmp_path: Path) -> None:
