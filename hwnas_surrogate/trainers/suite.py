@@ -230,6 +230,10 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
         """Return what is to be predicted as each target's surrogate reads it."""
         check_is_fitted(self, "surrogates_")
         picked = {target: self.surrogates_[target] for target in pick_targets(targets, self.targets_)}
+        if not picked:
+            raise InvalidInputError(
+                f"targets must name at least one of {', '.join(map(str, self.targets_))}; got none."
+            )
         if configs is None:
             configs = only_config(list(dict.fromkeys(c for surrogate in picked.values() for c in surrogate.configs_)))
         batch = get_space(self.space).as_array(archs)

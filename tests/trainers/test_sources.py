@@ -215,6 +215,16 @@ def test_those_that_have_no_physics_or_saw_three_configs_are_asked_as_they_are(e
             assert np.array_equal(told[:, column], every.surrogates[column].predict(ARCHS, config))
 
 
+def test_sources_with_sources_of_their_own_are_told_apart(table: CostTable) -> None:
+    archs, costs = table.archs[:20], table.costs[:20, 0]
+    known = [fit_sources(CostTable(SPACE, archs, column[:, None], ["board/latency"])) for column in (costs, 1 / costs)]
+    two = tuple(TransferSurrogate(sources=source).fit(archs, costs) for source in known)
+    told = SourceCosts(SPACE, two).transform(ARCHS)
+    for column, surrogate in enumerate(two):
+        assert np.array_equal(told[:, column], surrogate.predict(ARCHS))
+    assert not np.allclose(told[:, 0], told[:, 1])
+
+
 def test_in_the_other_space_it_is_asked_for_its_layer_physics(suite: SurrogateSuite, fbnet: SurrogateSuite) -> None:
     archs = FBNET.sample(20, 1)
     told = SourceCosts(FBNET, (suite[TORCH], fbnet[TORCH])).transform(archs)

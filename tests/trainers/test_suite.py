@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,8 +13,10 @@ from sklearn.exceptions import NotFittedError
 from hwnas_surrogate.data import CostTable, Target, load_table
 from hwnas_surrogate.errors import HWNASError, InvalidInputError, NotInTableError
 from hwnas_surrogate.features import OneHot
+from hwnas_surrogate.models import BoostedRidge, FewShot
 from hwnas_surrogate.spaces import get_space
 from hwnas_surrogate.trainers import Surrogate, SurrogateSuite
+from tests.trainers.conftest import planted_costs
 
 SPACE = get_space("nasbench201")
 LATENCY, ENERGY = Target("raspi4", "latency"), Target("edge-gpu", "energy")
@@ -172,3 +176,38 @@ def test_a_table_of_another_space_is_refused(table: CostTable) -> None:
 def test_a_space_object_of_its_own_fits_a_table(table: CostTable) -> None:
     suite = SurrogateSuite(type(SPACE)()).fit_table(table, table.targets[0])
     assert suite.targets_ == table.targets[:1]
+
+
+# -- few costs of one target, many of another -------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def uneven() -> SurrogateSuite:
+    """Return a suite of a target with 130 costs, and one with 30."""
+    archs = SPACE.sample(130, 4)
+    macs = SPACE.layers(archs).macs / 1e7 + 1
+    few = np.where(np.arange(130) < 30, macs**0.9, np.nan)
+    return SurrogateSuite(random_state=0).fit(archs, {LATENCY: planted_costs(archs), ENERGY: few})
+
+
+def test_each_target_has_the_default_for_its_number_of_costs(uneven: SurrogateSuite, queries: np.ndarray) -> None:
+    assert [type(one.model_) for one in uneven.surrogates_.values()] == [BoostedRidge, FewShot]
+    predicted, bounds = uneven.predict(queries), uneven.predict_interval(queries)
+    for place, alone in enumerate(uneven.surrogates_.values()):
+        assert np.array_equal(predicted.iloc[:, place], alone.predict(queries))
+        assert np.array_equal(bounds.iloc[:, 2 * place : 2 * place + 2], alone.predict_interval(queries))
+
+
+def test_such_a_suite_comes_back(uneven: SurrogateSuite, queries: np.ndarray, tmp_path: Path) -> None:
+    loaded = SurrogateSuite.load(uneven.save(tmp_path / "suite"))
+    assert np.array_equal(loaded.predict(queries), uneven.predict(queries))
+    assert np.array_equal(loaded.predict_interval(queries), uneven.predict_interval(queries))
+    assert loaded.get_params() == uneven.get_params()
+    for target, one in loaded.surrogates_.items():
+        assert one.get_params() == uneven[target].get_params()
+
+
+def test_no_target_asked_for_is_an_error(uneven: SurrogateSuite, queries: np.ndarray) -> None:
+    for ask in (uneven.predict, uneven.predict_interval, uneven.predict_has_cost):
+        with pytest.raises(InvalidInputError, match=r"at least one of raspi4/latency, edge-gpu/energy; got none"):
+            ask(queries, targets=[])

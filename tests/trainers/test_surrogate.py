@@ -16,9 +16,10 @@ from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from hwnas_surrogate.data import CostTable, load_table
 from hwnas_surrogate.errors import InvalidArchitectureError, InvalidConfigError, InvalidInputError
 from hwnas_surrogate.features import ENCODERS, Combined, LayerSums, OneHot
-from hwnas_surrogate.models import MODELS, LeaveOneOutRidge
+from hwnas_surrogate.models import MODELS, BoostedRidge, FewShot, LeaveOneOutRidge
 from hwnas_surrogate.spaces import get_space
 from hwnas_surrogate.trainers import Surrogate
 from tests.trainers.conftest import planted_costs, small
@@ -296,3 +297,60 @@ def test_predict_means_the_config_that_was_trained_on(tmp_path: Path) -> None:
     with pytest.raises(InvalidConfigError, match="trained under 2 configs"):
         both.predict(unseen)
     assert both.predict(unseen, small).mean() < both.predict(unseen, other).mean()
+
+
+# -- the default for few costs ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("n", "kind"), [(2, FewShot), (99, FewShot), (100, BoostedRidge)])
+def test_the_default_depends_on_the_number_of_costs(n: int, kind: type) -> None:
+    archs = SPACE.sample(n, 0)
+    fitted = Surrogate(random_state=0).fit(archs, planted_costs(archs))
+    assert type(fitted.model_) is kind
+    physics = any(name.startswith("physics_") for name in fitted.encoder_.get_feature_names_out())
+    assert physics == (kind is FewShot)
+
+
+def test_networks_that_failed_are_no_costs() -> None:
+    archs = SPACE.sample(120, 0)
+    failed = np.arange(120) % 4 == 0
+    fitted = Surrogate(random_state=0).fit(archs, planted_costs(archs), failed=failed)
+    assert fitted.n_train_ == 90
+    assert type(fitted.model_) is FewShot
+    assert fitted.predict_has_cost(archs).min() < 0.5
+
+
+def test_an_encoder_or_a_model_that_is_asked_for_is_used() -> None:
+    archs = SPACE.sample(20, 0)
+    costs = planted_costs(archs)
+    by_encoder = Surrogate(encoder="combined").fit(archs, costs)
+    assert type(by_encoder.model_) is BoostedRidge
+    by_model = Surrogate(model="ridge").fit(archs, costs)
+    assert by_model.encoder_.get_feature_names_out().tolist() == by_encoder.encoder_.get_feature_names_out().tolist()
+
+
+@pytest.mark.parametrize(("space", "better"), [("nasbench201", 0.02), ("fbnet", 0.005)])
+def test_ten_costs_rank_the_rest(space: str, better: float) -> None:
+    table = load_table(space=space)
+    assert isinstance(table, CostTable)
+    table = table.select("epyc-onnxruntime-1t/latency")
+    known = np.flatnonzero(~np.isnan(table.costs[:, 0]))
+    scores = []
+    for seed in range(5):
+        rows = np.random.default_rng(seed).permutation(known)[:410]
+        archs, costs = table.archs[rows], table.costs[rows, 0]
+        two = (Surrogate(space), Surrogate(space, model="boosted"))
+        scores.append([one.fit(archs[:10], costs[:10]).score(archs[10:], costs[10:]) for one in two])
+    default, ordinary = np.mean(scores, axis=0)
+    assert default > 0.93
+    assert default > ordinary + better
+
+
+def test_a_single_network_measured_often_is_predicted_within_its_costs() -> None:
+    arch = SPACE.sample(1, 0)
+    fitted = Surrogate().fit(np.repeat(arch, 30, axis=0), [1.0, 2.0, 6.0] * 10)
+    assert 1 <= fitted.predict(arch)[0] <= 6
+    low, high = fitted.predict_interval(arch)[0]
+    assert low < 1.5
+    assert high > 5.5
+    assert np.isfinite(fitted.predict_interval(SPACE.sample(50, 1))).all()
