@@ -202,6 +202,8 @@ def test_predict_from_file_to_file(run: Run, path: Path) -> None:
 def test_train_tunes_and_goes_on(run: Run, path: Path) -> None:
     pytest.importorskip("optuna", reason="the extra tuning is not installed")
     arguments = ("train", "--data", path, "--target", "phone/latency", "--tune", "1s", "-o", "saved")
+    assert "phone/latency: 1 settings tried, the default kept" in run(*arguments)[1], "few costs, no settings"
+    arguments += ("--model", "boosted")
     first = run(*arguments)[1]
     assert "phone/latency: " in first
     assert "settings tried" in first

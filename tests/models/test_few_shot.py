@@ -122,11 +122,11 @@ def test_sums_over_positions_are_found_exactly(n: int, seeds: int) -> None:
         assert np.abs(model.residuals_).max() < 1e-8
 
 
-def test_sums_over_positions_are_believed_by_half_where_rows_are_few() -> None:
+def test_sums_over_positions_are_mostly_believed_where_rows_are_few() -> None:
     costs = additive(0)
     model = FewShot().fit(columns()[:32], costs[:32])
     physics = model.physics_.predict(physical_columns())
-    assert 0.2 < model.weight_ < 0.9
+    assert 0.5 < model.weight_ < 0.95
     assert np.abs(model.predict(columns()) - costs).mean() < 0.8 * np.abs(physics - costs).mean()
 
 
@@ -143,7 +143,7 @@ def test_the_weight_of_the_ordinary_model_grows_with_the_measurements() -> None:
         np.mean([fitted(interacting, n, seed).weight_ for seed in seeds])
         for n, seeds in ((20, range(3)), (50, range(3)), (200, range(2)), (600, range(1)))
     ]
-    assert weights[0] < 0.2
+    assert weights[0] < 0.3
     assert (np.diff(weights) > 0).all()
 
 
