@@ -26,8 +26,6 @@ from hwnas_surrogate.features import make_encoder
 from hwnas_surrogate.models import make_model
 from hwnas_surrogate.spaces import get_space
 from hwnas_surrogate.trainers import Surrogate
-from hwnas_surrogate.trainers.encoded import few_shot_encoder
-from hwnas_surrogate.trainers.surrogate import FEW
 
 RESULTS = Path("build/benchmarks/devices.jsonl")
 SIZES = (10, 30, 100, 900, 4000)
@@ -81,7 +79,7 @@ def _fit_missing(space_name: str, n: int, folder: Path) -> None:
         data = dict(file)
     archs = space.as_array(data.pop("op_index") if "op_index" in data else data.pop("arch_str").tolist())
     features = make_encoder("combined", space).frame(archs)
-    few = few_shot_encoder(space).frame(archs) if n < FEW else features
+    of_default = Surrogate(space)._encoder(n).frame(archs)
     known = _results()
     done = set(zip(known["space"], known["device"], known["n"], known["seed"], known["model"], strict=True))
     for seed, device, model in product(SEEDS, data, MODELS):
@@ -91,7 +89,7 @@ def _fit_missing(space_name: str, n: int, folder: Path) -> None:
         order = np.random.default_rng(seed).permutation(len(archs))
         train, test = order[:n], order[n:]
         costs = data[device] / data[device].mean()
-        read = few if model == "default" else features
+        read = of_default if model == "default" else features
         start = time.perf_counter()
         fitted = _model(model, n, seed).fit(read.iloc[train], costs[train])
         seconds = time.perf_counter() - start

@@ -17,7 +17,7 @@ from hwnas_surrogate.evaluation.peers import HELP, NASFLAT
 from hwnas_surrogate.evaluation.results import Evaluation
 from hwnas_surrogate.evaluation.scores import score
 from hwnas_surrogate.trainers import AdaptWarning, Surrogate, TransferSurrogate, fit_sources
-from hwnas_surrogate.trainers.encoded import Encoded, encode
+from hwnas_surrogate.trainers.encoded import Encoded
 from hwnas_surrogate.trainers.sources import Sources
 from hwnas_surrogate.trainers.suggestions import most_telling
 
@@ -39,8 +39,7 @@ class _Space:
     def __init__(self, table: CostTable, sources: Sources) -> None:
         self.table = table
         self.prototype = TransferSurrogate(table.space.name, sources, calibrate=False)
-        self.encoder = self.prototype._encoder(len(table))
-        self.everything = encode(self.encoder, table.archs, table.configs[0])
+        self.encoder, self.everything = self.prototype._training(table.archs, table.configs[0], len(table))
         self.sources = [name for name in map(str, self.everything.features) if name.startswith("source:")]
 
     def costs(self, device: str) -> npt.NDArray[np.float64]:
@@ -424,8 +423,7 @@ def adaptation_curve(
         if not steps or not whole or min(steps) < 2 or max(steps) >= len(rows):
             raise InvalidInputError(f"{target}: sizes must be from 2 to {len(rows) - 1}, got {steps}.")
         prototype: Surrogate = TransferSurrogate(table.space.name, fitted, random_state, calibrate=False)
-        encoder = prototype._encoder(len(rows))
-        everything = encode(encoder, table.archs[rows], configs[rows])
+        encoder, everything = prototype._training(table.archs[rows], configs[rows], len(rows))
         for n in steps:
             for draw in range(draws):
                 order = np.random.default_rng((random_state, n, draw)).permutation(len(rows))

@@ -122,8 +122,7 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
                 n_costs = int((~np.isnan(known)).sum())
                 few = surrogate._by_physics(n_costs)
                 if few not in encoded:
-                    encoder = surrogate._encoder(n_costs)
-                    encoded[few] = encoder, encode(encoder, batch, configs)
+                    encoded[few] = surrogate._training(batch, configs, n_costs)
                 encoder, training = encoded[few]
                 surrogate._fit_encoded(encoder, training if tried.all() else training.rows(tried), known)
             except InvalidInputError as error:

@@ -136,8 +136,8 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         """
         batch = get_space(self.space).as_array(archs)
         costs = checked_cost(cost, len(batch), failed)
-        encoder = self._encoder(int((~np.isnan(costs)).sum()))
-        return self._fit_encoded(encoder, encode(encoder, batch, configs), costs)
+        encoder, training = self._training(batch, configs, int((~np.isnan(costs)).sum()))
+        return self._fit_encoded(encoder, training, costs)
 
     def predict(self, archs: Archs, configs: Configs = None) -> Vector:
         """Predict costs.
@@ -282,6 +282,11 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         if self.random_state is not None and model.get_params(deep=False).get("random_state", 0) is None:
             model.set_params(random_state=self.random_state)
         return model
+
+    def _training(self, archs: Archs, configs: Configs, n: int) -> tuple[Encoder, Encoded]:
+        """Return the encoder for so many costs, and what it makes of the training architectures."""
+        encoder = self._encoder(n)
+        return encoder, encode(encoder, archs, configs)
 
     def _query(self, archs: Archs, configs: Configs) -> Encoded:
         """Encode what is to be predicted, under the training config if none is given."""

@@ -22,7 +22,7 @@ from hwnas_surrogate.features import Encoder
 from hwnas_surrogate.models import MODELS, FewShot, make_model
 from hwnas_surrogate.spaces import Archs, get_space
 from hwnas_surrogate.trainers.costs import checked_cost
-from hwnas_surrogate.trainers.encoded import Encoded, encode
+from hwnas_surrogate.trainers.encoded import Encoded
 from hwnas_surrogate.trainers.surrogate import Configs, Surrogate, Vector
 
 if TYPE_CHECKING:
@@ -237,8 +237,7 @@ class _Rows:
     def of(cls, surrogate: Surrogate, archs: Archs, cost: npt.ArrayLike, configs: Configs) -> _Rows:
         batch = get_space(surrogate.space).as_array(archs)
         costs = checked_cost(cost, len(batch))
-        encoder = surrogate._encoder(len(costs))
-        training = encode(encoder, batch, configs)
+        encoder, training = surrogate._training(batch, configs, len(costs))
         if len(costs) < MIN_ROWS:
             raise InvalidInputError(f"tuning needs at least {MIN_ROWS} measured architectures, got {len(costs)}.")
         deviation = float(np.abs(costs - costs.mean()).mean()) if np.ptp(costs) else 0.0

@@ -40,10 +40,12 @@ def test_an_architecture_measured_several_times_costs_about_the_mean() -> None:
     assert held.mean() == pytest.approx(0.9, abs=0.05)
 
 
-@pytest.mark.parametrize("model", [None, "ridge", "linear", "xgboost", "additive"])
-def test_one_architecture_with_two_costs_costs_their_mean(model: str | None) -> None:
+@pytest.mark.parametrize(
+    ("model", "times"), [(None, 50), *((model, 30) for model in ("boosted", "ridge", "linear", "xgboost", "additive"))]
+)
+def test_one_architecture_with_two_costs_costs_their_mean(model: str | None, times: int) -> None:
     archs = SPACE.sample(2, 0)
-    surrogate = Surrogate(model=model, random_state=0).fit(np.repeat(archs, 50, axis=0), [1.0, 3.0] * 50)
+    surrogate = Surrogate(model=model, random_state=0).fit(np.repeat(archs, times, axis=0), [1.0, 3.0] * times)
     np.testing.assert_allclose(surrogate.predict(archs), 2.0, rtol=0.03)
     bounds = surrogate.predict_interval(archs)
     assert np.isfinite(bounds).all()
@@ -51,9 +53,10 @@ def test_one_architecture_with_two_costs_costs_their_mean(model: str | None) -> 
     assert (bounds[:, 1] > 2.8).all()
 
 
-def test_a_single_architecture_costs_its_mean() -> None:
+@pytest.mark.parametrize(("model", "times"), [(None, 120), ("boosted", 30)])
+def test_a_single_architecture_costs_its_mean(model: str | None, times: int) -> None:
     archs = SPACE.sample(1, 0)
-    surrogate = Surrogate().fit(np.repeat(archs, 120, axis=0), [1.0, 2.0, 6.0] * 40)
+    surrogate = Surrogate(model=model).fit(np.repeat(archs, times, axis=0), [1.0, 2.0, 6.0] * (times // 3))
     np.testing.assert_allclose(surrogate.predict(SPACE.sample(5, 1)), 3.0)
     assert np.isfinite(surrogate.predict_interval(SPACE.sample(5, 1))).all()
 
