@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from types import MappingProxyType
 
 import numpy as np
@@ -81,7 +82,13 @@ class LayerSums(Encoder):
     def _encode(self, space: SearchSpace, archs: npt.NDArray[np.int8], config: NetworkConfig, out: Features) -> None:
         for number, view in enumerate(self.views):
             layers = space.layers(archs, config, view)
-            values = np.array(
-                [[quantity(layer) for quantity in QUANTITIES.values()] for layer in layers.distinct], float
-            )
-            out[:, number * len(QUANTITIES) : (number + 1) * len(QUANTITIES)] = layers.sums(values)
+            sums = layers.sums(_values(layers.distinct))
+            out[:, number * len(QUANTITIES) : (number + 1) * len(QUANTITIES)] = sums
+
+
+@lru_cache(maxsize=256)
+def _values(layers: tuple[Layer, ...]) -> npt.NDArray[np.float64]:
+    """Return the quantities of each layer, shape (L, quantities)."""
+    values = np.array([[quantity(layer) for quantity in QUANTITIES.values()] for layer in layers], np.float64)
+    values.setflags(write=False)
+    return values

@@ -115,16 +115,24 @@ class Calibration:
 
     def difficulty(self, features: Vector, predicted: Vector, doubts: Vector, distances: Vector) -> Vector:
         """Return how large residuals are expected to be, up to a factor: (n, k) features, (n,) others -> (n,)."""
-        everything = np.column_stack([features, predicted])
+        beyond = np.zeros(len(predicted))
+        low, high = self.low_[:-1], self.high_[:-1]
+        away = ((features < low) | (features > high)).any(axis=1)
+        away |= (predicted < self.low_[-1]) | (predicted > self.high_[-1])
+        beyond[away] = self._beyond(np.column_stack([features[away], predicted[away]]))
+        largest = max(self.high_[-1], np.finfo(float).tiny)
+        size = np.maximum(predicted, max(self.low_[-1], _SMALLEST * largest)) / largest
+        result: Vector = size**self.power_ * (1.0 + beyond) * doubts * (1.0 + self.growth_ * distances)
+        return result
+
+    def _beyond(self, everything: Vector) -> Vector:
+        """Return how far rows of features and prediction lie outside what was trained on, in its widths, (n,)."""
         outside = np.maximum(np.maximum(self.low_ - everything, everything - self.high_), 0.0)
         # A column that never varied in training has no width: its own size is the yardstick.
         width = np.where(
             self.high_ > self.low_, self.high_ - self.low_, np.maximum(np.abs(self.high_), np.abs(everything))
         )
-        beyond = np.divide(outside, width, out=np.zeros_like(outside), where=width > 0).max(axis=1)
-        largest = max(self.high_[-1], np.finfo(float).tiny)
-        size = np.maximum(predicted, max(self.low_[-1], _SMALLEST * largest)) / largest
-        result: Vector = size**self.power_ * (1.0 + beyond) * doubts * (1.0 + self.growth_ * distances)
+        result: Vector = np.divide(outside, width, out=np.zeros_like(outside), where=width > 0).max(axis=1)
         return result
 
     def interval(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -15,7 +15,10 @@ from hwnas_surrogate.errors import InvalidConfigError
 from hwnas_surrogate.features import Combined, Encoder, LayerPhysics
 from hwnas_surrogate.spaces import Archs, ConfigLike, NetworkConfig, SearchSpace, get_space
 
-__all__ = ["Encoded", "config_sizes", "encode", "few_shot_encoder", "octaves", "only_config"]
+__all__ = ["BATCH", "Encoded", "config_sizes", "encode", "few_shot_encoder", "in_batches", "octaves", "only_config"]
+
+BATCH = 8192
+"""Architectures predicted at a time: a few megabytes of features."""
 
 _REFERENCE = 20
 """So many random architectures tell how large a config's networks are."""
@@ -62,6 +65,18 @@ def encode(encoder: Encoder, archs: Archs, configs: ConfigLike | Sequence[Config
     space = get_space(encoder.space)
     batch = space.as_array(archs)
     return Encoded(encoder.frame(batch, configs), *space.group_configs(configs, len(batch)))
+
+
+def in_batches(
+    space: SearchSpace, archs: Archs, configs: ConfigLike | Sequence[ConfigLike] | npt.NDArray[Any]
+) -> Iterator[tuple[Archs, ConfigLike | Sequence[ConfigLike]]]:
+    """Cut architectures and their configs into parts whose features fit into memory, and into the cache."""
+    batch = space.as_array(archs)
+    distinct, number = space.group_configs(configs, len(batch))
+    for start in range(0, max(len(batch), 1), BATCH):
+        rows = slice(start, start + BATCH)
+        one = len(distinct) == 1
+        yield batch[rows], distinct[0] if one else [distinct[which] for which in number[rows]]
 
 
 def few_shot_encoder(space: SearchSpace, *more: Encoder) -> Combined:

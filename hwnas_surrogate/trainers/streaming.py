@@ -18,14 +18,12 @@ from hwnas_surrogate.data import Target, TargetLike, pick_targets
 from hwnas_surrogate.errors import DataFileError, HWNASError, InvalidArchitectureError, InvalidInputError
 from hwnas_surrogate.files import replacing
 from hwnas_surrogate.spaces import ConfigLike, SearchSpace, arch_from_text, get_space
-from hwnas_surrogate.trainers.encoded import Encoded
+from hwnas_surrogate.trainers.encoded import BATCH, Encoded
 from hwnas_surrogate.trainers.suite import SurrogateSuite
 from hwnas_surrogate.trainers.surrogate import Surrogate
 
 __all__ = ["predict_batches", "predict_file"]
 
-BATCH = 8192
-"""Architectures predicted at a time: a few megabytes of features."""
 COLUMNS = ("architecture", "arch_str", "op_index")
 """What the column of architectures may be called."""
 SUFFIXES = (".parquet", ".csv", ".txt")
@@ -151,7 +149,8 @@ def _batches(
         batch = _as_array(space, chunk, start)
         under: Any = configs if waiting is None else list(islice(waiting, len(chunk)))
         frame = pd.DataFrame({"architecture": space.format_all(batch)})
-        for target, query in suite._queries(batch, under, picked).items():
+        (queries,) = suite._queries(batch, under, picked)
+        for target, query in queries.items():
             for name, values in _told(suite.surrogates_[target], target, query, coverage, limits.get(target)):
                 frame[name] = values
         yield frame

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,7 +19,7 @@ from hwnas_surrogate.errors import InvalidInputError, unknown
 from hwnas_surrogate.features import Encoder
 from hwnas_surrogate.spaces import Archs, ConfigLike, SearchSpace, get_space
 from hwnas_surrogate.trainers.costs import checked_cost, checked_failed, numbers, refuse_costs
-from hwnas_surrogate.trainers.encoded import Encoded, encode, only_config
+from hwnas_surrogate.trainers.encoded import Encoded, encode, in_batches, only_config
 from hwnas_surrogate.trainers.surrogate import Surrogate
 
 __all__ = ["SurrogateSuite"]
@@ -182,11 +182,8 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
         NotInTableError
             If there is no surrogate for a target.
         """
-        queries = self._queries(archs, configs, targets)
-        values = np.empty((len(next(iter(queries.values()))), len(queries)), order="F")
-        for column, (target, query) in enumerate(queries.items()):
-            values[:, column] = self.surrogates_[target]._predict_encoded(query)
-        return pd.DataFrame(values, columns=target_columns(tuple(queries)), copy=False)
+        picked, values = self._told(archs, configs, targets, Surrogate._predict_encoded)
+        return pd.DataFrame(values, columns=target_columns(picked), copy=False)
 
     def predict_interval(
         self,
@@ -203,11 +200,10 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
         DataFrame
             One row per architecture; columns (device, metric, unit, bound), the bounds being ``low`` and ``high``.
         """
-        queries = self._queries(archs, configs, targets)
-        bounds = [self.surrogates_[target]._interval_encoded(query, coverage) for target, query in queries.items()]
-        names = [(*name, bound) for name in target_columns(tuple(queries)) for bound in ("low", "high")]
+        picked, bounds = self._told(archs, configs, targets, lambda one, query: one._interval_encoded(query, coverage))
+        names = [(*name, bound) for name in target_columns(picked) for bound in ("low", "high")]
         columns = pd.MultiIndex.from_tuples(names, names=["device", "metric", "unit", "bound"])
-        return pd.DataFrame(np.hstack(bounds), columns=columns, copy=False)
+        return pd.DataFrame(bounds, columns=columns, copy=False)
 
     def predict_has_cost(
         self, archs: Archs, configs: Configs = None, targets: TargetLike | Iterable[TargetLike] | None = None
@@ -219,14 +215,26 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
         DataFrame
             One row per architecture; columns (device, metric, unit) as :meth:`predict` has them.
         """
-        queries = self._queries(archs, configs, targets)
-        values = [self.surrogates_[target]._has_cost_encoded(query) for target, query in queries.items()]
-        return pd.DataFrame(np.column_stack(values), columns=target_columns(tuple(queries)), copy=False)
+        picked, values = self._told(archs, configs, targets, Surrogate._has_cost_encoded)
+        return pd.DataFrame(values, columns=target_columns(picked), copy=False)
+
+    def _told(
+        self,
+        archs: Archs,
+        configs: Configs,
+        targets: TargetLike | Iterable[TargetLike] | None,
+        ask: Callable[[Surrogate, Encoded], npt.NDArray[np.float64]],
+    ) -> tuple[tuple[Target, ...], npt.NDArray[np.float64]]:
+        """Ask each target's surrogate; return the targets and the answers side by side, (n, k)."""
+        parts = []
+        for queries in self._queries(archs, configs, targets):
+            parts.append(np.column_stack([ask(self.surrogates_[target], query) for target, query in queries.items()]))
+        return tuple(queries), np.concatenate(parts)
 
     def _queries(
         self, archs: Archs, configs: Configs, targets: TargetLike | Iterable[TargetLike] | None
-    ) -> dict[Target, Encoded]:
-        """Return what is to be predicted as each target's surrogate reads it."""
+    ) -> Iterator[dict[Target, Encoded]]:
+        """Yield what is to be predicted as each target's surrogate reads it, batch by batch."""
         check_is_fitted(self, "surrogates_")
         picked = {target: self.surrogates_[target] for target in pick_targets(targets, self.targets_)}
         if not picked:
@@ -235,10 +243,10 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
             )
         if configs is None:
             configs = only_config(list(dict.fromkeys(c for surrogate in picked.values() for c in surrogate.configs_)))
-        batch = get_space(self.space).as_array(archs)
-        encoded = {id(one.encoder_): one.encoder_ for one in picked.values()}
-        queries = {key: encode(encoder, batch, configs) for key, encoder in encoded.items()}
-        return {target: queries[id(surrogate.encoder_)] for target, surrogate in picked.items()}
+        encoders = {id(one.encoder_): one.encoder_ for one in picked.values()}
+        for part, mine in in_batches(get_space(self.space), archs, configs):
+            encoded = {key: encode(encoder, part, mine) for key, encoder in encoders.items()}
+            yield {target: encoded[id(surrogate.encoder_)] for target, surrogate in picked.items()}
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Save every surrogate to one folder, without pickle."""

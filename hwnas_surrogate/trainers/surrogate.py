@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,7 +22,14 @@ from hwnas_surrogate.models import FewShot, make_classifier, make_model
 from hwnas_surrogate.spaces import Archs, ConfigLike, SearchSpace, get_space
 from hwnas_surrogate.trainers.calibration import Calibration, residuals_by_config, residuals_by_row
 from hwnas_surrogate.trainers.costs import checked_budget, checked_cost
-from hwnas_surrogate.trainers.encoded import Encoded, config_sizes, encode, few_shot_encoder, only_config
+from hwnas_surrogate.trainers.encoded import (
+    Encoded,
+    config_sizes,
+    encode,
+    few_shot_encoder,
+    in_batches,
+    only_config,
+)
 
 __all__ = ["Surrogate"]
 
@@ -159,7 +166,7 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         InvalidConfigError
             If no config is given and there were several in training.
         """
-        return self._predict_encoded(self._query(archs, configs))
+        return np.concatenate([self._predict_encoded(query) for query in self._queries(archs, configs)])
 
     def predict_interval(self, archs: Archs, configs: Configs = None, *, coverage: float = 0.9) -> Vector:
         """Predict intervals that hold the measured cost of so many architectures (of those that have one).
@@ -191,7 +198,7 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         >>> bool(low < surrogate.predict(8000)[0] < high)
         True
         """
-        return self._interval_encoded(self._query(archs, configs), coverage)
+        return np.concatenate([self._interval_encoded(query, coverage) for query in self._queries(archs, configs)])
 
     def predict_within(self, archs: Archs, budget: npt.ArrayLike, configs: Configs = None) -> Vector:
         """Predict how probable it is that each cost is at most a budget: the constraint of a search.
@@ -213,8 +220,13 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         InvalidInputError
             If a budget is no number, or the surrogate was fitted with ``calibrate=False``.
         """
-        query = self._query(archs, configs)
-        return self._within_encoded(query, checked_budget(budget, len(query)))
+        batch = get_space(self.space).as_array(archs)
+        budgets = checked_budget(budget, len(batch))
+        told, start = [], 0
+        for query in self._queries(batch, configs):
+            told.append(self._within_encoded(query, budgets[start : start + len(query)]))
+            start += len(query)
+        return np.concatenate(told)
 
     def predict_has_cost(self, archs: Archs, configs: Configs = None) -> Vector:
         """Predict how probable it is that the device can run each network; 1 where no training network failed.
@@ -224,7 +236,7 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         ndarray of float64, shape (n,)
             Probabilities.
         """
-        return self._has_cost_encoded(self._query(archs, configs))
+        return np.concatenate([self._has_cost_encoded(query) for query in self._queries(archs, configs)])
 
     def score(self, archs: Archs, cost: npt.ArrayLike, configs: Configs = None) -> float:
         """Return Spearman's rank correlation of predicted and measured costs."""
@@ -288,10 +300,12 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         encoder = self._encoder(n)
         return encoder, encode(encoder, archs, configs)
 
-    def _query(self, archs: Archs, configs: Configs) -> Encoded:
-        """Encode what is to be predicted, under the training config if none is given."""
+    def _queries(self, archs: Archs, configs: Configs) -> Iterator[Encoded]:
+        """Encode what is to be predicted, batch by batch, under the training config if none is given."""
         check_is_fitted(self, "model_")
-        return encode(self.encoder_, archs, only_config(self.configs_) if configs is None else configs)
+        under = only_config(self.configs_) if configs is None else configs
+        for part, mine in in_batches(get_space(self.space), archs, under):
+            yield encode(self.encoder_, part, mine)
 
     def _fit_encoded(self, encoder: Encoder, training: Encoded, costs: Vector) -> Self:
         """Fit on checked costs, NaN where the device can't run the network; what fails leaves everything as it was."""

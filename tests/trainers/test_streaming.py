@@ -18,7 +18,7 @@ from hwnas_surrogate.errors import (
     InvalidInputError,
     NotInTableError,
 )
-from hwnas_surrogate.trainers import SurrogateSuite, predict_batches, predict_file, streaming
+from hwnas_surrogate.trainers import SurrogateSuite, encoded, predict_batches, predict_file, streaming
 from tests.trainers.conftest import SPACE, planted_costs
 
 LATENCY, ENERGY = "phone/latency (ms)", "phone/energy (mJ)"
@@ -113,6 +113,54 @@ def test_wrong_questions_are_refused(
 ) -> None:
     with pytest.raises(error, match=message):
         next(predict_batches(suite, [0, 1], **asked))
+
+
+CONFIGS = ["cifar10", "C8-N2-k10-3x32x32", "C12-N3-k10-3x24x24"] * 10
+
+
+@pytest.mark.parametrize("configs", [None, "cifar10", CONFIGS])
+def test_large_batches_are_cut_and_put_together_again(
+    suite: SurrogateSuite, configs: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archs, budgets = SPACE.sample(30, 5), np.linspace(1, 9, 30)
+    energy = suite["phone/energy"]
+
+    def told() -> list[Any]:
+        return [
+            energy.predict(archs, configs),
+            energy.predict_interval(archs, configs),
+            energy.predict_within(archs, budgets, configs),
+            energy.predict_has_cost(archs, configs),
+            suite.predict(archs, configs),
+            suite.predict_interval(archs, configs),
+            suite.predict_has_cost(archs, configs),
+        ]
+
+    whole = told()
+    monkeypatch.setattr(encoded, "BATCH", 7)
+    for one, other in zip(whole, told(), strict=True):
+        np.testing.assert_allclose(other, one, rtol=1e-12)
+
+
+def test_nothing_has_no_costs_but_all_columns(suite: SurrogateSuite) -> None:
+    energy = suite["phone/energy"]
+    for configs in (None, "cifar10", []):
+        assert energy.predict([], configs).shape == (0,)
+        assert energy.predict_interval([], configs).shape == (0, 2)
+        assert energy.predict_within([], 5.0, configs).shape == (0,)
+        assert energy.predict_has_cost([], configs).shape == (0,)
+        assert suite.predict([], configs).shape == (0, 2)
+        assert suite.predict_interval([], configs).shape == (0, 4)
+
+
+def test_memory_of_a_batch_is_that_of_its_answers(suite: SurrogateSuite) -> None:
+    archs = np.tile(SPACE.enumerate(), (6, 1))
+    tracemalloc.start()
+    intervals = suite["phone/latency"].predict_interval(archs)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    features = len(archs) * suite["phone/latency"].n_features_in_ * 8
+    assert intervals.nbytes < most < 0.6 * features
 
 
 def test_memory_does_not_grow_with_the_stream(suite: SurrogateSuite) -> None:
