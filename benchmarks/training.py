@@ -47,7 +47,7 @@ def _main_job() -> Figure:
 
 def _scores(table: CostTable) -> list[Figure]:
     figures = []
-    for n_train in (100, 400, None):
+    for n_train in (20, 100, 400, None):
         for row in summary(evaluate(table, n_train=n_train, seeds=range(5)).scores).itertuples():
             figures.append(
                 Figure(

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import cache
-from typing import Literal
+from functools import cache, lru_cache
+from typing import Literal, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from hwnas_surrogate.features.encoder import Encoder, Features
-from hwnas_surrogate.spaces import Layer, NetworkConfig, SearchSpace, View, get_space, space_names
+from hwnas_surrogate.spaces import SORTS, Layer, NetworkConfig, SearchSpace, View, get_space, space_names
+from hwnas_surrogate.spaces.layers import summable
 
 __all__ = ["LayerPhysics"]
+
+Calls = tuple[tuple[Layer, int], ...]
+PhysicsView = View | Literal["computed", "merged", "quantized"]
 
 _FLOAT32_BYTES = 4
 _KINDS = ("linear", "avg_pool", "global_pool", "batch_norm", "shuffle", "zero", "identity")
@@ -31,6 +35,12 @@ _QUANTITIES = (
     "macs", "macs_depthwise", "layers", "outputs", "params", "moved_bytes",
     "sqrt_macs", "sqrt_macs_depthwise", "sqrt_outputs", "sqrt_params",
 )  # fmt: skip
+_OPERATOR_QUANTITIES = (
+    "macs", "macs_int8", "layers", "outputs", "outputs_int8", "params", "moved_bytes", "converted_bytes",
+    "sqrt_macs", "sqrt_macs_int8",
+)  # fmt: skip
+_OPERATORS = ("merged", "quantized")
+"""Views of operators that an inference engine runs."""
 _SIZES = ("macs", "bytes", "params", "height", "kernel", "depthwise", "grouped", "stride")
 _PAIRS = [(first, second) for first in range(len(_SIZES)) for second in range(first, len(_SIZES))]
 _CORRECTIONS = (
@@ -52,11 +62,15 @@ class LayerPhysics(Encoder):
     that a Gaussian prior on their coefficients is a Gaussian process over layers (additive over the network, as in
     [1]_).
 
+    The views ``merged`` and ``quantized`` are of operators that an inference engine runs (:class:`Operators`): their
+    ``physics`` tells int8 from float32, and their ``correction`` is how many operators of each sort a cell has. Both
+    are 0 in spaces without any.
+
     Parameters
     ----------
     space : str or SearchSpace, default="nasbench201"
         The search space. The columns are the same in all spaces.
-    views : sequence of {"all", "computed", "live", "compiled"}, default=("all", "computed", "compiled")
+    views : sequence of {"all", "computed", "live", "compiled", "merged", "quantized"}, default=all but "live"
         Which layers to sum over; ``"computed"`` is all but those that only pass on or write zeros (accelerators don't
         run these, whatever depends on them).
 
@@ -73,7 +87,7 @@ class LayerPhysics(Encoder):
     def __init__(
         self,
         space: str | SearchSpace = "nasbench201",
-        views: Sequence[View | Literal["computed"]] = ("all", "computed", "compiled"),
+        views: Sequence[PhysicsView] = ("all", "computed", "compiled", "merged", "quantized"),
     ) -> None:
         super().__init__(space)
         self.views = views
@@ -82,33 +96,86 @@ class LayerPhysics(Encoder):
         return [
             f"{group}_{view}:{name}"
             for view in self.views
-            for group, names in (("physics", _QUANTITIES), ("correction", _CORRECTIONS))
+            for group, names in zip(("physics", "correction"), _columns(view), strict=True)
             for name in names
         ]
 
     def _encode(self, space: SearchSpace, archs: npt.NDArray[np.int8], config: NetworkConfig, out: Features) -> None:
-        width = len(_QUANTITIES) + len(_CORRECTIONS)
-        for number, view in enumerate(self.views):
-            layers = space.layers(archs, config, "all" if view == "computed" else view)
+        start = 0
+        for view in self.views:
+            physics, corrections = map(len, _columns(view))
+            mine = out[:, start : start + physics + corrections]
+            start += physics + corrections
+            if view in _OPERATORS:
+                operators = space.operators(archs, config, quantized=view == "quantized")
+                if operators is not None:
+                    fixed, per_sort, freedom = _prices(operators.fixed, operators.calls)
+                    mine[:, :physics] = fixed + operators.counts.astype(np.float64) @ per_sort
+                    mine[:, physics:] = operators.counts * freedom
+                continue
+            layers = space.layers(archs, config, cast(View, "all" if view == "computed" else view))
             values = _values(layers.distinct)
             if view == "computed":
-                values[[layer.kind in ("zero", "identity") for layer in layers.distinct]] = 0.0
-            out[:, number * width : (number + 1) * width] = layers.sums(values)
+                values = np.where([[layer.kind in ("zero", "identity")] for layer in layers.distinct], 0.0, values)
+            mine[:] = layers.sums(values)
 
 
+def _columns(view: PhysicsView) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the names of a view's physics and of its corrections."""
+    return (_OPERATOR_QUANTITIES, SORTS) if view in _OPERATORS else (_QUANTITIES, _CORRECTIONS)
+
+
+@lru_cache(maxsize=256)
+def _prices(fixed: Calls, calls: tuple[Calls, ...]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], float]:
+    """Return the physics of what every architecture runs, that of an operator of each sort, and how free its price is.
+
+    The price of every sort is as free as another's: that of a layer, on average over the operators of a network.
+    """
+    groups = [fixed, *calls]
+    layers, times = zip(*(call for group in groups for call in group), strict=True)
+    physics = summable(np.array([_operator(layer) for layer in layers], np.float64)) * np.array(times)[:, None]
+    sums = np.add.reduceat(physics, np.cumsum([0, *map(len, groups[:-1])]))
+    free = np.sqrt(_shares(np.array([_physics(layer) for layer in layers], np.float64))) * times
+    return sums[0], sums[1:], float(free[len(fixed) :].sum()) / len(calls)
+
+
+def _operator(layer: Layer) -> list[float]:
+    dense = layer.kind in ("conv", "linear")
+    macs = (0, layer.macs) if layer.int8 else (layer.macs, 0)
+    made = layer.activation_bytes // layer.bytes_each - layer.c_in * layer.height * layer.width if dense else 0
+    moved = 0 if dense else layer.activation_bytes
+    return [
+        *macs,
+        layer.kind not in ("identity", "fused_add"),
+        *((0, made) if layer.int8 else (made, 0)),
+        layer.params,
+        *((0, moved) if layer.kind == "convert" else (moved, 0)),
+        *(math.sqrt(each) for each in macs),
+    ]
+
+
+@lru_cache(maxsize=256)
 def _values(layers: tuple[Layer, ...]) -> npt.NDArray[np.float64]:
     """Return what each layer adds to the columns of a view, shape (L, columns)."""
     physics = np.array([_physics(layer) for layer in layers], np.float64)
-    average, per_layer = _average_network()
-    share = (physics / average).mean(axis=1) + _SMALLEST * per_layer
     away = np.array([_description(layer) for layer in layers]) - np.append(_TYPICAL, np.zeros(len(_KINDS)))
     sizes = away[:, : len(_SIZES)] / _REACH
     pairs = [sizes[:, i] * sizes[:, j] / (math.sqrt(2) if i == j else 1.0) for i, j in _PAIRS]
     terms = np.column_stack([np.ones(len(layers)), away / _REACH, *pairs])
     near = np.exp(-0.5 * ((away / _REACH) ** 2).sum(axis=1))
-    # Between the share itself, which leaves small layers no freedom, and the same freedom for all.
-    weight = np.sqrt(share * per_layer) * near
-    return np.column_stack([physics, weight[:, None] * terms])
+    values = np.column_stack([physics, (np.sqrt(_shares(physics)) * near)[:, None] * terms])
+    values.setflags(write=False)
+    return values
+
+
+def _shares(physics: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the square of how free each layer's price is, (L, quantities) -> (L,).
+
+    Between the layer's share in a network, which leaves small layers no freedom, and the same freedom for all.
+    """
+    average, per_layer = _average_network()
+    share: npt.NDArray[np.float64] = (physics / average).mean(axis=1) + _SMALLEST * per_layer
+    return share * per_layer
 
 
 def _physics(layer: Layer) -> list[float]:

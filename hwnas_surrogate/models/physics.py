@@ -33,6 +33,8 @@ _LEAD = 0.7
 """What leads takes this part of the cost; the rest is shared by all alike."""
 _SOURCE_LOG_ODDS = -1.0
 """Sources must show their worth: a device of another kind than theirs is not told from one of theirs by ten costs."""
+_VIEW_LOG_ODDS = {"merged": -2.0, "quantized": -2.0}
+"""So must the rules of inference engines: most devices price every layer, or those that a converter leaves."""
 _CONSTANT_SD = 0.1
 _DESIGN_SD = 0.3
 _FREEDOM = 2.0
@@ -81,10 +83,11 @@ class PhysicsGP(_LinearPredictor):
     A device's cost is taken to be a sum of shares that are not negative (multiply-adds, calls, bytes: the ``physics``
     columns of :class:`LayerPhysics`; or what other devices' surrogates predict: ``source`` columns), plus small
     corrections that vary smoothly from layer to layer (``correction`` columns: a Gaussian process over layers), plus
-    noise. Which layers run (all, or those that a converter leaves), whether the other devices have a share, how free
-    the coefficients are, how large the noise is and whether slips are among the measurements (Student's t [2]_) is not
-    chosen: every answer is weighted by its evidence, the marginal likelihood of the measurements [1]_. Useless sources
-    therefore get no weight. The coefficients of shares are found by non-negative least squares, the mode of their
+    noise. Which layers run (all, those that a converter leaves, or an inference engine's operators), whether the other
+    devices have a share, how free the coefficients are, how large the noise is and whether slips are among the
+    measurements (Student's t [2]_) is not chosen: every answer is weighted by its evidence, the marginal likelihood of
+    the measurements [1]_. Useless sources therefore get no weight. The coefficients of shares are found by non-negative
+    least squares, the mode of their
     posterior.
 
     Parameters
@@ -109,7 +112,7 @@ class PhysicsGP(_LinearPredictor):
     source_weight_ : float
         Evidence of the answers in which the other devices have a share, between 0 and 1.
     view_weights_ : dict of str to float
-        Evidence by which layers run: ``all``, ``compiled``.
+        Evidence by which layers run: ``all``, ``compiled``, ...
 
     References
     ----------
@@ -218,22 +221,23 @@ class PhysicsGP(_LinearPredictor):
         self.view_weights_ = {str(view): float(weight) for view, weight in by_view.items()}
 
 
-def design_of(X: pd.DataFrame) -> list[Vector]:
+def design_of(X: pd.DataFrame) -> list[tuple[float, Vector]]:
     """Return (n, k) named columns as designs whose coefficients are independent and of variance 1, one per view.
 
-    The prior is a middling one of those that :class:`PhysicsGP` tries: shares of the physics and of the sources, the
+    Beside each stands its odds: how probable the view is before anything is measured, next to that of all layers. The
+    prior is a middling one of those that :class:`PhysicsGP` tries: shares of the physics and of the sources, the
     corrections and a constant; what the shares are divided by is their mean over the rows.
     """
     values, names = np.asarray(X, np.float64), list(X.columns)
     designs = []
-    for physics, corrections in _views(names, values).values():
+    for view, (physics, corrections) in _views(names, values).items():
         unit = float(np.sqrt((values[:, corrections] ** 2).sum(axis=1).mean())) or 1.0
         parts = [values[:, corrections] / unit, np.full((len(values), 1), _CONSTANT_SD)]
         sources = _sources(names)
         for columns, sd in ((physics, _DESIGN_SD), (sources, _DESIGN_SD / np.sqrt(max(len(sources), 1)))):
             means = values[:, columns].mean(axis=0)
             parts.append(sd * values[:, columns[means > 0]] / means[means > 0])
-        designs.append(np.column_stack(parts))
+        designs.append((float(np.exp(_VIEW_LOG_ODDS.get(view, 0.0))), np.column_stack(parts)))
     return designs
 
 
@@ -242,7 +246,7 @@ def _sources(names: Sequence[str]) -> npt.NDArray[np.intp]:
 
 
 def _views(names: Sequence[str], values: Vector) -> dict[str, tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]:
-    """Return the columns of physics and of corrections of each view; views that look the same are one."""
+    """Return the columns of physics and of corrections of each view; empty ones are none, equal ones are one."""
     views: dict[str, tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]] = {}
     groups = [name.partition(":")[0] for name in names]
     for view in dict.fromkeys(group.partition("_")[2] for group in groups if group.startswith("physics_")):
@@ -250,7 +254,7 @@ def _views(names: Sequence[str], values: Vector) -> dict[str, tuple[npt.NDArray[
             np.array([i for i, group in enumerate(groups) if group == f"physics_{view}"], np.intp),
             np.array([i for i, group in enumerate(groups) if group == f"correction_{view}"], np.intp),
         )
-        if not any(
+        if values[:, columns[0]].any() and not any(
             all(np.array_equal(values[:, mine], values[:, theirs]) for mine, theirs in zip(columns, other, strict=True))
             for other in views.values()
         ):
@@ -277,6 +281,7 @@ def _priors(
                 _expected(names, shares, leader) for leader in _LEADERS if leader is None or not are_sources
             ]
             odds = _SOURCE_LOG_ODDS if are_sources else -float(np.log(len(expectations)))
+            odds += _VIEW_LOG_ODDS.get(view, 0.0)
             for expected, share_sd, correction_sd in product(expectations, _SHARE_SDS, _CORRECTION_SDS):
                 sd = float(share_sd / narrower)
                 yield (

@@ -10,8 +10,10 @@ from hwnas_surrogate.spaces.config import FBNetConfig, NASBench201Config, Networ
 from hwnas_surrogate.spaces.fbnet import FBNet
 from hwnas_surrogate.spaces.layers import Layer, Layers, View
 from hwnas_surrogate.spaces.nasbench201 import NASBench201
+from hwnas_surrogate.spaces.operators import SORTS, Operators
 
 __all__ = [
+    "SORTS",
     "Archs",
     "ConfigLike",
     "FBNet",
@@ -21,6 +23,7 @@ __all__ = [
     "NASBench201",
     "NASBench201Config",
     "NetworkConfig",
+    "Operators",
     "RandomState",
     "SearchSpace",
     "View",

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from hwnas_surrogate.errors import InvalidArchitectureError, InvalidConfigError, InvalidInputError, unknown
 from hwnas_surrogate.spaces.config import NetworkConfig
 from hwnas_surrogate.spaces.layers import Layers, View
+from hwnas_surrogate.spaces.operators import Operators
 
 __all__ = ["ArchArray", "Archs", "ConfigLike", "RandomState", "SearchSpace", "arch_from_text", "as_generator"]
 
@@ -383,6 +384,25 @@ class SearchSpace(ABC):
         Shape (n, quantized_names); no columns where nothing can be merged.
         """
         return np.empty((len(archs), 0), np.int64)
+
+    def operators(self, archs: Archs, config: ConfigLike = None, *, quantized: bool = False) -> Operators | None:
+        """Return the operators that an inference engine runs of a batch, equal ones merged.
+
+        Parameters
+        ----------
+        archs : architectures
+            One or many.
+        config : config, optional
+            The config of all of them.
+        quantized : bool, default=False
+            Of the network after static quantization to int8.
+
+        Returns
+        -------
+        Operators or None
+            None where nothing can be merged: the engine runs the network's layers.
+        """
+        return None
 
     @staticmethod
     def _check_view(view: str) -> None:

@@ -13,9 +13,12 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Layer", "LayerKind", "Layers", "View"]
+__all__ = ["Layer", "LayerKind", "Layers", "View", "summable"]
 
-LayerKind = Literal["conv", "linear", "avg_pool", "global_pool", "batch_norm", "shuffle", "zero", "identity"]
+LayerKind = Literal[
+    "conv", "linear", "avg_pool", "global_pool", "batch_norm", "shuffle", "zero", "identity",
+    "relu", "add", "fused_add", "convert",
+]  # fmt: skip
 View = Literal["all", "live", "compiled"]
 """Which layers count: all, those whose output is used, or those that a graph compiler leaves."""
 
@@ -32,7 +35,8 @@ class Layer:
     ----------
     kind : str
         ``conv``, ``linear``, ``avg_pool``, ``global_pool``, ``batch_norm``, ``shuffle`` (channel shuffle),
-        ``zero`` (the op ``none``: multiplies by 0) or ``identity``.
+        ``zero`` (the op ``none``: multiplies by 0) or ``identity``; among the operators of inference engines also
+        ``relu``, ``add``, ``fused_add`` (part of a convolution) and ``convert`` (to int8 or back).
     c_in, c_out : int
         Input and output channels (features of a linear layer).
     height, width : int
@@ -44,7 +48,9 @@ class Layer:
     params : int
         Trainable parameters, batch norm included.
     activation_bytes : int
-        float32 activations read and written at batch 1, in bytes.
+        Activations read and written at batch 1, in bytes; float32 unless told otherwise.
+    int8 : bool, default=False
+        Whether an operator of an inference engine runs in int8.
     """
 
     kind: LayerKind
@@ -58,6 +64,12 @@ class Layer:
     macs: int = 0
     params: int = 0
     activation_bytes: int = 0
+    int8: bool = False
+
+    @property
+    def bytes_each(self) -> int:
+        """Bytes of one activation."""
+        return 1 if self.int8 else _FLOAT32_BYTES
 
     @classmethod
     def conv(
@@ -128,11 +140,14 @@ class LayerPlan:
         How often every architecture calls them.
     per_op : ndarray of int64, shape (positions, ops, L)
         How often an op at a position calls them.
+    alike : bool
+        Whether an op calls the same layers at every position.
     """
 
     distinct: tuple[Layer, ...]
     fixed: npt.NDArray[np.int64]
     per_op: npt.NDArray[np.int64]
+    alike: bool
 
     @classmethod
     def build(cls, fixed: list[tuple[Layer, int]], per_op: list[list[list[tuple[Layer, int]]]]) -> LayerPlan:
@@ -148,7 +163,7 @@ class LayerPlan:
             for op, items in enumerate(ops):
                 for layer, count in items:
                     op_counts[position, op, where[layer]] += count
-        return cls(tuple(where), fixed_counts, op_counts)
+        return cls(tuple(where), fixed_counts, op_counts, bool((op_counts == op_counts[0]).all()))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -171,10 +186,10 @@ class Layers:
     archs: npt.NDArray[np.int8]
     executed: npt.NDArray[np.bool_] | None = None
     connected: npt.NDArray[np.bool_] | None = None
-    _ops: npt.NDArray[np.intp] = field(init=False, repr=False)
+    _ops: npt.NDArray[np.int8] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_ops", self.archs.T.astype(np.intp))
+        object.__setattr__(self, "_ops", self.archs.T.copy())
 
     def __len__(self) -> int:
         """Return the number of architectures."""
@@ -200,7 +215,8 @@ class Layers:
         Returns
         -------
         ndarray of float64, shape (n,) or (n, q)
-            The sums. Integers below 2^53 are summed exactly.
+            The sums. Integers below 2^53 are summed exactly. Other values are rounded, to 42 binary digits of the
+            largest, so that they are as well: equal networks have equal sums, in any batch.
 
         Examples
         --------
@@ -211,16 +227,23 @@ class Layers:
         [7783040.0]
         """
         per_layer = np.asarray(values, np.float64)
-        flat = per_layer.reshape(len(self.distinct), -1)
-        total = np.broadcast_to(self.plan.fixed @ flat, (len(self), flat.shape[1])).copy()
+        flat = summable(per_layer.reshape(len(self.distinct), -1))
+        tables, ops = self.plan.per_op @ flat, self._ops
+        n_ops = tables.shape[1]
+        if self.executed is not None:  # what isn't called is an op that adds zeros
+            ops = np.where(self.executed.T, ops, np.int8(n_ops))
+            tables = np.concatenate([tables, np.zeros_like(tables[:, :1])], axis=1)
+        if self.plan.alike:
+            total = (
+                np.stack([(ops == op).sum(axis=0, dtype=np.int8) for op in range(n_ops)], axis=1) @ tables[0, :n_ops]
+            )
+        else:
+            total = np.zeros((len(self), flat.shape[1]))
+            for table, column in zip(tables, ops.astype(np.intp), strict=True):
+                total += table.take(column, axis=0)
+        total += self.plan.fixed @ flat
         if self.connected is not None:
             total[~self.connected] = 0.0
-        tables, ops = self.plan.per_op @ flat, self._ops
-        if self.executed is not None:  # what isn't called adds a row of zeros
-            tables = np.concatenate([tables, np.zeros_like(tables[:, :1])], axis=1)
-            ops = np.where(self.executed.T, ops, tables.shape[1] - 1)
-        for table, column in zip(tables, ops, strict=True):
-            total += table.take(column, axis=0)
         return total.reshape(len(self), *per_layer.shape[1:])
 
     @property
@@ -242,3 +265,13 @@ class Layers:
     def activation_bytes(self) -> npt.NDArray[np.float64]:
         """float32 activation bytes read and written at batch 1, shape (n,)."""
         return self.sums(self.values("activation_bytes"))
+
+
+def summable(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Round what is no integer to 42 binary digits of its column's largest, (L, q): two thousand are summed exactly.
+
+    Sums are then the same in any order.
+    """
+    largest = np.maximum(np.abs(values).max(axis=0, initial=0.0), np.finfo(float).tiny)
+    unit = 2.0 ** (np.ceil(np.log2(largest)) - 42)
+    return np.where(values == np.rint(values), values, np.rint(values / unit) * unit)

@@ -17,6 +17,7 @@ from hwnas_surrogate.spaces.base import ArchArray, Archs, ConfigLike, RandomStat
 from hwnas_surrogate.spaces.config import NASBench201Config, NetworkConfig
 from hwnas_surrogate.spaces.layers import Layer, LayerPlan, Layers, View
 from hwnas_surrogate.spaces.merged import MERGED, merged_operators
+from hwnas_surrogate.spaces.operators import Operators, cell_operators
 from hwnas_surrogate.spaces.quantized import QUANTIZED, quantized_operators
 
 __all__ = ["NASBench201"]
@@ -362,6 +363,12 @@ class NASBench201(SearchSpace):
             return Layers(_plan(resolved), batch)
         executed = self.executed(batch, view)
         return Layers(_plan(resolved), batch, executed, np.asarray(executed.any(axis=1)))
+
+    def operators(self, archs: Archs, config: ConfigLike = None, *, quantized: bool = False) -> Operators:
+        """Return the operators that an inference engine runs; see :meth:`SearchSpace.operators`."""
+        batch, resolved = self.as_array(archs), self.config(config)
+        assert isinstance(resolved, NASBench201Config)
+        return cell_operators(_plan(resolved), batch, self.quantized(batch), quantized=quantized)
 
     def _from_integers(self, items: Sequence[int]) -> ArchArray:
         """Read a flat list as indices, or as one op list if it is six numbers below 5.

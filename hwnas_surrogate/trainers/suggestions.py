@@ -65,9 +65,10 @@ def suggest(
     """Choose architectures to measure on a new device.
 
     Greedily, each is the one whose cost is least certain once those before are measured, under the prior of
-    :class:`PhysicsGP`: over the sums that decide cost, all layers and those that a converter leaves, and what the
-    sources predict. That is sequential D-optimal design [1]_. 4,000 random architectures are chosen from, but for the
-    twentieth that is least like the others: no device is quite a sum, and extremes would mislead about the rest.
+    :class:`PhysicsGP`: over the sums that decide cost (of all layers, of those that a converter leaves, of the
+    operators that an inference engine runs), and what the sources predict. That is sequential D-optimal design [1]_.
+    4,000 random architectures are chosen from, but for the twentieth that is least like the others: no device is quite
+    a sum, and extremes would mislead about the rest.
 
     Parameters
     ----------
@@ -100,7 +101,7 @@ def suggest(
     Examples
     --------
     >>> suggest("nasbench201", 3).archs.tolist()
-    [[3, 4, 2, 3, 3, 2], [4, 0, 4, 4, 4, 0], [2, 0, 0, 0, 2, 2]]
+    [[3, 4, 2, 3, 3, 2], [4, 2, 0, 4, 4, 4], [2, 1, 2, 1, 2, 1]]
     """
     if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or not 0 < n <= 1000:
         raise InvalidInputError(f"n must be a whole number from 1 to 1,000, got {n!r}.")
@@ -126,18 +127,18 @@ def most_telling(features: pd.DataFrame, n: int, n_known: int = 0) -> tuple[npt.
     """
     candidates = len(features) - n_known
     with threadpool_limits(1):
-        designs = [_Design(columns, candidates) for columns in design_of(features)]
+        designs = [_Design(odds, columns, candidates) for odds, columns in design_of(features)]
         for row in range(candidates, len(features)):
             for design in designs:
                 design.measure(row)
         uncertainty = [_uncertainty(designs)]
-        distance = np.sum([_distance(design.rows[:candidates]) for design in designs], axis=0)
+        distance = np.sum([design.odds * _distance(design.rows[:candidates]) for design in designs], axis=0)
         extreme = (
             distance > np.quantile(distance, _TYPICAL) if n <= _TYPICAL * candidates else np.zeros(candidates, bool)
         )
         picked: list[int] = []
         for _ in range(n):
-            gain = np.sum([np.log1p(np.maximum(design.variance, 0.0) / _NOISE**2) for design in designs], axis=0)
+            gain = np.sum([design.gain() for design in designs], axis=0)
             gain[picked] = -np.inf
             gain[:candidates][extreme] = -np.inf
             # Rounded, so that equals are told apart by their order and not by the last digit.
@@ -164,8 +165,8 @@ def _distance(rows: Vector) -> Vector:
 class _Design:
     """What is known after some rows of a design are measured: Bayesian linear regression without the costs."""
 
-    def __init__(self, rows: Vector, candidates: int) -> None:
-        self.rows = rows
+    def __init__(self, odds: float, rows: Vector, candidates: int) -> None:
+        self.odds, self.rows = odds, rows
         self.covariance = np.eye(rows.shape[1])
         self.variance = (rows**2).sum(axis=1)
         self._moment = rows[:candidates].T @ rows[:candidates] / candidates
@@ -177,10 +178,16 @@ class _Design:
         self.variance = self.variance - (self.rows @ spread) ** 2 / gain
         self.covariance = self.covariance - np.outer(spread, spread) / gain
 
+    def gain(self) -> Vector:
+        """Return what measuring each row would tell, times the odds that the costs are of this design."""
+        result: Vector = self.odds * np.log1p(np.maximum(self.variance, 0.0) / _NOISE**2)
+        return result
+
     def uncertainty(self) -> float:
         """Return the mean variance over the candidates."""
         return float((self.covariance * self._moment).sum())
 
 
 def _uncertainty(designs: list[_Design]) -> float:
-    return float(np.sqrt(np.mean([design.uncertainty() for design in designs])))
+    odds = [design.odds for design in designs]
+    return float(np.sqrt(np.average([design.uncertainty() for design in designs], weights=odds)))

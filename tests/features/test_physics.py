@@ -172,6 +172,55 @@ def test_what_a_converter_removes_altogether_has_no_compiled_columns() -> None:
     assert (encoded["physics_all:layers"] - encoded["physics_computed:layers"]).item() == 90
 
 
+# -- operators of inference engines -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("config", ["cifar10", "C8-N2-k7-1x16x20"])
+@pytest.mark.parametrize("view", ["merged", "quantized"])
+def test_operators_add_up_layer_by_layer(view: Literal["merged", "quantized"], config: str) -> None:
+    space = get_space("nasbench201")
+    archs = some(space)
+    encoded = group(LayerPhysics(space, views=[view]).frame(archs, config), f"physics_{view}")
+    operators = space.operators(archs, config, quantized=view == "quantized")
+    assert operators is not None
+    for row, counts in enumerate(operators.counts.tolist()):
+        expected = dict.fromkeys((name.partition(":")[2] for name in encoded.columns), 0.0)
+        calls = [*operators.fixed]
+        for count, of_sort in zip(counts, operators.calls, strict=True):
+            calls += [(layer, count * times) for layer, times in of_sort]
+        for layer, times in calls:
+            suffix = "_int8" if layer.int8 else ""
+            found: dict[str, float] = {"params": layer.params, "layers": layer.kind != "fused_add"}
+            if layer.kind in ("conv", "linear"):
+                made = outputs(layer) if layer.kind == "conv" else layer.c_out
+                found |= {f"macs{suffix}": layer.macs, f"sqrt_macs{suffix}": layer.macs**0.5, f"outputs{suffix}": made}
+            else:
+                found["converted_bytes" if layer.kind == "convert" else "moved_bytes"] = layer.activation_bytes
+            for name, amount in found.items():
+                expected[name] += times * amount
+        assert encoded.iloc[row].tolist() == pytest.approx(list(expected.values()), rel=1e-12)
+
+
+def test_the_price_of_every_sort_of_operators_is_as_free() -> None:
+    space = get_space("nasbench201")
+    archs = some(space)
+    for config in ("cifar10", "C32-N2-k10-3x32x32"):
+        corrections = group(LayerPhysics(space, views=["quantized"]).frame(archs, config), "correction_quantized")
+        operators = space.operators(archs, config, quantized=True)
+        assert operators is not None
+        freedom = corrections.to_numpy()[operators.counts > 0] / operators.counts[operators.counts > 0]
+        assert freedom.min() == pytest.approx(freedom.max())
+        assert freedom.min() > 0
+
+
+def test_deeper_networks_leave_prices_of_operators_more_freedom() -> None:
+    narrow, deep, wide = LayerPhysics(views=["merged"]).frame(
+        [[3, 2, 4, 0, 3, 3]] * 3, [NASBench201Config(), NASBench201Config(N=10), NASBench201Config(C=32)]
+    )["correction_merged:conv3x3"]
+    assert deep == pytest.approx(2 * narrow)
+    assert wide > 1.2 * narrow
+
+
 # -- columns ----------------------------------------------------------------------------------------------
 
 
@@ -179,6 +228,8 @@ def test_the_columns_are_the_same_in_all_spaces() -> None:
     first, *others = (LayerPhysics(name).get_feature_names_out().tolist() for name in space_names())
     assert others
     assert all(names == first for names in others)
+    fbnet = LayerPhysics("fbnet").frame(get_space("fbnet").sample(3, 0))
+    assert not fbnet[[name for name in fbnet if "_merged:" in name or "_quantized:" in name]].to_numpy().any()
 
 
 def test_the_views_are_groups_of_their_own_in_the_order_given() -> None:

@@ -21,6 +21,7 @@ from hwnas_surrogate.spaces import get_space
 N = 500
 TEST = slice(200, None)
 VIEWS = ("all", "computed", "compiled")
+ENGINES = ("merged", "quantized")
 
 Array = npt.NDArray[np.float64]
 
@@ -95,6 +96,31 @@ def test_twenty_rows_tell_which_layers_run(features: pd.DataFrame, view: str) ->
         assert spearmanr(model.predict(planted.features[TEST]), planted.clean[TEST])[0] > 0.98
 
 
+@pytest.mark.parametrize(
+    ("view", "shares"),
+    [
+        ("merged", {"macs": 0.4, "moved_bytes": 0.3, "layers": 0.3}),
+        ("quantized", {"macs": 0.4, "macs_int8": 0.2, "converted_bytes": 0.2, "layers": 0.2}),
+    ],
+)
+def test_twenty_rows_tell_that_an_engine_merges_or_converts(
+    features: pd.DataFrame, view: str, shares: dict[str, float]
+) -> None:
+    columns = features[[f"physics_{view}:{name}" for name in shares]]
+    clean = (columns / columns.mean()).to_numpy() @ list(shares.values())
+    without = features[[name for name in features if f"_{view}:" not in name]]
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        order = rng.permutation(N)
+        rows, rest = order[:20], order[20:]
+        measured = clean * (1 + 0.02 * rng.normal(size=N))
+        model, blind = (PhysicsGP().fit(frame.iloc[rows], measured[rows]) for frame in (features, without))
+        told, guessed = model.predict(features.iloc[rest]), blind.predict(without.iloc[rest])
+        assert model.view_weights_[view] > 0.9
+        assert spearmanr(told, clean[rest])[0] > 0.99
+        assert np.abs(told - clean[rest]).mean() < 0.6 * np.abs(guessed - clean[rest]).mean()
+
+
 @pytest.mark.parametrize("config", ["cifar100", "ImageNet"])
 def test_shares_of_physics_are_found_in_fbnet(config: str) -> None:
     blocks = LayerPhysics("fbnet").frame(get_space("fbnet").sample(N, 0), config)
@@ -139,19 +165,28 @@ def test_networks_that_a_converter_empties_cost_nothing(features: pd.DataFrame) 
 
 
 def test_views_that_look_the_same_are_one(features: pd.DataFrame) -> None:
-    parts = [features[[name for name in features if f"_{view}:" in name]].to_numpy() for view in VIEWS]
+    layers = features[[name for name in features if name.partition(":")[0].partition("_")[2] in VIEWS]]
+    parts = [layers[[name for name in layers if f"_{view}:" in name]].to_numpy() for view in VIEWS]
     busy = np.all([(part == parts[0]).all(axis=1) for part in parts], axis=0)
     assert np.count_nonzero(busy) > 12
     costs = shares_of(features, "all", 0)
-    model = PhysicsGP().fit(features[busy][:12], costs[busy][:12])
+    model = PhysicsGP().fit(layers[busy][:12], costs[busy][:12])
     assert model.view_weights_ == {"all": pytest.approx(1)}
-    assert len(design_of(features[busy])) == 1
+    assert len(design_of(layers[busy])) == 1
+
+
+def test_spaces_without_operators_to_merge_have_no_such_views() -> None:
+    space = get_space("fbnet")
+    frame = LayerPhysics("fbnet").frame(space.sample(20, 0))
+    model = PhysicsGP().fit(frame.assign(**{"source:a": np.linspace(1, 2, 20)}), np.linspace(1, 3, 20))
+    assert set(model.view_weights_) <= set(VIEWS)
+    assert len(design_of(frame)) <= len(VIEWS)
 
 
 def test_weights_of_evidence_are_parts_of_one(features: pd.DataFrame) -> None:
     planted = device(features, 1)
     model, _ = with_sources(planted, 8, {"a": planted.clean, "b": planted.clean[::-1].copy()})
-    assert tuple(model.view_weights_) == VIEWS
+    assert tuple(model.view_weights_) == VIEWS + ENGINES
     assert sum(model.view_weights_.values()) == pytest.approx(1)
     assert 0 <= model.source_weight_ <= 1
     assert planted.fit(8).source_weight_ == 0
@@ -340,7 +375,7 @@ def test_the_order_of_the_columns_does_not_matter_as_long_as_it_stays(features: 
     planted = device(features, 5)
     # The first view is still the first: the scale of the priors is that of its physics.
     views = [name.partition(":")[0].partition("_")[2] for name in planted.features]
-    turned = planted.features.iloc[:, sorted(range(len(views)), key=lambda i: (VIEWS.index(views[i]), -i))]
+    turned = planted.features.iloc[:, sorted(range(len(views)), key=lambda i: ((VIEWS + ENGINES).index(views[i]), -i))]
     assert turned.columns[0] != planted.features.columns[0]
     model = PhysicsGP().fit(turned[:15], planted.measured[:15])
     np.testing.assert_allclose(model.predict(turned), planted.fit(15).predict(planted.features), rtol=1e-8)
@@ -451,18 +486,24 @@ def test_ranked_by_sources_alone_it_is_their_average(features: pd.DataFrame) -> 
 
 def test_a_design_has_a_row_for_each_network_and_a_column_for_each_coefficient(features: pd.DataFrame) -> None:
     frame = features[:30].assign(**{"source:a": 2.0, "source:dead": 0.0})
-    designs = design_of(frame)
+    odds, designs = zip(*design_of(frame), strict=True)
     n_corrections = sum(name.startswith("correction_all:") for name in frame)
+    n_sorts = sum(name.startswith("correction_merged:") for name in frame)
     # The constant, the physics but for the depthwise columns, which are zero here, and the source that is not dead.
-    assert [design.shape for design in designs] == [(30, n_corrections + 1 + 8 + 1)] * len(VIEWS)
+    layers, n_quantized = [(30, n_corrections + 1 + 8 + 1)] * len(VIEWS), 10
+    n_merged = n_quantized - 4  # nothing is in int8 or converted
+    engines = [(30, n_sorts + 1 + n + 1) for n in (n_merged, n_quantized)]
+    assert [design.shape for design in designs] == layers + engines
     assert all(np.isfinite(design).all() for design in designs)
+    assert odds == pytest.approx((1, 1, 1, np.exp(-2), np.exp(-2)))
 
 
 def test_inner_products_of_a_design_are_covariances_of_costs_drawn_from_the_prior(features: pd.DataFrame) -> None:
     """Shares of 1 on average, known to 30 percent each; of sources, which are alike, together."""
     frame = features[[name for name in features if name.startswith("physics_all:")]][:8]
     frame = frame.assign(**{"source:a": np.linspace(1, 2, 8), "source:b": np.linspace(9, 5, 8)})
-    (design,) = design_of(frame)
+    ((odds, design),) = design_of(frame)
+    assert odds == 1
     rng = np.random.default_rng(0)
     columns = (frame / frame.mean()).dropna(axis=1)
     sds = np.array([0.3 / np.sqrt(2) if name.startswith("source:") else 0.3 for name in columns])
@@ -472,7 +513,7 @@ def test_inner_products_of_a_design_are_covariances_of_costs_drawn_from_the_prio
 
 
 def test_corrections_of_a_design_have_a_variance_of_one_in_the_middle(features: pd.DataFrame) -> None:
-    n_corrections = sum(name.startswith("correction_all:") for name in features)
-    for design in design_of(features):
+    for view, (_, design) in zip(VIEWS + ENGINES, design_of(features), strict=True):
+        n_corrections = sum(name.startswith(f"correction_{view}:") for name in features)
         assert (design[:, :n_corrections] ** 2).sum(axis=1).mean() == pytest.approx(1)
         assert np.array_equal(design[:, n_corrections], np.full(N, 0.1))

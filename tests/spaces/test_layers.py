@@ -27,7 +27,7 @@ from hwnas_surrogate.spaces import (
 NASBENCH201, FBNET = get_space("nasbench201"), get_space("fbnet")
 SPACES = pytest.mark.parametrize("space", [NASBENCH201, FBNET], ids=["nasbench201", "fbnet"])
 Call = tuple[Any, ...]
-"""(kind, c_in, c_out, height, width, kernel, stride, groups, macs, params, activation bytes): Layer's fields."""
+"""(kind, c_in, c_out, height, width, kernel, stride, groups, macs, params, activation bytes, int8): Layer's fields."""
 
 
 # -- the slow walk ----------------------------------------------------------------------------------------
@@ -71,7 +71,7 @@ class Walk:
 
     def add(self, kind: str, c_out: int, *rest: int) -> None:
         channels, height, width = self.shape
-        self.calls.append((kind, channels, c_out, height, width, *rest))
+        self.calls.append((kind, channels, c_out, height, width, *rest, False))
 
 
 def walk_nasbench201(ops: list[int], runs: list[bool], config: NASBench201Config) -> list[Call]:
