@@ -105,10 +105,10 @@ def evaluate(
     evaluation = Evaluation.joined(parts)
     file = evaluation.write(output / f"{table.space.name}-{protocol}.json")
     frame = beside_published(evaluation) if protocol == LAUBE2022 else summary(evaluation.scores)
-    title = "Held-out scores"
-    if protocol == LAUBE2022:
-        title += ", beside Laube, Mutschler and Zell 2022, table 3"
-    show(frame if as_json or as_csv else readable(frame), title, as_json, as_csv)
+    if as_json or as_csv:
+        show(frame, "", as_json, as_csv)
+    else:
+        _show(readable(frame))
     if len(table.configs) > 1 and not (as_json or as_csv):
         show(
             _readable_distances(evaluation.by_distance()), "By distance of the config from those trained on, in octaves"
@@ -116,6 +116,16 @@ def evaluate(
     say(f"scores and predictions are in {file}")
     if protocol == LEARNING_CURVE:
         draw(evaluation.scores, plot_learning_curve, file.with_suffix(".png"), "the learning curve")
+
+
+def _show(frame: pd.DataFrame) -> None:
+    """Print the scores, and below them the published ones."""
+    published = [name for name in frame.columns if name.startswith("published ")]
+    show(frame.drop(columns=published), "Held-out scores")
+    if published:
+        theirs = frame[["target", *published]].drop_duplicates("target")
+        theirs = theirs.rename(columns={name: name.removeprefix("published ") for name in published})
+        show(theirs, "Published kendall tau, 625 held out: Laube, Mutschler and Zell 2022, table 3")
 
 
 def _sizes(text: str | None, protocol: str) -> list[int] | None:

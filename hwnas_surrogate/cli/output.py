@@ -10,7 +10,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import typer
+from rich import box
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from hwnas_surrogate.errors import InvalidInputError
@@ -50,12 +52,37 @@ def show(frame: pd.DataFrame, title: str = "", as_json: bool = False, as_csv: bo
         typer.echo(frame.to_csv(index=False), nl=False)
     else:
         console = _console(sys.stdout)
-        table = Table(title=title or None, title_justify="left", header_style="bold")
-        for name in frame.columns:
-            table.add_column(str(name), overflow="fold")
-        for row in frame.itertuples(index=False):
-            table.add_row(*(_cell(value) for value in row))
+        cells = frame.map(_cell)
+        table = _table(cells, title)
+        if _width(table) > console.width:
+            alike = [name for name in cells.columns[1:] if len(cells) > 1 and cells[name].nunique() == 1]
+            told = ", ".join(f"{name} {cells[name].iloc[0]}" for name in alike)
+            table = _table(cells.drop(columns=alike), title, f"{told} in every row" if alike else "", narrow=True)
+            console.width = max(console.width, _width(table))  # a number is never cut in two
         console.print(table)
+
+
+def _table(cells: pd.DataFrame, title: str, caption: str = "", *, narrow: bool = False) -> Table:
+    table = Table(
+        title=title or None,
+        title_justify="left",
+        caption=caption or None,
+        caption_justify="left",
+        header_style="bold",
+        box=box.SIMPLE_HEAD if narrow else box.HEAVY_HEAD,
+        pad_edge=not narrow,
+    )
+    for name in cells.columns:
+        table.add_column(str(name).replace(" ", "\n") if narrow else str(name), no_wrap=True, vertical="bottom")
+    for row in cells.itertuples(index=False):
+        table.add_row(*row)
+    return table
+
+
+def _width(table: Table) -> int:
+    """Return how many characters the longest line has, the title aside."""
+    endless = Console(width=10_000)
+    return Measurement.get(endless, endless.options, table).maximum
 
 
 def say(text: str) -> None:

@@ -193,7 +193,7 @@ def readable(results: pd.DataFrame) -> pd.DataFrame:
     """Return the columns of ``scores`` or :func:`summary` that people look at first, as text with units."""
 
     def decimals(name: str) -> list[str]:
-        return [f"{value:.4f}" for value in results[name]]
+        return ["-" if np.isnan(value) else f"{value:.4f}" for value in results[name]]
 
     columns: dict[str, Any] = {"target": results["device"] + "/" + results["metric"]}
     columns |= {name: results[name] for name in ("space", "model", "seeds") if name in results}
