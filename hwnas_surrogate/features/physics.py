@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas_surrogate.features.encoder import Encoder, Features
-from hwnas_surrogate.spaces import SORTS, Layer, NetworkConfig, SearchSpace, View, get_space, space_names
+from hwnas_surrogate.spaces import Layer, NetworkConfig, SearchSpace, View, get_space, space_names
 from hwnas_surrogate.spaces.layers import summable
+from hwnas_surrogate.spaces.operators import SORTS
 
 __all__ = ["LayerPhysics"]
 

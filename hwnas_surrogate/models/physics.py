@@ -87,8 +87,7 @@ class PhysicsGP(_LinearPredictor):
     devices have a share, how free the coefficients are, how large the noise is and whether slips are among the
     measurements (Student's t [2]_) is not chosen: every answer is weighted by its evidence, the marginal likelihood of
     the measurements [1]_. Useless sources therefore get no weight. The coefficients of shares are found by non-negative
-    least squares, the mode of their
-    posterior.
+    least squares, the mode of their posterior.
 
     Parameters
     ----------

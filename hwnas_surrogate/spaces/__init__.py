@@ -10,10 +10,9 @@ from hwnas_surrogate.spaces.config import FBNetConfig, NASBench201Config, Networ
 from hwnas_surrogate.spaces.fbnet import FBNet
 from hwnas_surrogate.spaces.layers import Layer, Layers, View
 from hwnas_surrogate.spaces.nasbench201 import NASBench201
-from hwnas_surrogate.spaces.operators import SORTS, Operators
+from hwnas_surrogate.spaces.operators import Operators
 
 __all__ = [
-    "SORTS",
     "Archs",
     "ConfigLike",
     "FBNet",

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from hwnas_surrogate.errors import InvalidArchitectureError, InvalidConfigError
-from hwnas_surrogate.spaces import SORTS, Operators, get_space
+from hwnas_surrogate.spaces import Operators, get_space
+from hwnas_surrogate.spaces.operators import SORTS
 
 SPACE = get_space("nasbench201")
 CONFIGS = ["cifar10", "C8-N2-k7-1x16x20"]
