@@ -284,6 +284,29 @@ def test_a_batch_equals_its_architectures_one_by_one(space: SearchSpace) -> None
 
 
 @SPACES
+@pytest.mark.parametrize("view", ["all", "compiled"])
+def test_sums_are_the_same_to_the_bit_in_batches_of_any_size_and_order(space: SearchSpace, view: str) -> None:
+    archs = space.sample(1200, 0)
+    layers = space.layers(archs, view=view)  # type: ignore[arg-type]
+    roots = np.column_stack(
+        [np.sqrt(layers.values("macs")), 0.1 * layers.values("activation_bytes"), layers.values("macs")]
+    )
+    sums = layers.sums(roots)
+    for part in (archs[:1], archs[:7], archs[:600]):
+        assert np.array_equal(space.layers(part, view=view).sums(roots), sums[: len(part)])  # type: ignore[arg-type]
+    assert np.array_equal(space.layers(archs[::-1], view=view).sums(roots)[::-1], sums)  # type: ignore[arg-type]
+    slowly = [sum(calls * roots) for calls, roots in zip(layers.counts[:3, :, None], [roots] * 3, strict=True)]
+    np.testing.assert_allclose(sums[:3], slowly, rtol=1e-12)
+
+
+def test_cells_of_the_same_ops_have_the_same_sums_to_the_bit() -> None:
+    archs = np.array([[3, 2, 4, 0, 1, 3], [3, 3, 1, 0, 4, 2], [0, 1, 2, 3, 3, 4]], np.int8)
+    layers = NASBENCH201.layers(archs)
+    sums = layers.sums(np.sqrt(layers.values("macs")))
+    assert sums[0] == sums[1] == sums[2]
+
+
+@SPACES
 def test_compiled_calls_no_more_than_all(space: SearchSpace) -> None:
     archs = space.sample(2000, 0)
     whole, compiled = space.layers(archs), space.layers(archs, view="compiled")
