@@ -27,8 +27,8 @@ _PARTS = 10
 _PASSES = 20
 _FARTHEST = 0.3
 """Costs this far off, relative to the farthest, are pulled in first."""
-_MIN_CLIPPED = 20
-"""Fewer rows than this can't tell an outlier from a steep slope."""
+_MIN_FREE = 15.0
+"""Fewer rows than this, beyond those that the columns take up, can't tell an outlier from a steep slope."""
 _DIGITS = 11
 """Predictions of exact sums are rounded to this many digits below the largest cost, so that ties are equal."""
 
@@ -367,6 +367,8 @@ def _pull_in(ridge: _Ridge, costs: Vector, alpha: float, wide: float) -> Vector:
     """Return the costs, far ones pulled in towards what the other rows say."""
     shrink = ridge.shrink(alpha)
     free = ridge.free(shrink)
+    if free.sum() < _MIN_FREE:
+        return costs
     pulled, allowed = costs, np.zeros(len(costs), bool)
     for _ in range(_PASSES):
         mean = pulled.mean()
@@ -375,7 +377,7 @@ def _pull_in(ridge: _Ridge, costs: Vector, alpha: float, wide: float) -> Vector:
         centre = np.median(residuals)
         off = np.abs(residuals - centre)
         reach = wide * 1.4826 * np.median(off)
-        if len(costs) < _MIN_CLIPPED or reach == 0:
+        if reach == 0:
             break
         # The farthest come first: next to a slip its clean kin look like outliers, until it is pulled in.
         waiting = off[~allowed].max(initial=0.0)

@@ -235,3 +235,16 @@ def test_where_the_quick_decomposition_gives_up_another_takes_over(monkeypatch: 
     assert {"gesdd", "gesvd"} == set(drivers)
     assert found.groups_ == expected.groups_
     np.testing.assert_allclose(found.predict(frame), expected.predict(frame), rtol=1e-8)
+
+
+def test_as_many_columns_as_rows_leave_no_outlier_to_tell() -> None:
+    """There the others say of every cost what they like: pulling costs towards that would run away from all of them."""
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        X = rng.normal(size=(22, 19))
+        costs = 20 + X[:, :3] @ [3.0, 2.0, 1.0] + 0.3 * rng.normal(size=22)
+        costs[5] += 12
+        model = LeaveOneOutRidge(alphas=[1e-4]).fit(X, costs)
+        assert np.abs(model.predict(X) - costs).max() < 12
+        known = LeaveOneOutRidge(alphas=[1e-4]).fit(X[:, :3], costs)  # with few columns it is told, and pulled in
+        assert np.abs(known.predict(X[:, :3]) - costs).max() > 9
