@@ -24,6 +24,8 @@ MANY_ROWS = 5000
 """From so many rows on, half the folds do."""
 MIN_ROWS = 60
 """Fewer rows than this say nothing about trees."""
+_FEW_ROWS = 100.0
+"""With so many rows, whose residuals have long tails, trees must help by two standard errors, with thousands by one."""
 _REACH = 20.0
 """What lies more robust standard deviations from its neighbours is no law of the device, but a slip."""
 
@@ -34,9 +36,9 @@ class BoostedRidge(LeaveOneOutRidge):
     Most devices' costs are sums, and the ridge is all there is to them. Others are not: graph compilers merge and fuse
     what stands side by side, GPUs overlap it. Trees are fitted to the ridge's leave-one-out residuals in ten folds, of
     which the ridge knows as little; if they lower the mean absolute residual of rows that they did not see by more than
-    one standard error, trees fitted to all rows are added. The ridge below the trees takes all costs as they are but
-    for wild ones: what a ridge alone does better to pull in may be what the trees can explain. Where trees alone do
-    better than on top of the ridge, as on products of ops, they stand alone.
+    one standard error (two with a hundred rows), trees fitted to all rows are added. The ridge below the trees takes
+    all costs as they are but for wild ones: what a ridge alone does better to pull in may be what the trees can
+    explain. Where trees alone do better than on top of the ridge, as on products of ops, they stand alone.
 
     Parameters
     ----------
@@ -143,7 +145,7 @@ class BoostedRidge(LeaveOneOutRidge):
             if better.mean() < -doubt:
                 break  # no hope: most devices' costs are sums
         gain = float(better.mean() / np.abs(beaten[tried]).mean())
-        return left, gain, bool(better.mean() > doubt)
+        return left, gain, bool(better.mean() > (1.0 + _FEW_ROWS / len(costs)) * doubt)
 
     def predict(self, X: pd.DataFrame | Vector) -> Vector:
         """Predict costs: (n, k) named columns as in ``fit`` -> (n,)."""
