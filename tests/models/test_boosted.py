@@ -100,3 +100,23 @@ def test_arrays_and_back(features: pd.DataFrame) -> None:
     model = BoostedRidge().fit(features[:600], costs)
     again = BoostedRidge().from_arrays(model.to_arrays(), model.feature_names_in_)
     assert np.array_equal(again.predict(features[600:]), model.predict(features[600:]))
+
+
+@pytest.mark.parametrize(("n", "errors", "helped"), [(100, 1.5, False), (100, 2.5, True), (4000, 1.5, True)])
+def test_few_rows_must_show_more_than_many(
+    n: int, errors: float, helped: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Trees that leave so many standard errors less than the ridge are taken, or not."""
+    less = np.random.default_rng(0).normal(size=n) * 0.1
+    less += errors * less.std() / np.sqrt(n) - less.mean()
+
+    class Trees:
+        def inplace_predict(self, rows: np.ndarray) -> np.ndarray:
+            return np.asarray(less[rows[:, 0].astype(int)])
+
+    monkeypatch.setattr(BoostedRidge, "_boost", lambda *_: Trees())
+    rows, ones = np.arange(n), np.ones(n)
+    fold = (rows, rows, ones, np.zeros(n))
+    left, _, better = BoostedRidge()._cross_validate(rows[:, None].astype(float), ones, ones > 0, [fold], ones)
+    np.testing.assert_allclose(left, 1 - less)
+    assert better is helped
