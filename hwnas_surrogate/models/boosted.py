@@ -133,19 +133,24 @@ class BoostedRidge(LeaveOneOutRidge):
     def _cross_validate(
         self, columns: Vector, costs: Vector, tame: npt.NDArray[np.bool_], folds: Iterable[_Fold], beaten: Vector
     ) -> tuple[Vector, float, bool]:
-        """Fit trees in folds; return what they leave, and by which part and whether it is less than what to beat."""
-        left, tried = costs.copy(), np.zeros(len(costs), bool)
+        """Fit trees in folds; return what they leave, and by which part and whether it is less than what to beat.
+
+        They must leave less than what stands below them, too: its columns were chosen with the rows held out in view.
+        """
+        left, bare, tried = costs.copy(), costs.copy(), np.zeros(len(costs), bool)
         for train, test, taught, below in folds:
             rows = tame[train]
             trees = self._boost(columns[train[rows]], taught[rows])
-            left[test] = costs[test] - below - trees.inplace_predict(columns[test])
+            bare[test] = costs[test] - below
+            left[test] = bare[test] - trees.inplace_predict(columns[test])
             tried[test] = True
             better = (np.abs(beaten) - np.abs(left))[tried]
-            doubt = better.std() / np.sqrt(len(better))
-            if better.mean() < -doubt:
+            if better.mean() < -_doubt(better):
                 break  # no hope: most devices' costs are sums
         gain = float(better.mean() / np.abs(beaten[tried]).mean())
-        return left, gain, bool(better.mean() > (1.0 + _FEW_ROWS / len(costs)) * doubt)
+        needed = 1.0 + _FEW_ROWS / len(costs)
+        helped = all(less.mean() > needed * _doubt(less) for less in (better, (np.abs(bare) - np.abs(left))[tried]))
+        return left, gain, helped
 
     def predict(self, X: pd.DataFrame | Vector) -> Vector:
         """Predict costs: (n, k) named columns as in ``fit`` -> (n,)."""
@@ -192,6 +197,10 @@ class BoostedRidge(LeaveOneOutRidge):
             "nthread": 1,  # small fits: more threads would only wait for one another
         }
         return xgboost.train(settings, xgboost.QuantileDMatrix(values, residuals), self.n_trees)
+
+
+def _doubt(values: Vector) -> float:
+    return float(values.std() / np.sqrt(len(values)))
 
 
 def _tame(residuals: Vector) -> npt.NDArray[np.bool_]:
