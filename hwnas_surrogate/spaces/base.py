@@ -371,6 +371,14 @@ class SearchSpace(ABC):
     def executed(self, archs: Archs, view: View, config: ConfigLike = None) -> npt.NDArray[np.bool_]:
         """Tell which positions run in a view under a config, shape (n, positions)."""
 
+    def connected(self, archs: Archs) -> npt.NDArray[np.bool_]:
+        """Return whether a path leads from the input to the output, shape (n,).
+
+        The output of a network without such a path does not depend on its input. It is an architecture all the same,
+        with a cost, often the smallest of all. In most spaces every architecture has a path.
+        """
+        return np.ones(len(self.as_array(archs)), bool)
+
     def merged(self, archs: ArchArray) -> npt.NDArray[np.integer[Any]]:
         """Count the operators that a graph compiler leaves after merging equal ones, shape (n, merged_names).
 

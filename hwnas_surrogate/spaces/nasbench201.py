@@ -347,7 +347,7 @@ class NASBench201(SearchSpace):
         return _live(batch) if view == "live" else _compiled(batch)
 
     def connected(self, archs: Archs) -> npt.NDArray[np.bool_]:
-        """Tell whether a path leads from the input to the output, shape (n,)."""
+        """Return whether a path leads from the input to the output, shape (n,): True for 15,284 architectures."""
         return np.asarray(_live(self.as_array(archs)).any(axis=1))
 
     def layers(self, archs: Archs, config: ConfigLike = None, view: View = "all") -> Layers:

@@ -48,6 +48,13 @@ def test_every_answer_about_an_empty_batch_is_empty(space: SearchSpace) -> None:
     for view in ("all", "live", "compiled"):
         assert space.executed(empty, view).shape == empty.shape
         assert len(space.layers(empty, view=view)) == 0
+    assert space.connected(empty).shape == (0,)
+
+
+@every_space
+def test_a_network_is_connected_where_something_runs_on_its_input(space: SearchSpace) -> None:
+    batch = space.sample(500, 0)
+    assert space.connected(batch).tolist() == (space.layers(batch, view="live").macs > 0).tolist()
 
 
 @every_space
