@@ -98,7 +98,7 @@ def evaluate(
     table = open_cost_table(data, space, dataset, target, rows, seed)
     parts = []
     for name in model or ["default"]:
-        prototype = Surrogate(table.space.name, encoder, None if name == "default" else name, calibrate=intervals)
+        prototype = Surrogate(table.space.name, encoder, name, calibrate=intervals)
         with progress(f"{name}: fitting") as update:
             splits = range(seed, seed + (seeds or 5))
             parts.append(_evaluate(table, prototype, protocol, n_train, n_test, splits, steps, update))

@@ -58,8 +58,8 @@ def train(
 ) -> None:
     """Train a surrogate for every target of a table, print held-out scores, and save them.
 
-    Without arguments: on the bundled measurements of both search spaces. Scores come from architectures that were held
-    out; the saved surrogates are then trained on all of them.
+    Without arguments: on the bundled measurements of both search spaces, under every network config that a device was
+    measured with. Scores come from architectures that were held out; the saved surrogates are then trained on all.
     """
     import pandas as pd
 
@@ -71,7 +71,7 @@ def train(
     spaces = list(space_names()) if data is None and space is None and dataset is None and not target else [space]
     results = []
     for name in spaces:
-        table = open_cost_table(data, name, dataset, target, rows, seed)
+        table = _table(data, name, dataset, target, rows, seed)
         found = table.space.name
         folder = Path("surrogates") / found if output is None else output / found if len(spaces) > 1 else output
         frame = _train(table, folder, model, encoder, n_train, n_test, seed, seconds and seconds / len(spaces))
@@ -79,6 +79,17 @@ def train(
         results.append(frame)
     frame = pd.concat(results, ignore_index=True)
     show(frame if as_json or as_csv else readable(frame), "Held-out scores", as_json, as_csv)
+
+
+def _table(
+    data: str | None, space: str | None, dataset: str | None, targets: list[str] | None, rows: int, seed: int
+) -> CostTable:
+    from hwnas_surrogate.data import load_bundled
+
+    if data is not None or dataset is not None:
+        return open_cost_table(data, space, dataset, targets, rows, seed)
+    table = load_bundled(space or "nasbench201")
+    return table.select(targets) if targets else table
 
 
 def _train(

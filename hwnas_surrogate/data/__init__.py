@@ -36,6 +36,7 @@ __all__ = [
     "convert",
     "data_dir",
     "describe",
+    "load_bundled",
     "load_table",
     "merge",
     "pick_targets",
@@ -50,6 +51,9 @@ BENCHMARK = "hw-nas-bench"
 
 BUNDLED = {"bundled": "{space}", "modified": "nasbench201-modified", "blocks": "fbnet-blocks"}
 """The names under which it finds the measurements that come with the package, and their files."""
+
+_WHOLE_NETWORKS = {"nasbench201": ("bundled", "modified"), "fbnet": ("bundled",)}
+"""Which of them hold costs of whole networks, by space."""
 
 
 def load_table(
@@ -100,6 +104,30 @@ def load_table(
         raise unknown(NotInTableError, f"dataset in the {table.space.name} table", dataset, names)
     config = table.space.config(dataset)
     return table.with_config(config) if isinstance(table, BlockTable) else table.select(configs=config)
+
+
+def load_bundled(space: str | SearchSpace = "nasbench201") -> CostTable:
+    """Load every bundled cost of whole networks of a space: every device, under every config that it was measured with.
+
+    Parameters
+    ----------
+    space : {"nasbench201", "fbnet"}, default="nasbench201"
+
+    Returns
+    -------
+    CostTable
+        What ``hwnas train`` trains on if nothing else is named.
+
+    Examples
+    --------
+    >>> len(load_bundled().configs)  # cifar10's, and 75 others of two devices
+    76
+    """
+    name = get_space(space).name
+    if name not in _WHOLE_NETWORKS:
+        raise unknown(NotInTableError, "search space with bundled measurements", name, _WHOLE_NETWORKS)
+    tables = [load_table(part, name) for part in _WHOLE_NETWORKS[name]]
+    return merge([table for table in tables if isinstance(table, CostTable)])
 
 
 def describe(table: AnyTable) -> list[dict[str, Any]]:

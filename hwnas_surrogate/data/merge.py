@@ -8,29 +8,31 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas_surrogate.data.table import REPEATS, CostTable
+from hwnas_surrogate.data.target import Device, Target
 from hwnas_surrogate.errors import InvalidInputError
 
 __all__ = ["merge"]
 
 
 def merge(tables: Sequence[CostTable]) -> CostTable:
-    """Put the targets of several tables side by side.
+    """Put several tables together: their targets side by side, the rows of a common target one below the other.
 
     Parameters
     ----------
     tables : sequence of CostTable
-        Over one search space, with different targets. Their rows may differ.
+        Over one search space. Their rows and targets may differ, or be the same; but no cost may stand in two tables.
 
     Returns
     -------
     CostTable
-        Every row of any table, in order of first appearance; a cost that a table does not have is missing as "not
-        measured". ``meta`` holds each table's under ``"tables"``.
+        Every row of any table, in order of first appearance; a cost that no table has is missing as "not measured".
+        ``meta`` holds each table's under ``"tables"``.
 
     Raises
     ------
     InvalidInputError
-        If there is no table, the spaces differ, or a target stands in two of them.
+        If there is no table, the spaces differ, tables describe a device differently, or a target's cost of one
+        architecture under one config stands in two of them.
 
     Examples
     --------
@@ -38,45 +40,76 @@ def merge(tables: Sequence[CostTable]) -> CostTable:
     >>> two = CostTable("nasbench201", [1, 2], [[3.0], [4.0]], ["b/latency"])
     >>> merge([one, two]).lookup([0, 1]).iloc[:, 1].tolist()
     [nan, 3.0]
+    >>> other = CostTable("nasbench201", [0], [[5.0]], ["a/latency"], configs="cifar100")
+    >>> len(merge([one, other]).configs)
+    2
     """
     if not tables:
         raise InvalidInputError("merge needs at least one table, got none.")
     space = tables[0].space
-    targets = [target for table in tables for target in table.targets]
     for table in tables:
         if table.space is not space:
             raise InvalidInputError(f"tables over {space.name!r} and {table.space.name!r} can't be merged.")
-    repeated = next((target for target in targets if targets.count(target) > 1), None)
-    if repeated is not None:
-        raise InvalidInputError(f"{repeated} stands in more than one table; select() the targets to merge first.")
+    devices = _devices(tables)
+    targets = list(dict.fromkeys(target for table in tables for target in table.targets))
     row_of: dict[tuple[bytes, str], int] = {}
     rows = [[row_of.setdefault(key, len(row_of)) for key in _keys(table)] for table in tables]
     costs = np.full((len(row_of), len(targets)), np.nan)
     repeats = np.full((*costs.shape, len(REPEATS)), np.nan)
+    taken = np.zeros(costs.shape, bool)
     reasons: dict[str, npt.NDArray[np.bool_]] = {}
     archs = np.empty((len(row_of), space.n_positions), np.int8)
     configs = np.empty(len(row_of), object)
-    start = 0
     for table, mine in zip(tables, rows, strict=True):
-        columns = slice(start, start := start + len(table.targets))
         archs[mine] = table.archs
         configs[mine] = table.row_configs
-        costs[mine, columns] = table.costs
-        if table.repeats is not None:
-            repeats[mine, columns] = table.repeats
-        for reason, where in table.reasons.items():
-            reasons.setdefault(reason, np.zeros(costs.shape, bool))[mine, columns] = where
+        holds = ~np.isnan(table.costs)
+        for where in table.reasons.values():
+            holds |= where
+        for column, target in enumerate(table.targets):
+            filled = np.flatnonzero(holds[:, column])
+            cells = np.asarray(mine, np.intp)[filled], targets.index(target)
+            _check_free(table, taken[cells], filled, target)
+            taken[cells] = True
+            costs[cells] = table.costs[filled, column]
+            if table.repeats is not None:
+                repeats[cells] = table.repeats[filled, column]
+            for reason, where in table.reasons.items():
+                reasons.setdefault(reason, np.zeros(costs.shape, bool))[cells] = where[filled, column]
     return CostTable(
         space,
         archs,
         costs,
         targets,
         configs=configs if len(configs) else None,
-        devices=[device for table in tables for device in table.devices.values()],
+        devices=devices,
         reasons=reasons,
         repeats=None if all(table.repeats is None for table in tables) else repeats,
         meta={"tables": [{"targets": list(map(str, table.targets)), **table.meta} for table in tables]},
     )
+
+
+def _devices(tables: Sequence[CostTable]) -> list[Device]:
+    devices: dict[str, Device] = {}
+    for table in tables:
+        for name, device in table.devices.items():
+            if devices.get(name, Device(name)) == Device(name):  # nothing was known of it but its name
+                devices[name] = device
+            elif device not in (devices[name], Device(name)):
+                raise InvalidInputError(
+                    f"tables describe the device {name!r} differently: {devices[name]} and {device}. Are they two "
+                    "devices? Then give them two names."
+                )
+    return list(devices.values())
+
+
+def _check_free(table: CostTable, taken: npt.NDArray[np.bool_], rows: npt.NDArray[np.intp], target: Target) -> None:
+    if taken.any():
+        row = rows[np.argmax(taken)]
+        raise InvalidInputError(
+            f"the cost {target} of {table.space.format(table.archs[row])} under {table.row_configs[row]} stands in "
+            f"more than one table ({int(taken.sum())} such costs in all). select() the targets, or rows(), to merge."
+        )
 
 
 def _keys(table: CostTable) -> list[tuple[bytes, str]]:

@@ -17,7 +17,6 @@ from hwnas_surrogate.evaluation.peers import HELP, NASFLAT
 from hwnas_surrogate.evaluation.results import Evaluation
 from hwnas_surrogate.evaluation.scores import score
 from hwnas_surrogate.trainers import AdaptWarning, Surrogate, TransferSurrogate, fit_sources
-from hwnas_surrogate.trainers.encoded import Encoded
 from hwnas_surrogate.trainers.sources import Sources
 from hwnas_surrogate.trainers.suggestions import most_telling
 
@@ -49,7 +48,7 @@ class _Space:
     def predict(self, device: str, rows: Rows, sources: Iterable[str]) -> npt.NDArray[np.float64]:
         """Fit to some rows of a device, with these source columns, and predict all."""
         dropped = [name for name in self.sources if name not in set(sources)]
-        kept = Encoded(self.everything.features.drop(columns=dropped), self.everything.configs, self.everything.number)
+        kept = self.everything.without(dropped)
         surrogate = clone(self.prototype)
         surrogate._sources = self.prototype._sources
         with warnings.catch_warnings():

@@ -141,12 +141,12 @@ def _predict(
         "architecture": table.space.format_all(archs),
         "config": [str(config) for config in under],
         "measured": costs[test],
-        "predicted": surrogate.predict(archs, under),
+        "predicted": surrogate.predict(archs, under, extrapolate=True),
     }
     for part in _COVERAGES:
         bounds = np.full((len(test), 2), np.nan)
         if surrogate.calibrate:
-            bounds = surrogate.predict_interval(archs, under, coverage=part)
+            bounds = surrogate.predict_interval(archs, under, coverage=part, extrapolate=True)
         told[f"low_{part}"], told[f"high_{part}"] = bounds.T
     told["low"], told["high"] = told[f"low_{BOUNDS}"], told[f"high_{BOUNDS}"]
     return told, seconds

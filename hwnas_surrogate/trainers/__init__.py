@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hwnas_surrogate.trainers.extrapolation import ExtrapolationWarning
 from hwnas_surrogate.trainers.sources import fit_sources
 from hwnas_surrogate.trainers.streaming import predict_batches, predict_file
 from hwnas_surrogate.trainers.suggestions import Suggestion, suggest
@@ -12,6 +13,7 @@ from hwnas_surrogate.trainers.tuning import Tuned, tune
 
 __all__ = [
     "AdaptWarning",
+    "ExtrapolationWarning",
     "Suggestion",
     "Surrogate",
     "SurrogateSuite",

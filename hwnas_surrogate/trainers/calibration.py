@@ -14,7 +14,7 @@ from sklearn.model_selection import GroupKFold, KFold
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.trainers.encoded import octaves
 
-__all__ = ["Calibration", "residuals_by_config", "residuals_by_row"]
+__all__ = ["Calibration", "residuals_by_config", "residuals_by_row", "spreads"]
 
 Vector = npt.NDArray[np.float64]
 
@@ -33,6 +33,9 @@ _WILD = 8.0
 """Residuals count as this many robust standard deviations at most when their spread is told."""
 _FEW = 30
 """From fewer residuals nothing is said about how the spread grows with the cost, and each row is a fold of its own."""
+
+_OWN_SPREAD = 10
+"""A config with fewer residuals has no spread of its own."""
 
 
 class Calibration:
@@ -77,7 +80,7 @@ class Calibration:
         features: Vector,
         predicted: Vector,
         residuals: Vector,
-        unseen: tuple[Vector, Vector] | None = None,
+        unseen: tuple[npt.NDArray[np.intp], Vector, Vector] | None = None,
         doubts: Vector | None = None,
     ) -> Self:
         """Learn from out-of-sample residuals.
@@ -90,8 +93,9 @@ class Calibration:
             Their costs, predicted without them.
         residuals : ndarray, shape (n,)
             Measured minus predicted.
-        unseen : tuple of ndarray, shape (n,) each, optional
-            Residuals where each row's whole config was left out, and its distance from the others in octaves.
+        unseen : tuple of ndarray, shape (m,) each, optional
+            For m of the rows: their numbers, the residuals where each row's whole config was left out, and its distance
+            from the other configs in octaves.
         doubts : ndarray, shape (n,), optional
             How far off the model expected these predictions to be.
 
@@ -103,12 +107,13 @@ class Calibration:
         self.low_, self.high_ = everything.min(axis=0), everything.max(axis=0)
         own = np.ones(len(predicted)) if doubts is None else doubts
         expected = 0.0 if doubts is None else _EXPECTED
-        self.power_ = _power(predicted, (residuals if unseen is None else unseen[0]) / own)
+        rows, left_out = (np.arange(len(predicted)), residuals) if unseen is None else unseen[:2]
+        self.power_ = _power(predicted[rows], left_out / own[rows])
         self.growth_, self.unseen_ = 0.0, np.empty(0)
         difficulty = self.difficulty(features, predicted, own, np.zeros(len(predicted)))
         self.known_ = _thinned(residuals / difficulty, expected)
         if unseen is not None:
-            scores, distances = unseen[0] / difficulty, unseen[1]
+            scores, distances = left_out / difficulty[rows], unseen[2]
             self.growth_ = _growth(scores, distances)
             self.unseen_ = _thinned(scores / (1.0 + self.growth_ * distances), expected)
         return self
@@ -217,6 +222,19 @@ def residuals_by_config(
     for train, test in folds:
         distances[test] = octaves(sizes, sizes[np.unique(groups[train])])[groups[test]]
     return _left_out(model, features, costs, folds), distances
+
+
+def spreads(residuals: Vector, groups: npt.NDArray[np.intp]) -> Vector:
+    """Return the robust standard deviation that each residual is compared with, shape (n,).
+
+    That of all, or that of the row's own config where it is larger: costs of larger networks are off by more.
+    """
+    result = np.full(len(residuals), np.median(np.abs(residuals)))
+    for group in np.unique(groups):
+        rows = groups == group
+        if np.count_nonzero(rows) >= _OWN_SPREAD:
+            result[rows] = np.maximum(result[rows], np.median(np.abs(residuals[rows])))
+    return np.asarray(1.4826 * result)
 
 
 def _left_out(model: Any, features: pd.DataFrame, costs: Vector, folds: list[Any]) -> Vector:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -14,8 +14,18 @@ import pandas as pd
 from hwnas_surrogate.errors import InvalidConfigError
 from hwnas_surrogate.features import Combined, Encoder, LayerPhysics
 from hwnas_surrogate.spaces import Archs, ConfigLike, NetworkConfig, SearchSpace, get_space
+from hwnas_surrogate.spaces.base import ArchArray
 
-__all__ = ["BATCH", "Encoded", "config_sizes", "encode", "few_shot_encoder", "in_batches", "octaves", "only_config"]
+__all__ = [
+    "BATCH",
+    "Encoded",
+    "asked_config",
+    "config_sizes",
+    "encode",
+    "few_shot_encoder",
+    "in_batches",
+    "octaves",
+]
 
 BATCH = 8192
 """Architectures predicted at a time: a few megabytes of features."""
@@ -32,15 +42,24 @@ class Encoded:
     ----------
     features : DataFrame, n rows
         Named columns.
+    archs : ndarray of int8, shape (n, positions)
+        The architectures themselves.
     configs : tuple of NetworkConfig
         The distinct configs.
     number : ndarray of int, shape (n,)
         Which config belongs to each row.
+    base : Encoded, optional
+        The same architectures under configs that were trained on, where predictions are extrapolated from those.
+    growth : ndarray, shape (n, 2), optional
+        By which factors the cost changes from there at least, and at most.
     """
 
     features: pd.DataFrame
+    archs: ArchArray
     configs: tuple[NetworkConfig, ...]
     number: npt.NDArray[np.intp]
+    base: Encoded | None = None
+    growth: npt.NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         """Return the number of architectures."""
@@ -48,7 +67,27 @@ class Encoded:
 
     def rows(self, which: npt.NDArray[Any]) -> Encoded:
         """Return some rows, by number or mask; the configs stay."""
-        return Encoded(self.features.iloc[which], self.configs, self.number[which])
+        return Encoded(self.features.iloc[which], self.archs[which], self.configs, self.number[which])
+
+    def without(self, columns: Sequence[str]) -> Encoded:
+        """Return the same rows without some columns."""
+        return replace(self, features=self.features.drop(columns=list(columns)))
+
+    def extrapolated(self, base: Encoded, growth: npt.NDArray[np.float64]) -> Encoded:
+        """Return the same rows, to be predicted from others under configs that were trained on."""
+        return replace(self, base=base, growth=growth)
+
+    def under(self, known: Sequence[NetworkConfig]) -> npt.NDArray[np.bool_]:
+        """Return which rows have one of these configs, shape (n,)."""
+        return np.array([config in known for config in self.configs], bool)[self.number]
+
+    def macs(self, space: SearchSpace) -> npt.NDArray[np.float64]:
+        """Return the multiply-adds of each row's network, those of dead edges too, shape (n,)."""
+        result = np.empty(len(self))
+        for number, config in enumerate(self.configs):
+            rows = np.flatnonzero(self.number == number)
+            result[rows] = space.layers(self.archs[rows], config).macs
+        return result
 
     def distances(self, space: SearchSpace, known: tuple[NetworkConfig, ...]) -> npt.NDArray[np.float64]:
         """Return how many octaves each row's config lies from the nearest known one, shape (n,)."""
@@ -64,7 +103,7 @@ def encode(encoder: Encoder, archs: Archs, configs: ConfigLike | Sequence[Config
     """Encode architectures under one config, or under one each."""
     space = get_space(encoder.space)
     batch = space.as_array(archs)
-    return Encoded(encoder.frame(batch, configs), *space.group_configs(configs, len(batch)))
+    return Encoded(encoder.frame(batch, configs), batch, *space.group_configs(configs, len(batch)))
 
 
 def in_batches(
@@ -102,11 +141,16 @@ def octaves(sizes: npt.NDArray[np.float64], known: npt.NDArray[np.float64]) -> n
     return result
 
 
-def only_config(configs: Sequence[NetworkConfig]) -> NetworkConfig:
-    """Return the one config that was trained on, or raise if there were several."""
-    if len(configs) > 1:
-        raise InvalidConfigError(
-            f"the surrogate was trained under {len(configs)} configs "
-            f"({', '.join(map(str, configs[:3]))}, ...): say which one to predict for."
-        )
-    return configs[0]
+def asked_config(space: SearchSpace, configs: Sequence[NetworkConfig]) -> NetworkConfig:
+    """Return the config that is meant where none is given, or raise.
+
+    It is the only config trained on; of several, the space's first published one if it is among them.
+    """
+    if len(configs) == 1:
+        return configs[0]
+    if space.default_config in configs:
+        return space.default_config
+    raise InvalidConfigError(
+        f"the surrogate was trained under {len(configs)} configs ({', '.join(map(str, configs[:3]))}, ...), and "
+        f"{space.default_config} is not among them: name the config to predict for."
+    )

@@ -34,7 +34,7 @@ from hwnas_surrogate.trainers.weights import SUFFIXES, from_bytes, to_bytes
 
 __all__ = ["FORMAT_VERSION", "load", "save"]
 
-FORMAT_VERSION = 6
+FORMAT_VERSION = 7
 _FORMAT = "hwnas-surrogate"
 MANIFEST = "manifest.json"
 _WEIGHTS_NAME = re.compile(r"[\w.-]+-[0-9a-f]{16}\.(safetensors|ubj|skops)")
@@ -193,13 +193,18 @@ def _describe(surrogate: Surrogate, prefix: str = "") -> tuple[dict[str, Any], d
         "model_name": surrogate.model if isinstance(surrogate.model, str) else None,
         "own_model": surrogate.model is not None and not isinstance(surrogate.model, str),
         "weights": keep("", weights, SUFFIXES[model["format"]]),
+        "other_model": None,
         "calibration": None,
         "classifier": None,
         "configs": [str(config) for config in surrogate.configs_],
         "scale": surrogate.scale_,
         "floor": surrogate.floor_,
+        "macs_range": list(surrogate.macs_range_),
         "n_train": surrogate.n_train_,
     }
+    if surrogate.other_model_ is not None:
+        other, weights = to_bytes(surrogate.other_model_)
+        entry["other_model"] = {"model": other, "weights": keep("-other", weights, SUFFIXES[other["format"]])}
     if surrogate.calibration_ is not None:
         from safetensors.numpy import save as arrays_to_bytes
 
@@ -248,7 +253,10 @@ def _restore(
     surrogate.target_ = None if said is None else Target(said["device"], said["metric"])
     if surrogate.target_ is not None and said["unit"] != surrogate.target_.unit:
         raise SavedFormatError(f"{surrogate.target_} was saved in {said['unit']!r}, not {surrogate.target_.unit!r}.")
-    surrogate.calibration_ = surrogate.classifier_ = None
+    surrogate.other_model_ = surrogate.calibration_ = surrogate.classifier_ = None
+    if entry["other_model"] is not None:
+        said = entry["other_model"]
+        surrogate.other_model_ = from_bytes(said["model"], _read_weights(said["weights"], folder), names)
     if entry["calibration"] is not None:
         surrogate.calibration_ = _calibration(_read_weights(entry["calibration"], folder))
     if entry["classifier"] is not None:
@@ -256,6 +264,8 @@ def _restore(
         surrogate.classifier_ = from_bytes(said["model"], _read_weights(said["weights"], folder), names)
     surrogate.configs_ = tuple(space.config(text) for text in entry["configs"])
     surrogate.scale_, surrogate.floor_ = entry["scale"], entry["floor"]
+    low, high = entry["macs_range"]
+    surrogate.macs_range_ = float(low), float(high)
     surrogate.n_train_, surrogate.n_features_in_ = entry["n_train"], len(names)
     return surrogate
 

@@ -7,7 +7,6 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
 from hwnas_surrogate.data import CostTable, TargetLike
@@ -18,8 +17,10 @@ from hwnas_surrogate.models import FewShot
 from hwnas_surrogate.models.physics import SOURCE
 from hwnas_surrogate.spaces import NetworkConfig, SearchSpace, get_space
 from hwnas_surrogate.trainers.encoded import few_shot_encoder
+from hwnas_surrogate.trainers.extrapolation import MIN_CONFIGS
+from hwnas_surrogate.trainers.queries import queries
 from hwnas_surrogate.trainers.suite import SurrogateSuite
-from hwnas_surrogate.trainers.surrogate import MIN_CONFIGS, Surrogate
+from hwnas_surrogate.trainers.surrogate import Surrogate
 
 __all__ = ["SourceCosts", "Sources", "fit_sources", "fitted_sources"]
 
@@ -98,7 +99,8 @@ def _travels(surrogate: Surrogate) -> bool:
 class SourceCosts(Encoder):
     """What the surrogates of source devices predict, a column each.
 
-    A source that was trained in another space, or under one or two other configs, is asked for its layer physics.
+    A source that was trained in another space, or under one or two other configs, is asked for its layer physics, if it
+    has some. Otherwise its predictions are extrapolated.
 
     Parameters
     ----------
@@ -124,21 +126,21 @@ class SourceCosts(Encoder):
         return names
 
     def _encode(self, space: SearchSpace, archs: npt.NDArray[np.int8], config: NetworkConfig, out: Features) -> None:
-        frames: dict[int, pd.DataFrame] = {}
-        physics = LayerPhysics(space.name)
+        by_physics = {n: one for n, one in enumerate(self.surrogates) if self._by_physics(one, space, config)}
+        others = {n: one for n, one in enumerate(self.surrogates) if n not in by_physics}
+        if by_physics:
+            frame = LayerPhysics(space.name).frame(archs, config)
+            for number, surrogate in by_physics.items():
+                predicted = np.asarray(surrogate.model_.physics_.predict(frame), np.float64) * surrogate.scale_
+                out[:, number] = np.maximum(predicted, surrogate.floor_)
+        start = 0
+        for asked in queries(others, space, archs, config, extrapolate=True) if others else ():
+            for number, query in asked.items():
+                rows = slice(start, start + len(query))
+                out[rows, number] = self.surrogates[number]._predict_encoded(query)
+            start += len(query)
 
-        def encoded(encoder: Encoder) -> pd.DataFrame:
-            # Sources that were fitted together share an encoder.
-            if id(encoder) not in frames:
-                frames[id(encoder)] = encoder.frame(archs, config)
-            return frames[id(encoder)]
-
-        for number, surrogate in enumerate(self.surrogates):
-            model: Any = surrogate.model_
-            known = config in surrogate.configs_ or len(surrogate.configs_) >= MIN_CONFIGS
-            if not (known and get_space(surrogate.space) is space) and _travels(surrogate):
-                model, frame = model.physics_, encoded(physics)
-            else:
-                frame = encoded(surrogate.encoder_)
-            predicted = np.asarray(model.predict(frame), np.float64) * surrogate.scale_
-            out[:, number] = np.maximum(predicted, surrogate.floor_)
+    @staticmethod
+    def _by_physics(surrogate: Surrogate, space: SearchSpace, config: NetworkConfig) -> bool:
+        known = config in surrogate.configs_ or len(surrogate.configs_) >= MIN_CONFIGS
+        return not (known and get_space(surrogate.space) is space) and _travels(surrogate)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ def predict_batches(
     *,
     coverage: float | None = None,
     budgets: Mapping[TargetLike, float] | None = None,
+    extrapolate: bool = False,
 ) -> Iterator[pd.DataFrame]:
     """Predict architectures as they come, some thousands at a time: memory does not grow with their number.
 
@@ -47,13 +49,15 @@ def predict_batches(
     archs : iterable
         Single architectures in any form that the space accepts; an array is one as well.
     configs : config or iterable of configs, optional
-        One network config for all, or one for each; the one trained on if None.
+        One network config for all, or one for each; if None, the one trained on, as :meth:`Surrogate.predict` has it.
     targets : target or iterable of targets, optional
         All if None.
     coverage : float, optional
         Adds the bounds of intervals of this coverage.
     budgets : mapping of target to float, optional
         Adds the probability that the cost is at most so much, in the target's unit.
+    extrapolate : bool, default=False
+        Predict for other configs as well where fewer than three were trained on: see :meth:`Surrogate.predict`.
 
     Returns
     -------
@@ -74,7 +78,7 @@ def predict_batches(
     >>> sum(len(frame) for frame in predict_batches(suite, iter(range(15_625))))
     15625
     """
-    return _batches(suite, archs, configs, targets, coverage, budgets, 0)
+    return _batches(suite, archs, configs, targets, _Wanted(coverage, budgets, extrapolate), 0)
 
 
 def predict_file(
@@ -86,6 +90,7 @@ def predict_file(
     *,
     coverage: float | None = None,
     budgets: Mapping[TargetLike, float] | None = None,
+    extrapolate: bool = False,
 ) -> int:
     """Predict a file of architectures into another one, in bounded memory.
 
@@ -98,7 +103,7 @@ def predict_file(
         text file, an architecture a line.
     output : path-like
         Parquet or CSV, by its suffix; written beside and renamed.
-    config, targets, coverage, budgets
+    config, targets, coverage, budgets, extrapolate
         As :func:`predict_batches` takes them; a column ``config`` wins over ``config``.
 
     Returns
@@ -117,11 +122,11 @@ def predict_file(
     for path, allowed in ((origin, SUFFIXES), (target, SUFFIXES[:2])):
         if path.suffix not in allowed:
             raise InvalidInputError(f"the file must end in {', '.join(allowed)}, got {path.name!r}.")
-    n = 0
+    n, wanted = 0, _Wanted(coverage, budgets, extrapolate)
     with replacing(target) as temporary, _writer(temporary, target.suffix) as write:
         for archs, configs in _read(origin):
             under: Any = config if configs is None else configs
-            for frame in _batches(suite, archs, under, targets, coverage, budgets, n):
+            for frame in _batches(suite, archs, under, targets, wanted, n):
                 write(frame if configs is None else frame.assign(config=configs))
                 n += len(frame)
         if not n:
@@ -129,19 +134,27 @@ def predict_file(
     return n
 
 
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What is predicted of each target beside its cost, and of which networks."""
+
+    coverage: float | None
+    budgets: Mapping[TargetLike, float] | None
+    extrapolate: bool
+
+
 def _batches(
     suite: SurrogateSuite,
     archs: Iterable[Any],
     configs: Iterable[ConfigLike] | ConfigLike,
     targets: TargetLike | Iterable[TargetLike] | None,
-    coverage: float | None,
-    budgets: Mapping[TargetLike, float] | None,
+    wanted: _Wanted,
     start: int,
 ) -> Iterator[pd.DataFrame]:
     """Predict in batches; the first architecture has the number ``start``."""
     space = get_space(suite.space)
     picked = tuple(pick_targets(targets, suite.targets_))
-    limits = _limits(suite, budgets or {}, picked)
+    limits = _limits(suite, wanted.budgets or {}, picked)
     single = configs is None or isinstance(configs, str) or not isinstance(configs, Iterable)
     waiting = None if single else iter(configs)  # type: ignore[arg-type]
     remaining = iter(archs)
@@ -149,9 +162,9 @@ def _batches(
         batch = _as_array(space, chunk, start)
         under: Any = configs if waiting is None else list(islice(waiting, len(chunk)))
         frame = pd.DataFrame({"architecture": space.format_all(batch)})
-        (queries,) = suite._queries(batch, under, picked)
-        for target, query in queries.items():
-            for name, values in _told(suite.surrogates_[target], target, query, coverage, limits.get(target)):
+        (asked,) = suite._queries(batch, under, picked, wanted.extrapolate)
+        for target, query in asked.items():
+            for name, values in _told(suite.surrogates_[target], target, query, wanted.coverage, limits.get(target)):
                 frame[name] = values
         yield frame
         start += len(chunk)

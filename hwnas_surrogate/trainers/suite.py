@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,14 +17,14 @@ from hwnas_surrogate.data import CostTable, Target, TargetLike, pick_targets
 from hwnas_surrogate.data.table import target_columns
 from hwnas_surrogate.errors import InvalidInputError, unknown
 from hwnas_surrogate.features import Encoder
-from hwnas_surrogate.spaces import Archs, ConfigLike, SearchSpace, get_space
+from hwnas_surrogate.spaces import Archs, NetworkConfig, SearchSpace, get_space
 from hwnas_surrogate.trainers.costs import checked_cost, checked_failed, numbers, refuse_costs
-from hwnas_surrogate.trainers.encoded import Encoded, encode, in_batches, only_config
+from hwnas_surrogate.trainers.encoded import Encoded
+from hwnas_surrogate.trainers.extrapolation import predicts_for
+from hwnas_surrogate.trainers.queries import Configs, queries
 from hwnas_surrogate.trainers.surrogate import Surrogate
 
 __all__ = ["SurrogateSuite"]
-
-Configs = ConfigLike | Sequence[ConfigLike] | npt.NDArray[Any]
 
 
 class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
@@ -48,6 +48,8 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
     >>> from hwnas_surrogate import load_table
     >>> table = load_table(space="nasbench201").rows(range(500))
     >>> suite = SurrogateSuite().fit_table(table)
+    >>> len(suite), suite["epyc-openvino-1t"].n_train_
+    (7, 56)
     >>> list(suite.predict([0, 1]).columns.names)
     ['device', 'metric', 'unit']
     """
@@ -154,6 +156,29 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
         self.info_ = {"table_fingerprint": table.fingerprint}
         return self
 
+    def __repr__(self, N_CHAR_MAX: int = 700) -> str:
+        """Return the parameters; of a fitted suite, its targets."""
+        if not hasattr(self, "surrogates_"):
+            return str(super().__repr__(N_CHAR_MAX))
+        return f"<{type(self).__name__} over {get_space(self.space).name}: {', '.join(map(str, self.surrogates_))}>"
+
+    def __len__(self) -> int:
+        """Return the number of targets; 0 before fitting."""
+        return len(getattr(self, "surrogates_", ()))
+
+    def __bool__(self) -> bool:
+        """Return True: a suite without targets is a suite all the same."""
+        return True
+
+    def __iter__(self) -> Iterator[Target]:
+        """Yield the targets, as a mapping of targets to surrogates does."""
+        check_is_fitted(self, "surrogates_")
+        return iter(self.surrogates_)
+
+    def __contains__(self, target: object) -> bool:
+        """Return whether there is a surrogate of a target (a ``Target``, or ``"device/metric"``)."""
+        return any(target in (known, str(known)) for known in getattr(self, "surrogates_", ()))
+
     @property
     def targets_(self) -> tuple[Target, ...]:
         """The targets, in order."""
@@ -168,9 +193,21 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
         return self.surrogates_[picked[0]]
 
     def predict(
-        self, archs: Archs, configs: Configs = None, targets: TargetLike | Iterable[TargetLike] | None = None
+        self,
+        archs: Archs,
+        configs: Configs = None,
+        targets: TargetLike | Iterable[TargetLike] | None = None,
+        *,
+        extrapolate: bool = False,
     ) -> pd.DataFrame:
         """Predict costs.
+
+        Parameters
+        ----------
+        archs, configs, extrapolate
+            As :meth:`Surrogate.predict` takes them.
+        targets : targets, optional
+            Which; all if None.
 
         Returns
         -------
@@ -181,8 +218,10 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
         ------
         NotInTableError
             If there is no surrogate for a target.
+        InvalidConfigError
+            If one of the surrogates can't predict for a config; the message names it, and says what to do.
         """
-        picked, values = self._told(archs, configs, targets, Surrogate._predict_encoded)
+        picked, values = self._told(archs, configs, targets, extrapolate, Surrogate._predict_encoded)
         return pd.DataFrame(values, columns=target_columns(picked), copy=False)
 
     def predict_interval(
@@ -192,6 +231,7 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
         targets: TargetLike | Iterable[TargetLike] | None = None,
         *,
         coverage: float = 0.9,
+        extrapolate: bool = False,
     ) -> pd.DataFrame:
         """Predict intervals, as :meth:`Surrogate.predict_interval` does.
 
@@ -200,13 +240,20 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
         DataFrame
             One row per architecture; columns (device, metric, unit, bound), the bounds being ``low`` and ``high``.
         """
-        picked, bounds = self._told(archs, configs, targets, lambda one, query: one._interval_encoded(query, coverage))
+        picked, bounds = self._told(
+            archs, configs, targets, extrapolate, lambda one, query: one._interval_encoded(query, coverage)
+        )
         names = [(*name, bound) for name in target_columns(picked) for bound in ("low", "high")]
         columns = pd.MultiIndex.from_tuples(names, names=["device", "metric", "unit", "bound"])
         return pd.DataFrame(bounds, columns=columns, copy=False)
 
     def predict_has_cost(
-        self, archs: Archs, configs: Configs = None, targets: TargetLike | Iterable[TargetLike] | None = None
+        self,
+        archs: Archs,
+        configs: Configs = None,
+        targets: TargetLike | Iterable[TargetLike] | None = None,
+        *,
+        extrapolate: bool = False,
     ) -> pd.DataFrame:
         """Predict how probable it is that each device can run each network, as :meth:`Surrogate.predict_has_cost` does.
 
@@ -215,38 +262,53 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
         DataFrame
             One row per architecture; columns (device, metric, unit) as :meth:`predict` has them.
         """
-        picked, values = self._told(archs, configs, targets, Surrogate._has_cost_encoded)
+        picked, values = self._told(archs, configs, targets, extrapolate, Surrogate._has_cost_encoded)
         return pd.DataFrame(values, columns=target_columns(picked), copy=False)
+
+    def targets_for(self, configs: Configs) -> tuple[Target, ...]:
+        """Return the targets whose surrogates predict for a config without extrapolating: all, if None.
+
+        Parameters
+        ----------
+        configs : config or sequence of configs, optional
+        """
+        check_is_fitted(self, "surrogates_")
+        if configs is None:
+            return self.targets_
+        space = get_space(self.space)
+        n = 1 if isinstance(configs, (str, NetworkConfig, Mapping)) else len(configs)
+        asked = space.group_configs(configs, n)[0]
+        return tuple(target for target, one in self.surrogates_.items() if predicts_for(one.configs_, asked))
 
     def _told(
         self,
         archs: Archs,
         configs: Configs,
         targets: TargetLike | Iterable[TargetLike] | None,
+        extrapolate: bool,
         ask: Callable[[Surrogate, Encoded], npt.NDArray[np.float64]],
     ) -> tuple[tuple[Target, ...], npt.NDArray[np.float64]]:
         """Ask each target's surrogate; return the targets and the answers side by side, (n, k)."""
         parts = []
-        for queries in self._queries(archs, configs, targets):
-            parts.append(np.column_stack([ask(self.surrogates_[target], query) for target, query in queries.items()]))
-        return tuple(queries), np.concatenate(parts)
+        for asked in self._queries(archs, configs, targets, extrapolate):
+            parts.append(np.column_stack([ask(self.surrogates_[target], query) for target, query in asked.items()]))
+        return tuple(asked), np.concatenate(parts)
 
     def _queries(
-        self, archs: Archs, configs: Configs, targets: TargetLike | Iterable[TargetLike] | None
+        self,
+        archs: Archs,
+        configs: Configs,
+        targets: TargetLike | Iterable[TargetLike] | None,
+        extrapolate: bool = False,
     ) -> Iterator[dict[Target, Encoded]]:
-        """Yield what is to be predicted as each target's surrogate reads it, batch by batch."""
+        """Return what is to be predicted as each target's surrogate reads it, batch by batch."""
         check_is_fitted(self, "surrogates_")
         picked = {target: self.surrogates_[target] for target in pick_targets(targets, self.targets_)}
         if not picked:
             raise InvalidInputError(
                 f"targets must name at least one of {', '.join(map(str, self.targets_))}; got none."
             )
-        if configs is None:
-            configs = only_config(list(dict.fromkeys(c for surrogate in picked.values() for c in surrogate.configs_)))
-        encoders = {id(one.encoder_): one.encoder_ for one in picked.values()}
-        for part, mine in in_batches(get_space(self.space), archs, configs):
-            encoded = {key: encode(encoder, part, mine) for key, encoder in encoders.items()}
-            yield {target: encoded[id(surrogate.encoder_)] for target, surrogate in picked.items()}
+        return queries(picked, get_space(self.space), archs, configs, extrapolate=extrapolate)
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Save every surrogate to one folder, without pickle."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,27 +19,21 @@ from sklearn.utils.validation import check_is_fitted
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.features import Encoder, make_encoder
 from hwnas_surrogate.models import FewShot, make_classifier, make_model
-from hwnas_surrogate.spaces import Archs, ConfigLike, SearchSpace, get_space
-from hwnas_surrogate.trainers.calibration import Calibration, residuals_by_config, residuals_by_row
+from hwnas_surrogate.spaces import Archs, SearchSpace, get_space
+from hwnas_surrogate.trainers.calibration import Calibration, residuals_by_config, residuals_by_row, spreads
 from hwnas_surrogate.trainers.costs import checked_budget, checked_cost
-from hwnas_surrogate.trainers.encoded import (
-    Encoded,
-    config_sizes,
-    encode,
-    few_shot_encoder,
-    in_batches,
-    only_config,
-)
+from hwnas_surrogate.trainers.encoded import Encoded, config_sizes, encode, few_shot_encoder
+from hwnas_surrogate.trainers.extrapolation import MIN_CONFIGS, balanced_rows, growth_steps, widened
+from hwnas_surrogate.trainers.queries import Configs, queries
 
 __all__ = ["Surrogate"]
 
-Configs = ConfigLike | Sequence[ConfigLike] | npt.NDArray[Any]
 Vector = npt.NDArray[np.float64]
 
+DEFAULT = "default"
+"""The name of the default model, which None stands for as well."""
 FEW = 100
 """From so many costs on, the ordinary model does as well alone as with layer physics."""
-MIN_CONFIGS = 3
-"""With fewer configs none can be left out to see how far predictions for others are off."""
 _SAME = 1e-6
 """A cost this close to what the other rows say, relative to the median cost, is no outlier."""
 
@@ -54,9 +48,9 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     encoder : Encoder or str, optional
         How architectures become numbers; all encodings side by side if None.
     model : scikit-learn regressor or str, optional
-        What regresses the cost; if None, a ridge on the columns that leave-one-out asks for, and boosted trees on what
-        it leaves where cross-validation asks for them. With fewer than a hundred costs, and no encoder asked for, layer
-        physics goes first (:class:`~hwnas_surrogate.models.FewShot`).
+        What regresses the cost; if None or ``"default"``, a ridge on the columns selected by leave-one-out error, and
+        boosted trees on its residuals where cross-validation prefers them. With fewer than a hundred costs, and no
+        encoder given, layer physics goes first (:class:`~hwnas_surrogate.models.FewShot`).
     random_state : int or None, default=None
         Seed of models that draw numbers and have no seed of their own.
     calibrate : bool, default=True
@@ -69,8 +63,13 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     encoder_ : Encoder
     model_ : scikit-learn regressor
         Fitted on costs divided by ``scale_``, a power of two, so that its settings do not depend on the unit.
+    other_model_ : scikit-learn regressor or None
+        Predicts for configs that were not trained on, where one config has many more training costs than the others:
+        it is fitted to as many of each. ``model_`` does if None.
     configs_ : tuple of NetworkConfig
         The distinct configs trained on.
+    macs_range_ : tuple of float
+        The smallest and the largest number of multiply-adds of a training network (of all its layers).
     target_ : Target or None
         What is predicted, where that is known.
     n_train_ : int
@@ -146,7 +145,7 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         encoder, training = self._training(batch, configs, int((~np.isnan(costs)).sum()))
         return self._fit_encoded(encoder, training, costs)
 
-    def predict(self, archs: Archs, configs: Configs = None) -> Vector:
+    def predict(self, archs: Archs, configs: Configs = None, *, extrapolate: bool = False) -> Vector:
         """Predict costs.
 
         Parameters
@@ -154,7 +153,12 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         archs : architectures
             n of them.
         configs : config or sequence of n configs, optional
-            The network configs; the one trained on if None.
+            The network configs. If None, the one trained on; of several, the space's first published one.
+        extrapolate : bool, default=False
+            A surrogate trained under fewer than three configs can't know how the cost depends on the config, and
+            refuses any other. If True, it predicts all the same: as much as the network's layers, activations and
+            multiply-adds grow (a few-shot model: by its layer physics). Such predictions are often off by a third;
+            their intervals span all that these counts allow.
 
         Returns
         -------
@@ -164,16 +168,25 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         Raises
         ------
         InvalidConfigError
-            If no config is given and there were several in training.
-        """
-        return np.concatenate([self._predict_encoded(query) for query in self._queries(archs, configs)])
+            If a config was not trained on, and fewer than three were; or if none is given, several were trained on, and
+            the space's first published one is not among them.
 
-    def predict_interval(self, archs: Archs, configs: Configs = None, *, coverage: float = 0.9) -> Vector:
+        Warns
+        -----
+        ExtrapolationWarning
+            If networks under another config have more than twice as many multiply-adds as any trained on, or fewer than
+            half as many.
+        """
+        return np.concatenate([self._predict_encoded(query) for query in self._queries(archs, configs, extrapolate)])
+
+    def predict_interval(
+        self, archs: Archs, configs: Configs = None, *, coverage: float = 0.9, extrapolate: bool = False
+    ) -> Vector:
         """Predict intervals that hold the measured cost of so many architectures (of those that have one).
 
         Parameters
         ----------
-        archs, configs
+        archs, configs, extrapolate
             As :meth:`predict` takes them.
         coverage : float, default=0.9
             Part of the measured costs that shall lie inside, between 0 and 1.
@@ -198,14 +211,17 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         >>> bool(low < surrogate.predict(8000)[0] < high)
         True
         """
-        return np.concatenate([self._interval_encoded(query, coverage) for query in self._queries(archs, configs)])
+        asked = self._queries(archs, configs, extrapolate)
+        return np.concatenate([self._interval_encoded(query, coverage) for query in asked])
 
-    def predict_within(self, archs: Archs, budget: npt.ArrayLike, configs: Configs = None) -> Vector:
+    def predict_within(
+        self, archs: Archs, budget: npt.ArrayLike, configs: Configs = None, *, extrapolate: bool = False
+    ) -> Vector:
         """Predict how probable it is that each cost is at most a budget: the constraint of a search.
 
         Parameters
         ----------
-        archs, configs
+        archs, configs, extrapolate
             As :meth:`predict` takes them.
         budget : float, or array-like of shape (n,)
             In the unit of the training costs.
@@ -223,20 +239,26 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         batch = get_space(self.space).as_array(archs)
         budgets = checked_budget(budget, len(batch))
         told, start = [], 0
-        for query in self._queries(batch, configs):
+        for query in self._queries(batch, configs, extrapolate):
             told.append(self._within_encoded(query, budgets[start : start + len(query)]))
             start += len(query)
         return np.concatenate(told)
 
-    def predict_has_cost(self, archs: Archs, configs: Configs = None) -> Vector:
+    def predict_has_cost(self, archs: Archs, configs: Configs = None, *, extrapolate: bool = False) -> Vector:
         """Predict how probable it is that the device can run each network; 1 where no training network failed.
+
+        Parameters
+        ----------
+        archs, configs, extrapolate
+            As :meth:`predict` takes them. Where predictions are extrapolated, the probability is that of the same
+            architecture under the nearest config trained on.
 
         Returns
         -------
         ndarray of float64, shape (n,)
             Probabilities.
         """
-        return np.concatenate([self._has_cost_encoded(query) for query in self._queries(archs, configs)])
+        return np.concatenate([self._has_cost_encoded(query) for query in self._queries(archs, configs, extrapolate)])
 
     def score(self, archs: Archs, cost: npt.ArrayLike, configs: Configs = None) -> float:
         """Return Spearman's rank correlation of predicted and measured costs."""
@@ -263,7 +285,7 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     def _by_physics(self, n: int) -> bool:
         """Tell whether the default for so many costs is the few-shot model."""
-        return self.model is None and self.encoder is None and n < FEW
+        return self.model in (None, DEFAULT) and self.encoder is None and n < FEW
 
     def _encoder(self, n: int) -> Encoder:
         """Return what encodes architectures where there are so many costs to fit."""
@@ -285,7 +307,7 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         if self._by_physics(n):
             return FewShot(self.random_state)
         if self.model is None or isinstance(self.model, str):
-            return make_model(self.model or "boosted", self.random_state)
+            return make_model("boosted" if self.model in (None, DEFAULT) else self.model, self.random_state)
         if isinstance(self.model, type) or not (hasattr(self.model, "fit") and hasattr(self.model, "predict")):
             raise InvalidInputError(
                 f"model must be a scikit-learn regressor, a model's name or None, got {self.model!r:.80}."
@@ -300,12 +322,16 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         encoder = self._encoder(n)
         return encoder, encode(encoder, archs, configs)
 
-    def _queries(self, archs: Archs, configs: Configs) -> Iterator[Encoded]:
-        """Encode what is to be predicted, batch by batch, under the training config if none is given."""
+    @property
+    def physical(self) -> bool:
+        """Whether the fitted model's columns mean the same under every config (layer physics)."""
+        return isinstance(self.model_, FewShot)
+
+    def _queries(self, archs: Archs, configs: Configs, extrapolate: bool = False) -> Iterator[Encoded]:
+        """Encode what is to be predicted, batch by batch."""
         check_is_fitted(self, "model_")
-        under = only_config(self.configs_) if configs is None else configs
-        for part, mine in in_batches(get_space(self.space), archs, under):
-            yield encode(self.encoder_, part, mine)
+        asked = queries({None: self}, get_space(self.space), archs, configs, extrapolate=extrapolate)
+        return (query[None] for query in asked)
 
     def _fit_encoded(self, encoder: Encoder, training: Encoded, costs: Vector) -> Self:
         """Fit on checked costs, NaN where the device can't run the network; what fails leaves everything as it was."""
@@ -326,6 +352,8 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         used = np.unique(training.number)
         self.configs_ = tuple(training.configs[number] for number in used)
         self.n_train_, self.n_features_in_ = len(costs), training.features.shape[1]
+        macs = training.macs(get_space(self.space))
+        self.macs_range_ = float(macs.min()), float(macs.max())
         mean = float(costs.mean())
         self.scale_ = 2.0 ** round(math.log2(mean)) if mean > 0 else 1.0
         self.floor_ = float(costs.min()) / 2
@@ -334,28 +362,38 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         else:
             self.model_ = self._model(len(costs))
         self.model_.fit(training.features, costs / self.scale_)
+        balanced = balanced_rows(training.number, self.random_state or 0)
+        self.other_model_: Any = None
+        if balanced is not None:
+            alike = training.features.iloc[balanced]
+            self.other_model_ = clone(self.model_).fit(alike, costs[balanced] / self.scale_)
+            _predict_on_one_thread(self.other_model_)
         self.calibration_: Calibration | None = None
         outliers = np.empty(0, np.intp)
         if self.calibrate:
-            outliers = self._calibrate(training, costs / self.scale_)
+            outliers = self._calibrate(training, costs / self.scale_, balanced)
         self.outliers_ = np.flatnonzero(has_cost)[outliers]
         _predict_on_one_thread(self.model_)
         return self
 
-    def _calibrate(self, training: Encoded, costs: Vector) -> npt.NDArray[np.intp]:
+    def _calibrate(
+        self, training: Encoded, costs: Vector, balanced: npt.NDArray[np.intp] | None
+    ) -> npt.NDArray[np.intp]:
         """Learn how far predictions are off; return the rows of outlying costs."""
         features = training.features
         residuals = residuals_by_row(self.model_, features, costs, self.random_state or 0)
         unseen = None
         if len(self.configs_) >= MIN_CONFIGS:
             sizes = config_sizes(get_space(self.space), training.configs)
-            unseen = residuals_by_config(self.model_, features, costs, training.number, sizes)
+            rows = np.arange(len(costs)) if balanced is None else balanced
+            left_out = residuals_by_config(self.model_, features.iloc[rows], costs[rows], training.number[rows], sizes)
+            unseen = (rows, *left_out)
         predicted = np.maximum(costs - residuals, self.floor_ / self.scale_)
         self.calibration_ = Calibration().fit(
             self._yardstick(features), predicted, costs - predicted, unseen, getattr(self.model_, "doubts_", None)
         )
-        spread = 1.4826 * float(np.median(np.abs(residuals)))
-        return np.flatnonzero(np.abs(residuals) > max(self._wild * spread, _SAME * float(np.median(costs))))
+        limit = np.maximum(self._wild * spreads(residuals, training.number), _SAME * float(np.median(costs)))
+        return np.flatnonzero(np.abs(residuals) > limit)
 
     def _yardstick(self, features: pd.DataFrame) -> Vector:
         """Return the columns that tell how far a row lies from the training ones, (n, k).
@@ -367,20 +405,39 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     def _predict_encoded(self, query: Encoded) -> Vector:
         if not len(query):
             return np.empty(0)
-        predicted = np.asarray(self.model_.predict(query.features), np.float64) * self.scale_
-        return np.maximum(predicted, self.floor_)
+        if query.base is not None and query.growth is not None and not self.physical:
+            return np.asarray(self._predict_encoded(query.base) * np.sqrt(query.growth.prod(axis=1)))
+        predicted = self._by_model(query, lambda model, features: np.asarray(model.predict(features), np.float64))
+        return np.maximum(predicted * self.scale_, self.floor_)
+
+    def _by_model(self, query: Encoded, ask: Callable[[Any, pd.DataFrame], Vector]) -> Vector:
+        """Ask the model; for rows under configs that were not trained on, the one fitted to all configs alike."""
+        if self.other_model_ is None or (known := query.under(self.configs_)).all():
+            return ask(self.model_, query.features)
+        result = np.empty(len(query))
+        for model, rows in ((self.model_, known), (self.other_model_, ~known)):
+            if rows.any():
+                result[rows] = ask(model, query.features[rows])
+        return result
 
     def _interval_encoded(self, query: Encoded, coverage: float) -> Vector:
         if isinstance(coverage, bool) or not isinstance(coverage, (int, float)) or not 0 < coverage < 1:
             raise InvalidInputError(f"coverage must be a number between 0 and 1, got {coverage!r}; 0.9 is 90 %.")
         if not len(query):
             return np.empty((0, 2))
+        if query.base is not None and query.growth is not None:
+            bounds = widened(self._interval_encoded(query.base, coverage), query.growth)
+            predicted = self._predict_encoded(query)
+            return np.stack([np.minimum(bounds[:, 0], predicted), np.maximum(bounds[:, 1], predicted)], axis=1)
         bounds = self._calibrated().interval(*self._told(query), coverage) * self.scale_
         return np.maximum(bounds, 0.0)
 
     def _within_encoded(self, query: Encoded, budget: Vector) -> Vector:
         if not len(query):
             return np.empty(0)
+        if query.base is not None and query.growth is not None:
+            parts = [self._within_encoded(query.base, budget / factor) for factor in growth_steps(query.growth)]
+            return np.asarray(np.mean(parts, axis=0))
         probability = self._calibrated().probability(*self._told(query), budget / self.scale_)
         result: Vector = np.where(budget < 0, 0.0, probability * self._has_cost_encoded(query))
         return result
@@ -388,7 +445,8 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     def _has_cost_encoded(self, query: Encoded) -> Vector:
         if self.classifier_ is None or not len(query):
             return np.ones(len(query))
-        return np.asarray(self.classifier_.predict_proba(query.features)[:, 1], np.float64)
+        asked = query if query.base is None else query.base
+        return np.asarray(self.classifier_.predict_proba(asked.features)[:, 1], np.float64)
 
     def _calibrated(self) -> Calibration:
         if self.calibration_ is None:
@@ -400,7 +458,9 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     def _told(self, query: Encoded) -> tuple[Vector, Vector, Vector, Vector]:
         """Return features, predictions over ``scale_``, doubts, and octaves from the configs trained on."""
         predicted = self._predict_encoded(query) / self.scale_
-        doubts = self.model_.doubt(query.features) if hasattr(self.model_, "doubt") else np.ones(len(query))
+        doubts = np.ones(len(query))
+        if hasattr(self.model_, "doubt"):
+            doubts = self._by_model(query, lambda model, features: model.doubt(features))
         return self._yardstick(query.features), predicted, doubts, query.distances(get_space(self.space), self.configs_)
 
 

@@ -19,9 +19,10 @@ from hwnas_surrogate.models import FewShot
 from hwnas_surrogate.spaces import Archs, SearchSpace, get_space
 from hwnas_surrogate.trainers.calibration import Calibration
 from hwnas_surrogate.trainers.encoded import Encoded, few_shot_encoder
+from hwnas_surrogate.trainers.queries import Configs
 from hwnas_surrogate.trainers.sources import SourceCosts, Sources, fitted_sources
 from hwnas_surrogate.trainers.suite import SurrogateSuite
-from hwnas_surrogate.trainers.surrogate import Configs, Surrogate, Vector
+from hwnas_surrogate.trainers.surrogate import Surrogate, Vector
 
 __all__ = ["AdaptWarning", "TransferSurrogate", "adapt"]
 
@@ -158,6 +159,7 @@ class TransferSurrogate(Surrogate):
         self.model_ = FewShot(self.random_state).rank(features)
         self.classifier_, self.calibration_, self.configs_ = None, None, (configs,)
         self.n_train_, self.n_features_in_, self.scale_, self.floor_ = 0, features.shape[1], 1.0, 0.0
+        self.other_model_, self.macs_range_ = None, (0.0, 0.0)
         self.outliers_ = np.empty(0, np.intp)
         self.left_out_ = pd.DataFrame({"measured": [], "predicted": [], "outlying": []})
         self.notes_ = ("nothing was measured: the predictions rank architectures as the sources do, and have no unit.",)

@@ -23,7 +23,8 @@ from hwnas_surrogate.models import MODELS, FewShot, make_model
 from hwnas_surrogate.spaces import Archs, get_space
 from hwnas_surrogate.trainers.costs import checked_cost
 from hwnas_surrogate.trainers.encoded import Encoded
-from hwnas_surrogate.trainers.surrogate import Configs, Surrogate, Vector
+from hwnas_surrogate.trainers.queries import Configs
+from hwnas_surrogate.trainers.surrogate import DEFAULT, Surrogate, Vector
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -189,7 +190,7 @@ def _check_limits(seconds: float, max_trials: int | None) -> None:
 
 def _family(surrogate: Surrogate) -> str:
     """Return the name of the surrogate's model, if it has settings to tune."""
-    name = "boosted" if surrogate.model is None else surrogate.model
+    name = "boosted" if surrogate.model in (None, DEFAULT) else surrogate.model
     tunable = ", ".join(map(repr, SETTINGS))
     if isinstance(name, str) and name not in MODELS:
         raise unknown(InvalidInputError, "model", name, SETTINGS)

@@ -1,0 +1,169 @@
+"""Networks under a config that a surrogate was not trained on."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from hwnas_surrogate.errors import InvalidConfigError
+from hwnas_surrogate.spaces import NetworkConfig, SearchSpace
+from hwnas_surrogate.spaces.base import ArchArray
+from hwnas_surrogate.trainers.encoded import config_sizes, octaves
+
+__all__ = [
+    "MIN_CONFIGS",
+    "ExtrapolationWarning",
+    "balanced_rows",
+    "check_configs",
+    "growth",
+    "growth_steps",
+    "nearest",
+    "predicts_for",
+    "warn_beyond",
+    "widened",
+]
+
+MIN_CONFIGS = 3
+"""A surrogate trained under fewer configs has seen too little of them to predict for others."""
+RANGE = 2.0
+"""Networks with more multiply-adds than this many times the largest trained on, or fewer than this part of the
+smallest, are warned of."""
+SLACK = 1.25
+"""A cost may change by this factor more, or less, than any count of the network does: channels that don't fill the
+vector units cost up to a quarter more. Of 1 to 1.4, the least with which 90 % intervals held 90 % of the bundled
+networks under other configs on each device (10 to 900 training costs under one config; seeds 100 to 103)."""
+BALANCE = 2
+"""To predict for other configs, at most this many times the median number of costs per config is used of each."""
+_STEPS = 15
+"""So many factors between the least and the greatest growth stand for all."""
+
+
+class ExtrapolationWarning(UserWarning):
+    """A network is much larger or smaller than any that the surrogate was trained on."""
+
+
+def predicts_for(trained: Sequence[NetworkConfig], asked: Iterable[NetworkConfig]) -> bool:
+    """Return whether a surrogate trained under some configs predicts for others without extrapolating."""
+    return len(trained) >= MIN_CONFIGS or all(config in trained for config in asked)
+
+
+def check_configs(name: str, trained: Sequence[NetworkConfig], asked: Iterable[NetworkConfig]) -> None:
+    """Refuse configs that a surrogate can't predict for.
+
+    Raises
+    ------
+    InvalidConfigError
+        If it was trained under fewer than three configs, and another is asked for.
+    """
+    for config in asked:
+        if not predicts_for(trained, [config]):
+            raise InvalidConfigError(
+                f"{name} was trained under {' and '.join(map(str, trained))} only, which says nothing about networks "
+                f"under {config}. Train on measurements under {MIN_CONFIGS} configs or more; or measure three networks "
+                f"under {config} and adapt to them (hwnas adapt, with this surrogate among the sources). "
+                "extrapolate=True (--extrapolate) predicts all the same, roughly, with a wide interval."
+            )
+
+
+def warn_beyond(
+    name: str, space: SearchSpace, archs: ArchArray, config: NetworkConfig, trained: tuple[float, float]
+) -> None:
+    """Warn if networks have more than twice, or less than half, the multiply-adds of those trained on.
+
+    Parameters
+    ----------
+    name : str
+        The surrogate's.
+    space : SearchSpace
+    archs : ndarray of int8, shape (n, positions)
+    config : NetworkConfig
+        The config of all of them.
+    trained : tuple of float
+        The smallest and the largest number of multiply-adds of a training network.
+    """
+    macs = space.layers(archs, config).macs
+    beyond = (macs > RANGE * trained[1]) | (macs < trained[0] / RANGE)
+    if beyond.any():
+        low, high = trained[0] / 1e6, trained[1] / 1e6
+        warnings.warn(
+            f"{name}: networks under {config} have {macs[beyond].min() / 1e6:.4g} to {macs[beyond].max() / 1e6:.4g} "
+            f"million multiply-adds; the surrogate was trained on networks of {low:.4g} to {high:.4g} million. "
+            "Measure some networks of that size and adapt to them, or train on them as well.",
+            ExtrapolationWarning,
+            stacklevel=2,
+        )
+
+
+def nearest(space: SearchSpace, config: NetworkConfig, trained: Sequence[NetworkConfig]) -> NetworkConfig:
+    """Return the config trained on whose networks are closest in size; the config itself if it is one of them."""
+    if config in trained:
+        return config
+    size = config_sizes(space, [config])
+    return min(trained, key=lambda known: float(octaves(size, config_sizes(space, [known]))[0]))
+
+
+def growth(
+    space: SearchSpace, archs: ArchArray, config: NetworkConfig, known: NetworkConfig
+) -> npt.NDArray[np.float64]:
+    """Return by which factors the cost of networks changes at least, and at most, from one config to another.
+
+    Layers have overheads, move activations and multiply. The cost therefore follows one of these counts, or something
+    between them.
+
+    Parameters
+    ----------
+    space : SearchSpace
+    archs : ndarray of int8, shape (n, positions)
+    config, known : NetworkConfig
+        The config asked for, and the one whose costs are known.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, 2)
+    """
+    there, here = space.layers(archs, config), space.layers(archs, known)
+    ones = np.ones(len(there.distinct)), np.ones(len(here.distinct))
+    ratios = (
+        there.sums(ones[0]) / here.sums(ones[1]),
+        there.activation_bytes / here.activation_bytes,
+        there.macs / here.macs,
+    )
+    return np.stack([np.minimum.reduce(ratios), np.maximum.reduce(ratios)], axis=1)
+
+
+def widened(bounds: npt.NDArray[np.float64], factors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return intervals under another config: (n, 2) bounds and :func:`growth` -> (n, 2)."""
+    changed = (factors != 1.0).any(axis=1, keepdims=True)
+    return np.asarray(bounds * np.where(changed, factors * [1 / SLACK, SLACK], 1.0))
+
+
+def growth_steps(factors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return factors from the least to the greatest growth, each as likely as the others: (n, 2) -> (steps, n)."""
+    low, high = widened(np.ones_like(factors), factors).T
+    return np.asarray(low * (high / low) ** np.linspace(0, 1, _STEPS)[:, None])
+
+
+def balanced_rows(number: npt.NDArray[np.intp], seed: int) -> npt.NDArray[np.intp] | None:
+    """Return rows in which no config has many more than the others; None where that is so of all rows.
+
+    One config with thousands of costs says little about others, but would decide everything.
+
+    Parameters
+    ----------
+    number : ndarray of int, shape (n,)
+        The config of each row.
+    seed : int
+        Which rows of a config are taken.
+    """
+    counts = np.bincount(number)
+    counts = counts[counts > 0]
+    most = int(BALANCE * np.median(counts))
+    if len(counts) < MIN_CONFIGS or counts.max() <= most:
+        return None
+    order = np.random.default_rng(seed).permutation(len(number))
+    place = pd.Series(number[order]).groupby(number[order]).cumcount().to_numpy()
+    return np.sort(order[place < most])
