@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hwnas_surrogate.data import Target, TargetLike, pick_targets
-from hwnas_surrogate.errors import DataFileError, HWNASError, InvalidArchitectureError, InvalidInputError
+from hwnas_surrogate.errors import DataFileError, InvalidArchitectureError, InvalidInputError
 from hwnas_surrogate.files import replacing
 from hwnas_surrogate.spaces import ConfigLike, SearchSpace, arch_from_text, get_space
 from hwnas_surrogate.trainers.encoded import BATCH, Encoded
@@ -37,6 +38,7 @@ def predict_batches(
     *,
     coverage: float | None = None,
     budgets: Mapping[TargetLike, float] | None = None,
+    convention: str | None = None,
 ) -> Iterator[pd.DataFrame]:
     """Predict architectures as they come, some thousands at a time: memory does not grow with their number.
 
@@ -45,7 +47,8 @@ def predict_batches(
     suite : SurrogateSuite
         Fitted surrogates.
     archs : iterable
-        Single architectures in any form that the space accepts; an array is one as well.
+        Single architectures in any form that the space accepts; an array with a row for each is one as well. Each
+        entry is one architecture: an integer is an index, also where six of them come (``space.stack``).
     configs : config or iterable of configs, optional
         One network config for all, or one for each; the one trained on if None.
     targets : target or iterable of targets, optional
@@ -54,6 +57,8 @@ def predict_batches(
         Adds the bounds of intervals of this coverage.
     budgets : mapping of target to float, optional
         Adds the probability that the cost is at most so much, in the target's unit.
+    convention : str, optional
+        Whose op numbers they are, as in ``space.from_convention``; the space's own if None.
 
     Returns
     -------
@@ -74,7 +79,7 @@ def predict_batches(
     >>> sum(len(frame) for frame in predict_batches(suite, iter(range(15_625))))
     15625
     """
-    return _batches(suite, archs, configs, targets, coverage, budgets, 0)
+    return _batches(suite, archs, configs, targets, coverage, budgets, convention, 0)
 
 
 def predict_file(
@@ -86,6 +91,7 @@ def predict_file(
     *,
     coverage: float | None = None,
     budgets: Mapping[TargetLike, float] | None = None,
+    convention: str | None = None,
 ) -> int:
     """Predict a file of architectures into another one, in bounded memory.
 
@@ -98,7 +104,7 @@ def predict_file(
         text file, an architecture a line.
     output : path-like
         Parquet or CSV, by its suffix; written beside and renamed.
-    config, targets, coverage, budgets
+    config, targets, coverage, budgets, convention
         As :func:`predict_batches` takes them; a column ``config`` wins over ``config``.
 
     Returns
@@ -121,7 +127,7 @@ def predict_file(
     with replacing(target) as temporary, _writer(temporary, target.suffix) as write:
         for archs, configs in _read(origin):
             under: Any = config if configs is None else configs
-            for frame in _batches(suite, archs, under, targets, coverage, budgets, n):
+            for frame in _batches(suite, archs, under, targets, coverage, budgets, convention, n):
                 write(frame if configs is None else frame.assign(config=configs))
                 n += len(frame)
         if not n:
@@ -136,6 +142,7 @@ def _batches(
     targets: TargetLike | Iterable[TargetLike] | None,
     coverage: float | None,
     budgets: Mapping[TargetLike, float] | None,
+    convention: str | None,
     start: int,
 ) -> Iterator[pd.DataFrame]:
     """Predict in batches; the first architecture has the number ``start``."""
@@ -146,7 +153,7 @@ def _batches(
     waiting = None if single else iter(configs)  # type: ignore[arg-type]
     remaining = iter(archs)
     while chunk := list(islice(remaining, BATCH)):
-        batch = _as_array(space, chunk, start)
+        batch = _stacked(space, chunk, convention, start)
         under: Any = configs if waiting is None else list(islice(waiting, len(chunk)))
         frame = pd.DataFrame({"architecture": space.format_all(batch)})
         (queries,) = suite._queries(batch, under, picked)
@@ -187,26 +194,17 @@ def _limits(
     return limits
 
 
-def _as_array(space: SearchSpace, chunk: list[Any], start: int) -> Any:
+def _stacked(space: SearchSpace, chunk: list[Any], convention: str | None, start: int) -> npt.NDArray[np.int8]:
     try:
-        return np.concatenate([space.as_array(arch) for arch in _alike(chunk)])
-    except (InvalidArchitectureError, InvalidInputError):
+        return space.stack(chunk, convention)
+    except InvalidArchitectureError:
         for number, arch in enumerate(chunk):  # find the one that is wrong
             try:
-                space.as_array(arch)
-            except HWNASError as error:
-                raise InvalidArchitectureError(f"architecture {start + number} of the stream: {error}") from error
+                space.stack([arch], convention)
+            except InvalidArchitectureError as error:
+                message = str(error).removeprefix("architecture number 0: ")
+                raise InvalidArchitectureError(f"architecture {start + number} of the stream: {message}") from error
         raise
-
-
-def _alike(chunk: list[Any]) -> list[Any]:
-    """Return one batch where all are of a kind, which is read at once; else each by itself."""
-    for kind in (str, (int, np.integer)):
-        if all(isinstance(arch, kind) for arch in chunk):
-            return [chunk]
-    if all(isinstance(arch, np.ndarray) and arch.ndim == 1 and arch.shape == chunk[0].shape for arch in chunk):
-        return [np.stack(chunk)]
-    return chunk
 
 
 def _read(path: Path) -> Iterator[tuple[list[Any], list[str] | None]]:
