@@ -113,7 +113,7 @@ def foreign(value: object, ops: Iterable[str]) -> str | None:
         return f"the module {getattr(value, '__name__', type(value).__name__)}"
     if isinstance(value, os.PathLike):
         return f"the file {os.fspath(value)!r}"
-    if isinstance(value, str) and value.strip() not in ops and re.search(r"[^\W\d]", value):
+    if isinstance(value, str) and value.strip() not in ops and re.search(r"[^\W\d_]{2}", value):
         return None if set("|~+") & set(value) else f"{value!r:.80}"
     return None
 

@@ -58,7 +58,7 @@ def test_other_networks_are_not_blamed_on_a_missing_space() -> None:
 
 
 @every_space
-@pytest.mark.parametrize("text", ["", " ", "42", "|", "none~0", "a|b", "0+1"])
+@pytest.mark.parametrize("text", ["", " ", "42", "x", "|", "none~0", "a|b", "0+1"])
 def test_what_is_meant_as_a_string_gets_its_syntax(space: SearchSpace, text: str) -> None:
     with pytest.raises(InvalidArchitectureError, match=re.escape(space.form)):
         space.parse(text)
