@@ -493,12 +493,28 @@ class SearchSpace(ABC):
         config : config, optional
             The config of all of them.
         view : {"all", "live", "compiled"}, default="all"
-            Every module that the network calls, those on a path from input to output, or those that a
-            converter leaves.
+            Which layers count, and so what :attr:`Layers.macs`, ``params`` and ``activation_bytes`` sum.
+            ``"all"``: every module that the network calls, dead edges too, as PyTorch runs it. ``"live"``: those on a
+            path from the input to the output. ``"compiled"``: those that a converter leaves.
 
         Returns
         -------
         Layers
+
+        Notes
+        -----
+        A network without a path from input to output (:meth:`connected`) has the multiply-adds of all its modules in
+        the view ``"all"``, though a device that runs converted networks computes next to nothing.
+
+        Examples
+        --------
+        >>> from hwnas_surrogate.spaces import get_space
+        >>> space = get_space("nasbench201")
+        >>> cut_off = "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|none~0|none~1|none~2|"
+        >>> [float(space.layers(cut_off, view=view).macs[0]) for view in ("all", "live", "compiled")]
+        [113951360.0, 0.0, 0.0]
+        >>> space.connected(cut_off)
+        array([False])
         """
 
     @abstractmethod
