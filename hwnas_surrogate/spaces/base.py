@@ -14,12 +14,12 @@ from hwnas_surrogate.errors import InvalidArchitectureError, InvalidConfigError,
 from hwnas_surrogate.spaces.config import NetworkConfig
 from hwnas_surrogate.spaces.conventions import Convention
 from hwnas_surrogate.spaces.layers import Layers, View
+from hwnas_surrogate.spaces.op_lists import ArchArray, OpLists, numbered
 from hwnas_surrogate.spaces.operators import Operators
-from hwnas_surrogate.spaces.reading import Archs, contents, foreign, stacked
+from hwnas_surrogate.spaces.reading import Archs, contents, stacked
 
 __all__ = ["ArchArray", "ConfigLike", "RandomState", "SearchSpace", "as_generator"]
 
-ArchArray: TypeAlias = npt.NDArray[np.int8]
 ConfigLike: TypeAlias = NetworkConfig | str | Mapping[str, Any] | None
 """A network config, a dataset's name, a config string, or the fields that differ; None is the first published one."""
 RandomState: TypeAlias = int | np.random.Generator | None
@@ -37,7 +37,7 @@ def as_generator(random_state: RandomState) -> np.random.Generator:
     return np.random.default_rng(random_state)
 
 
-class SearchSpace(ABC):
+class SearchSpace(OpLists, ABC):
     """What an architecture is: ops at positions.
 
     Architectures are accepted as strings, op lists (numbers or names) and arrays, one or many; NAS-Bench-201
@@ -45,14 +45,10 @@ class SearchSpace(ABC):
     """
 
     name: ClassVar[str]
-    title: ClassVar[str]
-    ops: ClassVar[tuple[str, ...]]
-    position_names: ClassVar[tuple[str, ...]]
     configs: ClassVar[Mapping[str, NetworkConfig]]
     config_class: ClassVar[type[NetworkConfig]]
     merged_names: ClassVar[tuple[str, ...]] = ()
     quantized_names: ClassVar[tuple[str, ...]] = ()
-    form: ClassVar[str]
     conventions: ClassVar[Mapping[str, Convention]] = MappingProxyType({})
 
     def __repr__(self) -> str:
@@ -230,9 +226,9 @@ class SearchSpace(ABC):
             If there is no such convention.
         """
         if name is None:
-            return Convention(self.ops, self.position_names)
+            return self._own()
         if not isinstance(name, str) or name not in self.conventions:
-            hint = f"Left out, op numbers are those of {self.title}: {_numbered(self.ops)}."
+            hint = f"Left out, op numbers are those of {self.title}: {numbered(self.ops)}."
             raise unknown(InvalidInputError, f"convention of {self.title} op numbers", name, self.conventions, hint)
         return self.conventions[name]
 
@@ -281,7 +277,7 @@ class SearchSpace(ABC):
         if self._names_ops(held):
             raise InvalidArchitectureError(
                 f"names of ops have no order of positions in the convention {convention!r}, got {held!r:.120}; "
-                f"give their numbers ({_numbered(order.ops)}; in the order {', '.join(order.positions)}) or the string."
+                f"give their numbers ({numbered(order.ops)}; in the order {', '.join(order.positions)}) or the string."
             )
         return self.stack(held, convention)
 
@@ -301,55 +297,8 @@ class SearchSpace(ABC):
         """
         return self.convention().translate(self.as_array(archs), self.convention(convention))
 
-    def _no_index_in(self, convention: str) -> InvalidArchitectureError:
-        return InvalidArchitectureError(
-            f"an index is no op list: in the convention {convention!r} an architecture is {self.n_positions} op "
-            f"numbers. Give those, or leave the convention out: indices are {self.title}'s own."
-        )
-
-    def _names_ops(self, items: list[Any]) -> bool:
-        """Return whether a list is one op list of names, or raise where it is nearly one."""
-        if len(items) != self.n_positions or not all(isinstance(item, str) for item in items):
-            return False
-        if set(items).isdisjoint(self.ops):
-            return False
-        for op in items:
-            if op not in self.ops:
-                raise unknown(InvalidArchitectureError, f"{self.title} op", op, self.ops)
-        return True
-
     def _from_texts(self, texts: list[str]) -> ArchArray:
         return np.stack([self.parse(text) for text in texts])
-
-    def _from_integers(self, numbers: npt.NDArray[Any]) -> ArchArray:
-        """Read one integer, or a flat sequence, as :meth:`as_array` says."""
-        fits = numbers.shape == (self.n_positions,) and bool(((numbers >= 0) & (numbers < len(self.ops))).all())
-        return self._checked(numbers[None]) if fits else self._from_indices(np.atleast_1d(numbers))
-
-    def _from_indices(self, indices: npt.NDArray[Any]) -> ArchArray:
-        """Read a flat array of indices: here there are none; spaces that have some differ."""
-        if len(indices) == self.n_positions:
-            self._checked(indices[None])  # raises, naming the op that does not exist
-        raise InvalidArchitectureError(
-            f"{self.title} has no index: give an architecture as {self._accepted()}, got {indices.tolist()!r:.80}."
-        )
-
-    def _checked(self, archs: npt.NDArray[Any], order: Convention | None = None) -> ArchArray:
-        """Check shape and range of an integer batch in a convention, and translate it; int8 input is not copied."""
-        if archs.ndim != 2 or archs.shape[1] != self.n_positions:
-            raise InvalidArchitectureError(
-                f"a {self.title} architecture has {self.n_positions} ops, got an array of shape {archs.shape}."
-            )
-        bad = (archs < 0) | (archs >= len(self.ops))
-        if bad.any():
-            row, position = map(int, np.argwhere(bad)[0])
-            told = order or self.convention()
-            raise InvalidArchitectureError(
-                f"architecture number {row}: op {archs[row, position]} at {told.positions[position]} does "
-                f"not exist in {self.title}; allowed: {_numbered(told.ops)}."
-            )
-        batch = archs.astype(np.int8, copy=False)
-        return batch if order is None else order.translate(batch, self.convention())
 
     def _exactly_one(self, arch: Archs) -> ArchArray:
         return self._only(self.as_array(arch))
@@ -358,29 +307,6 @@ class SearchSpace(ABC):
         if len(batch) != 1:
             raise InvalidArchitectureError(f"expected one {self.title} architecture, got {len(batch)}.")
         return batch
-
-    def _accepted(self) -> str:
-        return f"a string or {self.n_positions} ops (numbers 0..{len(self.ops) - 1} or names)"
-
-    def _not_an_arch(self, got: object) -> InvalidArchitectureError:
-        network = foreign(got, self.ops)
-        if network:
-            from hwnas_surrogate.spaces import get_space, space_names
-
-            spaces = " and ".join(get_space(name).title for name in space_names())
-            return InvalidArchitectureError(
-                f"{network} is no {self.title} architecture. This package answers for architectures of the search "
-                f"spaces {spaces} only; other networks (models, their names, model files) are not supported yet. "
-                f"Give {self._accepted()}; a string reads {self.form}."
-            )
-        if hasattr(got, "__array__") and not isinstance(got, np.generic):
-            array = np.asarray(got)
-            what = f" of shape {array.shape} and dtype {array.dtype}{', masked' if np.ma.is_masked(got) else ''}"
-        else:
-            what = f" {got!r:.80}"
-        return InvalidArchitectureError(
-            f"no {self.title} architecture: {type(got).__name__}{what}; allowed: {self._accepted()}, one or many."
-        )
 
     @staticmethod
     def _check_sample_size(n: int, size: int) -> None:
@@ -566,7 +492,3 @@ class SearchSpace(ABC):
     def _check_view(view: str) -> None:
         if view not in ("all", "live", "compiled"):
             raise unknown(InvalidInputError, "view", view, ("all", "live", "compiled"))
-
-
-def _numbered(names: Iterable[str]) -> str:
-    return ", ".join(f"{number} {name}" for number, name in enumerate(names))
