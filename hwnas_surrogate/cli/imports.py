@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hwnas_surrogate.cli.options import Csv, Dataset, Json, Space
+from hwnas_surrogate.cli.options import Csv, Dataset, Json, Ops, Space
 from hwnas_surrogate.cli.output import check_format, say, show
 
 
@@ -17,6 +17,7 @@ def import_(
         Path | None, typer.Option("--output", "-o", help="Table to write. Default: measurements/NAME.parquet.")
     ] = None,
     space: Space = None,
+    ops: Ops = None,
     dataset: Dataset = None,
     metric: Annotated[str, typer.Option(help="The metric where the file names none.")] = "latency",
     unit: Annotated[
@@ -35,7 +36,7 @@ def import_(
     from hwnas_surrogate.data import describe, read_measurements, write_parquet
 
     check_format(as_json, as_csv)
-    table = read_measurements(path, space, dataset, metric, unit)
+    table = read_measurements(path, space, dataset, metric, unit, ops)
     written = write_parquet(table, output or Path("measurements") / f"{path.stem}.parquet")
     say(f"{len(table)} rows written to {written}; train on them with: hwnas train --data {written}")
     show(pd.DataFrame(describe(table)), repr(table), as_json, as_csv)

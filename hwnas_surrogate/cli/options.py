@@ -73,6 +73,14 @@ Rows = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Csv = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
+Ops = Annotated[
+    str | None,
+    typer.Option(
+        "--ops",
+        metavar="NAME",
+        help="Whose numbers of ops these are: naslib. Left out: those of NAS-Bench-201, NATS-Bench and HW-NAS-Bench.",
+    ),
+]
 Archs = Annotated[
     list[str] | None,
     typer.Argument(
@@ -84,8 +92,8 @@ Archs = Annotated[
 ROWS = 4000
 
 
-def read_archs(texts: list[str] | None, space: SearchSpace) -> Any:
-    """Turn the command line's texts into a batch."""
+def read_archs(texts: list[str] | None, space: SearchSpace, ops: str | None = None) -> Any:
+    """Turn the command line's texts into a batch; their op numbers follow a convention, or are the space's own."""
     import numpy as np
 
     from hwnas_surrogate.spaces import arch_from_text
@@ -95,7 +103,7 @@ def read_archs(texts: list[str] | None, space: SearchSpace) -> Any:
         lines += [line.strip() for line in typer.get_text_stream("stdin") if line.strip()]
     if not lines:
         raise InvalidInputError("no architecture was given: name some, or pass - to read them from stdin.")
-    batches = [space.as_array(arch_from_text(line)) for line in lines]
+    batches = [space.stack([arch_from_text(line)], ops) for line in lines]
     return np.concatenate(batches)
 
 
@@ -105,9 +113,9 @@ def check_choice(texts: list[str] | None, n: int | None, option: str = "-n N") -
         raise InvalidInputError(f"give either architectures or {option}.")
 
 
-def choose_archs(texts: list[str] | None, n: int | None, space: SearchSpace, seed: int) -> Any:
+def choose_archs(texts: list[str] | None, n: int | None, space: SearchSpace, seed: int, ops: str | None = None) -> Any:
     """Return the architectures that were named, or n random ones."""
-    return read_archs(texts, space) if n is None else space.sample(n, seed)
+    return read_archs(texts, space, ops) if n is None else space.sample(n, seed)
 
 
 def open_table(data: str | None, space: str | None, dataset: str | None) -> AnyTable:

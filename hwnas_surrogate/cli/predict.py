@@ -12,6 +12,7 @@ from hwnas_surrogate.cli.options import (
     Csv,
     Dataset,
     Json,
+    Ops,
     Seed,
     Targets,
     check_choice,
@@ -39,6 +40,7 @@ def predict(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where --input goes: .parquet or .csv.")
     ] = None,
+    ops: Ops = None,
     dataset: Dataset = None,
     target: Targets = None,
     interval: Annotated[
@@ -71,12 +73,14 @@ def predict(
         if archs or sample is not None:
             raise InvalidInputError("--input takes the place of architectures and --sample.")
         suite = SurrogateSuite.load(surrogates)
-        n = predict_file(suite, source, output, dataset, target, coverage=coverage, budgets=budgets)
+        n = predict_file(suite, source, output, dataset, target, coverage=coverage, budgets=budgets, convention=ops)
         say(f"{n} architectures predicted into {output}")
         return
     check_choice(archs, sample, "--sample N, or --input FILE")
+    if sample is not None and ops is not None:
+        raise InvalidInputError("--ops says how the numbers of given architectures are read; --sample needs none.")
     suite = SurrogateSuite.load(surrogates)
-    batch = choose_archs(archs, sample, get_space(suite.space), seed)
+    batch = choose_archs(archs, sample, get_space(suite.space), seed, ops)
     import pandas as pd
 
     frames = predict_batches(suite, batch, dataset, target, coverage=coverage, budgets=budgets)

@@ -24,6 +24,7 @@ from hwnas_surrogate.errors import (
     unknown,
 )
 from hwnas_surrogate.spaces import FBNet, FBNetConfig, NASBench201, NetworkConfig, space_names
+from hwnas_surrogate.spaces.reading import contents, is_integer
 
 __all__ = ["HWNASBenchAPI"]
 
@@ -185,8 +186,7 @@ class _NASBench201Rows:
         }
 
     def _index(self, arch_index: int | Sequence[int]) -> int:
-        is_integer = isinstance(arch_index, (int, np.integer)) and not isinstance(arch_index, bool)
-        if not is_integer or not 0 <= arch_index < len(self._rows):  # type: ignore[operator]
+        if not is_integer(arch_index) or not 0 <= arch_index < len(self._rows):  # type: ignore[operator]
             raise InvalidArchitectureError(
                 f"arch_index must be an integer 0..{len(self._rows) - 1} for NAS-Bench-201, got {arch_index!r}."
             )
@@ -236,16 +236,13 @@ class _FBNetBlocks:
 
     def _ops(self, arch_index: int | Sequence[int]) -> list[int]:
         n_layers, n_ops = len(self._blocks), len(FBNet.ops)
-        ops = arch_index.tolist() if isinstance(arch_index, np.ndarray) else arch_index
-        if (
-            not isinstance(ops, (list, tuple))
-            or len(ops) != n_layers
-            or not all(isinstance(op, (int, np.integer)) and not isinstance(op, bool) and 0 <= op < n_ops for op in ops)
-        ):
+        ops = contents(arch_index)
+        if not isinstance(ops, np.ndarray) or ops.shape != (n_layers,) or not ((ops >= 0) & (ops < n_ops)).all():
             raise InvalidArchitectureError(
                 f"arch_index must be a list of {n_layers} integers 0..{n_ops - 1} for FBNet, got {arch_index!r:.150}."
             )
-        return [int(op) for op in ops]
+        numbers: list[int] = ops.tolist()
+        return numbers
 
 
 def _is_absent(table: CostTable, column: int) -> bool:

@@ -41,6 +41,7 @@ def read_measurements(
     dataset: str | None = None,
     metric: str = "latency",
     unit: str | None = None,
+    convention: str | None = None,
 ) -> CostTable:
     """Read measurements made elsewhere into a cost table.
 
@@ -64,6 +65,8 @@ def read_measurements(
         The metric where a line or a wide file names none.
     unit : str, optional
         The unit where a line or a wide file names none; the metric's own (ms, mJ) if None.
+    convention : str, optional
+        Whose op numbers the file has, as in ``space.from_convention`` (``"naslib"``); the space's own if None.
 
     Returns
     -------
@@ -76,11 +79,11 @@ def read_measurements(
         If the file can't be read, has other columns, or holds wrong lines: the first ten are listed with what is
         wrong. Nothing is imported then.
     InvalidInputError, InvalidConfigError
-        If the space, metric, unit or dataset asked for does not exist.
+        If the space, metric, unit, dataset or convention asked for does not exist.
     """
     name = Path(path)
     factor_of(metric, unit or "")
-    defaults = {"config": dataset or "", "metric": metric, "unit": unit or ""}
+    defaults = {"config": dataset or "", "metric": metric, "unit": unit or "", "ops": convention or ""}
     chosen = None if space is None else get_space(space)
     if not name.is_file():
         raise DataFileError(f"{name} is a folder, not a file." if name.is_dir() else f"there is no file {name}.")
@@ -166,7 +169,9 @@ def _assemble(
     def resolved(numbers: npt.NDArray[Any], resolve: Callable[[int], Any]) -> dict[int, Any]:
         return _resolved(numbers, resolve, lines, wrong)
 
-    archs = resolved(columns["architecture"], lambda n: chosen.as_array(arch_from_text(architectures[n]))[0])
+    ops = defaults["ops"] or None
+    chosen.convention(ops)  # raises here, not for every line
+    archs = resolved(columns["architecture"], lambda n: chosen.stack([arch_from_text(architectures[n])], ops)[0])
     configs = resolved(columns["config"], lambda n: chosen.config(texts["config"][n] or None))
     of_unit = columns["metric"] * len(units) + columns["unit"]
     factors = resolved(of_unit, lambda n: factor_of(metrics[n // len(units)], units[n % len(units)]))

@@ -104,7 +104,7 @@ class Wide:
 
     def table(self, space: SearchSpace | None, defaults: dict[str, str]) -> CostTable:
         """Make the cost table."""
-        chosen, archs = self._architectures(space)
+        chosen, archs = self._architectures(space, defaults["ops"] or None)
         config = chosen.config(defaults["config"] or None)
         if not self.costs:
             raise DataFileError(f"{self.path} has no column of costs beside {self.key}.")
@@ -127,7 +127,9 @@ class Wide:
         except InvalidInputError as error:
             raise DataFileError(f"{self.path}: {error}") from error
 
-    def _architectures(self, space: SearchSpace | None) -> tuple[SearchSpace, npt.NDArray[np.int8]]:
+    def _architectures(
+        self, space: SearchSpace | None, convention: str | None
+    ) -> tuple[SearchSpace, npt.NDArray[np.int8]]:
         if self.archs.ndim not in ((1,) if self.key == "arch_str" else (1, 2)):
             raise DataFileError(f"{self.path}: {self.key} must be one per row, got an array of {self.archs.shape}.")
         if not len(self.archs):
@@ -136,13 +138,15 @@ class Wide:
             if self.key == "arch_str":
                 texts = [str(text) for text in self.archs]
                 chosen = space or space_of(texts[:1])
-                return chosen, chosen.as_array(texts)
+                return chosen, chosen.stack(texts, convention)
             rows = self.archs
             if rows.ndim == 1:
                 rows = np.array([_ops(row) for row in rows])
             fitting = [name for name in space_names() if get_space(name).n_positions == rows.shape[1]]
             chosen = space or get_space((fitting or list(space_names()))[0])
-            return chosen, chosen.as_array(rows)
+            return chosen, chosen.stack(rows, convention)
+        except InvalidInputError:  # there is no such convention
+            raise
         except (HWNASError, ValueError, TypeError) as error:
             raise DataFileError(f"{self.path}: {self.key}: {error}") from error
 
@@ -170,7 +174,7 @@ def wide_key(path: Path, names: Sequence[str]) -> str:
 def _ops(row: Any) -> list[Any]:
     """Return the ops of a row: a list, or numbers as text."""
     if isinstance(row, str):
-        return [int(op) for op in row.replace(",", " ").split()]
+        return [int(op) for op in row.strip("()[] ").replace(",", " ").split()]
     if np.ndim(row) != 1:
         raise ValueError(f"each row must be a list of ops, got {row!r:.60}")
     return list(row)

@@ -173,15 +173,14 @@ def quality_by_row(table: CostTable, quality: Accuracy, what: str = "quality") -
     ------
     InvalidInputError
         If it is neither, holds something else than numbers, an infinite one, or an architecture twice.
+    InvalidArchitectureError
+        If an entry of a Series' index is not one architecture.
     DataFileError
         If the file is not readable.
     """
     if isinstance(quality, pd.Series):
         name = quality.name
-        archs = [table.space.as_array(item) for item in quality.index]
-        batch = np.concatenate(archs) if archs else table.space.as_array([])
-        if len(batch) != len(quality):
-            raise InvalidInputError(f"{what} must have one architecture per entry in its index.")
+        batch = table.space.stack(quality.index)
         try:
             values = quality.to_numpy(np.float64, na_value=np.nan)
         except (TypeError, ValueError) as error:

@@ -25,6 +25,7 @@ from hwnas_surrogate.spaces import (
     get_space,
     space_names,
 )
+from hwnas_surrogate.spaces.reading import foreign
 
 __all__ = ["FBNetNetwork", "NASBench201Network", "build_network", "to_onnx"]
 
@@ -92,7 +93,8 @@ def build_network(
     try:
         ops = _ops(chosen, arch)
     except InvalidArchitectureError as error:
-        if space is None and _space_of(arch) is None and _space_of(config) is None:
+        guessed = space is None and _space_of(arch) is None and _space_of(config) is None
+        if guessed and foreign(arch, chosen.ops) is None:
             raise InvalidArchitectureError(f"{error} {_hint(chosen)}") from None
         raise
     if config is None and isinstance(arch, Mapping):

@@ -5,16 +5,19 @@ from __future__ import annotations
 from functools import cache
 
 from hwnas_surrogate.errors import InvalidInputError, unknown
-from hwnas_surrogate.spaces.base import Archs, ConfigLike, RandomState, SearchSpace, arch_from_text, as_generator
+from hwnas_surrogate.spaces.base import ConfigLike, RandomState, SearchSpace, as_generator
 from hwnas_surrogate.spaces.config import FBNetConfig, NASBench201Config, NetworkConfig
+from hwnas_surrogate.spaces.conventions import Convention
 from hwnas_surrogate.spaces.fbnet import FBNet
 from hwnas_surrogate.spaces.layers import Layer, Layers, View
 from hwnas_surrogate.spaces.nasbench201 import NASBench201
 from hwnas_surrogate.spaces.operators import Operators
+from hwnas_surrogate.spaces.reading import Archs, arch_from_text
 
 __all__ = [
     "Archs",
     "ConfigLike",
+    "Convention",
     "FBNet",
     "FBNetConfig",
     "Layer",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
@@ -12,14 +12,14 @@ import numpy.typing as npt
 
 from hwnas_surrogate.errors import InvalidArchitectureError, InvalidConfigError, InvalidInputError, unknown
 from hwnas_surrogate.spaces.config import NetworkConfig
+from hwnas_surrogate.spaces.conventions import Convention
 from hwnas_surrogate.spaces.layers import Layers, View
+from hwnas_surrogate.spaces.op_lists import ArchArray, OpLists, numbered
 from hwnas_surrogate.spaces.operators import Operators
+from hwnas_surrogate.spaces.reading import Archs, contents, stacked
 
-__all__ = ["ArchArray", "Archs", "ConfigLike", "RandomState", "SearchSpace", "arch_from_text", "as_generator"]
+__all__ = ["ArchArray", "ConfigLike", "RandomState", "SearchSpace", "as_generator"]
 
-ArchArray: TypeAlias = npt.NDArray[np.int8]
-Archs: TypeAlias = str | int | Iterable[Any] | npt.NDArray[Any]
-"""One architecture or several: a string, an index, an op list, or sequences and arrays of them."""
 ConfigLike: TypeAlias = NetworkConfig | str | Mapping[str, Any] | None
 """A network config, a dataset's name, a config string, or the fields that differ; None is the first published one."""
 RandomState: TypeAlias = int | np.random.Generator | None
@@ -37,19 +37,7 @@ def as_generator(random_state: RandomState) -> np.random.Generator:
     return np.random.default_rng(random_state)
 
 
-def arch_from_text(text: str) -> Archs:
-    """Read an architecture as people type it, into what a space's ``as_array`` takes.
-
-    An index (``"42"``), ops joined by commas (``"0,1,2,3,4,0"``, or their names), or the space's own string.
-    """
-    parts = [part.strip() for part in text.split(",")]
-    if all(re.fullmatch(r"-?[0-9]{1,18}", part) for part in parts):
-        numbers = [int(part) for part in parts]
-        return [numbers] if len(numbers) > 1 else numbers[0]
-    return [parts] if len(parts) > 1 else text
-
-
-class SearchSpace(ABC):
+class SearchSpace(OpLists, ABC):
     """What an architecture is: ops at positions.
 
     Architectures are accepted as strings, op lists (numbers or names) and arrays, one or many; NAS-Bench-201
@@ -57,13 +45,11 @@ class SearchSpace(ABC):
     """
 
     name: ClassVar[str]
-    title: ClassVar[str]
-    ops: ClassVar[tuple[str, ...]]
-    position_names: ClassVar[tuple[str, ...]]
     configs: ClassVar[Mapping[str, NetworkConfig]]
     config_class: ClassVar[type[NetworkConfig]]
     merged_names: ClassVar[tuple[str, ...]] = ()
     quantized_names: ClassVar[tuple[str, ...]] = ()
+    conventions: ClassVar[Mapping[str, Convention]] = MappingProxyType({})
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
@@ -128,12 +114,18 @@ class SearchSpace(ABC):
     def as_array(self, archs: Archs) -> ArchArray:
         """Turn one or many architectures, in any accepted form, into a batch.
 
+        What integers mean depends on their number and range, never on what they are stored in. One integer is an
+        index. A flat sequence of integers is one op list if there are as many as the space has positions and each is
+        the number of an op (NAS-Bench-201: six values 0..4; such a list repeats a value, so indices are not meant).
+        Any other flat sequence holds indices. Integers in rows, as in an array of two axes or a list of lists, are op
+        lists. FBNet has no index.
+
         Parameters
         ----------
         archs : str, int, sequence or array
-            A string, an index (NAS-Bench-201), an op list (numbers or names), an int8 array of shape
-            (positions,) or (n, positions), or a sequence of any of these. Series, data frames and tensors are
-            read as the arrays that they hold.
+            A string, an index (NAS-Bench-201), an op list (numbers or names), an array of shape (positions,) or
+            (n, positions), or a sequence of any of these. Lists, tuples, arrays of every integer dtype, Series, data
+            frames and tensors are read alike.
 
         Returns
         -------
@@ -143,110 +135,178 @@ class SearchSpace(ABC):
         ------
         InvalidArchitectureError
             Naming the first entry that is no architecture of this space.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from hwnas_surrogate.spaces import get_space
+        >>> space = get_space("nasbench201")
+        >>> space.as_array(np.array([4, 2, 1, 2, 1, 1]))
+        array([[4, 2, 1, 2, 1, 1]], dtype=int8)
+        >>> space.as_array([4, 2, 1]).shape
+        (3, 6)
         """
-        if isinstance(archs, str):
-            return self._from_text(archs)[None]
-        if isinstance(archs, (int, np.integer)) and not isinstance(archs, (bool, np.bool_)):
-            return self._from_indices(np.asarray([archs]))
-        if hasattr(archs, "__array__") and not isinstance(archs, np.generic):
-            return self._from_ndarray(np.asarray(archs))
-        # Bytes would be read as numbers, a mapping as its keys.
-        if not isinstance(archs, Iterable) or isinstance(archs, (bytes, bytearray, Mapping)):
+        held = contents(archs)
+        if isinstance(held, str):
+            return self.parse(held)[None]
+        if isinstance(held, np.ndarray):
+            if held.ndim < 2:
+                return self._from_integers(held)
+            return self._checked(held)
+        if held is None:
             raise self._not_an_arch(archs)
-        items = list(archs)
-        if not items:
+        if self._names_ops(held):
+            return np.array([[self.ops.index(op) for op in held]], np.int8)
+        return self.stack(held)
+
+    def stack(self, archs: Iterable[Any], convention: str | None = None) -> ArchArray:
+        """Turn single architectures into a batch: a row for each entry, whatever their number.
+
+        Here each entry is an architecture by itself: an integer is an index, and a flat sequence of integers inside is
+        an op list. :meth:`as_array` reads sequences that hold something else than integers and names of ops like this.
+
+        Parameters
+        ----------
+        archs : iterable of n architectures
+            Each in any form that :meth:`as_array` accepts for one.
+        convention : str, optional
+            Whose op numbers they are, as in :meth:`from_convention`; the space's own if None.
+
+        Returns
+        -------
+        ndarray of int8, shape (n, positions)
+
+        Raises
+        ------
+        InvalidArchitectureError
+            Naming the first entry that is not one architecture of this space.
+        InvalidInputError
+            If there is no such convention.
+        """
+        order = None if convention is None else self.convention(convention)
+        held = contents(archs)
+        if isinstance(held, np.ndarray) and held.ndim == 1:
+            if convention is not None:
+                raise self._no_index_in(convention)
+            return self._from_indices(held)
+        if isinstance(held, np.ndarray) and held.ndim == 2:
+            return self._checked(held, order)
+        if not isinstance(held, list):
+            raise self._not_an_arch(archs)
+        if not held:
             return np.empty((0, self.n_positions), np.int8)
-        if all(isinstance(item, str) for item in items):
-            return self._from_strings(items)
-        if all(isinstance(item, (int, np.integer)) and not isinstance(item, bool) for item in items):
-            return self._from_integers(items)
-        return self._from_items(items)
-
-    def _from_strings(self, items: list[str]) -> ArchArray:
-        if len(items) == self.n_positions and not set(items).isdisjoint(self.ops):
-            for op in items:
-                if op not in self.ops:
-                    raise unknown(InvalidArchitectureError, f"{self.title} op", op, self.ops)
-            return np.array([[self.ops.index(item) for item in items]], np.int8)
-        return np.stack([self._from_text(text) for text in items])
-
-    def _from_integers(self, items: Sequence[int]) -> ArchArray:
-        """Decide what a flat list of integers means: here one op list; spaces with indices differ."""
-        return self._checked(np.asarray([items]))
-
-    def _from_indices(self, indices: npt.NDArray[Any]) -> ArchArray:
-        raise InvalidArchitectureError(
-            f"{self.title} has no index: give an architecture as {self._accepted()}, got {indices.tolist()!r:.80}."
-        )
-
-    def _from_ndarray(self, archs: npt.NDArray[Any]) -> ArchArray:
-        if archs.shape == (0,):  # whatever its dtype: that of np.array([]) is float64
-            return np.empty((0, self.n_positions), np.int8)
-        if archs.dtype.kind in "OUT":
-            return self.as_array(archs.tolist())
-        if archs.dtype.kind in "iu":
-            if archs.ndim == 2:
-                return self._checked(archs)
-            if archs.ndim == 1:
-                return self._from_vector(archs)
-        raise self._not_an_arch(archs)
-
-    def _from_vector(self, archs: npt.NDArray[Any]) -> ArchArray:
-        return self._checked(archs[None])
-
-    def _from_items(self, items: list[Any]) -> ArchArray:
-        try:
-            stacked = np.asarray(items)
-        except ValueError:
-            stacked = np.empty(0, object)
-        # numpy would stack [True, 0, ...] as integers
-        holds_bool = any(
-            not {bool, np.bool_}.isdisjoint(map(type, item)) for item in items if isinstance(item, (list, tuple))
-        )
-        if stacked.dtype.kind in "iu" and stacked.ndim == 2 and not holds_bool:
-            return self._checked(stacked)
-        rows = []
-        for number, item in enumerate(items):
+        if all(isinstance(entry, str) for entry in held):
+            return self._from_texts(held)
+        rows = stacked(held)
+        if rows is not None:
+            return self._checked(rows, order)
+        batches = []
+        for number, entry in enumerate(held):
             try:
-                (row,) = self._exactly_one(item)
+                batches.append(self._entry(entry, convention, order))
             except InvalidArchitectureError as error:
-                raise InvalidArchitectureError(f"architecture number {number}: {error}") from None
-            rows.append(row)
-        return np.stack(rows)
+                message = str(error).removeprefix("architecture number 0: ")
+                raise InvalidArchitectureError(f"architecture number {number}: {message}") from None
+        return np.concatenate(batches)
 
-    def _from_text(self, text: str) -> ArchArray:
-        return self.parse(text)
+    def _entry(self, entry: Any, convention: str | None, order: Convention | None) -> ArchArray:
+        """Read one entry of a sequence, shape (1, positions)."""
+        held = contents(entry)
+        if isinstance(held, np.ndarray) and held.ndim == 1:
+            return self._checked(held[None], order)  # the ops of one architecture, not indices of several
+        one: Any = entry if held is None else held
+        return self._only(self.as_array(one) if convention is None else self.from_convention(one, convention))
 
-    def _checked(self, archs: npt.NDArray[Any]) -> ArchArray:
-        """Check shape and range of an integer batch; int8 input is not copied."""
-        if archs.ndim != 2 or archs.shape[1] != self.n_positions:
+    def convention(self, name: str | None = None) -> Convention:
+        """Return a convention of op numbers by its name; the space's own for None.
+
+        Raises
+        ------
+        InvalidInputError
+            If there is no such convention.
+        """
+        if name is None:
+            return self._own()
+        if not isinstance(name, str) or name not in self.conventions:
+            hint = f"Left out, op numbers are those of {self.title}: {numbered(self.ops)}."
+            raise unknown(InvalidInputError, f"convention of {self.title} op numbers", name, self.conventions, hint)
+        return self.conventions[name]
+
+    def from_convention(self, archs: Archs, convention: str) -> ArchArray:
+        """Turn architectures whose op numbers follow someone else's convention into a batch.
+
+        Only op numbers have a convention. The space's strings mean the same everywhere, and pass. An index or names of
+        ops are refused: the first belongs to the benchmark, of the second the order of positions is unknown.
+
+        Parameters
+        ----------
+        archs : sequence or array
+            Op numbers, of shape (positions,) or (n, positions), strings, or a sequence of them; stored in whatever
+            :meth:`as_array` takes. A flat sequence of integers is one op list.
+        convention : str
+            Its name, one of ``conventions``: ``"naslib"`` for NAS-Bench-201, none for FBNet.
+
+        Returns
+        -------
+        ndarray of int8, shape (n, positions)
+
+        Raises
+        ------
+        InvalidInputError
+            If there is no such convention.
+        InvalidArchitectureError
+            If an entry is no architecture, or an index.
+
+        Examples
+        --------
+        >>> from hwnas_surrogate.spaces import get_space
+        >>> space = get_space("nasbench201")
+        >>> space.format(space.from_convention((4, 0, 3, 1, 4, 3), "naslib"))
+        '|avg_pool_3x3~0|+|skip_connect~0|none~1|+|nor_conv_1x1~0|avg_pool_3x3~1|nor_conv_1x1~2|'
+        """
+        order = self.convention(convention)
+        held = contents(archs)
+        if isinstance(held, str):
+            return self.parse(held)[None]
+        if isinstance(held, np.ndarray):
+            if held.ndim == 0:
+                raise self._no_index_in(convention)
+            return self._checked(held[None] if held.ndim == 1 else held, order)
+        if held is None:
+            raise self._not_an_arch(archs)
+        if self._names_ops(held):
             raise InvalidArchitectureError(
-                f"a {self.title} architecture has {self.n_positions} ops, got an array of shape {archs.shape}."
+                f"names of ops have no order of positions in the convention {convention!r}, got {held!r:.120}; "
+                f"give their numbers ({numbered(order.ops)}; in the order {', '.join(order.positions)}) or the string."
             )
-        bad = (archs < 0) | (archs >= len(self.ops))
-        if bad.any():
-            row, position = map(int, np.argwhere(bad)[0])
-            named = ", ".join(f"{number} {op}" for number, op in enumerate(self.ops))
-            raise InvalidArchitectureError(
-                f"architecture number {row}: op {archs[row, position]} at {self.position_names[position]} does "
-                f"not exist in {self.title}; allowed: {named}."
-            )
-        return archs.astype(np.int8, copy=False)
+        return self.stack(held, convention)
+
+    def to_convention(self, archs: Archs, convention: str) -> ArchArray:
+        """Return the op numbers of architectures in someone else's convention; see :meth:`from_convention`.
+
+        Parameters
+        ----------
+        archs : architectures
+            One or many.
+        convention : str
+            Its name, one of ``conventions``.
+
+        Returns
+        -------
+        ndarray of int8, shape (n, positions)
+        """
+        return self.convention().translate(self.as_array(archs), self.convention(convention))
+
+    def _from_texts(self, texts: list[str]) -> ArchArray:
+        return np.stack([self.parse(text) for text in texts])
 
     def _exactly_one(self, arch: Archs) -> ArchArray:
-        batch = self.as_array(arch)
+        return self._only(self.as_array(arch))
+
+    def _only(self, batch: ArchArray) -> ArchArray:
         if len(batch) != 1:
             raise InvalidArchitectureError(f"expected one {self.title} architecture, got {len(batch)}.")
         return batch
-
-    def _accepted(self) -> str:
-        return f"a string or {self.n_positions} ops (numbers 0..{len(self.ops) - 1} or names)"
-
-    def _not_an_arch(self, got: object) -> InvalidArchitectureError:
-        shape = f" of shape {got.shape} and dtype {got.dtype}" if isinstance(got, np.ndarray) else f" {got!r:.80}"
-        return InvalidArchitectureError(
-            f"no {self.title} architecture: {type(got).__name__}{shape}; allowed: {self._accepted()}, one or many."
-        )
 
     @staticmethod
     def _check_sample_size(n: int, size: int) -> None:
@@ -359,12 +419,28 @@ class SearchSpace(ABC):
         config : config, optional
             The config of all of them.
         view : {"all", "live", "compiled"}, default="all"
-            Every module that the network calls, those on a path from input to output, or those that a
-            converter leaves.
+            Which layers count, and so what :attr:`Layers.macs`, ``params`` and ``activation_bytes`` sum.
+            ``"all"``: every module that the network calls, dead edges too, as PyTorch runs it. ``"live"``: those on a
+            path from the input to the output. ``"compiled"``: those that a converter leaves.
 
         Returns
         -------
         Layers
+
+        Notes
+        -----
+        A network without a path from input to output (:meth:`connected`) has the multiply-adds of all its modules in
+        the view ``"all"``, though a device that runs converted networks computes next to nothing.
+
+        Examples
+        --------
+        >>> from hwnas_surrogate.spaces import get_space
+        >>> space = get_space("nasbench201")
+        >>> cut_off = "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|none~0|none~1|none~2|"
+        >>> [float(space.layers(cut_off, view=view).macs[0]) for view in ("all", "live", "compiled")]
+        [113951360.0, 0.0, 0.0]
+        >>> space.connected(cut_off)
+        array([False])
         """
 
     @abstractmethod

@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas_surrogate.errors import InvalidArchitectureError, InvalidConfigError, InvalidInputError, unknown
-from hwnas_surrogate.spaces.base import ArchArray, Archs, ConfigLike, RandomState, SearchSpace, as_generator
+from hwnas_surrogate.spaces.base import ArchArray, ConfigLike, RandomState, SearchSpace, as_generator
 from hwnas_surrogate.spaces.config import FBNetConfig, NetworkConfig
 from hwnas_surrogate.spaces.layers import Layer, LayerPlan, Layers, View
+from hwnas_surrogate.spaces.reading import Archs, foreign
 
 __all__ = ["Block", "FBNet", "Slot"]
 
@@ -145,6 +146,7 @@ class FBNet(SearchSpace):
         }
     )
     config_class: ClassVar[type[NetworkConfig]] = FBNetConfig
+    form: ClassVar[str] = f"{N_LAYERS} block names joined by '|'"
 
     def parse(self, text: str) -> ArchArray:
         """Read 22 block names joined by ``|``.
@@ -158,13 +160,11 @@ class FBNet(SearchSpace):
         InvalidArchitectureError
             If there are not 22 blocks, or one is unknown.
         """
-        if not isinstance(text, str):
+        if not isinstance(text, str) or foreign(text, self.ops):
             raise self._not_an_arch(text)
         names = [name.strip() for name in text.split("|")]
         if len(names) != N_LAYERS:
-            raise InvalidArchitectureError(
-                f"an FBNet string is {N_LAYERS} block names joined by '|', got {len(names)} in {text!r:.120}."
-            )
+            raise InvalidArchitectureError(f"an FBNet string is {self.form}, got {len(names)} in {text!r:.120}.")
         numbers = _number_of_op()
         for position, name in enumerate(names):
             if name not in numbers:
@@ -182,7 +182,7 @@ class FBNet(SearchSpace):
     def codes(self, archs: ArchArray) -> npt.NDArray[Any]:
         """Return the 22 ops of each architecture as one sortable byte string, shape (n,)."""
         # Ops are shifted by one, because numpy strips zero bytes from the end of its byte strings.
-        return np.ascontiguousarray(archs + np.int8(1)).view(f"S{N_LAYERS}").reshape(-1)
+        return (np.ascontiguousarray(archs, np.int8) + np.int8(1)).view(f"S{N_LAYERS}").reshape(-1)
 
     def canonical(self, archs: Archs) -> list[str]:
         """Return the strings: different FBNet architectures compute different functions."""

@@ -20,7 +20,8 @@ LayerKind = Literal[
     "relu", "add", "fused_add", "convert",
 ]  # fmt: skip
 View = Literal["all", "live", "compiled"]
-"""Which layers count: all, those whose output is used, or those that a graph compiler leaves."""
+"""Which layers count: every one that is called, dead edges too; those on a path to the output; those that a converter
+leaves."""
 
 _FLOAT32_BYTES = 4
 _MANY = 500
@@ -172,6 +173,8 @@ class LayerPlan:
 class Layers:
     """The layers of n architectures under one config, in one view.
 
+    The view is that of :meth:`SearchSpace.layers`: every sum is over the layers that count there.
+
     Parameters
     ----------
     plan : LayerPlan
@@ -248,17 +251,24 @@ class Layers:
 
     @property
     def macs(self) -> npt.NDArray[np.float64]:
-        """Multiply-adds of each architecture at batch 1, shape (n,)."""
+        """Multiply-adds of each architecture at batch 1, shape (n,): of the layers of its view.
+
+        In the view ``"all"`` dead edges count: a network without a path from input to output has many, and may cost
+        next to nothing. ``space.connected`` tells such networks; the view ``"live"`` counts what leads to the output.
+        """
         return self.sums(self.values("macs"))
 
     @property
     def params(self) -> npt.NDArray[np.float64]:
-        """Trainable parameters of each architecture, shape (n,)."""
+        """Trainable parameters of each architecture, shape (n,): of the layers of its view, as in :attr:`macs`."""
         return self.sums(self.values("params"))
 
     @property
     def activation_bytes(self) -> npt.NDArray[np.float64]:
-        """float32 activation bytes read and written at batch 1, shape (n,)."""
+        """float32 activation bytes read and written at batch 1, shape (n,): by the layers of its view.
+
+        As in :attr:`macs`, dead edges count in the view ``"all"``.
+        """
         return self.sums(self.values("activation_bytes"))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import cache, lru_cache
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal
@@ -13,12 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas_surrogate.errors import InvalidArchitectureError, InvalidConfigError, InvalidInputError, unknown
-from hwnas_surrogate.spaces.base import ArchArray, Archs, ConfigLike, RandomState, SearchSpace, as_generator
+from hwnas_surrogate.spaces.base import ArchArray, ConfigLike, RandomState, SearchSpace, as_generator
 from hwnas_surrogate.spaces.config import NASBench201Config, NetworkConfig
+from hwnas_surrogate.spaces.conventions import NASBENCH201, Convention
 from hwnas_surrogate.spaces.layers import Layer, LayerPlan, Layers, View
 from hwnas_surrogate.spaces.merged import MERGED, merged_operators
 from hwnas_surrogate.spaces.operators import Operators, cell_operators
 from hwnas_surrogate.spaces.quantized import QUANTIZED, quantized_operators
+from hwnas_surrogate.spaces.reading import Archs, contents, foreign
 
 __all__ = ["NASBench201"]
 
@@ -223,6 +225,8 @@ class NASBench201(SearchSpace):
     config_class: ClassVar[type[NetworkConfig]] = NASBench201Config
     merged_names: ClassVar[tuple[str, ...]] = MERGED
     quantized_names: ClassVar[tuple[str, ...]] = MERGED + QUANTIZED
+    form: ClassVar[str] = "'|op~0|+|op~0|op~1|+|op~0|op~1|op~2|'"
+    conventions: ClassVar[Mapping[str, Convention]] = NASBENCH201
 
     def __len__(self) -> int:
         """Return the number of architectures, 15,625."""
@@ -243,21 +247,20 @@ class NASBench201(SearchSpace):
         code = _code_of_string().get(text) if isinstance(text, str) else None
         if code is not None:
             return np.array(_lexicographic()[code])
-        if not isinstance(text, str):
+        if not isinstance(text, str) or foreign(text, self.ops):
             raise self._not_an_arch(text)
         return self._parse_slowly(text)
 
     def _parse_slowly(self, text: str) -> ArchArray:
-        form = "'|op~0|+|op~0|op~1|+|op~0|op~1|op~2|'"
         nodes = [node.strip() for node in text.strip().split("+")]
         if len(nodes) != 3 or not all(len(node) > 1 and node[0] == node[-1] == "|" for node in nodes):
-            raise InvalidArchitectureError(f"a NAS-Bench-201 string reads {form}, got {text!r:.200}.")
+            raise InvalidArchitectureError(f"a NAS-Bench-201 string reads {self.form}, got {text!r:.200}.")
         ops = []
         for number, node in enumerate(nodes, start=1):
             edges = node[1:-1].split("|")
             if len(edges) != number:
                 raise InvalidArchitectureError(
-                    f"node {number} of a NAS-Bench-201 string has {number} edges ({form}), "
+                    f"node {number} of a NAS-Bench-201 string has {number} edges ({self.form}), "
                     f"got {len(edges)} in {text!r:.200}."
                 )
             for source, edge in enumerate(edges):
@@ -300,13 +303,32 @@ class NASBench201(SearchSpace):
         """Return the benchmark's index of each architecture, shape (n,)."""
         return _index_at_code()[self.codes(self.as_array(archs))]
 
-    def at(self, indices: int | Sequence[int] | npt.NDArray[Any]) -> ArchArray:
+    def at(self, indices: int | Iterable[int] | npt.NDArray[Any]) -> ArchArray:
         """Return the architectures at the benchmark's indices, shape (n, 6).
+
+        Every integer is an index here, six small ones too; op lists are refused (:meth:`as_array` takes them).
 
         The published order: all architectures lexicographically, shuffled by Python's Mersenne Twister with
         seed 88. It is computed, so no file is needed to know it.
+
+        Parameters
+        ----------
+        indices : int, or flat sequence or array of n int
+
+        Raises
+        ------
+        InvalidArchitectureError
+            If they are no integers, out of range, or in rows.
         """
-        return self._from_indices(np.atleast_1d(np.asarray(indices)))
+        held = contents(indices)
+        if isinstance(held, np.ndarray) and held.ndim < 2:
+            return self._from_indices(np.atleast_1d(held))
+        if isinstance(held, list) and not held:
+            return np.empty((0, len(EDGES)), np.int8)
+        got = f"an array of shape {held.shape}" if isinstance(held, np.ndarray) else f"{indices!r:.80}"
+        raise InvalidArchitectureError(
+            f"NAS-Bench-201 indices are integers 0..{SIZE - 1}, one or a flat sequence, got {got}."
+        )
 
     def enumerate(self) -> ArchArray:
         """Return all 15,625 architectures in the benchmark's index order, int8 of shape (15625, 6)."""
@@ -370,25 +392,7 @@ class NASBench201(SearchSpace):
         assert isinstance(resolved, NASBench201Config)
         return cell_operators(_plan(resolved), batch, self.quantized(batch), quantized=quantized)
 
-    def _from_integers(self, items: Sequence[int]) -> ArchArray:
-        """Read a flat list as indices, or as one op list if it is six numbers below 5.
-
-        Six numbers below 5 repeat at least one, so as indices they would be a strange question.
-        """
-        if len(items) == len(EDGES) and all(0 <= item < len(self.ops) for item in items):
-            return self._checked(np.asarray([items]))
-        return self._from_indices(np.asarray(items))
-
-    def _from_vector(self, archs: npt.NDArray[Any]) -> ArchArray:
-        # int8 holds ops (as `parse` returns them); wider integers hold indices.
-        return self._checked(archs[None]) if archs.dtype == np.int8 else self._from_indices(archs)
-
     def _from_indices(self, indices: npt.NDArray[Any]) -> ArchArray:
-        if indices.ndim != 1 or (indices.size and indices.dtype.kind not in "iu"):
-            raise InvalidArchitectureError(
-                f"NAS-Bench-201 indices are integers 0..{SIZE - 1}, one or a flat list, "
-                f"got shape {indices.shape} and dtype {indices.dtype}."
-            )
         bad = (indices < 0) | (indices >= SIZE)
         if bad.any():
             raise InvalidArchitectureError(
@@ -397,11 +401,9 @@ class NASBench201(SearchSpace):
             )
         return _lexicographic()[_code_at_index()[indices.astype(np.int64)]]
 
-    def _from_strings(self, items: list[str]) -> ArchArray:
-        codes = list(map(_code_of_string().get, items))
-        if None not in codes:
-            return _lexicographic()[np.array(codes, np.int64)]
-        return super()._from_strings(items)
+    def _from_texts(self, texts: list[str]) -> ArchArray:
+        codes = list(map(_code_of_string().get, texts))
+        return super()._from_texts(texts) if None in codes else _lexicographic()[np.array(codes, np.int64)]
 
     def _accepted(self) -> str:
         return f"an index 0..{SIZE - 1}, {super()._accepted()}"

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hwnas_surrogate.data import Target, TargetLike, pick_targets
-from hwnas_surrogate.errors import DataFileError, HWNASError, InvalidArchitectureError, InvalidInputError
+from hwnas_surrogate.errors import DataFileError, InvalidArchitectureError, InvalidInputError
 from hwnas_surrogate.files import replacing
 from hwnas_surrogate.spaces import ConfigLike, SearchSpace, arch_from_text, get_space
 from hwnas_surrogate.trainers.encoded import BATCH, Encoded
@@ -39,6 +40,7 @@ def predict_batches(
     coverage: float | None = None,
     budgets: Mapping[TargetLike, float] | None = None,
     extrapolate: bool = False,
+    convention: str | None = None,
 ) -> Iterator[pd.DataFrame]:
     """Predict architectures as they come, some thousands at a time: memory does not grow with their number.
 
@@ -47,7 +49,8 @@ def predict_batches(
     suite : SurrogateSuite
         Fitted surrogates.
     archs : iterable
-        Single architectures in any form that the space accepts; an array is one as well.
+        Single architectures in any form that the space accepts; an array with a row for each is one as well. Each
+        entry is one architecture: an integer is an index, also where six of them come (``space.stack``).
     configs : config or iterable of configs, optional
         One network config for all, or one for each; if None, the one trained on, as :meth:`Surrogate.predict` has it.
     targets : target or iterable of targets, optional
@@ -58,11 +61,14 @@ def predict_batches(
         Adds the probability that the cost is at most so much, in the target's unit.
     extrapolate : bool, default=False
         Predict for other configs as well where fewer than three were trained on: see :meth:`Surrogate.predict`.
+    convention : str, optional
+        Whose op numbers they are, as in ``space.from_convention``; the space's own if None.
 
     Returns
     -------
     iterator of DataFrame
-        One row per architecture: ``architecture``, and for each target its cost, named ``device/metric (unit)``; if
+        One row per architecture: ``architecture``, ``connected`` (whether a path leads from its input to its output;
+        what costs least often has none), and for each target its cost, named ``device/metric (unit)``; if
         asked for, ``... low`` and ``... high`` and ``P(device/metric <= 5 ms)``; and ``P(device/metric has a cost)``
         for targets that the device could not run every training network for.
 
@@ -78,7 +84,7 @@ def predict_batches(
     >>> sum(len(frame) for frame in predict_batches(suite, iter(range(15_625))))
     15625
     """
-    return _batches(suite, archs, configs, targets, _Wanted(coverage, budgets, extrapolate), 0)
+    return _batches(suite, archs, configs, targets, _Wanted(coverage, budgets, extrapolate, convention), 0)
 
 
 def predict_file(
@@ -91,6 +97,7 @@ def predict_file(
     coverage: float | None = None,
     budgets: Mapping[TargetLike, float] | None = None,
     extrapolate: bool = False,
+    convention: str | None = None,
 ) -> int:
     """Predict a file of architectures into another one, in bounded memory.
 
@@ -103,7 +110,7 @@ def predict_file(
         text file, an architecture a line.
     output : path-like
         Parquet or CSV, by its suffix; written beside and renamed.
-    config, targets, coverage, budgets, extrapolate
+    config, targets, coverage, budgets, extrapolate, convention
         As :func:`predict_batches` takes them; a column ``config`` wins over ``config``.
 
     Returns
@@ -122,7 +129,7 @@ def predict_file(
     for path, allowed in ((origin, SUFFIXES), (target, SUFFIXES[:2])):
         if path.suffix not in allowed:
             raise InvalidInputError(f"the file must end in {', '.join(allowed)}, got {path.name!r}.")
-    n, wanted = 0, _Wanted(coverage, budgets, extrapolate)
+    n, wanted = 0, _Wanted(coverage, budgets, extrapolate, convention)
     with replacing(target) as temporary, _writer(temporary, target.suffix) as write:
         for archs, configs in _read(origin):
             under: Any = config if configs is None else configs
@@ -136,11 +143,12 @@ def predict_file(
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """What is predicted of each target beside its cost, and of which networks."""
+    """What is predicted of each target beside its cost, of which networks, and how these are written."""
 
     coverage: float | None
     budgets: Mapping[TargetLike, float] | None
     extrapolate: bool
+    convention: str | None
 
 
 def _batches(
@@ -159,9 +167,9 @@ def _batches(
     waiting = None if single else iter(configs)  # type: ignore[arg-type]
     remaining = iter(archs)
     while chunk := list(islice(remaining, BATCH)):
-        batch = _as_array(space, chunk, start)
+        batch = _stacked(space, chunk, wanted.convention, start)
         under: Any = configs if waiting is None else list(islice(waiting, len(chunk)))
-        frame = pd.DataFrame({"architecture": space.format_all(batch)})
+        frame = pd.DataFrame({"architecture": space.format_all(batch), "connected": space.connected(batch)})
         (asked,) = suite._queries(batch, under, picked, wanted.extrapolate)
         for target, query in asked.items():
             for name, values in _told(suite.surrogates_[target], target, query, wanted.coverage, limits.get(target)):
@@ -200,26 +208,17 @@ def _limits(
     return limits
 
 
-def _as_array(space: SearchSpace, chunk: list[Any], start: int) -> Any:
+def _stacked(space: SearchSpace, chunk: list[Any], convention: str | None, start: int) -> npt.NDArray[np.int8]:
     try:
-        return np.concatenate([space.as_array(arch) for arch in _alike(chunk)])
-    except (InvalidArchitectureError, InvalidInputError):
+        return space.stack(chunk, convention)
+    except InvalidArchitectureError:
         for number, arch in enumerate(chunk):  # find the one that is wrong
             try:
-                space.as_array(arch)
-            except HWNASError as error:
-                raise InvalidArchitectureError(f"architecture {start + number} of the stream: {error}") from error
+                space.stack([arch], convention)
+            except InvalidArchitectureError as error:
+                message = str(error).removeprefix("architecture number 0: ")
+                raise InvalidArchitectureError(f"architecture {start + number} of the stream: {message}") from error
         raise
-
-
-def _alike(chunk: list[Any]) -> list[Any]:
-    """Return one batch where all are of a kind, which is read at once; else each by itself."""
-    for kind in (str, (int, np.integer)):
-        if all(isinstance(arch, kind) for arch in chunk):
-            return [chunk]
-    if all(isinstance(arch, np.ndarray) and arch.ndim == 1 and arch.shape == chunk[0].shape for arch in chunk):
-        return [np.stack(chunk)]
-    return chunk
 
 
 def _read(path: Path) -> Iterator[tuple[list[Any], list[str] | None]]:

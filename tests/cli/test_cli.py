@@ -122,6 +122,44 @@ def test_train_saves_what_predict_loads(run: Run, path: Path, table: CostTable, 
     assert len(json.loads(run("predict", "--sample", 7, "--json", "--target", "phone/energy")[0])) == 7
 
 
+NASLIB = "|avg_pool_3x3~0|+|skip_connect~0|none~1|+|nor_conv_1x1~0|avg_pool_3x3~1|nor_conv_1x1~2|"
+
+
+def test_predict_reads_op_numbers_of_naslib(run: Run, path: Path, tmp_path: Path) -> None:
+    run("train", "--data", path, "--target", "phone/latency")
+    told = json.loads(run("predict", NASLIB, "--json")[0])
+    for text in ("4,0,3,1,4,3", "(4, 0, 3, 1, 4, 3)", NASLIB):
+        assert json.loads(run("predict", text, "--ops", "naslib", "--json")[0]) == told
+    assert json.loads(run("predict", "4,0,3,1,4,3", "--json")[0]) != told
+    (tmp_path / "in.csv").write_text('architecture\n"(4, 0, 3, 1, 4, 3)"\n')
+    run("predict", "--input", "in.csv", "--output", "out.csv", "--ops", "naslib")
+    assert pd.read_csv(tmp_path / "out.csv")["architecture"].tolist() == [NASLIB]
+    assert "an index is no op list" in run("predict", 5, "--ops", "naslib", code=2)[1]
+    assert "allowed: 'naslib'" in run("predict", "4,0,3,1,4,3", "--ops", "mine", code=2)[1]
+    assert "--sample needs none" in run("predict", "--sample", 3, "--ops", "naslib", code=2)[1]
+
+
+@pytest.mark.parametrize(
+    "text", ["architecture,device,value\n{},pi,2.5\n", "op_index,pi\n{},2.5\n"], ids=["long", "wide"]
+)
+def test_import_reads_op_numbers_of_naslib(run: Run, text: str, tmp_path: Path) -> None:
+    (tmp_path / "file.csv").write_text(text.format('"(4, 0, 3, 1, 4, 3)"'))
+    run("import", "file.csv", "--ops", "naslib", "-o", "table.parquet")
+    table = load_table(tmp_path / "table.parquet")
+    assert isinstance(table, CostTable)
+    assert SPACE.format_all(table.archs) == [NASLIB]
+    assert "allowed: 'naslib'" in run("import", "file.csv", "--ops", "mine", code=2)[1]
+
+
+@pytest.mark.parametrize("network", ["mobilenet_v2", "model.onnx"])
+def test_other_networks_are_refused_by_what_is_supported(run: Run, path: Path, network: str) -> None:
+    run("train", "--data", path, "--target", "phone/latency")
+    for command in (("predict", network), ("query", network, "--data", path)):
+        _, err = run(*command, code=2)
+        assert f"'{network}' is no NAS-Bench-201 architecture" in err
+        assert "search spaces NAS-Bench-201 and FBNet only" in err
+
+
 def test_train_on_a_block_table_is_exact(run: Run, blocks: Path) -> None:
     out, _ = run("train", "--data", blocks, "--rows", 600, "-o", "here", "--json")
     (record,) = json.loads(out)

@@ -5,6 +5,7 @@ import json
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from hwnas_surrogate.data import HWNASBenchAPI, load_table, write_parquet
@@ -93,7 +94,7 @@ class TestNASBench201:
         assert api.query_by_index(3, "cifar10")["fpga_energy"] > 0
         assert api.get_net_config(3, "cifar10")["C"] == 16
 
-    @pytest.mark.parametrize("index", [np.int64(31), np.uint16(31), np.array([31])[0]])
+    @pytest.mark.parametrize("index", [np.int64(31), np.uint16(31), np.array([31])[0], np.array(31)])
     def test_numpy_integers(self, api, index):
         assert api.query_by_index(index, "cifar100") == api.query_by_index(31, "cifar100")
 
@@ -129,7 +130,11 @@ class TestFBNet:
             assert found == expected | {"average_hw_metric": product(list(expected.values()))}
             assert all(type(value) is float for value in found.values())
 
-    @pytest.mark.parametrize("ops", [tuple(OPS), np.array(OPS), np.array(OPS, np.int8), [np.int64(op) for op in OPS]])
+    @pytest.mark.parametrize(
+        "ops",
+        [tuple(OPS), np.array(OPS), np.array(OPS, np.int8), [np.int64(op) for op in OPS], pd.Series(OPS)],
+        ids=lambda ops: type(ops).__name__,
+    )
     def test_forms(self, fbnet_api, ops):
         assert fbnet_api.query_by_index(ops, "ImageNet") == fbnet_api.query_by_index(OPS, "ImageNet")
         assert fbnet_api.get_net_config(ops, "ImageNet") == fbnet_api.get_net_config(OPS, "ImageNet")

@@ -412,6 +412,15 @@ class TestWide:
         with pytest.raises(DataFileError, match=r"op_index: .*22 ops"):
             read_measurements(path, "fbnet")
 
+    def test_other_op_numbers(self, path, form):
+        write(path, form, COSTS | {"op_index": SPACE.to_convention(OPS, "naslib")})
+        assert read_measurements(path, convention="naslib").archs.tolist() == OPS.tolist()
+        assert read_measurements(path).archs.tolist() != OPS.tolist()
+        with pytest.raises(InvalidInputError, match="allowed: 'naslib'"):
+            read_measurements(path, convention="mine")
+        write(path, form, COSTS | key("arch_str"))
+        assert read_measurements(path, convention="naslib").archs.tolist() == OPS.tolist()
+
     @pytest.mark.parametrize("columns", [{"arch_str": [FB_STRING]}, {"op_index": np.array([FB_OPS])}])
     def test_fbnet(self, path, form, columns):
         write(path, form, columns | {"pi": [2.5]})
@@ -556,6 +565,22 @@ class TestOneForm:
         pd.DataFrame({"op_index": [[0, 1, 2, 3, 4, 0], ops], "pi": [1, 2]}).to_parquet(path)
         with pytest.raises(DataFileError, match="op_index: "):
             read_measurements(path)
+
+
+def test_other_op_numbers_in_long_form(path):
+    numbers = SPACE.to_convention(OPS, "naslib").tolist()
+    lines = [f'"{",".join(map(str, row))}",,pi,latency,{n + 1},ms\n' for n, row in enumerate(numbers)]
+    path.write_text(HEADER + "".join(lines) + f"{STRINGS[0]},,pi,energy,2,mJ\n")
+    table = read_measurements(path, convention="naslib")
+    assert SPACE.format_all(table.archs) == STRINGS
+    assert same_bits(table.costs[:, 0], [1.0, 2.0, 3.0])
+    with pytest.raises(InvalidInputError, match="convention of NAS-Bench-201 op numbers 'mine'; allowed: 'naslib'"):
+        read_measurements(path, convention="mine")
+    with pytest.raises(InvalidInputError, match="convention of FBNet op numbers 'naslib'; allowed: nothing"):
+        read_measurements(path, "fbnet", convention="naslib")
+    path.write_text(HEADER + "5,,pi,latency,1,ms\n")
+    with pytest.raises(DataFileError, match="line 2: an index is no op list"):
+        read_measurements(path, convention="naslib")
 
 
 def test_load_table_long(path):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import array
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -50,7 +52,29 @@ FORMS: dict[str, Callable[[SearchSpace, list[int]], Any]] = {
     "list of numpy numbers": lambda space, arch: [np.int64(op) for op in arch],
     "list of names": lambda space, arch: [space.ops[op] for op in arch],
     "array of names": lambda space, arch: np.array([space.ops[op] for op in arch]),
-    "int8 vector": lambda space, arch: np.array(arch, np.int8),
+    **{
+        f"{dtype} vector": lambda space, arch, dtype=dtype: np.array(arch, dtype)
+        for dtype in ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "object", ">i4")
+    },
+    "array that is not contiguous": lambda space, arch: np.repeat(arch, 2)[::2],
+    "masked array without a mask": lambda space, arch: np.ma.array(arch),
+    "array module's array": lambda space, arch: array.array("q", arch),
+    "list of numbers of several types": lambda space, arch: [
+        (int, np.uint64, np.int8, np.array)[place % 4](op) for place, op in enumerate(arch)
+    ],
+    "iterator of numbers": lambda space, arch: iter(arch),
+    "series": lambda space, arch: pd.Series(arch),
+    "int8 series": lambda space, arch: pd.Series(arch, dtype="int8"),
+    "nullable series": lambda space, arch: pd.Series(arch, dtype="Int64"),
+    "object series": lambda space, arch: pd.Series(arch, dtype=object),
+    "index": lambda space, arch: pd.Index(arch),
+    "row of a data frame": lambda space, arch: pd.DataFrame([arch, arch]).iloc[1],
+    "row of a mixed data frame": lambda space, arch: pd.DataFrame([[*arch, "a"]]).iloc[0, :-1],
+    "tensor": lambda space, arch: torch.tensor(arch),
+    "int8 tensor": lambda space, arch: torch.tensor(arch, dtype=torch.int8),
+    "list of tensors": lambda space, arch: list(torch.tensor(arch)),
+    "one row": lambda space, arch: [arch],
+    "tensor of one row": lambda space, arch: torch.tensor([arch]),
 }
 MANY_FORMS: dict[str, Callable[[SearchSpace, list[list[int]]], Any]] = {
     "nested lists": lambda space, archs: archs,
@@ -60,6 +84,10 @@ MANY_FORMS: dict[str, Callable[[SearchSpace, list[list[int]]], Any]] = {
     "unsigned batch": lambda space, archs: np.array(archs, np.uint8),
     "Fortran batch": lambda space, archs: np.asfortranarray(archs),
     "object batch": lambda space, archs: np.array(archs, object),
+    "tensor": lambda space, archs: torch.tensor(archs),
+    "list of tensors": lambda space, archs: [torch.tensor(arch) for arch in archs],
+    "list of series": lambda space, archs: [pd.Series(arch) for arch in archs],
+    "nullable data frame": lambda space, archs: pd.DataFrame(archs).astype("Int8"),
     "list of int8 vectors": lambda space, archs: [np.array(arch, np.int8) for arch in archs],
     "data frame": lambda space, archs: pd.DataFrame(archs),
     "list of strings": lambda space, archs: space.format_all(archs),
@@ -96,6 +124,21 @@ def test_many_architectures_in_any_form(space: SearchSpace, form: str) -> None:
         batch = space.as_array(MANY_FORMS[form](space, archs[:n]))
         assert batch.dtype == np.int8
         assert batch.tolist() == archs[:n]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("n", [2, 6, 7, 22])
+def test_a_row_of_a_stack_is_one_architecture(form: str, n: int) -> None:
+    for space in map(get_space, space_names()):
+        archs = space.sample(n, 1).tolist()
+        assert space.stack(FORMS[form](space, arch) for arch in archs).tolist() == archs
+
+
+def test_rows_of_a_data_frame_are_read_as_the_frame() -> None:
+    for space in map(get_space, space_names()):
+        frame = pd.DataFrame(space.sample(20, 0).astype(np.int64))
+        rows = frame.apply(lambda row, space=space: space.format(row), axis=1)
+        assert rows.tolist() == space.format_all(frame)
 
 
 @every_space
@@ -137,7 +180,6 @@ def bad_inputs(space: SearchSpace) -> dict[str, Any]:
         "object": object(),
         "dict": {0: good},
         "config dict": {"arch_str": space.format(good)},
-        "0-d array": np.array(0),
         "list of None": [None],
         "list of bools": [True] * n,
         "list with a bool": [[True, *good[1:]], good],
@@ -149,13 +191,14 @@ def bad_inputs(space: SearchSpace) -> dict[str, Any]:
         "NaN in strings": [space.format(good), float("nan")],
         "bool batch": np.ones((2, n), bool),
         "op -1": np.array([[*good[1:], -1]]),
+        "masked batch": np.ma.array(wide, mask=wide == 0),
+        "bools among rows": [np.ones(n, np.int64), np.ones(n, bool)],
+        "one op in a row": [space.format(good), [1]],
         "op -1 in int8": np.array([*good[1:], -1], np.int8),
         "op 9": [[*good[1:], 9], good],
-        "op 9 in int8": np.array([*good[1:], 9], np.int8),
         "op 10**30": [[*good[1:], 10**30], good],
         "too few ops": [good[1:], good[1:]],
         "too many ops": [[*good, 1]],
-        "short int8 vector": np.array(good[1:], np.int8),
         "narrow batch": wide[:, 1:],
         "batch of nothing": wide[:, :0],
         "empty batch of other width": np.empty((0, n + 1), np.int8),

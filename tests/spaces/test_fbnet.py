@@ -46,6 +46,7 @@ def test_spaces_around_names_do_not_matter(arch: list[int]) -> None:
 def test_an_integer_vector_of_any_width_is_one_arch(arch: list[int]) -> None:
     for dtype in (np.int8, np.uint8, np.int64):
         assert SPACE.as_array(np.array(arch, dtype)).tolist() == [arch]
+        assert SPACE.codes(np.array([arch], dtype)).tolist() == SPACE.codes(SPACE.as_array(arch)).tolist()
 
 
 @relaxed
@@ -76,7 +77,7 @@ def test_a_malformed_string_says_what_is_wrong(text: str, message: str) -> None:
         SPACE.parse(text)
 
 
-@pytest.mark.parametrize("index", [0, 5, np.int64(3)])
+@pytest.mark.parametrize("index", [0, 5, np.int64(3), np.array(3), [1, 2], np.array([1, 2], np.int8), [0] * 23])
 def test_there_is_no_index(index: int) -> None:
     with pytest.raises(InvalidArchitectureError, match="FBNet has no index"):
         SPACE.as_array(index)
@@ -86,6 +87,13 @@ def test_there_is_no_index(index: int) -> None:
 def test_an_op_list_of_another_length_is_refused(arch: object) -> None:
     with pytest.raises(InvalidArchitectureError, match="22 ops"):
         SPACE.as_array(arch)  # type: ignore[arg-type]
+
+
+def test_an_op_that_does_not_exist_is_named_in_any_container() -> None:
+    arch = [0] * 21 + [9]
+    for form in (arch, tuple(arch), np.array(arch), np.array(arch, np.int8)):
+        with pytest.raises(InvalidArchitectureError, match="op 9 at layer21 does not exist in FBNet"):
+            SPACE.as_array(form)
 
 
 def test_the_space_cannot_be_listed() -> None:

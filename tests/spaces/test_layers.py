@@ -233,6 +233,36 @@ def test_fbnet_networks_of_the_oracle(shared_data: Path, field: str) -> None:
         assert getattr(layers, field).tolist() == [record[field]]
 
 
+CUT_OFF = "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|none~0|none~1|none~2|"
+
+
+def test_dead_edges_count_in_the_view_all_only() -> None:
+    assert not NASBENCH201.connected(CUT_OFF)[0]
+    fixed = NASBENCH201.layers([[0] * 6]).macs[0]
+    conv3x3 = (NASBENCH201.layers([[3] * 6]).macs[0] - fixed) / 6
+    assert NASBENCH201.layers(CUT_OFF).macs.tolist() == [fixed + 3 * conv3x3]
+    for view in ("live", "compiled"):
+        layers = NASBENCH201.layers(CUT_OFF, view=view)
+        assert [layers.macs[0], layers.params[0], layers.activation_bytes[0]] == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    "documented",
+    [SearchSpace.layers, Layers.macs, Layers.params, Layers.activation_bytes],
+    ids=["layers", "macs", "params", "activation_bytes"],
+)
+def test_what_is_summed_is_documented(documented: object) -> None:
+    assert "view" in (documented.__doc__ or "")
+
+
+@pytest.mark.real_data
+def test_a_cut_off_network_costs_next_to_nothing_where_a_converter_removes_it(shared_data: Path) -> None:
+    with np.load(shared_data / "nasbench201_latency.npz") as arrays:
+        texts, costs = arrays["arch_str"].tolist(), arrays["raspi4"]
+    assert round(float(costs[texts.index(CUT_OFF)]), 3) == 0.012
+    assert round(float(np.median(costs)), 1) == 25.7
+
+
 def test_a_fbnet_skip_that_changes_the_shape_is_a_convolution() -> None:
     all_skip = [8] * 22
     (calls,) = calls_of(FBNET.layers(all_skip, "cifar100", "compiled"))

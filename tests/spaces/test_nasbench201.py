@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -111,38 +112,76 @@ def test_codes_are_lexicographic_ranks() -> None:
 # -- what a flat batch means ------------------------------------------------------------------------------
 
 
+CONTAINERS = {
+    "list": list,
+    "tuple": tuple,
+    "iterator": iter,
+    "numpy integers": lambda numbers: [np.int16(number) for number in numbers],
+    **{
+        f"{dtype} array": lambda numbers, dtype=dtype: np.array(numbers, dtype)
+        for dtype in ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "object")
+    },
+    "series": pd.Series,
+    "nullable series": lambda numbers: pd.Series(numbers, dtype="Int64"),
+    "row": lambda numbers: pd.DataFrame([numbers]).iloc[0],
+    "tensor": torch.tensor,
+    "list of tensors": lambda numbers: list(torch.tensor(numbers)),
+}
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
 @relaxed
-@given(st.lists(st.integers(0, 4), min_size=6, max_size=6))
-def test_six_numbers_below_five_are_one_op_list(ops: list[int]) -> None:
-    for form in (ops, tuple(ops), iter(ops), [np.int64(op) for op in ops]):
-        assert SPACE.as_array(form).tolist() == [ops]
+@given(ops=st.lists(st.integers(0, 4), min_size=6, max_size=6))
+def test_six_numbers_below_five_are_one_op_list(container: str, ops: list[int]) -> None:
+    assert SPACE.as_array(CONTAINERS[container](ops)).tolist() == [ops]
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+@relaxed
+@given(items=st.lists(st.integers(0, 127), min_size=1, max_size=20).filter(lambda ns: len(ns) != 6 or max(ns) > 4))
+def test_any_other_flat_sequence_of_integers_holds_indices(container: str, items: list[int]) -> None:
+    expected = [SPACE.at(item)[0].tolist() for item in items]
+    assert SPACE.as_array(CONTAINERS[container](items)).tolist() == expected
 
 
 @relaxed
 @given(st.lists(indices, max_size=20).filter(lambda items: len(items) != 6 or max(items) > 4))
-def test_any_other_flat_list_of_integers_holds_indices(items: list[int]) -> None:
-    expected = [SPACE.at(item)[0].tolist() for item in items]
-    for form in (items, tuple(items), iter(items)):
+def test_indices_may_be_any(items: list[int]) -> None:
+    expected = SPACE.at(items).tolist()
+    for form in (items, tuple(items), iter(items), np.array(items, np.int64), pd.Series(items, dtype="Int32")):
         assert SPACE.as_array(form).tolist() == expected
 
 
 def test_six_numbers_of_which_one_is_five_are_indices() -> None:
-    assert SPACE.as_array([0, 1, 2, 3, 4, 5]).tolist() == SPACE.at(range(6)).tolist()
+    for container in CONTAINERS.values():
+        assert SPACE.as_array(container([0, 1, 2, 3, 4, 5])).tolist() == SPACE.at(range(6)).tolist()
 
 
-def test_a_wide_integer_vector_holds_indices_and_an_int8_vector_one_arch() -> None:
-    numbers = [0, 1, 2, 3, 4, 0]
-    assert SPACE.as_array(np.array(numbers, np.int8)).tolist() == [numbers]
-    expected = SPACE.at(numbers).tolist()
-    for dtype in (np.int16, np.int32, np.int64, np.uint16):
-        assert SPACE.as_array(np.array(numbers, dtype)).tolist() == expected
-    assert SPACE.as_array(pd.Series(numbers)).tolist() == expected
-    assert SPACE.as_array(pd.Series(numbers, dtype="int8")).tolist() == [numbers]
+def test_rows_of_integers_are_ops_never_indices() -> None:
+    for rows in ([[7], [8]], [[7], "none"], np.array([[7], [8]]), [np.array([7])], [torch.tensor([7]), [8]]):
+        with pytest.raises(InvalidArchitectureError, match="6 ops"):
+            SPACE.as_array(rows)
 
 
 def test_scalars_of_any_integer_type_are_indices() -> None:
-    for index in (7, np.int64(7), np.int8(7), np.uint16(7)):
-        assert SPACE.as_array(index).tolist() == SPACE.at(7).tolist()
+    for index in (7, np.int64(7), np.int8(7), np.uint16(7), np.array(7), np.array(7, object), torch.tensor(7)):
+        assert SPACE.as_array(index).tolist() == SPACE.at(index).tolist() == SPACE.at(7).tolist()
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_in_a_stack_and_to_at_every_integer_is_an_index(container: str) -> None:
+    numbers = [0, 1, 2, 3, 4, 0]
+    expected = [SPACE.at(number)[0].tolist() for number in numbers]
+    assert SPACE.at(CONTAINERS[container](numbers)).tolist() == expected
+    assert SPACE.stack(CONTAINERS[container](numbers)).tolist() == expected
+
+
+def test_a_stack_takes_several_architectures() -> None:
+    with pytest.raises(InvalidArchitectureError):
+        SPACE.stack(SPACE.format(3))
+    with pytest.raises(InvalidArchitectureError, match=r"architecture number 1: .*6 ops"):
+        SPACE.stack([3, [4, 5]])
+    assert SPACE.stack([]).shape == (0, 6)
 
 
 @pytest.mark.parametrize("bad", [-1, 15_625, 10**30, [0, 15_625], [-1], np.array([3, -1]), [2**63, -1]])
@@ -151,7 +190,14 @@ def test_an_index_out_of_range_is_refused(bad: object) -> None:
         SPACE.as_array(bad)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("bad", [1.0, [0.5], True, None, "0", [[1, 2], [3, 4]], 15_625, [-1]])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        *(1.0, [0.5], True, None, "0", [[1, 2], [3, 4]], 15_625, [-1], [True, 2], [[0, 1, 2, 3, 4, 0]], ["0"], b"01"),
+        *(np.array([[0, 1, 2, 3, 4, 0]], np.int8), np.array([1.0]), np.array([True]), np.ma.array([1], mask=[True])),
+        *(pd.Series([1, None], dtype="Int64"), {1: 2}, torch.tensor([1.0])),
+    ],
+)
 def test_at_takes_indices_only(bad: object) -> None:
     with pytest.raises(InvalidArchitectureError, match=r"0\.\.15624"):
         SPACE.at(bad)  # type: ignore[arg-type]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from hwnas_surrogate.errors import (
     DataFileError,
@@ -69,6 +70,62 @@ def test_streams_give_what_batches_give(suite: SurrogateSuite, form: str) -> Non
     np.testing.assert_allclose(frame["P(phone/latency <= 5 ms)"], latency.predict_within(archs, 5.0), rtol=1e-12)
     np.testing.assert_allclose(frame["P(phone/energy has a cost)"], energy.predict_has_cost(archs), rtol=1e-6)
     assert "P(phone/latency has a cost)" not in frame
+
+
+@pytest.mark.parametrize("batch", [1, 4, 6, 7])
+@pytest.mark.parametrize(
+    "stream",
+    [
+        [0, 1, 2, 3, 4, 0] * 2,
+        np.array([0, 1, 2, 3, 4, 0] * 2),
+        np.array([0, 1, 2, 3, 4, 0] * 2, np.int8),
+        pd.Series([0, 1, 2, 3, 4, 0] * 2),
+        torch.tensor([0, 1, 2, 3, 4, 0] * 2),
+    ],
+    ids=lambda stream: type(stream).__name__,
+)
+def test_integers_of_a_stream_are_indices_however_many_come_at_once(
+    suite: SurrogateSuite, stream: Any, batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streaming, "BATCH", batch)
+    frame = pd.concat(predict_batches(suite, stream), ignore_index=True)
+    assert frame["architecture"].tolist() == SPACE.format_all(SPACE.at([0, 1, 2, 3, 4, 0] * 2))
+
+
+@pytest.mark.parametrize("batch", [1, 4, 6, 7])
+@pytest.mark.parametrize("rows", [pd.Series, list, tuple, torch.tensor, lambda row: np.array(row, np.uint8)])
+def test_rows_of_a_stream_are_op_lists(
+    suite: SurrogateSuite, rows: Any, batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streaming, "BATCH", batch)
+    archs = SPACE.sample(12, 8)
+    frame = pd.concat(predict_batches(suite, map(rows, archs.tolist())), ignore_index=True)
+    assert frame["architecture"].tolist() == SPACE.format_all(archs)
+
+
+@pytest.mark.usefixtures("small_batches")
+def test_a_stream_may_have_other_op_numbers(suite: SurrogateSuite) -> None:
+    archs = SPACE.sample(20, 8)
+    numbers = SPACE.to_convention(archs, "naslib").tolist()
+    mixed = [*numbers[:10], *SPACE.format_all(archs[10:])]
+    frame = pd.concat(predict_batches(suite, mixed, convention="naslib"), ignore_index=True)
+    assert frame["architecture"].tolist() == SPACE.format_all(archs)
+    with pytest.raises(InvalidArchitectureError, match="architecture 8 of the stream: an index is no op list"):
+        list(predict_batches(suite, [*numbers[:8], 3], convention="naslib"))
+    with pytest.raises(InvalidInputError, match="allowed: 'naslib'"):
+        next(predict_batches(suite, numbers, convention="mine"))
+
+
+def test_a_suite_reads_a_flat_sequence_as_a_surrogate_does(suite: SurrogateSuite) -> None:
+    ops = [0, 1, 2, 3, 4, 0]
+    for form in (ops, np.array(ops), np.array(ops, np.int8), pd.Series(ops), torch.tensor(ops)):
+        expected = suite["phone/latency"].predict([ops])
+        assert suite.predict(form).shape == (1, 2)
+        np.testing.assert_array_equal(suite.predict(form)["phone", "latency", "ms"], expected)
+        np.testing.assert_array_equal(suite["phone/latency"].predict(form), expected)
+    frame = pd.DataFrame(SPACE.sample(5, 0).astype(int))
+    rows = frame.apply(lambda row: suite["phone/latency"].predict(row)[0], axis=1)
+    np.testing.assert_allclose(rows, suite["phone/latency"].predict(frame), rtol=1e-12)
 
 
 def test_nothing_gives_nothing(suite: SurrogateSuite) -> None:
@@ -212,6 +269,22 @@ def test_files_give_what_batches_give(
     assert frame["architecture"].tolist() == SPACE.format_all(archs)
     np.testing.assert_allclose(frame[LATENCY], suite["phone/latency"].predict(archs), rtol=1e-12)
     assert (frame[f"{LATENCY} low"] < frame[LATENCY]).all()
+
+
+@pytest.mark.usefixtures("small_batches")
+@pytest.mark.parametrize("source", ["in.parquet", "in.csv", "in.txt"])
+def test_files_may_have_other_op_numbers(suite: SurrogateSuite, source: str, tmp_path: Path) -> None:
+    archs = SPACE.sample(20, 8)
+    numbers = SPACE.to_convention(archs, "naslib").tolist()
+    path, texts = tmp_path / source, [str(tuple(row)) for row in numbers]
+    if path.suffix == ".txt":
+        path.write_text("\n".join(texts))
+    elif path.suffix == ".csv":
+        pd.DataFrame({"architecture": texts}).to_csv(path, index=False)
+    else:
+        pd.DataFrame({"op_index": numbers}).to_parquet(path)
+    assert predict_file(suite, path, tmp_path / "out.parquet", convention="naslib") == 20
+    assert pd.read_parquet(tmp_path / "out.parquet")["architecture"].tolist() == SPACE.format_all(archs)
 
 
 def test_a_column_of_configs_is_followed_and_kept(tmp_path: Path) -> None:

@@ -1,0 +1,105 @@
+"""What integers, names and everything else mean in one space: op lists, indices, or one clear error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, ClassVar, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas_surrogate.errors import InvalidArchitectureError, unknown
+from hwnas_surrogate.spaces.conventions import Convention
+from hwnas_surrogate.spaces.reading import foreign
+
+__all__ = ["ArchArray", "OpLists", "numbered"]
+
+ArchArray: TypeAlias = npt.NDArray[np.int8]
+
+
+class OpLists:
+    """The ops and positions of a space, and how integers are checked against them."""
+
+    title: ClassVar[str]
+    ops: ClassVar[tuple[str, ...]]
+    position_names: ClassVar[tuple[str, ...]]
+    form: ClassVar[str]
+
+    def _own(self) -> Convention:
+        """Return the space's own convention of op numbers."""
+        return Convention(self.ops, self.position_names)
+
+    def _no_index_in(self, convention: str) -> InvalidArchitectureError:
+        return InvalidArchitectureError(
+            f"an index is no op list: in the convention {convention!r} an architecture is {len(self.position_names)} "
+            f"op numbers. Give those, or leave the convention out: indices are {self.title}'s own."
+        )
+
+    def _names_ops(self, items: list[Any]) -> bool:
+        """Return whether a list is one op list of names, or raise where it is nearly one."""
+        if len(items) != len(self.position_names) or not all(isinstance(item, str) for item in items):
+            return False
+        if set(items).isdisjoint(self.ops):
+            return False
+        for op in items:
+            if op not in self.ops:
+                raise unknown(InvalidArchitectureError, f"{self.title} op", op, self.ops)
+        return True
+
+    def _from_integers(self, numbers: npt.NDArray[Any]) -> ArchArray:
+        """Read one integer, or a flat sequence, as :meth:`as_array` says."""
+        fits = numbers.shape == (len(self.position_names),) and bool(((numbers >= 0) & (numbers < len(self.ops))).all())
+        return self._checked(numbers[None]) if fits else self._from_indices(np.atleast_1d(numbers))
+
+    def _from_indices(self, indices: npt.NDArray[Any]) -> ArchArray:
+        """Read a flat array of indices: here there are none; spaces that have some differ."""
+        if len(indices) == len(self.position_names):
+            self._checked(indices[None])  # raises, naming the op that does not exist
+        raise InvalidArchitectureError(
+            f"{self.title} has no index: give an architecture as {self._accepted()}, got {indices.tolist()!r:.80}."
+        )
+
+    def _checked(self, archs: npt.NDArray[Any], order: Convention | None = None) -> ArchArray:
+        """Check shape and range of an integer batch in a convention, and translate it; int8 input is not copied."""
+        if archs.ndim != 2 or archs.shape[1] != len(self.position_names):
+            raise InvalidArchitectureError(
+                f"a {self.title} architecture has {len(self.position_names)} ops, got an array of shape {archs.shape}."
+            )
+        bad = (archs < 0) | (archs >= len(self.ops))
+        if bad.any():
+            row, position = map(int, np.argwhere(bad)[0])
+            told = order or self._own()
+            raise InvalidArchitectureError(
+                f"architecture number {row}: op {archs[row, position]} at {told.positions[position]} does "
+                f"not exist in {self.title}; allowed: {numbered(told.ops)}."
+            )
+        batch = archs.astype(np.int8, copy=False)
+        return batch if order is None else order.translate(batch, self._own())
+
+    def _accepted(self) -> str:
+        return f"a string or {len(self.position_names)} ops (numbers 0..{len(self.ops) - 1} or names)"
+
+    def _not_an_arch(self, got: object) -> InvalidArchitectureError:
+        network = foreign(got, self.ops)
+        if network:
+            from hwnas_surrogate.spaces import get_space, space_names
+
+            spaces = " and ".join(get_space(name).title for name in space_names())
+            return InvalidArchitectureError(
+                f"{network} is no {self.title} architecture. This package answers for architectures of the search "
+                f"spaces {spaces} only; other networks (models, their names, model files) are not supported yet. "
+                f"Give {self._accepted()}; a string reads {self.form}."
+            )
+        if hasattr(got, "__array__") and not isinstance(got, np.generic):
+            array = np.asarray(got)
+            what = f" of shape {array.shape} and dtype {array.dtype}{', masked' if np.ma.is_masked(got) else ''}"
+        else:
+            what = f" {got!r:.80}"
+        return InvalidArchitectureError(
+            f"no {self.title} architecture: {type(got).__name__}{what}; allowed: {self._accepted()}, one or many."
+        )
+
+
+def numbered(names: Iterable[str]) -> str:
+    """Return names with their numbers, ``0 none, 1 skip_connect``."""
+    return ", ".join(f"{number} {name}" for number, name in enumerate(names))

@@ -1,0 +1,123 @@
+"""What a user's values hold, whatever they are stored in: integers, texts, entries; and what is no architecture."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Archs", "arch_from_text", "contents", "foreign", "is_integer", "stacked"]
+
+Archs: TypeAlias = str | int | Iterable[Any] | npt.NDArray[Any]
+"""One architecture or several: a string, an index, an op list, or sequences and arrays of them."""
+
+
+def arch_from_text(text: str) -> Archs:
+    """Read an architecture as people type it, into what a space's ``as_array`` takes.
+
+    An index (``"42"``), ops joined by commas (``"0,1,2,3,4,0"`` or ``"(0, 1, 2, 3, 4, 0)"``, or their names), or the
+    space's own string.
+    """
+    parts = [part.strip() for part in re.sub(r"^\s*[(\[](.*)[)\]]\s*$", r"\1", text).split(",")]
+    if all(re.fullmatch(r"-?[0-9]{1,18}", part) for part in parts):
+        numbers = [int(part) for part in parts]
+        return [numbers] if len(numbers) > 1 else numbers[0]
+    return [parts] if len(parts) > 1 else text
+
+
+def is_integer(value: object) -> bool:
+    """Return whether a value is one integer: of Python, numpy, or an array or tensor without axes. A bool is none."""
+    if isinstance(value, (int, np.integer)):
+        return not isinstance(value, bool)
+    if getattr(value, "ndim", None) != 0 or isinstance(value, np.generic) or not hasattr(value, "__array__"):
+        return False
+    return np.asarray(value).dtype.kind in "iu" and not np.ma.is_masked(value)
+
+
+def contents(value: object) -> npt.NDArray[Any] | list[Any] | str | None:
+    """Return what a value holds, whatever it is stored in.
+
+    Parameters
+    ----------
+    value : object
+        Anything a user passes.
+
+    Returns
+    -------
+    ndarray, list, str or None
+        An array of any shape for integers: one (shape ``()``), a flat sequence of them, an array. A list for every
+        other sequence, table or array of texts and objects, and for an empty one. None for everything else: floats,
+        bools, bytes, mappings, masked values, modules.
+    """
+    if isinstance(value, str):
+        return value
+    if is_integer(value):
+        return _integers([value])[0, ...]
+    if hasattr(value, "__array__") and not isinstance(value, np.generic):
+        array = np.asarray(value)
+        if np.ma.is_masked(value):
+            return None
+        if array.shape == (0,):  # whatever its dtype: that of np.array([]) is float64
+            return []
+        if array.dtype.kind not in "OUT":
+            return array if array.dtype.kind in "iu" else None
+        value = array.tolist()
+        if not isinstance(value, list):
+            return contents(value)
+    # Bytes would be read as numbers, a mapping as its keys, a module as its children.
+    if not isinstance(value, Iterable) or isinstance(value, (bytes, bytearray, Mapping)) or _is_module(value):
+        return None
+    items = list(value)
+    return _integers(items) if items and all(map(is_integer, items)) else items
+
+
+def _integers(items: Sequence[Any]) -> npt.NDArray[Any]:
+    """Return integers of any types as one array, of objects where 64 bits are too few."""
+    numbers = list(map(int, items))
+    try:
+        return np.array(numbers, np.int64)
+    except OverflowError:
+        return np.array(numbers, object)
+
+
+def stacked(items: list[Any]) -> npt.NDArray[Any] | None:
+    """Return flat sequences of integers, all of a length, as one array (n, length); None if they are anything else."""
+    for item in items:
+        if isinstance(item, np.ndarray):
+            if item.dtype.kind not in "iu" or item.ndim != 1 or np.ma.is_masked(item):
+                return None
+        elif not isinstance(item, (list, tuple)) or not {bool, np.bool_}.isdisjoint(map(type, item)):
+            return None  # numpy would stack [True, 0, ...] as integers
+    try:
+        array = np.asarray(items)
+    except ValueError:
+        return None
+    return array if array.dtype.kind in "iu" and array.ndim == 2 else None
+
+
+def foreign(value: object, ops: Iterable[str]) -> str | None:
+    """Name a network that is no architecture: a module, a model file, the name of a model; None for all else.
+
+    Parameters
+    ----------
+    value : object
+        What was received as an architecture.
+    ops : iterable of str
+        The space's ops, whose names are not those of models.
+    """
+    if _is_module(value):
+        return f"the module {getattr(value, '__name__', type(value).__name__)}"
+    if isinstance(value, os.PathLike):
+        return f"the file {os.fspath(value)!r}"
+    if isinstance(value, str) and value.strip() not in ops and re.search(r"[^\W\d_]{2}", value):
+        return None if set("|~+") & set(value) else f"{value!r:.80}"
+    return None
+
+
+def _is_module(value: object) -> bool:
+    """Tell a PyTorch module by its methods: torch is not imported here."""
+    return callable(getattr(value, "named_parameters", None)) and callable(getattr(value, "state_dict", None))
