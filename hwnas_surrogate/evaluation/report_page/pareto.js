@@ -74,8 +74,10 @@ function point(row) {
   Plotly.relayout("pareto-plot", { annotations: mark(row) });
 }
 // By keyboard it is said too; a mouse would say too much.
+let chosenAt = 0;
 function choose(row) {
   const { rows, x, y } = drawnFront;
+  chosenAt = performance.now();
   point(row);
   const value = (a) => `${a.name} ${figure(a.values[row], 5)} ${a.unit}`.trim();
   byId("pareto-said").textContent = `${rows.indexOf(row) + 1} of ${rows.length} on the front: ${value(x)}, ${value(y)}, ` +
@@ -172,7 +174,12 @@ function drawPareto() {
   }, { ...CONFIGURATION, displayModeBar: COARSE ? false : "hover", modeBarButtons: [["zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d", "toImage"]] });
   if (!plot.dataset.listens) {
     plot.dataset.listens = "yes";
-    const see = (event) => { const at = event.points.find((point) => known(point.customdata)); if (at) point(at.customdata); };
+    // plotly hovers anew, where the mouse rests, whenever it draws: that must not undo a step of the keyboard.
+    const see = (event) => {
+      if (event.event?.timeStamp < chosenAt) return;
+      const at = event.points.find(({ customdata }) => known(customdata));
+      if (at && String(at.customdata) !== byId("pareto-detail").dataset.row) point(at.customdata);
+    };
     plot.on("plotly_hover", see);
     plot.on("plotly_click", see);
   }
