@@ -563,7 +563,9 @@ def test_fronts_equal_the_brute_force_ones(objectives: int, levels: int) -> None
 
 
 def test_networks_without_a_path_are_on_no_front_of_a_table() -> None:
-    archs = SPACE.as_array(["|none~0|+|nor_conv_3x3~0|none~1|+|none~0|nor_conv_3x3~1|none~2|", *SPACE.format_all([0, 1])])
+    archs = SPACE.as_array(
+        ["|none~0|+|nor_conv_3x3~0|none~1|+|none~0|nor_conv_3x3~1|none~2|", *SPACE.format_all([0, 1])]
+    )
     assert SPACE.connected(archs).tolist() == [False, True, True]
     table = CostTable(SPACE, archs, [[0.01, 0.01], [2, 3], [3, 2]], FIVE[:2])
     front = pareto_front(table, ["a", "b"])

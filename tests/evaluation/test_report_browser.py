@@ -204,9 +204,7 @@ def test_the_keyboard_steps_along_the_front(page: Browser, table: CostTable) -> 
     )
     page.js(f"{plot}.focus()")
     front = page.js(f"{plot}.data[1].customdata")
-    said, seen = (
-        f"document.getElementById('{name}').textContent" for name in ("pareto-said", "pareto-detail")
-    )
+    said, seen = (f"document.getElementById('{name}').textContent" for name in ("pareto-said", "pareto-detail"))
     for key, code, place in (("Home", 36, 0), ("ArrowRight", 39, 1), ("End", 35, -1), ("ArrowLeft", 37, -2)):
         page.press(key, code)
         row = front[place]
@@ -275,7 +273,9 @@ def test_curves_of_many_devices_have_a_panel_each(browser: Browser, many: Path, 
     labels = browser.js("[...document.querySelectorAll('#curve-panels svg[role=img]')].map((node) => node.ariaLabel)")
     assert sorted(label.split("/latency: ")[0] for label in labels) == sorted(names)
     assert all(re.search(r"Kendall's tau -?[\d.]+ with 10, -?[\d.]+ with 20 training", label) for label in labels)
-    scores = browser.js("[...document.querySelectorAll('#curve-panels .muted')].map((node) => Number(node.textContent))")
+    scores = browser.js(
+        "[...document.querySelectorAll('#curve-panels .muted')].map((node) => Number(node.textContent))"
+    )
     assert scores == sorted(scores, reverse=True)
     assert browser.js("document.getElementById('curve-plot').hidden")
     browser.js("document.getElementById('none').click()")
