@@ -294,8 +294,8 @@ def test_titles_and_names_stand_whole_and_as_they_are(browser: Browser, many: Pa
     # Of the predictions too.
     titles = browser.js("""[...document.querySelectorAll('.xtitle, .ytitle')].map((title) => {
       const box = title.getBoundingClientRect(), plot = title.closest('.plot').getBoundingClientRect();
-      const inside = box.left >= plot.left - 1 && box.right <= plot.right + 1 && box.top >= plot.top - 1 && box.bottom <= plot.bottom + 1;
-      return [title.textContent, inside];
+      const across = box.left >= plot.left - 1 && box.right <= plot.right + 1;
+      return [title.textContent, across && box.top >= plot.top - 1 && box.bottom <= plot.bottom + 1];
     })""")
     assert [text for text, inside in titles if not inside] == []
     texts = [text.replace(" ", "") for text, _ in titles]
@@ -317,7 +317,8 @@ def test_an_architecture_breaks_at_its_own_signs(browser: Browser, many: Path, w
     browser.js("document.querySelector('#pareto-table details').open = true")
     browser.js("document.querySelector('#pareto-table button').click()")
     pieces = browser.js("""(() => {
-      const texts = document.createTreeWalker(document.querySelector("#pareto-detail .arch"), NodeFilter.SHOW_TEXT), made = [];
+      const arch = document.querySelector("#pareto-detail .arch"), made = [];
+      const texts = document.createTreeWalker(arch, NodeFilter.SHOW_TEXT);
       while (texts.nextNode()) {
         const range = document.createRange();
         range.selectNodeContents(texts.currentNode);
