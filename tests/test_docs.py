@@ -40,6 +40,13 @@ def test_the_data_card_has_the_figures_of_the_tables() -> None:
     assert [row for row in rows if row not in DATA_CARD.splitlines()] == []
 
 
+def test_the_picture_of_the_report_is_small_enough_for_a_page() -> None:
+    picture = (DOCS / "report.png").read_bytes()
+    assert picture[:8] == b"\x89PNG\r\n\x1a\n"
+    assert int.from_bytes(picture[16:20], "big") == 1280
+    assert len(picture) < 250_000
+
+
 def test_blocks_are_run_or_marked() -> None:
     blocks = [block for path in WITH_BLOCKS for block in BLOCK.findall(path.read_text(encoding="utf-8"))]
     kinds = [kind for kind, _ in blocks]

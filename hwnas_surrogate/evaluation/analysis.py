@@ -62,6 +62,11 @@ class PrincipalDirections:
     loadings: pd.DataFrame
     n: int
 
+    def __repr__(self) -> str:
+        """Return how much the first directions explain, without the loadings."""
+        parts = ", ".join(f"{100 * part:.4g} %" for part in self.explained_variance_ratio[:3])
+        return f"PrincipalDirections({len(self.loadings)} targets, n={self.n:,}, explained: {parts}, ...)"
+
     def n_for(self, part: float = 0.99) -> int:
         """Return how many directions explain a part of the variance.
 
@@ -143,6 +148,8 @@ def principal_directions(
 
 def proxies(table: CostTable, targets: TargetLike | Iterable[TargetLike] | None = None) -> pd.DataFrame:
     """Tell how well the size of a network ranks its costs: multiply-adds, parameters, layers, activation bytes.
+
+    All layers count, those off any path from input to output too: devices that execute them take time for them.
 
     Parameters
     ----------

@@ -42,6 +42,11 @@ class Clusters:
     silhouette: float
     linkage: Vector
 
+    def __repr__(self) -> str:
+        """Return the clusters, a list of targets each, without the arrays."""
+        groups = [[name for name in self.order if self.cluster[name] == k] for k in range(self.cluster.max() + 1)]
+        return f"Clusters({groups}, silhouette={self.silhouette:.4g})"
+
 
 def cluster_devices(matrix: pd.DataFrame) -> Clusters:
     """Cluster devices by how their costs correlate.

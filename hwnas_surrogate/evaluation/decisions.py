@@ -64,8 +64,8 @@ def pick_under_budget(cost: npt.ArrayLike, quality: npt.ArrayLike, budget: float
     cost : array-like of float, shape (n,)
         Costs, measured or predicted, finite.
     quality : array-like of float, shape (n,)
-        What is wanted, larger being better: accuracy, usually. Where none is at hand, multiply-adds stand in as
-        capacity.
+        What is wanted, larger being better: accuracy, usually. Where none is at hand, live multiply-adds stand
+        in as capacity: ``space.layers(archs, view="live").macs``, 0 for a network without a path from input to output.
     budget : float
         What an architecture may cost, in the unit of the costs.
 
@@ -109,8 +109,8 @@ def regret(
     measured, predicted : array-like of float, shape (n,)
         Costs in one unit, finite.
     quality : array-like of float, shape (n,)
-        What is wanted, larger being better: accuracy, usually. Where none is at hand, multiply-adds stand in as
-        capacity.
+        What is wanted, larger being better: accuracy, usually. Where none is at hand, live multiply-adds stand
+        in as capacity: ``space.layers(archs, view="live").macs``, 0 for a network without a path from input to output.
     budgets : sequence of float, default=(0.25, 0.5, 0.75)
         Quantiles of the measured costs, each above 0 and at most 1: at 0.25, a quarter of the architectures is paid
         for.

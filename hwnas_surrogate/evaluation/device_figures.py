@@ -27,7 +27,7 @@ __all__ = ["plot_correlation", "plot_disagreement", "plot_pareto", "plot_princip
 _MOST_NUMBERS = 12
 """With more devices than this, numbers in the cells would be too small to read."""
 _PROXIES = {
-    "macs": "multiply-adds",
+    "macs": "multiply-adds (all layers)",
     "params": "parameters",
     "layers": "layers",
     "activation_bytes": "activation bytes",

@@ -36,7 +36,8 @@ class Disagreement:
     n : int
         Architectures with both costs.
     cheap_on_first, cheap_on_second : DataFrame
-        Those cheaper by rank on one than on the other, the largest differences first: ``architecture, config``, the
+        Those cheaper by rank on one than on the other, the largest differences first: ``architecture, config,
+        connected`` (whether a path leads from the input to the output; some devices charge nothing without one), the
         two costs in columns ``device/metric (unit)``, ``rank_first``, ``rank_second``, ``difference``.
     effects : DataFrame
         ``op, effect``: by how much the difference grows with one more such op in place of an average one, in per cent
@@ -57,6 +58,10 @@ class Disagreement:
     effects_by_position: pd.DataFrame
     r2: float
     r2_by_position: float
+
+    def __repr__(self) -> str:
+        """Return what was compared, without the frames."""
+        return f"Disagreement({self.first} and {self.second}: n={self.n:,}, r2={self.r2:.4g})"
 
 
 def disagreement(table: CostTable, first: TargetLike, second: TargetLike, n: int = 10) -> Disagreement:
@@ -117,7 +122,9 @@ def disagreement(table: CostTable, first: TargetLike, second: TargetLike, n: int
     def listed(order: npt.NDArray[np.intp]) -> pd.DataFrame:
         chosen = rows[order]
         configs = [str(table.configs[number]) for number in table.config_number[chosen]]
-        told: dict[str, Any] = {"architecture": table.space.format_all(table.archs[chosen]), "config": configs}
+        archs = table.archs[chosen]
+        told: dict[str, Any] = {"architecture": table.space.format_all(archs), "config": configs}
+        told["connected"] = table.space.connected(archs)
         told |= {f"{target} ({target.unit})": costs[chosen, side] for side, target in enumerate(pair)}
         told |= {"rank_first": ranks[order, 0], "rank_second": ranks[order, 1], "difference": difference[order]}
         return pd.DataFrame(told)

@@ -17,10 +17,11 @@ from hwnas_surrogate.evaluation.decisions import regret
 from hwnas_surrogate.evaluation.results import BOUNDS, Evaluation
 from hwnas_surrogate.evaluation.scores import score
 from hwnas_surrogate.evaluation.splits import Rows, held_out
+from hwnas_surrogate.spaces import View
 from hwnas_surrogate.trainers import Surrogate
 from hwnas_surrogate.trainers.encoded import config_sizes, octaves
 
-__all__ = ["evaluate", "readable", "summary"]
+__all__ = ["evaluate", "multiply_adds", "readable", "summary"]
 
 _COVERAGES = (0.8, 0.9, 0.95)
 _KEPT = ("architecture", "config", "measured", "predicted", "low", "high", "distance")
@@ -53,7 +54,8 @@ def evaluate(
         What is held out: architectures at random; those equivalent to none that was trained on; those that hold one
         op; the dearest; or whole network configs.
     quality : array-like of float, one per row of the table, optional
-        What is wanted of an architecture, larger being better (accuracy), for ``regret``; multiply-adds if None.
+        What is wanted of an architecture, larger being better (accuracy), for ``regret``. If None, its live
+        multiply-adds: those on a path from input to output, none for a network without a path.
     progress : callable, optional
         Called with (fits done, fits to do).
 
@@ -102,7 +104,7 @@ def evaluate(
         "table_fingerprint": table.fingerprint,
         "surrogate": repr(prototype),
         "intervals": BOUNDS,
-        "quality": "multiply-adds" if quality is None else "given",
+        "quality": "live multiply-adds" if quality is None else "given",
     }
     return Evaluation(pd.DataFrame(scores), pd.concat(predictions, ignore_index=True), about)
 
@@ -120,10 +122,23 @@ def _quality(table: CostTable, quality: npt.ArrayLike | None) -> npt.NDArray[np.
                 f"quality must hold a finite number for each of the table's {len(table)} rows, got shape {given.shape}."
             )
         return given
+    return multiply_adds(table, "live")
+
+
+def multiply_adds(table: CostTable, view: View) -> npt.NDArray[np.float64]:
+    """Return the multiply-adds of each row's network under its config, shape (n,).
+
+    Parameters
+    ----------
+    table : CostTable
+        The networks.
+    view : {"all", "live", "compiled"}
+        Which layers count: all, those on a path from input to output, or those that a converter leaves.
+    """
     macs = np.empty(len(table))
     for number, config in enumerate(table.configs):
         rows = np.flatnonzero(table.config_number == number)
-        macs[rows] = table.space.layers(table.archs[rows], config).macs
+        macs[rows] = table.space.layers(table.archs[rows], config, view).macs
     return macs
 
 

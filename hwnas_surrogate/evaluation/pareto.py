@@ -40,6 +40,10 @@ def pareto_front(
     The front is exact (Kung, Luccio and Preparata's algorithm [1]_, by moocore). Values closer than 1e-9 (relative) are
     ties; architectures that tie in every objective stand or fall together.
 
+    Networks of a cost table without a path from input to output are left out: their output does not depend on their
+    input, and on devices that skip what is of no use they cost next to nothing and would beat all others. A DataFrame
+    is taken as it is.
+
     Parameters
     ----------
     table_or_frame : CostTable or DataFrame
@@ -57,7 +61,7 @@ def pareto_front(
     DataFrame
         The front in rising order of the first objective. Of a cost table: ``architecture, config`` and a column per
         objective; of a frame: its own columns and index. ``attrs`` tells ``n`` rows looked at, ``left_out``: how many
-        more lack a value, and the ``objectives`` and those to ``maximise``.
+        more lack a value, ``cut_off``: how many have no path, and the ``objectives`` and those to ``maximise``.
 
     Raises
     ------
@@ -82,10 +86,12 @@ def pareto_front(
     names, larger = _names(objectives), _names(maximise)
     if isinstance(table_or_frame, CostTable):
         frame, names, larger = _of_table(table_or_frame, names, larger, accuracy)
+        connected = table_or_frame.space.connected(table_or_frame.archs)
+        frame, cut_off = frame[connected], int(np.count_nonzero(~connected))
     elif isinstance(table_or_frame, pd.DataFrame):
         if accuracy is not None:
             raise InvalidInputError("accuracy goes with a cost table; a DataFrame has it as a column, to be maximised.")
-        frame = table_or_frame
+        frame, cut_off = table_or_frame, 0
     else:
         raise InvalidInputError(f"a front is of a cost table or a DataFrame, got {type(table_or_frame).__name__}.")
     if len(names) < 2 or len(set(names)) < len(names):
@@ -99,7 +105,7 @@ def pareto_front(
     chosen = rows[best]
     front = frame.iloc[chosen[np.argsort(values[chosen, 0], kind="stable")]].copy()
     left_out = len(frame) - len(rows)
-    front.attrs |= {"n": len(rows), "left_out": left_out, "objectives": names, "maximise": larger}
+    front.attrs |= {"n": len(rows), "left_out": left_out, "cut_off": cut_off, "objectives": names, "maximise": larger}
     return front
 
 

@@ -38,7 +38,16 @@ _SMALL = 60
 """The default surrogate is fitted for up to so many targets times positions; more take long."""
 _FEW_SPLITS = 10
 """With more targets, each learning curve is over one split."""
-_SCRIPTS = ("core.js", "heatmaps.js", "devices.js", "predicted.js", "charts.js", "pareto.js", "start.js")
+_SCRIPTS = (
+    "core.js",
+    "heatmaps.js",
+    "devices.js",
+    "predicted.js",
+    "residuals.js",
+    "curves.js",
+    "pareto.js",
+    "start.js",
+)
 
 
 def write_report(

@@ -15,6 +15,7 @@ from hwnas_surrogate.data import METRICS, CostTable, Target
 from hwnas_surrogate.data.table import NOT_MEASURED
 from hwnas_surrogate.evaluation.clusters import cluster_devices
 from hwnas_surrogate.evaluation.correlation import Method, correlation
+from hwnas_surrogate.evaluation.holdout import multiply_adds
 from hwnas_surrogate.evaluation.results import Evaluation
 from hwnas_surrogate.spaces import NASBench201, SearchSpace
 
@@ -40,10 +41,10 @@ def payload(table: CostTable, evaluated: Found, learned: Found, quality: pd.Seri
     quality : Series, optional
         What each row's architecture is worth, by the name that the page gives it.
     """
-    held_out = _Numbered()
+    held_out, connected = _Numbered(), table.space.connected(table.archs)
     targets = [
         {
-            **_target(table, column),
+            **_target(table, column, connected),
             **_predictions(table, target, evaluated, held_out),
             **_curve(target, learned),
         }
@@ -59,12 +60,14 @@ def payload(table: CostTable, evaluated: Found, learned: Found, quality: pd.Seri
         "learned": learned[2] or "Given to the page; the mean over the splits, bars are a standard deviation.",
         "n": n,
         **_architectures(table),
-        "macs": _base64(_macs(table) / 1e6, np.float32),
+        **_macs(table),
+        "cut_off": np.flatnonzero(~connected).tolist(),
         "quality": None if quality is None else {"name": str(quality.name), "values": _base64(quality, np.float32)},
         "targets": targets,
         "reasons": ["", NOT_MEASURED, *table.reasons],
         "correlation": _correlation(table),
         "held_out": list(held_out),
+        "held_out_cut_off": np.flatnonzero(~table.space.connected(list(held_out))).tolist(),
     }
 
 
@@ -121,17 +124,17 @@ def _pieces(space: SearchSpace) -> list[str]:
     return space.format(np.zeros((1, space.n_positions), np.int8)).split(space.ops[0])
 
 
-def _macs(table: CostTable) -> npt.NDArray[np.float64]:
-    macs = np.empty(len(table))
-    for number, config in enumerate(table.configs):
-        rows = np.flatnonzero(table.config_number == number)
-        macs[rows] = table.space.layers(table.archs[rows], config).macs
-    return macs
+def _macs(table: CostTable) -> dict[str, Any]:
+    """Return millions of live multiply-adds, and of all where these are others."""
+    live, every = multiply_adds(table, "live"), multiply_adds(table, "all")
+    more = None if (live == every).all() else _base64(every / 1e6, np.float32)
+    return {"macs": _base64(live / 1e6, np.float32), "all_macs": more}
 
 
-def _target(table: CostTable, column: int) -> dict[str, Any]:
+def _target(table: CostTable, column: int, connected: npt.NDArray[np.bool_]) -> dict[str, Any]:
     target, costs = table.targets[column], table.costs[:, column]
     device, known = table.devices[target.device], costs[~np.isnan(costs)]
+    usable = costs[connected & ~np.isnan(costs)]
     floor = table.select(target).noise_floor().get(target)
     codes = np.where(np.isnan(costs), 1, 0)
     for number, where in enumerate(table.reasons.values(), start=2):
@@ -148,8 +151,8 @@ def _target(table: CostTable, column: int) -> dict[str, Any]:
         "missing": len(costs) - len(known),
         "reasons": [[names[code], int(counts[code])] for code in range(1, len(names)) if counts[code]],
         "why": _base64(codes, np.uint8) if len(known) < len(costs) else None,
-        "low": _number(known.min()) if len(known) else None,
-        "high": _number(known.max()) if len(known) else None,
+        "low": _number(usable.min()) if len(usable) else None,
+        "high": _number(usable.max()) if len(usable) else None,
         "floor": None if floor is None else {name: _number(value) for name, value in floor.items()},
         "source": device.source,
         "runtime": device.runtime,

@@ -57,6 +57,17 @@ class Evaluation:
     predictions: pd.DataFrame
     about: Mapping[str, Any]
 
+    def __repr__(self) -> str:
+        """Return what it holds in one line; the frames are printed by themselves."""
+        if self.scores.empty:
+            return "Evaluation(no fits)"
+        models = ", ".join(self.scores["model"].astype(str).unique())
+        n_targets = len(self.scores[["device", "metric"]].drop_duplicates())
+        return (
+            f"Evaluation(scores: {len(self.scores):,} of {models} on {n_targets:,} target{'s' * (n_targets != 1)}; "
+            f"predictions: {len(self.predictions):,})"
+        )
+
     @classmethod
     def joined(cls, parts: Sequence[Evaluation]) -> Evaluation:
         """Put several evaluations (of models, of targets, of sizes) into one; the first says how it was done."""

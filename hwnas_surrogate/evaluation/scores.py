@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -17,11 +18,14 @@ Vector = npt.NDArray[np.float64]
 TIE = 1e-9
 """Costs closer than this, relative to the larger one, are ties."""
 _TOP = 0.1
+_IN_PER_CENT = ("mape", "mdape", "within_5pct", "within_10pct", "top_10pct_recall")
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
     """How well predictions fit measurements. Signs are kept; rank scores of constants are NaN, as scipy has them.
+
+    ``print`` shows a line per score, at four digits, fractions in per cent and ``-`` for NaN; ``repr`` has every digit.
 
     Parameters
     ----------
@@ -61,6 +65,20 @@ class Scores:
     def to_dict(self) -> dict[str, float]:
         """Return the scores by name."""
         return asdict(self)
+
+    def __str__(self) -> str:
+        """Return a line per score."""
+        scores = self.to_dict()
+        width = max(map(len, scores))
+        return "\n".join(f"{name:{width}}  {_text(name, value)}" for name, value in scores.items())
+
+
+def _text(name: str, value: float) -> str:
+    if math.isnan(value):
+        return "-"
+    if name == "n":
+        return f"{value:,}"
+    return f"{100 * value:.4g} %" if name in _IN_PER_CENT else f"{value:.4g}"
 
 
 def tied_ranks(values: npt.ArrayLike, relative: float = TIE) -> npt.NDArray[np.int64]:
@@ -112,8 +130,21 @@ def score(measured: npt.ArrayLike, predicted: npt.ArrayLike) -> Scores:
 
     Examples
     --------
-    >>> score([1.0, 2.0, 4.0], [1.0, 2.1, 3.0]).kendall_tau
+    >>> scores = score([1.0, 2.0, 4.0], [1.0, 2.1, 3.0])
+    >>> scores.kendall_tau
     1.0
+    >>> print(scores)
+    n                 3
+    kendall_tau       1
+    kendall_tau_raw   1
+    spearman_rho      1
+    r2                0.7836
+    rmse              0.5802
+    mape              10 %
+    mdape             5 %
+    within_5pct       66.67 %
+    within_10pct      66.67 %
+    top_10pct_recall  100 %
     """
     truth, guess = np.asarray(measured, np.float64), np.asarray(predicted, np.float64)
     if truth.ndim != 1 or truth.shape != guess.shape or not len(truth):

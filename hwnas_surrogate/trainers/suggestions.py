@@ -42,11 +42,22 @@ class Suggestion:
         How uncertain the cost of a random architecture is before and after each of them is measured: the standard
         deviation relative to the cost of a middling network, as the prior of :class:`PhysicsGP` has it; the costs
         themselves play no part.
+    connected : ndarray of bool, shape (n,)
+        Whether a path leads from the input of each to its output. One without a path tells what its layers cost where
+        they are executed; a converter may leave nothing of it to measure.
     """
 
     archs: ArchArray
     config: NetworkConfig
     uncertainty: Vector
+    connected: npt.NDArray[np.bool_]
+
+    def __repr__(self) -> str:
+        """Return how many there are and what they tell, without the arrays."""
+        cut_off = np.count_nonzero(~self.connected)
+        some = f", {cut_off} of them without a path from input to output" * bool(cut_off)
+        before, after = self.uncertainty[[0, -1]]
+        return f"Suggestion({len(self)} under {self.config}{some}; uncertainty: {before:.4g}, then {after:.4g})"
 
     def __len__(self) -> int:
         """Return the number of architectures."""
@@ -113,7 +124,8 @@ def suggest(
     )
     features = encoder.frame(np.concatenate([candidates, known]), config)
     picked, uncertainty = most_telling(features, n, len(known))
-    return Suggestion(candidates[picked], found.config(config), uncertainty)
+    chosen = candidates[picked]
+    return Suggestion(chosen, found.config(config), uncertainty, found.connected(chosen))
 
 
 def most_telling(features: pd.DataFrame, n: int, n_known: int = 0) -> tuple[npt.NDArray[np.intp], Vector]:

@@ -93,6 +93,17 @@ class Tuned:
     failed: int
     settings: dict[str, str | int | float]
 
+    def __str__(self) -> str:
+        """Return what was found, at four digits."""
+        settings = {
+            name: float(f"{value:.4g}") if isinstance(value, float) else value for name, value in self.settings.items()
+        }
+        found = "better than the default and kept" if self.kept else "no better than the default, which is kept"
+        return (
+            f"{found}: {settings}, error {self.error:.4g}, the default's {self.default_error:.4g}; "
+            f"{self.trials} trials, {self.failed} failed"
+        )
+
 
 def tune(
     surrogate: Surrogate,

@@ -551,12 +551,43 @@ def slow_front(values: npt.NDArray[np.float64]) -> list[int]:
 def test_fronts_equal_the_brute_force_ones(objectives: int, levels: int) -> None:
     rng = np.random.default_rng(levels + objectives)
     values = rng.integers(1, levels, (300, objectives)).astype(float)
-    front = pareto_front(table_of(values), FIVE[:objectives])
-    assert sorted(front.index) == slow_front(values)
+    table = table_of(values)
+    rows = np.flatnonzero(SPACE.connected(table.archs))
+    front = pareto_front(table, FIVE[:objectives])
+    assert sorted(front.index) == rows[slow_front(values[rows])].tolist()
     assert front["a/latency"].is_monotonic_increasing
     larger = FIVE[1:objectives]
     signs = np.array([1] + [-1] * len(larger))
-    assert sorted(pareto_front(table_of(values), FIVE[:objectives], larger).index) == slow_front(values * signs)
+    front = pareto_front(table, FIVE[:objectives], larger)
+    assert sorted(front.index) == rows[slow_front(values[rows] * signs)].tolist()
+
+
+def test_networks_without_a_path_are_on_no_front_of_a_table() -> None:
+    archs = SPACE.as_array(
+        ["|none~0|+|nor_conv_3x3~0|none~1|+|none~0|nor_conv_3x3~1|none~2|", *SPACE.format_all([0, 1])]
+    )
+    assert SPACE.connected(archs).tolist() == [False, True, True]
+    table = CostTable(SPACE, archs, [[0.01, 0.01], [2, 3], [3, 2]], FIVE[:2])
+    front = pareto_front(table, ["a", "b"])
+    assert list(front.index) == [1, 2]
+    assert (front.attrs["n"], front.attrs["left_out"], front.attrs["cut_off"]) == (2, 0, 1)
+    frame = pd.DataFrame(table.costs, columns=["a", "b"])
+    assert list(pareto_front(frame, ["a", "b"]).index) == [0]
+    assert disagreement(table, "a", "b").cheap_on_first["connected"].all()
+    assert disagreement(table.rows([0, 2]), "a", "b").cheap_on_second.empty
+
+
+def test_results_of_arrays_show_in_a_line() -> None:
+    table = table_of(noisy())
+    shown = [
+        (cluster_devices(correlation(table)), "Clusters([["),
+        (disagreement(table, "a", "b"), "Disagreement(a/latency and b/latency: n=80, r2=0."),
+        (principal_directions(table), "PrincipalDirections(3 targets, n=80, explained: "),
+    ]
+    for result, start in shown:
+        assert repr(result).startswith(start)
+        assert len(repr(result)) < 120
+        assert "\n" not in repr(result)
 
 
 def test_ties_are_kept_even_if_rounding_breaks_them() -> None:

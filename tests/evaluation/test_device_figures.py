@@ -152,7 +152,7 @@ def test_proxies_are_points_with_intervals_in_the_lines_of_their_targets(table: 
     ax = plot_proxies(frame)
     assert [label.get_text() for label in ax.get_yticklabels()] == TARGETS
     legend = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert legend == ["multiply-adds", "parameters", "layers", "activation bytes"]
+    assert legend == ["multiply-adds (all layers)", "parameters", "layers", "activation bytes"]
     points, _, (bars,) = ax.containers[2]
     layers = frame[frame["proxy"] == "layers"]
     np.testing.assert_allclose(points.get_xdata().astype(float), layers["kendall_tau"])

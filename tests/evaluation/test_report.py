@@ -86,7 +86,30 @@ def test_costs_and_architectures_are_those_of_the_table(page: Path, table: CostT
         for arch in archs
     ]
     assert texts == SPACE.format_all(table.archs)
-    np.testing.assert_allclose(decoded(data["macs"], "<f4"), SPACE.layers(table.archs).macs / 1e6, rtol=1e-6)
+
+
+def test_multiply_adds_are_those_on_a_path_and_all(page: Path, table: CostTable, tmp_path: Path) -> None:
+    data = data_of(page)
+    live, every = SPACE.layers(table.archs, view="live").macs, SPACE.layers(table.archs).macs
+    assert (live < every).any()
+    np.testing.assert_allclose(decoded(data["macs"], "<f4"), live / 1e6, rtol=1e-6)
+    np.testing.assert_allclose(decoded(data["all_macs"], "<f4"), every / 1e6, rtol=1e-6)
+    paths = table.rows(np.flatnonzero(live == every))
+    assert shown(paths, tmp_path / "r.html")["all_macs"] is None
+
+
+def test_networks_without_a_path_are_told_and_in_no_range(tmp_path: Path) -> None:
+    cut_off = "|none~0|+|nor_conv_3x3~0|none~1|+|none~0|nor_conv_3x3~1|none~2|"
+    archs = np.concatenate([SPACE.as_array(cut_off), SPACE.at(np.arange(30))])
+    costs = np.r_[0.001, np.linspace(1, 2, 30)][:, None]
+    connected = SPACE.connected(archs)
+    table = CostTable(SPACE, archs, costs, ["phone/latency"])
+    data = data_of(write_report(table, tmp_path / "r.html", evaluation=evaluate(table, RIDGE, n_train=10, n_test=21)))
+    assert data["cut_off"] == np.flatnonzero(~connected).tolist()
+    assert data["targets"][0]["low"] == pytest.approx(costs[connected].min(), rel=1e-5)
+    named = [text for number, text in enumerate(data["held_out"]) if number in data["held_out_cut_off"]]
+    assert named == [text for text in data["held_out"] if not SPACE.connected([text])[0]]
+    assert cut_off in data["held_out"]
 
 
 def test_what_is_missing_has_its_reason(page: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,8 @@ pytest.importorskip("plotly")
 pytestmark = pytest.mark.browser
 SPACE = get_space("nasbench201")
 RIDGE = Surrogate(encoder="onehot", model="ridge")
+CUT_OFF = "|none~0|+|nor_conv_3x3~0|none~1|+|none~0|nor_conv_3x3~1|none~2|"
+MARKUP = """<b>bold<br> & "jetson"[fp16] 'x' &lt; $x^2$ %{x}"""
 EVIL = "<script>document.title='hacked'<|script><img src=x onerror=document.title='hacked'>"
 
 
@@ -49,6 +52,19 @@ def path(table: CostTable, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_report(table, tmp_path_factory.mktemp("browser") / "report.html", evaluation=evaluation, curve=curve)
 
 
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A page of 27 devices with long names, one of which holds what HTML and plotly would read as markup."""
+    archs = np.concatenate([SPACE.as_array(CUT_OFF), SPACE.sample(60, random_state=0)])
+    macs = SPACE.layers(archs).macs[:, None] / 1e6
+    costs = macs + np.random.default_rng(0).uniform(1, 9, (61, 27)) * np.arange(1, 28)
+    names = [f"{MARKUP} board" if k == 0 else f"board_{k:02}-with-a-long-name-of-its-own" for k in range(27)]
+    table = CostTable(SPACE, archs, costs, [f"{name}/latency" for name in names])
+    evaluation = evaluate(table, RIDGE, n_train=20)
+    curve = learning_curve(table, RIDGE, sizes=[10, 20], n_test=30, seeds=[0])
+    return write_report(table, tmp_path_factory.mktemp("many") / "many.html", evaluation=evaluation, curve=curve)
+
+
 @pytest.fixture
 def page(browser: Browser, path: Path) -> Iterator[Browser]:
     yield from prepared(browser, path, 1280, 900)
@@ -66,7 +82,7 @@ def prepared(browser: Browser, path: Path, width: int, height: int) -> Iterator[
         browser.errors.clear()
         browser.requests.clear()
         assert browser.open(path) < 5  # it is under 2 s where nothing else runs
-        browser.wait("document.documentElement.dataset.charts === 'yes'")
+        settle(browser)
         browser.js("document.documentElement.style.scrollBehavior = 'auto'")
     if browser.js("document.getElementById('shown').textContent") != "4 targets shown":
         browser.js("document.getElementById('all').click()")
@@ -76,6 +92,10 @@ def prepared(browser: Browser, path: Path, width: int, height: int) -> Iterator[
     yield browser
     assert browser.errors == []
     assert [url for url in browser.requests if not url.startswith(("file:", "data:", "blob:"))] == []
+
+
+def settle(page: Browser) -> None:
+    page.wait("document.documentElement.dataset.drawn === 'yes'")
 
 
 SECTIONS = ("correlation", "residuals", "curve", "pareto")
@@ -139,7 +159,8 @@ def test_the_front_is_the_exact_one_and_hovering_shows_an_architecture(page: Bro
     page.wait("document.getElementById('pareto-plot').layout.yaxis.title.text.startsWith('latency on board')")
     assert page.js("document.getElementById('pareto-plot').data[0].type") == "scattergl"
     costs = table.costs[:, :2].astype(np.float32)
-    costs = np.where(np.isnan(costs).any(axis=1, keepdims=True), np.inf, costs)
+    missing = np.isnan(costs).any(axis=1) | ~SPACE.connected(table.archs)
+    costs = np.where(missing[:, None], np.inf, costs)
     front = [
         row
         for row, cost in enumerate(costs)
@@ -170,6 +191,147 @@ def test_the_front_is_the_exact_one_and_hovering_shows_an_architecture(page: Bro
     page.js("document.querySelector('#pareto-table button').click()")
     first = int(page.js("document.querySelector('#pareto-table button').textContent"))
     assert SPACE.format(SPACE.at([first])) in page.js("document.getElementById('pareto-detail').textContent")
+
+
+def test_the_keyboard_steps_along_the_front(page: Browser, table: CostTable) -> None:
+    choose(page, "axis-x", "0")
+    choose(page, "axis-y", "1")
+    page.wait("document.getElementById('pareto-plot').layout.yaxis.title.text.startsWith('latency on board')")
+    plot = "document.getElementById('pareto-plot')"
+    assert page.js(f"{plot}.getAttribute('role')") == "application"
+    assert page.js(f"{plot}.getAttribute('aria-label')").startswith(
+        "latency on phone (ms) across, latency on board (ms) up, "
+    )
+    page.js(f"{plot}.focus()")
+    front = page.js(f"{plot}.data[1].customdata")
+    said, seen = (f"document.getElementById('{name}').textContent" for name in ("pareto-said", "pareto-detail"))
+    for key, code, place in (("Home", 36, 0), ("ArrowRight", 39, 1), ("End", 35, -1), ("ArrowLeft", 37, -2)):
+        page.press(key, code)
+        row = front[place]
+        text = SPACE.format(table.archs[row])
+        assert page.js(said).startswith(f"{place % len(front) + 1} of {len(front)} on the front: phone/latency ")
+        assert page.js(said).endswith(text)
+        assert text in page.js(seen)
+        assert page.js(f"{plot}.layout.annotations[0].text") == f"index {int(SPACE.index(table.archs[row])[0])}"
+    assert page.js("document.getElementById('pareto-said').getAttribute('role')") == "status"
+    rows = page.js("document.querySelectorAll('#pareto-table tbody tr').length")
+    assert rows == min(len(front), 200)
+
+
+def test_every_chart_tells_what_it_is(page: Browser) -> None:
+    charts = page.js("""[...document.querySelectorAll('.plot, .heat')].filter((node) => node.checkVisibility())
+      .map((node) => node.querySelector(':scope > .heat') ?? node)
+      .map((node) => [node.getAttribute('role'), node.getAttribute('aria-label')])""")
+    assert len(charts) > 6
+    assert {role for role, _ in charts} == {"img", "application"}
+    assert all(len(label) > 20 for _, label in charts)
+
+
+def test_networks_without_a_path_are_left_out_and_that_is_said(page: Browser, table: CostTable) -> None:
+    cut_off = np.flatnonzero(~SPACE.connected(table.archs)).tolist()
+    drawn = page.js("document.getElementById('pareto-plot').data.flatMap((trace) => [...trace.customdata])")
+    assert len(drawn) > 1000
+    assert set(drawn).isdisjoint(cut_off)
+    said = f"{len(cut_off)} networks with no path from input to output are left out."
+    assert said in page.js("document.getElementById('pareto').textContent")
+    assert f"Ranges leave out {len(cut_off)} networks" in page.js("document.getElementById('devices').textContent")
+    assert "live multiply-adds" in page.js("document.getElementById('axis-y').textContent")
+    page.js("document.querySelector('#pareto-table button').click()")
+    seen = page.js("document.getElementById('pareto-detail').textContent")
+    assert "live multiply-adds" in seen
+    assert "multiply-adds of all edges" in seen
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 900), (390, 844)])
+def test_all_charts_are_drawn_where_nobody_scrolls(browser: Browser, many: Path, width: int, height: int) -> None:
+    browser.size(width, height)
+    browser.open(many)
+    settle(browser)
+    assert browser.js("window.scrollY") == 0
+    empty = "[...document.querySelectorAll('.plot:empty')].filter((node) => node.checkVisibility()).length"
+    assert browser.js(empty) == 0
+    assert browser.js("document.querySelectorAll('#predicted-cards .plot-container').length") > 2
+    # Taking a picture of the whole page makes the window tiny for a moment.
+    browser.call("Page.captureScreenshot", format="png", captureBeyondViewport=True)
+    assert browser.js(empty) == 0
+    assert browser.js("document.documentElement.dataset.drawn") == "yes"
+    browser.js("document.getElementById('every-card').click()")
+    settle(browser)
+    assert browser.js("document.querySelectorAll('#predicted-cards .plot-container').length") == 27
+    assert browser.js("document.documentElement.scrollWidth <= window.innerWidth")
+    assert browser.errors == []
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 900), (390, 844)])
+def test_curves_of_many_devices_have_a_panel_each(browser: Browser, many: Path, width: int, height: int) -> None:
+    browser.size(width, height)
+    browser.open(many)
+    settle(browser)
+    names = browser.js("[...document.querySelectorAll('#curve-panels .name')].map((node) => node.textContent)")
+    assert len(names) == len(set(names)) == 27
+    assert f"{MARKUP} board" in names
+    labels = browser.js("[...document.querySelectorAll('#curve-panels svg[role=img]')].map((node) => node.ariaLabel)")
+    assert sorted(label.split("/latency: ")[0] for label in labels) == sorted(names)
+    assert all(re.search(r"Kendall's tau -?[\d.]+ with 10, -?[\d.]+ with 20 training", label) for label in labels)
+    scores = browser.js(
+        "[...document.querySelectorAll('#curve-panels .muted')].map((node) => Number(node.textContent))"
+    )
+    assert scores == sorted(scores, reverse=True)
+    assert browser.js("document.getElementById('curve-plot').hidden")
+    browser.js("document.getElementById('none').click()")
+    browser.js("[...document.querySelectorAll('#devices-choice input')].slice(0, 3).forEach((box) => box.click())")
+    settle(browser)
+    assert browser.js("document.getElementById('curve-plot').data.length") == 3
+    assert browser.js("document.getElementById('curve-panels').children.length") == 0
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 900), (390, 844)])
+def test_titles_and_names_stand_whole_and_as_they_are(browser: Browser, many: Path, width: int, height: int) -> None:
+    browser.size(width, height)
+    browser.open(many)
+    choose(browser, "axis-y", "1")
+    settle(browser)
+    # Of the predictions too.
+    titles = browser.js("""[...document.querySelectorAll('.xtitle, .ytitle')].map((title) => {
+      const box = title.getBoundingClientRect(), plot = title.closest('.plot').getBoundingClientRect();
+      const across = box.left >= plot.left - 1 && box.right <= plot.right + 1;
+      return [title.textContent, across && box.top >= plot.top - 1 && box.bottom <= plot.bottom + 1];
+    })""")
+    assert [text for text, inside in titles if not inside] == []
+    texts = [text.replace(" ", "") for text, _ in titles]
+    assert f"latency on {MARKUP} board (ms), less is better".replace(" ", "") in texts
+    browser.js("document.getElementById('none').click()")
+    browser.js("[...document.querySelectorAll('#devices-choice input')].slice(0, 2).forEach((box) => box.click())")
+    settle(browser)
+    legend = browser.js("[...document.querySelectorAll('#curve-plot .legendtext')].map((text) => text.textContent)")
+    expected = f"{MARKUP} board"
+    assert (expected if width > 600 else f"{expected[:5]}…{expected[-10:]}") in legend
+    assert browser.js("document.querySelectorAll('main b, svg b, svg [style*=bold]').length") == 0
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 900), (390, 844)])
+def test_an_architecture_breaks_at_its_own_signs(browser: Browser, many: Path, width: int, height: int) -> None:
+    browser.size(width, height)
+    browser.open(many)
+    settle(browser)
+    browser.js("document.querySelector('#pareto-table details').open = true")
+    browser.js("document.querySelector('#pareto-table button').click()")
+    pieces = browser.js("""(() => {
+      const arch = document.querySelector("#pareto-detail .arch"), made = [];
+      const texts = document.createTreeWalker(arch, NodeFilter.SHOW_TEXT);
+      while (texts.nextNode()) {
+        const range = document.createRange();
+        range.selectNodeContents(texts.currentNode);
+        made.push([texts.currentNode.data, new Set([...range.getClientRects()].map((box) => box.top)).size]);
+      }
+      return made;
+    })()""")
+    assert [lines for _, lines in pieces] == [1] * 6
+    assert all(re.fullmatch(r"\|?\w+~\d\|\+?", piece) for piece, _ in pieces)
+    hovers = browser.js("document.querySelector('.card .plot').data[1].text")
+    archs = [text.split("<br>", 3)[3].split(", index")[0] for text in hovers if "90 %" in text]
+    assert archs
+    assert all(re.fullmatch(r"\|?(\w+~\d\|\+?\|?)+", line) for arch in archs for line in arch.split("<br>"))
 
 
 def center(page: Browser, selector: str) -> tuple[float, float]:
@@ -235,6 +397,7 @@ def test_dark_follows_the_system_and_the_button(page: Browser) -> None:
     assert page.js(background) == "rgb(255, 255, 255)"
     page.js("document.getElementById('theme').click()")
     assert page.js(background) == "rgb(18, 23, 28)"
+    settle(page)
     assert page.js("document.getElementById('curve-plot').layout.font.color") == "#e8edf1"
     page.js("document.getElementById('theme').click()")
     page.js("delete document.documentElement.dataset.theme")
@@ -258,10 +421,9 @@ def test_the_keyboard_reaches_the_controls(page: Browser) -> None:
 
 
 def test_what_cannot_be_shown_is_said(page: Browser) -> None:
-    for section in SECTIONS:
-        reveal(page, section)
     page.js("document.getElementById('none').click()")
     page.js("[...document.querySelectorAll('#devices-choice input')].at(-1).click()")
+    settle(page)
     told = {
         name: page.js(f"document.getElementById('{name}').textContent")
         for name in ("correlation-notes", "curve-notes", "pareto-notes", "devices-table")

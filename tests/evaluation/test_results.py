@@ -57,6 +57,12 @@ def test_scores_are_those_of_the_predictions(held_out_configs: Evaluation) -> No
         assert row["width_90"] == pytest.approx(((mine["high"] - mine["low"]) / mine["predicted"]).median())
 
 
+def test_an_evaluation_shows_in_a_line(held_out_configs: Evaluation) -> None:
+    n = len(held_out_configs.predictions)
+    assert repr(held_out_configs) == f"Evaluation(scores: 4 of ridge on 2 targets; predictions: {n})"
+    assert repr(Evaluation(pd.DataFrame(), pd.DataFrame(), {})) == "Evaluation(no fits)"
+
+
 def test_measured_costs_are_the_tables(held_out_configs: Evaluation, table: CostTable) -> None:
     frame = held_out_configs.predictions
     latency = frame[frame["metric"] == "latency"]

@@ -283,3 +283,19 @@ def test_a_chain_of_close_values_is_one_rank_and_zeros_tie() -> None:
     assert tied_ranks(chain).tolist() == [0] * 5
     assert tied_ranks([0.0, -0.0, 1e-300]).tolist() == [0, 0, 1]
     assert tied_ranks([1.0, 1.05, 2.0], relative=0.1).tolist() == [0, 0, 1]
+
+
+def test_scores_print_as_lines_of_four_digits() -> None:
+    rng = np.random.default_rng(0)
+    measured = rng.uniform(1, 3, 1234)
+    scores = score(measured, measured * rng.uniform(0.9, 1.1, 1234))
+    lines = dict(line.split(maxsplit=1) for line in str(scores).splitlines())
+    assert list(lines) == list(scores.to_dict())
+    assert lines["n"] == "1,234"
+    assert lines["kendall_tau"] == f"{scores.kendall_tau:.4g}"
+    assert lines["rmse"] == f"{scores.rmse:.4g}"
+    assert lines["mdape"] == f"{100 * scores.mdape:.4g} %"
+    assert lines["within_10pct"] == "100 %"
+    assert eval(repr(scores), {"Scores": Scores}) == scores
+    constant = dict(line.split(maxsplit=1) for line in str(score([1.0, 1.0], [0.5, 0.5])).splitlines())
+    assert constant["kendall_tau"] == constant["r2"] == "-"

@@ -39,6 +39,16 @@ def sources() -> SurrogateSuite:
     return fit_sources(bundled().select(TORCH).rows(range(40)))
 
 
+def test_networks_without_a_path_are_told() -> None:
+    found = suggest(SPACE, 50)
+    assert found.connected.tolist() == SPACE.connected(found.archs).tolist()
+    cut_off = np.count_nonzero(~found.connected)
+    assert 0 < cut_off < 50
+    assert repr(found).startswith(f"Suggestion(50 under {found.config}, {cut_off} of them without a path ")
+    assert len(repr(found)) < 160
+    assert "without" not in repr(suggest(FBNET, 5))
+
+
 # -- the contract -----------------------------------------------------------------------------------------
 
 

@@ -93,6 +93,15 @@ def assert_same(one: Tuned, other: Tuned) -> None:
     assert repr(one.surrogate) == repr(other.surrogate)
 
 
+def test_what_was_found_prints_at_four_digits() -> None:
+    settings: dict[str, str | int | float] = {"model": "boosted", "n_trees": 300, "learning_rate": 0.0123456789}
+    tuned = Tuned(forest(), True, 0.0312345678, 0.0456789, 12, 1, settings)
+    assert str(tuned) == (
+        "better than the default and kept: {'model': 'boosted', 'n_trees': 300, 'learning_rate': 0.01235}, "
+        "error 0.03123, the default's 0.04568; 12 trials, 1 failed"
+    )
+
+
 # -- used only where it helps -----------------------------------------------------------------------------
 
 

@@ -17,6 +17,7 @@ const ARCHS = once(() => decode(DATA.archs, Int8Array));
 const INDEX = once(() => DATA.index ? decode(DATA.index, Int32Array) : null);
 const CONFIG = once(() => DATA.config_number ? decode(DATA.config_number, Int32Array) : null);
 const MACS = once(() => decode(DATA.macs, Float32Array));
+const ALL_MACS = once(() => DATA.all_macs ? decode(DATA.all_macs, Float32Array) : null);
 const QUALITY = once(() => DATA.quality ? decode(DATA.quality.values, Float32Array) : null);
 
 function archText(row) {
@@ -26,6 +27,27 @@ function archText(row) {
   for (let i = 0; i < n; i++) text += DATA.ops[ARCHS()[row * n + i]] + DATA.pieces[i + 1];
   return text;
 }
+
+// Networks without a path from input to output: nothing that they compute depends on what they are given.
+const CUT_OFF = new Set(DATA.cut_off);
+const HELD_OUT_CUT_OFF = new Set(DATA.held_out_cut_off);
+const NO_PATH = "no path from input to output";
+
+// A long text breaks where its parts meet: an architecture's after + and |, others after blanks, / and - as well.
+const archParts = (text) => text.split(/(?<=[+,])|(?<=[^|+]\|)(?=[^|+])/);
+const wordParts = (text) => text.split(/(?<=[ /_|+,-])/);
+function lines(parts, width) {
+  const made = [];
+  let line = "";
+  for (const part of parts.flatMap((part) => part.match(new RegExp(`.{1,${width}}`, "gsu")) ?? [])) {
+    if (line && (line + part).trimEnd().length > width) { made.push(line); line = ""; }
+    line += part;
+  }
+  return [...made, line];
+}
+const broken = (parts) => parts.flatMap((part, k) => k ? [el("wbr"), part] : [part]);
+// What ends with + stays on one line where there is room.
+const archCode = (text) => el("code", { class: "arch" }, ...text.split(/(?<=\+)/).map((part) => el("span", {}, ...broken(archParts(part)))));
 
 const plain = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
 const count = (n) => n.toLocaleString("en-US");
@@ -43,8 +65,9 @@ const fixed = (value, digits) => known(value) ? value.toFixed(digits) : "–";
 const percent = (part, digits = 1) => known(part) ? `${(100 * part).toFixed(digits)} %` : "–";
 const signed = (value) => !known(value) ? "–" : Math.abs(value) < 0.05 ? "0.0 %" : `${value > 0 ? "+" : ""}${value.toFixed(Math.abs(value) < 10 ? 1 : 0)} %`;
 
-function el(tag, attributes = {}, ...children) {
-  const node = document.createElement(tag);
+const el = (tag, attributes, ...children) => filled(document.createElement(tag), attributes, children);
+const svg = (tag, attributes, ...children) => filled(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
+function filled(node, attributes = {}, children = []) {
   for (const [name, value] of Object.entries(attributes)) {
     if (name === "text") node.textContent = value;
     else if (name === "onclick") node.addEventListener("click", value);
@@ -97,7 +120,7 @@ function without(what, numbers, reason) {
 }
 function facts(pairs) {
   const list = el("dl");
-  for (const [name, value] of pairs) list.append(el("dt", { text: name }), el("dd", {}, value instanceof Node ? value : String(value)));
+  for (const [name, value] of pairs) list.append(el("dt", {}, ...broken(wordParts(name))), el("dd", {}, value instanceof Node ? value : String(value)));
   return list;
 }
 
@@ -124,8 +147,9 @@ function labels(numbers, whole = !narrow()) {
 
 // How plots look.
 const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#56b4e9", "#8a6fd1", "#7a7a7a"];
-const DASHES = ["solid", "dash", "dot", "dashdot"];
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+// plotly breaks no line by itself: a title gets as many as the axis, of so many pixels, needs.
+const titleLines = (text, end, pixels) => lines([...wordParts(text), end], Math.max(12, Math.floor(pixels / 7.2))).map(plain).join("<br>");
 const COARSE = window.matchMedia("(pointer: coarse)").matches;
 function layout(more) {
   const axis = { gridcolor: colour("line"), zerolinecolor: colour("line"), linecolor: colour("muted"), automargin: true };
@@ -142,9 +166,18 @@ const charts = () => document.documentElement.dataset.charts === "yes";
 const CONFIGURATION = { displaylogo: false, responsive: true, displayModeBar: false };
 function draw(id, traces, look, configuration = CONFIGURATION) {
   const node = typeof id === "string" ? byId(id) : id;
+  // Drawn afresh on the other side of the threshold: plotly leaves pieces of a legend behind.
+  if (node.data && node.dataset.narrow !== String(narrow())) purge(node);
+  node.dataset.narrow = narrow();
   node.hidden = false;
   node.style.height = `${look.height || node.clientHeight || 320}px`;
   return Plotly.react(node, traces, layout(look), configuration);
+}
+// What a chart shows, for those who don't see it.
+function describe(node, text) {
+  if (typeof node === "string") node = byId(node);
+  node.setAttribute("role", "img");
+  node.setAttribute("aria-label", text);
 }
 // Purging takes a plot's listeners along.
 function purge(node) {

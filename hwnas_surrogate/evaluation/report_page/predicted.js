@@ -1,4 +1,4 @@
-// Predictions: a table of scores, and a card per target, drawn when it comes into sight.
+// Predictions: a table of scores, and a card per target.
 const CARDS = new Map();
 let everyCard = false;
 const mostCards = () => narrow() ? 3 : 6;
@@ -24,24 +24,19 @@ function drawScores(chosen) {
   byId("predicted-table").append(table(kept.map((k) => headers[k]), rows, numeric, "Scores on held-out architectures"));
 }
 
-const waiting = new IntersectionObserver((entries) => {
-  for (const entry of entries) if (entry.isIntersecting) setTimeout(() => drawCard(Number(entry.target.dataset.target)));
-}, { rootMargin: "400px" });
 function makeCard(i) {
   const t = TARGETS[i];
   const s = t.evaluation.scores;
-  const plot = el("div", { class: "plot", role: "img", "aria-label": `Predicted against measured ${t.metric} on ${t.device}` });
+  const plot = el("div", { class: "plot" });
   const told = known(s.kendall_tau) ? `tau ${fixed(s.kendall_tau, 3)}` : "no rank score: costs or predictions are all the same";
-  const card = el("article", { class: "card", "data-target": i }, el("h3", { text: `${t.name} (${t.unit})` }),
+  describe(plot, `Predicted against measured ${t.metric} on ${t.device}: ${told}, median error ${percent(s.mdape)}`);
+  const card = el("article", { class: "card" }, el("h3", { text: `${t.name} (${t.unit})` }),
     el("p", { class: "muted", text: `${told}, median error ${percent(s.mdape)}` }), plot);
   CARDS.set(i, { card, plot, drawn: false });
-  if (charts()) waiting.observe(card);
   return card;
 }
-function drawCard(i, again = false) {
+function drawCard(i) {
   const entry = CARDS.get(i);
-  if (!charts() || !entry || entry.drawn !== again || entry.card.hidden) return;
-  entry.drawn = true;
   const t = TARGETS[i];
   const e = t.evaluation;
   const finite = [...e.measured, ...e.predicted].filter(known);
@@ -50,8 +45,9 @@ function drawCard(i, again = false) {
   const texts = e.measured.map((m, k) => {
     const bounds = known(e.low[k]) ? `<br>90 % interval ${figure(e.low[k])} to ${known(e.high[k]) ? figure(e.high[k]) : "∞"} ${plain(t.unit)}` : "";
     const index = e.index && known(e.index[k]) ? `, index ${e.index[k]}` : "";
-    const arch = plain(DATA.held_out[e.archs[k]]).replace(/(.{44})/g, "$1<br>");
-    return `measured ${figure(m)} ${plain(t.unit)}<br>predicted ${figure(e.predicted[k])} ${plain(t.unit)}${bounds}<br>${arch}${index}`;
+    const arch = lines(archParts(DATA.held_out[e.archs[k]]), 48).map(plain).join("<br>");
+    const noPath = HELD_OUT_CUT_OFF.has(e.archs[k]) ? `<br>${NO_PATH}` : "";
+    return `measured ${figure(m)} ${plain(t.unit)}<br>predicted ${figure(e.predicted[k])} ${plain(t.unit)}${bounds}<br>${arch}${index}${noPath}`;
   });
   const bound = (upper) => e.predicted.map((p, k) => {
     const value = upper ? e.high[k] : e.low[k];
@@ -71,7 +67,7 @@ function drawCard(i, again = false) {
     yaxis: { type, title: { text: `predicted (${plain(t.unit)})` }, nticks: 6 },
   });
 }
-function drawPredicted(again = false) {
+function drawPredicted() {
   const chosen = shown();
   const drawn = chosen.filter((i) => TARGETS[i].evaluation);
   notes("predicted-notes", [
@@ -84,5 +80,4 @@ function drawPredicted(again = false) {
   for (const [i, entry] of CARDS) entry.card.hidden = !cards.includes(i);
   byId("every-card").hidden = everyCard || drawn.length <= mostCards();
   byId("every-card").textContent = `Show all ${drawn.length} charts`;
-  if (again) for (const i of cards) drawCard(i, true);
 }

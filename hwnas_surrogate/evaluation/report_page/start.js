@@ -1,30 +1,53 @@
-// What draws when: tables and heatmaps at once, the charts when plotly is there and they come near.
-function drawAll(again = false) {
+// What draws when: tables and heatmaps at once, the charts in idle time when plotly is there.
+let drawnNarrow;
+function drawAll() {
+  drawnNarrow = narrow();
   const chosen = shown();
   byId("device-count").textContent = `Devices: ${state.devices.size} of ${new Set(TARGETS.map((t) => t.device)).size}`;
   byId("shown").textContent = `${plural(chosen.length, "target")} shown`;
   drawDevices();
-  drawPredicted(again);
-  for (const id of SEEN) drawPart(id);
+  drawPredicted();
+  drawHeatmaps();
+  for (const entry of CARDS.values()) entry.drawn = false;
+  DRAWN.clear();
+  drawCharts();
 }
+// Each by itself: what one can't draw must not keep the others from being drawn.
+function safely(draw) {
+  try { draw(); } catch (error) { console.error(error); }
+}
+const drawHeatmaps = () => [drawCorrelation, drawResiduals].forEach(safely);
 
-// What needs plotly is drawn when it comes near, each by itself, so that the page stays quick.
-const PARTS = { correlation: drawCorrelation, residuals: drawResiduals, curve: drawCurve, pareto: drawPareto };
-const HEATMAPS = ["correlation", "residuals"];
-const SEEN = new Set(HEATMAPS);
-function drawPart(id) {
-  // Each by itself: what one can't draw must not keep the others from being drawn.
-  try { PARTS[id](); } catch (error) { console.error(error); }
+// A chart takes a tenth of a second. They are drawn one at a time, what is nearest to the window first, until all stand:
+// a picture or a print of the whole page must not depend on how far someone scrolled.
+const CHARTS = { curve: drawCurve, pareto: drawPareto };
+const DRAWN = new Set();
+const away = (node) => Math.abs(node.getBoundingClientRect().top - window.innerHeight / 2);
+function nextChart() {
+  const parts = Object.keys(CHARTS).filter((id) => !DRAWN.has(id)).map((id) => [byId(id), () => { DRAWN.add(id); safely(CHARTS[id]); }]);
+  const cards = [...CARDS].filter(([, entry]) => !entry.drawn && !entry.card.hidden)
+    .map(([i, entry]) => [entry.card, () => { entry.drawn = true; safely(() => drawCard(i)); }]);
+  const all = [...parts, ...cards].map(([node, draw]) => [away(node), draw]).sort(([a], [b]) => a - b);
+  return all.length ? all[0][1] : null;
 }
-function seePart(id) {
-  if (SEEN.has(id)) return;
-  SEEN.add(id);
-  drawPart(id);
+const idle = window.requestIdleCallback ? (task) => requestIdleCallback(task, { timeout: 300 }) : (task) => setTimeout(task, 20);
+let drawing = false;
+function drawCharts() {
+  document.documentElement.dataset.drawn = "no";
+  if (drawing || !charts()) return;
+  drawing = true;
+  const step = () => {
+    const next = nextChart();
+    drawing = next !== null;
+    if (!drawing) document.documentElement.dataset.drawn = "yes";
+    else { next(); idle(step); }
+  };
+  idle(step);
 }
-const redraw = (id) => () => { if (SEEN.has(id)) drawPart(id); };
-const coming = new IntersectionObserver((entries) => {
-  for (const entry of entries) if (entry.isIntersecting) setTimeout(() => seePart(entry.target.id));
-}, { rootMargin: "500px" });
+function redraw(id) {
+  DRAWN.delete(id);
+  drawCharts();
+}
 
 // plotly takes a second to start, so that it comes, unpacked, after what needs no charts.
 async function loadCharts() {
@@ -32,8 +55,7 @@ async function loadCharts() {
   const code = await new Response(packed.stream().pipeThrough(new DecompressionStream("gzip"))).text();
   document.head.append(el("script", { text: code }));
   document.documentElement.dataset.charts = "yes";
-  for (const { card } of CARDS.values()) waiting.observe(card);
-  for (const id of Object.keys(PARTS)) coming.observe(byId(id));
+  drawCharts();
 }
 function startCharts() {
   loadCharts().catch((error) => {
@@ -55,6 +77,7 @@ function nameTheme() {
 function start() {
   byId("about").textContent = DATA.about;
   byId("foot").textContent = DATA.foot;
+  byId("pareto-paths").textContent = PATHS;
   prose("predicted-about", DATA.evaluated);
   prose("curve-about", DATA.learned);
   const metrics = [...new Set(TARGETS.map((t) => t.metric))];
@@ -73,11 +96,11 @@ function start() {
   byId("none").addEventListener("click", () => set(false));
   byId("metric").addEventListener("change", (event) => { state.metric = event.target.value; drawAll(); });
   byId("filter").addEventListener("submit", (event) => event.preventDefault());
-  byId("every-card").addEventListener("click", () => { everyCard = true; drawPredicted(); });
-  byId("method").addEventListener("change", redraw("correlation"));
-  byId("score").addEventListener("change", redraw("curve"));
-  byId("axis-x").addEventListener("change", redraw("pareto"));
-  byId("axis-y").addEventListener("change", redraw("pareto"));
+  byId("every-card").addEventListener("click", () => { everyCard = true; drawPredicted(); drawCharts(); });
+  byId("method").addEventListener("change", drawHeatmaps);
+  byId("score").addEventListener("change", () => redraw("curve"));
+  for (const id of ["axis-x", "axis-y"]) byId(id).addEventListener("change", () => redraw("pareto"));
+  byId("pareto-plot").addEventListener("keydown", stepAlong);
   const list = byId("device-list");
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape" && list.open) { list.open = false; list.querySelector("summary").focus(); }
@@ -86,25 +109,22 @@ function start() {
   byId("theme").addEventListener("click", () => {
     document.documentElement.dataset.theme = isDark() ? "light" : "dark";
     nameTheme();
-    drawAll(true);
+    drawAll();
   });
-  window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { nameTheme(); drawAll(true); });
-  NARROW.addEventListener("change", () => {
-    // Drawn afresh: plotly leaves pieces behind where a heatmap's key turns.
-    if (charts()) for (const plot of document.querySelectorAll(".js-plotly-plot")) purge(plot);
-    drawAll(true);
-  });
-  // plotly's charts follow the window's width by themselves.
+  window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { nameTheme(); drawAll(); });
+  // plotly's charts follow the window's width by themselves. What takes a picture of the whole page makes the window tiny
+  // for a moment: what stands then must stay.
   let resized;
   window.addEventListener("resize", () => {
     clearTimeout(resized);
-    resized = setTimeout(() => HEATMAPS.forEach(drawPart), 150);
+    resized = setTimeout(() => narrow() === drawnNarrow ? drawHeatmaps() : drawAll(), 150);
   });
-  window.addEventListener("beforeprint", () => { if (charts()) Object.keys(PARTS).forEach(seePart); for (const i of shown()) drawCard(i); });
+  window.addEventListener("beforeprint", () => { if (charts()) for (let next = nextChart(); next; next = nextChart()) next(); });
   nameTheme();
   drawAll();
   document.documentElement.dataset.ready = "yes";
-  // After the first picture, and when the rest of the file is there.
-  document.addEventListener("DOMContentLoaded", () => requestAnimationFrame(() => setTimeout(startCharts)));
+  // When the rest of the file is there, and after the first picture: a frame has time to be painted. No frame is waited
+  // for, since one that nobody looks at may never come.
+  document.addEventListener("DOMContentLoaded", () => setTimeout(startCharts, 50));
 }
 start();
