@@ -18,7 +18,7 @@ __all__ = [
     "MIN_CONFIGS",
     "ExtrapolationWarning",
     "balanced_rows",
-    "check_configs",
+    "check_config",
     "growth",
     "growth_steps",
     "nearest",
@@ -51,51 +51,50 @@ def predicts_for(trained: Sequence[NetworkConfig], asked: Iterable[NetworkConfig
     return len(trained) >= MIN_CONFIGS or all(config in trained for config in asked)
 
 
-def check_configs(name: str, trained: Sequence[NetworkConfig], asked: Iterable[NetworkConfig]) -> None:
-    """Refuse configs that a surrogate can't predict for.
+def check_config(name: str, trained: Sequence[NetworkConfig], config: NetworkConfig) -> None:
+    """Refuse a config that a surrogate can't predict for.
 
     Raises
     ------
     InvalidConfigError
         If it was trained under fewer than three configs, and another is asked for.
     """
-    for config in asked:
-        if not predicts_for(trained, [config]):
-            raise InvalidConfigError(
-                f"{name} was trained under {' and '.join(map(str, trained))} only, which says nothing about networks "
-                f"under {config}. Train on measurements under {MIN_CONFIGS} configs or more; or measure three networks "
-                f"under {config} and adapt to them (hwnas adapt, with this surrogate among the sources). "
-                "extrapolate=True (--extrapolate) predicts all the same, roughly, with a wide interval."
-            )
+    if not predicts_for(trained, [config]):
+        raise InvalidConfigError(
+            f"{name} was trained under {' and '.join(map(str, trained))} only, which says nothing about networks "
+            f"under {config}. Train on measurements under {MIN_CONFIGS} configs or more; or measure three networks "
+            f"under {config} and adapt to them (hwnas adapt, with this surrogate among the sources). "
+            "extrapolate=True (--extrapolate) predicts all the same, roughly, with a wide interval."
+        )
 
 
-def warn_beyond(
-    name: str, space: SearchSpace, archs: ArchArray, config: NetworkConfig, trained: tuple[float, float]
-) -> None:
+def warn_beyond(name: str, config: NetworkConfig, macs: npt.NDArray[np.float64], trained: tuple[float, float]) -> None:
     """Warn if networks have more than twice, or less than half, the multiply-adds of those trained on.
 
     Parameters
     ----------
     name : str
         The surrogate's.
-    space : SearchSpace
-    archs : ndarray of int8, shape (n, positions)
     config : NetworkConfig
         The config of all of them.
+    macs : ndarray of float64, shape (n,)
+        Their multiply-adds.
     trained : tuple of float
         The smallest and the largest number of multiply-adds of a training network.
     """
-    macs = space.layers(archs, config).macs
-    beyond = (macs > RANGE * trained[1]) | (macs < trained[0] / RANGE)
-    if beyond.any():
-        low, high = trained[0] / 1e6, trained[1] / 1e6
-        warnings.warn(
-            f"{name}: networks under {config} have {macs[beyond].min() / 1e6:.4g} to {macs[beyond].max() / 1e6:.4g} "
-            f"million multiply-adds; the surrogate was trained on networks of {low:.4g} to {high:.4g} million. "
-            "Measure some networks of that size and adapt to them, or train on them as well.",
-            ExtrapolationWarning,
-            stacklevel=2,
-        )
+    sizes = [
+        ("more than twice as many", macs > RANGE * trained[1]),
+        ("less than half as many", macs < trained[0] / RANGE),
+    ]
+    for size, beyond in sizes:
+        if beyond.any():
+            warnings.warn(
+                f"{name} was trained on networks of {trained[0] / 1e6:.4g} to {trained[1] / 1e6:.4g} million "
+                f"multiply-adds; some under {config} have {size}. Measure networks of that size, and train on them as "
+                "well or adapt to them.",
+                ExtrapolationWarning,
+                stacklevel=2,
+            )
 
 
 def nearest(space: SearchSpace, config: NetworkConfig, trained: Sequence[NetworkConfig]) -> NetworkConfig:

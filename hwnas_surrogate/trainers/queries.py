@@ -13,7 +13,7 @@ from hwnas_surrogate.features import Encoder
 from hwnas_surrogate.spaces import Archs, ConfigLike, NetworkConfig, SearchSpace
 from hwnas_surrogate.spaces.base import ArchArray
 from hwnas_surrogate.trainers.encoded import Encoded, asked_config, encode, in_batches
-from hwnas_surrogate.trainers.extrapolation import MIN_CONFIGS, check_configs, growth, nearest, warn_beyond
+from hwnas_surrogate.trainers.extrapolation import MIN_CONFIGS, check_config, growth, nearest, warn_beyond
 
 __all__ = ["Fitted", "queries"]
 
@@ -85,11 +85,11 @@ def _check(
     number: npt.NDArray[np.intp],
 ) -> None:
     name = "the surrogate" if one.target_ is None else f"the surrogate of {one.target_}"
-    check_configs(name, one.configs_, distinct)
-    if len(one.configs_) >= MIN_CONFIGS:
-        for place, config in enumerate(distinct):
-            if config not in one.configs_:
-                warn_beyond(name, space, archs[number == place], config, one.macs_range_)
+    for place, config in enumerate(distinct):
+        if config not in one.configs_:
+            macs = space.layers(archs[number == place], config).macs  # raises if there is no such network
+            check_config(name, one.configs_, config)
+            warn_beyond(name, config, macs, one.macs_range_)
 
 
 def _encoded(

@@ -49,7 +49,7 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
     >>> table = load_table(space="nasbench201").rows(range(500))
     >>> suite = SurrogateSuite().fit_table(table)
     >>> len(suite), suite["epyc-openvino-1t"].n_train_
-    (7, 56)
+    (7, 67)
     >>> list(suite.predict([0, 1]).columns.names)
     ['device', 'metric', 'unit']
     """

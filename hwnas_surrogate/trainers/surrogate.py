@@ -260,9 +260,11 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         """
         return np.concatenate([self._has_cost_encoded(query) for query in self._queries(archs, configs, extrapolate)])
 
-    def score(self, archs: Archs, cost: npt.ArrayLike, configs: Configs = None) -> float:
+    def score(self, archs: Archs, cost: npt.ArrayLike, configs: Configs = None, *, extrapolate: bool = False) -> float:
         """Return Spearman's rank correlation of predicted and measured costs."""
-        return float(spearmanr(np.asarray(cost, np.float64), self.predict(archs, configs)).statistic)
+        return float(
+            spearmanr(np.asarray(cost, np.float64), self.predict(archs, configs, extrapolate=extrapolate)).statistic
+        )
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Save to a folder: ``manifest.json`` and weights, no pickle; see :meth:`load`."""

@@ -140,8 +140,8 @@ def test_each_architecture_may_have_its_config() -> None:
     suite = SurrogateSuite(calibrate=False).fit(archs, {"phone/latency": costs / 1e6}, configs)
     frame = pd.concat(predict_batches(suite, archs[:20], iter(configs[:20])), ignore_index=True)
     np.testing.assert_allclose(frame[LATENCY], suite.predict(archs[:20], configs[:20]).iloc[:, 0], rtol=1e-12)
-    with pytest.raises(InvalidConfigError, match="say which one"):
-        next(predict_batches(suite, archs))
+    default = pd.concat(predict_batches(suite, archs), ignore_index=True)
+    np.testing.assert_allclose(default[LATENCY], suite.predict(archs, "cifar10").iloc[:, 0], rtol=1e-12)
     with pytest.raises(InvalidConfigError, match="one per architecture"):
         list(predict_batches(suite, archs, configs[:10]))
 
@@ -184,13 +184,13 @@ def test_large_batches_are_cut_and_put_together_again(
 
     def told() -> list[Any]:
         return [
-            energy.predict(archs, configs),
-            energy.predict_interval(archs, configs),
-            energy.predict_within(archs, budgets, configs),
-            energy.predict_has_cost(archs, configs),
-            suite.predict(archs, configs),
-            suite.predict_interval(archs, configs),
-            suite.predict_has_cost(archs, configs),
+            energy.predict(archs, configs, extrapolate=True),
+            energy.predict_interval(archs, configs, extrapolate=True),
+            energy.predict_within(archs, budgets, configs, extrapolate=True),
+            energy.predict_has_cost(archs, configs, extrapolate=True),
+            suite.predict(archs, configs, extrapolate=True),
+            suite.predict_interval(archs, configs, extrapolate=True),
+            suite.predict_has_cost(archs, configs, extrapolate=True),
         ]
 
     whole = told()

@@ -284,8 +284,8 @@ def test_a_failed_fit_leaves_the_surrogate_as_it_was(archs: np.ndarray, costs: n
 def test_predict_means_the_config_that_was_trained_on(tmp_path: Path) -> None:
     space = get_space("nasbench201")
     archs, unseen = space.sample(80, random_state=0), space.sample(30, random_state=1)
-    small, other = "C8-N2-k10-3x16x16", "C16-N5-k10-3x32x32"
-    macs = {config: space.layers(archs, config).macs for config in (small, other)}
+    small, other, third = "C8-N2-k10-3x16x16", "C16-N5-k10-3x32x32", "C8-N1-k10-3x16x16"
+    macs = {config: space.layers(archs, config).macs for config in (small, other, third)}
     one = Surrogate(encoder="layers").fit(archs, macs[small], small)
     one.save(tmp_path / "one")
     for surrogate in (one, Surrogate.load(tmp_path / "one")):
@@ -294,9 +294,13 @@ def test_predict_means_the_config_that_was_trained_on(tmp_path: Path) -> None:
     both = Surrogate(encoder="layers").fit(
         np.concatenate([archs, archs]), np.concatenate([macs[small], macs[other]]), [small] * 80 + [other] * 80
     )
-    with pytest.raises(InvalidConfigError, match="trained under 2 configs"):
-        both.predict(unseen)
+    np.testing.assert_array_equal(both.predict(unseen), both.predict(unseen, other))  # the space's first published one
     assert both.predict(unseen, small).mean() < both.predict(unseen, other).mean()
+    neither = Surrogate(encoder="layers").fit(
+        np.concatenate([archs, archs]), np.concatenate([macs[small], macs[third]]), [small] * 80 + [third] * 80
+    )
+    with pytest.raises(InvalidConfigError, match=r"trained under 2 configs .* name the config to predict for"):
+        neither.predict(unseen)
 
 
 # -- the default for few costs ----------------------------------------------------------------------------

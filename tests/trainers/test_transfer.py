@@ -81,9 +81,15 @@ def quietly(surrogate: TransferSurrogate, *arguments: Any, **options: Any) -> Tr
 
 
 def answers(surrogate: TransferSurrogate, archs: np.ndarray, config: Any = None) -> list[np.ndarray]:
-    told = [surrogate.predict(archs, config), surrogate.predict_has_cost(archs, config)]
+    told = [
+        surrogate.predict(archs, config, extrapolate=True),
+        surrogate.predict_has_cost(archs, config, extrapolate=True),
+    ]
     if surrogate.n_train_:
-        told += [surrogate.predict_interval(archs, config), surrogate.predict_within(archs, 5.0, config)]
+        told += [
+            surrogate.predict_interval(archs, config, extrapolate=True),
+            surrogate.predict_within(archs, 5.0, config, extrapolate=True),
+        ]
     return told
 
 
@@ -463,11 +469,11 @@ def test_three_measurements_recalibrate_a_device_under_another_config(sources: d
         mine = table.select(configs=config)
         archs, costs = mine.archs, mine.costs[:, 0]
         one = sources["sister"][TORCH]
-        if one.score(archs[3:], costs[3:], config) < 0.95:
+        if one.score(archs[3:], costs[3:], config, extrapolate=True) < 0.95:
             continue  # the ranking does not carry over
         surrogate = quietly(TransferSurrogate(sources=sources["sister"]), archs[:3], costs[:3], config)
         assert surrogate.configs_ == (config,)
-        before.append(np.median(np.abs(one.predict(archs[3:], config) / costs[3:] - 1)))
+        before.append(np.median(np.abs(one.predict(archs[3:], config, extrapolate=True) / costs[3:] - 1)))
         after.append(np.median(np.abs(surrogate.predict(archs[3:]) / costs[3:] - 1)))
         ranked.append(surrogate.score(archs[3:], costs[3:]))
     assert len(before) > 10
