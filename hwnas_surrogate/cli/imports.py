@@ -38,4 +38,4 @@ def import_(
     table = read_measurements(path, space, dataset, metric, unit)
     written = write_parquet(table, output or Path("measurements") / f"{path.stem}.parquet")
     say(f"{len(table)} rows written to {written}; train on them with: hwnas train --data {written}")
-    show(pd.DataFrame(describe(table)), repr(table), as_json, as_csv)
+    show(pd.DataFrame(describe(table), dtype=object), repr(table), as_json, as_csv)
