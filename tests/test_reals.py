@@ -120,7 +120,7 @@ ENTRANCES: dict[str, Callable[[Any], object]] = {
     ],
 )
 def test_no_entrance_takes_them(entrance: str, name: str) -> None:
-    with pytest.raises(InvalidInputError, match="must be|must hold") as caught:
+    with pytest.raises(InvalidInputError, match=r"must be|must hold") as caught:
         ENTRANCES[entrance](NOT_NUMBERS[name][0])
     assert "number" in str(caught.value)
     assert "shape" not in str(caught.value)  # it is not for another reason

@@ -98,7 +98,10 @@ def _cost_columns(table: CostTable) -> dict[str, Any]:
 
 
 def is_table(path: str | os.PathLike[str]) -> bool:
-    """Tell whether a parquet file is a table of ours; a damaged one counts as one."""
+    """Tell whether a file is a table of ours; a damaged parquet file counts as one."""
+    with open(path, "rb") as file:
+        if file.read(4) != b"PAR1":
+            return False
     try:
         return _METADATA_KEY in (pq.read_schema(path).metadata or {})
     except (pa.ArrowException, OSError, ValueError):
