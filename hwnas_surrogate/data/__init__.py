@@ -62,8 +62,8 @@ def load_table(
     Parameters
     ----------
     path : path-like, optional
-        A table (parquet), measurements from elsewhere (CSV, npz, parquet; :func:`read_measurements` gives the forms
-        and how the headers of a wide file are read; latency in ms where nothing is named), a folder of converted tables, HW-NAS-Bench's official file,
+        A table (parquet), measurements from elsewhere (CSV, npz, parquet; :func:`read_measurements` gives the forms and
+        how the headers of a wide file are read), a folder of converted tables, HW-NAS-Bench's official file,
         ``"hw-nas-bench"`` for the benchmark as ``hwnas data download`` left it, or a bundled table: ``"bundled"`` (as
         None), ``"modified"`` (NAS-Bench-201 networks under other configs) or ``"blocks"`` (FBNet's, each alone).
     space : {"nasbench201", "fbnet"}, optional

@@ -44,7 +44,7 @@ def read_measurements(
     unit: str | None = None,
     columns: Iterable[str] | Mapping[str, str] | None = None,
 ) -> CostTable:
-    """Read measurements made elsewhere into a cost table.
+    r"""Read measurements made elsewhere into a cost table.
 
     Long form (CSV): one measurement a line, with the columns ``architecture, config, device, metric, value, unit``.
     An architecture is a string, a NAS-Bench-201 index, or ops joined by commas. Every line is checked; units are
