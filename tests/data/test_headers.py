@@ -15,9 +15,9 @@ SPACE = get_space("nasbench201")
 OPS = SPACE.at([5, 0, 15624])
 FORMS = ("csv", "npz", "parquet")
 HELP = (
-    "1080ti_1 1080ti_256 1080ti_32 2080ti_1 2080ti_256 2080ti_32 essential_ph_1 eyeriss fpga gold_6226 gold_6240 pixel2 "
-    "pixel3 raspi4 samsung_a50 samsung_s7 silver_4114 silver_4210r titan_rtx_1 titan_rtx_256 titan_rtx_32 titanx_1 "
-    "titanx_256 titanx_32 titanxp_1 titanxp_256 titanxp_32"
+    "1080ti_1 1080ti_256 1080ti_32 2080ti_1 2080ti_256 2080ti_32 essential_ph_1 eyeriss fpga gold_6226 gold_6240 "
+    "pixel2 pixel3 raspi4 samsung_a50 samsung_s7 silver_4114 silver_4210r titan_rtx_1 titan_rtx_256 titan_rtx_32 "
+    "titanx_1 titanx_256 titanx_32 titanxp_1 titanxp_256 titanxp_32"
 )
 
 
@@ -203,7 +203,7 @@ class TestColumns:
         path = tmp_path / "long.csv"
         path.write_text("architecture,device,value\n1,pi,2\n")
         assert "columns" not in read_measurements(path).meta
-        with pytest.raises(DataFileError, match="one measurement a line.*from a wide table only"):
+        with pytest.raises(DataFileError, match=r"one measurement a line.*from a wide table only"):
             read_measurements(path, columns=["value"])
 
 
