@@ -35,7 +35,7 @@ def info(
         targets = [{name: json_value(value) for name, value in record.items()} for record in targets]
         typer.echo(json.dumps({"space": table.space.name, "targets": targets, "meta": table.meta}, indent=1))
         return
-    show(pd.DataFrame(targets), repr(table), as_csv=as_csv)
+    show(pd.DataFrame(targets, dtype=object), repr(table), as_csv=as_csv)
     if table.meta and not as_csv:
         typer.echo(json.dumps(table.meta, indent=2))
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hwnas_surrogate.cli.options import Csv, Dataset, Json, Ops, Space
+from hwnas_surrogate.cli.options import Csv, Dataset, Json, Ops, Space, read_columns, say_columns
 from hwnas_surrogate.cli.output import check_format, say, show
 
 
@@ -19,24 +19,37 @@ def import_(
     space: Space = None,
     ops: Ops = None,
     dataset: Dataset = None,
-    metric: Annotated[str, typer.Option(help="The metric where the file names none.")] = "latency",
+    metric: Annotated[
+        str | None, typer.Option(help="The metric where the file names none. Default: that of the unit, or latency.")
+    ] = None,
     unit: Annotated[
         str | None, typer.Option(help="The unit where the file names none: s, ms, us, ns, J, mJ, uJ, nJ.")
+    ] = None,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[=HEADER],...",
+            help="The columns wanted of a wide file; t1=raspi4_latency_us reads the column t1 as if it were headed "
+            "raspi4_latency_us. Repeatable. Default: all.",
+        ),
     ] = None,
     as_json: Json = False,
     as_csv: Csv = False,
 ) -> None:
     """Bring measurements back into a cost table.
 
-    One measurement a line: architecture, config, device, metric, value, unit. Or wide: arch_str or op_index, and one
-    column per device. Every line is checked; units are converted; repeats become their median.
+    One measurement a line: architecture, config, device, metric, value, unit. Or wide: arch_str or op_index, and a
+    column of costs for each device and metric, headed DEVICE, DEVICE_METRIC, DEVICE_METRIC_UNIT or
+    "DEVICE/METRIC (UNIT)"; what each was taken for is printed. Every line is checked; units are converted; repeats
+    become their median.
     """
     import pandas as pd
 
     from hwnas_surrogate.data import describe, read_measurements, write_parquet
 
     check_format(as_json, as_csv)
-    table = read_measurements(path, space, dataset, metric, unit, ops)
+    table = read_measurements(path, space, dataset, metric, unit, ops, read_columns(columns))
+    say_columns(table)
     written = write_parquet(table, output or Path("measurements") / f"{path.stem}.parquet")
     say(f"{len(table)} rows written to {written}; train on them with: hwnas train --data {written}")
-    show(pd.DataFrame(describe(table)), repr(table), as_json, as_csv)
+    show(pd.DataFrame(describe(table), dtype=object), repr(table), as_json, as_csv)

@@ -121,8 +121,38 @@ def choose_archs(texts: list[str] | None, n: int | None, space: SearchSpace, see
 def open_table(data: str | None, space: str | None, dataset: str | None) -> AnyTable:
     """Load the table that the options name."""
     from hwnas_surrogate.data import load_table
+    from hwnas_surrogate.data.store import is_table
 
-    return load_table(data, space, dataset)
+    table = load_table(data, space, dataset)
+    if data is not None and Path(data).is_file() and not is_table(data):
+        say_columns(table)
+    return table
+
+
+def say_columns(table: AnyTable) -> None:
+    """Say what each column of a wide file was taken for."""
+    columns: dict[str, str] = table.meta.get("columns", {})
+    if not columns:
+        return  # one measurement a line: it names device, metric and unit itself
+    told = "; ".join(f"{name} = {heading}" for name, heading in columns.items())
+    say(f"columns of {table.meta['imported']['file']} taken for: {told}")
+
+
+def read_columns(texts: list[str] | None) -> dict[str, str] | None:
+    """Read ``NAME[,NAME...]`` and ``NAME=HEADER`` texts."""
+    if not texts:
+        return None
+    columns: dict[str, str] = {}
+    for item in (item for text in texts for item in text.split(",")):
+        name, equals, header = (part.strip() for part in item.partition("="))
+        if not name or (equals and not header):
+            raise InvalidInputError(
+                f"columns read NAME or NAME=HEADER, t1=raspi4/latency or t1='raspi4/latency (us)' say, got {item!r}."
+            )
+        if name in columns:
+            raise InvalidInputError(f"each column is named once, got {name!r} more than once.")
+        columns[name] = header or name
+    return columns
 
 
 def open_cost_table(

@@ -127,6 +127,8 @@ def _console(file: Any) -> Console:
 
 
 def _cell(value: object) -> str:
+    if value is None:
+        return "-"
     if isinstance(value, float):
         if math.isnan(value):
             return "-"

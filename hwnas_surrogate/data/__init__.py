@@ -66,8 +66,8 @@ def load_table(
     Parameters
     ----------
     path : path-like, optional
-        A table (parquet), measurements from elsewhere (CSV, npz, parquet; :func:`read_measurements` says in what form
-        and tells latency in ms where the file does not), a folder of converted tables, HW-NAS-Bench's official file,
+        A table (parquet), measurements from elsewhere (CSV, npz, parquet; :func:`read_measurements` gives the forms and
+        how the headers of a wide file are read), a folder of converted tables, HW-NAS-Bench's official file,
         ``"hw-nas-bench"`` for the benchmark as ``hwnas data download`` left it, or a bundled table: ``"bundled"`` (as
         None), ``"modified"`` (NAS-Bench-201 networks under other configs) or ``"blocks"`` (FBNet's, each alone).
     space : {"nasbench201", "fbnet"}, optional
@@ -137,7 +137,8 @@ def describe(table: AnyTable) -> list[dict[str, Any]]:
     -------
     list of dict
         ``target, unit, config, costs, missing, noise_floor, hardware, runtime, batch, source``; the noise floor is
-        the kendall tau between two halves of the repeated runs, NaN where there were none.
+        the kendall tau between two halves of the repeated runs, NaN where there were none; the batch is None where
+        the table does not tell it.
     """
     records: list[dict[str, Any]] = []
     for target in table.targets:

@@ -14,6 +14,7 @@ import pandas as pd
 from hwnas_surrogate.data.table import Configs, Costs, CostTable, target_columns
 from hwnas_surrogate.data.target import Device, Target, TargetLike, devices_of, pick_targets
 from hwnas_surrogate.errors import InvalidInputError, NotInTableError
+from hwnas_surrogate.reals import reals
 from hwnas_surrogate.spaces import Archs, ConfigLike, FBNet, FBNetConfig, NetworkConfig, get_space
 from hwnas_surrogate.spaces.fbnet import BLOCKS, Slot
 
@@ -62,6 +63,14 @@ def get_fbnet() -> FBNet:
     return space
 
 
+def _checked_costs(target: TargetLike, table: Mapping[str, float]) -> dict[str, float]:
+    costs = reals(list(table.values()), f"block costs of {target} must be numbers").tolist()
+    for key, cost in zip(table, costs, strict=True):
+        if not (np.isfinite(cost) and cost >= 0):
+            raise InvalidInputError(f"block costs must be finite and not negative: {target} has {key}: {cost}.")
+    return dict(zip(table, costs, strict=True))
+
+
 class BlockTable:
     """Costs of FBNet's blocks; the cost of any of the 10^21 architectures is their sum.
 
@@ -82,7 +91,7 @@ class BlockTable:
     Raises
     ------
     InvalidInputError
-        If a cost is negative or not finite.
+        If a cost is negative, not finite or no number.
     """
 
     def __init__(
@@ -95,12 +104,9 @@ class BlockTable:
     ) -> None:
         self.space = get_fbnet()
         self.block_costs = {
-            Target.parse(target) if isinstance(target, str) else target: dict(table) for target, table in costs.items()
+            Target.parse(target) if isinstance(target, str) else target: _checked_costs(target, table)
+            for target, table in costs.items()
         }
-        for target, table in self.block_costs.items():
-            for key, cost in table.items():
-                if not (np.isfinite(cost) and cost >= 0):
-                    raise InvalidInputError(f"block costs must be finite and not negative: {target} has {key}: {cost}.")
         self.targets = tuple(self.block_costs)
         self.devices = devices_of(self.targets, devices)
         self.meta = dict(meta or {})

@@ -104,9 +104,14 @@ class Numbered(dict[str, int]):
 
 
 def costs_of(
-    texts: Sequence[str], name: str, lines: npt.NDArray[np.int64], wrong: WrongLines, or_missing: bool = False
+    texts: Sequence[str],
+    name: str,
+    lines: npt.NDArray[np.int64],
+    wrong: WrongLines,
+    or_missing: bool = False,
+    or_failed: float | None = None,
 ) -> npt.NDArray[np.float64]:
-    """Read costs; NaN where there is none."""
+    """Read costs; NaN where there is none. ``or_failed`` is what stands for a network that failed."""
 
     def number(text: str) -> float:
         try:
@@ -116,6 +121,8 @@ def costs_of(
 
     values = np.array([number(text) for text in texts])
     bad = ~(np.isfinite(values) & (values >= 0))
+    if or_failed is not None:
+        bad &= values != or_failed
     if or_missing:
         bad &= [text.strip().lower() not in MISSING for text in texts]
     at = np.flatnonzero(bad)

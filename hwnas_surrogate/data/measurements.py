@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,10 @@ from hwnas_surrogate.data.csv_lines import (
     columns_of,
     costs_of,
 )
+from hwnas_surrogate.data.headers import Headings, factor_of
 from hwnas_surrogate.data.table import CostTable
 from hwnas_surrogate.data.target import Target
-from hwnas_surrogate.data.wide import GIVE_UP, KEYS, Wide, factor_of, space_of
+from hwnas_surrogate.data.wide import GIVE_UP, KEYS, Wide, space_of
 from hwnas_surrogate.errors import DataFileError, HWNASError
 from hwnas_surrogate.spaces import SearchSpace, arch_from_text, get_space
 
@@ -39,18 +40,24 @@ def read_measurements(
     path: str | os.PathLike[str],
     space: str | SearchSpace | None = None,
     dataset: str | None = None,
-    metric: str = "latency",
+    metric: str | None = None,
     unit: str | None = None,
     convention: str | None = None,
+    columns: Iterable[str] | Mapping[str, str] | None = None,
 ) -> CostTable:
-    """Read measurements made elsewhere into a cost table.
+    r"""Read measurements made elsewhere into a cost table.
 
     Long form (CSV): one measurement a line, with the columns ``architecture, config, device, metric, value, unit``.
     An architecture is a string, a NAS-Bench-201 index, or ops joined by commas. Every line is checked; units are
     converted; repeats of one measurement become their median, and the table keeps their quartiles and halves.
 
     Wide form (CSV, parquet without this package's metadata, npz): ``arch_str`` or ``op_index``, and one column of
-    costs per device, named after it (or ``device/metric``); empty or NaN where there is none.
+    costs for each device and metric; empty or NaN where there is none. A header reads ``device``, ``device_metric``
+    (HW-NAS-Bench's keys), ``device_metric_unit``, ``device_unit``, ``device (unit)``, ``device/metric`` or
+    ``device/metric (unit)``. A unit tells the metric where none is named; a header without a device means the one
+    that the file is named after. A name of something else (``accuracy``, ``nano_fps``, ``flops``, ``latency_std``,
+    ``seed``) is refused: ``columns`` picks and renames. What each column was taken for stands in
+    ``table.meta["columns"]``. Under HW-NAS-Bench's key ``edgetpu_latency``, -1 means that the network did not compile.
 
     Parameters
     ----------
@@ -61,12 +68,16 @@ def read_measurements(
     dataset : str, optional
         The config where a line or a wide file names none: a published name or a config string; the space's first
         published one if None.
-    metric : str, default="latency"
-        The metric where a line or a wide file names none.
+    metric : str, optional
+        The metric where a line or a header names none; that of the unit if None, or latency.
     unit : str, optional
-        The unit where a line or a wide file names none; the metric's own (ms, mJ) if None.
+        The unit where a line or a header names none; the metric's own (ms, mJ) if None. A header that contradicts
+        ``metric`` or ``unit`` is refused.
     convention : str, optional
         Whose op numbers the file has, as in ``space.from_convention`` (``"naslib"``); the space's own if None.
+    columns : sequence of str, or mapping of str to str, optional
+        The columns wanted of a wide file; a mapping gives each the header that it is read by:
+        ``{"t1": "raspi4/latency (us)"}``. All if None.
 
     Returns
     -------
@@ -80,10 +91,25 @@ def read_measurements(
         wrong. Nothing is imported then.
     InvalidInputError, InvalidConfigError
         If the space, metric, unit, dataset or convention asked for does not exist.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "wide.csv"
+    ...     _ = path.write_text("op_index,raspi4_latency_us,fpga_energy\n0 1 2 3 4 0,1500,2\n")
+    ...     table = read_measurements(path)
+    >>> table.meta["columns"]
+    {'raspi4_latency_us': 'raspi4/latency (us)', 'fpga_energy': 'fpga/energy (mJ)'}
     """
     name = Path(path)
-    factor_of(metric, unit or "")
-    defaults = {"config": dataset or "", "metric": metric, "unit": unit or "", "ops": convention or ""}
+    read_as = Headings.of(metric, unit, columns)
+    defaults = {
+        "config": dataset or "",
+        "metric": read_as.default_metric,
+        "unit": read_as.unit,
+        "ops": convention or "",
+    }
     chosen = None if space is None else get_space(space)
     if not name.is_file():
         raise DataFileError(f"{name} is a folder, not a file." if name.is_dir() else f"there is no file {name}.")
@@ -91,18 +117,23 @@ def read_measurements(
         with name.open("rb") as file:
             magic = file.read(4)
         if magic == b"PAR1":
-            columns = Wide.from_parquet(name)
+            wide = Wide.from_parquet(name, read_as)
         elif magic in (b"PK\3\4", b"PK\5\6"):
-            columns = Wide.from_npz(name)
+            wide = Wide.from_npz(name, read_as)
         else:
             batches = batches_of(name)
             header = [column.strip() for _, rows in itertools.islice(batches, 1) for column in rows[0]]
             if set(_NEEDED) <= set(header) or not set(KEYS) & set(header):
+                if columns is not None:
+                    raise DataFileError(
+                        f"{name} has one measurement a line, in the columns {', '.join(header)[:200]}: columns are "
+                        "chosen from a wide table only, which has arch_str or op_index and one column per device."
+                    )
                 return _read_long(name, header, batches, chosen, defaults)
-            columns = Wide.from_csv(name, header, batches)
+            wide = Wide.from_csv(name, header, batches, read_as)
     except (OSError, UnicodeDecodeError, pa.ArrowException) as error:
         raise DataFileError(f"can't read {name}: {(str(error) or repr(error)).splitlines()[0][:200]}.") from error
-    return columns.table(chosen, defaults)
+    return wide.table(chosen, defaults)
 
 
 def _read_long(

@@ -17,6 +17,7 @@ from hwnas_surrogate.data.table import CostTable
 from hwnas_surrogate.data.target import Device, Target
 from hwnas_surrogate.data.unpickle import read_pickle
 from hwnas_surrogate.errors import DataFileError, unknown
+from hwnas_surrogate.reals import reals
 from hwnas_surrogate.spaces import NASBench201, get_space, space_names
 
 __all__ = ["METRIC_KEYS", "NOT_COMPILED", "convert", "official_tables", "read_official"]
@@ -41,12 +42,12 @@ METRIC_KEYS: Mapping[str, Target] = MappingProxyType(
 """The file's metric names, in the published order."""
 
 DEVICES = (
-    Device("edgegpu", "NVIDIA Jetson TX2", "TensorRT"),
-    Device("raspi4", "Raspberry Pi 4", "TensorFlow Lite"),
-    Device("edgetpu", "Google Edge TPU dev board", "TensorFlow Lite"),
-    Device("pixel3", "Google Pixel 3", "TensorFlow Lite"),
-    Device("eyeriss", "Eyeriss ASIC", "accelerator model", source="estimated"),
-    Device("fpga", "Xilinx ZC706 FPGA", "accelerator model", source="estimated"),
+    Device("edgegpu", "NVIDIA Jetson TX2", "TensorRT", 1),
+    Device("raspi4", "Raspberry Pi 4", "TensorFlow Lite", 1),
+    Device("edgetpu", "Google Edge TPU dev board", "TensorFlow Lite", 1),
+    Device("pixel3", "Google Pixel 3", "TensorFlow Lite", 1),
+    Device("eyeriss", "Eyeriss ASIC", "accelerator model", 1, "estimated"),
+    Device("fpga", "Xilinx ZC706 FPGA", "accelerator model", 1, "estimated"),
 )
 
 NOT_COMPILED = "did not compile for the Edge TPU"
@@ -137,7 +138,7 @@ def _table_of(space: NASBench201, datasets: list[str], keys: list[str], costs: n
 
 
 def _column(values: Any, size: int, name: str) -> npt.NDArray[np.float64]:
-    column = np.asarray(values, np.float64)
+    column = reals(values, f"{name} must hold numbers")
     if column.shape != (size,):
         raise DataFileError(f"{name} must hold {size} values, one per architecture, got shape {column.shape}.")
     return column
@@ -159,7 +160,7 @@ def _fbnet_table(metrics: Mapping[str, Mapping[str, Any]]) -> BlockTable:
             raise unknown(DataFileError, "FBNet metric in the file", key, METRIC_KEYS)
     return BlockTable(
         {
-            target: {str(block): float(cost) for block, cost in metrics[key].items()}
+            target: {str(block): cost for block, cost in metrics[key].items()}
             for key, target in METRIC_KEYS.items()
             if key in metrics
         },

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -14,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hwnas_surrogate.data.blocks import BlockTable
-from hwnas_surrogate.data.table import REPEATS, CostTable
+from hwnas_surrogate.data.table import REPEATS, Costs, CostTable
 from hwnas_surrogate.data.target import Device, Target
 from hwnas_surrogate.errors import DataFileError, HWNASError
 from hwnas_surrogate.files import replacing
@@ -96,7 +98,10 @@ def _cost_columns(table: CostTable) -> dict[str, Any]:
 
 
 def is_table(path: str | os.PathLike[str]) -> bool:
-    """Tell whether a parquet file is a table of ours; a damaged one counts as one."""
+    """Tell whether a file is a table of ours; a damaged parquet file counts as one."""
+    with open(path, "rb") as file:
+        if file.read(4) != b"PAR1":
+            return False
     try:
         return _METADATA_KEY in (pq.read_schema(path).metadata or {})
     except (pa.ArrowException, OSError, ValueError):
@@ -154,44 +159,87 @@ def _from_arrow(arrow: pa.Table, header: dict[str, Any]) -> AnyTable:
         targets.append(target)
     devices = [Device(**item) for item in header["devices"]]
     if header["kind"] == "blocks":
-        keys = arrow.column("key").to_pylist()
-        costs = {
-            target: {
-                key: cost
-                for key, cost in zip(keys, arrow.column(str(target)).to_pylist(), strict=True)
-                if cost is not None
-            }
-            for target in targets
-        }
-        config = header["config"]
-        return BlockTable(
-            costs, devices=devices, meta=header["meta"], config=None if config is None else space.config(config)
-        )
-    positions = range(space.n_positions)
-    values = {name: arrow.column(name).to_numpy() for name in arrow.column_names}
+        return _block_table(arrow, header, targets, devices)
     # Damage to a name must not pass for a table without that optional column.
-    known = {f"{target}{part}" for target in targets for part in ("", " missing", *_REPEATS)} | {"config"}
-    known |= {f"op_{position:02d}" for position in positions}
-    if not known.issuperset(values):
-        raise ValueError(f"unknown column {min(values.keys() - known)!r}.")
-    archs = np.stack([values[f"op_{position:02d}"] for position in positions], axis=1)
-    numbers = values["config"]
-    configs = [space.config(text) for text in header["configs"]]
-    reasons: dict[str, npt.NDArray[np.bool_]] = {}
-    for code, reason in enumerate(header["reasons"], start=1):
-        reasons[reason] = np.stack(
-            [values.get(f"{target} missing", np.zeros(len(archs), np.int8)) == code for target in targets], axis=1
-        )
-    parts = [[values.get(f"{target}{part}") for part in _REPEATS] for target in targets]
-    has_repeats = bool(targets) and not any(part is None for row in parts for part in row)
+    ops = [f"op_{position:02d}" for position in range(space.n_positions)]
+    known = {f"{target}{part}" for target in targets for part in ("", " missing", *_REPEATS)} | {"config", *ops}
+    if not known.issuperset(arrow.column_names):
+        raise ValueError(f"unknown column {min(set(arrow.column_names) - known)!r}.")
+    archs = np.stack([_integers(arrow, name) for name in ops], axis=1)
+    configs = np.array([space.config(text) for text in header["configs"]], object)
+    costs = _stacked([_numbers(arrow, str(target)) for target in targets], len(archs))
+    parts = [[f"{target}{part}" for part in _REPEATS] for target in targets]
+    has_repeats = bool(targets) and set(itertools.chain(*parts)).issubset(arrow.column_names)
+    repeats = [_stacked([_numbers(arrow, name) for name in row], len(archs)) for row in parts] if has_repeats else None
     return CostTable(
         space,
         archs,
-        np.stack([values[str(target)] for target in targets], axis=1) if targets else np.empty((len(archs), 0)),
+        costs,
         targets,
-        configs=np.array(configs, object)[numbers] if len(archs) else None,
+        configs=configs[_integers(arrow, "config", len(configs))] if len(archs) else None,
         devices=devices,
-        reasons=reasons,
-        repeats=np.moveaxis(np.array(parts), 2, 0) if has_repeats else None,
+        reasons=_reasons(arrow, header["reasons"], targets, costs),
+        repeats=None if repeats is None else np.stack(repeats, axis=1),
         meta=header["meta"],
     )
+
+
+def _block_table(
+    arrow: pa.Table, header: dict[str, Any], targets: Sequence[Target], devices: Sequence[Device]
+) -> BlockTable:
+    keys = arrow.column("key").to_pylist()
+    costs = {
+        target: {
+            key: cost for key, cost in zip(keys, _numbers(arrow, str(target)).tolist(), strict=True) if cost == cost
+        }
+        for target in targets
+    }
+    config = header["config"]
+    return BlockTable(
+        costs,
+        devices=devices,
+        meta=header["meta"],
+        config=None if config is None else get_space(header["space"]).config(config),
+    )
+
+
+def _reasons(
+    arrow: pa.Table, reasons: Sequence[str], targets: Sequence[Target], costs: Costs
+) -> dict[str, npt.NDArray[np.bool_]]:
+    codes = np.zeros(costs.shape, np.int64)
+    for number, target in enumerate(targets):
+        name = f"{target} missing"
+        if name in arrow.column_names:
+            codes[:, number] = _integers(arrow, name, len(reasons) + 1)
+    if (told := (codes > 0) & ~np.isnan(costs)).any():
+        row, column = map(int, np.argwhere(told)[0])
+        raise ValueError(
+            f"{targets[column]} has a cost in row {row} and a reason why it is missing, "
+            f"{reasons[codes[row, column] - 1]!r}."
+        )
+    return {reason: codes == code for code, reason in enumerate(reasons, start=1)}
+
+
+def _stacked(columns: Sequence[npt.NDArray[np.float64]], n: int) -> npt.NDArray[np.float64]:
+    return np.stack(columns, axis=1) if columns else np.empty((n, 0))
+
+
+def _numbers(arrow: pa.Table, name: str) -> npt.NDArray[np.float64]:
+    """Return a column of numbers, NaN where it has none; texts, times and booleans are refused."""
+    column = arrow.column(name)
+    if not (pa.types.is_floating(column.type) or pa.types.is_integer(column.type)):
+        raise ValueError(f"column {name!r} must hold numbers, it holds {column.type}.")
+    return np.asarray(column.to_numpy(), np.float64)
+
+
+def _integers(arrow: pa.Table, name: str, end: int | None = None) -> npt.NDArray[np.int64]:
+    """Return a column of integers, each at least 0 and below ``end``."""
+    column = arrow.column(name)
+    if not pa.types.is_integer(column.type) or column.null_count:
+        raise ValueError(f"column {name!r} must hold integers, it holds {column.type}, {column.null_count} empty.")
+    values = np.asarray(column.to_numpy(), np.int64)
+    wrong = (values < 0) | (values >= (np.inf if end is None else end))
+    if wrong.any():
+        allowed = "of at least 0" if end is None else f"from 0 to {end - 1}"
+        raise ValueError(f"column {name!r} must hold integers {allowed}, got {values[wrong][0]}.")
+    return values

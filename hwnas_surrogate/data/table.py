@@ -14,6 +14,7 @@ from scipy.stats import kendalltau
 
 from hwnas_surrogate.data.target import Device, Target, TargetLike, devices_of, pick_targets
 from hwnas_surrogate.errors import InvalidInputError, NotInTableError
+from hwnas_surrogate.reals import reals
 from hwnas_surrogate.spaces import Archs, ConfigLike, NetworkConfig, SearchSpace, get_space
 
 __all__ = ["REPEATS", "CostTable", "Costs", "noise_floor", "target_columns"]
@@ -327,7 +328,7 @@ def _check_distinct(targets: tuple[Target, ...]) -> None:
 
 
 def _checked_costs(costs: npt.ArrayLike, shape: tuple[int, int], targets: tuple[Target, ...]) -> Costs:
-    values = np.array(costs, np.float64)
+    values = np.array(reals(costs))
     if values.shape != shape:
         raise InvalidInputError(
             f"costs must have one row per architecture and one column per target, {shape}, got {values.shape}."
@@ -343,7 +344,7 @@ def _checked_costs(costs: npt.ArrayLike, shape: tuple[int, int], targets: tuple[
 
 
 def _checked_repeats(repeats: npt.ArrayLike, shape: tuple[int, int]) -> Costs:
-    values = np.array(repeats, np.float64)
+    values = np.array(reals(repeats, "repeats must be numbers"))
     if values.shape != (*shape, len(REPEATS)):
         raise InvalidInputError(f"repeats must hold {len(REPEATS)} values for each cost, {shape}, got {values.shape}.")
     if ((values < 0) | np.isinf(values)).any():

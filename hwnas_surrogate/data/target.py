@@ -120,8 +120,8 @@ class Device:
         What it is.
     runtime : str
         What executes the network.
-    batch : int, default=1
-        Images per execution.
+    batch : int, optional
+        Images per execution; None where that is not known.
     source : {"measured", "estimated"}, default="measured"
         Timed on the hardware, or computed by a simulator or a model.
     """
@@ -129,8 +129,14 @@ class Device:
     name: str
     hardware: str = ""
     runtime: str = ""
-    batch: int = 1
+    batch: int | None = None
     source: Literal["measured", "estimated"] = "measured"
+
+    def __post_init__(self) -> None:
+        if self.batch is not None and (type(self.batch) is not int or self.batch < 1):
+            raise InvalidInputError(
+                f"a device's batch is a number of images, 1 or more, or None where it is not known, got {self.batch!r}."
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain values."""

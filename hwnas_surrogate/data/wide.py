@@ -12,32 +12,29 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import pyarrow.parquet as pq
 
 from hwnas_surrogate.data.csv_lines import Batches, WrongLines, check_once, columns_of, costs_of
+from hwnas_surrogate.data.headers import Heading, Headings, factor_of
+from hwnas_surrogate.data.official import NOT_COMPILED
 from hwnas_surrogate.data.table import CostTable
-from hwnas_surrogate.data.target import METRICS, Target
-from hwnas_surrogate.errors import DataFileError, HWNASError, InvalidInputError, unknown
+from hwnas_surrogate.errors import DataFileError, HWNASError, InvalidInputError
+from hwnas_surrogate.reals import reals
 from hwnas_surrogate.spaces import SearchSpace, arch_from_text, get_space, space_names
 
-__all__ = ["GIVE_UP", "KEYS", "Wide", "factor_of", "space_of"]
+__all__ = ["GIVE_UP", "KEYS", "Wide", "space_of"]
 
 KEYS = ("arch_str", "op_index")
 GIVE_UP = 1000
 """Distinct entries that can't be read after which no more are looked at."""
 
+_FAILED = {"edgetpu_latency": -1.0}
+"""What HW-NAS-Bench has, under its own key, where the compiler failed."""
+
 _NPZ_ERRORS = (
     ValueError, zipfile.BadZipFile, zlib.error, tokenize.TokenError, EOFError, MemoryError, RuntimeError,
 )  # fmt: skip
 """What numpy and zipfile raise for damaged bytes."""
-
-
-def factor_of(metric: str, unit: str) -> float:
-    """Return how many of the metric's own unit a unit is; an empty text is the metric's own."""
-    if metric not in METRICS:
-        raise unknown(InvalidInputError, "metric", metric, METRICS)
-    return METRICS[metric].factor(unit or METRICS[metric].unit)
 
 
 def space_of(texts: Iterable[str]) -> SearchSpace:
@@ -53,24 +50,28 @@ def space_of(texts: Iterable[str]) -> SearchSpace:
 
 
 class Wide:
-    """A wide file's columns: architectures, and costs by device."""
+    """A wide file's columns: architectures, and costs by the column's name."""
 
-    def __init__(self, path: Path, columns: dict[str, Any]) -> None:
+    def __init__(self, path: Path, columns: dict[str, Any], headings: dict[str, Heading]) -> None:
         self.path = path
-        self.key = wide_key(path, list(columns))
-        self.archs = np.asarray(columns.pop(self.key))
-        self.costs = columns
+        self.key = _key(path, list(columns))
+        self.archs = np.asarray(columns[self.key])
+        self.headings = headings
+        self.costs = {name: columns[name] for name in headings}
 
     @classmethod
-    def from_parquet(cls, path: Path) -> Wide:
+    def from_parquet(cls, path: Path, read_as: Headings) -> Wide:
         """Read a parquet file."""
-        table = pq.read_table(path, partitioning=None, page_checksum_verification=True)
-        names = [name for name in table.column_names if not name.startswith("__index_level_")]  # pandas' row numbers
-        check_once(path, names)
-        return cls(path, {name: table.column(name).to_pandas() for name in names})
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            # Not those where pandas keeps row numbers.
+            names = [name for name in file.schema_arrow.names if not name.startswith("__index_level_")]
+            check_once(path, names)
+            headings = _headings(path, names, read_as)
+            table = file.read([_key(path, names), *headings])
+        return cls(path, {name: table.column(name).to_pandas() for name in table.column_names}, headings)
 
     @classmethod
-    def from_csv(cls, path: Path, header: Sequence[str], batches: Batches) -> Wide:
+    def from_csv(cls, path: Path, header: Sequence[str], batches: Batches, read_as: Headings) -> Wide:
         """Read the batches of a CSV file."""
         check_once(path, header)
         if "" in header:
@@ -78,29 +79,32 @@ class Wide:
                 f"{path}: column number {header.index('') + 1} has no name; every column beside arch_str or op_index "
                 "is a device's (pandas writes row numbers unless told to_csv(index=False))."
             )
-        key = wide_key(path, header)
+        key, headings = _key(path, header), _headings(path, header, read_as)
         wrong = WrongLines(path)
-        parts: dict[str, list[Any]] = {name: [] for name in header}
+        parts: dict[str, list[Any]] = {name: [] for name in (key, *headings)}
         for lines, texts in columns_of(header, batches, wrong):
-            for name, column in texts.items():
-                numeric = name != key
-                read = costs_of(column, name, lines, wrong, or_missing=True) if numeric else np.array(column, object)
-                parts[name].append(read)
+            parts[key].append(np.array(texts[key], object))
+            for name, heading in headings.items():
+                failed = _FAILED.get(heading.text)
+                parts[name].append(costs_of(texts[name], name, lines, wrong, or_missing=True, or_failed=failed))
         wrong.check()
         if not parts[key]:
             raise DataFileError(f"{path} holds no measurement.")
-        return cls(path, {name: np.concatenate(some) for name, some in parts.items()})
+        return cls(path, {name: np.concatenate(some) for name, some in parts.items()}, headings)
 
     @classmethod
-    def from_npz(cls, path: Path) -> Wide:
+    def from_npz(cls, path: Path, read_as: Headings) -> Wide:
         """Read an npz file of plain arrays."""
         try:
             # Opened here: np.load leaves a file open whose list of members is damaged.
             with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                columns = {name: arrays[name] for name in arrays.files}
+                headings = _headings(path, arrays.files, read_as)
+                columns = {name: arrays[name] for name in (_key(path, arrays.files), *headings)}
+        except DataFileError:
+            raise
         except _NPZ_ERRORS as error:
             raise DataFileError(f"{path} is no npz file of plain arrays ({error}).") from error
-        return cls(path, columns)
+        return cls(path, columns, headings)
 
     def table(self, space: SearchSpace | None, defaults: dict[str, str]) -> CostTable:
         """Make the cost table."""
@@ -108,21 +112,21 @@ class Wide:
         config = chosen.config(defaults["config"] or None)
         if not self.costs:
             raise DataFileError(f"{self.path} has no column of costs beside {self.key}.")
-        targets = []
         values = np.empty((len(archs), len(self.costs)))
-        for place, (name, column) in enumerate(self.costs.items()):
-            try:
-                target = Target.parse(name) if "/" in name else Target(name, defaults["metric"])
-                factor = factor_of(target.metric, defaults["unit"])
-            except InvalidInputError as error:
-                raise DataFileError(f"{self.path}: column {name!r}: {error}") from error
+        failed = np.zeros(values.shape, bool)
+        for place, (name, heading) in enumerate(self.headings.items()):
+            costs = self._costs(name, len(archs))
+            if heading.text in _FAILED:
+                failed[:, place] = costs == _FAILED[heading.text]
+                costs[failed[:, place]] = np.nan
             with np.errstate(over="ignore"):
-                values[:, place] = self._costs(name, column, len(archs)) * factor
-            targets.append(target)
+                values[:, place] = costs * factor_of(heading.target.metric, heading.unit)
+        imported = {"file": self.path.name, "unit": defaults["unit"] or "the metric's own"}
         try:
             return CostTable(
-                chosen, archs, values, targets, configs=config,
-                meta={"imported": {"file": self.path.name, "unit": defaults["unit"] or "the metric's own"}},
+                chosen, archs, values, [heading.target for heading in self.headings.values()], configs=config,
+                reasons={NOT_COMPILED: failed},
+                meta={"imported": imported, "columns": {name: str(told) for name, told in self.headings.items()}},
             )  # fmt: skip
         except InvalidInputError as error:
             raise DataFileError(f"{self.path}: {error}") from error
@@ -150,25 +154,33 @@ class Wide:
         except (HWNASError, ValueError, TypeError) as error:
             raise DataFileError(f"{self.path}: {self.key}: {error}") from error
 
-    def _costs(self, name: str, column: Any, n: int) -> npt.NDArray[np.float64]:
-        values = np.asarray(column)
-        if values.shape != (n,):
-            raise DataFileError(f"{self.path}: {name} must hold {n} costs, one per architecture, got {values.shape}.")
-        if values.dtype.kind not in "iuf" and not pd.isna(values).all():
+    def _costs(self, name: str, n: int) -> npt.NDArray[np.float64]:
+        column = self.costs[name]
+        if np.shape(column) != (n,):
             raise DataFileError(
-                f"{self.path}: column {name!r} is not numeric ({values.dtype}); every column beside {self.key} is a "
-                "device's."
+                f"{self.path}: {name} must hold {n} costs, one per architecture, got {np.shape(column)}."
             )
-        return values.astype(np.float64)
+        try:
+            return reals(column, f"column {name!r} is not numeric")
+        except InvalidInputError as error:
+            raise DataFileError(
+                f"{self.path}: {error} Name the columns that hold costs: hwnas import --columns, or "
+                "read_measurements(path, columns=...)."
+            ) from error
 
 
-def wide_key(path: Path, names: Sequence[str]) -> str:
+def _key(path: Path, names: Sequence[str]) -> str:
     keys = [key for key in KEYS if key in names]
     if len(keys) != 1:
         raise DataFileError(
             f"{path} must have one of the columns arch_str and op_index; it has {', '.join(names)[:200]}."
         )
     return keys[0]
+
+
+def _headings(path: Path, names: Sequence[str], read_as: Headings) -> dict[str, Heading]:
+    key = _key(path, names)
+    return read_as.read(path, [name for name in names if name != key])
 
 
 def _ops(row: Any) -> list[Any]:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from hwnas_surrogate.errors import InvalidInputError
+from hwnas_surrogate.reals import reals
 
 __all__ = ["Clusters", "cluster_devices"]
 
@@ -120,10 +121,7 @@ def _correlations(matrix: pd.DataFrame) -> Vector:
         raise InvalidInputError(
             f"a correlation matrix has the same names both ways, each once, got {list(matrix.index)} and {names}."
         )
-    try:
-        values = matrix.to_numpy(np.float64)
-    except (TypeError, ValueError) as error:
-        raise InvalidInputError(f"correlations must be numbers: {error}.") from error
+    values = reals(matrix, "correlations must be numbers")
     if not np.allclose(values, values.T, atol=1e-9, equal_nan=True) or (np.abs(values) > 1 + 1e-9).any():
         raise InvalidInputError("a correlation matrix is symmetric, with values from -1 to 1 (or NaN).")
     return values.clip(-1, 1)

@@ -11,6 +11,7 @@ import pandas as pd
 
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.evaluation.scores import TIE, recall, tied_ranks
+from hwnas_surrogate.reals import reals
 
 __all__ = ["pick_under_budget", "regret", "top_k_recall"]
 
@@ -190,8 +191,8 @@ def _vectors(**given: npt.ArrayLike) -> list[Vector]:
     vectors: dict[str, Vector] = {}
     for name, values in given.items():
         try:
-            vectors[name] = np.asarray(values, np.float64)
-        except (TypeError, ValueError) as error:
+            vectors[name] = reals(values)
+        except InvalidInputError as error:
             raise InvalidInputError(
                 f"{name} must be a vector of numbers, got {type(values).__name__}: {error}"
             ) from error

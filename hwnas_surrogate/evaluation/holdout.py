@@ -17,6 +17,7 @@ from hwnas_surrogate.evaluation.decisions import regret
 from hwnas_surrogate.evaluation.results import BOUNDS, Evaluation
 from hwnas_surrogate.evaluation.scores import score
 from hwnas_surrogate.evaluation.splits import Rows, held_out
+from hwnas_surrogate.reals import reals
 from hwnas_surrogate.spaces import View
 from hwnas_surrogate.trainers import Surrogate
 from hwnas_surrogate.trainers.encoded import config_sizes, octaves
@@ -116,7 +117,7 @@ def _model_name(surrogate: Surrogate) -> str:
 
 def _quality(table: CostTable, quality: npt.ArrayLike | None) -> npt.NDArray[np.float64]:
     if quality is not None:
-        given = np.asarray(quality, np.float64)
+        given = reals(quality, "quality must be numbers")
         if given.shape != (len(table),) or not np.isfinite(given).all():
             raise InvalidInputError(
                 f"quality must hold a finite number for each of the table's {len(table)} rows, got shape {given.shape}."

@@ -17,6 +17,7 @@ from hwnas_surrogate.data import CostTable, TargetLike, pick_targets
 from hwnas_surrogate.data.csv_lines import MISSING, WrongLines, batches_of, check_once, columns_of
 from hwnas_surrogate.errors import DataFileError, HWNASError, InvalidInputError, unknown
 from hwnas_surrogate.evaluation.scores import tied_ranks
+from hwnas_surrogate.reals import reals
 from hwnas_surrogate.spaces import SearchSpace, arch_from_text, get_space
 
 __all__ = ["ACCURACY", "Accuracy", "pareto_front", "quality_by_row", "read_quality"]
@@ -128,10 +129,7 @@ def _nondominated(values: Vector, larger: list[bool]) -> npt.NDArray[np.bool_]:
 def _column(frame: pd.DataFrame, name: str) -> Vector:
     if name not in frame:
         raise unknown(InvalidInputError, "objective", name, map(str, frame.columns))
-    try:
-        values = pd.to_numeric(frame[name]).to_numpy(np.float64, na_value=np.nan)
-    except (TypeError, ValueError) as error:
-        raise InvalidInputError(f"{name} must be a column of numbers: {error}.") from error
+    values = reals(frame[name], f"{name} must be a column of numbers")
     if np.isinf(values).any():
         raise InvalidInputError(f"{name} must be finite (NaN where missing), got {values[np.isinf(values)][0]}.")
     return values
@@ -187,10 +185,7 @@ def quality_by_row(table: CostTable, quality: Accuracy, what: str = "quality") -
     if isinstance(quality, pd.Series):
         name = quality.name
         batch = table.space.stack(quality.index)
-        try:
-            values = quality.to_numpy(np.float64, na_value=np.nan)
-        except (TypeError, ValueError) as error:
-            raise InvalidInputError(f"{what} must hold numbers: {error}.") from error
+        values = reals(quality, f"{what} must hold numbers")
         if np.isinf(values).any():
             raise InvalidInputError(f"{what} must be finite (NaN where unknown), got {values[np.isinf(values)][0]}.")
     elif isinstance(quality, (str, os.PathLike)):

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from scipy import stats
 
 from hwnas_surrogate.errors import InvalidInputError
+from hwnas_surrogate.reals import reals
 
 __all__ = ["TIE", "Scores", "score", "tied_ranks"]
 
@@ -101,7 +102,7 @@ def tied_ranks(values: npt.ArrayLike, relative: float = TIE) -> npt.NDArray[np.i
     >>> tied_ranks([3.0, 1.0, 3.0 + 1e-12]).tolist()
     [1, 0, 1]
     """
-    array = np.asarray(values, np.float64)
+    array = reals(values, "values must be numbers")
     order = np.argsort(array, kind="stable")
     ordered = array[order]
     larger = np.maximum(np.abs(ordered[1:]), np.abs(ordered[:-1]))
@@ -146,7 +147,10 @@ def score(measured: npt.ArrayLike, predicted: npt.ArrayLike) -> Scores:
     within_10pct      66.67 %
     top_10pct_recall  100 %
     """
-    truth, guess = np.asarray(measured, np.float64), np.asarray(predicted, np.float64)
+    truth, guess = (
+        reals(measured, "measured costs must be numbers"),
+        reals(predicted, "predicted costs must be numbers"),
+    )
     if truth.ndim != 1 or truth.shape != guess.shape or not len(truth):
         raise InvalidInputError(
             f"measured and predicted must be vectors of one length, at least 1, got {truth.shape} and {guess.shape}."

@@ -91,7 +91,7 @@ class Runtime(ABC):
     def device(self, name: str) -> Device:
         """Describe this host under this runtime as a device."""
         runtime = f"{self.describe()}, {self.threads} thread{'s' if self.threads > 1 else ''}"
-        return Device(name, self.hardware, runtime)
+        return Device(name, self.hardware, runtime, batch=1)
 
 
 @dataclass(frozen=True)

@@ -93,7 +93,7 @@ def simulate(
         for layer, called in zip(layers.distinct, layers.counts.sum(axis=0), strict=True)
         if called and _workload(layer)
     ]
-    device = Device(DEVICE, "14 x 12 Eyeriss-like array at 200 MHz", f"zigzag-dse {_version()}", source="estimated")
+    device = Device(DEVICE, "14 x 12 Eyeriss-like array at 200 MHz", f"zigzag-dse {_version()}", 1, "estimated")
     settings = {"device": device.to_dict(), "clock_hz": CLOCK_HZ}
     with Journal(f"{output}.journal", settings, {"environment": environment()}) as journal:
         known = _simulate(list(dict.fromkeys(costed)), journal, progress)

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas_surrogate.errors import InvalidInputError
+from hwnas_surrogate.reals import reals
 
 __all__ = ["checked_budget", "checked_cost", "checked_failed", "numbers", "refuse_costs"]
 
@@ -31,10 +32,7 @@ def checked_cost(cost: npt.ArrayLike, n: int, failed: npt.ArrayLike | None = Non
 
 def numbers(cost: npt.ArrayLike, n: int) -> Vector:
     """Return n numbers, or raise."""
-    try:
-        costs = np.asarray(cost, np.float64)
-    except (TypeError, ValueError) as error:
-        raise InvalidInputError(f"costs must be numbers: {error}.") from error
+    costs = reals(cost)
     if costs.ndim == 2 and costs.shape[1] == 1:
         costs = costs[:, 0]
     if costs.shape != (n,):
@@ -44,6 +42,8 @@ def numbers(cost: npt.ArrayLike, n: int) -> Vector:
 
 def checked_failed(failed: npt.ArrayLike, n: int) -> npt.NDArray[np.bool_]:
     """Return n marks of failed networks, or raise."""
+    if np.ma.is_masked(failed):
+        raise InvalidInputError("failed must hold True or False for each architecture, got masked values.")
     marks = np.asarray(failed)
     if marks.shape != (n,) or marks.dtype != bool:
         raise InvalidInputError(
@@ -55,8 +55,8 @@ def checked_failed(failed: npt.ArrayLike, n: int) -> npt.NDArray[np.bool_]:
 def checked_budget(budget: npt.ArrayLike, n: int) -> Vector:
     """Return n budgets, given one or one for each."""
     try:
-        budgets = np.broadcast_to(np.asarray(budget, np.float64), (n,))
-    except (TypeError, ValueError) as error:
+        budgets = np.broadcast_to(reals(budget), (n,))
+    except ValueError as error:
         raise InvalidInputError(
             f"budget must be one number or one per architecture ({n}), got {budget!r:.80}."
         ) from error

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import math
 import os
 import re
 from pathlib import Path
@@ -26,6 +27,7 @@ from hwnas_surrogate.features import Encoder
 from hwnas_surrogate.files import replacing
 from hwnas_surrogate.spaces import SearchSpace, get_space
 from hwnas_surrogate.trainers.calibration import Calibration
+from hwnas_surrogate.trainers.sound import check_arrays
 from hwnas_surrogate.trainers.sources import SourceCosts
 from hwnas_surrogate.trainers.suite import SurrogateSuite
 from hwnas_surrogate.trainers.surrogate import Surrogate
@@ -174,6 +176,7 @@ def _describe(surrogate: Surrogate, prefix: str = "") -> tuple[dict[str, Any], d
     target: Target | None = surrogate.target_
     name = "cost" if target is None else re.sub(r"[^\w.-]", "_", f"{target.device}-{target.metric}")
     name = prefix + name
+    names = surrogate.encoder_.get_feature_names_out()
     files: dict[str, bytes] = {}
 
     def keep(part: str, data: bytes, suffix: str) -> dict[str, str]:
@@ -182,13 +185,13 @@ def _describe(surrogate: Surrogate, prefix: str = "") -> tuple[dict[str, Any], d
         files[file] = data
         return {"file": file, "sha256": sha256}
 
-    model, weights = to_bytes(surrogate.model_)
+    model, weights = to_bytes(surrogate.model_, names)
     entry = {
         "class": type(surrogate).__name__,
         "target": None if target is None else {"device": target.device, "metric": target.metric, "unit": target.unit},
         "encoder": _encoder_to_json(surrogate.encoder_),
         "own_encoder": surrogate.encoder is not None,
-        "features": surrogate.encoder_.get_feature_names_out().tolist(),
+        "features": names.tolist(),
         "model": model,
         "model_name": surrogate.model if isinstance(surrogate.model, str) else None,
         "own_model": surrogate.model is not None and not isinstance(surrogate.model, str),
@@ -199,18 +202,19 @@ def _describe(surrogate: Surrogate, prefix: str = "") -> tuple[dict[str, Any], d
         "configs": [str(config) for config in surrogate.configs_],
         "scale": surrogate.scale_,
         "floor": surrogate.floor_,
-        "macs_range": list(surrogate.macs_range_),
+        "smallest_macs": surrogate.macs_range_[0],
+        "largest_macs": surrogate.macs_range_[1],
         "n_train": surrogate.n_train_,
     }
     if surrogate.other_model_ is not None:
-        other, weights = to_bytes(surrogate.other_model_)
+        other, weights = to_bytes(surrogate.other_model_, names)
         entry["other_model"] = {"model": other, "weights": keep("-other", weights, SUFFIXES[other["format"]])}
     if surrogate.calibration_ is not None:
         from safetensors.numpy import save as arrays_to_bytes
 
         entry["calibration"] = keep("-calibration", arrays_to_bytes(surrogate.calibration_.to_arrays()), "safetensors")
     if surrogate.classifier_ is not None:
-        classifier, weights = to_bytes(surrogate.classifier_)
+        classifier, weights = to_bytes(surrogate.classifier_, names)
         entry["classifier"] = {"model": classifier, "weights": keep("-classifier", weights, "ubj")}
     return entry, files
 
@@ -263,11 +267,19 @@ def _restore(
         said = entry["classifier"]
         surrogate.classifier_ = from_bytes(said["model"], _read_weights(said["weights"], folder), names)
     surrogate.configs_ = tuple(space.config(text) for text in entry["configs"])
-    surrogate.scale_, surrogate.floor_ = entry["scale"], entry["floor"]
-    low, high = entry["macs_range"]
-    surrogate.macs_range_ = float(low), float(high)
+    surrogate.scale_, surrogate.floor_ = _checked_number(entry, "scale"), _checked_number(entry, "floor")
+    if not surrogate.scale_:
+        raise SavedFormatError("the scale of the costs must be above 0, got 0.")
+    surrogate.macs_range_ = _checked_number(entry, "smallest_macs"), _checked_number(entry, "largest_macs")
     surrogate.n_train_, surrogate.n_features_in_ = entry["n_train"], len(names)
     return surrogate
+
+
+def _checked_number(entry: dict[str, Any], name: str) -> float:
+    value = entry[name]
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
+        raise SavedFormatError(f"{name} must be a finite number of at least 0, got {value!r}.")
+    return value
 
 
 def _calibration(data: bytes) -> Calibration:
@@ -275,7 +287,9 @@ def _calibration(data: bytes) -> Calibration:
     from safetensors.numpy import load as arrays_from_bytes
 
     try:
-        return Calibration().from_arrays(arrays_from_bytes(data))
+        arrays = arrays_from_bytes(data)
+        check_arrays("the calibration", arrays)
+        return Calibration().from_arrays(arrays)
     except (KeyError, SafetensorError) as error:
         raise SavedFormatError(f"the calibration can't be read: {error}.") from error
 

@@ -19,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.features import Encoder, make_encoder
 from hwnas_surrogate.models import FewShot, make_classifier, make_model
+from hwnas_surrogate.reals import reals
 from hwnas_surrogate.spaces import Archs, SearchSpace, get_space
 from hwnas_surrogate.trainers.calibration import Calibration, residuals_by_config, residuals_by_row, spreads
 from hwnas_surrogate.trainers.costs import checked_budget, checked_cost
@@ -262,9 +263,7 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     def score(self, archs: Archs, cost: npt.ArrayLike, configs: Configs = None, *, extrapolate: bool = False) -> float:
         """Return Spearman's rank correlation of predicted and measured costs."""
-        return float(
-            spearmanr(np.asarray(cost, np.float64), self.predict(archs, configs, extrapolate=extrapolate)).statistic
-        )
+        return float(spearmanr(reals(cost), self.predict(archs, configs, extrapolate=extrapolate)).statistic)
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Save to a folder: ``manifest.json`` and weights, no pickle; see :meth:`load`."""

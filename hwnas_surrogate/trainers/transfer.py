@@ -16,6 +16,7 @@ from hwnas_surrogate.data import CostTable, TargetLike
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.features import Encoder
 from hwnas_surrogate.models import FewShot
+from hwnas_surrogate.reals import reals
 from hwnas_surrogate.spaces import Archs, SearchSpace, get_space
 from hwnas_surrogate.trainers.calibration import Calibration
 from hwnas_surrogate.trainers.encoded import Encoded, few_shot_encoder
@@ -137,7 +138,7 @@ class TransferSurrogate(Surrogate):
         if len(batch):
             super().fit(batch, cost, configs, failed=failed)
         else:
-            self._rank(np.asarray(cost, np.float64), configs)
+            self._rank(reals(cost), configs)
         for note in self.notes_:
             warnings.warn(note if self.target_ is None else f"{self.target_}: {note}", AdaptWarning, stacklevel=2)
         return self

@@ -16,6 +16,7 @@ import sklearn
 
 from hwnas_surrogate import models
 from hwnas_surrogate.errors import SavedFormatError
+from hwnas_surrogate.trainers.sound import check_arrays, check_regressor, check_trees
 
 __all__ = ["SUFFIXES", "from_bytes", "to_bytes"]
 
@@ -35,23 +36,26 @@ _TRUSTED = (
 _XGBOOST = ("XGBRegressor", "XGBRFRegressor", "XGBClassifier")
 
 
-def to_bytes(model: Any) -> tuple[dict[str, Any], bytes]:
-    """Return what the manifest says of a fitted model, and its weights.
+def to_bytes(model: Any, feature_names: npt.NDArray[np.object_]) -> tuple[dict[str, Any], bytes]:
+    """Return what the manifest says of a fitted model of columns of these names, and its weights.
 
     Raises
     ------
     SavedFormatError
-        If the model can't be saved without pickle.
+        If the model can't be saved without pickle, or a weight is NaN, infinite or absurdly large.
     """
     kind = type(model).__name__
     if type(model).__module__.startswith(models.__name__):
         from safetensors.numpy import save
 
         arrays = {name: np.ascontiguousarray(array) for name, array in model.to_arrays().items()}
+        check_arrays(f"the weights of a {kind}", arrays)
         return {"format": "safetensors", "class": kind, "params": _plain(model.get_params(deep=False))}, save(arrays)
     if type(model).__module__.startswith("xgboost."):
         params = {key: value for key, value in model.get_params().items() if _is_plain(value)}
-        return {"format": "xgboost", "class": kind, "params": params}, bytes(model.get_booster().save_raw("ubj"))
+        data = bytes(model.get_booster().save_raw("ubj"))
+        check_trees(f"the weights of a {kind}", data)
+        return {"format": "xgboost", "class": kind, "params": params}, data
     from skops.io import dumps, get_untrusted_types
 
     try:
@@ -64,6 +68,7 @@ def to_bytes(model: Any) -> tuple[dict[str, Any], bytes]:
             f"a {kind} can't be saved: it holds {', '.join(refused)}, and only numpy, scikit-learn and XGBoost objects "
             "are loaded back. Use one of the models by name, or another regressor."
         )
+    check_regressor(f"the weights of a {kind}", model, feature_names)
     return {"format": "skops", "class": kind, "sklearn": sklearn.__version__}, data
 
 
@@ -73,7 +78,7 @@ def from_bytes(said: dict[str, Any], data: bytes, feature_names: npt.NDArray[np.
     Raises
     ------
     SavedFormatError
-        If the description or the weights are none of ours.
+        If the description or the weights are none of ours, or a weight is NaN, infinite or absurdly large.
     """
     try:
         if said["format"] == "safetensors":
@@ -81,13 +86,18 @@ def from_bytes(said: dict[str, Any], data: bytes, feature_names: npt.NDArray[np.
 
             if said["class"] not in models.__all__ or not inspect.isclass(getattr(models, said["class"])):
                 raise SavedFormatError(f"there is no model {said['class']!r} in this version.")
-            return getattr(models, said["class"])(**said["params"]).from_arrays(load(data), feature_names)
+            arrays = load(data)
+            check_arrays(f"the weights of a {said['class']}", arrays)
+            return getattr(models, said["class"])(**said["params"]).from_arrays(arrays, feature_names)
         if said["format"] == "xgboost":
+            check_trees(f"the weights of a {said['class']}", data)
             return _xgboost(said["class"], said["params"], data)
         if said["format"] == "skops":
             from skops.io import loads
 
-            return loads(data, trusted=list(_TRUSTED))
+            model = loads(data, trusted=list(_TRUSTED))
+            check_regressor(f"the weights of a {said['class']}", model, feature_names)
+            return model
     except SavedFormatError:
         raise
     except Exception as error:

@@ -321,6 +321,49 @@ def test_import_lists_wrong_lines(run: Run) -> None:
     assert not Path("measurements").exists()
 
 
+WIDE = "op_index,pixel3_latency_us,raspi4 (s),energy_mJ\n0 1 2 3 4 0,3000,0.25,1\n0 1 2 3 4 1,1,1,1\n"
+
+
+def test_every_command_says_what_the_columns_of_a_wide_file_are_taken_for(run: Run) -> None:
+    Path("board.csv").write_text(WIDE)
+    told = (
+        "columns of board.csv taken for: pixel3_latency_us = pixel3/latency (us); raspi4 (s) = raspi4/latency (s); "
+        "energy_mJ = board/energy (mJ), the device named after the file\n"
+    )
+    for command in (["query", "--all", "--data", "board.csv"], ["data", "info", "board.csv"], ["import", "board.csv"]):
+        out, err = run(*command, "--json")
+        assert err.startswith(told)
+        assert told not in out
+        json.loads(out)
+    # The table imported knows its targets: nothing is taken for anything any more.
+    assert run("query", "--all", "--data", "measurements/board.parquet", "--json")[1] == ""
+    pd.read_csv("board.csv").assign(op_index=[[0, 1, 2, 3, 4, 0], [0, 1, 2, 3, 4, 1]]).to_parquet("board.parquet")
+    assert "columns of board.parquet taken for: " in run("query", "--all", "--data", "board.parquet", "--json")[1]
+
+
+def test_import_chooses_columns(run: Run) -> None:
+    Path("board.csv").write_text(WIDE.replace("raspi4 (s)", "nano_fps"))
+    _, err = run("import", "board.csv", code=1)
+    assert "column 'nano_fps': 'fps' is not latency" in err
+    assert not Path("measurements").exists()
+    chosen = ("--columns", "pixel3_latency_us, energy_mJ=tpu/energy", "--columns", "nano_fps=nano/latency (us)")
+    records = json.loads(run("import", "board.csv", *chosen, "--json")[0])
+    assert [record["target"] for record in records] == ["pixel3/latency", "tpu/energy", "nano/latency"]
+    for wrong, why in [("=a", "got '=a'"), ("a=", "got 'a='"), ("a,,b", "got ''"), ("a,a=b", "'a' more than once")]:
+        assert why in run("import", "board.csv", "--columns", wrong, code=2)[1]
+
+
+def test_an_unknown_batch_is_shown_as_such(run: Run) -> None:
+    Path("board.csv").write_text(WIDE)
+    assert [record["batch"] for record in json.loads(run("data", "info", "board.csv", "--json")[0])["targets"]] == [
+        None
+    ] * 3
+    assert ",,," in run("data", "info", "board.csv", "--csv")[0]
+    assert " - " in run("data", "info", "board.csv")[0]
+    known = run("data", "info", "--csv")[0].splitlines()
+    assert {line.split(",")[-2] for line in known[1:]} == {"1"}
+
+
 def test_simulate(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("zigzag", reason="the extra simulator is not installed")
     monkeypatch.setattr("hwnas_surrogate.measure.simulator._run", lambda layer: (layer.macs + 1.0, 2.0))

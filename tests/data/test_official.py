@@ -183,6 +183,17 @@ class TestRefused:
         blocks = content["fbnet"]["raspi4_latency"] | {all_keys("ImageNet")[3]: cost}
         self.refused({"fbnet": {"raspi4_latency": blocks}}, "layout")
 
+    @pytest.mark.parametrize("as_array", [np.array, list])
+    @pytest.mark.parametrize(
+        ("value", "what"),
+        [("1.5", "texts"), (True, "booleans"), (1j, "complex numbers"), (np.timedelta64(1, "ms"), "time spans")],
+    )
+    def test_costs_that_are_no_numbers(self, content, value, what, as_array):
+        mine = {"nasbench201": {"cifar10": {"raspi4_latency": as_array([value] * SIZE)}}}
+        self.refused(mine, f"cifar10 raspi4_latency must hold numbers, got {what}")
+        blocks = dict(content["fbnet"]["raspi4_latency"]) | {"more": value}
+        self.refused({"fbnet": {"raspi4_latency": blocks}}, f"raspi4/latency must be numbers, got {what}")
+
     @pytest.mark.parametrize(
         "layout", [{"nasbench201": 3}, {"nasbench201": {"cifar10": 3}}, {"fbnet": {"fpga_energy": 3}}]
     )

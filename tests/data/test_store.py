@@ -282,6 +282,52 @@ class TestOtherFormats:
         with pytest.raises(DataFileError, match="holds no valid cost table"):
             read_parquet(path)
 
+    @pytest.mark.parametrize(
+        ("name", "values", "why"),
+        [
+            ("config", pa.array([-1] * 400), "'config' must hold integers from 0 to 2, got -1"),
+            ("config", pa.array([3] * 400), "'config' must hold integers from 0 to 2, got 3"),
+            ("config", pa.array([0.0] * 400), "'config' must hold integers, it holds double"),
+            ("config", pa.array([True] * 400), "'config' must hold integers, it holds bool"),
+            ("config", pa.array([None, *[0] * 399]), "'config' must hold integers, it holds int64, 1 empty"),
+            ("op_00", pa.array([-1] * 400), "'op_00' must hold integers of at least 0, got -1"),
+            ("op_00", pa.array([False] * 400), "'op_00' must hold integers, it holds bool"),
+            ("pi/energy", pa.array(["1.5"] * 400), "'pi/energy' must hold numbers, it holds string"),
+            ("pi/energy", pa.array([True] * 400), "'pi/energy' must hold numbers, it holds bool"),
+            ("pi/energy", pa.array([5] * 400, pa.timestamp("ms")), r"numbers, it holds timestamp\[ms\]"),
+            ("pi/energy", pa.array([5] * 400, pa.duration("ns")), r"numbers, it holds duration\[ns\]"),
+            ("pi/energy median", pa.array(["1.5"] * 400), "'pi/energy median' must hold numbers, it holds string"),
+            ("pi/energy missing", pa.array([3] * 400), "'pi/energy missing' must hold integers from 0 to 2, got 3"),
+            ("pi/energy missing", pa.array([-1] * 400), "'pi/energy missing' must hold integers from 0 to 2, got -1"),
+            ("pi/energy missing", pa.array([1] * 400), "pi/energy has a cost in row 0 and a reason .*'too large'"),
+        ],
+    )
+    def test_values_that_are_none(self, path, name, values, why):
+        write_parquet(cost_table(), path)
+        rewritten(path, columns={name: values})
+        with pytest.raises(DataFileError, match=f"holds no valid cost table: .*{why}"):
+            read_parquet(path)
+
+    @pytest.mark.parametrize(
+        "values", [["1.5"], [True], pa.array([5], pa.timestamp("ms")), pa.array([5], pa.duration("ms"))]
+    )
+    def test_block_costs_that_are_none(self, path, values):
+        write_parquet(BlockTable({"pi/latency": {"a": 1.0}}), path)
+        rewritten(path, columns={"pi/latency": pa.array(values)})
+        with pytest.raises(DataFileError, match="'pi/latency' must hold numbers"):
+            read_parquet(path)
+
+    def test_batch(self, path):
+        """A file of before says batch 1 of every device; an unknown batch is kept unknown."""
+        write_parquet(CostTable(SPACE, [0], [[1.0]], ["a/latency"]), path)
+        assert read_parquet(path).devices["a"].batch is None
+        old = {"name": "a", "hardware": "", "runtime": "", "batch": 1, "source": "measured"}
+        rewritten(path, lambda header: header | {"devices": [old]})
+        assert read_parquet(path).devices["a"].batch == 1
+        rewritten(path, lambda header: header | {"devices": [old | {"batch": "1"}]})
+        with pytest.raises(DataFileError, match="batch is a number of images"):
+            read_parquet(path)
+
 
 class TestFailedWrite:
     def test_full_disk_leaves_the_old_file(self, path, monkeypatch):

@@ -68,8 +68,13 @@ class TestDevice:
         device = Device("pi", "Raspberry Pi 4", "TFLite", batch=8, source="estimated")
         assert Device(**device.to_dict()) == device
 
-    def test_defaults_are_one_measured_image(self):
-        assert (Device("pi").batch, Device("pi").source) == (1, "measured")
+    def test_is_measured_with_an_unknown_batch_where_nothing_is_said(self):
+        assert (Device("pi").batch, Device("pi").source) == (None, "measured")
+
+    @pytest.mark.parametrize("batch", [0, -1, 1.0, True, "1"])
+    def test_batch_is_a_number_of_images(self, batch):
+        with pytest.raises(InvalidInputError, match="batch is a number of images, 1 or more, or None"):
+            Device("pi", batch=batch)
 
 
 class TestPickTargets:

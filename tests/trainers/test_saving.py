@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import pickle
+import re
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from safetensors.numpy import load as arrays_from_bytes
+from safetensors.numpy import save as arrays_to_bytes
+from sklearn.linear_model import Ridge
+from sklearn.neighbors import KNeighborsRegressor
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVR
 from skops.io import dumps
 
 import hwnas_surrogate
@@ -381,6 +389,88 @@ def test_a_manifest_that_lies_is_refused(lie: str, copy: Callable[[str], Path]) 
 def test_a_suite_that_lies_is_refused(change: Callable[[dict[str, Any]], object], copy: Callable[[str], Path]) -> None:
     with pytest.raises(SavedFormatError):
         SurrogateSuite.load(rewrite(copy("old"), change))
+
+
+def replace_weights(folder: Path, data: bytes, part: str) -> Path:
+    """Put other bytes in the place of weights, as somebody would who knows how they are hashed."""
+    file = manifest_of(folder)["surrogates"][0][part]["file"]
+    (folder / file).write_bytes(data)
+    return rewrite(folder, first({part: {"file": file, "sha256": hashlib.sha256(data).hexdigest()}}))
+
+
+absurd = pytest.mark.parametrize("value", [np.nan, np.inf, -1e308], ids=str)
+
+
+@absurd
+@pytest.mark.parametrize(
+    ("model", "part", "name"),
+    [("ridge", "weights", "coef"), ("boosted", "weights", "intercept"), ("mlp", "weights", "y"),
+     ("ridge", "calibration", "known"), ("ridge", "calibration", "power")],
+)  # fmt: skip
+def test_absurd_numbers_in_arrays_are_refused(
+    model: str, part: str, name: str, value: float, copy: Callable[[str], Path]
+) -> None:
+    folder = copy(model)
+    arrays = arrays_from_bytes((folder / manifest_of(folder)["surrogates"][0][part]["file"]).read_bytes())
+    arrays[name][-1] = value
+    with pytest.raises(SavedFormatError, match=f": {name} must hold finite numbers .*got {re.escape(f'{value:g}')}"):
+        Surrogate.load(replace_weights(folder, arrays_to_bytes(arrays), part))
+
+
+@absurd
+def test_absurd_numbers_in_xgboosts_trees_are_refused(value: float, copy: Callable[[str], Path]) -> None:
+    folder = copy("xgboost")
+    content = weights_of(folder).read_bytes()
+    start = content.index(b"split_conditions[$d#L") + len(b"split_conditions[$d#L") + 8
+    with np.errstate(over="ignore"):
+        number = np.array([value], ">f4").tobytes()
+    with pytest.raises(SavedFormatError, match="its trees must hold finite numbers"):
+        Surrogate.load(replace_weights(folder, content[:start] + number + content[start + 4 :], "weights"))
+    start = content.index(b"base_scoreSL") + len(b"base_scoreSL") + 8
+    length = content[start - 1]
+    other = content[:start] + b"[nan]".ljust(length) + content[start + length :]
+    with pytest.raises(SavedFormatError, match=r"its base score must hold finite numbers .*got nan"):
+        Surrogate.load(replace_weights(folder, other, "weights"))
+
+
+@absurd
+@pytest.mark.parametrize("model", [Ridge(), make_pipeline(StandardScaler(), SVR()), KNeighborsRegressor(1)], ids=str)
+def test_absurd_numbers_in_scikit_learns_regressors_are_refused(
+    model: Any, value: float, archs: np.ndarray, costs: np.ndarray, tmp_path: Path
+) -> None:
+    surrogate = Surrogate(encoder="counts", model=model).fit(archs, costs)
+    folder = surrogate.save(tmp_path / "saved")
+    regressor = surrogate.model_[-1] if isinstance(surrogate.model_, Pipeline) else surrogate.model_
+    held = {Ridge: "coef_", SVR: "_intercept_", KNeighborsRegressor: "_y"}[type(regressor)]
+    changed = getattr(regressor, held).copy()
+    changed[:] = value
+    setattr(regressor, held, changed)
+    with pytest.raises(SavedFormatError, match="must hold finite numbers"):
+        Surrogate.load(replace_weights(folder, dumps(surrogate.model_), "weights"))
+    with pytest.raises(SavedFormatError, match="must hold finite numbers"):
+        surrogate.save(tmp_path / "again")
+    assert not (tmp_path / "again").exists()
+
+
+@absurd
+def test_absurd_leaves_of_a_forest_are_refused(value: float, copy: Callable[[str], Path]) -> None:
+    folder = copy("forest")
+    surrogate = Surrogate.load(folder)
+    surrogate.model_.estimators_[3].tree_.value[-1] = value
+    with pytest.raises(SavedFormatError, match=r"estimators_\.3\.tree_\.value must hold finite numbers"):
+        Surrogate.load(replace_weights(folder, dumps(surrogate.model_), "weights"))
+
+
+@pytest.mark.parametrize("name", ["scale", "floor"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -1.0, True, "1", None])
+def test_absurd_scales_are_refused(name: str, value: object, copy: Callable[[str], Path]) -> None:
+    with pytest.raises(SavedFormatError, match=f"{name} must be a finite number of at least 0, got"):
+        Surrogate.load(rewrite(copy("ridge"), first({name: value})))
+
+
+def test_a_scale_of_zero_is_refused(copy: Callable[[str], Path]) -> None:
+    with pytest.raises(SavedFormatError, match="scale of the costs must be above 0"):
+        Surrogate.load(rewrite(copy("ridge"), first({"scale": 0.0})))
 
 
 class Stranger:

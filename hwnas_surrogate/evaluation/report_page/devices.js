@@ -16,7 +16,7 @@ function drawDevices() {
   const headers = ["Target", "Range", "Costs", "Missing", "Noise floor", "Source", "Batch", "Runtime", "Hardware"];
   const all = chosen.map((i) => {
     const t = TARGETS[i];
-    return [t.name, range(t), count(t.known), missing(t), noise(t), t.source, t.batch, t.runtime || "not told", t.hardware || "not told"];
+    return [t.name, range(t), count(t.known), missing(t), noise(t), t.source, t.batch ?? "-", t.runtime || "not told", t.hardware || "not told"];
   });
   const [kept, alike] = unlike(headers, all, all.length > 1 ? [2, 3, 4, 5, 6, 7, 8] : []);
   byId("devices-alike").textContent = alike;

@@ -1,0 +1,213 @@
+"""The columns of a wide table: which device, metric and unit a header names, and what is no cost."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hwnas_surrogate.data.target import METRICS, Target
+from hwnas_surrogate.errors import DataFileError, InvalidInputError, closest, unknown
+
+__all__ = ["Heading", "Headings", "factor_of"]
+
+_WORDS = {
+    prefix + word: letter + base
+    for base, words in (("s", ("sec", "secs", "second", "seconds")), ("J", ("joule", "joules")))
+    for word in words
+    for prefix, letter in (("", ""), ("milli", "m"), ("micro", "u"), ("nano", "n"))
+} | {"msec": "ms", "usec": "us", "nsec": "ns", "mj": "mJ", "uj": "uJ", "nj": "nJ"}
+_UNITS = {unit: unit for metric in METRICS.values() for unit in metric.units} | _WORDS
+"""How units are written in headers, and their names."""
+_METRIC_OF = {unit: metric.name for metric in METRICS.values() for unit in metric.units}
+
+_NO_COST = frozenset([
+    "fps", "qps", "ips", "throughput", "speed", "speedup", "rate", "accuracy", "acc", "top1", "top5", "err",
+    "error", "loss", "auc", "score", "perplexity", "flop", "flops", "gflop", "gflops", "mflop", "mflops",
+    "macs", "gmac", "gmacs", "mmac", "mmacs", "madds", "ops", "gops", "params", "param", "parameters",
+    "nparams", "memory", "mem", "bytes", "kb", "mb", "gb", "mib", "gib", "size", "power", "watt", "watts",
+    "std", "stdev", "stddev", "sd", "var", "variance", "sem", "cv", "iqr", "mad", "min", "minimum", "low",
+    "high", "lower", "upper", "quantile", "percentile", "quartile", "seed", "epoch", "epochs", "index", "idx",
+    "p5", "p10", "p25", "p50", "p75", "p90", "p95", "p99", "p999", "q1", "q3", "q25", "q75",
+    "timestamp", "train", "training", "search", "compile", "build", "load",
+])  # fmt: skip
+"""Words that name something else than a cost, unless a metric has the name."""
+_NO_DEVICE = frozenset([
+    "arch", "architecture", "batch", "config", "cost", "count", "dataset", "date", "fold", "hash", "id",
+    "inference", "average", "avg", "mac", "mean", "measured", "median", "model", "n", "name", "network", "no",
+    "number", "rank", "repeat", "repeats", "row", "run", "runtime", "space", "split", "step", "time", "total",
+    "trial", "unnamed", "value", "version", "wall",
+])  # fmt: skip
+"""Words that don't name a device by themselves."""
+
+_IN_BRACKETS = re.compile(r"(.*?)\s*[(\[]([^()\[\]]*)[)\]]")
+_UNIT_LAST = re.compile(r"(?:(.*?)[\s_]+)?(" + "|".join(map(re.escape, sorted(_UNITS, key=len, reverse=True))) + ")")
+_METRIC_LAST = re.compile(
+    r"(?:(.*?)[\s_]+)?(" + "|".join(name.replace("_", r"[\s_]") for name in METRICS) + ")", re.IGNORECASE
+)
+_INSIDE = frozenset(word for name in METRICS for word in name.split("_")) | {
+    unit.lower() for unit in _UNITS if len(unit) > 1
+}
+"""Words of metrics and units: left in a device's name, they say that the header was not understood."""
+
+
+def factor_of(metric: str, unit: str) -> float:
+    """Return how many of the metric's own unit a unit is; an empty text is the metric's own."""
+    if metric not in METRICS:
+        raise unknown(InvalidInputError, "metric", metric, METRICS)
+    return METRICS[metric].factor(unit or METRICS[metric].unit)
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """What a column of a wide table is taken for.
+
+    Parameters
+    ----------
+    text : str
+        The header.
+    target : Target
+        Device and metric.
+    unit : str
+        What the file has the costs in.
+    named : bool, default=True
+        Whether the header names the device; else it is named after the file.
+    """
+
+    text: str
+    target: Target
+    unit: str
+    named: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.target} ({self.unit}){'' if self.named else ', the device named after the file'}"
+
+
+@dataclass(frozen=True, slots=True)
+class Headings:
+    """How the headers of a wide table are read.
+
+    A header reads ``device/metric``, ``device/metric (unit)``, ``device_metric``, ``device_metric_unit``,
+    ``device (unit)``, ``device_unit`` or ``device``; without a device, the file's stem is the device.
+
+    Parameters
+    ----------
+    metric, unit : str
+        Those of columns that name none; empty where the unit tells the metric, and the metric the unit.
+    columns : mapping of str to str, optional
+        The columns wanted, and how their headers read; all there are, as they are, if None.
+    """
+
+    metric: str = ""
+    unit: str = ""
+    columns: Mapping[str, str] | None = None
+
+    @classmethod
+    def of(cls, metric: str | None, unit: str | None, columns: Mapping[str, str] | Iterable[str] | None) -> Headings:
+        """Check what a user asks for.
+
+        Raises
+        ------
+        InvalidInputError
+            If the metric does not exist or has no such unit, or a column is named twice.
+        """
+        factor_of(metric or _METRIC_OF.get(unit or "", next(iter(METRICS))), unit or "")
+        if isinstance(columns, str):
+            columns = [columns]
+        if columns is not None and not isinstance(columns, Mapping):
+            names = list(columns)
+            if len(set(names)) < len(names):
+                raise InvalidInputError(f"columns must name each column once, got {', '.join(names)}.")
+            columns = {name: name for name in names}
+        return cls(metric or "", unit or "", columns)
+
+    @property
+    def default_metric(self) -> str:
+        """The metric where nothing names one."""
+        return self.metric or _METRIC_OF.get(self.unit, next(iter(METRICS)))
+
+    def read(self, path: Path, names: Sequence[str]) -> dict[str, Heading]:
+        """Return what each of a file's columns is taken for, the key left out, by name.
+
+        Raises
+        ------
+        DataFileError
+            If a column's name is not that of a cost in a known metric: all such columns are listed.
+        """
+        wanted = {name: name for name in names} if self.columns is None else dict(self.columns)
+        absent = [name for name in wanted if name not in names]
+        if absent:
+            raise DataFileError(
+                f"{path} has no column {absent[0]!r}; it has {', '.join(names)[:200]}.{closest(absent[0], names)}"
+            )
+        found, wrong = {}, {}
+        for name, text in wanted.items():
+            try:
+                found[name] = self._heading(str(text).strip(), path.stem)
+            except InvalidInputError as error:
+                wrong[name] = str(error)
+        if wrong:
+            raise DataFileError(_listed(path, wrong, list(found)))
+        return found
+
+    def _heading(self, text: str, stem: str) -> Heading:
+        rest, unit = text, ""
+        if match := _IN_BRACKETS.fullmatch(text):
+            rest, unit = match[1], _UNITS.get(match[2].strip(), "")
+            if not unit:
+                raise InvalidInputError(f"{match[2].strip()!r} is no unit of {_or(METRICS)}")
+        if "/" in rest:
+            target = Target.parse(rest)
+            return Heading(text, target, self._checked_unit(target.metric, unit, True))
+        if not unit and (match := _UNIT_LAST.fullmatch(rest)):
+            rest, unit = match[1] or "", _UNITS[match[2]]
+        metric = ""
+        if match := _METRIC_LAST.fullmatch(rest):
+            rest, metric = match[1] or "", re.sub(r"\s", "_", match[2].lower())
+        device = _device(rest, bool(metric or unit))
+        known = metric or _METRIC_OF.get(unit, "") or self.default_metric
+        checked = self._checked_unit(known, unit, bool(metric))
+        return Heading(text, Target(device or stem, known), checked, named=bool(device))
+
+    def _checked_unit(self, metric: str, unit: str, named: bool) -> str:
+        """Return a column's unit; what its header says must not contradict what the user says."""
+        if (named or unit) and self.metric not in ("", metric):
+            raise InvalidInputError(f"its header names {metric}, but the metric asked for is {self.metric}")
+        if unit and self.unit and factor_of(metric, unit) != METRICS[metric].units.get(self.unit):
+            raise InvalidInputError(f"its header names the unit {unit}, but the unit asked for is {self.unit}")
+        chosen = unit or self.unit or METRICS[metric].unit
+        factor_of(metric, chosen)
+        return chosen
+
+
+def _device(rest: str, understood: bool) -> str:
+    """Return the device that is left of a header; empty where it names a metric or a unit alone."""
+    words = re.findall(r"[^\W_]+", rest.lower())
+    for word in words:
+        if word in _NO_COST and word not in _INSIDE:
+            raise InvalidInputError(f"{word!r} is not {_or(METRICS)}")
+    if inside := [word for word in words if word in _INSIDE]:
+        raise InvalidInputError(f"{inside[0]!r} must come last, as in device_latency_ms")
+    if all(word in _NO_DEVICE or word.isdigit() for word in words):
+        if not understood:
+            raise InvalidInputError("it names neither a device nor a metric")
+        return ""
+    return rest
+
+
+def _or(names: Iterable[str]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} or {last}"
+
+
+def _listed(path: Path, wrong: Mapping[str, str], found: Sequence[str]) -> str:
+    several = len(wrong) > 1
+    lines = "\n".join(f"  column {name!r}: {why.rstrip('.')}" for name, why in wrong.items())
+    names = ",".join(found) or "NAME"
+    return (
+        f"{path} has {len(wrong)} column{'s' if several else ''} that can't be taken for a cost:\n{lines}\n"
+        "Name the columns that you want, and what they hold where their names don't say: "
+        f"hwnas import {path} --columns '{names}' or --columns 'NAME=DEVICE/METRIC (UNIT)'; in Python "
+        "read_measurements(path, columns=...)."
+    )

@@ -1,0 +1,82 @@
+"""What counts as a number where costs, scores and budgets enter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from numbers import Real
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from hwnas_surrogate.errors import InvalidInputError
+
+__all__ = ["reals"]
+
+_SPANS = "time spans (divide them by the unit that the costs shall have: spans / np.timedelta64(1, 'ms'))"
+_KINDS = {"b": "booleans", "c": "complex numbers", "U": "texts", "S": "texts", "M": "dates", "m": _SPANS}
+"""What arrays hold that is no real number, by numpy's kinds."""
+_PLAIN = frozenset([float, int, np.float64, np.float32, np.int64])
+
+
+def reals(values: Any, must: str = "costs must be numbers") -> npt.NDArray[np.float64]:
+    """Return real numbers as float64, of any shape; NaN where there is none (None, ``pandas.NA``).
+
+    Integers, floats, fractions and decimals are numbers, however they are stored. Booleans, complex numbers, texts,
+    dates, time spans and masked values are not: each would become a number that nobody meant.
+
+    Parameters
+    ----------
+    values : array-like
+        One number or many: nested sequences, arrays, and whatever numpy makes an array of.
+    must : str, default="costs must be numbers"
+        How the message begins.
+
+    Raises
+    ------
+    InvalidInputError
+        If a value is no real number: the message tells what it is.
+
+    Examples
+    --------
+    >>> reals([1, 2.5, None]).tolist()
+    [1.0, 2.5, nan]
+    """
+    try:
+        refused = _refused(values)
+        if not refused:
+            array = np.asarray(values)
+            if array.dtype.kind == "O":
+                flat = [np.nan if item is None or item is pd.NA else float(item) for item in array.ravel().tolist()]
+                return np.array(flat, np.float64).reshape(array.shape)
+            with np.errstate(over="ignore"):
+                return array.astype(np.float64)
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
+        raise InvalidInputError(f"{must}: {str(error).rstrip('.')}.") from error
+    raise InvalidInputError(f"{must}, got {refused}.")
+
+
+def _refused(values: Any) -> str:
+    """Return what values hold that is no real number, or an empty text."""
+    if isinstance(values, (bool, complex, str, bytes)):
+        return _KINDS[np.asarray(values).dtype.kind]
+    if isinstance(values, Sequence):
+        doubtful = set(map(type, values)) - _PLAIN
+        found = (_refused(item) for item in values if type(item) in doubtful) if doubtful else ()
+        return next(filter(None, found), "")
+    if isinstance(values, np.ma.MaskedArray):
+        if n := int(np.ma.getmaskarray(values).sum()):
+            return (
+                f"{n} masked value{'s' if n > 1 else ''} (leave them out, or make them NaN where costs may be "
+                "missing: values.filled(np.nan))"
+            )
+        return _refused(values.data)
+    if isinstance(values, (np.ndarray, np.generic)):
+        if values.dtype.kind == "O":
+            return _refused(values.ravel().tolist())
+        return "" if values.dtype.kind in "iuf" else _KINDS.get(values.dtype.kind, str(values.dtype))
+    if isinstance(values, (Real, Decimal)) or values is None or values is pd.NA:
+        return ""
+    return _refused(np.asarray(values)) if hasattr(values, "__array__") else type(values).__name__

@@ -1,0 +1,108 @@
+"""Numbers that no fitted model holds: NaN, infinity, and what would overflow as soon as it is used."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from hwnas_surrogate.errors import SavedFormatError
+
+__all__ = ["check_arrays", "check_regressor", "check_trees"]
+
+_UBJSON_FLOATS = re.compile(rb"\[\$([dD])#L(.{8})", re.DOTALL)
+_BASE_SCORE = re.compile(rb"base_scoreSL.{8}\[?([-+\w.,]+)", re.DOTALL)
+
+
+def check_arrays(what: str, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Raise if an array of floats holds NaN or a number whose square overflows; bytes are XGBoost's trees.
+
+    Models are fitted to costs over their scale: their weights are nowhere near.
+
+    Raises
+    ------
+    SavedFormatError
+        Naming the array and the number.
+    """
+    for name, array in arrays.items():
+        if array.dtype == np.uint8:
+            check_trees(what, array.tobytes())
+        else:
+            _check(f"{what}: {name}", array)
+
+
+def check_trees(what: str, data: bytes) -> None:
+    """Check the numbers of an XGBoost model in its own format, UBJSON."""
+    for found in _UBJSON_FLOATS.finditer(data):
+        count, kind = int.from_bytes(found[2], "big"), ">f4" if found[1] == b"d" else ">f8"
+        end = found.end() + count * np.dtype(kind).itemsize
+        if end <= len(data):  # else these five bytes stand there by chance, or XGBoost refuses the rest
+            _check(f"{what}: its trees", np.frombuffer(data[found.end() : end], kind))
+    if base := _BASE_SCORE.search(data):
+        _check(f"{what}: its base score", np.array(base[1].decode().split(","), np.float64))
+
+
+def check_regressor(what: str, model: Any, feature_names: npt.NDArray[np.object_]) -> None:
+    """Check a regressor of scikit-learn's: what it holds, and that it predicts numbers.
+
+    NaN is allowed in what it holds (an imputer's statistics, say) but for trees, and infinity in what it predicts far
+    from the training rows.
+    """
+    for name, array, missing in _held(model, "", set()):
+        _check(f"{what}: {name}", array, missing)
+    if hasattr(model, "predict"):
+        rows = pd.DataFrame(np.array([[0.0], [1.0]]) * np.ones(len(feature_names)), columns=feature_names)
+        with np.errstate(all="ignore"):
+            _check(
+                f"{what}: its prediction",
+                np.nan_to_num(np.asarray(model.predict(rows)), nan=np.nan, posinf=0, neginf=0),
+            )
+
+
+def _check(what: str, array: npt.NDArray[Any], missing: bool = False) -> None:
+    if array.dtype.kind != "f" or not array.size:
+        return
+    limit = np.sqrt(np.finfo(array.dtype).max)
+    wrong = ~(np.abs(array) <= limit) & ~(missing & np.isnan(array))
+    if wrong.any():
+        raise SavedFormatError(
+            f"{what} must hold finite numbers of up to {limit:.0e}, got {array[wrong].flat[0]:g} ({int(wrong.sum())} "
+            "such in all). Copy the saved folder again, or train again."
+        )
+
+
+def _held(thing: Any, name: str, seen: set[int]) -> Iterator[tuple[str, npt.NDArray[Any], bool]]:
+    """Yield the arrays that an object of scikit-learn's holds, by name, and whether NaN is allowed in them."""
+    if id(thing) in seen:
+        return
+    seen.add(id(thing))
+    kind = type(thing).__name__
+    if kind == "Tree":
+        yield f"{name}.value", thing.value, False
+        yield f"{name}.threshold", thing.threshold, False
+    elif kind == "TreePredictor":
+        yield f"{name}.value", thing.nodes["value"], False
+    elif isinstance(thing, (np.ndarray, float)) and np.asarray(thing).dtype.kind == "f":
+        yield name, np.asarray(thing), True
+    else:
+        for key, part in _parts(thing):
+            yield from _held(part, f"{name}.{key}" if name else key, seen)
+
+
+def _parts(thing: Any) -> Iterable[tuple[str, Any]]:
+    if isinstance(thing, Mapping):
+        return [(str(key), part) for key, part in thing.items()]
+    if isinstance(thing, (list, tuple)) or (isinstance(thing, np.ndarray) and thing.dtype.kind == "O"):
+        return [(str(key), part) for key, part in enumerate(np.ravel(np.asarray(thing, object)))]
+    module = type(thing).__module__
+    if not module.startswith("sklearn.") or module.startswith("sklearn._loss") or not hasattr(thing, "__dict__"):
+        return ()  # a loss has an interval without ends
+    # Numbers without an underscore are parameters, where infinity may be meant.
+    fitted = [key for key in vars(thing) if key.startswith("_") or key.endswith("_")]
+    return [
+        (key, part) for key, part in vars(thing).items() if key in fitted or not isinstance(part, (float, np.ndarray))
+    ]
