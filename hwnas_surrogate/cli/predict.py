@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from hwnas_surrogate.cli.costs import show_costs
 from hwnas_surrogate.cli.options import (
     Archs,
     Csv,
@@ -18,7 +19,7 @@ from hwnas_surrogate.cli.options import (
     choose_archs,
     read_budgets,
 )
-from hwnas_surrogate.cli.output import check_format, say, show
+from hwnas_surrogate.cli.output import check_format, say
 from hwnas_surrogate.errors import InvalidInputError
 
 
@@ -43,7 +44,7 @@ def predict(
     target: Targets = None,
     interval: Annotated[
         float | None,
-        typer.Option(metavar="PERCENT", help="Add intervals that hold so many per cent of the measured costs."),
+        typer.Option(metavar="PERCENT", help="Add intervals that hold so many per cent of the measured costs, 90 say."),
     ] = None,
     budget: Annotated[
         list[str] | None,
@@ -57,14 +58,17 @@ def predict(
     as_csv: Csv = False,
 ) -> None:
     """Predict the cost of architectures that were never measured."""
+    from hwnas_surrogate.data import pick_targets
     from hwnas_surrogate.spaces import get_space
     from hwnas_surrogate.trainers import SurrogateSuite, predict_batches, predict_file
 
     check_format(as_json, as_csv)
     if (source is None) != (output is None):
         raise InvalidInputError("--input and --output belong together.")
-    if interval is not None and not 0 < interval < 100:
-        raise InvalidInputError(f"--interval reads per cent between 0 and 100, got {interval:g}.")
+    if interval is not None and not 1 <= interval < 100:
+        raise InvalidInputError(
+            f"--interval reads per cent: 90 for 90 %; it must be at least 1 and below 100, got {interval:g}."
+        )
     coverage = None if interval is None else interval / 100
     budgets = read_budgets(budget or [])
     if source is not None and output is not None:
@@ -76,8 +80,9 @@ def predict(
         return
     check_choice(archs, sample, "--sample N, or --input FILE")
     suite = SurrogateSuite.load(surrogates)
-    batch = choose_archs(archs, sample, get_space(suite.space), seed)
+    space = get_space(suite.space)
+    batch = choose_archs(archs, sample, space, seed)
     import pandas as pd
 
     frames = predict_batches(suite, batch, dataset, target, coverage=coverage, budgets=budgets)
-    show(pd.concat(frames), as_json=as_json, as_csv=as_csv)
+    show_costs(pd.concat(frames), pick_targets(target, suite.targets_), space, as_json, as_csv)
