@@ -188,7 +188,10 @@ def test_intervals_and_budgets(run: Run, path: Path) -> None:
     for wrong in (0, 0.9, 100, 900, "nan"):
         error = run("predict", 1, "-s", "saved", "--interval", wrong, code=2)[1]
         assert "--interval reads per cent: 90 for 90 %; it must be at least 1 and below 100, got" in error
-    assert "a budget reads" in run("predict", 1, "-s", "saved", "--budget", "phone", code=2)[1]
+    for wrong in ("phone", "phone=5", "phone/latency", "phone/latency=5ms", "=5"):
+        error = run("predict", 1, "-s", "saved", "--budget", wrong, code=2)[1]
+        assert "a budget reads DEVICE/METRIC=COST, the cost in the metric's unit: raspi4/latency=30 for 30 ms" in error
+        assert repr(wrong) in error
 
 
 def test_predict_from_file_to_file(run: Run, path: Path) -> None:
@@ -307,7 +310,7 @@ def test_data_info_and_convert(run: Run, path: Path, shared_data: Path, tmp_path
     told = json.loads(run("data", "info", "converted", "--space", "fbnet", "--json")[0])
     assert {record["costs"] for record in told["targets"]} == {112}
     assert "MIT" in told["meta"]["licence"]
-    assert "HW-NAS-Bench" in run("data", "info", "converted", "--space", "fbnet")[0]
+    assert "HW-NAS-Bench" in run("data", "info", "converted", "--space", "fbnet", "--verbose")[0]
 
 
 def test_a_download_of_something_else_is_refused(run: Run, tmp_path: Path) -> None:
@@ -341,7 +344,8 @@ def test_a_download_of_something_else_is_refused(run: Run, tmp_path: Path) -> No
         (["train", "--model", "ridgee"], 2, ["ridgee", "Did you mean 'ridge'"]),
         (["train", "--encoder", "hot"], 2, ["hot", "onehot"]),
         (["train", "--n-train", "60"], 2, ["60"]),
-        (["train", "--tune", "soon"], 2, ["90s, 30m or 2h"]),
+        (["train", "--tune", "soon"], 2, ["--tune reads a time with its unit, 90s, 30m or 2h", "'soon'"]),
+        (["train", "--tune", "5"], 2, ["--tune reads a time with its unit, 90s, 30m or 2h", "'5'"]),
         (["evaluate", "--sizes", "10,20"], 2, ["learning-curve"]),
         (["evaluate", "--protocol", "learning-curve", "--sizes", "ten"], 2, ["--sizes reads", "ten"]),
         (["evaluate", "--protocol", "learning-curve", "--n-train", "9"], 2, ["--n-train is set"]),
@@ -375,7 +379,9 @@ def test_bad_questions_get_one_clear_line(
         (["measure", "-n", "2", "--dataset", "C16-N5-k10-3x30x30"], 2, "multiples of 4"),
         (["measure", "-n", "2", "--runtime", "onnx-runtime"], 2, "Did you mean 'onnxruntime'"),
         (["measure", "-n", "2", "--threads", "0"], 2, "--threads must be"),
-        (["measure", "-n", "2", "--time-limit", "soon"], 2, "90s, 30m or 2h"),
+        (["measure", "-n", "2", "--time-limit", "soon"], 2, "--time-limit reads a time with its unit, 90s, 30m or 2h"),
+        (["measure", "-n", "2", "--budget", "30m"], 2, "is --time-limit TIME"),
+        (["measure", "-n", "2", "--half-width", "2"], 2, "--half-width is a part of the median: 0.02 for 2 %; got 2"),
         (["measure", "--blocks", "--space", "nasbench201"], 2, "blocks of fbnet"),
         (["export", "-o", "x"], 2, "-n"),
         (["export", "-n", "1", "-o", "x", "--format", "tflite"], 2, "'tflite'; allowed: 'onnx', 'torch'"),
