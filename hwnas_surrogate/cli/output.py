@@ -197,6 +197,8 @@ def _words(text: str) -> list[str]:
 
 def _fold(text: str, width: int) -> str:
     """Fold a text to lines of a width, between words if they are short enough."""
+    if cell_len(text) <= width:
+        return text
     lines = [""]
     for word in _words(text):
         if cell_len((lines[-1] + word).rstrip()) > width and lines[-1]:

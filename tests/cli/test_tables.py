@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from rich.cells import cell_len
 
 import hwnas_surrogate.evaluation
 from hwnas_surrogate.cli import main
+from hwnas_surrogate.cli.costs import show_costs
 from hwnas_surrogate.data import CostTable, Target, load_table, write_parquet
 from hwnas_surrogate.evaluation import few_shot
 from hwnas_surrogate.spaces import get_space
@@ -149,6 +151,35 @@ def test_no_number_of_an_architecture_is_lost(arguments: tuple[Any, ...]) -> Non
     assert len(text.splitlines()) > len(records)
     if len(records) > 20:
         assert "--json and --csv print the architectures as strings" in text
+
+
+def of_two_targets(n: int) -> tuple[pd.DataFrame, list[Target]]:
+    """Return made-up predictions with a remark about each architecture, and a chance of a cost for one target."""
+    space, (first, second) = get_space("nasbench201"), map(Target.parse, ("a/latency", "b/energy"))
+    frame = pd.DataFrame({"architecture": space.format_all(range(n)), "remark": [f"remark{row}" for row in range(n)]})
+    frame["a/latency (ms)"] = np.arange(n) + 0.125
+    frame["b/energy (mJ)"] = np.arange(n) + 0.375
+    return frame, [first, second]
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 30])
+@pytest.mark.parametrize("several", [False, True])
+def test_remarks_about_architectures_stay_beside_them(
+    n: int, several: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hwnas_surrogate.cli.terminal.PIPED", WIDTH)
+    frame, targets = of_two_targets(n)
+    if several:
+        frame["P(b/energy has a cost)"] = 0.25
+    show_costs(frame, targets, get_space("nasbench201"))
+    lines = fits(capsys.readouterr().out).splitlines()
+    for row in range(n):
+        assert any(f"remark{row}" in line.split() and str(row) in line.split() for line in lines)
+    if several:
+        (first,) = [at for at, line in enumerate(lines) if line.startswith("b/energy (mJ)")]
+        assert all(line.split()[-1] == "0.25" for line in lines[first : first + n])
+        assert "P(has" in " ".join(lines)
+        assert not any("0.25" in line for line in lines[:first])
 
 
 def test_many_architectures_are_known_by_index_or_ops() -> None:
