@@ -19,11 +19,13 @@ def main(arguments: list[str] | None = None) -> None:
         The arguments; those of the process if None.
     """
     from hwnas_surrogate.cli.app import app
+    from hwnas_surrogate.cli.terminal import say, warnings_said
     from hwnas_surrogate.errors import HWNASError, InvalidArchitectureError, InvalidConfigError, InvalidInputError
 
     try:
-        app(args=arguments, prog_name="hwnas")
+        with warnings_said():
+            app(args=arguments, prog_name="hwnas")
     except HWNASError as error:
         asked_wrongly = isinstance(error, (InvalidArchitectureError, InvalidConfigError, InvalidInputError))
-        sys.stderr.write(f"error: {error}\n")
+        say(f"error: {error}")
         sys.exit(2 if asked_wrongly else 1)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hwnas_surrogate.cli.options import ROWS, Csv, Data, Dataset, Json, Rows, Seed, Space, Targets, open_cost_table
 from hwnas_surrogate.cli.output import check_format, show
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def correlate(
@@ -34,5 +37,21 @@ def correlate(
         show(frame, f"{method} correlation, 95 % intervals", as_json, as_csv)
         return
     frame = correlation(table, method)  # type: ignore[arg-type]
+    title = f"{method} correlation, {len(table)} architectures"
+    if not (as_json or as_csv):
+        show(_triangle(frame), title, choose="--target; --intervals lists every pair")
+        return
     frame.insert(0, "target", frame.index)
-    show(frame, f"{method} correlation, {len(table)} architectures", as_json, as_csv)
+    show(frame, title, as_json, as_csv)
+
+
+def _triangle(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return what is below the diagonal, the columns numbered as the rows are."""
+    import pandas as pd
+
+    names, rows = list(frame), range(len(frame))
+    columns = {"target": [f"{row + 1} {name}" for row, name in enumerate(names)]}
+    for column in rows[:-1]:
+        told = [f"{value:.3f}" if value == value else "-" for value in frame.iloc[column + 1 :, column]]
+        columns[str(column + 1)] = [""] * (column + 1) + told
+    return pd.DataFrame(columns)

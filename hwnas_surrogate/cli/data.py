@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from hwnas_surrogate.cli.contents import show_contents
 from hwnas_surrogate.cli.options import Csv, Dataset, Json, Space, open_table
-from hwnas_surrogate.cli.output import check_format, json_value, progress, say, show
+from hwnas_surrogate.cli.output import check_format, echo_json, progress, say
 
 data = typer.Typer(help="What a table holds; HW-NAS-Bench's official file: download, convert.", no_args_is_help=True)
 
@@ -18,26 +19,28 @@ def info(
     path: Annotated[str | None, typer.Argument(help="A table; the bundled measurements if left out.")] = None,
     space: Space = None,
     dataset: Dataset = None,
+    verbose: Annotated[
+        bool,
+        typer.Option("--verbose", "-v", help="How it was made too, and every config; JSON has both."),
+    ] = False,
     as_json: Json = False,
     as_csv: Csv = False,
 ) -> None:
-    """Show a table's targets, devices and configs, how many costs it holds, and how it was made."""
-    import json
-
-    import pandas as pd
-
+    """Show a table's targets, devices and configs, how many costs it holds, and, if asked, how it was made."""
     from hwnas_surrogate.data import describe
 
     check_format(as_json, as_csv)
     table = open_table(path, space, dataset)
-    targets = describe(table)
     if as_json:
-        targets = [{name: json_value(value) for name, value in record.items()} for record in targets]
-        typer.echo(json.dumps({"space": table.space.name, "targets": targets, "meta": table.meta}, indent=1))
+        echo_json({"space": table.space.name, "targets": describe(table), "meta": table.meta}, indent=1)
         return
-    show(pd.DataFrame(targets, dtype=object), repr(table), as_csv=as_csv)
-    if table.meta and not as_csv:
-        typer.echo(json.dumps(table.meta, indent=2))
+    show_contents(table, as_csv=as_csv, verbose=verbose)
+    if not table.meta or as_csv:
+        return
+    if verbose:
+        echo_json(table.meta, indent=2)
+    else:
+        say("how the table was made: --verbose")
 
 
 @data.command()

@@ -21,7 +21,7 @@ from hwnas_surrogate.cli.options import (
     Targets,
     open_cost_table,
 )
-from hwnas_surrogate.cli.output import Progress, check_format, draw, progress, say, show
+from hwnas_surrogate.cli.output import SCORED, Progress, check_format, draw, progress, say, show
 from hwnas_surrogate.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -110,9 +110,8 @@ def evaluate(
     else:
         _show(readable(frame))
     if len(table.configs) > 1 and not (as_json or as_csv):
-        show(
-            _readable_distances(evaluation.by_distance()), "By distance of the config from those trained on, in octaves"
-        )
+        title = "\nBy distance of the config from those trained on, in octaves"
+        show(_readable_distances(evaluation.by_distance()), title, keys=(*SCORED, "octaves"))
     say(f"scores and predictions are in {file}")
     if protocol == LEARNING_CURVE:
         draw(evaluation.scores, plot_learning_curve, file.with_suffix(".png"), "the learning curve")
@@ -121,11 +120,11 @@ def evaluate(
 def _show(frame: pd.DataFrame) -> None:
     """Print the scores, and below them the published ones."""
     published = [name for name in frame.columns if name.startswith("published ")]
-    show(frame.drop(columns=published), "Held-out scores")
+    show(frame.drop(columns=published), "Held-out scores", keys=SCORED)
     if published:
         theirs = frame[["target", *published]].drop_duplicates("target")
         theirs = theirs.rename(columns={name: name.removeprefix("published ") for name in published})
-        show(theirs, "Published kendall tau, 625 held out: Laube, Mutschler and Zell 2022, table 3")
+        show(theirs, "\nPublished kendall tau, 625 held out: Laube, Mutschler and Zell 2022, table 3")
 
 
 def _sizes(text: str | None, protocol: str) -> list[int] | None:

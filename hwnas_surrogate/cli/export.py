@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from hwnas_surrogate.cli.options import Archs, Dataset, Seed, Space, check_choice, choose_archs
-from hwnas_surrogate.cli.output import progress, say
+from hwnas_surrogate.cli.output import echo, progress, say
 
 
 def export(
@@ -37,6 +37,6 @@ def export(
         manifest = export_networks(
             chosen, batch, folder, dataset, formats=formats or ["onnx"], random_state=seed, progress=update
         )
-    typer.echo(manifest)
+    echo(str(manifest))
     form = folder / "results.csv"
     say(f"{len(batch)} networks written; fill in device and value in {form}, then: hwnas import {form}")

@@ -37,5 +37,5 @@ def evaluate_few_shot(
     if not (as_json or as_csv):
         numbers = frame.select_dtypes("float").columns
         frame[numbers] = frame[numbers].map(lambda value: "" if value != value else f"{value:.4f}")
-    show(frame, _TITLES[protocol], as_json, as_csv)
+    show(frame, _TITLES[protocol], as_json, as_csv, keys=("device", "setting", "measurements"))
     say(f"scores are in {file}")

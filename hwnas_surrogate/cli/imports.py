@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from hwnas_surrogate.cli.contents import show_contents
 from hwnas_surrogate.cli.options import Csv, Dataset, Json, Ops, Space, read_columns, say_columns
-from hwnas_surrogate.cli.output import check_format, say, show
+from hwnas_surrogate.cli.output import check_format, say
 
 
 def import_(
@@ -43,13 +44,11 @@ def import_(
     "DEVICE/METRIC (UNIT)"; what each was taken for is printed. Every line is checked; units are converted; repeats
     become their median.
     """
-    import pandas as pd
-
-    from hwnas_surrogate.data import describe, read_measurements, write_parquet
+    from hwnas_surrogate.data import read_measurements, write_parquet
 
     check_format(as_json, as_csv)
     table = read_measurements(path, space, dataset, metric, unit, ops, read_columns(columns))
     say_columns(table)
     written = write_parquet(table, output or Path("measurements") / f"{path.stem}.parquet")
     say(f"{len(table)} rows written to {written}; train on them with: hwnas train --data {written}")
-    show(pd.DataFrame(describe(table), dtype=object), repr(table), as_json, as_csv)
+    show_contents(table, as_json, as_csv)

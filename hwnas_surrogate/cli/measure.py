@@ -34,9 +34,10 @@ def measure(
         Path | None, typer.Option("--output", "-o", help="Table to write. Default: measurements/SPACE-RUNTIME.parquet.")
     ] = None,
     device: Annotated[str | None, typer.Option(help="The device's name in the table.")] = None,
-    budget: Annotated[
+    time_limit: Annotated[
         str | None, typer.Option(metavar="TIME", help="Stop after this time: 90s, 30m, 2h. Run again to go on.")
     ] = None,
+    budget: Annotated[str | None, typer.Option(hidden=True)] = None,
     passes: Annotated[int, typer.Option(min=1, help="Passes over all networks; 2 tell the noise floor.")] = 2,
     repeats: Annotated[int, typer.Option(min=2, help="Timed runs in each pass, at least.")] = 10,
     max_repeats: Annotated[int, typer.Option(min=2, help="Timed runs in each pass, at most.")] = 20,
@@ -57,6 +58,10 @@ def measure(
     from hwnas_surrogate.spaces import get_space
 
     check_format(as_json, as_csv)
+    if budget is not None:
+        raise InvalidInputError("--budget is a cost, of hwnas predict; the time to measure for is --time-limit TIME.")
+    if half_width >= 1:
+        raise InvalidInputError(f"--half-width is a part of the median: 0.02 for 2 %; got {half_width:g}.")
     if bool(archs) + (n is not None) + blocks != 1:
         raise InvalidInputError("give either architectures, or -n N, or --blocks.")
     chosen = get_space(space or ("fbnet" if blocks else "nasbench201"))
@@ -66,23 +71,23 @@ def measure(
     name = f"{chosen.name}-blocks-{runtime}" if blocks else f"{chosen.name}-{runtime}"
     path = Path("measurements") / f"{name}.parquet" if output is None else output
     protocol = Protocol(passes, repeats, max(repeats, max_repeats), half_width, energy, seed)
-    seconds = None if budget is None else read_duration(budget)
+    seconds = None if time_limit is None else read_duration("--time-limit", time_limit)
     with progress("measuring") as update:
         if blocks:
             table: AnyTable = measure_blocks(
-                path, dataset, runtime=runner, device=device, protocol=protocol, budget=seconds, progress=update
+                path, dataset, runtime=runner, device=device, protocol=protocol, time_limit=seconds, progress=update
             )
         else:
             batch = choose_archs(archs, n, chosen, seed)
             table = measure_networks(
-                chosen, batch, path, dataset, runtime=runner, device=device, protocol=protocol, budget=seconds,
+                chosen, batch, path, dataset, runtime=runner, device=device, protocol=protocol, time_limit=seconds,
                 progress=update,
             )  # fmt: skip
     fast, slow = table.meta["anchor"]["percentiles_5_95_ms"]
     say(f"drift, taken out: the anchor network ran in {fast:.4g} to {slow:.4g} ms (5th to 95th percentile over blocks)")
     left = table.meta["protocol"].get("left", 0)
     if left:
-        say(f"the budget ended with {left} architectures not yet measured; run the same command again to go on")
+        say(f"the time is up, {left} architectures are not yet measured; run the same command again to go on")
     say(f"written to {path}; {'look costs up' if blocks else 'train on it'} with: {_next(path, blocks)}")
     show(_summary(table), as_json=as_json, as_csv=as_csv)
 

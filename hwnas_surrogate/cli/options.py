@@ -210,15 +210,15 @@ def _source_table(path: str, space: SearchSpace, seed: int) -> CostTable:
     return table.tabulate(archs, [configs[number % len(configs)] for number in range(ROWS)])
 
 
-def read_duration(text: str) -> float:
-    """Read ``90s``, ``30m`` or ``2h`` as seconds."""
+def read_duration(option: str, text: str) -> float:
+    """Read an option's ``90s``, ``30m`` or ``2h`` as seconds."""
     unit = {"s": 1.0, "m": 60.0, "h": 3600.0}.get(text[-1:], 0.0)
     try:
         seconds = float(text[:-1]) * unit
     except ValueError:
         seconds = 0.0
     if not 0 < seconds < float("inf"):
-        raise InvalidInputError(f"a time reads 90s, 30m or 2h, got {text!r}.")
+        raise InvalidInputError(f"{option} reads a time with its unit, 90s, 30m or 2h; got {text!r}.")
     return seconds
 
 
@@ -231,6 +231,9 @@ def read_budgets(texts: list[str]) -> dict[TargetLike, float]:
             budgets[target] = float(cost)
         except ValueError:
             target = ""
-        if not target:
-            raise InvalidInputError(f"a budget reads DEVICE/METRIC=COST, raspi4/latency=30 say, got {text!r}.")
+        if "/" not in target:  # of a device with several metrics, one number would be several units
+            raise InvalidInputError(
+                f"a budget reads DEVICE/METRIC=COST, the cost in the metric's unit: raspi4/latency=30 for 30 ms; "
+                f"got {text!r}."
+            )
     return budgets

@@ -1,20 +1,23 @@
-"""How results are shown: a table on a terminal, JSON or CSV for machines."""
+"""How results are shown: a table that fits the terminal, JSON or CSV for machines.
+
+A table that is too wide names once what is alike in every row, folds long texts, and goes on below with the columns
+that are left; where an option chooses the columns, it hides them instead, and tells how many. No number is cut in two.
+"""
 
 from __future__ import annotations
 
 import json
 import math
+import re
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Collection, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import typer
 from rich import box
-from rich.console import Console
-from rich.measure import Measurement
+from rich.cells import cell_len
 from rich.table import Table
 
+from hwnas_surrogate.cli.terminal import Progress, Terminal, echo, progress, say, visible_line
 from hwnas_surrogate.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -23,9 +26,16 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-_WIDE = 200
+__all__ = ["SCORED", "Progress", "check_format", "draw", "echo", "echo_json", "progress", "say", "show"]
 
-Progress = Callable[[int, int | None], None]
+SCORED = ("target", "model", "trained on")
+"""Columns that tell what a line of scores is about."""
+
+_GAP = 2
+_FOLDED = 16
+"""No column is folded to less; numbers are shorter."""
+_HEADING = 8
+"""Headings are folded to the width of their column, but not to less than this."""
 
 
 def check_format(as_json: bool, as_csv: bool) -> None:
@@ -34,60 +44,42 @@ def check_format(as_json: bool, as_csv: bool) -> None:
         raise InvalidInputError("--json and --csv exclude each other; choose one.")
 
 
-def flat(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a frame whose (device, metric, unit) columns read ``device/metric (unit)``."""
-    named = frame.copy()
-    named.columns = [f"{name[0]}/{name[1]} ({name[2]})" for name in frame.columns]
-    return named
+def show(
+    frame: pd.DataFrame,
+    title: str = "",
+    as_json: bool = False,
+    as_csv: bool = False,
+    *,
+    keys: Sequence[str] = (),
+    choose: str = "",
+    notes: Sequence[str] = (),
+) -> None:
+    """Print a frame: every column's name holds its unit.
 
-
-def show(frame: pd.DataFrame, title: str = "", as_json: bool = False, as_csv: bool = False) -> None:
-    """Print a frame: every column's name holds its unit."""
+    For people, ``keys`` are the columns that tell what a row is about (the first if none is named): they stay at the
+    left. ``choose`` is how to choose among the other columns: then those without room are hidden, and counted.
+    ``notes`` are printed below.
+    """
     if as_json:
-        records = [
-            {str(key): json_value(value) for key, value in row.items()} for row in frame.to_dict(orient="records")
-        ]
-        typer.echo(json.dumps(records, indent=1))
+        echo_json(frame.to_dict(orient="records"), indent=1)
     elif as_csv:
-        typer.echo(frame.to_csv(index=False), nl=False)
+        echo(frame.to_csv(index=False, lineterminator="\n").removesuffix("\n"))
     else:
-        console = _console(sys.stdout)
-        cells = frame.map(_cell)
-        table = _table(cells, title)
-        if _width(table) > console.width:
-            alike = [name for name in cells.columns[1:] if len(cells) > 1 and cells[name].nunique() == 1]
-            told = ", ".join(f"{name} {cells[name].iloc[0]}" for name in alike)
-            table = _table(cells.drop(columns=alike), title, f"{told} in every row" if alike else "", narrow=True)
-            console.width = max(console.width, _width(table))  # a number is never cut in two
-        console.print(table)
+        _print(frame, title, keys, choose, notes)
 
 
-def _table(cells: pd.DataFrame, title: str, caption: str = "", *, narrow: bool = False) -> Table:
-    table = Table(
-        title=title or None,
-        title_justify="left",
-        caption=caption or None,
-        caption_justify="left",
-        header_style="bold",
-        box=box.SIMPLE_HEAD if narrow else box.HEAVY_HEAD,
-        pad_edge=not narrow,
-    )
-    for name in cells.columns:
-        table.add_column(str(name).replace(" ", "\n") if narrow else str(name), no_wrap=True, vertical="bottom")
-    for row in cells.itertuples(index=False):
-        table.add_row(*row)
-    return table
+def echo_json(value: Any, indent: int) -> None:
+    """Write a value as JSON; numbers that are not finite are null, and everything unprintable is escaped."""
+    text = json.dumps(_finite(value), indent=indent, allow_nan=False)
+    echo(text.replace("\x7f", "\\u007f"))
 
 
-def _width(table: Table) -> int:
-    """Return how many characters the longest line has, the title aside."""
-    endless = Console(width=10_000)
-    return Measurement.get(endless, endless.options, table).maximum
-
-
-def say(text: str) -> None:
-    """Print a line for people, to stderr: stdout is for results."""
-    _console(sys.stderr).print(text, highlight=False, markup=False, soft_wrap=True)
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def draw(frame: pd.DataFrame, plot: Callable[[pd.DataFrame], Axes], picture: Path, what: str) -> None:
@@ -109,21 +101,113 @@ def draw(frame: pd.DataFrame, plot: Callable[[pd.DataFrame], Axes], picture: Pat
     say(f"{what} is drawn in {picture}, its data in {data}")
 
 
-@contextmanager
-def progress(what: str) -> Iterator[Progress]:
-    """Show a progress bar on stderr while the block runs; the yielded function takes (done, total)."""
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
+class _Column(NamedTuple):
+    """A column as it is printed."""
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    hidden = not sys.stderr.isatty()
-    with Bar(*columns, console=_console(sys.stderr), transient=True, disable=hidden) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+    name: str
+    cells: list[str]
+
+    def width(self, *, folded: bool) -> int:
+        """Return how wide the column is, its heading on one line or folded at its words."""
+        cells = max(map(cell_len, self.cells), default=0)
+        if not folded:
+            return max(cells, cell_len(self.name))
+        least = max(cells, _HEADING, *map(cell_len, _words(self.name)))
+        return max(cells, *map(cell_len, _fold(self.name, least).split("\n")))
 
 
-def _console(file: Any) -> Console:
-    return Console(file=file, width=None if file.isatty() else _WIDE)
+def _print(frame: pd.DataFrame, title: str, keys: Sequence[str], choose: str, notes: Sequence[str]) -> None:
+    console = Terminal(sys.stdout)
+    names = [str(name) for name in frame.columns]
+    cells = [[_cell(value) for value in frame.iloc[:, column]] for column in range(len(names))]
+    columns = [_Column(visible_line(name), texts) for name, texts in zip(names, cells, strict=True)]
+    kept, below = list(range(len(names))), list(notes)
+    narrow = _total([column.width(folded=False) for column in columns]) > console.width
+    if narrow:
+        alike = [i for i in kept[1:] if len(frame) > 1 and len(set(columns[i].cells)) == 1]
+        kept = [i for i in kept if i not in alike]
+        if alike:
+            below.insert(0, ", ".join(f"{columns[i].name} {columns[i].cells[0]}" for i in alike) + " in every row")
+    fixed = [i for i in kept if names[i] in keys] if keys else kept[:1]
+    groups = _groups({i: columns[i].width(folded=narrow) for i in kept}, fixed, console.width)
+    if choose and len(groups) > 1:
+        hidden = len(kept) - len(groups[0])
+        below.insert(0, f"{hidden} column{'s' * (hidden > 1)} hidden, use {choose}")
+        groups = groups[:1]
+    if title:
+        console.print(title, style="italic")
+    for number, widths in enumerate(groups):
+        if number:
+            console.print()
+        wide = Terminal(sys.stdout)
+        wide.width = max(console.width, _total(widths.values()))  # a number is never cut in two
+        wide.print(_table([columns[i] for i in widths], list(widths.values())))
+    for note in below:
+        console.print(note, style="italic")
+
+
+def _table(columns: Sequence[_Column], widths: Sequence[int]) -> Table:
+    look: dict[str, Any] = {"box": box.SIMPLE_HEAD, "show_edge": False, "pad_edge": False, "padding": (0, 1, 0, 0)}
+    table = Table(header_style="bold", **look)
+    headings = [_fold(column.name, width) for column, width in zip(columns, widths, strict=True)]
+    lines = max((heading.count("\n") for heading in headings), default=0)
+    for heading, width in zip(headings, widths, strict=True):
+        table.add_column("\n" * (lines - heading.count("\n")) + heading, no_wrap=True, min_width=width)
+    folded = [[_fold(text, width) for text in column.cells] for column, width in zip(columns, widths, strict=True)]
+    for row in zip(*folded, strict=True):
+        table.add_row(*row)
+    return table
+
+
+def _groups(widths: dict[int, int], keys: Sequence[int], room: int) -> list[dict[int, int]]:
+    """Split columns into tables that fit, each with the keys: numbers of columns to their widths."""
+    if _total([min(width, _FOLDED) for width in widths.values()]) <= room:
+        return [_folded(widths, room)]
+    fixed = _folded({key: widths[key] for key in keys}, 3 * room // 5)
+    groups = [dict(fixed)]
+    for column, width in widths.items():
+        if column in fixed:
+            continue
+        narrow = min(width, max(_FOLDED, room - _total(fixed.values()) - _GAP))
+        if len(groups[-1]) > len(fixed) and _total(groups[-1].values()) + _GAP + narrow > room:
+            groups.append(dict(fixed))
+        groups[-1][column] = narrow
+    return groups
+
+
+def _folded(widths: dict[int, int], room: int) -> dict[int, int]:
+    """Make the widest columns narrower until all fit, as far as texts may be folded."""
+    widths = dict(widths)
+    while _total(widths.values()) > room:
+        widest = max(widths, key=widths.__getitem__)
+        if widths[widest] <= _FOLDED:
+            break
+        widths[widest] -= 1
+    return widths
+
+
+def _total(widths: Collection[int]) -> int:
+    return sum(widths) + _GAP * (len(widths) - 1)
+
+
+def _words(text: str) -> list[str]:
+    """Split a text where a line may end: after a space or a mark, as names of devices and architectures have them."""
+    return re.findall(r"[^\s/|+,=-]*[\s/|+,=-]|[^\s/|+,=-]+", text) or [""]
+
+
+def _fold(text: str, width: int) -> str:
+    """Fold a text to lines of a width, between words if they are short enough."""
+    if cell_len(text) <= width:
+        return text
+    lines = [""]
+    for word in _words(text):
+        if cell_len((lines[-1] + word).rstrip()) > width and lines[-1]:
+            lines.append("")
+        for char in word:
+            if cell_len((lines[-1] + char).rstrip()) > width:
+                lines.append("")
+            lines[-1] += char
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def _cell(value: object) -> str:
@@ -133,9 +217,4 @@ def _cell(value: object) -> str:
         if math.isnan(value):
             return "-"
         return f"{value:.4g}" if abs(value) < 1e4 else f"{value:.0f}"
-    return str(value)
-
-
-def json_value(value: Any) -> Any:
-    """Return a value as JSON can hold it: null where a number is not finite."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return visible_line(str(value))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hwnas_surrogate.cli.costs import show_costs
 from hwnas_surrogate.cli.options import (
     Archs,
     Csv,
@@ -19,8 +20,12 @@ from hwnas_surrogate.cli.options import (
     choose_archs,
     read_budgets,
 )
-from hwnas_surrogate.cli.output import check_format, say, show
+from hwnas_surrogate.cli.output import check_format, say
 from hwnas_surrogate.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from hwnas_surrogate.data import Target
+    from hwnas_surrogate.trainers import SurrogateSuite
 
 
 def predict(
@@ -45,7 +50,7 @@ def predict(
     target: Targets = None,
     interval: Annotated[
         float | None,
-        typer.Option(metavar="PERCENT", help="Add intervals that hold so many per cent of the measured costs."),
+        typer.Option(metavar="PERCENT", help="Add intervals that hold so many per cent of the measured costs, 90 say."),
     ] = None,
     budget: Annotated[
         list[str] | None,
@@ -54,34 +59,62 @@ def predict(
             help="Add the probability that the cost is at most so much, in the target's unit. Repeatable.",
         ),
     ] = None,
+    extrapolate: Annotated[
+        bool,
+        typer.Option(
+            "--extrapolate",
+            help="Predict with surrogates that were trained under one or two other configs as well, roughly.",
+        ),
+    ] = False,
     seed: Seed = 0,
     as_json: Json = False,
     as_csv: Csv = False,
 ) -> None:
     """Predict the cost of architectures that were never measured."""
+    from hwnas_surrogate.data import pick_targets
     from hwnas_surrogate.spaces import get_space
     from hwnas_surrogate.trainers import SurrogateSuite, predict_batches, predict_file
 
     check_format(as_json, as_csv)
     if (source is None) != (output is None):
         raise InvalidInputError("--input and --output belong together.")
-    if interval is not None and not 0 < interval < 100:
-        raise InvalidInputError(f"--interval reads per cent between 0 and 100, got {interval:g}.")
+    if interval is not None and not 1 <= interval < 100:
+        raise InvalidInputError(
+            f"--interval reads per cent: 90 for 90 %; it must be at least 1 and below 100, got {interval:g}."
+        )
     coverage = None if interval is None else interval / 100
     budgets = read_budgets(budget or [])
     if source is not None and output is not None:
         if archs or sample is not None:
             raise InvalidInputError("--input takes the place of architectures and --sample.")
         suite = SurrogateSuite.load(surrogates)
-        n = predict_file(suite, source, output, dataset, target, coverage=coverage, budgets=budgets, convention=ops)
+        asked = target if extrapolate or target else _answering(suite, dataset)
+        n = predict_file(
+            suite, source, output, dataset, asked,
+            coverage=coverage, budgets=budgets, extrapolate=extrapolate, convention=ops,
+        )  # fmt: skip
         say(f"{n} architectures predicted into {output}")
         return
     check_choice(archs, sample, "--sample N, or --input FILE")
     if sample is not None and ops is not None:
         raise InvalidInputError("--ops says how the numbers of given architectures are read; --sample needs none.")
     suite = SurrogateSuite.load(surrogates)
-    batch = choose_archs(archs, sample, get_space(suite.space), seed, ops)
+    space = get_space(suite.space)
+    batch = choose_archs(archs, sample, space, seed, ops)
     import pandas as pd
 
-    frames = predict_batches(suite, batch, dataset, target, coverage=coverage, budgets=budgets)
-    show(pd.concat(frames), as_json=as_json, as_csv=as_csv)
+    asked = target if extrapolate or target else _answering(suite, dataset)
+    frames = predict_batches(suite, batch, dataset, asked, coverage=coverage, budgets=budgets, extrapolate=extrapolate)
+    show_costs(pd.concat(frames), pick_targets(asked, suite.targets_), space, as_json, as_csv)
+
+
+def _answering(suite: SurrogateSuite, dataset: str | None) -> list[Target] | None:
+    """Return the targets that can be predicted under a config; say which can't. All, if that is none: it is an error."""
+    answering = list(suite.targets_for(dataset))
+    silent = [str(target) for target in suite.targets_ if target not in answering]
+    if not answering or not silent:
+        return None
+    say(
+        f"left out, as they were trained under other configs only: {', '.join(silent)}; --extrapolate predicts them roughly"
+    )
+    return answering

@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
+from hwnas_surrogate.cli.costs import show_costs
 from hwnas_surrogate.cli.options import Archs, Csv, Data, Dataset, Json, Space, Targets, open_table, read_archs
-from hwnas_surrogate.cli.output import check_format, flat, show
+from hwnas_surrogate.cli.output import check_format
 from hwnas_surrogate.errors import InvalidInputError
 
 
@@ -22,7 +23,7 @@ def query(
     as_csv: Csv = False,
 ) -> None:
     """Look measured costs up, exactly."""
-    from hwnas_surrogate.data import CostTable
+    from hwnas_surrogate.data import CostTable, pick_targets
 
     check_format(as_json, as_csv)
     table = open_table(data, space, dataset)
@@ -35,8 +36,9 @@ def query(
     else:
         batch = read_archs(archs, table.space)
         costs, configs = table.lookup(batch, targets=target), []
-    frame = flat(costs)
+    targets = pick_targets(target, table.targets)
+    frame = costs.set_axis([f"{target} ({target.unit})" for target in targets], axis=1)
     if len(set(configs)) > 1:
         frame.insert(0, "config", configs)
     frame.insert(0, "architecture", table.space.format_all(batch))
-    show(frame, as_json=as_json, as_csv=as_csv)
+    show_costs(frame, targets, table.space, as_json, as_csv)

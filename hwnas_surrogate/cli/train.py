@@ -22,7 +22,7 @@ from hwnas_surrogate.cli.options import (
     open_cost_table,
     read_duration,
 )
-from hwnas_surrogate.cli.output import check_format, progress, say, show
+from hwnas_surrogate.cli.output import SCORED, check_format, progress, say, show
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,10 +64,10 @@ def train(
     import pandas as pd
 
     from hwnas_surrogate.evaluation import readable
-    from hwnas_surrogate.spaces import space_names
+    from hwnas_surrogate.spaces import get_space, space_names
 
     check_format(as_json, as_csv)
-    seconds = None if tune is None else read_duration(tune)
+    seconds = None if tune is None else read_duration("--tune", tune)
     spaces = list(space_names()) if data is None and space is None and dataset is None and not target else [space]
     results = []
     for name in spaces:
@@ -77,8 +77,12 @@ def train(
         frame = _train(table, folder, model, encoder, n_train, n_test, seed, seconds and seconds / len(spaces))
         frame.insert(0, "space", found)
         results.append(frame)
-    frame = pd.concat(results, ignore_index=True)
-    show(frame if as_json or as_csv else readable(frame), "Held-out scores", as_json, as_csv)
+    if as_json or as_csv:
+        show(pd.concat(results, ignore_index=True), "", as_json, as_csv)
+        return
+    for number, frame in enumerate(results):
+        title = f"Held-out scores of {get_space(frame['space'].iloc[0]).title} architectures"
+        show(readable(frame.drop(columns="space")), "\n" * (number > 0) + title, keys=SCORED)
 
 
 def _table(

@@ -76,7 +76,7 @@ class PrincipalDirections:
             If the part is not above 0 and at most 1.
         """
         if isinstance(part, bool) or not isinstance(part, Real) or not 0 < float(part) <= 1:
-            raise InvalidInputError(f"the part must be above 0 and at most 1 (0.99 say), got {part!r}.")
+            raise InvalidInputError(f"the part must be above 0 and at most 1, got {part!r}; 0.99 is 99 %.")
         explained = np.cumsum(self.explained_variance_ratio)
         return int(np.searchsorted(explained, min(float(part), explained[-1]) - 1e-12)) + 1
 

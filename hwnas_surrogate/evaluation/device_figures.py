@@ -16,7 +16,7 @@ from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.evaluation.analysis import PrincipalDirections
 from hwnas_surrogate.evaluation.clusters import cluster_devices
 from hwnas_surrogate.evaluation.disagreement import Disagreement
-from hwnas_surrogate.evaluation.figures import _ABOVE, _COLOURS, _MARKERS, _axes, _checked, _numbers
+from hwnas_surrogate.evaluation.figures import _ABOVE, _COLOURS, _MARKERS, _axes, _checked, _numbers, _plain
 from hwnas_surrogate.evaluation.pareto import ACCURACY
 
 if TYPE_CHECKING:
@@ -76,8 +76,9 @@ def plot_correlation(matrix: pd.DataFrame, ax: Axes | None = None) -> Axes:
     low = -1.0 if np.nanmin(values, initial=0.0) < 0 else 0.0
     image = ax.imshow(values, cmap="RdBu" if low else "cividis", vmin=low, vmax=1.0)
     ax.set_facecolor("0.8")  # what has no colour
-    ax.set_xticks(range(n), clusters.order, rotation=90, fontsize="small")
-    ax.set_yticks(range(n), clusters.order, fontsize="small")
+    names = [_plain(name) for name in clusters.order]
+    ax.set_xticks(range(n), names, rotation=90, fontsize="small")
+    ax.set_yticks(range(n), names, fontsize="small")
     ax.set(xlabel="target (device/metric)", ylabel="target (device/metric)")
     for border in np.flatnonzero(np.diff(labels)) + 0.5:
         ax.axhline(border, color="white", linewidth=2)
@@ -164,9 +165,9 @@ def plot_proxies(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
         height = rows["target"].map(targets.index) + 0.5 * ((number + 0.5) / len(names) - 0.5)
         reach = np.nan_to_num([rows["kendall_tau"] - rows["low"], rows["high"] - rows["kendall_tau"]])
         look: dict[str, Any] = {"color": _COLOURS[number % len(_COLOURS)], "fmt": _MARKERS[number % len(_MARKERS)]}
-        label = _PROXIES.get(str(name), str(name))
+        label = _plain(_PROXIES.get(str(name), name))
         ax.errorbar(rows["kendall_tau"], height, xerr=reach.clip(0), ms=4.5, elinewidth=1, label=label, **look)
-    ax.set_yticks(range(len(targets)), targets)
+    ax.set_yticks(range(len(targets)), [_plain(name) for name in targets])
     ax.set(
         ylim=(len(targets) - 0.5, -0.5), ylabel="target (device/metric)", xlabel="Kendall's tau with the cost (-1 to 1)"
     )
@@ -229,7 +230,7 @@ def plot_pareto(front: pd.DataFrame, all: pd.DataFrame, x: str, y: str, ax: Axes
         ax.plot(best[:, 0], best[:, 1], drawstyle=step, marker="o", ms=4, linewidth=1.2, **look)
     else:
         ax.scatter(best[:, 0], best[:, 1], s=16, **look)
-    ax.set(xlabel=_label(x), ylabel=_label(y))
+    ax.set(xlabel=_plain(_label(x)), ylabel=_plain(_label(y)))
     ax.grid(alpha=0.3)
     ax.legend(**_ABOVE)
     return ax
@@ -263,9 +264,9 @@ def plot_disagreement(disagreement: Disagreement, ax: Axes | None = None) -> Axe
     colours = [_COLOURS[1] if effect > 0 else _COLOURS[0] for effect in shown["effect"]]
     ax.barh(range(len(shown)), shown["effect"], color=colours, zorder=2)
     ax.axvline(0, color="0.35", linewidth=1)
-    ax.set_yticks(range(len(shown)), shown["op"])
+    ax.set_yticks(range(len(shown)), [_plain(op) for op in shown["op"]])
     ax.invert_yaxis()
-    sides = f"< 0: dearer on {disagreement.first}\n> 0: dearer on {disagreement.second}"
+    sides = _plain(f"< 0: dearer on {disagreement.first}\n> 0: dearer on {disagreement.second}")
     ax.set(ylabel="op (one more)", xlabel=f"change of rank (% of the architectures)\n{sides}")
     ax.grid(axis="x", alpha=0.3)
     return ax

@@ -107,7 +107,7 @@ def plot_learning_curve(
     for (name, model), rows in shown.groupby(["target", "model"], sort=False):
         # With several targets, the colour tells the target and the line the model.
         colour, line = (targets.index(name), models.index(model)) if len(targets) > 1 else (models.index(model), 0)
-        legend = [str(name)] * (len(targets) > 1) + [str(model)] * (len(models) > 1)
+        legend = [_plain(name)] * (len(targets) > 1) + [_plain(model)] * (len(models) > 1)
         look: dict[str, Any] = {"color": _COLOURS[colour % len(_COLOURS)], "linestyle": _LINES[line % len(_LINES)]}
         by_size = rows.groupby("n_train")["y"]
         mean, sd = by_size.mean(), by_size.std()
@@ -116,7 +116,7 @@ def plot_learning_curve(
             low = (mean - sd).clip(lower=0) if (shown["y"].dropna() >= 0).all() else mean - sd
             ax.fill_between(mean.index, low, mean + sd, alpha=0.2, linewidth=0, color=look["color"])
     _sizes_axis(ax, sorted(set(shown["n_train"])))
-    ax.set(ylabel=label, title="" if len(targets) > 1 else targets[0])
+    ax.set(ylabel=label, title="" if len(targets) > 1 else _plain(targets[0]))
     ax.grid(axis="y", alpha=0.3)
     if several:
         ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, fontsize="small", handlelength=3)
@@ -190,7 +190,7 @@ def plot_predicted(predictions: pd.DataFrame, target: TargetLike | None = None, 
     if len(targets := list(dict.fromkeys(shown["target"]))) > 1:
         raise InvalidInputError(f"a picture shows the costs of one target, got {len(targets)}: name one of {targets}.")
     device, metric = (str(shown[name].iloc[0]) for name in ("device", "metric"))
-    about = f"{metric.replace('_', ' ')} on {device} ({_one_unit(shown)})"
+    about = _plain(f"{metric.replace('_', ' ')} on {device} ({_one_unit(shown)})")
     measured, predicted = _numbers(shown, "measured"), _numbers(shown, "predicted")
     costs = np.concatenate([measured, predicted])
     low, high = _intervals(shown) if len(shown) <= _MOST_INTERVALS else (np.empty(0), np.empty(0))
@@ -272,6 +272,11 @@ def _axes(ax: Axes | None, size: tuple[float, float]) -> Axes:
     except ImportError as error:
         raise missing_extra("pictures", "plots") from error
     return Figure(figsize=size, layout="constrained").add_subplot() if ax is None else ax
+
+
+def _plain(text: object) -> str:
+    """Return a name as matplotlib shows it, not as the formula that a pair of $ would make of it."""
+    return str(text).replace("$", r"\$")
 
 
 def _checked(what: str, frame: pd.DataFrame, *columns: str) -> pd.DataFrame:

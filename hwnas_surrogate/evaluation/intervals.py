@@ -90,7 +90,7 @@ def correlation_interval(
     if method not in METHODS:
         raise unknown(InvalidInputError, "correlation", method, METHODS)
     if isinstance(confidence, bool) or not isinstance(confidence, Real) or not 0 < float(confidence) < 1:
-        raise InvalidInputError(f"confidence must be between 0 and 1 (0.95 say), got {confidence!r}.")
+        raise InvalidInputError(f"confidence must be between 0 and 1, got {confidence!r}; 0.95 is 95 %.")
     if isinstance(n_bootstrap, bool) or not isinstance(n_bootstrap, (int, np.integer)) or n_bootstrap < 20:
         raise InvalidInputError(f"n_bootstrap must be an integer of at least 20, got {n_bootstrap!r}.")
     rng = as_generator(random_state)

@@ -35,7 +35,7 @@ def measure(
     runtime: Runtime | None = None,
     device: str | None = None,
     protocol: Protocol | None = None,
-    budget: float | None = None,
+    time_limit: float | None = None,
     progress: Progress | None = None,
 ) -> CostTable:
     """Measure latency, and energy where asked, on this host.
@@ -64,7 +64,7 @@ def measure(
         The device's name in the table.
     protocol : Protocol, optional
         How often, in what order and until when networks are run.
-    budget : float, optional
+    time_limit : float, optional
         Seconds after which to stop. The table then has the networks of which at least one pass is done.
     progress : callable, optional
         Called with (networks timed, networks to time), counted over all passes.
@@ -73,7 +73,7 @@ def measure(
     -------
     CostTable
         Latency in ms (and energy in mJ) of one execution. A network that the runtime could not run is there without
-        a cost, with the reason. ``meta["protocol"]["left"]`` tells how many networks the budget left out.
+        a cost, with the reason. ``meta["protocol"]["left"]`` tells how many networks the time limit left out.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def measure(
         If the runtime is not installed.
     MeasurementError
         If ``output`` belongs to a measurement with other settings, the runtime can't run anything, the host can't tell
-        energy, or the budget was too short for one network.
+        energy, or the time limit too short for one network.
     """
     chosen = get_space(space)
     runner = Torch() if runtime is None else runtime
@@ -93,7 +93,7 @@ def measure(
     _check(chosen, batch, distinct, numbers)
     texts, names = chosen.format_all(batch), [str(config) for config in distinct]
     subjects = [Subject(chosen.name, text, names[number]) for text, number in zip(texts, numbers.tolist(), strict=True)]
-    settings, readings, meta = _run(subjects, _anchor(chosen), runner, device, how, output, budget, progress)
+    settings, readings, meta = _run(subjects, _anchor(chosen), runner, device, how, output, time_limit, progress)
     metrics = ["latency", "energy"] if how.energy else ["latency"]
     targets = [Target(settings["device"]["name"], metric) for metric in metrics]
     known = [row for row, subject in enumerate(subjects) if _has_something(readings, subject)]
@@ -123,14 +123,14 @@ def measure_blocks(
     runtime: Runtime | None = None,
     device: str | None = None,
     protocol: Protocol | None = None,
-    budget: float | None = None,
+    time_limit: float | None = None,
     progress: Progress | None = None,
 ) -> BlockTable:
     """Measure every block of FBNet on its own, into a block table.
 
     Parameters
     ----------
-    output, runtime, device, protocol, budget, progress
+    output, runtime, device, protocol, time_limit, progress
         As for :func:`measure`.
     config : config, optional
         The FBNet config; CIFAR-100's if None.
@@ -144,7 +144,7 @@ def measure_blocks(
     Raises
     ------
     InvalidInputError, MissingExtraError, MeasurementError
-        As :func:`measure`; also if the budget ended before every block was measured (asking again goes on).
+        As :func:`measure`; also if the time was up before every block was measured (asking again goes on).
     """
     space = get_space("fbnet")
     runner = Torch() if runtime is None else runtime
@@ -156,12 +156,12 @@ def measure_blocks(
     subjects = [
         Subject(space.name, space.format([op] * space.n_positions), str(asked), part) for op, part in parts.values()
     ]
-    settings, readings, meta = _run(subjects, _anchor(space), runner, device, how, output, budget, progress)
+    settings, readings, meta = _run(subjects, _anchor(space), runner, device, how, output, time_limit, progress)
     failed = next((item for item in subjects if readings.reading(item.key).failure), None)
     if failed is not None:
         raise MeasurementError(f"{failed.part} of {failed.arch!r}: {readings.reading(failed.key).failure}")
     if not all(readings.has_latency(item.key) for item in subjects):
-        raise MeasurementError("the budget ended before every block was measured; ask again to go on.")
+        raise MeasurementError("the time limit was reached before every block was measured; ask again to go on.")
     costs, repeats = _costs(subjects, readings, "latency")
     meta["noise_floor"] = noise_floor(repeats[:, 3:])
     described = Device(**{**settings["device"], "source": "estimated"})
@@ -178,13 +178,13 @@ def _run(
     device: str | None,
     protocol: Protocol,
     output: str | os.PathLike[str],
-    budget: float | None,
+    time_limit: float | None,
     progress: Progress | None,
 ) -> tuple[dict[str, Any], Readings, dict[str, Any]]:
     """Open the journal, time what is missing, and describe how it was done."""
-    if budget is not None and not budget > 0:
-        raise InvalidInputError(f"budget must be a positive number of seconds, got {budget!r}.")
-    deadline = None if budget is None else time.monotonic() + budget
+    if time_limit is not None and not time_limit > 0:
+        raise InvalidInputError(f"time_limit must be a positive number of seconds, got {time_limit!r}.")
+    deadline = None if time_limit is None else time.monotonic() + time_limit
     settings = {
         "space": anchor.space,
         "device": runtime.device(device or runtime.default_name).to_dict(),
@@ -201,7 +201,7 @@ def _run(
         raise MeasurementError(
             f"nothing could be measured: {failures[0]}"
             if failures
-            else "the budget ended before one network had enough runs; what was run is kept, give it more time."
+            else "the time limit was reached before one network had enough runs; what was run is kept, give more time."
         )
     meta = {
         **info,

@@ -194,3 +194,20 @@ def test_bars_of_a_disagreement_are_the_effects_of_the_ops(table: CostTable) -> 
     assert [label.get_text() for label in ax.get_yticklabels()] == found.effects["op"].tolist()
     np.testing.assert_allclose([bar.get_width() for bar in ax.patches], found.effects["effect"])
     assert "dearer on gpu/latency" in ax.get_xlabel()
+
+
+def test_names_are_no_formulas(table: CostTable) -> None:
+    names = [r"cpu$\nosuch$/latency", "gpu$x$/latency", "phone$/latency", "cpu$y$/energy"]
+    odd = CostTable(SPACE, table.archs, table.costs, names)
+    every = pd.DataFrame(odd.costs, columns=names)
+    for ax in (
+        plot_correlation(correlation(odd)),
+        plot_proxies(proxies(odd)),
+        plot_pareto(pareto_front(odd, names[:2]), every, *names[:2]),
+        plot_disagreement(disagreement(odd, *names[:2])),
+    ):
+        ax.figure.savefig(io.BytesIO(), format="png")
+        labels = [ax.xaxis.label, ax.yaxis.label, *ax.get_xticklabels(), *ax.get_yticklabels()]
+        told = [label._preprocess_math(label.get_text()) for label in labels]
+        assert any("$" in text for text, formula in told if not formula)
+        assert not any("gpu" in text or "cpu" in text for text, formula in told if formula)

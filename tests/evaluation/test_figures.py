@@ -434,3 +434,20 @@ def test_errors_that_cannot_be_drawn_are_refused(column: str, value: object) -> 
     frame.loc[3, column] = value
     with pytest.raises(InvalidInputError, match=rf"{column} must be finite numbers, got {value} in row 3"):
         plot_error_by_distance(frame)
+
+
+@pytest.mark.parametrize("name", ["a$x$", r"a$\nosuch$b", "a$"])
+def test_names_are_no_formulas(name: str) -> None:
+    curve = curves("raspi4/latency", models=("$m$", "n")).assign(device=name)
+    for ax in (
+        plot_learning_curve(curve),
+        plot_learning_curve(curve[curve["model"] == "n"]),
+        plot_learning_curve(pd.concat([curve, curve.assign(device="b$y$")])),
+        plot_predicted(predictions().assign(device=name)),
+    ):
+        ax.figure.savefig(io.BytesIO(), format="png")
+        legend = ax.get_legend()
+        labels = [ax.title, ax.xaxis.label, *([] if legend is None else legend.get_texts())]
+        told = [label._preprocess_math(label.get_text()) for label in labels]
+        assert any(name in text for text, _ in told)
+        assert not any(formula for _, formula in told)

@@ -178,7 +178,7 @@ class TestTiming:
         timed(tmp_path, runtime, 4)
         assert runtime.lines("load")[before:] == ["111111", texts(4)[3], texts(4)[3]]
 
-    def test_the_budget_ends_it_and_the_rest_follows(self, runtime: Fake, tmp_path: Path) -> None:
+    def test_the_time_limit_ends_it_and_the_rest_follows(self, runtime: Fake, tmp_path: Path) -> None:
         slow = replace(runtime, hang=(texts(3)[1],))
         start = time.monotonic()
         readings = timed(tmp_path, slow, 3, Protocol(passes=1, repeats=6), deadline=start + 6.0)

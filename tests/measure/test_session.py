@@ -139,16 +139,16 @@ def test_energy_where_the_host_cannot_tell(output: Path, monkeypatch: pytest.Mon
 
 
 class TestStopping:
-    def test_a_budget_leaves_out_what_was_not_measured(self, output: Path, runtime: Fake) -> None:
+    def test_a_time_limit_leaves_out_what_was_not_measured(self, output: Path, runtime: Fake) -> None:
         archs = SPACE.at(range(100, 160))
-        # Of four blocks the budget covers the first one or two, wherever the process needs seconds to start.
+        # Of four blocks the time covers the first one or two, wherever the process needs seconds to start.
         hanging = tuple(
             "".join(map(str, arch)) for arch in archs[np.random.default_rng([0, 0]).permutation(60)[40:]].tolist()
         )
         slow = replace(runtime, hang=hanging)
         protocol = replace(QUICK, passes=1, repeats=8, max_repeats=8)
         start = time.monotonic()
-        table = measure(SPACE, archs, output, TINY, runtime=slow, protocol=protocol, budget=15.0)
+        table = measure(SPACE, archs, output, TINY, runtime=slow, protocol=protocol, time_limit=15.0)
         assert time.monotonic() - start < 19.0
         left = table.meta["protocol"]["left"]
         assert 0 < left < 60
@@ -158,14 +158,14 @@ class TestStopping:
         assert whole.meta["protocol"]["left"] == 0
         assert len(whole) == 60
 
-    @pytest.mark.parametrize("budget", [0, -1.0, float("nan")])
-    def test_wrong_budgets(self, output: Path, runtime: Fake, budget: float) -> None:
-        with pytest.raises(InvalidInputError, match="budget must be a positive number of seconds"):
-            measure(SPACE, [1], output, TINY, runtime=runtime, budget=budget)
+    @pytest.mark.parametrize("time_limit", [0, -1.0, float("nan")])
+    def test_wrong_time_limits(self, output: Path, runtime: Fake, time_limit: float) -> None:
+        with pytest.raises(InvalidInputError, match="time_limit must be a positive number of seconds"):
+            measure(SPACE, [1], output, TINY, runtime=runtime, time_limit=time_limit)
 
-    def test_too_short_a_budget(self, output: Path, runtime: Fake) -> None:
-        with pytest.raises(MeasurementError, match="the budget ended before"):
-            measure(SPACE, [1], output, TINY, runtime=runtime, protocol=QUICK, budget=1e-6)
+    def test_too_short_a_time_limit(self, output: Path, runtime: Fake) -> None:
+        with pytest.raises(MeasurementError, match="the time limit was reached before"):
+            measure(SPACE, [1], output, TINY, runtime=runtime, protocol=QUICK, time_limit=1e-6)
         assert not output.exists()
 
     def test_a_kill_loses_what_was_in_hand_only(self, output: Path, runtime: Fake) -> None:
@@ -195,9 +195,9 @@ class TestStopping:
             done += "seconds" in line
         assert done * 40 <= rounds
         whole = before[: before.rfind("\n") + 1]
-        with pytest.raises(MeasurementError, match="the budget ended"):
+        with pytest.raises(MeasurementError, match="the time limit was reached"):
             # Too little time for one more network: what was there stays as it was.
-            measure(SPACE, [699], output, TINY, runtime=Fake(), protocol=protocol, budget=1e-6)
+            measure(SPACE, [699], output, TINY, runtime=Fake(), protocol=protocol, time_limit=1e-6)
         assert journal.read_text() == whole
         table = measure(SPACE, range(100, 140), output, TINY, runtime=Fake(), protocol=protocol)
         assert journal.read_text().startswith(whole)
@@ -252,9 +252,9 @@ class TestBlocks:
         with pytest.raises(InvalidInputError, match="too shortly"):
             measure_blocks(output, protocol=Protocol(energy=True))
 
-    def test_a_budget_too_short(self, output: Path) -> None:
-        with pytest.raises(MeasurementError, match="budget ended"):
-            measure_blocks(output, budget=1e-6)
+    def test_a_time_limit_too_short(self, output: Path) -> None:
+        with pytest.raises(MeasurementError, match="time limit was reached"):
+            measure_blocks(output, time_limit=1e-6)
 
 
 def test_the_fake_knows_its_networks() -> None:

@@ -1,0 +1,133 @@
+"""How costs of architectures are shown to people: targets as rows where architectures are few."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from hwnas_surrogate.cli.output import show
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from hwnas_surrogate.data import Target
+    from hwnas_surrogate.spaces import SearchSpace
+
+_FEW = 20
+"""Up to so many architectures are written out below the table."""
+_WITHIN, _HAS_COST = "P(within budget)", "P(has a cost)"
+_ORDER = ("cost", "low", "high", _WITHIN, _HAS_COST)
+
+
+def show_costs(
+    frame: pd.DataFrame, targets: Iterable[Target], space: SearchSpace, as_json: bool = False, as_csv: bool = False
+) -> None:
+    """Print costs of architectures: for machines the frame as it is.
+
+    For people, architectures go by their index (by a number where the space has none), and few are written out below.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        A row per architecture: ``architecture``; ``device/metric (unit)`` of each target, and what else
+        :func:`predict_batches` tells of it; any other column is a remark about the architecture.
+    targets : iterable of Target
+        The targets.
+    space : SearchSpace
+        The architectures' space.
+    as_json, as_csv : bool
+        Print for machines.
+    """
+    if as_json or as_csv:
+        return show(frame, "", as_json, as_csv)
+    notes = []
+    if "connected" in frame:
+        frame, notes = _connections(frame)
+    told = {f"{target} ({target.unit})": _columns_of(target, frame.columns) for target in targets}
+    about = frame.drop(columns=[column for columns in told.values() for column in columns.values()])
+    archs = about.pop("architecture").tolist()
+    heading, labels = _labels(archs, space)
+    about.insert(0, heading, labels)
+    several = any(len(columns) > 1 for columns in told.values())
+    if len(archs) > _FEW:
+        notes.append("--json and --csv print the architectures as strings")
+    if not several and len(archs) <= min(len(told), _FEW):
+        _targets_as_rows(frame, told, labels, notes)
+        _write_out(about, archs)
+    else:
+        if several:
+            _lines(frame, told, about, notes)
+        else:
+            costs = frame[[columns["cost"] for columns in told.values()]]
+            show(_beside(about, costs), keys=tuple(about.columns), choose="--target", notes=notes)
+        if len(archs) <= _FEW:
+            _write_out(about[[heading]], archs)
+    return None
+
+
+def _connections(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """Return the frame with a remark about networks without a path, if there are any, and what the remark means."""
+    if frame["connected"].all():
+        return frame.drop(columns="connected"), []
+    remarks = frame["connected"].map({True: "yes", False: "no"})
+    return frame.assign(connected=remarks), ["connected: whether a path leads from the input to the output"]
+
+
+def _columns_of(target: Target, columns: Iterable[str]) -> dict[str, str]:
+    """Return a target's columns by what they hold."""
+    cost = f"{target} ({target.unit})"
+    found = {"cost": cost, "low": f"{cost} low", "high": f"{cost} high", _HAS_COST: f"P({target} has a cost)"}
+    names = list(columns)
+    for name in names:
+        if name.startswith(f"P({target} <= "):
+            found[_WITHIN] = name
+    return {what: name for what, name in found.items() if name in names}
+
+
+def _labels(archs: list[str], space: SearchSpace) -> tuple[str, list[str]]:
+    """Return how architectures are called: by index, by number, or, where many have none, by their ops."""
+    index = getattr(space, "index", None)
+    if index is not None and (len(archs) > _FEW or len(set(archs)) == len(archs)):
+        return "index", [str(number) for number in index(archs)]
+    if len(archs) <= _FEW:
+        return "number", [f"#{number}" for number in range(1, len(archs) + 1)]
+    return "architecture", [",".join(map(str, row)) for row in space.as_array(archs).tolist()]
+
+
+def _targets_as_rows(frame: pd.DataFrame, told: dict[str, dict[str, str]], labels: list[str], notes: list[str]) -> None:
+    import pandas as pd
+
+    costs = frame[[columns["cost"] for columns in told.values()]].to_numpy().T
+    show(_beside(pd.DataFrame({"target": list(told)}), pd.DataFrame(costs, columns=labels)), notes=notes)
+
+
+def _lines(frame: pd.DataFrame, told: dict[str, dict[str, str]], about: pd.DataFrame, notes: list[str]) -> None:
+    """Print a line per target and architecture: the cost, its interval, probabilities."""
+    import pandas as pd
+
+    budgets = [columns[_WITHIN][2:-1] for columns in told.values() if _WITHIN in columns]
+    parts = []
+    for name, columns in told.items():
+        part = frame[list(columns.values())].set_axis(list(columns), axis=1).astype(object)
+        blank = pd.DataFrame("", index=range(len(frame)), columns=[name for name in _ORDER if name not in columns])
+        target = pd.DataFrame({"target": [name] + [""] * (len(frame) - 1)})
+        parts.append(_beside(target, about, part, blank))
+    order = [name for name in _ORDER if any(name in columns for columns in told.values())]
+    lines = pd.concat(parts, ignore_index=True)[["target", *about.columns, *order]]
+    if budgets:
+        notes = [f"budget: {', '.join(budgets)}", *notes]
+    show(lines, keys=("target", *about.columns), notes=notes)
+
+
+def _write_out(about: pd.DataFrame, archs: list[str]) -> None:
+    """Print the architectures themselves, below the costs."""
+    legend = about.copy()
+    legend.insert(1, "architecture", archs)
+    show(legend, "\nArchitectures")
+
+
+def _beside(*frames: pd.DataFrame) -> pd.DataFrame:
+    """Put frames side by side; two columns may have one name."""
+    import pandas as pd
+
+    return pd.concat([frame.reset_index(drop=True) for frame in frames], axis=1)
