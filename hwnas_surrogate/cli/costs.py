@@ -40,7 +40,7 @@ def show_costs(
     """
     if as_json or as_csv:
         return show(frame, "", as_json, as_csv)
-    notes = []
+    notes: list[str] = []
     if "connected" in frame:
         frame, notes = _connections(frame)
     told = {f"{target} ({target.unit})": _columns_of(target, frame.columns) for target in targets}

@@ -109,12 +109,13 @@ def predict(
 
 
 def _answering(suite: SurrogateSuite, dataset: str | None) -> list[Target] | None:
-    """Return the targets that can be predicted under a config; say which can't. All, if that is none: it is an error."""
+    """Return the targets that can be predicted under a config, and say which can't; None (all) where none can."""
     answering = list(suite.targets_for(dataset))
     silent = [str(target) for target in suite.targets_ if target not in answering]
     if not answering or not silent:
         return None
     say(
-        f"left out, as they were trained under other configs only: {', '.join(silent)}; --extrapolate predicts them roughly"
+        f"left out, as they were trained under other configs only: {', '.join(silent)}; "
+        "--extrapolate predicts them roughly"
     )
     return answering

@@ -19,7 +19,7 @@ from hwnas_surrogate.errors import InvalidInputError, unknown
 from hwnas_surrogate.features import Encoder
 from hwnas_surrogate.spaces import Archs, NetworkConfig, SearchSpace, get_space
 from hwnas_surrogate.trainers.costs import checked_cost, checked_failed, numbers, refuse_costs
-from hwnas_surrogate.trainers.encoded import Encoded
+from hwnas_surrogate.trainers.encoded import Encoded, asked_config
 from hwnas_surrogate.trainers.extrapolation import predicts_for
 from hwnas_surrogate.trainers.queries import Configs, queries
 from hwnas_surrogate.trainers.surrogate import Surrogate
@@ -264,6 +264,13 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
         """
         picked, values = self._told(archs, configs, targets, extrapolate, Surrogate._has_cost_encoded)
         return pd.DataFrame(values, columns=target_columns(picked), copy=False)
+
+    @property
+    def default_config(self) -> NetworkConfig:
+        """The config that is meant where none is given: see :meth:`Surrogate.predict`."""
+        check_is_fitted(self, "surrogates_")
+        configs = dict.fromkeys(config for one in self.surrogates_.values() for config in one.configs_)
+        return asked_config(get_space(self.space), list(configs))
 
     def targets_for(self, configs: Configs) -> tuple[Target, ...]:
         """Return the targets whose surrogates predict for a config without extrapolating: all, if None.
