@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.figure import Figure, shared_data
-from hwnas_surrogate.data import CostTable, load_table
+from hwnas_surrogate import Surrogate
+from hwnas_surrogate.data import CostTable, load_bundled, load_table
 from hwnas_surrogate.evaluation import Evaluation, evaluate
 from hwnas_surrogate.features import make_encoder
 from hwnas_surrogate.models import make_model
@@ -27,6 +28,8 @@ def run() -> Iterator[Figure]:
     """Yield the figures."""
     yield from _coverage()
     yield from _configs()
+    yield from _bundled()
+    yield from _extrapolated()
     for law in LAWS:
         yield _planted(law)
 
@@ -67,6 +70,61 @@ def _configs() -> Iterator[Figure]:
             "<= 10 %, >= 80 %",
         )
     yield from _distances(told)
+
+
+def _bundled() -> Iterator[Figure]:
+    """Yield how good the surrogates of ``make train`` are for configs that they have not seen."""
+    table = load_bundled("nasbench201")
+    home = table.config_number == table.configs.index(table.space.default_config)
+    configs = np.array(table.row_configs, object)
+    for target in load_table("modified").targets:
+        costs = table.costs[:, table.targets.index(target)]
+        known = ~np.isnan(costs)
+        others = np.unique(table.config_number[known & ~home])
+        errors, inside = [], []
+        for seed in SEEDS:
+            held = np.random.default_rng(seed).permutation(others)[: len(others) // 5]
+            test = np.flatnonzero(known & np.isin(table.config_number, held))
+            train = np.flatnonzero(known & ~np.isin(table.config_number, held))
+            surrogate = Surrogate(random_state=seed).fit(table.archs[train], costs[train], configs[train])
+            asked = table.archs[test], configs[test]
+            low, high = surrogate.predict_interval(*asked, extrapolate=True).T
+            errors.append(np.abs(surrogate.predict(*asked, extrapolate=True) / costs[test] - 1))
+            inside.append((costs[test] >= low) & (costs[test] <= high))
+        medians = [100 * np.median(error) for error in errors]
+        yield Figure(
+            f"what make train trains on, unseen configs, {target}, {len(SEEDS)} splits: median error (sd), within 20 %, "
+            "in the 90 % interval",
+            f"{100 * np.median(np.concatenate(errors)):.1f} % ({np.std(medians, ddof=1):.1f}), "
+            f"{100 * (np.concatenate(errors) <= 0.2).mean():.1f} %, {100 * np.concatenate(inside).mean():.1f} %",
+            "<= 10 %, >= 80 %",
+        )
+
+
+def _extrapolated() -> Iterator[Figure]:
+    """Yield what surrogates of one config are worth where they are asked to extrapolate to others."""
+    for target in load_table("modified").targets:
+        home, other = (load_table(name, "nasbench201").select(target) for name in ("bundled", "modified"))
+        known, measured = (np.flatnonzero(~np.isnan(table.costs[:, 0])) for table in (home, other))
+        asked = other.archs[measured], np.array(other.row_configs, object)[measured]
+        costs = other.costs[measured, 0]
+        for n in (20, 100, 900):
+            errors, parts = [], []
+            for seed in SEEDS:
+                rows = np.random.default_rng(seed).permutation(known)[:n]
+                surrogate = Surrogate(random_state=seed).fit(home.archs[rows], home.costs[rows, 0])
+                errors.append(np.median(np.abs(surrogate.predict(*asked, extrapolate=True) / costs - 1)))
+                bounds = [surrogate.predict_interval(*asked, coverage=c, extrapolate=True).T for c in (0.8, 0.9, 0.95)]
+                inside = [((costs >= low) & (costs <= high)).mean() for low, high in bounds]
+                parts.append([*inside, np.median(bounds[1][1] / bounds[1][0])])
+            *coverage, width = np.mean(parts, axis=0)
+            yield Figure(
+                f"extrapolate=True, {target}, n={n} costs under one config, {len(other.configs)} others, {len(SEEDS)} "
+                "draws: median error (sd); coverage of 80, 90, 95 % intervals; upper over lower bound at 90 %",
+                f"{100 * np.mean(errors):.1f} % ({100 * np.std(errors, ddof=1):.1f}); "
+                f"{', '.join(f'{100 * part:.1f} %' for part in coverage)}; {width:.1f}",
+                ">= 80, 90, 95 %",
+            )
 
 
 def _distances(told: Evaluation) -> Iterator[Figure]:
