@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -69,3 +72,23 @@ def test_machines_get_every_column_however_narrow_the_terminal(
 ) -> None:
     monkeypatch.setattr(output, "_WIDE", 20)
     assert shown(frame(2), capsys, as_csv=True).splitlines()[0] == "target,trained on,kendall tau,median error,rmse"
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("stream", [Terminal, io.StringIO])
+def test_a_bar_is_shown_on_a_terminal_alone(stream: type[io.StringIO], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stderr", shown := stream())
+    with output.progress("fitting") as update:
+        for done in range(4):
+            update(done, 3)
+    text = shown.getvalue()
+    if stream is Terminal:
+        assert "fitting" in text
+        assert "3/3" in text
+    else:
+        assert text == ""
