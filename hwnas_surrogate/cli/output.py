@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -34,35 +36,37 @@ def check_format(as_json: bool, as_csv: bool) -> None:
         raise InvalidInputError("--json and --csv exclude each other; choose one.")
 
 
-def flat(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a frame whose (device, metric, unit) columns read ``device/metric (unit)``."""
-    named = frame.copy()
-    named.columns = [f"{name[0]}/{name[1]} ({name[2]})" for name in frame.columns]
-    return named
-
-
-def show(frame: pd.DataFrame, title: str = "", as_json: bool = False, as_csv: bool = False) -> None:
-    """Print a frame: every column's name holds its unit."""
+def show(
+    table: pd.DataFrame | Mapping[str, Iterable[Any]], title: str = "", as_json: bool = False, as_csv: bool = False
+) -> None:
+    """Print named columns of one length: every name holds its unit."""
+    columns = {str(name): list(map(_plain, values)) for name, values in table.items()}
+    rows = list(zip(*columns.values(), strict=True))
     if as_json:
-        records = [
-            {str(key): json_value(value) for key, value in row.items()} for row in frame.to_dict(orient="records")
-        ]
+        records = [dict(zip(columns, map(json_value, row), strict=True)) for row in rows]
         typer.echo(json.dumps(records, indent=1))
     elif as_csv:
-        typer.echo(frame.to_csv(index=False), nl=False)
+        typer.echo(_csv([list(columns), *rows]), nl=False)
     else:
         console = _console(sys.stdout)
-        cells = frame.map(_cell)
-        table = _table(cells, title)
-        if _width(table) > console.width:
-            alike = [name for name in cells.columns[1:] if len(cells) > 1 and cells[name].nunique() == 1]
-            told = ", ".join(f"{name} {cells[name].iloc[0]}" for name in alike)
-            table = _table(cells.drop(columns=alike), title, f"{told} in every row" if alike else "", narrow=True)
-            console.width = max(console.width, _width(table))  # a number is never cut in two
-        console.print(table)
+        cells = {name: list(map(_cell, values)) for name, values in columns.items()}
+        drawn = _table(cells, title)
+        if _width(drawn) > console.width:
+            alike = {name: told[0] for name, told in list(cells.items())[1:] if len(told) > 1 and len(set(told)) == 1}
+            told = ", ".join(f"{name} {cell}" for name, cell in alike.items())
+            cells = {name: cells[name] for name in cells if name not in alike}
+            drawn = _table(cells, title, f"{told} in every row" if alike else "", narrow=True)
+            console.width = max(console.width, _width(drawn))  # a number is never cut in two
+        console.print(drawn)
 
 
-def _table(cells: pd.DataFrame, title: str, caption: str = "", *, narrow: bool = False) -> Table:
+def _csv(rows: list[Any]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(["" if _is_nan(cell) else cell for cell in row] for row in rows)
+    return text.getvalue()
+
+
+def _table(cells: dict[str, list[str]], title: str, caption: str = "", *, narrow: bool = False) -> Table:
     table = Table(
         title=title or None,
         title_justify="left",
@@ -72,9 +76,9 @@ def _table(cells: pd.DataFrame, title: str, caption: str = "", *, narrow: bool =
         box=box.SIMPLE_HEAD if narrow else box.HEAVY_HEAD,
         pad_edge=not narrow,
     )
-    for name in cells.columns:
-        table.add_column(str(name).replace(" ", "\n") if narrow else str(name), no_wrap=True, vertical="bottom")
-    for row in cells.itertuples(index=False):
+    for name in cells:
+        table.add_column(name.replace(" ", "\n") if narrow else name, no_wrap=True, vertical="bottom")
+    for row in zip(*cells.values(), strict=True):
         table.add_row(*row)
     return table
 
@@ -124,6 +128,15 @@ def progress(what: str) -> Iterator[Progress]:
 
 def _console(file: Any) -> Console:
     return Console(file=file, width=None if file.isatty() else _WIDE)
+
+
+def _plain(value: Any) -> Any:
+    """Return a number of numpy's as Python's own."""
+    return value.item() if hasattr(value, "item") else value
+
+
+def _is_nan(value: object) -> bool:
+    return isinstance(value, float) and math.isnan(value)
 
 
 def _cell(value: object) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from hwnas_surrogate.cli.options import Archs, Csv, Data, Dataset, Json, Space, Targets, open_table, read_archs
-from hwnas_surrogate.cli.output import check_format, flat, show
+from hwnas_surrogate.cli.output import check_format, show
 from hwnas_surrogate.errors import InvalidInputError
 
 
@@ -22,7 +22,7 @@ def query(
     as_csv: Csv = False,
 ) -> None:
     """Look measured costs up, exactly."""
-    from hwnas_surrogate.data import CostTable
+    from hwnas_surrogate.data import CostTable, pick_targets
 
     check_format(as_json, as_csv)
     table = open_table(data, space, dataset)
@@ -31,12 +31,13 @@ def query(
             raise InvalidInputError("give architectures or --all, not both.")
         if not isinstance(table, CostTable):
             raise InvalidInputError("FBNet's block table holds about 10^21 architectures; name those you want.")
-        batch, costs, configs = table.archs, table.lookup(targets=target), list(map(str, table.row_configs))
+        batch, costs, configs = table.archs, table.lookup_values(targets=target), list(map(str, table.row_configs))
     else:
         batch = read_archs(archs, table.space)
-        costs, configs = table.lookup(batch, targets=target), []
-    frame = flat(costs)
+        costs, configs = table.lookup_values(batch, targets=target), []
+    columns: dict[str, Any] = {"architecture": table.space.format_all(batch)}
     if len(set(configs)) > 1:
-        frame.insert(0, "config", configs)
-    frame.insert(0, "architecture", table.space.format_all(batch))
-    show(frame, as_json=as_json, as_csv=as_csv)
+        columns["config"] = configs
+    for picked, values in zip(pick_targets(target, table.targets), costs.T, strict=True):
+        columns[f"{picked} ({picked.unit})"] = values
+    show(columns, as_json=as_json, as_csv=as_csv)

@@ -115,7 +115,9 @@ def read_parquet(path: str | os.PathLike[str]) -> AnyTable:
     if not name.is_file():
         raise DataFileError(f"there is no file {name}.")
     try:
-        arrow = pq.read_table(name, page_checksum_verification=True, partitioning=None)
+        # pq.read_table does the same by way of pyarrow.dataset, which imports pandas.
+        with pq.ParquetFile(name, page_checksum_verification=True) as file:
+            arrow = file.read()
     except (pa.ArrowException, OSError, ValueError) as error:
         raise DataFileError(
             f"{name} is no readable parquet file ({str(error).splitlines()[0][:200]}). It may be truncated or damaged: "
@@ -168,7 +170,7 @@ def _from_arrow(arrow: pa.Table, header: dict[str, Any]) -> AnyTable:
             costs, devices=devices, meta=header["meta"], config=None if config is None else space.config(config)
         )
     positions = range(space.n_positions)
-    values = {name: arrow.column(name).to_numpy() for name in arrow.column_names}
+    values = {name: _numbers(arrow, name) for name in arrow.column_names}
     # Damage to a name must not pass for a table without that optional column.
     known = {f"{target}{part}" for target in targets for part in ("", " missing", *_REPEATS)} | {"config"}
     known |= {f"op_{position:02d}" for position in positions}
@@ -195,3 +197,14 @@ def _from_arrow(arrow: pa.Table, header: dict[str, Any]) -> AnyTable:
         repeats=np.moveaxis(np.array(parts), 2, 0) if has_repeats else None,
         meta=header["meta"],
     )
+
+
+def _numbers(arrow: pa.Table, name: str) -> npt.NDArray[Any]:
+    """Return a column, NaN where there is no cost; pyarrow's own to_numpy would import pandas."""
+    column = arrow.column(name)
+    if column.null_count and pa.types.is_floating(column.type):
+        column = column.fill_null(np.nan)
+    if column.null_count or not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
+        raise ValueError(f"column {name!r} must hold numbers, got {column.type} with {column.null_count} nulls.")
+    array: npt.NDArray[Any] = np.from_dlpack(column.combine_chunks())
+    return array

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import pyarrow.parquet as pq
 
 from hwnas_surrogate.data.csv_lines import Batches, WrongLines, check_once, columns_of, costs_of
@@ -147,6 +146,8 @@ class Wide:
             raise DataFileError(f"{self.path}: {self.key}: {error}") from error
 
     def _costs(self, name: str, column: Any, n: int) -> npt.NDArray[np.float64]:
+        import pandas as pd
+
         values = np.asarray(column)
         if values.shape != (n,):
             raise DataFileError(f"{self.path}: {name} must hold {n} costs, one per architecture, got {values.shape}.")

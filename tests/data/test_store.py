@@ -282,6 +282,14 @@ class TestOtherFormats:
         with pytest.raises(DataFileError, match="holds no valid cost table"):
             read_parquet(path)
 
+    def test_a_cost_that_is_null_is_missing(self, path):
+        write_parquet(cost_table(), path)
+        rewritten(path, columns={"pi/energy": pa.array([None, *[2.5] * 399], pa.float64())})
+        table = read_parquet(path)
+        column = list(map(str, table.targets)).index("pi/energy")
+        assert np.isnan(table.costs[0, column])
+        assert (table.costs[1:, column] == 2.5).all()
+
 
 class TestFailedWrite:
     def test_full_disk_leaves_the_old_file(self, path, monkeypatch):
