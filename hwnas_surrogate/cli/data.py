@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from hwnas_surrogate.cli.options import Csv, Dataset, Json, Space, open_table
-from hwnas_surrogate.cli.output import check_format, json_value, progress, say, show
+from hwnas_surrogate.cli.output import check_format, columns_of, json_value, progress, say, show
 
 data = typer.Typer(help="What a table holds; HW-NAS-Bench's official file: download, convert.", no_args_is_help=True)
 
@@ -24,8 +24,6 @@ def info(
     """Show a table's targets, devices and configs, how many costs it holds, and how it was made."""
     import json
 
-    import pandas as pd
-
     from hwnas_surrogate.data import describe
 
     check_format(as_json, as_csv)
@@ -35,7 +33,7 @@ def info(
         targets = [{name: json_value(value) for name, value in record.items()} for record in targets]
         typer.echo(json.dumps({"space": table.space.name, "targets": targets, "meta": table.meta}, indent=1))
         return
-    show(pd.DataFrame(targets), repr(table), as_csv=as_csv)
+    show(columns_of(targets), repr(table), as_csv=as_csv)
     if table.meta and not as_csv:
         typer.echo(json.dumps(table.meta, indent=2))
 

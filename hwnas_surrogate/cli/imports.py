@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from hwnas_surrogate.cli.options import Csv, Dataset, Json, Space
-from hwnas_surrogate.cli.output import check_format, say, show
+from hwnas_surrogate.cli.output import check_format, columns_of, say, show
 
 
 def import_(
@@ -30,12 +30,10 @@ def import_(
     One measurement a line: architecture, config, device, metric, value, unit. Or wide: arch_str or op_index, and one
     column per device. Every line is checked; units are converted; repeats become their median.
     """
-    import pandas as pd
-
     from hwnas_surrogate.data import describe, read_measurements, write_parquet
 
     check_format(as_json, as_csv)
     table = read_measurements(path, space, dataset, metric, unit)
     written = write_parquet(table, output or Path("measurements") / f"{path.stem}.parquet")
     say(f"{len(table)} rows written to {written}; train on them with: hwnas train --data {written}")
-    show(pd.DataFrame(describe(table)), repr(table), as_json, as_csv)
+    show(columns_of(describe(table)), repr(table), as_json, as_csv)

@@ -36,6 +36,11 @@ def check_format(as_json: bool, as_csv: bool) -> None:
         raise InvalidInputError("--json and --csv exclude each other; choose one.")
 
 
+def columns_of(records: list[dict[str, Any]]) -> dict[str, list[Any]]:
+    """Return records as the columns that :func:`show` prints."""
+    return {name: [record[name] for record in records] for name in (records[0] if records else ())}
+
+
 def show(
     table: pd.DataFrame | Mapping[str, Iterable[Any]], title: str = "", as_json: bool = False, as_csv: bool = False
 ) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from hwnas_surrogate.cli.options import Archs, Csv, Dataset, Json, Seed, Space, check_choice, choose_archs
-from hwnas_surrogate.cli.output import check_format, progress, say, show
+from hwnas_surrogate.cli.output import check_format, columns_of, progress, say, show
 
 
 def simulate(
@@ -28,8 +28,6 @@ def simulate(
 
     Each distinct layer is simulated once, in some ten seconds; a second run takes it from beside the output.
     """
-    import pandas as pd
-
     from hwnas_surrogate.data import describe
     from hwnas_surrogate.measure import simulate as simulate_networks
     from hwnas_surrogate.spaces import get_space
@@ -42,4 +40,4 @@ def simulate(
     with progress("simulating layers") as update:
         table = simulate_networks(chosen, batch, path, dataset, progress=update)
     say(f"written to {path}; train on it with: hwnas train --data {path}")
-    show(pd.DataFrame(describe(table)), repr(table), as_json, as_csv)
+    show(columns_of(describe(table)), repr(table), as_json, as_csv)

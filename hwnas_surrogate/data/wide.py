@@ -146,17 +146,19 @@ class Wide:
             raise DataFileError(f"{self.path}: {self.key}: {error}") from error
 
     def _costs(self, name: str, column: Any, n: int) -> npt.NDArray[np.float64]:
-        import pandas as pd
-
         values = np.asarray(column)
         if values.shape != (n,):
             raise DataFileError(f"{self.path}: {name} must hold {n} costs, one per architecture, got {values.shape}.")
-        if values.dtype.kind not in "iuf" and not pd.isna(values).all():
+        if values.dtype.kind not in "iuf" and not all(map(_is_missing, values)):
             raise DataFileError(
                 f"{self.path}: column {name!r} is not numeric ({values.dtype}); every column beside {self.key} is a "
                 "device's."
             )
         return values.astype(np.float64)
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or bool(value != value)  # NaN equals nothing
 
 
 def wide_key(path: Path, names: Sequence[str]) -> str:
