@@ -14,18 +14,8 @@ from hwnas_surrogate.spaces import get_space
 from hwnas_surrogate.trainers import SurrogateSuite
 
 HEAVY = {"crepes", "joblib", "matplotlib", "moocore", "numpy", "onnx", "onnxruntime", "openvino", "optuna", "pandas"}
-HEAVY |= {
-    "plotly",
-    "pyarrow",
-    "safetensors",
-    "scipy",
-    "skops",
-    "sklearn",
-    "sklearn.model_selection",
-    "torch",
-    "xgboost",
-    "zigzag",
-}
+HEAVY |= {"plotly", "pyarrow", "safetensors", "scipy", "skops", "sklearn", "torch", "xgboost", "zigzag"}
+HEAVY |= {"sklearn.model_selection"}
 TABLES = frozenset({"numpy", "pyarrow"})
 RANKS = TABLES | {"pandas", "scipy"}
 MODELS = RANKS | {"joblib", "safetensors", "sklearn"}
