@@ -1,8 +1,10 @@
-# Every target sets up what it needs: a virtual environment with the pinned constraints.
+# Every target sets up what it needs: a virtual environment with the pinned constraints. Training needs the package's own
+# dependencies, everything else those of the extra `dev` too; tools/requirements.py lists both.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
+INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
+LISTED := pyproject.toml constraints.txt tools/requirements.py
 
 .PHONY: help setup train test check bench docs format clean
 
@@ -13,15 +15,22 @@ help:
 	@echo "make bench   print the figures of docs/benchmarks.md"
 	@echo "make docs    build the documentation site to build/docs, warnings being errors"
 
-setup: $(STAMP)
+setup: $(VENV)/.installed-dev
 
-$(STAMP): pyproject.toml constraints.txt
+$(VENV)/.installed: $(LISTED)
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed, this is " + sys.version'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
-	@touch $(STAMP)
+	$(BIN)/python -m tools.requirements > $(VENV)/requirements.txt
+	$(INSTALL) --requirement $(VENV)/requirements.txt
+	$(INSTALL) --no-deps --editable .
+	@touch $@
 
-train: setup
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(BIN)/python -m tools.requirements dev > $(VENV)/requirements-dev.txt
+	$(INSTALL) --requirement $(VENV)/requirements-dev.txt
+	@touch $@
+
+train: $(VENV)/.installed
 	$(BIN)/hwnas train
 
 # One thread a worker: with more, the workers' threads wait for one another.

@@ -93,8 +93,8 @@ def _bundled() -> Iterator[Figure]:
             inside.append((costs[test] >= low) & (costs[test] <= high))
         medians = [100 * np.median(error) for error in errors]
         yield Figure(
-            f"what make train trains on, unseen configs, {target}, {len(SEEDS)} splits: median error (sd), within 20 %, "
-            "in the 90 % interval",
+            f"what make train trains on, unseen configs, {target}, {len(SEEDS)} splits: median error (sd), within 20 "
+            "%, in the 90 % interval",
             f"{100 * np.median(np.concatenate(errors)):.1f} % ({np.std(medians, ddof=1):.1f}), "
             f"{100 * (np.concatenate(errors) <= 0.2).mean():.1f} %, {100 * np.concatenate(inside).mean():.1f} %",
             "<= 10 %, >= 80 %",

@@ -6,8 +6,9 @@ scikit-learn, xgboost or torch.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from hwnas_surrogate.lazy import lazy_names
 
 if TYPE_CHECKING:
     from hwnas_surrogate.data import CostTable, HWNASBenchAPI, Target, load_table
@@ -32,27 +33,11 @@ __all__ = [
     "load_table",
 ]
 
-_HOME = {
-    "CostTable": "data",
-    "FBNet": "spaces",
-    "FBNetConfig": "spaces",
-    "HWNASBenchAPI": "data",
-    "NASBench201": "spaces",
-    "NASBench201Config": "spaces",
-    "Surrogate": "trainers",
-    "SurrogateSuite": "trainers",
-    "Target": "data",
-    "build_network": "networks",
-    "get_space": "spaces",
-    "load_table": "data",
+_MODULES = {
+    "data": ["CostTable", "HWNASBenchAPI", "Target", "load_table"],
+    "networks": ["build_network"],
+    "spaces": ["FBNet", "FBNetConfig", "NASBench201", "NASBench201Config", "get_space"],
+    "trainers": ["Surrogate", "SurrogateSuite"],
 }
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(__name__, _MODULES)

@@ -8,10 +8,12 @@ import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 import hwnas_surrogate
+import hwnas_surrogate.evaluation
 
 ROOT = Path(hwnas_surrogate.__file__).parent
 HEAVY = ("numpy", "pandas", "pyarrow", "scipy", "sklearn", "torch", "xgboost")
@@ -40,25 +42,39 @@ def test_spaces_load_neither_torch_nor_tables() -> None:
     assert not loaded & {"pandas", "pyarrow", "sklearn", "torch", "xgboost"}
 
 
-@pytest.mark.parametrize("name", hwnas_surrogate.__all__)
-def test_every_public_name_resolves_to_what_its_home_has(name: str) -> None:
-    resolved = getattr(hwnas_surrogate, name)
-    home = importlib.import_module(f"hwnas_surrogate.{hwnas_surrogate._HOME[name]}")
-    assert resolved is getattr(home, name)
+def lazy_homes(package: ModuleType) -> dict[str, str]:
+    return {name: module for module, names in package._MODULES.items() for name in names}
+
+
+LAZY = (hwnas_surrogate, hwnas_surrogate.evaluation)
+NAMES = [(package, name, module) for package in LAZY for name, module in lazy_homes(package).items()]
+
+
+@pytest.mark.parametrize(("package", "name", "module"), NAMES, ids=[name for _, name, _ in NAMES])
+def test_every_lazy_name_resolves_to_what_its_home_has(package: ModuleType, name: str, module: str) -> None:
+    resolved = getattr(package, name)
+    assert resolved is getattr(importlib.import_module(f"{package.__name__}.{module}"), name)
     assert resolved.__name__ == name
     assert resolved.__doc__
 
 
-def test_the_names_are_sorted_single_and_in_dir() -> None:
-    names = hwnas_surrogate.__all__
+@pytest.mark.parametrize("package", LAZY, ids=lambda package: package.__name__)
+def test_no_lazy_name_is_that_of_a_module(package: ModuleType) -> None:
+    modules = {path.stem for path in Path(*package.__path__).iterdir()}
+    assert not modules & set(lazy_homes(package))
+
+
+@pytest.mark.parametrize("package", LAZY, ids=lambda package: package.__name__)
+def test_the_names_are_sorted_single_and_in_dir(package: ModuleType) -> None:
+    names = package.__all__
     assert names == sorted(set(names))
-    assert set(names) == set(hwnas_surrogate._HOME)
-    assert set(names) <= set(dir(hwnas_surrogate))
-    assert "__version__" in dir(hwnas_surrogate)
+    assert set(lazy_homes(package)) <= set(names) <= set(dir(package))
+    assert "__name__" in dir(package)
 
 
-def test_type_checkers_see_the_same_names() -> None:
-    tree = ast.parse((ROOT / "__init__.py").read_text())
+@pytest.mark.parametrize("package", LAZY, ids=lambda package: package.__name__)
+def test_type_checkers_see_the_same_names(package: ModuleType) -> None:
+    tree = ast.parse(Path(package.__file__ or "").read_text())
     (block,) = (node for node in tree.body if isinstance(node, ast.If))
     homes = {
         alias.name: node.module.rpartition(".")[2]
@@ -66,13 +82,20 @@ def test_type_checkers_see_the_same_names() -> None:
         if isinstance(node, ast.ImportFrom) and node.module is not None
         for alias in node.names
     }
-    assert homes == hwnas_surrogate._HOME
+    assert homes == lazy_homes(package)
 
 
-def test_star_import_gives_the_public_names() -> None:
+@pytest.mark.parametrize("package", LAZY, ids=lambda package: package.__name__)
+def test_star_import_gives_the_public_names(package: ModuleType) -> None:
     names: dict[str, object] = {}
-    exec("from hwnas_surrogate import *", names)
-    assert set(hwnas_surrogate.__all__) <= set(names)
+    exec(f"from {package.__name__} import *", names)
+    assert set(package.__all__) <= set(names)
+
+
+def test_how_devices_correlate_needs_no_scikit_learn() -> None:
+    loaded = loaded_after("from hwnas_surrogate.evaluation import correlation; assert callable(correlation)")
+    assert "pandas" in loaded
+    assert not loaded & {"sklearn", "torch", "xgboost"}
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

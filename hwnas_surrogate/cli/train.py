@@ -115,15 +115,17 @@ def _train(
     tuned: dict[Target, Surrogate] = {}
     if seconds is not None:
         tuned = _tune(table, prototype, folder / "tuning", n_train, n_test, seed, seconds / len(table.targets))
-    results = []
-    with progress(f"{table.space.name}: scoring") as update:
+    results, fits = [], len(table.targets)
+    models = {target: surrogate.model for target, surrogate in tuned.items()} if tuned else model
+    with progress(f"{table.space.name}: scoring, fitting") as update:
+        update(0, 2 * fits)
         for number, target in enumerate(table.targets):
             surrogate = tuned.get(target, prototype)
             part = table.select(target)
             results.append(evaluate(part, surrogate, n_train=n_train, n_test=n_test, seeds=[seed]).scores)
-            update(number + 1, len(table.targets))
-    models = {target: surrogate.model for target, surrogate in tuned.items()} if tuned else model
-    suite = SurrogateSuite(table.space.name, encoder, models, random_state=seed).fit_table(table)
+            update(number + 1, 2 * fits)
+        suite = SurrogateSuite(table.space.name, encoder, models, random_state=seed)
+        suite.fit_table(table, progress=lambda done, _: update(fits + done, 2 * fits))
     scores = pd.concat(results, ignore_index=True)
     suite.info_["scores"] = scores.to_dict(orient="records")
     suite.save(folder)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from hwnas_surrogate.data.table import Configs, Costs, CostTable, target_columns
 from hwnas_surrogate.data.target import Device, Target, TargetLike, devices_of, pick_targets
@@ -17,6 +16,9 @@ from hwnas_surrogate.errors import InvalidInputError, NotInTableError
 from hwnas_surrogate.reals import reals
 from hwnas_surrogate.spaces import Archs, ConfigLike, FBNet, FBNetConfig, NetworkConfig, get_space
 from hwnas_surrogate.spaces.fbnet import BLOCKS, Slot
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["BlockTable", "block_keys"]
 
@@ -146,9 +148,19 @@ class BlockTable:
         NotInTableError
             Naming the first block that the table does not have.
         """
-        picked = pick_targets(targets, self.targets)
-        values = self._values(archs, configs, picked)
-        return pd.DataFrame(np.array(values, order="F"), columns=target_columns(picked), copy=False)
+        import pandas as pd
+
+        values = np.array(self.lookup_values(archs, configs, targets), order="F")
+        return pd.DataFrame(values, columns=target_columns(pick_targets(targets, self.targets)), copy=False)
+
+    def lookup_values(
+        self,
+        archs: Archs,
+        configs: Configs = None,
+        targets: TargetLike | Iterable[TargetLike] | None = None,
+    ) -> Costs:
+        """Look costs up as :meth:`lookup` does, as an array (n, k): one row per architecture, one column per target."""
+        return self._values(archs, configs, pick_targets(targets, self.targets))
 
     def tabulate(self, archs: Archs, configs: Configs = None) -> CostTable:
         """Return a cost table of these architectures."""

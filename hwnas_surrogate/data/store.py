@@ -120,7 +120,9 @@ def read_parquet(path: str | os.PathLike[str]) -> AnyTable:
     if not name.is_file():
         raise DataFileError(f"there is no file {name}.")
     try:
-        arrow = pq.read_table(name, page_checksum_verification=True, partitioning=None)
+        # pq.read_table does the same by way of pyarrow.dataset, which imports pandas.
+        with pq.ParquetFile(name, page_checksum_verification=True) as file:
+            arrow = file.read()
     except (pa.ArrowException, OSError, ValueError) as error:
         raise DataFileError(
             f"{name} is no readable parquet file ({str(error).splitlines()[0][:200]}). It may be truncated or damaged: "

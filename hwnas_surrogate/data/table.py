@@ -5,17 +5,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence, Sized
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
-from scipy.stats import kendalltau
 
 from hwnas_surrogate.data.target import Device, Target, TargetLike, devices_of, pick_targets
 from hwnas_surrogate.errors import InvalidInputError, NotInTableError
 from hwnas_surrogate.reals import reals
 from hwnas_surrogate.spaces import Archs, ConfigLike, NetworkConfig, SearchSpace, get_space
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["REPEATS", "CostTable", "Costs", "noise_floor", "target_columns"]
 
@@ -30,6 +31,8 @@ REPEATS = ("lower quartile", "median", "upper quartile", "first half", "second h
 
 def target_columns(targets: Iterable[Target]) -> pd.MultiIndex:
     """Return the columns of a result: device, metric and unit."""
+    import pandas as pd
+
     return pd.MultiIndex.from_tuples(
         [(target.device, target.metric, target.unit) for target in targets], names=["device", "metric", "unit"]
     )
@@ -207,16 +210,30 @@ class CostTable:
         NotInTableError
             If an architecture, a config or a target is not in the table: the message says what there is.
         """
+        import pandas as pd
+
+        values = self.lookup_values(archs, configs, targets)
+        return pd.DataFrame(values, columns=target_columns(pick_targets(targets, self.targets)), copy=False)
+
+    def lookup_values(
+        self,
+        archs: Archs | None = None,
+        configs: Configs = None,
+        targets: TargetLike | Iterable[TargetLike] | None = None,
+    ) -> Costs:
+        """Look costs up as :meth:`lookup` does, as an array (n, k): one row per architecture, one column per target."""
         picked = pick_targets(targets, self.targets)
         rows = self._asked(archs, configs)
         columns = self._by_target
         if picked != self.targets:
             columns = columns[[self.targets.index(target) for target in picked]]
         values = columns.copy() if isinstance(rows, slice) else columns.take(rows, axis=1)
-        return pd.DataFrame(values.T, columns=target_columns(picked), copy=False)
+        return values.T
 
     def why_missing(self, archs: Archs | None = None, configs: Configs = None) -> pd.DataFrame:
         """Return why each cost is missing: text, empty where there is a cost; shaped as :meth:`lookup`."""
+        import pandas as pd
+
         rows = self._asked(archs, configs)
         texts = np.where(np.isnan(self.costs[rows]), NOT_MEASURED, "").astype(object)
         for reason, where in self.reasons.items():
@@ -354,6 +371,8 @@ def _checked_repeats(repeats: npt.ArrayLike, shape: tuple[int, int]) -> Costs:
 
 def noise_floor(halves: Costs) -> dict[str, float]:
     """Compare the costs that two halves of the runs give, shape (n, 2); empty where fewer than two have both."""
+    from scipy.stats import kendalltau
+
     first, second = halves[~np.isnan(halves).any(axis=1)].T
     if len(first) < 2:
         return {}

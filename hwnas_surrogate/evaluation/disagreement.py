@@ -15,7 +15,6 @@ from hwnas_surrogate.data import CostTable, Target, TargetLike, pick_targets
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.evaluation.correlation import checked_table
 from hwnas_surrogate.evaluation.scores import tied_ranks
-from hwnas_surrogate.features import OneHot, OpCounts
 
 __all__ = ["Disagreement", "disagreement"]
 
@@ -96,6 +95,7 @@ def disagreement(table: CostTable, first: TargetLike, second: TargetLike, n: int
     --------
     The GPU takes time for pooling alone, on top of what the CPU takes:
 
+    >>> from hwnas_surrogate.features import OpCounts
     >>> archs = list(range(200))
     >>> counts = OpCounts(views=["all"]).transform(archs)[:, :5]
     >>> costs = counts @ np.array([[0, 0], [1, 1], [3, 3], [9, 9], [1, 6]])
@@ -153,6 +153,8 @@ def _percentiles(costs: Vector) -> Vector:
 def _effects(
     table: CostTable, rows: npt.NDArray[np.intp], difference: Vector
 ) -> tuple[pd.DataFrame, pd.DataFrame, tuple[float, float]]:
+    from hwnas_surrogate.features import OneHot, OpCounts
+
     space, archs, group = table.space, table.archs[rows], table.config_number[rows]
     ops = list(space.ops)
     counts = OpCounts(space, ["all"]).transform(archs)[:, : len(ops)]

@@ -8,7 +8,6 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn.model_selection import KFold
 from threadpoolctl import threadpool_limits
 
 from hwnas_surrogate.models.linear import LeaveOneOutRidge, Vector, _candidate, _candidates, _checked
@@ -108,6 +107,8 @@ class BoostedRidge(LeaveOneOutRidge):
         return self
 
     def _splits(self, n: int, folds: int) -> Iterator[tuple[Rows, Rows]]:
+        from sklearn.model_selection import KFold
+
         yield from KFold(folds, shuffle=True, random_state=self._seed).split(np.empty(n))
 
     def _below(

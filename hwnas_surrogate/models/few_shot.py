@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from sklearn.base import BaseEstimator, RegressorMixin, clone
-from sklearn.model_selection import KFold
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from hwnas_surrogate.models.boosted import BoostedRidge
@@ -146,6 +145,8 @@ class FewShot(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
 def _left_out(model: BoostedRidge, X: pd.DataFrame, costs: Vector) -> Vector:
     """Return each cost minus what the model predicts if it is fitted to other folds, choosing its columns there."""
+    from sklearn.model_selection import KFold
+
     residuals = np.empty(len(costs))
     for train, test in KFold(FOLDS, shuffle=True, random_state=model.random_state or 0).split(costs):
         fitted = clone(model).fit(X.iloc[train], costs[train])

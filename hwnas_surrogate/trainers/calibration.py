@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from sklearn.base import clone
-from sklearn.model_selection import GroupKFold, KFold
 
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.trainers.encoded import octaves
@@ -203,6 +202,8 @@ def residuals_by_row(model: Any, features: pd.DataFrame, costs: Vector, seed: in
 
     Models that know (``residuals_``) are asked; others are fitted again in five folds.
     """
+    from sklearn.model_selection import KFold
+
     known = getattr(model, "residuals_", None)
     if known is not None:
         return np.asarray(known, np.float64)
@@ -217,6 +218,8 @@ def residuals_by_config(
 
     The configs are left out in five folds; their sizes, (configs, 3), are those of :func:`config_sizes`.
     """
+    from sklearn.model_selection import GroupKFold
+
     folds = list(GroupKFold(min(FOLDS, len(np.unique(groups)))).split(costs, groups=groups))
     distances = np.empty(len(costs))
     for train, test in folds:

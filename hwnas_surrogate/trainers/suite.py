@@ -78,6 +78,7 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
         configs: Configs = None,
         *,
         failed: pd.DataFrame | Mapping[TargetLike, npt.ArrayLike] | None = None,
+        progress: Callable[[int, int], None] | None = None,
     ) -> Self:
         """Fit one surrogate per target; rows without a cost are left out, target by target.
 
@@ -92,6 +93,8 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
         failed : DataFrame or mapping of bool, n rows, optional
             Which missing costs mean that the device can't run the network; the surrogates of these targets learn to
             tell (:meth:`Surrogate.predict_has_cost`). The other missing ones were not measured.
+        progress : callable, optional
+            Called with (done, total) after each target.
 
         Returns
         -------
@@ -131,15 +134,23 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
                 raise InvalidInputError(f"{target}: {error}") from error
             surrogate.outliers_ = np.flatnonzero(tried)[surrogate.outliers_]
             surrogates[target] = surrogate
+            if progress is not None:
+                progress(len(surrogates), len(columns))
         self.surrogates_ = surrogates
         self.info_ = {}
         return self
 
-    def fit_table(self, table: CostTable, targets: TargetLike | Iterable[TargetLike] | None = None) -> Self:
+    def fit_table(
+        self,
+        table: CostTable,
+        targets: TargetLike | Iterable[TargetLike] | None = None,
+        *,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Self:
         """Fit on a cost table's rows and configs, for some of its targets or all.
 
         Missing costs with a reason (``table.reasons``: the compiler failed, the run crashed) are failures; those
-        without one were not measured.
+        without one were not measured. ``progress`` is called with (done, total) after each target.
         """
         if table.space is not get_space(self.space):
             raise InvalidInputError(
@@ -152,7 +163,8 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
         by_target: dict[TargetLike, npt.ArrayLike] = {
             target: failed[:, table.targets.index(target)] for target in picked
         }
-        self.fit(table.archs, table.lookup(targets=targets), table.row_configs, failed=by_target)
+        costs = table.lookup(targets=targets)
+        self.fit(table.archs, costs, table.row_configs, failed=by_target, progress=progress)
         self.info_ = {"table_fingerprint": table.fingerprint}
         return self
 

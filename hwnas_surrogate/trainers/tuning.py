@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import clone
-from sklearn.model_selection import GroupKFold, KFold
 
 from hwnas_surrogate.errors import DataFileError, InvalidInputError, missing_extra, unknown
 from hwnas_surrogate.features import Encoder
@@ -257,6 +256,8 @@ class _Rows:
 
     def folds(self, fresh: bool = False) -> Folds:
         """Split the rows into folds, fewer if there are few rows: those of the search, or fresh ones."""
+        from sklearn.model_selection import GroupKFold, KFold
+
         seed, n, n_configs = self.seed + fresh, min(FOLDS, len(self.costs) // 2), len(self.training.configs)
         if n_configs < FOLDS:
             return list(KFold(n, shuffle=True, random_state=seed).split(self.costs))

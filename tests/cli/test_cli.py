@@ -7,6 +7,8 @@ import json
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,6 +19,7 @@ import pytest
 
 import hwnas_surrogate
 from hwnas_surrogate.cli import main
+from hwnas_surrogate.cli.output import Progress
 from hwnas_surrogate.data import BlockTable, CostTable, Target, load_table, write_parquet
 from hwnas_surrogate.data.blocks import block_keys
 from hwnas_surrogate.evaluation import Evaluation
@@ -94,6 +97,22 @@ def test_query_reads_stdin(run: Run, path: Path, monkeypatch: pytest.MonkeyPatch
 def test_missing_costs_are_null_and_a_dash(run: Run, path: Path) -> None:
     assert json.loads(run("query", 5, "--data", path, "--json")[0])[0]["board/latency (ms)"] is None
     assert run("query", 5, "--data", path)[0].splitlines()[3].split() == ["board/latency", "(ms)", "-"]
+
+
+def test_train_shows_one_bar_over_scoring_and_fitting(
+    run: Run, path: Path, table: CostTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bars: list[list[tuple[int, int | None]]] = []
+
+    @contextmanager
+    def recorded(what: str) -> Iterator[Progress]:
+        bars.append([])
+        yield lambda done, total: bars[-1].append((done, total))
+
+    monkeypatch.setattr("hwnas_surrogate.cli.train.progress", recorded)
+    run("train", "--data", path, "--model", "ridge")
+    both = 2 * len(table.targets)
+    assert bars == [[(done, both) for done in range(both + 1)]]
 
 
 def test_query_of_a_block_table(run: Run, blocks: Path) -> None:

@@ -317,6 +317,14 @@ class TestOtherFormats:
         with pytest.raises(DataFileError, match="'pi/latency' must hold numbers"):
             read_parquet(path)
 
+    def test_a_cost_that_is_null_is_missing(self, path):
+        write_parquet(cost_table(), path)
+        rewritten(path, columns={"pi/energy": pa.array([None, *[2.5] * 399], pa.float64())})
+        table = read_parquet(path)
+        column = list(map(str, table.targets)).index("pi/energy")
+        assert np.isnan(table.costs[0, column])
+        assert (table.costs[1:, column] == 2.5).all()
+
     def test_batch(self, path):
         """A file of before says batch 1 of every device; an unknown batch is kept unknown."""
         write_parquet(CostTable(SPACE, [0], [[1.0]], ["a/latency"]), path)

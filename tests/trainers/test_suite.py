@@ -77,6 +77,17 @@ def test_a_device_with_two_metrics_is_no_single_surrogate(archs: np.ndarray, cos
         suite["eyeriss"]
 
 
+def test_progress_counts_the_targets(archs: np.ndarray, costs: np.ndarray) -> None:
+    table = CostTable(SPACE, archs, np.column_stack([costs, costs**2]), [LATENCY, ENERGY])
+    calls: list[tuple[int, int]] = []
+    suite = SurrogateSuite(model="ridge").fit_table(table, progress=lambda *step: calls.append(step))
+    assert calls == [(1, 2), (2, 2)]
+    SurrogateSuite(model="ridge").fit_table(table, ENERGY, progress=lambda *step: calls.append(step))
+    assert calls[2:] == [(1, 1)]
+    silent = SurrogateSuite(model="ridge").fit(archs, table.lookup(), table.row_configs)
+    pd.testing.assert_frame_equal(suite.predict(archs), silent.predict(archs))
+
+
 def test_rows_without_a_cost_are_left_out_target_by_target(
     archs: np.ndarray, costs: np.ndarray, queries: np.ndarray
 ) -> None:

@@ -1,0 +1,47 @@
+"""Names of a package that resolve when they are first used, so that importing it loads little."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+
+__all__ = ["lazy_names"]
+
+
+def lazy_names(
+    package: str, modules: Mapping[str, Sequence[str]]
+) -> tuple[Callable[[str], object], Callable[[], list[str]]]:
+    """Return the ``__getattr__`` and ``__dir__`` of a package whose names live in its modules.
+
+    No name may be that of a module: Python binds a module to its package as soon as it is imported, over the name.
+
+    Parameters
+    ----------
+    package : str
+        The package's ``__name__``.
+    modules : mapping of str to sequence of str
+        Modules of the package, and the names that live there.
+
+    Returns
+    -------
+    tuple of callable
+        ``__getattr__`` and ``__dir__`` (PEP 562).
+
+    Examples
+    --------
+    >>> getattribute, names = lazy_names("importlib", {"resources": ["files"], "metadata": ["version"]})
+    >>> getattribute("version").__module__
+    'importlib.metadata'
+    """
+    home = {name: module for module, names in modules.items() for name in names}
+
+    def resolve(name: str) -> object:
+        if name not in home:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return getattr(import_module(f"{package}.{home[name]}"), name)
+
+    def names() -> list[str]:
+        return sorted({*vars(sys.modules[package]), *home})
+
+    return resolve, names

@@ -1,0 +1,80 @@
+"""What each command may import: a lookup must not wait for the libraries that training needs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hwnas_surrogate.data import CostTable, write_parquet
+from hwnas_surrogate.spaces import get_space
+from hwnas_surrogate.trainers import SurrogateSuite
+
+HEAVY = {"crepes", "joblib", "matplotlib", "moocore", "numpy", "onnx", "onnxruntime", "openvino", "optuna", "pandas"}
+HEAVY |= {"plotly", "pyarrow", "safetensors", "scipy", "skops", "sklearn", "torch", "xgboost", "zigzag"}
+HEAVY |= {"sklearn.model_selection"}
+TABLES = frozenset({"numpy", "pyarrow"})
+RANKS = TABLES | {"pandas", "scipy"}
+MODELS = RANKS | {"joblib", "safetensors", "sklearn"}
+FITTED = MODELS | {"crepes", "sklearn.model_selection"}
+NETWORKS = TABLES | {"torch"}
+
+ALLOWED = {
+    "--help": frozenset[str](),
+    "--version": frozenset[str](),
+    "train --help": frozenset[str](),
+    "data info --help": frozenset[str](),
+    "query 0": TABLES,
+    "query --all --csv": TABLES,
+    "query 0 --data table.parquet --json": TABLES,
+    f"query {','.join('8' * 22)} --data blocks": TABLES,
+    "data info table.parquet": TABLES,
+    "data info": TABLES | {"scipy"},  # kendall tau of repeated runs
+    "import lines.csv --unit ms -o imported.parquet": TABLES | {"pandas"},  # by pyarrow, when it writes
+    "correlate --data table.parquet": RANKS,
+    "correlate --data table.parquet --intervals": RANKS,
+    "predict 0 -s ridge": MODELS,
+    "predict 0 -s ridge --interval 90": FITTED,
+    "predict 0 -s trees": MODELS | {"sklearn.model_selection", "xgboost"},
+    "adapt table.parquet --target a -o adapted": FITTED,
+    "train --data table.parquet --model ridge -o trained": FITTED,
+    "evaluate --data table.parquet --model ridge -o evaluated": FITTED,
+    "export 0 -o exported --format torch": NETWORKS,
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("imports")
+    space = get_space("nasbench201")
+    archs = space.at(np.arange(60))
+    macs = space.layers(archs).macs / 1e6
+    table = CostTable(space, archs, np.column_stack([macs, macs[::-1]]), ["a/latency", "b/latency"])
+    write_parquet(table, folder / "table.parquet")
+    SurrogateSuite(model="ridge").fit_table(table).save(folder / "ridge")
+    SurrogateSuite(model="xgboost", calibrate=False).fit_table(table).save(folder / "trees")
+    lines = [f"{text},{cost}" for text, cost in zip(space.format_all(archs), macs, strict=True)]
+    (folder / "lines.csv").write_text("\n".join(["arch_str,board", *lines, ""]))
+    return folder
+
+
+@pytest.mark.parametrize("command", ALLOWED)
+def test_a_command_loads_what_it_needs_alone(command: str, folder: Path) -> None:
+    code = (
+        "import sys\n"
+        "from hwnas_surrogate.cli import main\n"
+        "try:\n"
+        "    main(sys.argv[1:])\n"
+        "finally:\n"
+        "    print(*sys.modules, file=sys.stderr)"
+    )
+    child = subprocess.run(
+        [sys.executable, "-c", code, *command.split()], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert child.returncode == 0, child.stderr
+    loaded = set(child.stderr.splitlines()[-1].split())
+    assert "hwnas_surrogate" in loaded
+    assert loaded & HEAVY <= ALLOWED[command]
