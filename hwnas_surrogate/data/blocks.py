@@ -150,17 +150,9 @@ class BlockTable:
         """
         import pandas as pd
 
-        values = np.array(self.lookup_values(archs, configs, targets), order="F")
-        return pd.DataFrame(values, columns=target_columns(pick_targets(targets, self.targets)), copy=False)
-
-    def lookup_values(
-        self,
-        archs: Archs,
-        configs: Configs = None,
-        targets: TargetLike | Iterable[TargetLike] | None = None,
-    ) -> Costs:
-        """Look costs up as :meth:`lookup` does, as an array (n, k): one row per architecture, one column per target."""
-        return self._values(archs, configs, pick_targets(targets, self.targets))
+        picked = pick_targets(targets, self.targets)
+        values = self._values(archs, configs, picked)
+        return pd.DataFrame(np.array(values, order="F"), columns=target_columns(picked), copy=False)
 
     def tabulate(self, archs: Archs, configs: Configs = None) -> CostTable:
         """Return a cost table of these architectures."""

@@ -212,23 +212,13 @@ class CostTable:
         """
         import pandas as pd
 
-        values = self.lookup_values(archs, configs, targets)
-        return pd.DataFrame(values, columns=target_columns(pick_targets(targets, self.targets)), copy=False)
-
-    def lookup_values(
-        self,
-        archs: Archs | None = None,
-        configs: Configs = None,
-        targets: TargetLike | Iterable[TargetLike] | None = None,
-    ) -> Costs:
-        """Look costs up as :meth:`lookup` does, as an array (n, k): one row per architecture, one column per target."""
         picked = pick_targets(targets, self.targets)
         rows = self._asked(archs, configs)
         columns = self._by_target
         if picked != self.targets:
             columns = columns[[self.targets.index(target) for target in picked]]
         values = columns.copy() if isinstance(rows, slice) else columns.take(rows, axis=1)
-        return values.T
+        return pd.DataFrame(values.T, columns=target_columns(picked), copy=False)
 
     def why_missing(self, archs: Archs | None = None, configs: Configs = None) -> pd.DataFrame:
         """Return why each cost is missing: text, empty where there is a cost; shaped as :meth:`lookup`."""

@@ -16,8 +16,8 @@ from hwnas_surrogate.trainers import SurrogateSuite
 HEAVY = {"crepes", "joblib", "matplotlib", "moocore", "numpy", "onnx", "onnxruntime", "openvino", "optuna", "pandas"}
 HEAVY |= {"plotly", "pyarrow", "safetensors", "scipy", "skops", "sklearn", "torch", "xgboost", "zigzag"}
 HEAVY |= {"sklearn.model_selection"}
-TABLES = frozenset({"numpy", "pyarrow"})
-RANKS = TABLES | {"pandas", "scipy"}
+TABLES = frozenset({"numpy", "pandas", "pyarrow"})
+RANKS = TABLES | {"scipy"}
 MODELS = RANKS | {"joblib", "safetensors", "sklearn"}
 FITTED = MODELS | {"crepes", "sklearn.model_selection"}
 NETWORKS = TABLES | {"torch"}
@@ -33,7 +33,7 @@ ALLOWED = {
     f"query {','.join('8' * 22)} --data blocks": TABLES,
     "data info table.parquet": TABLES,
     "data info": TABLES | {"scipy"},  # kendall tau of repeated runs
-    "import lines.csv --unit ms -o imported.parquet": TABLES | {"pandas"},  # by pyarrow, when it writes
+    "import lines.csv --unit ms -o imported.parquet": TABLES,
     "correlate --data table.parquet": RANKS,
     "correlate --data table.parquet --intervals": RANKS,
     "predict 0 -s ridge": MODELS,
