@@ -16,11 +16,19 @@ if TYPE_CHECKING:
 _FEW = 20
 """Up to so many architectures are written out below the table."""
 _WITHIN, _HAS_COST = "P(within budget)", "P(has a cost)"
+CONNECTED = "connected: whether a path leads from the input to the output"
+"""What a column of that name says."""
 _ORDER = ("cost", "low", "high", _WITHIN, _HAS_COST)
 
 
 def show_costs(
-    frame: pd.DataFrame, targets: Iterable[Target], space: SearchSpace, as_json: bool = False, as_csv: bool = False
+    frame: pd.DataFrame,
+    targets: Iterable[Target],
+    space: SearchSpace,
+    as_json: bool = False,
+    as_csv: bool = False,
+    *,
+    title: str = "",
 ) -> None:
     """Print costs of architectures: for machines the frame as it is.
 
@@ -37,6 +45,8 @@ def show_costs(
         The architectures' space.
     as_json, as_csv : bool
         Print for machines.
+    title : str
+        Stands above the costs, for people.
     """
     if as_json or as_csv:
         return show(frame, "", as_json, as_csv)
@@ -52,14 +62,14 @@ def show_costs(
     if len(archs) > _FEW:
         notes.append("--json and --csv print the architectures as strings")
     if not several and len(archs) <= min(len(told), _FEW):
-        _targets_as_rows(frame, told, labels, notes)
+        _targets_as_rows(frame, told, labels, title, notes)
         _write_out(about, archs)
     else:
         if several:
-            _lines(frame, told, about, notes)
+            _lines(frame, told, about, title, notes)
         else:
             costs = frame[[columns["cost"] for columns in told.values()]]
-            show(_beside(about, costs), keys=tuple(about.columns), choose="--target", notes=notes)
+            show(_beside(about, costs), title, keys=tuple(about.columns), choose="--target", notes=notes)
         if len(archs) <= _FEW:
             _write_out(about[[heading]], archs)
     return None
@@ -70,7 +80,7 @@ def _connections(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     if frame["connected"].all():
         return frame.drop(columns="connected"), []
     remarks = frame["connected"].map({True: "yes", False: "no"})
-    return frame.assign(connected=remarks), ["connected: whether a path leads from the input to the output"]
+    return frame.assign(connected=remarks), [CONNECTED]
 
 
 def _columns_of(target: Target, columns: Iterable[str]) -> dict[str, str]:
@@ -94,14 +104,18 @@ def _labels(archs: list[str], space: SearchSpace) -> tuple[str, list[str]]:
     return "architecture", [",".join(map(str, row)) for row in space.as_array(archs).tolist()]
 
 
-def _targets_as_rows(frame: pd.DataFrame, told: dict[str, dict[str, str]], labels: list[str], notes: list[str]) -> None:
+def _targets_as_rows(
+    frame: pd.DataFrame, told: dict[str, dict[str, str]], labels: list[str], title: str, notes: list[str]
+) -> None:
     import pandas as pd
 
     costs = frame[[columns["cost"] for columns in told.values()]].to_numpy().T
-    show(_beside(pd.DataFrame({"target": list(told)}), pd.DataFrame(costs, columns=labels)), notes=notes)
+    show(_beside(pd.DataFrame({"target": list(told)}), pd.DataFrame(costs, columns=labels)), title, notes=notes)
 
 
-def _lines(frame: pd.DataFrame, told: dict[str, dict[str, str]], about: pd.DataFrame, notes: list[str]) -> None:
+def _lines(
+    frame: pd.DataFrame, told: dict[str, dict[str, str]], about: pd.DataFrame, title: str, notes: list[str]
+) -> None:
     """Print a line per target and architecture: the cost, its interval, probabilities."""
     import pandas as pd
 
@@ -116,7 +130,7 @@ def _lines(frame: pd.DataFrame, told: dict[str, dict[str, str]], about: pd.DataF
     lines = pd.concat(parts, ignore_index=True)[["target", *about.columns, *order]]
     if budgets:
         notes = [f"budget: {', '.join(budgets)}", *notes]
-    show(lines, keys=("target", *about.columns), notes=notes)
+    show(lines, title, keys=("target", *about.columns), notes=notes)
 
 
 def _write_out(about: pd.DataFrame, archs: list[str]) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hwnas_surrogate.cli.adapt import adapted, per_cent, transferred
+from hwnas_surrogate.cli.costs import CONNECTED
 from hwnas_surrogate.cli.options import Csv, Dataset, Json, Seed, Sources, Space, open_samples, open_sources
 from hwnas_surrogate.cli.output import check_format, draw, progress, say, show
 from hwnas_surrogate.errors import InvalidInputError
@@ -70,15 +71,19 @@ def suggest(
     names = chosen.format_all(suggestion.archs)
     under = str(suggestion.config)
     frame = pd.DataFrame({"number": range(1, len(names) + 1), "architecture": names})
+    notes: list[str] = []
     if as_json or as_csv:
-        frame["config"] = under
+        frame = frame.assign(connected=suggestion.connected, config=under)
+    elif not suggestion.connected.all():
+        frame["connected"] = ["yes" if connected else "no" for connected in suggestion.connected]
+        notes = [CONNECTED]
     if export is not None:
         _export(chosen, suggestion, export, seed)
         if given is not None and form is None:
             say(f"{export / 'results.csv'} lacks the former measurements; -o FILE writes a form that holds them too")
     if form is not None:
         _write(form, table, names, under)
-    show(frame, f"To measure, under {chosen.dataset_name(suggestion.config) or under}", as_json, as_csv)
+    show(frame, f"To measure, under {chosen.dataset_name(suggestion.config) or under}", as_json, as_csv, notes=notes)
     if table is not None:
         _tell(table, known, suggestion, seed)
         _draw(table, known, (form or Path(export or ".") / "results.csv").with_suffix(""), seed)

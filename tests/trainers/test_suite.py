@@ -222,3 +222,23 @@ def test_no_target_asked_for_is_an_error(uneven: SurrogateSuite, queries: np.nda
     for ask in (uneven.predict, uneven.predict_interval, uneven.predict_has_cost):
         with pytest.raises(InvalidInputError, match=r"at least one of raspi4/latency, edge-gpu/energy; got none"):
             ask(queries, targets=[])
+
+
+def test_a_suite_is_read_as_a_mapping_of_its_targets_is() -> None:
+    archs = SPACE.sample(30, 0)
+    macs = SPACE.layers(archs).macs
+    unfitted = SurrogateSuite()
+    assert len(unfitted) == 0
+    assert unfitted
+    assert repr(unfitted) == "SurrogateSuite()"
+    assert "a/latency" not in unfitted
+    with pytest.raises(NotFittedError):
+        list(unfitted)
+    suite = SurrogateSuite(model="ridge").fit(archs, {"a/latency": macs, "b/energy": macs})
+    assert list(suite) == [Target("a", "latency"), Target("b", "energy")] == list(suite.targets_)
+    assert len(suite) == 2
+    assert repr(suite) == "<SurrogateSuite over nasbench201: a/latency, b/energy>"
+    assert "a/latency" in suite
+    assert Target("b", "energy") in suite
+    assert "c/latency" not in suite
+    assert [suite[target].n_train_ for target in suite] == [30, 30]

@@ -21,7 +21,7 @@ from hwnas_surrogate.errors import InvalidArchitectureError, InvalidConfigError,
 from hwnas_surrogate.features import ENCODERS, Combined, LayerSums, OneHot
 from hwnas_surrogate.models import MODELS, BoostedRidge, FewShot, LeaveOneOutRidge
 from hwnas_surrogate.spaces import get_space
-from hwnas_surrogate.trainers import Surrogate
+from hwnas_surrogate.trainers import Surrogate, SurrogateSuite
 from tests.trainers.conftest import planted_costs, small
 
 SPACE = get_space("nasbench201")
@@ -301,6 +301,20 @@ def test_predict_means_the_config_that_was_trained_on(tmp_path: Path) -> None:
     )
     with pytest.raises(InvalidConfigError, match=r"trained under 2 configs .* name the config to predict for"):
         neither.predict(unseen)
+
+
+@pytest.mark.parametrize("n", [20, 120])
+def test_the_default_has_a_name(n: int) -> None:
+    space = get_space("nasbench201")
+    archs = space.sample(n, random_state=0)
+    macs = space.layers(archs).macs
+    named, default = (Surrogate(model=model).fit(archs, macs) for model in ("default", None))
+    assert type(named.model_) is type(default.model_)
+    np.testing.assert_array_equal(named.predict(range(50)), default.predict(range(50)))
+    suite = SurrogateSuite(model="default").fit(archs, {"a/latency": macs})
+    np.testing.assert_array_equal(suite["a"].predict(range(50)), default.predict(range(50)))
+    with pytest.raises(InvalidInputError, match="unknown model 'defualt'"):
+        Surrogate(model="defualt").fit(archs, macs)
 
 
 # -- the default for few costs ----------------------------------------------------------------------------
