@@ -144,8 +144,9 @@ class BlockTable:
         """
         import pandas as pd
 
-        values = np.array(self.lookup_values(archs, configs, targets), order="F")
-        return pd.DataFrame(values, columns=target_columns(pick_targets(targets, self.targets)), copy=False)
+        picked = pick_targets(targets, self.targets)
+        values = np.array(self.lookup_values(archs, configs, picked), order="F")
+        return pd.DataFrame(values, columns=target_columns(picked), copy=False)
 
     def lookup_values(
         self,

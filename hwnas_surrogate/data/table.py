@@ -211,8 +211,8 @@ class CostTable:
         """
         import pandas as pd
 
-        values = self.lookup_values(archs, configs, targets)
-        return pd.DataFrame(values, columns=target_columns(pick_targets(targets, self.targets)), copy=False)
+        picked = pick_targets(targets, self.targets)
+        return pd.DataFrame(self.lookup_values(archs, configs, picked), columns=target_columns(picked), copy=False)
 
     def lookup_values(
         self,

@@ -24,7 +24,7 @@ def frame(rows: int) -> pd.DataFrame:
     )
 
 
-def shown(told: pd.DataFrame, capsys: pytest.CaptureFixture[str], **how: object) -> str:
+def shown(told: object, capsys: pytest.CaptureFixture[str], **how: object) -> str:
     output.show(told, "Scores", **how)  # type: ignore[arg-type]
     return capsys.readouterr().out
 
@@ -72,6 +72,20 @@ def test_machines_get_every_column_however_narrow_the_terminal(
 ) -> None:
     monkeypatch.setattr(output, "_WIDE", 20)
     assert shown(frame(2), capsys, as_csv=True).splitlines()[0] == "target,trained on,kendall tau,median error,rmse"
+
+
+@pytest.mark.parametrize("how", [{}, {"as_csv": True}, {"as_json": True}])
+def test_columns_are_shown_as_the_frame_of_them(how: dict[str, bool], capsys: pytest.CaptureFixture[str]) -> None:
+    columns = {
+        "device": ['a "board"', "b, too"],
+        "n": np.array([3, 4]),
+        "latency (ms)": np.array([1e-7 / 3, np.nan]),
+        "told": [True, None],
+    }
+    told = pd.DataFrame(columns)
+    assert shown(columns, capsys, **how) == shown(told, capsys, **how)
+    if how.get("as_csv"):
+        assert shown(columns, capsys, **how) == told.to_csv(index=False)
 
 
 class Terminal(io.StringIO):

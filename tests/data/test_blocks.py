@@ -125,6 +125,9 @@ class TestTargets:
         archs = SPACE.sample(4, 7)
         found = table.lookup(archs, "cifar100", targets)
         assert same_bits(found, table.lookup(archs, "cifar100").to_numpy()[:, columns])
+        assert same_bits(found, table.lookup_values(archs, "cifar100", targets))
+        named = [TARGETS[column] for column in columns]
+        assert same_bits(found, table.lookup(archs, "cifar100", iter(named)))
         assert found.columns.names == ["device", "metric", "unit"]
         assert found.columns.tolist() == [
             (TARGETS[column].device, TARGETS[column].metric, TARGETS[column].unit) for column in columns

@@ -212,7 +212,10 @@ class TestReadOnly:
     @pytest.mark.parametrize("archs", [None, 0, INDICES])
     def test_writing_into_an_answer_leaves_the_table(self, table, costs, archs, targets):
         found = table.lookup(archs, targets=targets)
+        values = table.lookup_values(archs, targets=targets)
+        assert same_bits(values, found)
         found.iloc[:, :] = -7.0
+        values[:] = -8.0
         assert same_bits(table.costs, costs)
         assert same_bits(table.lookup(), costs)
 
