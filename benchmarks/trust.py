@@ -119,7 +119,7 @@ def _extrapolated() -> Iterator[Figure]:
                 parts.append([*inside, np.median(bounds[1][1] / bounds[1][0])])
             *coverage, width = np.mean(parts, axis=0)
             yield Figure(
-                f"extrapolate=True, {target}, n={n} costs under one config, {len(other.configs)} others, {len(SEEDS)} "
+                f"extrapolate=True, {target}, n={n} costs under one config, {len(set(asked[1]))} others, {len(SEEDS)} "
                 "draws: median error (sd); coverage of 80, 90, 95 % intervals; upper over lower bound at 90 %",
                 f"{100 * np.mean(errors):.1f} % ({100 * np.std(errors, ddof=1):.1f}); "
                 f"{', '.join(f'{100 * part:.1f} %' for part in coverage)}; {width:.1f}",

@@ -137,7 +137,8 @@ def test_train_saves_what_predict_loads(run: Run, path: Path, table: CostTable, 
     assert [row["kendall_tau"] for row in suite.info_["scores"]] == [row["kendall_tau"] for row in records]
     out, _ = run("predict", 100, 101, "--csv")
     frame = pd.read_csv(io.StringIO(out))
-    np.testing.assert_array_equal(frame.iloc[:, 1:], suite.predict([100, 101]))
+    assert list(frame)[:2] == ["architecture", "connected"]
+    np.testing.assert_array_equal(frame.iloc[:, 2:], suite.predict([100, 101]))
     assert len(json.loads(run("predict", "--sample", 7, "--json", "--target", "phone/energy")[0])) == 7
 
 

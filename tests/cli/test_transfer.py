@@ -93,8 +93,8 @@ def test_suggest_fill_in_adapt_predict(run: Run, known: CostTable) -> None:
     assert "hwnas predict --sample 5 -s surrogates/samples" in err
     suite = SurrogateSuite.load("surrogates/samples")
     frame = pd.read_csv(io.StringIO(run("predict", 0, 1, 2, "-s", "surrogates/samples", "--csv")[0]))
-    assert list(frame.columns) == ["architecture", "my-board/latency (ms)"]
-    np.testing.assert_array_equal(frame.iloc[:, 1:], suite.predict([0, 1, 2]))
+    assert list(frame.columns) == ["architecture", "connected", "my-board/latency (ms)"]
+    np.testing.assert_array_equal(frame.iloc[:, 2:], suite.predict([0, 1, 2]))
     rest = np.arange(0, len(known), 50)
     assert suite["my-board"].score(known.archs[rest], known.costs[rest, 0]) > 0.9
 
@@ -103,7 +103,8 @@ def test_suggestions_as_json_and_csv(run: Run) -> None:
     records = json.loads(run("suggest", "-n", 4, "--json", "-o", "a/form.csv")[0])
     archs = SPACE.format_all(suggest(SPACE, 4).archs)
     assert records == [
-        {"number": number, "architecture": arch, "config": CIFAR10} for number, arch in enumerate(archs, start=1)
+        {"number": number, "architecture": arch, "connected": bool(SPACE.connected(arch)[0]), "config": CIFAR10}
+        for number, arch in enumerate(archs, start=1)
     ]
     assert [line["architecture"] for line in lines_of("a/form.csv")] == archs
     frame = pd.read_csv(io.StringIO(run("suggest", "-n", 4, "--csv")[0]))
@@ -138,7 +139,7 @@ def test_sources_change_what_is_suggested_and_help_to_adapt(run: Run, known: Cos
     assert record["mdape"] < 0.2
     assert record["spearman_rho"] > 0.8
     out, _ = run("predict", 7, "-s", "saved", "--csv")
-    np.testing.assert_array_equal(pd.read_csv(io.StringIO(out)).iloc[:, 1:], SurrogateSuite.load("saved").predict([7]))
+    np.testing.assert_array_equal(pd.read_csv(io.StringIO(out)).iloc[:, 2:], SurrogateSuite.load("saved").predict([7]))
 
 
 def test_adapt_says_what_python_says(run: Run, known: CostTable) -> None:

@@ -319,7 +319,9 @@ class TestOtherFormats:
 
     def test_a_cost_that_is_null_is_missing(self, path):
         write_parquet(cost_table(), path)
-        rewritten(path, columns={"pi/energy": pa.array([None, *[2.5] * 399], pa.float64())})
+        untold = pa.array([0] * 400, pa.int8())
+        costs = pa.array([None, *[2.5] * 399], pa.float64())
+        rewritten(path, columns={"pi/energy": costs, "pi/energy missing": untold})
         table = read_parquet(path)
         column = list(map(str, table.targets)).index("pi/energy")
         assert np.isnan(table.costs[0, column])

@@ -42,9 +42,9 @@ class Spy(Surrogate):
         self.fits.append({**entry, "random_state": self.random_state})
         return super().fit(archs, cost, configs)
 
-    def predict(self, archs: Any, configs: Any = None) -> npt.NDArray[np.float64]:
+    def predict(self, archs: Any, configs: Any = None, *, extrapolate: bool = False) -> npt.NDArray[np.float64]:
         self.fits[-1]["tested"] = SPACE.format_all(archs)
-        self.fits[-1]["predicted"] = super().predict(archs, configs)
+        self.fits[-1]["predicted"] = super().predict(archs, configs, extrapolate=extrapolate)
         return self.fits[-1]["predicted"]
 
 
