@@ -13,7 +13,7 @@ from hwnas_surrogate.cli import main
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(python|console|output|text)\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE)
 """What ``output`` shows must be printed again; ``text`` holds times of one machine."""
-NUMBER = re.compile(r"\d*\.?\d+")
+NUMBER = re.compile(r"\d+\.?\d*|\.\d+")
 
 
 def lines_of(block: str) -> list[str]:

@@ -197,7 +197,7 @@ class BoostedRidge(LeaveOneOutRidge):
             "seed": self._seed,
             "nthread": 1,  # small fits: more threads would only wait for one another
         }
-        return xgboost.train(settings, xgboost.QuantileDMatrix(values, residuals), self.n_trees)
+        return xgboost.train(settings, xgboost.QuantileDMatrix(values, residuals, nthread=1), self.n_trees)
 
 
 def _doubt(values: Vector) -> float:
