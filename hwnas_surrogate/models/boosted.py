@@ -75,14 +75,17 @@ class BoostedRidge(LeaveOneOutRidge):
 
     def fit(self, X: pd.DataFrame | Vector, y: npt.ArrayLike) -> Self:
         """Fit on (n, k) named columns and n costs."""
+        # Small fits: more threads would only wait for one another, for ever so long where other programs run.
         with threadpool_limits(1):
-            values, costs, names = _checked(self, X, y)
-            candidates = _candidates(values, names)
-            self._fit(values, costs, names, candidates)
-            self.booster_, self.gain_ = None, 0.0
-            if self.exact_ or len(costs) < MIN_ROWS or not self.groups_:
-                return self
-            below = LeaveOneOutRidge(self.alphas, _REACH)._fit_ridge(values, costs, names, candidates)
+            return self._fit_trees(*_checked(self, X, y))
+
+    def _fit_trees(self, values: Vector, costs: Vector, names: list[str]) -> Self:
+        candidates = _candidates(values, names)
+        self._fit(values, costs, names, candidates)
+        self.booster_, self.gain_ = None, 0.0
+        if self.exact_ or len(costs) < MIN_ROWS or not self.groups_:
+            return self
+        below = LeaveOneOutRidge(self.alphas, _REACH)._fit_ridge(values, costs, names, candidates)
         if below.exact_:
             return self
         self.columns_ = np.flatnonzero(values.std(axis=0) > 0)
@@ -195,9 +198,10 @@ class BoostedRidge(LeaveOneOutRidge):
             "colsample_bytree": 0.9,
             "min_child_weight": 5,
             "seed": self._seed,
-            "nthread": 1,  # small fits: more threads would only wait for one another
+            "nthread": 1,
         }
-        return xgboost.train(settings, xgboost.QuantileDMatrix(values, residuals, nthread=1), self.n_trees)
+        with threadpool_limits(1):  # again: only now is XGBoost loaded
+            return xgboost.train(settings, xgboost.QuantileDMatrix(values, residuals, nthread=1), self.n_trees)
 
 
 def _doubt(values: Vector) -> float:
