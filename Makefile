@@ -32,6 +32,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 
 train: $(VENV)/.installed
 	$(BIN)/hwnas train
+	@echo "now: . $(VENV)/bin/activate, then: hwnas predict 0 1 2"
 
 # One thread a worker: with more, the workers' threads wait for one another.
 test: setup

@@ -6,6 +6,7 @@ Every message says what was asked, what was got, what is allowed and, where one 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from typing import TypeVar
 
@@ -70,13 +71,16 @@ class MissingExtraError(HWNASError, ImportError):
     """An optional dependency is not installed: the message gives the command that installs it."""
 
 
+_DISTRIBUTION = "hwnas-surrogate"
+
 E_ = TypeVar("E_", bound=HWNASError)
 
 
 def closest(got: object, allowed: Iterable[str]) -> str:
     """Return `` Did you mean 'x'?`` for the closest allowed name, or an empty string."""
-    matches = difflib.get_close_matches(str(got), list(allowed), n=1, cutoff=0.6)
-    return f" Did you mean {matches[0]!r}?" if matches else ""
+    names = {name.casefold(): name for name in allowed}
+    matches = difflib.get_close_matches(str(got).casefold(), names, n=1, cutoff=0.6)
+    return f" Did you mean {names[matches[0]]!r}?" if matches else ""
 
 
 def unknown(error: type[E_], what: str, got: object, allowed: Iterable[str], hint: str = "") -> E_:
@@ -115,4 +119,22 @@ def missing_extra(what: str, extra: str) -> MissingExtraError:
     extra : str
         The extra's name in pyproject.toml.
     """
-    return MissingExtraError(f"{what} needs an extra that is not installed: pip install 'hwnas-surrogate[{extra}]'.")
+    packages = " ".join(_packages(extra)) or f"'{_DISTRIBUTION}[{extra}]'"
+    return MissingExtraError(f"the extra {extra!r}, for {what}, is not installed: pip install {packages}.")
+
+
+def _packages(extra: str) -> list[str]:
+    """Return the names of the packages that an extra adds, those of extras that it includes first."""
+    from importlib.metadata import PackageNotFoundError, requires
+
+    try:
+        required = requires(_DISTRIBUTION) or []
+    except PackageNotFoundError:  # run from the source code without installing it
+        return []
+    found: list[str] = []
+    for line in required:
+        requirement, _, condition = line.partition(";")
+        if re.search(rf"extra == ['\"]{re.escape(extra)}['\"]", condition):
+            inner = re.match(rf"{_DISTRIBUTION}\[(.+)\]", requirement)
+            found += _packages(inner[1]) if inner else re.findall(r"^[\w.-]+", requirement)
+    return found

@@ -78,11 +78,11 @@ def suggest(
         frame["connected"] = ["yes" if connected else "no" for connected in suggestion.connected]
         notes = [CONNECTED]
     if export is not None:
-        _export(chosen, suggestion, export, seed)
+        _export(chosen, suggestion, export, sources, seed)
         if given is not None and form is None:
             say(f"{export / 'results.csv'} lacks the former measurements; -o FILE writes a form that holds them too")
     if form is not None:
-        _write(form, table, names, under)
+        _write(form, table, names, under, sources)
     show(frame, f"To measure, under {chosen.dataset_name(suggestion.config) or under}", as_json, as_csv, notes=notes)
     if table is not None:
         _tell(table, known, suggestion, seed)
@@ -111,16 +111,21 @@ def _given(path: str, space: str | None, dataset: str | None) -> CostTable:
     return table
 
 
-def _export(space: SearchSpace, suggestion: Suggestion, folder: Path, seed: int) -> None:
+def _adapt(form: Path, sources: list[str] | None) -> str:
+    """Return the command that adapts to a form, as it is typed."""
+    return " ".join(["hwnas adapt", str(form), *(f"--sources {source}" for source in sources or [])])
+
+
+def _export(space: SearchSpace, suggestion: Suggestion, folder: Path, sources: list[str] | None, seed: int) -> None:
     from hwnas_surrogate.measure import export_networks
 
     with progress("exporting") as update:
         export_networks(space, suggestion.archs, folder, suggestion.config, random_state=seed, progress=update)
     form = folder / "results.csv"
-    say(f"{len(suggestion)} networks written; fill in device and value in {form}, then: hwnas adapt {form}")
+    say(f"{len(suggestion)} networks written; fill in device and value in {form}, then: {_adapt(form, sources)}")
 
 
-def _write(form: Path, table: CostTable | None, names: list[str], config: str) -> None:
+def _write(form: Path, table: CostTable | None, names: list[str], config: str, sources: list[str] | None) -> None:
     """Write the form: what was measured, and lines to fill in."""
     from hwnas_surrogate.measure.export import write_form
 
@@ -134,7 +139,7 @@ def _write(form: Path, table: CostTable | None, names: list[str], config: str) -
     empty = [{"architecture": name, "config": config, **target} for name in names for target in blank]
     write_form(form, lines + empty)
     what = "device and value" if table is None else f"the last {len(empty)} values"
-    say(f"fill in {what} in {form}, then: hwnas adapt {form}")
+    say(f"fill in {what} in {form}, then: {_adapt(form, sources)}")
 
 
 def _tell(table: CostTable, sources: list[SurrogateSuite], suggestion: Suggestion, seed: int) -> None:

@@ -132,7 +132,7 @@ def _train(
     _tell_outliers(table, suite)
     trained = sorted({surrogate.n_train_ for surrogate in suite.surrogates_.values()})
     numbers = f"{trained[0]:,}" + (f" to {trained[-1]:,}" if len(trained) > 1 else "")
-    say(f"{len(suite.targets_)} surrogate(s) trained on {numbers} architectures and saved to {folder}")
+    say(f"{len(suite.targets_)} surrogate(s) trained on {numbers} costs and saved to {folder}")
     return scores
 
 

@@ -217,5 +217,10 @@ def _read_folder(folder: Path, space: str) -> AnyTable:
     path = folder / f"{space}.parquet"
     if not path.is_file():
         there = sorted(item.stem for item in folder.glob("*.parquet"))
-        raise unknown(DataFileError if not there else NotInTableError, f"table in {folder}", space, there)
+        if there:
+            raise unknown(NotInTableError, f"table in {folder}", space, there)
+        inside = [folder, *sorted(folder.glob("*"))]
+        saved = [str(path) for path in inside if (path / "manifest.json").is_file() and path.suffix != ".parquet"]
+        remedy = f" Saved surrogates are in {', '.join(saved)}: they are sources, but no costs." if saved else ""
+        raise DataFileError(f"the folder {folder} holds no cost table ({space}.parquet).{remedy}")
     return read_parquet(path)

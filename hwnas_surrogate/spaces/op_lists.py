@@ -97,6 +97,7 @@ class OpLists:
             what = f" {got!r:.80}"
         return InvalidArchitectureError(
             f"no {self.title} architecture: {type(got).__name__}{what}; allowed: {self._accepted()}, one or many."
+            f"{' Convert floats first: astype(int).' if 'float' in what else ''}"
         )
 
 

@@ -375,7 +375,9 @@ def _write(folder: Path, manifest: dict[str, Any], files: dict[str, bytes]) -> P
 def _read_manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     if not path.is_file():
-        raise SavedFormatError(f"{folder} holds no saved surrogate: there is no {MANIFEST} in it.")
+        inside = sorted(str(path.parent) for path in folder.glob(f"*/{MANIFEST}"))
+        remedy = f"Did you mean {' or '.join(inside)}?" if inside else "`hwnas train` trains and saves some."
+        raise SavedFormatError(f"{folder} holds no saved surrogates: there is no {MANIFEST} in it. {remedy}")
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, RecursionError, ValueError) as error:

@@ -146,7 +146,7 @@ class TestErrors:
             load_table(mine.parent, "fbnet")
 
     def test_empty_folder(self, tmp_path):
-        with pytest.raises(DataFileError, match="allowed: nothing"):
+        with pytest.raises(DataFileError, match="holds no cost table"):
             load_table(tmp_path)
 
     def test_no_file(self, tmp_path):

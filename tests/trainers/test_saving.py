@@ -282,7 +282,7 @@ def test_missing_files_are_named(copy: Callable[[str], Path], tmp_path: Path) ->
     with pytest.raises(SavedFormatError, match=r"weights cost-.* can't be read: No such file"):
         Surrogate.load(folder)
     (folder / "manifest.json").unlink()
-    with pytest.raises(SavedFormatError, match=r"no saved surrogate: there is no manifest\.json"):
+    with pytest.raises(SavedFormatError, match=r"no saved surrogates: there is no manifest\.json"):
         Surrogate.load(folder)
     for nothing in (tmp_path / "absent", Path(__file__)):
         with pytest.raises(SavedFormatError, match="holds no saved surrogate"):
