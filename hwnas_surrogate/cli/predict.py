@@ -105,7 +105,7 @@ def predict(
 
     asked = target if extrapolate or target else _answering(suite, dataset)
     frames = predict_batches(suite, batch, dataset, asked, coverage=coverage, budgets=budgets, extrapolate=extrapolate)
-    config = suite.default_config if dataset is None else space.config(dataset)
+    config = suite.default_config(asked) if dataset is None else space.config(dataset)
     title = f"Predicted costs under {space.dataset_name(config) or config}"
     show_costs(pd.concat(frames), pick_targets(asked, suite.targets_), space, as_json, as_csv, title=title)
 

@@ -77,6 +77,10 @@ class Encoded:
         """Return the same rows, to be predicted from others under configs that were trained on."""
         return replace(self, base=base, growth=growth)
 
+    def alone(self) -> Encoded:
+        """Return the same rows, to be predicted as they are."""
+        return replace(self, base=None, growth=None)
+
     def under(self, known: Sequence[NetworkConfig]) -> npt.NDArray[np.bool_]:
         """Return which rows have one of these configs, shape (n,)."""
         return np.array([config in known for config in self.configs], bool)[self.number]

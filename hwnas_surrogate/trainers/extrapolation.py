@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -18,17 +18,24 @@ __all__ = [
     "MIN_CONFIGS",
     "ExtrapolationWarning",
     "balanced_rows",
-    "check_config",
     "growth",
     "growth_steps",
     "nearest",
-    "predicts_for",
+    "refusal",
+    "spanning",
     "warn_beyond",
     "widened",
 ]
 
 MIN_CONFIGS = 3
 """A surrogate trained under fewer configs has seen too little of them to predict for others."""
+MIN_COSTS = 5
+"""A config with fewer costs counts as none there."""
+TRUSTED_CONFIGS = 8
+"""With fewer configs, what some of them leave of another says little about a further one: intervals span all that the
+counts of the network allow."""
+FAR = 2.0
+"""So do those of configs this many octaves away from the nearest one trained on."""
 RANGE = 2.0
 """Networks with more multiply-adds than this many times the largest trained on, or fewer than this part of the
 smallest, are warned of."""
@@ -46,26 +53,23 @@ class ExtrapolationWarning(UserWarning):
     """A network is much larger or smaller than any that the surrogate was trained on."""
 
 
-def predicts_for(trained: Sequence[NetworkConfig], asked: Iterable[NetworkConfig]) -> bool:
-    """Return whether a surrogate trained under some configs predicts for others without extrapolating."""
-    return len(trained) >= MIN_CONFIGS or all(config in trained for config in asked)
+def refusal(name: str, trained: Sequence[NetworkConfig], config: NetworkConfig, why: str = "") -> InvalidConfigError:
+    """Return the error for a config that a surrogate can't predict for."""
+    if len(trained) < MIN_CONFIGS:
+        known = f"was trained under {' and '.join(map(str, trained))} only"
+    else:
+        known = f"was trained under {len(trained)} configs, too few of which have {MIN_COSTS} costs or more"
+    return InvalidConfigError(
+        f"{name} {known}, which says too little about networks under {config}. {why}Train on measurements under "
+        f"{MIN_CONFIGS} configs or more; or measure three networks under {config} and adapt to them (hwnas adapt, with "
+        "this surrogate among the sources). extrapolate=True (--extrapolate) predicts all the same, roughly, with a "
+        "wide interval."
+    )
 
 
-def check_config(name: str, trained: Sequence[NetworkConfig], config: NetworkConfig) -> None:
-    """Refuse a config that a surrogate can't predict for.
-
-    Raises
-    ------
-    InvalidConfigError
-        If it was trained under fewer than three configs, and another is asked for.
-    """
-    if not predicts_for(trained, [config]):
-        raise InvalidConfigError(
-            f"{name} was trained under {' and '.join(map(str, trained))} only, which says nothing about networks "
-            f"under {config}. Train on measurements under {MIN_CONFIGS} configs or more; or measure three networks "
-            f"under {config} and adapt to them (hwnas adapt, with this surrogate among the sources). "
-            "extrapolate=True (--extrapolate) predicts all the same, roughly, with a wide interval."
-        )
+def spanning(number: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+    """Return the configs with enough costs to stand for themselves, given that of each row: (n,) -> (k,)."""
+    return np.flatnonzero(np.bincount(number) >= MIN_COSTS)
 
 
 def warn_beyond(name: str, config: NetworkConfig, macs: npt.NDArray[np.float64], trained: tuple[float, float]) -> None:
@@ -159,9 +163,8 @@ def balanced_rows(number: npt.NDArray[np.intp], seed: int) -> npt.NDArray[np.int
         Which rows of a config are taken.
     """
     counts = np.bincount(number)
-    counts = counts[counts > 0]
-    most = int(BALANCE * np.median(counts))
-    if len(counts) < MIN_CONFIGS or counts.max() <= most:
+    counts = counts[counts >= MIN_COSTS]
+    if len(counts) < MIN_CONFIGS or counts.max() <= (most := int(BALANCE * np.median(counts))):
         return None
     order = np.random.default_rng(seed).permutation(len(number))
     place = pd.Series(number[order]).groupby(number[order]).cumcount().to_numpy()

@@ -12,8 +12,8 @@ from hwnas_surrogate.data import Target
 from hwnas_surrogate.features import Encoder
 from hwnas_surrogate.spaces import Archs, ConfigLike, NetworkConfig, SearchSpace
 from hwnas_surrogate.spaces.base import ArchArray
-from hwnas_surrogate.trainers.encoded import Encoded, asked_config, encode, in_batches
-from hwnas_surrogate.trainers.extrapolation import MIN_CONFIGS, check_config, growth, nearest, warn_beyond
+from hwnas_surrogate.trainers.encoded import Encoded, asked_config, config_sizes, encode, in_batches, octaves
+from hwnas_surrogate.trainers.extrapolation import FAR, TRUSTED_CONFIGS, growth, nearest, refusal, warn_beyond
 
 __all__ = ["Fitted", "queries"]
 
@@ -26,6 +26,8 @@ class Fitted(Protocol):
 
     encoder_: Encoder
     configs_: tuple[NetworkConfig, ...]
+    bases_: tuple[NetworkConfig, ...]
+    general_: bool
     macs_range_: tuple[float, float]
     target_: Target | None
 
@@ -49,7 +51,7 @@ def queries(
     archs, configs
         As ``Surrogate.predict`` takes them.
     extrapolate : bool, default=False
-        Whether surrogates trained under fewer than three configs predict for others as well, and nothing is warned of.
+        Whether surrogates that know too few configs predict for others as well, and nothing is warned of.
 
     Returns
     -------
@@ -67,11 +69,12 @@ def queries(
         If networks are much larger or smaller than those that a surrogate was trained on.
     """
     batch = space.as_array(archs)
+    named = configs is not None
     if configs is None:
         configs = asked_config(space, list(dict.fromkeys(c for one in fitted.values() for c in one.configs_)))
     distinct, number = space.group_configs(configs, len(batch))
     for one in fitted.values() if not extrapolate else ():
-        _check(one, space, batch, distinct, number)
+        _check(one, space, batch, distinct, number, named)
     for part, under in in_batches(space, batch, distinct[0] if len(distinct) == 1 else [distinct[i] for i in number]):
         made: dict[tuple[int, tuple[NetworkConfig, ...]], Encoded] = {}
         yield {key: _encoded(one, space, part, under, made) for key, one in fitted.items()}
@@ -83,12 +86,16 @@ def _check(
     archs: ArchArray,
     distinct: Sequence[NetworkConfig],
     number: npt.NDArray[np.intp],
+    named: bool,
 ) -> None:
     name = "the surrogate" if one.target_ is None else f"the surrogate of {one.target_}"
     for place, config in enumerate(distinct):
         if config not in one.configs_:
             macs = space.layers(archs[number == place], config).macs  # raises if there is no such network
-            check_config(name, one.configs_, config)
+            if not one.general_:
+                raise refusal(
+                    name, one.configs_, config, "" if named else "No config was named, so this one is meant. "
+                )
             warn_beyond(name, config, macs, one.macs_range_)
 
 
@@ -109,11 +116,23 @@ def _encoded(
             made[key] = encode(one.encoder_, batch, chosen[0] if len(chosen) == 1 else [chosen[i] for i in number])
         return made[key]
 
-    known = distinct if len(one.configs_) >= MIN_CONFIGS else tuple(nearest(space, c, one.configs_) for c in distinct)
+    known = tuple(_known(one, space, config) for config in distinct)
     if known == distinct:
         return under(distinct)
     factors = np.ones((len(batch), 2))
     for place, (config, base) in enumerate(zip(distinct, known, strict=True)):
         rows = np.flatnonzero(number == place)
         factors[rows] = growth(space, batch[rows], config, base)
-    return (under(distinct) if one.physical else under(known)).extrapolated(under(known), factors)
+    own = under(distinct) if one.general_ or one.physical else under(known)
+    return own.extrapolated(under(known), factors)
+
+
+def _known(one: Fitted, space: SearchSpace, config: NetworkConfig) -> NetworkConfig:
+    """Return the config whose predictions bound those for another: itself, if it is known or close to many known."""
+    if config in one.configs_:
+        return config
+    closest = nearest(space, config, one.bases_)
+    if not one.general_ or len(one.configs_) < TRUSTED_CONFIGS:
+        return closest
+    far = octaves(config_sizes(space, [config]), config_sizes(space, [closest]))[0] > FAR
+    return closest if far else config

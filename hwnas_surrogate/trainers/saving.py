@@ -202,6 +202,8 @@ def _describe(surrogate: Surrogate, prefix: str = "") -> tuple[dict[str, Any], d
         "configs": [str(config) for config in surrogate.configs_],
         "scale": surrogate.scale_,
         "floor": surrogate.floor_,
+        "bases": [str(config) for config in surrogate.bases_],
+        "general": surrogate.general_,
         "smallest_macs": surrogate.macs_range_[0],
         "largest_macs": surrogate.macs_range_[1],
         "n_train": surrogate.n_train_,
@@ -270,6 +272,8 @@ def _restore(
     surrogate.scale_, surrogate.floor_ = _checked_number(entry, "scale"), _checked_number(entry, "floor")
     if not surrogate.scale_:
         raise SavedFormatError("the scale of the costs must be above 0, got 0.")
+    surrogate.bases_ = tuple(space.config(text) for text in entry["bases"])
+    surrogate.general_ = entry["general"] is True
     surrogate.macs_range_ = _checked_number(entry, "smallest_macs"), _checked_number(entry, "largest_macs")
     surrogate.n_train_, surrogate.n_features_in_ = entry["n_train"], len(names)
     return surrogate

@@ -17,7 +17,6 @@ from hwnas_surrogate.models import FewShot
 from hwnas_surrogate.models.physics import SOURCE
 from hwnas_surrogate.spaces import NetworkConfig, SearchSpace, get_space
 from hwnas_surrogate.trainers.encoded import few_shot_encoder
-from hwnas_surrogate.trainers.extrapolation import MIN_CONFIGS
 from hwnas_surrogate.trainers.queries import queries
 from hwnas_surrogate.trainers.suite import SurrogateSuite
 from hwnas_surrogate.trainers.surrogate import Surrogate
@@ -142,5 +141,5 @@ class SourceCosts(Encoder):
 
     @staticmethod
     def _by_physics(surrogate: Surrogate, space: SearchSpace, config: NetworkConfig) -> bool:
-        known = config in surrogate.configs_ or len(surrogate.configs_) >= MIN_CONFIGS
+        known = config in surrogate.configs_ or surrogate.general_
         return not (known and get_space(surrogate.space) is space) and _travels(surrogate)

@@ -20,7 +20,6 @@ from hwnas_surrogate.features import Encoder
 from hwnas_surrogate.spaces import Archs, NetworkConfig, SearchSpace, get_space
 from hwnas_surrogate.trainers.costs import checked_cost, checked_failed, numbers, refuse_costs
 from hwnas_surrogate.trainers.encoded import Encoded, asked_config
-from hwnas_surrogate.trainers.extrapolation import predicts_for
 from hwnas_surrogate.trainers.queries import Configs, queries
 from hwnas_surrogate.trainers.surrogate import Surrogate
 
@@ -277,27 +276,30 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
         picked, values = self._told(archs, configs, targets, extrapolate, Surrogate._has_cost_encoded)
         return pd.DataFrame(values, columns=target_columns(picked), copy=False)
 
-    @property
-    def default_config(self) -> NetworkConfig:
-        """The config that is meant where none is given: see :meth:`Surrogate.predict`."""
+    def default_config(self, targets: TargetLike | Iterable[TargetLike] | None = None) -> NetworkConfig:
+        """Return the config that is meant where none is given, for some targets: see :meth:`Surrogate.predict`."""
         check_is_fitted(self, "surrogates_")
-        configs = dict.fromkeys(config for one in self.surrogates_.values() for config in one.configs_)
+        members = [self.surrogates_[target] for target in pick_targets(targets, self.targets_)]
+        configs = dict.fromkeys(config for one in members for config in one.configs_)
         return asked_config(get_space(self.space), list(configs))
 
     def targets_for(self, configs: Configs) -> tuple[Target, ...]:
-        """Return the targets whose surrogates predict for a config without extrapolating: all, if None.
+        """Return the targets whose surrogates predict for a config without extrapolating.
 
         Parameters
         ----------
         configs : config or sequence of configs, optional
+            The default one if None.
         """
         check_is_fitted(self, "surrogates_")
         if configs is None:
-            return self.targets_
+            configs = self.default_config()
         space = get_space(self.space)
         n = 1 if isinstance(configs, (str, NetworkConfig, Mapping)) else len(configs)
         asked = space.group_configs(configs, n)[0]
-        return tuple(target for target, one in self.surrogates_.items() if predicts_for(one.configs_, asked))
+        return tuple(
+            target for target, one in self.surrogates_.items() if one.general_ or set(asked) <= set(one.configs_)
+        )
 
     def _told(
         self,

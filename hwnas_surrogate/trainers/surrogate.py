@@ -24,7 +24,7 @@ from hwnas_surrogate.spaces import Archs, SearchSpace, get_space
 from hwnas_surrogate.trainers.calibration import Calibration, residuals_by_config, residuals_by_row, spreads
 from hwnas_surrogate.trainers.costs import checked_budget, checked_cost
 from hwnas_surrogate.trainers.encoded import Encoded, config_sizes, encode, few_shot_encoder
-from hwnas_surrogate.trainers.extrapolation import MIN_CONFIGS, balanced_rows, growth_steps, widened
+from hwnas_surrogate.trainers.extrapolation import MIN_CONFIGS, balanced_rows, growth_steps, spanning, widened
 from hwnas_surrogate.trainers.queries import Configs, queries
 
 __all__ = ["Surrogate"]
@@ -69,6 +69,10 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         it is fitted to as many of each. ``model_`` does if None.
     configs_ : tuple of NetworkConfig
         The distinct configs trained on.
+    bases_ : tuple of NetworkConfig
+        Those with five costs or more, if any: what is predicted under them bounds extrapolations.
+    general_ : bool
+        Whether the surrogate predicts for other configs: it was trained on five costs or more of three configs or more.
     macs_range_ : tuple of float
         The smallest and the largest number of multiply-adds of a training network (of all its layers).
     target_ : Target or None
@@ -156,10 +160,10 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         configs : config or sequence of n configs, optional
             The network configs. If None, the one trained on; of several, the space's first published one.
         extrapolate : bool, default=False
-            A surrogate trained under fewer than three configs can't know how the cost depends on the config, and
-            refuses any other. If True, it predicts all the same: as much as the network's layers, activations and
-            multiply-adds grow (a few-shot model: by its layer physics). Such predictions are often off by a third;
-            their intervals span all that these counts allow.
+            A surrogate trained under fewer than three configs (with five costs or more each) can't know how the cost
+            depends on the config, and refuses any other. If True, it predicts all the same: as much as the network's
+            layers, activations and multiply-adds grow (a few-shot model: by its layer physics). Such predictions are
+            often off by a third; their intervals span all that these counts allow.
 
         Returns
         -------
@@ -364,8 +368,12 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             self.model_ = self._model(len(costs))
         self.model_.fit(training.features, costs / self.scale_)
         balanced = balanced_rows(training.number, self.random_state or 0)
+        enough = self.physical or balanced is None or len(balanced) >= FEW
+        bases = spanning(training.number)
+        self.general_ = enough and len(bases) >= MIN_CONFIGS
+        self.bases_ = tuple(training.configs[number] for number in bases) or self.configs_
         self.other_model_: Any = None
-        if balanced is not None:
+        if balanced is not None and self.general_:
             alike = training.features.iloc[balanced]
             self.other_model_ = clone(self.model_).fit(alike, costs[balanced] / self.scale_)
             _predict_on_one_thread(self.other_model_)
@@ -384,7 +392,7 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         features = training.features
         residuals = residuals_by_row(self.model_, features, costs, self.random_state or 0)
         unseen = None
-        if len(self.configs_) >= MIN_CONFIGS:
+        if self.general_:
             sizes = config_sizes(get_space(self.space), training.configs)
             rows = np.arange(len(costs)) if balanced is None else balanced
             left_out = residuals_by_config(self.model_, features.iloc[rows], costs[rows], training.number[rows], sizes)
@@ -406,10 +414,21 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     def _predict_encoded(self, query: Encoded) -> Vector:
         if not len(query):
             return np.empty(0)
-        if query.base is not None and query.growth is not None and not self.physical:
-            return np.asarray(self._predict_encoded(query.base) * np.sqrt(query.growth.prod(axis=1)))
+        if query.base is not None and query.growth is not None:
+            return self._extrapolated(query, self._predict_encoded(query.base), query.growth)
         predicted = self._by_model(query, lambda model, features: np.asarray(model.predict(features), np.float64))
         return np.maximum(predicted * self.scale_, self.floor_)
+
+    def _extrapolated(self, query: Encoded, known: Vector, factors: Vector) -> Vector:
+        """Predict from the costs under known configs; the model itself, where it knows configs enough or physics."""
+        if self.physical:
+            return self._predict_encoded(query.alone())
+        middle: Vector = known * np.sqrt(factors.prod(axis=1))
+        if not self.general_:
+            return middle
+        low, high = (known[:, None] * widened(np.ones_like(factors), factors)).T
+        own = self._predict_encoded(query.alone())
+        return np.where((low <= own) & (own <= high), own, middle)
 
     def _by_model(self, query: Encoded, ask: Callable[[Any, pd.DataFrame], Vector]) -> Vector:
         """Ask the model; for rows under configs that were not trained on, the one fitted to all configs alike."""

@@ -158,9 +158,9 @@ class TransferSurrogate(Surrogate):
         features = encoder.frame(space.sample(_REFERENCE, 0), configs)
         self.sources_, self.encoder_, self.target_ = self._sources, encoder, getattr(self, "target_", None)
         self.model_ = FewShot(self.random_state).rank(features)
-        self.classifier_, self.calibration_, self.configs_ = None, None, (configs,)
+        self.classifier_, self.calibration_, self.configs_, self.bases_ = None, None, (configs,), (configs,)
         self.n_train_, self.n_features_in_, self.scale_, self.floor_ = 0, features.shape[1], 1.0, 0.0
-        self.other_model_, self.macs_range_ = None, (0.0, 0.0)
+        self.other_model_, self.general_, self.macs_range_ = None, False, (0.0, 0.0)
         self.outliers_ = np.empty(0, np.intp)
         self.left_out_ = pd.DataFrame({"measured": [], "predicted": [], "outlying": []})
         self.notes_ = ("nothing was measured: the predictions rank architectures as the sources do, and have no unit.",)

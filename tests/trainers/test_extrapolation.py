@@ -183,7 +183,7 @@ def test_a_suite_says_who_answers_for_a_config(three: Surrogate, one: Surrogate)
     assert list(map(str, suite.targets_for(LARGE))) == ["several/latency"]
     assert suite.targets_for(HOME) == suite.targets_for(None) == suite.targets_
     assert list(map(str, suite.targets_for([HOME, CONFIGS[1]]))) == ["several/latency"]
-    assert str(suite.default_config) == HOME
+    assert str(suite.default_config()) == HOME
     np.testing.assert_array_equal(suite.predict(ASKED), suite.predict(ASKED, HOME))
 
 
@@ -331,3 +331,74 @@ def test_errors_of_large_networks_are_no_outliers() -> None:
     surrogate = Surrogate("nasbench201", "layers", "ridge").fit(archs, costs, configs)
     assert 7 in surrogate.outliers_
     assert (surrogate.outliers_ < 550).all()
+
+
+# -- configs with few costs -------------------------------------------------------------------------------
+
+
+def under_law(numbers: dict[str, int], model: Any = None) -> Surrogate:
+    """Fit to so many costs under each config."""
+    configs = [config for config, n in numbers.items() for _ in range(n)]
+    archs = SPACE.sample(len(configs), 5)
+    costs = np.array([law(archs[row : row + 1], config)[0] for row, config in enumerate(configs)])
+    return Surrogate(model=model).fit(archs, costs, configs)
+
+
+@pytest.mark.parametrize("model", [None, "ridge"])
+def test_single_costs_under_other_configs_tell_nothing_of_a_third(model: Any) -> None:
+    """Trees fitted to four balanced rows were off by half, without a warning."""
+    surrogate = under_law({HOME: 150, CONFIGS[1]: 1, CONFIGS[2]: 1}, model)
+    assert not surrogate.general_
+    assert [str(config) for config in surrogate.bases_] == [HOME]
+    assert surrogate.other_model_ is None
+    with pytest.raises(InvalidConfigError, match="under 3 configs, too few of which have 5 costs or more"):
+        surrogate.predict(ASKED, LARGE)
+    low, high = surrogate.predict_interval(ASKED, LARGE, extrapolate=True).T
+    assert ((low <= law(ASKED, LARGE)) & (law(ASKED, LARGE) <= high)).mean() > 0.95
+    assert surrogate.predict(ASKED, CONFIGS[1]).shape == (40,)  # a config that was trained on
+
+
+def test_many_costs_beside_a_few_dozen_tell_nothing_of_a_third_either() -> None:
+    assert not under_law({HOME: 300, CONFIGS[1]: 10, CONFIGS[2]: 10}).general_
+    assert under_law({HOME: 40, CONFIGS[1]: 30, CONFIGS[2]: 30}).general_
+
+
+@pytest.mark.parametrize("n_configs", [3, 7])
+def test_of_few_configs_intervals_span_what_the_counts_allow(n_configs: int) -> None:
+    table = load_table("modified").select(RUNTIME)
+    table = table.rows(np.flatnonzero(~np.isnan(table.costs[:, 0])))
+    configs = np.array(table.row_configs, object)
+    for seed in (0, 1, 2):
+        trained = np.isin(table.config_number, np.random.default_rng(seed).permutation(25)[:n_configs])
+        surrogate = Surrogate(random_state=0).fit(table.archs[trained], table.costs[trained, 0], configs[trained])
+        low, high = surrogate.predict_interval(table.archs[~trained], configs[~trained], extrapolate=True).T
+        costs = table.costs[~trained, 0]
+        assert ((low <= costs) & (costs <= high)).mean() > 0.9
+        predicted = surrogate.predict(table.archs[~trained], configs[~trained], extrapolate=True)
+        assert ((low <= predicted) & (predicted <= high)).all()
+
+
+@pytest.mark.slow
+def test_costs_grow_with_the_width_however_far(bundled: CostTable) -> None:
+    """At 32 times the width trained on, the linear model predicted a tenth of the cost."""
+    rows = np.flatnonzero(bundled.config_number != bundled.configs.index(SPACE.default_config))
+    surrogate = Surrogate(random_state=0).fit(
+        bundled.archs[rows], bundled.costs[rows, 0], np.array(bundled.row_configs, object)[rows]
+    )
+    widths = [f"C{16 << step}-N5-k10-3x32x32" for step in range(7)]
+    costs = [surrogate.predict(0, config, extrapolate=True)[0] for config in widths]
+    assert (np.diff(costs) > 0).all()
+    low, high = surrogate.predict_interval(0, widths[-1], extrapolate=True)[0]
+    assert surrogate.predict(0, HOME)[0] < low < costs[-1] < high
+
+
+def test_a_suite_without_a_config_names_who_cant_answer() -> None:
+    archs = np.concatenate([ARCHS[:30], ARCHS[30:60]])
+    home = np.r_[law(ARCHS[:30], HOME), [np.nan] * 30]
+    other = np.r_[[np.nan] * 30, law(ARCHS[30:60], LARGE)]
+    suite = SurrogateSuite().fit(archs, {"a/latency": home, "b/latency": other}, [HOME] * 30 + [LARGE] * 30)
+    assert list(map(str, suite.targets_for(None))) == ["a/latency"]
+    assert (str(suite.default_config()), str(suite.default_config("b"))) == (HOME, LARGE)
+    with pytest.raises(InvalidConfigError, match=r"b/latency .* No config was named, so this one is meant"):
+        suite.predict(ASKED)
+    np.testing.assert_array_equal(suite.predict(ASKED, targets="b").iloc[:, 0], suite["b"].predict(ASKED, LARGE))
