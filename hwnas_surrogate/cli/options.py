@@ -139,11 +139,13 @@ def say_columns(table: AnyTable) -> None:
 
 
 def read_columns(texts: list[str] | None) -> dict[str, str] | None:
-    """Read ``NAME[,NAME...]`` and ``NAME=HEADER`` texts."""
+    """Read ``NAME[,NAME...]`` and ``NAME=HEADER`` texts; quotes hold a name with a comma together, as in CSV files."""
+    import csv
+
     if not texts:
         return None
     columns: dict[str, str] = {}
-    for item in (item for text in texts for item in text.split(",")):
+    for item in (item for text in texts for line in csv.reader([text], skipinitialspace=True) for item in line or [""]):
         name, equals, header = (part.strip() for part in item.partition("="))
         if not name or (equals and not header):
             raise InvalidInputError(

@@ -64,9 +64,7 @@ _METRIC_LAST = re.compile(
 )
 _WRITTEN = frozenset(unit.lower() for unit in _UNITS) | {"h"}
 """Units in whatever letters: at a header's end, they are units that are written otherwise (raspi4_S, raspi4-ms)."""
-_INSIDE = frozenset(word for name in METRICS for word in name.split("_")) | {
-    unit for unit in _WRITTEN if len(unit) > 1
-}
+_INSIDE = frozenset(word for name in METRICS for word in name.split("_")) | {unit for unit in _WRITTEN if len(unit) > 1}
 """Words of metrics and units: left in a device's name, they say that the header was not understood."""
 _CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 """Where a word of latencyMs, mIoU or MParams begins."""

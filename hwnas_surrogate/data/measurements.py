@@ -24,7 +24,7 @@ from hwnas_surrogate.data.csv_lines import (
 from hwnas_surrogate.data.headers import Headings, factor_of
 from hwnas_surrogate.data.table import CostTable
 from hwnas_surrogate.data.target import Target
-from hwnas_surrogate.data.wide import CONFIGS, GIVE_UP, KEYS, Wide, space_of
+from hwnas_surrogate.data.wide import ARCHITECTURE, CONFIGS, GIVE_UP, KEYS, Wide, space_of
 from hwnas_surrogate.errors import DataFileError, HWNASError
 from hwnas_surrogate.spaces import SearchSpace, arch_from_text, get_space
 
@@ -146,8 +146,10 @@ def read_measurements(
 def _is_long(header: Sequence[str]) -> bool:
     """Tell whether a CSV file has one measurement a line; else it is a wide table."""
     names = {name.casefold() for name in header}
-    keyed = "architecture" in names and names & {"device", "value"}
-    return bool(keyed) or {"device", "value"} <= names or not set(KEYS) & set(header)
+    if {"device", "value"} <= names:
+        return True
+    keyed = set(KEYS) & set(header)
+    return not keyed and (ARCHITECTURE not in header or bool(names & {"device", "value"}))
 
 
 def _known(path: Path, header: Sequence[str]) -> list[str]:
@@ -172,7 +174,8 @@ def _known(path: Path, header: Sequence[str]) -> list[str]:
         raise DataFileError(
             f"{path} has columns that one measurement a line does not have: {', '.join(others)[:200]}. They may change "
             f"what the costs mean, so none is passed over. {form}, and {', '.join(_NOT_READ)}, which are not read. "
-            "Rename or delete the others; what they tell goes into device (runtime, batch), config or unit."
+            "Rename or delete the others; what they tell goes into device (runtime, batch), config or unit. Row numbers of "
+            "pandas have no name: to_csv(index=False)."
         )
     return names
 

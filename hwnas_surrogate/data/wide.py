@@ -22,9 +22,11 @@ from hwnas_surrogate.errors import DataFileError, HWNASError, InvalidInputError
 from hwnas_surrogate.reals import reals
 from hwnas_surrogate.spaces import NetworkConfig, SearchSpace, arch_from_text, get_space, space_names
 
-__all__ = ["CONFIGS", "GIVE_UP", "KEYS", "Wide", "space_of"]
+__all__ = ["ARCHITECTURE", "CONFIGS", "GIVE_UP", "KEYS", "Wide", "space_of"]
 
-KEYS = ("arch_str", "op_index", "architecture")
+KEYS = ("arch_str", "op_index")
+ARCHITECTURE = "architecture"
+"""The key of what `hwnas query --csv` writes, and of one measurement a line: where none of KEYS stands beside it."""
 CONFIGS = ("config", "dataset")
 """What a column of configs is called, in any letters."""
 GIVE_UP = 1000
@@ -146,7 +148,7 @@ class Wide:
             if self.key != "op_index":
                 texts = [str(text) for text in self.archs]
                 chosen = space or space_of(texts[:1])
-                read = arch_from_text if self.key == "architecture" else str
+                read = arch_from_text if self.key == ARCHITECTURE else str
                 return chosen, chosen.stack([read(text) for text in texts], convention)
             rows = self.archs
             if rows.ndim == 1:
@@ -159,9 +161,7 @@ class Wide:
         except (HWNASError, ValueError, TypeError) as error:
             raise DataFileError(f"{self.path}: {self.key}: {error}") from error
 
-    def _configs(
-        self, space: SearchSpace, default: NetworkConfig, n: int
-    ) -> NetworkConfig | list[NetworkConfig]:
+    def _configs(self, space: SearchSpace, default: NetworkConfig, n: int) -> NetworkConfig | list[NetworkConfig]:
         """Return the config of each row; the default where the file names none."""
         if self.configs is None:
             return default
@@ -169,7 +169,10 @@ class Wide:
             raise DataFileError(
                 f"{self.path}: {self.config} must hold {n} configs, one per architecture, got {self.configs.shape}."
             )
-        texts = ["" if text is None or text != text else str(text).strip() for text in self.configs.tolist()]
+        texts = [
+            "" if text is None or (isinstance(text, float) and text != text) else str(text).strip()
+            for text in self.configs.tolist()
+        ]
         read = {"": default}
         for row, text in enumerate(texts):
             if text not in read:
@@ -196,13 +199,14 @@ class Wide:
 
 def _keys(path: Path, names: Sequence[str]) -> tuple[str, str | None]:
     """Return the columns of the architectures and, where there is one, of their configs."""
-    keys = [key for key in KEYS if key in names]
+    keys = [key for key in KEYS if key in names] or [name for name in names if name == ARCHITECTURE]
     configs = [name for name in names if name.strip().casefold() in CONFIGS]
     if len(keys) != 1:
         raise DataFileError(
-            f"{path} must have one of the columns arch_str, op_index and architecture; it has {', '.join(names)[:200]}."
+            f"{path} must have one of the columns arch_str and op_index (or architecture, as `hwnas query --csv` writes "
+            f"it); it has {', '.join(names)[:200]}."
         )
-    if keys == ["architecture"] and "value" in names:
+    if keys == [ARCHITECTURE] and "value" in names:
         raise DataFileError(
             f"{path} has the columns architecture and value, of one measurement a line: that is read from CSV files "
             "only. Write it as one (to_csv(index=False)), or make it a wide table: a column of costs per device."
