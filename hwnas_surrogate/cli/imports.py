@@ -40,8 +40,8 @@ def import_(
     """Bring measurements back into a cost table.
 
     One measurement a line: architecture, config, device, metric, value, unit. Or wide: arch_str or op_index, config
-    where it differs, and a column of costs for each device and metric, headed DEVICE, DEVICE_METRIC,
-    DEVICE_METRIC_UNIT or "DEVICE/METRIC (UNIT)"; what each was taken for is printed. Every line is checked; units are converted; repeats
+    where it differs, and a column of costs for each device and metric, headed DEVICE, DEVICE_METRIC, DEVICE_METRIC_UNIT
+    or "DEVICE/METRIC (UNIT)"; what each was taken for is printed. Every line is checked; units are converted; repeats
     become their median.
     """
     from hwnas_surrogate.data import read_measurements, write_parquet

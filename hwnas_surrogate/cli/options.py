@@ -145,7 +145,15 @@ def read_columns(texts: list[str] | None) -> dict[str, str] | None:
     if not texts:
         return None
     columns: dict[str, str] = {}
-    for item in (item for text in texts for line in csv.reader([text], skipinitialspace=True) for item in line or [""]):
+    try:
+        items = [
+            item for text in texts for item in next(csv.reader([text], strict=True, skipinitialspace=True)) or [""]
+        ]
+    except csv.Error as error:
+        raise InvalidInputError(
+            f"columns read like a line of a CSV file, got {', '.join(texts)!r}: {error}."
+        ) from error
+    for item in items:
         name, equals, header = (part.strip() for part in item.partition("="))
         if not name or (equals and not header):
             raise InvalidInputError(

@@ -218,8 +218,8 @@ def _device(rest: str, metric: str, unit: str) -> str:
             raise InvalidInputError(f"{part!r} is not {_or(METRICS)}")
     if not unit and words and words[-1].lower() in _WRITTEN:
         raise InvalidInputError(
-            f"{words[-1]!r} is no unit as units are written: behind a blank or '_' or in brackets, in these letters, as "
-            "in raspi4_ms, raspi4 (ms) or fpga_energy_mJ"
+            f"{words[-1]!r} is no unit as units are written: behind a blank or '_' or in brackets, in these letters, "
+            "as in raspi4_ms, raspi4 (ms) or fpga_energy_mJ"
         )
     for part in parts:
         if part.lower() in _INSIDE or re.search("latency|energy", part.lower()):
@@ -242,8 +242,8 @@ def _refuse_predictions(path: Path, names: Sequence[str]) -> None:
     if marks := [name for name in names if name == "connected" or name.startswith("P(") or name in bounds]:
         raise DataFileError(
             f"{path} holds predictions, as `hwnas predict` writes them (columns {', '.join(marks)[:200]}): they are no "
-            "measurements. Measured costs are exported by `hwnas query --csv`. If these were measured, name the columns "
-            "of costs: hwnas import --columns, or read_measurements(path, columns=...)."
+            "measurements. Measured costs are exported by `hwnas query --csv`. If these were measured, name the "
+            "columns of costs: hwnas import --columns, or read_measurements(path, columns=...)."
         )
 
 

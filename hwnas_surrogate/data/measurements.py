@@ -56,13 +56,14 @@ def read_measurements(
     quartiles and halves.
 
     Wide form (CSV, parquet without this package's metadata, npz): ``arch_str``, ``op_index`` or, as ``hwnas query
-    --csv`` writes it, ``architecture``; each row's ``config`` (or ``dataset``), if not all have the same; and one column
-    of costs for each device and metric; empty or NaN where there is none. A header reads ``device``, ``device_metric``
-    (HW-NAS-Bench's keys), ``device_metric_unit``, ``device_unit``, ``device (unit)``, ``device/metric`` or
-    ``device/metric (unit)``. A unit tells the metric where none is named; a header without a device means the one
-    that the file is named after. A name of something else (``accuracy``, ``nano_fps``, ``flops``, ``latency_std``,
-    ``seed``) is refused: ``columns`` picks and renames. What each column was taken for stands in
-    ``table.meta["columns"]``. Under HW-NAS-Bench's key ``edgetpu_latency``, -1 means that the network did not compile.
+    --csv`` writes it, ``architecture``; each row's ``config`` (or ``dataset``), if not all have the same; and one
+    column of costs for each device and metric; empty or NaN where there is none. A header reads ``device``,
+    ``device_metric`` (HW-NAS-Bench's keys), ``device_metric_unit``, ``device_unit``, ``device (unit)``,
+    ``device/metric`` or ``device/metric (unit)``. A unit tells the metric where none is named; a header without a
+    device means the one that the file is named after. A name of something else (``accuracy``, ``nano_fps``,
+    ``flops``, ``latency_std``, ``seed``) is refused: ``columns`` picks and renames. What each column was taken for
+    stands in ``table.meta["columns"]``. Under HW-NAS-Bench's key ``edgetpu_latency``, -1 means that the network did
+    not compile.
 
     Parameters
     ----------
@@ -165,8 +166,8 @@ def _known(path: Path, header: Sequence[str]) -> list[str]:
         rename = f"; name the key architecture, not {key}" if key and "architecture" in missing else ""
         raise DataFileError(
             f"{path} lacks the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}; it has "
-            f"{', '.join(header)[:200] or 'none'}. {form}{rename}; a wide table has arch_str or op_index and one column "
-            "per device."
+            f"{', '.join(header)[:200] or 'none'}. {form}{rename}; a wide table has arch_str or op_index and one "
+            "column per device."
         )
     check_once(path, [name for name in names if name in COLUMNS])
     others = [header[at] or "(no name)" for at, name in enumerate(names) if name not in (*COLUMNS, *_NOT_READ)]
@@ -174,8 +175,8 @@ def _known(path: Path, header: Sequence[str]) -> list[str]:
         raise DataFileError(
             f"{path} has columns that one measurement a line does not have: {', '.join(others)[:200]}. They may change "
             f"what the costs mean, so none is passed over. {form}, and {', '.join(_NOT_READ)}, which are not read. "
-            "Rename or delete the others; what they tell goes into device (runtime, batch), config or unit. Row numbers of "
-            "pandas have no name: to_csv(index=False)."
+            "Rename or delete the others; what they tell goes into device (runtime, batch), config or unit. Row "
+            "numbers of pandas have no name: to_csv(index=False)."
         )
     return names
 

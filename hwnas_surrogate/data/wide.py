@@ -81,8 +81,8 @@ class Wide:
         check_once(path, header)
         if "" in header:
             raise DataFileError(
-                f"{path}: column number {header.index('') + 1} has no name; every column beside the architecture and its "
-                "config is a device's (pandas writes row numbers unless told to_csv(index=False))."
+                f"{path}: column number {header.index('') + 1} has no name; every column beside the architecture and "
+                "its config is a device's (pandas writes row numbers unless told to_csv(index=False))."
             )
         about, headings = _columns(path, header, read_as)
         wrong = WrongLines(path)
@@ -203,8 +203,8 @@ def _keys(path: Path, names: Sequence[str]) -> tuple[str, str | None]:
     configs = [name for name in names if name.strip().casefold() in CONFIGS]
     if len(keys) != 1:
         raise DataFileError(
-            f"{path} must have one of the columns arch_str and op_index (or architecture, as `hwnas query --csv` writes "
-            f"it); it has {', '.join(names)[:200]}."
+            f"{path} must have one of the columns arch_str and op_index (or architecture, as `hwnas query --csv` "
+            f"writes it); it has {', '.join(names)[:200]}."
         )
     if keys == [ARCHITECTURE] and "value" in names:
         raise DataFileError(

@@ -374,7 +374,14 @@ def test_import_chooses_columns(run: Run) -> None:
     chosen = ("--columns", "pixel3_latency_us, energy_mJ=tpu/energy", "--columns", "nano_fps=nano/latency (us)")
     records = json.loads(run("import", "board.csv", *chosen, "--json")[0])
     assert [record["target"] for record in records] == ["pixel3/latency", "tpu/energy", "nano/latency"]
-    for wrong, why in [("=a", "got '=a'"), ("a=", "got 'a='"), ("a,,b", "got ''"), ("a,a=b", "'a' more than once")]:
+    for wrong, why in [
+        ("=a", "got '=a'"),
+        ("a=", "got 'a='"),
+        ("a,,b", "got ''"),
+        ("", "got ''"),
+        ("a,a=b", "'a' more than once"),
+        ('"a', "like a line of a CSV file, got '\"a'"),
+    ]:
         assert why in run("import", "board.csv", "--columns", wrong, code=2)[1]
 
 
@@ -399,10 +406,18 @@ def test_what_query_prints_can_be_imported_and_what_predict_prints_can_not(run: 
         for m in ("latency", "energy")
     ]
     Path("long.csv").write_text(text + "".join(lines))
-    for options in (("--all",), ("--all", "--dataset", "cifar10")):
+    for options in (
+        ["--all"],
+        ["--all", "--dataset", "cifar10"],
+        ["--all", "--dataset", "cifar100"],
+        [5, "--dataset", "cifar100"],
+    ):
         Path("told.csv").write_text(run("query", *options, "--data", "long.csv", "--csv")[0])
-        again = run("query", *options, "--data", "told.csv", "--csv")[0]
+        again = run("query", "--all", "--data", "told.csv", "--csv")[0]
         assert again == Path("told.csv").read_text()
+        assert set(load_table("told.csv").configs) <= set(
+            load_table("long.csv", dataset=options[-1] if len(options) > 1 else None).configs
+        )
     Path("told.csv").write_text("architecture,connected,pi/latency (ms)\n5,True,1.5\n")  # as hwnas predict prints them
     assert "holds predictions" in run("import", "told.csv", code=1)[1]
 

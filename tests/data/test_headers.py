@@ -25,14 +25,15 @@ DEVICES = (
     "jetson-nano galaxy_s21 pixel3 my-board edgetpu edgeTPU raspi_zero_w raspi_3_b huawei_p30 tesla_p40 i7_8th_gen "
     "aws_f1 TitanXp RaspberryPi iPhoneSE cortexA76 nano_5w epyc-torch-1t power9"
 )
-NO_COSTS = """
-images_per_second img_per_sec inferences_per_s frames_per_sec images_s log_latency log10_latency_ms normalized_latency
-relative_latency delta_latency_ms predicted_latency rank_latency raspi4_minutes raspi4_hours raspi4_h raspi4_kj
-raspi4_wh raspi4_ps raspi4_S S raspi4-s raspi4-J raspi4-j raspi4_MS raspi4_MJ raspi4_s_latency kwh EDP raspi4_cycles
-clock_mhz top-1 top-5 mIoU map f1 bleu psnr temperature voltage gpu_util gpuUtil utilization bandwidth raspi4_q90
-raspi4_99th raspi4_ci95_ms raspi4_noise_ms uncertainty n_runs raspi4_count num_layers numLayers depth valid label class
-uid synflow MParams valAcc latencyUs raspi4Latency latencyus device connected raspi4_id
-""".split()
+NO_COSTS = (
+    "images_per_second img_per_sec inferences_per_s frames_per_sec images_s log_latency log10_latency_ms "
+    "normalized_latency relative_latency delta_latency_ms predicted_latency rank_latency raspi4_minutes "
+    "raspi4_hours raspi4_h raspi4_kj raspi4_wh raspi4_ps raspi4_S S raspi4-s raspi4-J raspi4-j raspi4_MS raspi4_MJ "
+    "raspi4_s_latency kwh EDP raspi4_cycles clock_mhz top-1 top-5 mIoU map f1 bleu psnr temperature voltage "
+    "gpu_util gpuUtil utilization bandwidth raspi4_q90 raspi4_99th raspi4_ci95_ms raspi4_noise_ms uncertainty "
+    "n_runs raspi4_count num_layers numLayers depth valid label class uid synflow MParams valAcc latencyUs "
+    "raspi4Latency latencyus device connected raspi4_id "
+)
 
 
 @pytest.fixture(params=FORMS)
@@ -143,7 +144,7 @@ class TestRefused:
             *("latency_raspi4", "raspi4_latency_mean", "raspi4_us_mean", "raspi4-ms", "time", "model_size"),
             *("raspi4_latency_mJ", "fpga_energy_ms", "raspi4/latency (mJ)", "raspi4/latency_us", "raspi4/power"),
             *("raspi4 (S)", "raspi4 (MJ)", "raspi4 (min)", "P(raspi4 fast)"),
-            *NO_COSTS,
+            *NO_COSTS.split(),
         ],
     )
     def test_names(self, tmp_path, name):

@@ -585,7 +585,7 @@ class TestOneForm:
     @pytest.mark.parametrize("form", ["npz", "parquet"])
     def test_one_measurement_a_line_is_a_csv_file(self, path, form):
         write(path, form, {"architecture": np.array(STRINGS), "device": np.array(["pi"] * 3), "value": [1, 2, 3]})
-        with pytest.raises(DataFileError, match="architecture and value, of one measurement a line.*CSV files only"):
+        with pytest.raises(DataFileError, match=r"architecture and value, of one measurement a line.*CSV files only"):
             read_measurements(path)
 
     def test_parquet_without_some_configs(self, path):
