@@ -172,11 +172,11 @@ def _known(path: Path, header: Sequence[str]) -> list[str]:
     check_once(path, [name for name in names if name in COLUMNS])
     others = [header[at] or "(no name)" for at, name in enumerate(names) if name not in (*COLUMNS, *_NOT_READ)]
     if others:
+        index = " Row numbers of pandas have no name: to_csv(index=False)." if "" in names else ""
         raise DataFileError(
             f"{path} has columns that one measurement a line does not have: {', '.join(others)[:200]}. They may change "
             f"what the costs mean, so none is passed over. {form}, and {', '.join(_NOT_READ)}, which are not read. "
-            "Rename or delete the others; what they tell goes into device (runtime, batch), config or unit. Row "
-            "numbers of pandas have no name: to_csv(index=False)."
+            f"Rename or delete the others; what they tell goes into device (runtime, batch), config or unit.{index}"
         )
     return names
 
