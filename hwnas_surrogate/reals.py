@@ -1,4 +1,4 @@
-"""What counts as a number where costs, scores and budgets enter."""
+"""What counts as a number where costs, scores and budgets enter, and what as a truth value."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pandas as pd
 
 from hwnas_surrogate.errors import InvalidInputError
 
-__all__ = ["reals"]
+__all__ = ["booleans", "reals"]
 
 _SPANS = "time spans (divide them by the unit that the costs shall have: spans / np.timedelta64(1, 'ms'))"
 _KINDS = {"b": "booleans", "c": "complex numbers", "U": "texts", "S": "texts", "M": "dates", "m": _SPANS}
@@ -80,3 +80,58 @@ def _refused(values: Any) -> str:
     if isinstance(values, (Real, Decimal)) or values is None or values is pd.NA:
         return ""
     return _refused(np.asarray(values)) if hasattr(values, "__array__") else type(values).__name__
+
+
+def booleans(values: Any, must: str = "marks must be True or False") -> npt.NDArray[np.bool_]:
+    """Return True and False as bool, of any shape.
+
+    Nothing else is a truth value, however it is stored: not 0 and 1, nor texts (``"False"`` would be True), dates,
+    missing and masked values.
+
+    Parameters
+    ----------
+    values : array-like
+        One truth value or many: nested sequences, arrays, and whatever numpy makes an array of.
+    must : str, default="marks must be True or False"
+        How the message begins.
+
+    Raises
+    ------
+    InvalidInputError
+        If a value is neither True nor False: the message tells what it is.
+
+    Examples
+    --------
+    >>> booleans([[True], [False]]).tolist()
+    [[True], [False]]
+    """
+    if refused := _no_boolean(values):
+        raise InvalidInputError(f"{must}, got {refused}.")
+    try:
+        return np.array(values, bool)
+    except ValueError as error:
+        raise InvalidInputError(f"{must}: {str(error).rstrip('.')}.") from error
+
+
+def _no_boolean(values: Any) -> str:
+    """Return what values hold that is neither True nor False, or an empty text."""
+    if isinstance(values, (bool, np.bool_)):
+        return ""
+    if values is None or values is pd.NA:
+        return "missing values"
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        return "masked values"
+    if isinstance(values, (str, bytes)):
+        return "texts"
+    if isinstance(values, Sequence):
+        return next(filter(None, map(_no_boolean, values)), "")
+    if isinstance(values, (np.ndarray, np.generic)):
+        kind = values.dtype.kind
+        return _no_boolean(values.ravel().tolist()) if kind == "O" else "" if kind == "b" else _name_of(values.dtype)
+    if hasattr(values, "__array__"):
+        return _no_boolean(np.asarray(values))
+    return _name_of(np.asarray(values).dtype) if isinstance(values, (complex, Real)) else type(values).__name__
+
+
+def _name_of(dtype: np.dtype[Any]) -> str:
+    return "numbers" if dtype.kind in "iuf" else _KINDS.get(dtype.kind, str(dtype))

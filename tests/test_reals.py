@@ -16,7 +16,7 @@ from hwnas_surrogate.data import BlockTable, CostTable
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.evaluation import evaluate, regret, score, top_k_recall
 from hwnas_surrogate.evaluation.pareto import pareto_front, quality_by_row
-from hwnas_surrogate.reals import reals
+from hwnas_surrogate.reals import booleans, reals
 from hwnas_surrogate.spaces import get_space
 from hwnas_surrogate.trainers import Surrogate, SurrogateSuite, tune
 
@@ -138,3 +138,57 @@ def test_masked_failures_are_refused() -> None:
     failed = np.ma.array([False, True, False, False], mask=[0, 1, 0, 0])
     with pytest.raises(InvalidInputError, match="True or False for each architecture, got masked"):
         Surrogate().fit(ARCHS, GOOD, failed=failed)
+
+
+NOT_BOOLEANS: dict[str, tuple[Any, str]] = {
+    "texts": (["False"] * 4, "texts"),
+    "a text among booleans": ([True, "False", True, True], "texts"),
+    "an array of texts": (np.array(["True"] * 4), "texts"),
+    "numbers": ([0, 1, 0, 1], "numbers"),
+    "an array of numbers": (np.array([0.0, 1.0, np.nan, 0.0]), "numbers"),
+    "complex": (np.zeros(4, complex), "complex numbers"),
+    "complex numbers": ([1j] * 4, "complex numbers"),
+    "dates": (np.arange(4).astype("M8[ns]"), "dates"),
+    "datetime": ([datetime(2020, 1, 1)] * 4, "datetime"),
+    "no dates": ([pd.NaT] * 4, "NaTType"),
+    "time spans": (SPANS, "time spans"),
+    "none": ([True, None, True, True], "missing values"),
+    "nullable": (pd.array([True, None, True, True], dtype="boolean"), "missing values"),
+    "a nullable column": (pd.Series([True, None, True, True], dtype="boolean"), "missing values"),
+    "masked": (np.ma.array([True] * 4, mask=[0, 1, 0, 0]), "masked values"),
+    "masked in a list": ([np.ma.array([True], mask=[True])] * 4, "masked values"),
+    "the masked one": ([True, np.ma.masked, True, True], "masked values"),
+    "a set": ({True, False}, "set"),
+    "ragged": ([[True], [True, False]], "inhomogeneous"),
+}
+
+
+@pytest.mark.parametrize(("values", "what"), NOT_BOOLEANS.values(), ids=NOT_BOOLEANS)
+def test_what_is_no_truth_value_is_refused(values: Any, what: str) -> None:
+    with pytest.raises(InvalidInputError, match=f"marks must be True or False.*{what}"):
+        booleans(values)
+    with pytest.raises(InvalidInputError, match=f"failed must hold True or False for each architecture.*{what}"):
+        Surrogate().fit(ARCHS, GOOD, failed=values)
+    if isinstance(values, (list, np.ndarray)) and what != "inhomogeneous":
+        with pytest.raises(InvalidInputError, match=f"the reason 'broken' must be True or False for each cost.*{what}"):
+            CostTable("nasbench201", ARCHS, np.full((4, 1), np.nan), ["pi/latency"], reasons={"broken": values})
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [True, False],
+        (np.True_, False),
+        np.array([True, False]),
+        np.array([True, False], object),
+        np.ma.array([True, False]),  # nothing is masked
+        pd.Series([True, False]),
+        pd.array([True, False], dtype="boolean"),
+        pd.Series([True, False], dtype=object),
+    ],
+)
+def test_truth_values_mean_the_same_however_they_are_stored(values: Any) -> None:
+    np.testing.assert_array_equal(booleans(values), np.array([True, False]), strict=True)
+    frame = np.asarray(pd.DataFrame({"a": values}))
+    np.testing.assert_array_equal(booleans(frame), np.array([[True], [False]]), strict=True)
+    assert booleans([]).shape == (0,)

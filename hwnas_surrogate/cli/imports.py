@@ -31,7 +31,7 @@ def import_(
         typer.Option(
             metavar="NAME[=HEADER],...",
             help="The columns wanted of a wide file; t1=raspi4_latency_us reads the column t1 as if it were headed "
-            "raspi4_latency_us. Repeatable. Default: all.",
+            "raspi4_latency_us, and quotes hold a name with a comma together. Repeatable. Default: all.",
         ),
     ] = None,
     as_json: Json = False,
@@ -39,9 +39,9 @@ def import_(
 ) -> None:
     """Bring measurements back into a cost table.
 
-    One measurement a line: architecture, config, device, metric, value, unit. Or wide: arch_str or op_index, and a
-    column of costs for each device and metric, headed DEVICE, DEVICE_METRIC, DEVICE_METRIC_UNIT or
-    "DEVICE/METRIC (UNIT)"; what each was taken for is printed. Every line is checked; units are converted; repeats
+    One measurement a line: architecture, config, device, metric, value, unit. Or wide: arch_str or op_index, config
+    where it differs, and a column of costs for each device and metric, headed DEVICE, DEVICE_METRIC, DEVICE_METRIC_UNIT
+    or "DEVICE/METRIC (UNIT)"; what each was taken for is printed. Every line is checked; units are converted; repeats
     become their median.
     """
     from hwnas_surrogate.data import read_measurements, write_parquet

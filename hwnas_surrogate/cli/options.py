@@ -139,11 +139,21 @@ def say_columns(table: AnyTable) -> None:
 
 
 def read_columns(texts: list[str] | None) -> dict[str, str] | None:
-    """Read ``NAME[,NAME...]`` and ``NAME=HEADER`` texts."""
+    """Read ``NAME[,NAME...]`` and ``NAME=HEADER`` texts; quotes hold a name with a comma together, as in CSV files."""
+    import csv
+
     if not texts:
         return None
     columns: dict[str, str] = {}
-    for item in (item for text in texts for item in text.split(",")):
+    try:
+        items = [
+            item for text in texts for item in next(csv.reader([text], strict=True, skipinitialspace=True)) or [""]
+        ]
+    except csv.Error as error:
+        raise InvalidInputError(
+            f"columns read like a line of a CSV file, got {', '.join(texts)!r}: {error}."
+        ) from error
+    for item in items:
         name, equals, header = (part.strip() for part in item.partition("="))
         if not name or (equals and not header):
             raise InvalidInputError(

@@ -35,10 +35,13 @@ def query(
         batch, costs, configs = table.archs, table.lookup(targets=target), list(map(str, table.row_configs))
     else:
         batch = read_archs(archs, table.space)
-        costs, configs = table.lookup(batch, targets=target), []
+        costs = table.lookup(batch, targets=target)
+        only = table.configs[0] if isinstance(table, CostTable) else table.config or table.configs[0]
+        configs = [str(only)] * len(batch)
     targets = pick_targets(target, table.targets)
     frame = costs.set_axis([f"{target} ({target.unit})" for target in targets], axis=1)
-    if len(set(configs)) > 1:
+    # What machines read can be imported again: a config that nobody names is the default there.
+    if len(set(configs)) > 1 or ((as_json or as_csv) and set(configs) - {str(table.space.config(None))}):
         frame.insert(0, "config", configs)
     frame.insert(0, "architecture", table.space.format_all(batch))
     show_costs(frame, targets, table.space, as_json, as_csv)

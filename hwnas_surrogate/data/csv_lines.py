@@ -12,7 +12,18 @@ import numpy.typing as npt
 
 from hwnas_surrogate.errors import DataFileError
 
-__all__ = ["LISTED", "Batches", "Numbered", "WrongLines", "batches_of", "check_once", "columns_of", "costs_of"]
+__all__ = [
+    "LISTED",
+    "MISSING",
+    "Batches",
+    "Numbered",
+    "WrongLines",
+    "batches_of",
+    "check_once",
+    "columns_of",
+    "costs_of",
+    "number_of",
+]
 
 LINES_AT_ONCE = 500
 """Lines of a CSV file in memory as text: so few that Python's garbage collector, a third of the time, stays out."""
@@ -103,6 +114,14 @@ class Numbered(dict[str, int]):
         return number
 
 
+def number_of(text: str) -> float:
+    """Read a number as CSV files have it; NaN for what only Python calls one (9_3, digits of other scripts)."""
+    try:
+        return float(text) if text.isascii() and "_" not in text else np.nan
+    except ValueError:
+        return np.nan
+
+
 def costs_of(
     texts: Sequence[str],
     name: str,
@@ -112,14 +131,7 @@ def costs_of(
     or_failed: float | None = None,
 ) -> npt.NDArray[np.float64]:
     """Read costs; NaN where there is none. ``or_failed`` is what stands for a network that failed."""
-
-    def number(text: str) -> float:
-        try:
-            return float(text) if text.isascii() and "_" not in text else np.nan
-        except ValueError:
-            return np.nan
-
-    values = np.array([number(text) for text in texts])
+    values = np.array([number_of(text) for text in texts])
     bad = ~(np.isfinite(values) & (values >= 0))
     if or_failed is not None:
         bad &= values != or_failed

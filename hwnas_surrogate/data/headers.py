@@ -14,30 +14,46 @@ __all__ = ["Heading", "Headings", "factor_of"]
 
 _WORDS = {
     prefix + word: letter + base
-    for base, words in (("s", ("sec", "secs", "second", "seconds")), ("J", ("joule", "joules")))
+    for base, words in (("s", ("sec", "secs", "second", "seconds")), ("J", ("j", "joule", "joules")))
     for word in words
     for prefix, letter in (("", ""), ("milli", "m"), ("micro", "u"), ("nano", "n"))
 } | {"msec": "ms", "usec": "us", "nsec": "ns", "mj": "mJ", "uj": "uJ", "nj": "nJ"}
 _UNITS = {unit: unit for metric in METRICS.values() for unit in metric.units} | _WORDS
-"""How units are written in headers, and their names."""
+"""How units are written in headers, and their names. Capitals count: MJ is no mJ, S is no s."""
 _METRIC_OF = {unit: metric.name for metric in METRICS.values() for unit in metric.units}
 
 _NO_COST = frozenset([
-    "fps", "qps", "ips", "throughput", "speed", "speedup", "rate", "accuracy", "acc", "top1", "top5", "err",
-    "error", "loss", "auc", "score", "perplexity", "flop", "flops", "gflop", "gflops", "mflop", "mflops",
-    "macs", "gmac", "gmacs", "mmac", "mmacs", "madds", "ops", "gops", "params", "param", "parameters",
-    "nparams", "memory", "mem", "bytes", "kb", "mb", "gb", "mib", "gib", "size", "power", "watt", "watts",
-    "std", "stdev", "stddev", "sd", "var", "variance", "sem", "cv", "iqr", "mad", "min", "minimum", "low",
-    "high", "lower", "upper", "quantile", "percentile", "quartile", "seed", "epoch", "epochs", "index", "idx",
-    "p5", "p10", "p25", "p50", "p75", "p90", "p95", "p99", "p999", "q1", "q3", "q25", "q75",
-    "timestamp", "train", "training", "search", "compile", "build", "load",
+    # rates, and other costs
+    "fps", "qps", "ips", "throughput", "speed", "speedup", "rate", "per", "images", "imgs", "frames", "inferences",
+    "samples", "requests", "queries", "flop", "flops", "gflop", "gflops", "mflop", "mflops", "macs", "gmac", "gmacs",
+    "mmac", "mmacs", "madds", "ops", "gops", "params", "param", "mparams", "parameters", "nparams", "memory", "mem",
+    "bytes", "kb", "mb", "gb", "mib", "gib", "size", "power", "watt", "watts", "edp", "temperature", "temp", "voltage",
+    "volt", "volts", "util", "utilization", "utilisation", "usage", "bandwidth", "load",
+    # units that no metric has
+    "minute", "minutes", "mins", "hour", "hours", "hr", "hrs", "day", "days", "ps", "picoseconds", "pj", "kj", "wh",
+    "mwh", "kwh", "mw", "kw", "cycle", "cycles", "ticks", "clock", "clocks", "hz", "khz", "mhz", "ghz",
+    # what networks are worth
+    "accuracy", "acc", "top", "top1", "top5", "err", "error", "loss", "auc", "score", "perplexity", "iou", "miou",
+    "map", "bleu", "rouge", "psnr", "ssim", "wer", "mse", "rmse", "mae", "precision", "recall", "synflow",
+    # how costs scatter
+    "std", "stdev", "stddev", "sd", "var", "variance", "sem", "cv", "iqr", "mad", "min", "minimum", "maximum",
+    "low", "high", "lower", "upper", "quantile", "percentile", "quartile", "noise", "uncertainty", "confidence", "ci",
+    "ci90", "ci95", "ci99", "p5", "p10", "p25", "p50", "p75", "p90", "p95", "p99", "p999", "q1", "q3", "q5", "q10",
+    "q25", "q50", "q75", "q90", "q95", "q99", "25th", "50th", "75th", "90th", "95th", "99th",
+    # costs made into something else
+    "log", "log2", "log10", "log1p", "ln", "sqrt", "normalized", "normalised", "norm", "standardized",
+    "standardised", "scaled", "relative", "rel", "ratio", "delta", "diff", "difference", "rank", "zscore", "predicted",
+    "prediction", "predictions", "pred", "budget",
+    # what lines are about
+    "seed", "epoch", "epochs", "index", "idx", "id", "uid", "uuid", "hash", "date", "timestamp", "fold", "count",
+    "num", "runs", "layers", "depth", "valid", "label", "labels", "class", "classes", "connected", "train",
+    "training", "search", "compile", "build", "warmup",
 ])  # fmt: skip
 """Words that name something else than a cost, unless a metric has the name."""
 _NO_DEVICE = frozenset([
-    "arch", "architecture", "batch", "config", "cost", "count", "dataset", "date", "fold", "hash", "id",
-    "inference", "average", "avg", "mac", "mean", "measured", "median", "model", "n", "name", "network", "no",
-    "number", "rank", "repeat", "repeats", "row", "run", "runtime", "space", "split", "step", "time", "total",
-    "trial", "unnamed", "value", "version", "wall",
+    "arch", "architecture", "batch", "config", "cost", "dataset", "f1", "inference", "average", "avg", "mac", "mean",
+    "measured", "median", "model", "n", "name", "network", "no", "number", "repeat", "repeats", "row", "run",
+    "runtime", "space", "split", "step", "time", "total", "trial", "unnamed", "value", "version", "wall",
 ])  # fmt: skip
 """Words that don't name a device by themselves."""
 
@@ -46,10 +62,12 @@ _UNIT_LAST = re.compile(r"(?:(.*?)[\s_]+)?(" + "|".join(map(re.escape, sorted(_U
 _METRIC_LAST = re.compile(
     r"(?:(.*?)[\s_]+)?(" + "|".join(name.replace("_", r"[\s_]") for name in METRICS) + ")", re.IGNORECASE
 )
-_INSIDE = frozenset(word for name in METRICS for word in name.split("_")) | {
-    unit.lower() for unit in _UNITS if len(unit) > 1
-}
+_WRITTEN = frozenset(unit.lower() for unit in _UNITS) | {"h"}
+"""Units in whatever letters: at a header's end, they are units that are written otherwise (raspi4_S, raspi4-ms)."""
+_INSIDE = frozenset(word for name in METRICS for word in name.split("_")) | {unit for unit in _WRITTEN if len(unit) > 1}
 """Words of metrics and units: left in a device's name, they say that the header was not understood."""
+_CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+"""Where a word of latencyMs, mIoU or MParams begins."""
 
 
 def factor_of(metric: str, unit: str) -> float:
@@ -110,7 +128,7 @@ class Headings:
         Raises
         ------
         InvalidInputError
-            If the metric does not exist or has no such unit, or a column is named twice.
+            If the metric does not exist or has no such unit, or a column is named twice or by something else than text.
         """
         factor_of(metric or _METRIC_OF.get(unit or "", next(iter(METRICS))), unit or "")
         if isinstance(columns, str):
@@ -118,8 +136,14 @@ class Headings:
         if columns is not None and not isinstance(columns, Mapping):
             names = list(columns)
             if len(set(names)) < len(names):
-                raise InvalidInputError(f"columns must name each column once, got {', '.join(names)}.")
+                raise InvalidInputError(f"columns must name each column once, got {', '.join(map(str, names))}.")
             columns = {name: name for name in names}
+        for name, header in (columns or {}).items():
+            if not (isinstance(name, str) and isinstance(header, str)):
+                raise InvalidInputError(
+                    f"columns must be texts, the names of columns and the headers that they are read by, got {name!r}: "
+                    f"{header!r}. A list of names reads each by its own."
+                )
         return cls(metric or "", unit or "", columns)
 
     @property
@@ -138,13 +162,17 @@ class Headings:
         wanted = {name: name for name in names} if self.columns is None else dict(self.columns)
         absent = [name for name in wanted if name not in names]
         if absent:
+            quoted = " On the command line, quotes hold a name with a comma together: --columns '\"a, b\",c'."
             raise DataFileError(
                 f"{path} has no column {absent[0]!r}; it has {', '.join(names)[:200]}.{closest(absent[0], names)}"
+                f"{quoted if any(',' in name for name in names) else ''}"
             )
+        if self.columns is None:
+            _refuse_predictions(path, names)
         found, wrong = {}, {}
         for name, text in wanted.items():
             try:
-                found[name] = self._heading(str(text).strip(), path.stem)
+                found[name] = self._heading(text.strip(), path.stem)
             except InvalidInputError as error:
                 wrong[name] = str(error)
         if wrong:
@@ -165,7 +193,7 @@ class Headings:
         metric = ""
         if match := _METRIC_LAST.fullmatch(rest):
             rest, metric = match[1] or "", re.sub(r"\s", "_", match[2].lower())
-        device = _device(rest, bool(metric or unit))
+        device = _device(rest, metric, unit)
         known = metric or _METRIC_OF.get(unit, "") or self.default_metric
         checked = self._checked_unit(known, unit, bool(metric))
         return Heading(text, Target(device or stem, known), checked, named=bool(device))
@@ -181,19 +209,42 @@ class Headings:
         return chosen
 
 
-def _device(rest: str, understood: bool) -> str:
+def _device(rest: str, metric: str, unit: str) -> str:
     """Return the device that is left of a header; empty where it names a metric or a unit alone."""
-    words = re.findall(r"[^\W_]+", rest.lower())
-    for word in words:
-        if word in _NO_COST and word not in _INSIDE:
-            raise InvalidInputError(f"{word!r} is not {_or(METRICS)}")
-    if inside := [word for word in words if word in _INSIDE]:
-        raise InvalidInputError(f"{inside[0]!r} must come last, as in device_latency_ms")
-    if all(word in _NO_DEVICE or word.isdigit() for word in words):
-        if not understood:
+    words = re.findall(r"[^\W_]+", rest)
+    parts = [part for word in words for part in (word, *_CAPITAL.split(word))]
+    for part in parts:
+        if part.lower() in _NO_COST and part.lower() not in _INSIDE:
+            raise InvalidInputError(f"{part!r} is not {_or(METRICS)}")
+    if not unit and words and words[-1].lower() in _WRITTEN:
+        raise InvalidInputError(
+            f"{words[-1]!r} is no unit as units are written: behind a blank or '_' or in brackets, in these letters, "
+            "as in raspi4_ms, raspi4 (ms) or fpga_energy_mJ"
+        )
+    for part in parts:
+        if part.lower() in _INSIDE or re.search("latency|energy", part.lower()):
+            raise InvalidInputError(f"{part!r} must stand apart and come last, as in device_latency_ms")
+    if rest.lower() == "device":
+        raise InvalidInputError(
+            "it names the device of a line; a file with one measurement a line is a CSV file with the columns "
+            "architecture, device and value, named so"
+        )
+    if all(word.lower() in _NO_DEVICE or word.isdigit() for word in words):
+        if not (metric or unit):
             raise InvalidInputError("it names neither a device nor a metric")
         return ""
     return rest
+
+
+def _refuse_predictions(path: Path, names: Sequence[str]) -> None:
+    """Raise for columns that only `hwnas predict` writes: a predicted cost must not pass for a measured one."""
+    bounds = {f"{name} {bound}" for name in names for bound in ("low", "high")}
+    if marks := [name for name in names if name == "connected" or name.startswith("P(") or name in bounds]:
+        raise DataFileError(
+            f"{path} holds predictions, as `hwnas predict` writes them (columns {', '.join(marks)[:200]}): they are no "
+            "measurements. Measured costs are exported by `hwnas query --csv`. If these were measured, name the "
+            "columns of costs: hwnas import --columns, or read_measurements(path, columns=...)."
+        )
 
 
 def _or(names: Iterable[str]) -> str:
@@ -204,7 +255,7 @@ def _or(names: Iterable[str]) -> str:
 def _listed(path: Path, wrong: Mapping[str, str], found: Sequence[str]) -> str:
     several = len(wrong) > 1
     lines = "\n".join(f"  column {name!r}: {why.rstrip('.')}" for name, why in wrong.items())
-    names = ",".join(found) or "NAME"
+    names = ",".join(f'"{name}"' if "," in name else name for name in found) or "NAME"
     return (
         f"{path} has {len(wrong)} column{'s' if several else ''} that can't be taken for a cost:\n{lines}\n"
         "Name the columns that you want, and what they hold where their names don't say: "

@@ -24,7 +24,7 @@ from hwnas_surrogate.data.csv_lines import (
 from hwnas_surrogate.data.headers import Headings, factor_of
 from hwnas_surrogate.data.table import CostTable
 from hwnas_surrogate.data.target import Target
-from hwnas_surrogate.data.wide import GIVE_UP, KEYS, Wide, space_of
+from hwnas_surrogate.data.wide import ARCHITECTURE, CONFIGS, GIVE_UP, KEYS, Wide, space_of
 from hwnas_surrogate.errors import DataFileError, HWNASError
 from hwnas_surrogate.spaces import SearchSpace, arch_from_text, get_space
 
@@ -34,6 +34,8 @@ CONTRADICTION = 10.0
 """Repeats of one measurement that differ by more than this factor are no repeats: a unit slipped."""
 COLUMNS = ("architecture", "config", "device", "metric", "value", "unit")
 _NEEDED = ("architecture", "device", "value")
+_NOT_READ = ("file", "number", "comment", "note")
+"""What a form may have beside."""
 
 
 def read_measurements(
@@ -47,17 +49,21 @@ def read_measurements(
 ) -> CostTable:
     r"""Read measurements made elsewhere into a cost table.
 
-    Long form (CSV): one measurement a line, with the columns ``architecture, config, device, metric, value, unit``.
-    An architecture is a string, a NAS-Bench-201 index, or ops joined by commas. Every line is checked; units are
-    converted; repeats of one measurement become their median, and the table keeps their quartiles and halves.
+    Long form (CSV): one measurement a line, with the columns ``architecture, config, device, metric, value, unit``, in
+    any letters; ``dataset`` is another name of ``config``. ``file``, ``number``, ``comment`` and ``note`` are not read,
+    and any other column is refused. An architecture is a string, a NAS-Bench-201 index, or ops joined by commas. Every
+    line is checked; units are converted; repeats of one measurement become their median, and the table keeps their
+    quartiles and halves.
 
-    Wide form (CSV, parquet without this package's metadata, npz): ``arch_str`` or ``op_index``, and one column of
-    costs for each device and metric; empty or NaN where there is none. A header reads ``device``, ``device_metric``
-    (HW-NAS-Bench's keys), ``device_metric_unit``, ``device_unit``, ``device (unit)``, ``device/metric`` or
-    ``device/metric (unit)``. A unit tells the metric where none is named; a header without a device means the one
-    that the file is named after. A name of something else (``accuracy``, ``nano_fps``, ``flops``, ``latency_std``,
-    ``seed``) is refused: ``columns`` picks and renames. What each column was taken for stands in
-    ``table.meta["columns"]``. Under HW-NAS-Bench's key ``edgetpu_latency``, -1 means that the network did not compile.
+    Wide form (CSV, parquet without this package's metadata, npz): ``arch_str``, ``op_index`` or, as ``hwnas query
+    --csv`` writes it, ``architecture``; each row's ``config`` (or ``dataset``), if not all have the same; and one
+    column of costs for each device and metric; empty or NaN where there is none. A header reads ``device``,
+    ``device_metric`` (HW-NAS-Bench's keys), ``device_metric_unit``, ``device_unit``, ``device (unit)``,
+    ``device/metric`` or ``device/metric (unit)``. A unit tells the metric where none is named; a header without a
+    device means the one that the file is named after. A name of something else (``accuracy``, ``nano_fps``,
+    ``flops``, ``latency_std``, ``seed``) is refused: ``columns`` picks and renames. What each column was taken for
+    stands in ``table.meta["columns"]``. Under HW-NAS-Bench's key ``edgetpu_latency``, -1 means that the network did
+    not compile.
 
     Parameters
     ----------
@@ -123,7 +129,9 @@ def read_measurements(
         else:
             batches = batches_of(name)
             header = [column.strip() for _, rows in itertools.islice(batches, 1) for column in rows[0]]
-            if set(_NEEDED) <= set(header) or not set(KEYS) & set(header):
+            while header and not header[-1]:  # spreadsheets end lines so
+                header.pop()
+            if _is_long(header):
                 if columns is not None:
                     raise DataFileError(
                         f"{name} has one measurement a line, in the columns {', '.join(header)[:200]}: columns are "
@@ -136,17 +144,47 @@ def read_measurements(
     return wide.table(chosen, defaults)
 
 
+def _is_long(header: Sequence[str]) -> bool:
+    """Tell whether a CSV file has one measurement a line; else it is a wide table."""
+    names = {name.casefold() for name in header}
+    if {"device", "value"} <= names:
+        return True
+    keyed = set(KEYS) & set(header)
+    return not keyed and (ARCHITECTURE not in header or bool(names & {"device", "value"}))
+
+
+def _known(path: Path, header: Sequence[str]) -> list[str]:
+    """Return the names of the columns as we write them; all that must be there are, and no other."""
+    names = [name.casefold() for name in header]
+    both = [name for name in header if name.casefold() in CONFIGS]
+    if {name.casefold() for name in both} == set(CONFIGS):
+        raise DataFileError(f"{path} has the columns {' and '.join(both)}, which mean the same: leave one.")
+    names = ["config" if name in CONFIGS else name for name in names]
+    form = f"One measurement a line has {', '.join(COLUMNS)} (config, metric and unit may be left out)"
+    if missing := [column for column in _NEEDED if column not in names]:
+        key = next((name for name in header if name in KEYS), "")
+        rename = f"; name the key architecture, not {key}" if key and "architecture" in missing else ""
+        raise DataFileError(
+            f"{path} lacks the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}; it has "
+            f"{', '.join(header)[:200] or 'none'}. {form}{rename}; a wide table has arch_str or op_index and one "
+            "column per device."
+        )
+    check_once(path, [name for name in names if name in COLUMNS])
+    others = [header[at] or "(no name)" for at, name in enumerate(names) if name not in (*COLUMNS, *_NOT_READ)]
+    if others:
+        index = " Row numbers of pandas have no name: to_csv(index=False)." if "" in names else ""
+        raise DataFileError(
+            f"{path} has columns that one measurement a line does not have: {', '.join(others)[:200]}. They may change "
+            f"what the costs mean, so none is passed over. {form}, and {', '.join(_NOT_READ)}, which are not read. "
+            f"Rename or delete the others; what they tell goes into device (runtime, batch), config or unit.{index}"
+        )
+    return names
+
+
 def _read_long(
     path: Path, header: Sequence[str], batches: Batches, space: SearchSpace | None, defaults: dict[str, str]
 ) -> CostTable:
-    missing = [column for column in _NEEDED if column not in header]
-    if missing:
-        raise DataFileError(
-            f"{path} lacks the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}; it has "
-            f"{', '.join(header)[:200] or 'none'}. One measurement a line has {', '.join(COLUMNS)} (config, metric and "
-            "unit may be left out); a wide table has arch_str or op_index and one column per device."
-        )
-    check_once(path, [column for column in header if column in COLUMNS])
+    header = _known(path, header)
     wrong = WrongLines(path)
     numbered = {column: Numbered(defaults.get(column, "")) for column in COLUMNS if column != "value"}
     parts: dict[str, list[npt.NDArray[Any]]] = {column: [] for column in (*COLUMNS, "line")}

@@ -159,6 +159,7 @@ def _from_arrow(arrow: pa.Table, header: dict[str, Any]) -> AnyTable:
         if item["unit"] != target.unit:
             raise ValueError(f"{target} is in {item['unit']!r}, this version keeps {target.metric} in {target.unit!r}.")
         targets.append(target)
+    _check_once("target", list(map(str, targets)))
     devices = [Device(**item) for item in header["devices"]]
     if header["kind"] == "blocks":
         return _block_table(arrow, header, targets, devices)
@@ -190,6 +191,9 @@ def _block_table(
     arrow: pa.Table, header: dict[str, Any], targets: Sequence[Target], devices: Sequence[Device]
 ) -> BlockTable:
     keys = arrow.column("key").to_pylist()
+    if wrong := [key for key in keys if not isinstance(key, str)]:
+        raise ValueError(f"column 'key' must hold the blocks' keys, got {wrong[0]!r}.")
+    _check_once("block", keys)
     costs = {
         target: {
             key: cost for key, cost in zip(keys, _numbers(arrow, str(target)).tolist(), strict=True) if cost == cost
@@ -208,18 +212,21 @@ def _block_table(
 def _reasons(
     arrow: pa.Table, reasons: Sequence[str], targets: Sequence[Target], costs: Costs
 ) -> dict[str, npt.NDArray[np.bool_]]:
+    _check_once("reason", reasons)
     codes = np.zeros(costs.shape, np.int64)
     for number, target in enumerate(targets):
         name = f"{target} missing"
         if name in arrow.column_names:
             codes[:, number] = _integers(arrow, name, len(reasons) + 1)
-    if (told := (codes > 0) & ~np.isnan(costs)).any():
-        row, column = map(int, np.argwhere(told)[0])
-        raise ValueError(
-            f"{targets[column]} has a cost in row {row} and a reason why it is missing, "
-            f"{reasons[codes[row, column] - 1]!r}."
-        )
     return {reason: codes == code for code, reason in enumerate(reasons, start=1)}
+
+
+def _check_once(what: str, names: Sequence[str]) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise ValueError(f"the {what} {name!r} stands more than once.")
+        seen.add(name)
 
 
 def _stacked(columns: Sequence[npt.NDArray[np.float64]], n: int) -> npt.NDArray[np.float64]:

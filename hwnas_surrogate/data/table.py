@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from hwnas_surrogate.data.target import Device, Target, TargetLike, devices_of, pick_targets
 from hwnas_surrogate.errors import InvalidInputError, NotInTableError
-from hwnas_surrogate.reals import reals
+from hwnas_surrogate.reals import booleans, reals
 from hwnas_surrogate.spaces import Archs, ConfigLike, NetworkConfig, SearchSpace, get_space
 
 if TYPE_CHECKING:
@@ -62,7 +62,8 @@ class CostTable:
     devices : iterable of Device, optional
         What is known of the devices.
     reasons : mapping of str to array-like of bool, shape (n, t), optional
-        Why costs are missing, and which of them; ``"not measured"`` where nothing is said.
+        Why costs are missing, and which of them: True and False, nothing else; ``"not measured"`` where nothing is
+        said. A cost that is there has none.
     repeats : array-like of float, shape (n, t, 5), optional
         What repeated measuring says, in the targets' units (:data:`REPEATS`): the runs' lower quartile, median and
         upper quartile, and the costs from two independent halves of the runs. :meth:`noise_floor` compares the halves.
@@ -72,7 +73,8 @@ class CostTable:
     Raises
     ------
     InvalidInputError
-        If shapes disagree, a cost is negative or infinite, or a row or a target stands twice.
+        If shapes disagree, a cost is negative or infinite, a row or a target stands twice, or a reason is no text,
+        its mask not of booleans, or the cost there.
 
     Examples
     --------
@@ -104,7 +106,7 @@ class CostTable:
         self.configs = distinct if len(self.archs) else ()
         self.config_number = _frozen(numbers)
         self.devices = devices_of(self.targets, devices)
-        self.reasons = _checked_reasons(reasons or {}, self.costs)
+        self.reasons = _checked_reasons(reasons or {}, self.costs, self.targets)
         self.repeats = None if repeats is None else _frozen(_checked_repeats(repeats, shape))
         self.meta = dict(meta or {})
         self._rows = self._sorted_rows()
@@ -375,13 +377,23 @@ def noise_floor(halves: Costs) -> dict[str, float]:
     }
 
 
-def _checked_reasons(reasons: Mapping[str, npt.ArrayLike], costs: Costs) -> dict[str, npt.NDArray[np.bool_]]:
+def _checked_reasons(
+    reasons: Mapping[str, npt.ArrayLike], costs: Costs, targets: tuple[Target, ...]
+) -> dict[str, npt.NDArray[np.bool_]]:
     missing = np.isnan(costs)
     checked = {}
     for reason, where in reasons.items():
-        mask = np.array(where, bool)
+        if not isinstance(reason, str) or not reason.strip():
+            raise InvalidInputError(f"a reason why costs are missing is a text, got {reason!r}.")
+        mask = booleans(where, f"the reason {reason!r} must be True or False for each cost")
         if mask.shape != costs.shape:
             raise InvalidInputError(f"a reason's mask must have the shape of costs, {costs.shape}, got {mask.shape}.")
-        if (mask & missing).any():
-            checked[reason] = _frozen(mask & missing)
+        if (told := mask & ~missing).any():
+            row, column = map(int, np.argwhere(told)[0])
+            raise InvalidInputError(
+                f"{targets[column]} has a cost in row {row} and a reason why it is missing, {reason!r} "
+                f"({int(told.sum())} such costs in all). Make the cost NaN, or the mask False."
+            )
+        if mask.any():
+            checked[reason] = _frozen(mask)
     return checked

@@ -20,11 +20,15 @@ from hwnas_surrogate.data.official import NOT_COMPILED
 from hwnas_surrogate.data.table import CostTable
 from hwnas_surrogate.errors import DataFileError, HWNASError, InvalidInputError
 from hwnas_surrogate.reals import reals
-from hwnas_surrogate.spaces import SearchSpace, arch_from_text, get_space, space_names
+from hwnas_surrogate.spaces import NetworkConfig, SearchSpace, arch_from_text, get_space, space_names
 
-__all__ = ["GIVE_UP", "KEYS", "Wide", "space_of"]
+__all__ = ["ARCHITECTURE", "CONFIGS", "GIVE_UP", "KEYS", "Wide", "space_of"]
 
 KEYS = ("arch_str", "op_index")
+ARCHITECTURE = "architecture"
+"""The key of what `hwnas query --csv` writes, and of one measurement a line: where none of KEYS stands beside it."""
+CONFIGS = ("config", "dataset")
+"""What a column of configs is called, in any letters."""
 GIVE_UP = 1000
 """Distinct entries that can't be read after which no more are looked at."""
 
@@ -50,12 +54,13 @@ def space_of(texts: Iterable[str]) -> SearchSpace:
 
 
 class Wide:
-    """A wide file's columns: architectures, and costs by the column's name."""
+    """A wide file's columns: architectures, configs where it has them, and costs by the column's name."""
 
     def __init__(self, path: Path, columns: dict[str, Any], headings: dict[str, Heading]) -> None:
         self.path = path
-        self.key = _key(path, list(columns))
+        self.key, self.config = _keys(path, list(columns))
         self.archs = np.asarray(columns[self.key])
+        self.configs = None if self.config is None else np.asarray(columns[self.config])
         self.headings = headings
         self.costs = {name: columns[name] for name in headings}
 
@@ -66,8 +71,8 @@ class Wide:
             # Not those where pandas keeps row numbers.
             names = [name for name in file.schema_arrow.names if not name.startswith("__index_level_")]
             check_once(path, names)
-            headings = _headings(path, names, read_as)
-            table = file.read([_key(path, names), *headings])
+            about, headings = _columns(path, names, read_as)
+            table = file.read([*about, *headings])
         return cls(path, {name: table.column(name).to_pandas() for name in table.column_names}, headings)
 
     @classmethod
@@ -76,19 +81,20 @@ class Wide:
         check_once(path, header)
         if "" in header:
             raise DataFileError(
-                f"{path}: column number {header.index('') + 1} has no name; every column beside arch_str or op_index "
-                "is a device's (pandas writes row numbers unless told to_csv(index=False))."
+                f"{path}: column number {header.index('') + 1} has no name; every column beside the architecture and "
+                "its config is a device's (pandas writes row numbers unless told to_csv(index=False))."
             )
-        key, headings = _key(path, header), _headings(path, header, read_as)
+        about, headings = _columns(path, header, read_as)
         wrong = WrongLines(path)
-        parts: dict[str, list[Any]] = {name: [] for name in (key, *headings)}
+        parts: dict[str, list[Any]] = {name: [] for name in (*about, *headings)}
         for lines, texts in columns_of(header, batches, wrong):
-            parts[key].append(np.array(texts[key], object))
+            for name in about:
+                parts[name].append(np.array(texts[name], object))
             for name, heading in headings.items():
                 failed = _FAILED.get(heading.text)
                 parts[name].append(costs_of(texts[name], name, lines, wrong, or_missing=True, or_failed=failed))
         wrong.check()
-        if not parts[key]:
+        if not parts[about[0]]:
             raise DataFileError(f"{path} holds no measurement.")
         return cls(path, {name: np.concatenate(some) for name, some in parts.items()}, headings)
 
@@ -98,8 +104,8 @@ class Wide:
         try:
             # Opened here: np.load leaves a file open whose list of members is damaged.
             with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                headings = _headings(path, arrays.files, read_as)
-                columns = {name: arrays[name] for name in (_key(path, arrays.files), *headings)}
+                about, headings = _columns(path, arrays.files, read_as)
+                columns = {name: arrays[name] for name in (*about, *headings)}
         except DataFileError:
             raise
         except _NPZ_ERRORS as error:
@@ -109,7 +115,7 @@ class Wide:
     def table(self, space: SearchSpace | None, defaults: dict[str, str]) -> CostTable:
         """Make the cost table."""
         chosen, archs = self._architectures(space, defaults["ops"] or None)
-        config = chosen.config(defaults["config"] or None)
+        configs = self._configs(chosen, chosen.config(defaults["config"] or None), len(archs))
         if not self.costs:
             raise DataFileError(f"{self.path} has no column of costs beside {self.key}.")
         values = np.empty((len(archs), len(self.costs)))
@@ -124,7 +130,7 @@ class Wide:
         imported = {"file": self.path.name, "unit": defaults["unit"] or "the metric's own"}
         try:
             return CostTable(
-                chosen, archs, values, [heading.target for heading in self.headings.values()], configs=config,
+                chosen, archs, values, [heading.target for heading in self.headings.values()], configs=configs,
                 reasons={NOT_COMPILED: failed},
                 meta={"imported": imported, "columns": {name: str(told) for name, told in self.headings.items()}},
             )  # fmt: skip
@@ -134,15 +140,16 @@ class Wide:
     def _architectures(
         self, space: SearchSpace | None, convention: str | None
     ) -> tuple[SearchSpace, npt.NDArray[np.int8]]:
-        if self.archs.ndim not in ((1,) if self.key == "arch_str" else (1, 2)):
+        if self.archs.ndim not in ((1, 2) if self.key == "op_index" else (1,)):
             raise DataFileError(f"{self.path}: {self.key} must be one per row, got an array of {self.archs.shape}.")
         if not len(self.archs):
             raise DataFileError(f"{self.path} holds no measurement.")
         try:
-            if self.key == "arch_str":
+            if self.key != "op_index":
                 texts = [str(text) for text in self.archs]
                 chosen = space or space_of(texts[:1])
-                return chosen, chosen.stack(texts, convention)
+                read = arch_from_text if self.key == ARCHITECTURE else str
+                return chosen, chosen.stack([read(text) for text in texts], convention)
             rows = self.archs
             if rows.ndim == 1:
                 rows = np.array([_ops(row) for row in rows])
@@ -153,6 +160,27 @@ class Wide:
             raise
         except (HWNASError, ValueError, TypeError) as error:
             raise DataFileError(f"{self.path}: {self.key}: {error}") from error
+
+    def _configs(self, space: SearchSpace, default: NetworkConfig, n: int) -> NetworkConfig | list[NetworkConfig]:
+        """Return the config of each row; the default where the file names none."""
+        if self.configs is None:
+            return default
+        if self.configs.shape != (n,):
+            raise DataFileError(
+                f"{self.path}: {self.config} must hold {n} configs, one per architecture, got {self.configs.shape}."
+            )
+        texts = [
+            "" if text is None or (isinstance(text, float) and text != text) else str(text).strip()
+            for text in self.configs.tolist()
+        ]
+        read = {"": default}
+        for row, text in enumerate(texts):
+            if text not in read:
+                try:
+                    read[text] = space.config(text)
+                except (HWNASError, ValueError) as error:  # int() has ValueErrors of its own
+                    raise DataFileError(f"{self.path}: {self.config}: row {row}: {error}") from error
+        return [read[text] for text in texts]
 
     def _costs(self, name: str, n: int) -> npt.NDArray[np.float64]:
         column = self.costs[name]
@@ -169,18 +197,29 @@ class Wide:
             ) from error
 
 
-def _key(path: Path, names: Sequence[str]) -> str:
-    keys = [key for key in KEYS if key in names]
+def _keys(path: Path, names: Sequence[str]) -> tuple[str, str | None]:
+    """Return the columns of the architectures and, where there is one, of their configs."""
+    keys = [key for key in KEYS if key in names] or [name for name in names if name == ARCHITECTURE]
+    configs = [name for name in names if name.strip().casefold() in CONFIGS]
     if len(keys) != 1:
         raise DataFileError(
-            f"{path} must have one of the columns arch_str and op_index; it has {', '.join(names)[:200]}."
+            f"{path} must have one of the columns arch_str and op_index (or architecture, as `hwnas query --csv` "
+            f"writes it); it has {', '.join(names)[:200]}."
         )
-    return keys[0]
+    if keys == [ARCHITECTURE] and "value" in names:
+        raise DataFileError(
+            f"{path} has the columns architecture and value, of one measurement a line: that is read from CSV files "
+            "only. Write it as one (to_csv(index=False)), or make it a wide table: a column of costs per device."
+        )
+    if len(configs) > 1:
+        raise DataFileError(f"{path} must name each row's config once, it has the columns {' and '.join(configs)}.")
+    return keys[0], configs[0] if configs else None
 
 
-def _headings(path: Path, names: Sequence[str], read_as: Headings) -> dict[str, Heading]:
-    key = _key(path, names)
-    return read_as.read(path, [name for name in names if name != key])
+def _columns(path: Path, names: Sequence[str], read_as: Headings) -> tuple[list[str], dict[str, Heading]]:
+    """Return the columns that say what was measured, the key first, and what the others are taken for."""
+    about = [name for name in _keys(path, names) if name is not None]
+    return about, read_as.read(path, [name for name in names if name not in about])
 
 
 def _ops(row: Any) -> list[Any]:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from hwnas_surrogate.data import CostTable, TargetLike, pick_targets
-from hwnas_surrogate.data.csv_lines import MISSING, WrongLines, batches_of, check_once, columns_of
+from hwnas_surrogate.data.csv_lines import MISSING, WrongLines, batches_of, check_once, columns_of, number_of
 from hwnas_surrogate.errors import DataFileError, HWNASError, InvalidInputError, unknown
 from hwnas_surrogate.evaluation.scores import tied_ranks
 from hwnas_surrogate.reals import reals
@@ -296,11 +296,8 @@ def _read_line(
         return f"{text!r:.60} is {len(arch)} architectures, one is needed"
     if (before := seen.setdefault(arch.tobytes(), line)) != line:
         return f"the architecture {text!r:.60} stands in line {before} too"
-    try:
-        value = math.nan if number.strip().lower() in MISSING else float(number)
-    except ValueError:
-        value = math.inf
-    if math.isinf(value):
+    value = number_of(number)
+    if not math.isfinite(value) and number.strip().lower() not in MISSING:
         return f"{column} must be a number, or empty, got {number!r:.60}"
     archs.append(arch)
     values.append(value)

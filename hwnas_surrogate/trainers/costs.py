@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas_surrogate.errors import InvalidInputError
-from hwnas_surrogate.reals import reals
+from hwnas_surrogate.reals import booleans, reals
 
 __all__ = ["checked_budget", "checked_cost", "checked_failed", "numbers", "refuse_costs"]
 
@@ -42,13 +42,10 @@ def numbers(cost: npt.ArrayLike, n: int) -> Vector:
 
 def checked_failed(failed: npt.ArrayLike, n: int) -> npt.NDArray[np.bool_]:
     """Return n marks of failed networks, or raise."""
-    if np.ma.is_masked(failed):
-        raise InvalidInputError("failed must hold True or False for each architecture, got masked values.")
-    marks = np.asarray(failed)
-    if marks.shape != (n,) or marks.dtype != bool:
-        raise InvalidInputError(
-            f"failed must hold True or False for each architecture, ({n},), got {marks.dtype} of shape {marks.shape}."
-        )
+    must = "failed must hold True or False for each architecture"
+    marks = booleans(failed, must)
+    if marks.shape != (n,):
+        raise InvalidInputError(f"{must}, ({n},), got shape {marks.shape}.")
     return marks
 
 

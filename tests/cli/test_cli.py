@@ -374,8 +374,49 @@ def test_import_chooses_columns(run: Run) -> None:
     chosen = ("--columns", "pixel3_latency_us, energy_mJ=tpu/energy", "--columns", "nano_fps=nano/latency (us)")
     records = json.loads(run("import", "board.csv", *chosen, "--json")[0])
     assert [record["target"] for record in records] == ["pixel3/latency", "tpu/energy", "nano/latency"]
-    for wrong, why in [("=a", "got '=a'"), ("a=", "got 'a='"), ("a,,b", "got ''"), ("a,a=b", "'a' more than once")]:
+    for wrong, why in [
+        ("=a", "got '=a'"),
+        ("a=", "got 'a='"),
+        ("a,,b", "got ''"),
+        ("", "got ''"),
+        ("a,a=b", "'a' more than once"),
+        ('"a', "like a line of a CSV file, got '\"a'"),
+    ]:
         assert why in run("import", "board.csv", "--columns", wrong, code=2)[1]
+
+
+def test_import_chooses_a_column_with_a_comma(run: Run) -> None:
+    Path("board.csv").write_text('op_index,"raspi4, fp16",acc,b\n0 1 2 3 4 0,3,1,2\n')
+    _, err = run("import", "board.csv", code=1)
+    assert """--columns '"raspi4, fp16",b'""" in err
+    records = json.loads(run("import", "board.csv", "--columns", '"raspi4, fp16",b', "--json")[0])
+    assert [record["target"] for record in records] == ["raspi4, fp16/latency", "b/latency"]
+    records = json.loads(run("import", "board.csv", "--columns", '"raspi4, fp16=pi/latency"', "--json")[0])
+    assert [record["target"] for record in records] == ["pi/latency"]
+    _, err = run("import", "board.csv", "--columns", "raspi4, fp16", code=1)
+    assert """quotes hold a name with a comma together: --columns '"a, b",c'""" in err
+
+
+def test_what_query_prints_can_be_imported_and_what_predict_prints_can_not(run: Run) -> None:
+    text = "architecture,config,device,metric,value,unit\n"
+    lines = [
+        f"{n},{config},pi,{m},{n + 1},\n"
+        for n in (5, 9)
+        for config in ("cifar10", "cifar100")
+        for m in ("latency", "energy")
+    ]
+    Path("long.csv").write_text(text + "".join(lines))
+    for options, config in (
+        (["--all"], None),
+        (["--all", "--dataset", "cifar10"], "cifar10"),
+        (["--all", "--dataset", "cifar100"], "cifar100"),
+        ([5, "--dataset", "cifar100"], "cifar100"),
+    ):
+        Path("told.csv").write_text(run("query", *options, "--data", "long.csv", "--csv")[0])
+        assert run("query", "--all", "--data", "told.csv", "--csv")[0] == Path("told.csv").read_text()
+        assert load_table("told.csv").configs == load_table("long.csv", dataset=config).configs
+    Path("told.csv").write_text("architecture,connected,pi/latency (ms)\n5,True,1.5\n")  # as hwnas predict prints them
+    assert "holds predictions" in run("import", "told.csv", code=1)[1]
 
 
 def test_an_unknown_batch_is_shown_as_such(run: Run) -> None:

@@ -21,6 +21,21 @@ HELP = (
 )
 
 
+DEVICES = (
+    "jetson-nano galaxy_s21 pixel3 my-board edgetpu edgeTPU raspi_zero_w raspi_3_b huawei_p30 tesla_p40 i7_8th_gen "
+    "aws_f1 TitanXp RaspberryPi iPhoneSE cortexA76 nano_5w epyc-torch-1t power9"
+)
+NO_COSTS = (
+    "images_per_second img_per_sec inferences_per_s frames_per_sec images_s log_latency log10_latency_ms "
+    "normalized_latency relative_latency delta_latency_ms predicted_latency rank_latency raspi4_minutes "
+    "raspi4_hours raspi4_h raspi4_kj raspi4_wh raspi4_ps raspi4_S S raspi4-s raspi4-J raspi4-j raspi4_MS raspi4_MJ "
+    "raspi4_s_latency kwh EDP raspi4_cycles clock_mhz top-1 top-5 mIoU map f1 bleu psnr temperature voltage "
+    "gpu_util gpuUtil utilization bandwidth raspi4_q90 raspi4_99th raspi4_ci95_ms raspi4_noise_ms uncertainty "
+    "n_runs raspi4_count num_layers numLayers depth valid label class uid synflow MParams valAcc latencyUs "
+    "raspi4Latency latencyus device connected raspi4_id "
+)
+
+
 @pytest.fixture(params=FORMS)
 def wide(request, tmp_path):
     """Return a function that writes columns of three costs as a wide file."""
@@ -68,6 +83,12 @@ UNDERSTOOD = [
     ("latency (us)", "board/latency", "us", 1e-3),
     ("energy_mJ", "board/energy", "mJ", 1.0),
     ("s", "board/latency", "s", 1e3),
+    ("energy_j", "board/energy", "J", 1e3),
+    ("raspi4_j", "raspi4/energy", "J", 1e3),
+    ("fpga_energy (uj)", "fpga/energy", "uJ", 1e-3),
+    *((name, f"{name}/latency", "ms", 1.0) for name in DEVICES.split()),
+    ("galaxy_s (ms)", "galaxy_s/latency", "ms", 1.0),
+    ("iPhone 11 Pro Max_us", "iPhone 11 Pro Max/latency", "us", 1e-3),
     ("mean_inference_time_ms", "board/latency", "ms", 1.0),
 ]
 
@@ -122,14 +143,22 @@ class TestRefused:
             *("batch_size", "run", "raspi4 (fps)", "raspi4 (64bit)", "power_W", "peak_memory_mb", "train_time_s"),
             *("latency_raspi4", "raspi4_latency_mean", "raspi4_us_mean", "raspi4-ms", "time", "model_size"),
             *("raspi4_latency_mJ", "fpga_energy_ms", "raspi4/latency (mJ)", "raspi4/latency_us", "raspi4/power"),
+            *("raspi4 (S)", "raspi4 (MJ)", "raspi4 (min)", "P(raspi4 fast)"),
+            *NO_COSTS.split(),
         ],
     )
     def test_names(self, tmp_path, name):
         path = tmp_path / "board.csv"
         path.write_text(f"op_index,pi,{name}\n0 1 2 3 4 0,1,7\n")
-        with pytest.raises(DataFileError, match="has 1 column that can't be taken for a cost") as caught:
+        with pytest.raises(DataFileError) as caught:
             read_measurements(path)
-        assert f"column {name!r}: " in str(caught.value)
+        if name in ("connected", "P(raspi4 fast)"):
+            assert f"holds predictions, as `hwnas predict` writes them (columns {name})" in str(caught.value)
+        else:
+            assert "has 1 column that can't be taken for a cost" in str(caught.value)
+            assert f"column {name!r}: " in str(caught.value)
+        with pytest.raises(DataFileError, match="can't be taken for a cost"):
+            read_measurements(path, columns=[name])
         assert read_measurements(path, columns=["pi"]).targets == (Target("pi", "latency"),)
 
     @pytest.mark.parametrize(
@@ -147,6 +176,16 @@ class TestRefused:
     def test_header_against_option(self, wide, name, options, why):
         with pytest.raises(DataFileError, match=why):
             read_measurements(wide({name: [1.0, 2.0, 3.0]}), **options)
+
+    @pytest.mark.parametrize(
+        "mark", ["P(pi/latency <= 5 ms)", "P(pi/latency has a cost)", "pi/latency (ms) low", "connected"]
+    )
+    def test_predictions_are_no_measurements(self, wide, mark):
+        values = np.array([1.0, 2.0, 3.0])
+        path = wide({"pi/latency (ms)": values, mark: values > 1 if mark == "connected" else values})
+        with pytest.raises(DataFileError, match=r"holds predictions.*hwnas query --csv") as caught:
+            read_measurements(path)
+        assert mark in str(caught.value)
 
     def test_two_columns_of_one_target(self, wide):
         with pytest.raises(DataFileError, match="got pi/latency more than once"):
@@ -193,6 +232,12 @@ class TestColumns:
             ([], DataFileError, "no column of costs beside op_index"),
             (["raspi4", "raspi4"], InvalidInputError, "each column once"),
             ({"raspi4": "raspi4/speed"}, DataFileError, "unknown metric 'speed'"),
+            ({"raspi4": None}, InvalidInputError, "columns must be texts.*got 'raspi4': None"),
+            ({"raspi4": 4}, InvalidInputError, "columns must be texts.*got 'raspi4': 4"),
+            ({4: "pi"}, InvalidInputError, "columns must be texts.*got 4: 'pi'"),
+            ([4, 4], InvalidInputError, "each column once, got 4, 4"),
+            ([4], InvalidInputError, "columns must be texts"),
+            ({"raspi4": " "}, DataFileError, "neither a device nor a metric"),
         ],
     )
     def test_refused(self, wide, columns, error, why):

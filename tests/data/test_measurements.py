@@ -107,17 +107,42 @@ class TestLong:
             HEADER + "3,,pi,,2,\n3,,tpu,,4,\n",  # blank
             HEADER + "3,,pi,,2\n3,,tpu,,4\n",  # short lines
             HEADER + "3,,pi,,2,,\n3,,tpu,,4,,,\n",  # as spreadsheets end lines
-            "value,note,device,pi,note,architecture\n2,x,pi,9,,3\n4,-1,tpu,,a,3\n",  # other order, extra columns
-            "arch_str,architecture,device,value\nx,3,pi,2\ny,3,tpu,4\n",  # an extra column with a wide file's name
+            "value,note,device,number,note,architecture\n2,x,pi,9,,3\n4,-1,tpu,,a,3\n",  # other order, extra columns
+            "file,Comment,architecture,device,value\nx,,3,pi,2\ny,op_index,3,tpu,4\n",
+            "Architecture, DEVICE ,Value\n3,pi,2\n3,tpu,4\n",
+            "architecture,Dataset,device,value,Unit\n3,,pi,2000,us\n3,cifar10,tpu,4,ms\n",
+            "architecture,device,value,,\n3,pi,2,,\n3,tpu,4,,\n",  # as spreadsheets end lines
             "\n \n architecture , device,value\n\n 3 ,\tpi, 2\n,,\n\t\n3,tpu ,4 \n\n",  # blank lines, spaces
             "\ufeffarchitecture,device,value\r\n3,pi,2\r\n\r\n3,tpu,4",
             "architecture,device,value\r3,pi,2\r3,tpu,4\r",
             '"architecture", "device","value"\n"3", "pi","2"\n"3","tpu","4e0"\n',
-            "PK,architecture,device,value\n,3,pi,2\n,3,tpu,4\n",
         ],
     )
     def test_ways_to_write_it(self, read, text):
         assert cells(read(text)) == {(3, CIFAR10, "pi/latency"): 2.0, (3, CIFAR10, "tpu/latency"): 4.0}
+
+    @pytest.mark.parametrize(
+        ("header", "line", "cell"),
+        [
+            ("architecture,device,value,Unit", "5,pi,1500,us", (5, CIFAR10, "pi/latency", 1.5)),
+            ("architecture,device,Metric,value", "5,pi,energy,1500", (5, CIFAR10, "pi/energy", 1500.0)),
+            ("architecture,Config,device,value", "5,cifar100,pi,2", (5, CIFAR100, "pi/latency", 2.0)),
+            ("architecture,dataset,device,value", "5,cifar100,pi,2", (5, CIFAR100, "pi/latency", 2.0)),
+        ],
+    )
+    def test_columns_count_however_they_are_spelled(self, read, path, header, line, cell):
+        assert cells(read(f"{header}\n{line}\n")) == {cell[:3]: cell[3]}
+        assert cells(load_table(path)) == {cell[:3]: cell[3]}
+
+    def test_other_columns_are_refused_in_one_error(self, refused, path):
+        text = "architecture,device,runtime,batch,status,value\n5,pi,tflite,1,ok,10\n5,pi,onnx,8,failed,40\n"
+        told = refused(text)
+        assert "does not have: runtime, batch, status." in told
+        assert "architecture, config, device, metric, value, unit" in told
+        assert "file, number, comment, note, which are not read" in told
+        assert "Rename or delete the others" in told
+        with pytest.raises(DataFileError, match="runtime, batch, status"):
+            load_table(path)
 
     def test_defaults_fill_blanks_only(self, read):
         text = HEADER + "3,,pi,,2,\n3,cifar10,pi,latency,3,ms\n"
@@ -250,7 +275,24 @@ class TestFile:
             ("\n \n,,\n", "lacks the columns architecture, device, value; it has none"),
             ("architecture;device;value\n1;pi;2", "lacks .* it has architecture;device;value"),
             ("architecture,value,unit\n1,2,ms", "lacks the column device; it has architecture, value, unit"),
-            ("Architecture,device,value\n1,pi,2", "lacks the column architecture;"),
+            ("arch,device,value\n1,pi,2", "lacks the column architecture;"),
+            ("PK,architecture,device,value\n1,1,pi,2", "does not have: PK"),  # not taken for a zip file
+            (
+                "arch_str,device,value\n1,pi,2",
+                "lacks the column architecture; .*; name the key architecture, not arch_str",
+            ),
+            (
+                "op_index,Device,Value\n1,pi,2",
+                "lacks the column architecture; .*; name the key architecture, not op_index",
+            ),
+            ("architecture,value\n1,2", "lacks the column device"),
+            ("architecture,device,latency\n1,pi,2", "lacks the column value"),
+            ("arch_str,architecture,device,value\nx,3,pi,2", "does not have: arch_str"),
+            ("architecture,config,Dataset,device,value\n1,,,pi,2", "columns config and Dataset, which mean the same"),
+            ("architecture,device,Device,value\n1,pi,pi,2", "'device' stands 2 times"),
+            (",architecture,device,value\n0,1,pi,2", r"does not have: \(no name\).*to_csv\(index=False\)"),
+            ("architecture,device,value,units\n5,pi,1500,us", "does not have: units"),
+            ("architecture,device,value_us,value\n5,pi,1,2", "does not have: value_us"),
             ("1,pi,2\n1,pi,2", "lacks the columns"),
             ("architecture,device,value,value\n1,pi,2,3", "'value' stands 2 times"),
             (HEADER, "holds no measurement"),
@@ -421,6 +463,48 @@ class TestWide:
         write(path, form, COSTS | key("arch_str"))
         assert read_measurements(path, convention="naslib").archs.tolist() == OPS.tolist()
 
+    @pytest.mark.parametrize("name", ["config", "Dataset", " CONFIG "])
+    def test_a_config_for_each_row(self, path, form, name):
+        texts = ["cifar100", "C32-N5-k10-3x64x64", "cifar10"]
+        write(path, form, key("op_index") | {name: np.array(texts), "raspi4": [15.0, 2.0, 3.0]})
+        for table in (read_measurements(path), read_measurements(path, columns=["raspi4"]), load_table(path)):
+            assert list(map(str, table.row_configs)) == [str(SPACE.config(text)) for text in texts]
+            assert table.targets == (Target("raspi4", "latency"),)
+            assert table.lookup(INDICES[1], texts[1]).iloc[0, 0] == 2.0
+        assert len(load_table(path, dataset="cifar100")) == 1
+
+    def test_one_architecture_under_several_configs(self, path, form):
+        write(
+            path, form, {"op_index": OPS[[0, 0, 0]], "config": np.array(["cifar10", "cifar100", ""]), "pi": [1, 2, 3]}
+        )
+        table = read_measurements(path, dataset="C8-N5-k10-3x32x32")
+        assert list(cells(table).values()) == [1.0, 2.0, 3.0]
+        assert str(table.row_configs[2]) == "C8-N5-k10-3x32x32"  # a blank is the default
+        with pytest.raises(DataFileError, match="stands more than once under config C16"):
+            read_measurements(path)
+
+    @pytest.mark.parametrize(
+        ("columns", "why"),
+        [
+            ({"config": np.array(["cifar10", "cifar11", "cifar10"])}, r"config: row 1: unknown .*'cifar11'"),
+            ({"Config": np.array([1, 2, 3])}, r"Config: row 0: unknown .*'1'"),
+            ({"config": np.array(["cifar10"] * 3), "dataset": np.array(["cifar10"] * 3)}, "columns config and dataset"),
+            ({"config": np.array(["cifar10"] * 3), "CONFIG": np.array(["cifar10"] * 3)}, "columns config and CONFIG"),
+        ],
+    )
+    def test_configs_that_are_none(self, path, form, columns, why):
+        write(path, form, key("op_index") | columns | {"pi": [1, 2, 3]})
+        with pytest.raises(DataFileError, match=why):
+            read_measurements(path)
+
+    def test_architecture_as_key(self, path, form):
+        write(path, form, {"architecture": np.array(STRINGS), "pi/energy (J)": [1, 2, 3]})
+        table = read_measurements(path)
+        assert SPACE.index(table.archs).tolist() == INDICES
+        assert table.costs.tolist() == [[1e3], [2e3], [3e3]]
+        write(path, form, {"architecture": np.array(["5", "0,1,2,3,4,0", STRINGS[0]][:2]), "pi": [1, 2]})
+        assert read_measurements(path).archs.tolist() == [SPACE.at(5)[0].tolist(), [0, 1, 2, 3, 4, 0]]
+
     @pytest.mark.parametrize("columns", [{"arch_str": [FB_STRING]}, {"op_index": np.array([FB_OPS])}])
     def test_fbnet(self, path, form, columns):
         write(path, form, columns | {"pi": [2.5]})
@@ -498,6 +582,22 @@ class TestWide:
 
 
 class TestOneForm:
+    @pytest.mark.parametrize("form", ["npz", "parquet"])
+    def test_one_measurement_a_line_is_a_csv_file(self, path, form):
+        write(path, form, {"architecture": np.array(STRINGS), "device": np.array(["pi"] * 3), "value": [1, 2, 3]})
+        with pytest.raises(DataFileError, match=r"architecture and value, of one measurement a line.*CSV files only"):
+            read_measurements(path)
+
+    def test_parquet_without_some_configs(self, path):
+        write(path, "parquet", key("op_index") | {"config": ["cifar100", None, "cifar100"], "pi": [1, 2, 3]})
+        table = read_measurements(path)
+        assert list(map(str, table.row_configs)) == [CIFAR100, CIFAR10, CIFAR100]
+
+    def test_npz_configs_of_another_shape(self, path):
+        write(path, "npz", key("op_index") | {"config": np.array("cifar100"), "pi": [1, 2, 3]})
+        with pytest.raises(DataFileError, match=r"config must hold 3 configs, one per architecture, got \(\)"):
+            read_measurements(path)
+
     def test_csv_missing(self, read):
         table = read("op_index,pi,tpu\n0 1 2 3 4 0,,nan\n\n0 1 2 3 4 1,NA,N/A\n0 1 2 3 4 2, ,1\n0 1 2 3 4 3,2")
         assert same_bits(table.costs, [[np.nan, np.nan], [np.nan, np.nan], [np.nan, 1.0], [2.0, np.nan]])

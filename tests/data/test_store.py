@@ -26,7 +26,7 @@ def cost_table() -> CostTable:
     rng = np.random.default_rng(0)
     costs = rng.gamma(2.0, 3.0, (400, 3))
     costs[rng.random(costs.shape) < 0.2] = np.nan
-    kind = rng.integers(0, 3, costs.shape)
+    kind = rng.integers(0, 3, costs.shape) * np.isnan(costs)
     configs = [SPACE.configs["cifar100"], NASBench201Config(C=8, N=1, height=16), SPACE.configs["cifar10"]]
     return CostTable(
         SPACE,
@@ -306,6 +306,40 @@ class TestOtherFormats:
         write_parquet(cost_table(), path)
         rewritten(path, columns={name: values})
         with pytest.raises(DataFileError, match=f"holds no valid cost table: .*{why}"):
+            read_parquet(path)
+
+    @pytest.mark.parametrize(
+        ("reasons", "why"),
+        [
+            (["too large", "too large"], "the reason 'too large' stands more than once"),
+            (["too large", 5], "a reason why costs are missing is a text, got 5"),
+            (["", "did not compile"], "a reason why costs are missing is a text, got ''"),
+        ],
+    )
+    def test_reasons_that_are_none(self, path, reasons, why):
+        write_parquet(cost_table(), path)
+        rewritten(path, lambda header: header | {"reasons": reasons})
+        with pytest.raises(DataFileError, match=f"holds no valid cost table: {why}"):
+            read_parquet(path)
+
+    @pytest.mark.parametrize(
+        ("keys", "why"),
+        [
+            (pa.array(["a", "a"]), "the block 'a' stands more than once"),
+            (pa.array(["a", None]), "column 'key' must hold the blocks' keys, got None"),
+            (pa.array([1, 2]), "column 'key' must hold the blocks' keys, got 1"),
+        ],
+    )
+    def test_block_keys_that_are_none(self, path, keys, why):
+        write_parquet(BlockTable({"pi/latency": {"a": 1.0, "b": 2.0}}), path)
+        rewritten(path, columns={"key": keys})
+        with pytest.raises(DataFileError, match=f"holds no valid cost table: {why}"):
+            read_parquet(path)
+
+    def test_a_block_tables_target_stands_once(self, path):
+        write_parquet(BlockTable({"pi/latency": {"a": 1.0}}), path)
+        rewritten(path, lambda header: header | {"targets": header["targets"] * 2})
+        with pytest.raises(DataFileError, match="the target 'pi/latency' stands more than once"):
             read_parquet(path)
 
     @pytest.mark.parametrize(

@@ -167,10 +167,20 @@ class TestMissing:
     def test_text_stands_exactly_where_the_value_is_missing(self, table):
         assert np.array_equal(table.why_missing() != "", table.lookup().isna())
 
-    def test_a_reason_for_a_cost_that_is_there_is_dropped(self):
-        table = CostTable(SPACE, [0, 1], [[1.0], [np.nan]], ["a/latency"], reasons={"broken": [[True], [False]]})
+    def test_a_reason_for_a_cost_that_is_there_is_refused(self):
+        why = r"a/latency has a cost in row 0 and a reason why it is missing, 'broken' \(1 such costs in all\)"
+        with pytest.raises(InvalidInputError, match=why):
+            CostTable(SPACE, [0, 1], [[1.0], [np.nan]], ["a/latency"], reasons={"broken": [[True], [True]]})
+
+    def test_a_reason_of_no_cost_is_left_out(self):
+        table = CostTable(SPACE, [0, 1], [[1.0], [np.nan]], ["a/latency"], reasons={"broken": [[False], [False]]})
         assert table.reasons == {}
         assert table.why_missing().to_numpy().tolist() == [[""], ["not measured"]]
+
+    @pytest.mark.parametrize("reason", [5, None, "", " "])
+    def test_a_reason_is_a_text(self, reason):
+        with pytest.raises(InvalidInputError, match="a reason why costs are missing is a text, got"):
+            CostTable(SPACE, [0], [[np.nan]], ["a/latency"], reasons={reason: [[True]]})
 
     def test_mask_of_another_shape(self):
         with pytest.raises(InvalidInputError, match=r"mask must have the shape of costs, \(2, 1\), got \(2,\)"):

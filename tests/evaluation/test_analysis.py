@@ -681,6 +681,8 @@ def test_qualities_are_read_in_every_form_of_architecture(tmp_path: Path) -> Non
             r"(?s)4 wrong lines.*line 3: .*0..15624.*line 4: .*line 2 too.*line 5: .*'x'.*line 6",
         ),
         ("architecture,accuracy\n1,2,3\n", "3 fields where the header has 2"),
+        ("architecture,accuracy\n1,9_3.1\n", "line 2: accuracy must be a number, or empty, got '9_3.1'"),
+        ("architecture,accuracy\n1,\u0661\u0662\n", "line 2: accuracy must be a number, or empty, got '\u0661\u0662'"),
     ],
 )
 def test_wrong_files_of_qualities_are_refused(content: str, message: str, tmp_path: Path) -> None:
