@@ -250,6 +250,10 @@ def test_intervals_and_budgets(run: Run, path: Path) -> None:
         error = run("predict", 1, "-s", "saved", "--budget", wrong, code=2)[1]
         assert "a budget reads DEVICE/METRIC=COST, the cost in the metric's unit: raspi4/latency=30 for 30 ms" in error
         assert repr(wrong) in error
+    twice = ("--budget", "phone/latency=3", "--budget", "phone/latency=50")
+    assert "a target has one budget, got two for phone/latency" in run("predict", 1, "-s", "saved", *twice, code=2)[1]
+    again = run("predict", 1, "-s", "saved", "--target", "phone", "--target", "phone", "--json")[0]
+    assert again == run("predict", 1, "-s", "saved", "--target", "phone", "--json")[0]
 
 
 def test_predict_from_file_to_file(run: Run, path: Path) -> None:
@@ -258,6 +262,12 @@ def test_predict_from_file_to_file(run: Run, path: Path) -> None:
     _, err = run("predict", "--input", "archs.txt", "--output", "costs.csv", "-s", "saved")
     assert "2 architectures predicted into costs.csv" in err
     assert pd.read_csv("costs.csv")["architecture"].tolist() == SPACE.format_all([1, 2])
+    assert "not read" not in err
+    pd.DataFrame({"id": ["x", "y"], "Config": "cifar10", "op_index": [1, 2]}).to_csv("ids.csv", index=False)
+    _, err = run("predict", "--input", "ids.csv", "--output", "costs.csv", "-s", "saved")
+    assert "columns of ids.csv that are not read: id\n" in err
+    assert pd.read_csv("costs.csv")["config"].tolist() == ["cifar10", "cifar10"]
+    assert "'012340' is no index" in run("predict", "012340", "-s", "saved", code=2)[1]
     assert "belong together" in run("predict", "--input", "archs.txt", code=2)[1]
     assert "takes the place" in run("predict", 1, "--input", "archs.txt", "-o", "x.csv", code=2)[1]
 
