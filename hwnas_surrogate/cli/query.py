@@ -40,5 +40,6 @@ def query(
     frame = costs.set_axis([f"{target} ({target.unit})" for target in targets], axis=1)
     if len(set(configs)) > 1:
         frame.insert(0, "config", configs)
+    frame.insert(0, "connected", table.space.connected(batch))
     frame.insert(0, "architecture", table.space.format_all(batch))
     show_costs(frame, targets, table.space, as_json, as_csv)

@@ -287,6 +287,16 @@ def test_train_tunes_and_goes_on(run: Run, path: Path) -> None:
     assert len(json.loads(run("predict", 3, "-s", "saved", "--json")[0])) == 1
 
 
+def test_a_device_of_any_name_is_tuned(run: Run, table: CostTable) -> None:
+    pytest.importorskip("optuna", reason="the extra tuning is not installed")
+    targets = [Target(name, "latency") for name in ("long" * 80, "..\\up", "my board")]
+    costs = np.column_stack([table.costs[:, 0]] * 3)
+    write_parquet(CostTable(SPACE, table.archs, costs, targets), "odd.parquet")
+    run("train", "--data", "odd.parquet", "--tune", "1s", "-o", "saved", "--model", "forest")
+    assert len(list(Path("saved/tuning").glob("*.jsonl"))) == 3
+    assert len(json.loads(run("predict", 3, "-s", "saved", "--json")[0])) == 1
+
+
 def test_outlying_costs_are_told(run: Run, table: CostTable) -> None:
     costs = table.costs[:, :1].copy()
     costs[7] *= 1000
