@@ -180,9 +180,8 @@ def tune(
     if rows.few:
         errors = np.concatenate(list(rows.errors(None, rows.folds(fresh=True))))
         return _as_given(rows, float(errors.mean()), 1, 0)
-    search = _Search(
-        rows, list(SETTINGS) if surrogate.model in (None, DEFAULT) else [default], default, seconds, progress
-    )
+    families = list(SETTINGS) if surrogate.model in (None, DEFAULT) else [default]
+    search = _Search(rows, families, default, seconds, progress)
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:

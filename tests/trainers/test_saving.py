@@ -463,9 +463,7 @@ def test_a_calibration_that_no_fit_gives_is_refused(case: str, copy: Callable[[s
         Surrogate.load(change_array(copy("ridge"), "calibration", name, change))
 
 
-def test_a_classifier_must_predict_probabilities(
-    copy: Callable[[str], Path], archs: np.ndarray, tmp_path: Path
-) -> None:
+def test_a_classifier_must_predict_probabilities(archs: np.ndarray, tmp_path: Path) -> None:
     failed = archs[:, 5] == 4
     surrogate = Surrogate(model="xgboost", calibrate=False)
     folder = surrogate.fit(archs, np.arange(60) + 1.0, failed=failed).save(tmp_path / "failed")
