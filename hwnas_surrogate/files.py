@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +12,37 @@ from pathlib import Path
 
 from hwnas_surrogate.errors import DataFileError
 
-__all__ = ["replacing"]
+__all__ = ["file_stem", "replacing"]
+
+_LONGEST = 120
+"""Bytes of a stem: names end in a hash, a part and a suffix, temporary ones in more, and have 255 at most."""
+
+
+def file_stem(name: str) -> str:
+    """Return what a file of this name may be called on any system.
+
+    Parameters
+    ----------
+    name : str
+        Any text: a device and its metric, say.
+
+    Returns
+    -------
+    str
+        The name, if it is short and holds letters, digits, ``.``, ``_`` and ``-`` only. Else what is left of it and a
+        hash of the whole, so that different names have different files.
+
+    Examples
+    --------
+    >>> file_stem("raspi4-latency"), file_stem("my board-latency")
+    ('raspi4-latency', 'my_board-latency-1d954a9013341307')
+    """
+    plain = re.sub(r"[^\w.-]", "_", name)
+    data = plain.encode()
+    if plain == name and len(data) <= _LONGEST:
+        return name
+    digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:16]
+    return f"{data[: _LONGEST - 17].decode(errors='ignore')}-{digest}"
 
 
 @contextmanager

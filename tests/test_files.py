@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from hwnas_surrogate.errors import DataFileError
-from hwnas_surrogate.files import replacing
+from hwnas_surrogate.files import file_stem, replacing
 
 
 @pytest.fixture
@@ -141,3 +141,18 @@ def test_a_kill_leaves_the_old_file(old: Path) -> None:
     with replacing(old) as temporary:
         temporary.write_text("new")
     assert old.read_text() == "new"
+
+
+@pytest.mark.parametrize("name", ["raspi4-latency", "a.b_c-1", "ü-latency", "a" * 120])
+def test_plain_names_are_kept(name: str) -> None:
+    assert file_stem(name) == name
+
+
+def test_other_names_are_made_fit_for_files_and_stay_apart() -> None:
+    names = ["my board", "my_board!", "my/board", "..\\board", "a\nb", "\ud800", *("a" * n for n in (121, 300, 301))]
+    names += ["中" * 100, "中" * 101, "🙂" * 90]
+    stems = [file_stem(name) for name in names]
+    assert len(set(stems)) == len(stems)
+    for stem in stems:
+        assert len(stem.encode()) <= 120
+        assert not set(stem) & set("/\\\n !")

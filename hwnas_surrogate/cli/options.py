@@ -237,6 +237,8 @@ def read_budgets(texts: list[str]) -> dict[TargetLike, float]:
     budgets: dict[TargetLike, float] = {}
     for text in texts:
         target, _, cost = text.rpartition("=")
+        if target in budgets:
+            raise InvalidInputError(f"a target has one budget, got two for {target}: {', '.join(texts)}.")
         try:
             budgets[target] = float(cost)
         except ValueError:

@@ -92,6 +92,7 @@ def predict(
         n = predict_file(
             suite, source, output, dataset, asked,
             coverage=coverage, budgets=budgets, extrapolate=extrapolate, convention=ops,
+            ignored=lambda names: say(f"columns of {source} that are not read: {', '.join(names)}"),
         )  # fmt: skip
         say(f"{n} architectures predicted into {output}")
         return

@@ -43,5 +43,6 @@ def query(
     # What machines read can be imported again: a config that nobody names is the default there.
     if len(set(configs)) > 1 or ((as_json or as_csv) and set(configs) - {str(table.space.config(None))}):
         frame.insert(0, "config", configs)
+    frame.insert(0, "connected", table.space.connected(batch))
     frame.insert(0, "architecture", table.space.format_all(batch))
     show_costs(frame, targets, table.space, as_json, as_csv)

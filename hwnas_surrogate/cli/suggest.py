@@ -127,7 +127,7 @@ def _export(space: SearchSpace, suggestion: Suggestion, folder: Path, sources: l
 
 def _write(form: Path, table: CostTable | None, names: list[str], config: str, sources: list[str] | None) -> None:
     """Write the form: what was measured, and lines to fill in."""
-    from hwnas_surrogate.measure.export import write_form
+    from hwnas_surrogate.measure.form import write_form
 
     blank: list[dict[str, Any]] = [{}]
     lines: list[dict[str, Any]] = []

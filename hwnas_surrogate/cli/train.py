@@ -150,13 +150,14 @@ def _tune(
     from sklearn.base import clone
 
     from hwnas_surrogate.evaluation import held_out
+    from hwnas_surrogate.files import file_stem
     from hwnas_surrogate.trainers import tune
 
     tuned = {}
     configs = np.array(table.row_configs, object)
     for column, target in enumerate(table.targets):
         rows, _ = held_out(table, column, "random", n_train, n_test, seed)
-        study = folder / f"{target.device}-{target.metric}.jsonl"
+        study = folder / f"{file_stem(f'{target.device}-{target.metric}')}.jsonl"
         folder.mkdir(parents=True, exist_ok=True)
         fresh = clone(prototype).set_params(random_state=seed)
         found = tune(fresh, table.archs[rows], table.costs[rows, column], configs[rows], seconds=seconds, study=study)

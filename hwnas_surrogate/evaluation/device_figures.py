@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["plot_correlation", "plot_disagreement", "plot_pareto", "plot_principal_directions", "plot_proxies"]
 
 _MOST_NUMBERS = 12
+_USUAL = 20
+"""Characters of a target's name that a picture of correlations has room for."""
 """With more devices than this, numbers in the cells would be too small to read."""
 _PROXIES = {
     "macs": "multiply-adds (all layers)",
@@ -71,12 +73,13 @@ def plot_correlation(matrix: pd.DataFrame, ax: Axes | None = None) -> Axes:
     values = matrix.to_numpy(np.float64)[np.ix_(at, at)]
     labels = clusters.cluster.to_numpy()[at]
     n = len(at)
+    names = [_plain(name) for name in clusters.order]
     side = 2.2 + 0.26 * n + (0.24 * n if n <= _MOST_NUMBERS else 0.0)
+    side += 0.08 * max(0, max(map(len, names)) - _USUAL)  # what longer names take from the Axes
     ax = _axes(ax, (side + 0.9, side))
     low = -1.0 if np.nanmin(values, initial=0.0) < 0 else 0.0
     image = ax.imshow(values, cmap="RdBu" if low else "cividis", vmin=low, vmax=1.0)
     ax.set_facecolor("0.8")  # what has no colour
-    names = [_plain(name) for name in clusters.order]
     ax.set_xticks(range(n), names, rotation=90, fontsize="small")
     ax.set_yticks(range(n), names, fontsize="small")
     ax.set(xlabel="target (device/metric)", ylabel="target (device/metric)")
@@ -230,7 +233,7 @@ def plot_pareto(front: pd.DataFrame, all: pd.DataFrame, x: str, y: str, ax: Axes
         ax.plot(best[:, 0], best[:, 1], drawstyle=step, marker="o", ms=4, linewidth=1.2, **look)
     else:
         ax.scatter(best[:, 0], best[:, 1], s=16, **look)
-    ax.set(xlabel=_plain(_label(x)), ylabel=_plain(_label(y)))
+    ax.set(xlabel=_label(x), ylabel=_label(y))
     ax.grid(alpha=0.3)
     ax.legend(**_ABOVE)
     return ax
@@ -266,7 +269,7 @@ def plot_disagreement(disagreement: Disagreement, ax: Axes | None = None) -> Axe
     ax.axvline(0, color="0.35", linewidth=1)
     ax.set_yticks(range(len(shown)), [_plain(op) for op in shown["op"]])
     ax.invert_yaxis()
-    sides = _plain(f"< 0: dearer on {disagreement.first}\n> 0: dearer on {disagreement.second}")
+    sides = f"< 0: dearer on {_plain(disagreement.first)}\n> 0: dearer on {_plain(disagreement.second)}"
     ax.set(ylabel="op (one more)", xlabel=f"change of rank (% of the architectures)\n{sides}")
     ax.grid(axis="x", alpha=0.3)
     return ax
@@ -276,5 +279,5 @@ def _label(column: str) -> str:
     """Return an axis' label, with the unit of a target."""
     device, _, metric = column.partition("/")
     if metric in METRICS:
-        return f"{metric.replace('_', ' ')} on {device} ({METRICS[metric].unit})"
-    return f"{ACCURACY} (as given)" if column == ACCURACY else column
+        return f"{metric.replace('_', ' ')} on {_plain(device)} ({METRICS[metric].unit})"
+    return f"{ACCURACY} (as given)" if column == ACCURACY else _plain(column)

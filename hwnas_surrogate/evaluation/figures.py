@@ -6,6 +6,7 @@ nothing has to close it; ``ax.figure.savefig(...)`` writes it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,6 +42,8 @@ _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#
 _LINES = ("-", "--", ":", "-.")
 _MARKERS = "os^DvP"  # one fewer than colours, so that more lines than colours still differ
 _MOST_INTERVALS, _MOST_BOXES = 500, 12
+_LONGEST = 40
+"""Characters of a name: longer ones are cut in the middle, where names of a kind differ least."""
 _ABOVE: dict[str, Any] = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "ncols": 3, "frameon": False}
 _ABOVE |= {"fontsize": "small", "columnspacing": 1.0, "handletextpad": 0.5, "markerscale": 1.5}
 
@@ -190,7 +193,7 @@ def plot_predicted(predictions: pd.DataFrame, target: TargetLike | None = None, 
     if len(targets := list(dict.fromkeys(shown["target"]))) > 1:
         raise InvalidInputError(f"a picture shows the costs of one target, got {len(targets)}: name one of {targets}.")
     device, metric = (str(shown[name].iloc[0]) for name in ("device", "metric"))
-    about = _plain(f"{metric.replace('_', ' ')} on {device} ({_one_unit(shown)})")
+    about = f"{_plain(metric.replace('_', ' '))} on {_plain(device)} ({_plain(_one_unit(shown))})"
     measured, predicted = _numbers(shown, "measured"), _numbers(shown, "predicted")
     costs = np.concatenate([measured, predicted])
     low, high = _intervals(shown) if len(shown) <= _MOST_INTERVALS else (np.empty(0), np.empty(0))
@@ -274,9 +277,50 @@ def _axes(ax: Axes | None, size: tuple[float, float]) -> Axes:
     return Figure(figsize=size, layout="constrained").add_subplot() if ax is None else ax
 
 
-def _plain(text: object) -> str:
-    """Return a name as matplotlib shows it, not as the formula that a pair of $ would make of it."""
-    return str(text).replace("$", r"\$")
+def _plain(name: object) -> str:
+    """Return a name as matplotlib can show it.
+
+    Control characters, and those that its fonts lack (an escape stands for each), would be drawn as boxes with a
+    warning for each; a pair of $ would be a formula; what is very long would leave no room for the Axes.
+    """
+    fonts = _fonts()
+    shown = [
+        character
+        if character.isprintable() and any(font.get_char_index(ord(character)) for font in fonts)
+        else character.encode("unicode_escape").decode()
+        for character in str(name)
+    ]
+    if sum(map(len, shown)) > _LONGEST:
+        shown = [*_first(shown, _LONGEST // 2), "…", *reversed(_first(reversed(shown), _LONGEST // 2 - 1))]
+    return "".join(shown).replace("$", r"\$")
+
+
+def _first(parts: Iterable[str], room: int) -> list[str]:
+    """Return the first parts that fit into so many characters together."""
+    kept: list[str] = []
+    for part in parts:
+        room -= len(part)
+        if room < 0:
+            break
+        kept.append(part)
+    return kept
+
+
+def _fonts() -> list[Any]:
+    """Return the fonts that matplotlib takes characters from, as it is set now."""
+    try:
+        from matplotlib import rcParams
+        from matplotlib.font_manager import FontProperties, findfont, get_font
+    except ImportError as error:
+        raise missing_extra("pictures", "plots") from error
+
+    found = []
+    for family in rcParams["font.family"]:
+        try:
+            found.append(get_font(findfont(FontProperties(family=family), fallback_to_default=False)))
+        except ValueError:  # not installed
+            continue
+    return found or [get_font(findfont(FontProperties()))]
 
 
 def _checked(what: str, frame: pd.DataFrame, *columns: str) -> pd.DataFrame:

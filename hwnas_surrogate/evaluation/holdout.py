@@ -25,7 +25,7 @@ from hwnas_surrogate.trainers.encoded import config_sizes, octaves
 __all__ = ["evaluate", "multiply_adds", "readable", "summary"]
 
 _COVERAGES = (0.8, 0.9, 0.95)
-_KEPT = ("architecture", "config", "measured", "predicted", "low", "high", "distance")
+_KEPT = ("architecture", "config", "connected", "measured", "predicted", "low", "high", "distance")
 
 
 def evaluate(
@@ -156,6 +156,7 @@ def _predict(
     told: dict[str, Any] = {
         "architecture": table.space.format_all(archs),
         "config": [str(config) for config in under],
+        "connected": table.space.connected(archs),
         "measured": costs[test],
         "predicted": surrogate.predict(archs, under, extrapolate=True),
     }

@@ -27,6 +27,8 @@ Accuracy = pd.Series | str | os.PathLike[str]
 
 ACCURACY = "accuracy"
 """The objective that a user's accuracies are."""
+CONNECTED = "connected"
+"""The column that tells whether a path leads from the network's input to its output."""
 
 
 def pareto_front(
@@ -43,7 +45,8 @@ def pareto_front(
 
     Networks of a cost table without a path from input to output are left out: their output does not depend on their
     input, and on devices that skip what is of no use they cost next to nothing and would beat all others. A DataFrame
-    is taken as it is.
+    has no such rows left out unless a column of booleans, ``connected``, tells which they are, as that of
+    :func:`~hwnas_surrogate.trainers.predict_batches` does.
 
     Parameters
     ----------
@@ -92,7 +95,7 @@ def pareto_front(
     elif isinstance(table_or_frame, pd.DataFrame):
         if accuracy is not None:
             raise InvalidInputError("accuracy goes with a cost table; a DataFrame has it as a column, to be maximised.")
-        frame, cut_off = table_or_frame, 0
+        frame, cut_off = _connected_rows(table_or_frame)
     else:
         raise InvalidInputError(f"a front is of a cost table or a DataFrame, got {type(table_or_frame).__name__}.")
     if len(names) < 2 or len(set(names)) < len(names):
@@ -108,6 +111,14 @@ def pareto_front(
     left_out = len(frame) - len(rows)
     front.attrs |= {"n": len(rows), "left_out": left_out, "cut_off": cut_off, "objectives": names, "maximise": larger}
     return front
+
+
+def _connected_rows(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    """Return the rows that have a path, or do not tell, and how many others there are."""
+    if CONNECTED not in frame or not pd.api.types.is_bool_dtype(frame[CONNECTED]):
+        return frame, 0
+    connected = frame[CONNECTED].to_numpy(bool, na_value=True)
+    return frame[connected], int(np.count_nonzero(~connected))
 
 
 def _names(given: Any) -> list[str]:

@@ -45,9 +45,10 @@ class Evaluation:
         predictions costs at the median budget, see :func:`regret`; the regret as a part of the best one's quality),
         and ``fit_seconds`` (encoding and calibration included).
     predictions : DataFrame
-        One row per held-out architecture of each fit: the same first six columns, ``architecture, config, measured,
-        predicted, low, high`` (the 90 % interval; NaN without calibration) and ``distance`` (octaves from the config to
-        the nearest that was trained on: the largest ratio of mean multiply-adds, parameters and activation bytes).
+        One row per held-out architecture of each fit: the same first six columns, ``architecture, config,
+        connected`` (whether a path leads from its input to its output), ``measured, predicted, low, high`` (the 90 %
+        interval; NaN without calibration) and ``distance`` (octaves from the config to the nearest that was trained on:
+        the largest ratio of mean multiply-adds, parameters and activation bytes).
         None at all where a protocol scores on a whole space many times.
     about : mapping
         How it was done: protocol, table fingerprint, package version, ...: plain values.
@@ -120,10 +121,13 @@ class Evaluation:
         target = Path(path)
         archs = _Numbers()
         configs = _Numbers()
+        connected: dict[str, bool] = {}
         groups = []
         by_fit = self.predictions.groupby(list(GROUP), sort=False, dropna=False) if len(self.predictions) else ()
         for key, part in by_fit:
             columns = {name: [_number(value) for value in part[name]] for name in _NUMBERS}
+            if "connected" in part:
+                connected |= dict(zip(part["architecture"], map(bool, part["connected"]), strict=True))
             groups.append(
                 {
                     **{name: _number(value) for name, value in zip(GROUP, key, strict=True)},
@@ -140,6 +144,7 @@ class Evaluation:
             "about": dict(self.about),
             "scores": records,
             "architectures": list(archs),
+            "cut_off": [number for text, number in archs.items() if not connected[text]] if connected else None,
             "configs": list(configs),
             "predictions": groups,
         }
@@ -171,7 +176,10 @@ class Evaluation:
         try:
             archs = np.array(content["architectures"], object)
             configs = np.array(content["configs"], object)
-            parts = [_predictions(group, archs, configs) for group in content["predictions"]]
+            connected = None
+            if content.get("cut_off") is not None:  # files of earlier versions don't tell
+                connected = ~np.isin(np.arange(len(archs)), content["cut_off"])
+            parts = [_predictions(group, archs, configs, connected) for group in content["predictions"]]
             predictions = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
             return cls(_scores(content["scores"]), predictions, content["about"])
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
@@ -185,11 +193,15 @@ def _scores(records: list[dict[str, Any]]) -> pd.DataFrame:
     return frame.astype(dict.fromkeys(numbers, float)).astype({"seed": int, "n_train": int, "n": int})
 
 
-def _predictions(group: dict[str, Any], archs: npt.NDArray[Any], configs: npt.NDArray[Any]) -> pd.DataFrame:
+def _predictions(
+    group: dict[str, Any], archs: npt.NDArray[Any], configs: npt.NDArray[Any], connected: npt.NDArray[np.bool_] | None
+) -> pd.DataFrame:
     n = len(group["architecture"])
     columns: dict[str, Any] = {name: [group[name]] * n for name in GROUP}
     columns["architecture"] = archs[np.array(group["architecture"], int)]
     columns["config"] = configs[np.array(group["config"], int)]
+    if connected is not None:
+        columns["connected"] = connected[np.array(group["architecture"], int)]
     for name in _NUMBERS:
         columns[name] = np.array([math.nan if value is None else float(value) for value in group[name]])
         if len(columns[name]) != n:

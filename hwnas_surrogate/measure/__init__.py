@@ -1,23 +1,33 @@
-"""Measure networks on this host, into cost tables like any other."""
+"""Measure networks on this host, into cost tables like any other.
+
+Names resolve when they are first used: a form for measurements needs no PyTorch.
+"""
 
 from __future__ import annotations
 
-from hwnas_surrogate.measure.energy import EnergyMeter, Nvml, Rapl
+from typing import TYPE_CHECKING
+
+from hwnas_surrogate.lazy import lazy_names
+
+# It is called as its module is, so it can't wait.
 from hwnas_surrogate.measure.environment import environment
-from hwnas_surrogate.measure.export import export_networks
-from hwnas_surrogate.measure.protocol import Protocol
-from hwnas_surrogate.measure.runtime import (
-    RUNTIMES,
-    Cuda,
-    OnnxRuntime,
-    OnnxRuntimeInt8,
-    OpenVINO,
-    Runtime,
-    Torch,
-    make_runtime,
-)
-from hwnas_surrogate.measure.session import measure, measure_blocks
-from hwnas_surrogate.measure.simulator import simulate
+
+if TYPE_CHECKING:
+    from hwnas_surrogate.measure.energy import EnergyMeter, Nvml, Rapl
+    from hwnas_surrogate.measure.export import export_networks
+    from hwnas_surrogate.measure.protocol import Protocol
+    from hwnas_surrogate.measure.runtime import (
+        RUNTIMES,
+        Cuda,
+        OnnxRuntime,
+        OnnxRuntimeInt8,
+        OpenVINO,
+        Runtime,
+        Torch,
+        make_runtime,
+    )
+    from hwnas_surrogate.measure.session import measure, measure_blocks
+    from hwnas_surrogate.measure.simulator import simulate
 
 __all__ = [
     "RUNTIMES",
@@ -38,3 +48,23 @@ __all__ = [
     "measure_blocks",
     "simulate",
 ]
+
+_MODULES = {
+    "energy": ["EnergyMeter", "Nvml", "Rapl"],
+    "export": ["export_networks"],
+    "protocol": ["Protocol"],
+    "runtime": [
+        "RUNTIMES",
+        "Cuda",
+        "OnnxRuntime",
+        "OnnxRuntimeInt8",
+        "OpenVINO",
+        "Runtime",
+        "Torch",
+        "make_runtime",
+    ],
+    "session": ["measure", "measure_blocks"],
+    "simulator": ["simulate"],
+}
+
+__getattr__, __dir__ = lazy_names(__name__, _MODULES)

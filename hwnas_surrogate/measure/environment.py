@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 import hwnas_surrogate
 
@@ -30,6 +29,8 @@ def cpu_model() -> str:
 
 def environment() -> dict[str, Any]:
     """Return hardware, operating system and versions as plain values."""
+    import torch  # a second of loading, for its version alone
+
     return {
         "cpu": cpu_model(),
         "cores": os.cpu_count(),

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import io
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -18,17 +17,17 @@ import torch
 from torch import nn
 
 import hwnas_surrogate
-from hwnas_surrogate.data.measurements import COLUMNS
 from hwnas_surrogate.data.table import Configs
 from hwnas_surrogate.errors import DataFileError, InvalidInputError, unknown
 from hwnas_surrogate.files import replacing
+from hwnas_surrogate.measure.form import RESULTS, write_form
 from hwnas_surrogate.measure.protocol import Progress
 from hwnas_surrogate.networks import build_network, to_onnx
 from hwnas_surrogate.spaces import Archs, SearchSpace, get_space
 
-__all__ = ["FORMATS", "RESULTS", "export_networks", "write_form"]
+__all__ = ["FORMATS", "export_networks"]
 
-MANIFEST, RESULTS = "manifest.json", "results.csv"
+MANIFEST = "manifest.json"
 MANIFEST_VERSION = 1
 
 
@@ -152,27 +151,3 @@ def _check(names: Sequence[str], random_state: int, batch: npt.NDArray[np.int8],
         raise DataFileError(f"can't read {target}: {error.strerror or error}.") from error
     if taken:
         raise InvalidInputError(f"{target} is not an empty folder; choose another, so that nothing there is lost.")
-
-
-def write_form(path: str | os.PathLike[str], lines: Iterable[Mapping[str, object]]) -> None:
-    """Write a form for measurements, which :func:`~hwnas_surrogate.data.read_measurements` takes once it is filled in.
-
-    Parameters
-    ----------
-    path : path-like
-        The CSV file; what stood there is replaced.
-    lines : iterable of mapping
-        ``architecture, config`` and, where known, ``file, device, metric, value, unit``; other keys are left out. What
-        is not known is empty, but for the metric and its unit: latency in ms.
-
-    Raises
-    ------
-    DataFileError
-        If the file can't be written.
-    """
-    entries = [{"metric": "latency", "unit": "ms", **line} for line in lines]
-    names = ["file", *COLUMNS] if any("file" in entry for entry in entries) else COLUMNS
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, names, restval="", extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows(entries)

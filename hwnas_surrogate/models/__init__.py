@@ -13,6 +13,7 @@ from hwnas_surrogate.models.mlp import MLP
 from hwnas_surrogate.models.physics import PhysicsGP
 
 __all__ = [
+    "DEFAULT",
     "MLP",
     "MODELS",
     "AdditiveExact",
@@ -52,6 +53,8 @@ def _xgboost(random_state: int | None) -> Any:
     )
 
 
+DEFAULT = "default"
+"""The name of the default model, whichever that is."""
 MODELS: dict[str, Callable[[int | None], Any]] = {
     "boosted": lambda random_state: BoostedRidge(random_state=random_state),
     "ridge": lambda random_state: LeaveOneOutRidge(),
@@ -69,7 +72,7 @@ def make_model(name: str, random_state: int | None = None) -> Any:
 
     Parameters
     ----------
-    name : {"boosted", "ridge", "additive", "linear", "forest", "xgboost", "mlp"}
+    name : {"default", "boosted", "ridge", "additive", "linear", "forest", "xgboost", "mlp"}
         Which one.
     random_state : int or None, default=None
         Seed of those that draw numbers.
@@ -83,9 +86,9 @@ def make_model(name: str, random_state: int | None = None) -> Any:
     InvalidInputError
         If there is no such model.
     """
-    if name not in MODELS:
-        raise unknown(InvalidInputError, "model", name, MODELS)
-    return MODELS[name](random_state)
+    if name not in (DEFAULT, *MODELS):
+        raise unknown(InvalidInputError, "model", name, (DEFAULT, *MODELS))
+    return MODELS["boosted" if name == DEFAULT else name](random_state)
 
 
 def make_classifier(random_state: int | None = None) -> Any:

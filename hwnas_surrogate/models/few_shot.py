@@ -10,6 +10,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.models.boosted import BoostedRidge
 from hwnas_surrogate.models.linear import Vector
 from hwnas_surrogate.models.physics import SOURCE, PhysicsGP
@@ -126,6 +127,8 @@ class FewShot(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         self.feature_names_in_, self.n_features_in_ = feature_names, len(feature_names)
         mine, others = self._parts()
         self.weight_ = float(arrays["weight"][0])
+        if not 0 <= self.weight_ <= 1:
+            raise InvalidInputError(f"weight must be between 0 and 1, got {self.weight_:g}.")
         self.physics_ = PhysicsGP(random_state=self.random_state).from_arrays(
             _named(arrays, "physics_"), feature_names[mine]
         )

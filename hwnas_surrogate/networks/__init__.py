@@ -103,7 +103,9 @@ def build_network(
 
 
 def _ops(space: SearchSpace, arch: Archs | Mapping[str, Any]) -> list[int]:
-    batch = space.arch_from_dict(arch)[None] if isinstance(arch, Mapping) else space.as_array(arch)
+    if isinstance(arch, Mapping) and (_space_of(arch) is not None or foreign(arch, space.ops) is None):
+        return list(map(int, space.arch_from_dict(arch)))
+    batch = space.as_array(arch)  # a state_dict is refused here
     if len(batch) != 1:
         raise InvalidArchitectureError(
             f"build_network builds the network of one {space.title} architecture, got {len(batch)}. "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar, TypeAlias
 
@@ -44,7 +44,6 @@ class SearchSpace(OpLists, ABC):
     also takes indices. Inside, a batch is an int8 array of shape (n, positions).
     """
 
-    name: ClassVar[str]
     configs: ClassVar[Mapping[str, NetworkConfig]]
     config_class: ClassVar[type[NetworkConfig]]
     merged_names: ClassVar[tuple[str, ...]] = ()
@@ -369,13 +368,13 @@ class SearchSpace(OpLists, ABC):
         return next((name for name, published in self.configs.items() if published == config), None)
 
     def group_configs(
-        self, configs: ConfigLike | Sequence[ConfigLike] | npt.NDArray[Any], n: int
+        self, configs: ConfigLike | Iterable[ConfigLike] | npt.NDArray[Any], n: int
     ) -> tuple[tuple[NetworkConfig, ...], npt.NDArray[np.intp]]:
         """Resolve one config for all, or one per architecture, into distinct configs and their numbers.
 
         Parameters
         ----------
-        configs : config or sequence of n configs
+        configs : config or iterable of n configs
             As :meth:`config` accepts them.
         n : int
             The number of architectures.

@@ -15,7 +15,7 @@ from hwnas_surrogate.errors import InvalidArchitectureError, InvalidConfigError,
 from hwnas_surrogate.spaces.base import ArchArray, ConfigLike, RandomState, SearchSpace, as_generator
 from hwnas_surrogate.spaces.config import FBNetConfig, NetworkConfig
 from hwnas_surrogate.spaces.layers import Layer, LayerPlan, Layers, View
-from hwnas_surrogate.spaces.reading import Archs, foreign
+from hwnas_surrogate.spaces.reading import Archs
 
 __all__ = ["Block", "FBNet", "Slot"]
 
@@ -160,16 +160,17 @@ class FBNet(SearchSpace):
         InvalidArchitectureError
             If there are not 22 blocks, or one is unknown.
         """
-        if not isinstance(text, str) or foreign(text, self.ops):
+        if not isinstance(text, str):
             raise self._not_an_arch(text)
-        names = [name.strip() for name in text.split("|")]
+        names, numbers = [name.strip() for name in text.split("|")], _number_of_op()
+        if len(names) == N_LAYERS and all(name in numbers for name in names):
+            return np.array([numbers[name] for name in names], np.int8)
+        if self._is_of_others(text):
+            raise self._not_an_arch(text)
         if len(names) != N_LAYERS:
             raise InvalidArchitectureError(f"an FBNet string is {self.form}, got {len(names)} in {text!r:.120}.")
-        numbers = _number_of_op()
-        for position, name in enumerate(names):
-            if name not in numbers:
-                raise unknown(InvalidArchitectureError, f"FBNet block at layer {position}", name, self.ops)
-        return np.array([numbers[name] for name in names], np.int8)
+        position, name = next((place, name) for place, name in enumerate(names) if name not in numbers)
+        raise unknown(InvalidArchitectureError, f"FBNet block at layer {position}", name, self.ops)
 
     def format(self, arch: Archs) -> str:
         """Write one architecture as its string."""

@@ -20,7 +20,7 @@ from hwnas_surrogate.spaces.layers import Layer, LayerPlan, Layers, View
 from hwnas_surrogate.spaces.merged import MERGED, merged_operators
 from hwnas_surrogate.spaces.operators import Operators, cell_operators
 from hwnas_surrogate.spaces.quantized import QUANTIZED, quantized_operators
-from hwnas_surrogate.spaces.reading import Archs, contents, foreign
+from hwnas_surrogate.spaces.reading import Archs, contents
 
 __all__ = ["NASBench201"]
 
@@ -247,7 +247,7 @@ class NASBench201(SearchSpace):
         code = _code_of_string().get(text) if isinstance(text, str) else None
         if code is not None:
             return np.array(_lexicographic()[code])
-        if not isinstance(text, str) or foreign(text, self.ops):
+        if not isinstance(text, str) or self._is_of_others(text):
             raise self._not_an_arch(text)
         return self._parse_slowly(text)
 

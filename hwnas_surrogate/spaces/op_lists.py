@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from hwnas_surrogate.errors import InvalidArchitectureError, unknown
 from hwnas_surrogate.spaces.conventions import Convention
-from hwnas_surrogate.spaces.reading import foreign
+from hwnas_surrogate.spaces.reading import foreign, parts_of
 
 __all__ = ["ArchArray", "OpLists", "numbered"]
 
@@ -20,6 +20,7 @@ ArchArray: TypeAlias = npt.NDArray[np.int8]
 class OpLists:
     """The ops and positions of a space, and how integers are checked against them."""
 
+    name: ClassVar[str]
     title: ClassVar[str]
     ops: ClassVar[tuple[str, ...]]
     position_names: ClassVar[tuple[str, ...]]
@@ -79,7 +80,26 @@ class OpLists:
     def _accepted(self) -> str:
         return f"a string or {len(self.position_names)} ops (numbers 0..{len(self.ops) - 1} or names)"
 
+    def _is_of_others(self, text: str) -> bool:
+        """Return whether a text is an architecture of another space, or names a network that is none."""
+        return self._other_space(text) is not None or foreign(text, self.ops) is not None
+
+    def _other_space(self, text: str) -> OpLists | None:
+        """Return the space whose ops a text joins, if they are not this one's."""
+        from hwnas_surrogate.spaces import get_space, space_names
+
+        parts = parts_of(text)
+        if len(parts) < 2 or set(parts) <= set(self.ops):
+            return None
+        return next((other for other in map(get_space, space_names()) if set(parts) <= set(other.ops)), None)
+
     def _not_an_arch(self, got: object) -> InvalidArchitectureError:
+        other = self._other_space(got) if isinstance(got, str) else None
+        if other is not None:
+            return InvalidArchitectureError(
+                f"{got!r:.80} is no {self.title} architecture, but one of {other.title}: give space={other.name!r} "
+                f"(--space {other.name}). Here, give {self._accepted()}; a string reads {self.form}."
+            )
         network = foreign(got, self.ops)
         if network:
             from hwnas_surrogate.spaces import get_space, space_names
@@ -91,8 +111,11 @@ class OpLists:
                 f"Give {self._accepted()}; a string reads {self.form}."
             )
         if hasattr(got, "__array__") and not isinstance(got, np.generic):
-            array = np.asarray(got)
-            what = f" of shape {array.shape} and dtype {array.dtype}{', masked' if np.ma.is_masked(got) else ''}"
+            try:
+                array = np.asarray(got)
+                what = f" of shape {array.shape} and dtype {array.dtype}{', masked' if np.ma.is_masked(got) else ''}"
+            except (TypeError, RuntimeError) as error:  # a tensor on another device
+                what = f" that numpy can't read ({error})"
         else:
             what = f" {got!r:.80}"
         return InvalidArchitectureError(

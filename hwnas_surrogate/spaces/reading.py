@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import io
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,10 +12,16 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Archs", "arch_from_text", "contents", "foreign", "is_integer", "stacked"]
+from hwnas_surrogate.errors import InvalidArchitectureError
+
+__all__ = ["Archs", "arch_from_text", "contents", "foreign", "is_integer", "parts_of", "stacked"]
 
 Archs: TypeAlias = str | int | Iterable[Any] | npt.NDArray[Any]
 """One architecture or several: a string, an index, an op list, or sequences and arrays of them."""
+
+
+_TYPO = 0.8
+"""Names this similar (by difflib) are an op and its misspelling."""
 
 
 def arch_from_text(text: str) -> Archs:
@@ -21,8 +29,18 @@ def arch_from_text(text: str) -> Archs:
 
     An index (``"42"``), ops joined by commas (``"0,1,2,3,4,0"`` or ``"(0, 1, 2, 3, 4, 0)"``, or their names), or the
     space's own string.
+
+    Raises
+    ------
+    InvalidArchitectureError
+        If it is a number with a leading zero: the ops of an op list without its commas, not an index.
     """
     parts = [part.strip() for part in re.sub(r"^\s*[(\[](.*)[)\]]\s*$", r"\1", text).split(",")]
+    if len(parts) == 1 and re.fullmatch(r"-?0[0-9]+", parts[0]):
+        ops = ",".join(parts[0].lstrip("-"))
+        raise InvalidArchitectureError(
+            f"{text!r:.80} is no index: an index has no leading zero. Ops are separated by commas: {ops!r:.80}."
+        )
     if all(re.fullmatch(r"-?[0-9]{1,18}", part) for part in parts):
         numbers = [int(part) for part in parts]
         return [numbers] if len(numbers) > 1 else numbers[0]
@@ -35,7 +53,8 @@ def is_integer(value: object) -> bool:
         return not isinstance(value, bool)
     if getattr(value, "ndim", None) != 0 or isinstance(value, np.generic) or not hasattr(value, "__array__"):
         return False
-    return np.asarray(value).dtype.kind in "iu" and not np.ma.is_masked(value)
+    array = _array(value)
+    return array is not None and array.dtype.kind in "iu" and not np.ma.is_masked(value)
 
 
 def contents(value: object) -> npt.NDArray[Any] | list[Any] | str | None:
@@ -51,15 +70,15 @@ def contents(value: object) -> npt.NDArray[Any] | list[Any] | str | None:
     ndarray, list, str or None
         An array of any shape for integers: one (shape ``()``), a flat sequence of them, an array. A list for every
         other sequence, table or array of texts and objects, and for an empty one. None for everything else: floats,
-        bools, bytes, mappings, masked values, modules.
+        bools, bytes, mappings, masked values, modules, opened files, tensors that are not in the host's memory.
     """
     if isinstance(value, str):
         return value
     if is_integer(value):
         return _integers([value])[0, ...]
     if hasattr(value, "__array__") and not isinstance(value, np.generic):
-        array = np.asarray(value)
-        if np.ma.is_masked(value):
+        array = _array(value)
+        if array is None or np.ma.is_masked(value):
             return None
         if array.shape == (0,):  # whatever its dtype: that of np.array([]) is float64
             return []
@@ -68,11 +87,21 @@ def contents(value: object) -> npt.NDArray[Any] | list[Any] | str | None:
         value = array.tolist()
         if not isinstance(value, list):
             return contents(value)
-    # Bytes would be read as numbers, a mapping as its keys, a module as its children.
-    if not isinstance(value, Iterable) or isinstance(value, (bytes, bytearray, Mapping)) or _is_module(value):
+    # Bytes would be read as numbers, a mapping as its keys, a module as its children, a file as its lines.
+    if not isinstance(value, Iterable) or isinstance(value, (bytes, bytearray, Mapping, io.IOBase)):
+        return None
+    if _is_module(value):
         return None
     items = list(value)
     return _integers(items) if items and all(map(is_integer, items)) else items
+
+
+def _array(value: Any) -> npt.NDArray[Any] | None:
+    """Return an array-like as an array; None where its values can't be had: a tensor on another device, say."""
+    try:
+        return np.asarray(value)
+    except (TypeError, RuntimeError):
+        return None
 
 
 def _integers(items: Sequence[Any]) -> npt.NDArray[Any]:
@@ -100,7 +129,7 @@ def stacked(items: list[Any]) -> npt.NDArray[Any] | None:
 
 
 def foreign(value: object, ops: Iterable[str]) -> str | None:
-    """Name a network that is no architecture: a module, a model file, the name of a model; None for all else.
+    """Name a network that is no architecture: a module, its weights, a model file or name; None for all else.
 
     Parameters
     ----------
@@ -113,9 +142,30 @@ def foreign(value: object, ops: Iterable[str]) -> str | None:
         return f"the module {getattr(value, '__name__', type(value).__name__)}"
     if isinstance(value, os.PathLike):
         return f"the file {os.fspath(value)!r}"
-    if isinstance(value, str) and value.strip() not in ops and re.search(r"[^\W\d_]{2}", value):
-        return None if set("|~+") & set(value) else f"{value!r:.80}"
+    if isinstance(value, io.IOBase):
+        return f"the opened file {getattr(value, 'name', type(value).__name__)!r}"
+    if isinstance(value, Mapping) and value and all(hasattr(tensor, "detach") for tensor in value.values()):
+        return f"the state_dict of {len(value)} tensor{'s' * (len(value) > 1)}"
+    if isinstance(value, str) and not _is_near(value, ops) and re.search(r"[^\W\d_]{2}", value):
+        return f"{value!r:.80}"
     return None
+
+
+def parts_of(text: str) -> list[str]:
+    """Return the names of ops that a string holds: what ``|``, ``+`` and NAS-Bench-201's ``~0`` part."""
+    parts = (re.sub(r"~[0-9]+\s*$", "", part).strip() for part in re.split(r"[|+]", text))
+    return [part for part in parts if part]
+
+
+def _is_near(text: str, ops: Iterable[str]) -> bool:
+    """Return whether a text is meant as a space's string: it begins and ends as one, or holds an op, or nearly so."""
+    stripped, known, parts = text.strip(), list(ops), parts_of(text)
+    if not set(known).isdisjoint(parts):
+        return True
+    if set("|~+").isdisjoint(text):
+        return False
+    closed = stripped[0] == stripped[-1] == "|"
+    return closed or any(difflib.get_close_matches(part, known, n=1, cutoff=_TYPO) for part in parts)
 
 
 def _is_module(value: object) -> bool:

@@ -176,8 +176,9 @@ class Calibration:
             "high": self.high_,
         }
 
-    def from_arrays(self, arrays: dict[str, npt.NDArray[Any]]) -> Self:
-        """Take back what :meth:`to_arrays` returned."""
+    def from_arrays(self, arrays: dict[str, npt.NDArray[Any]], n_features: int) -> Self:
+        """Take back what :meth:`to_arrays` returned, for so many features, or raise :class:`InvalidInputError`."""
+        _check_learned(arrays, n_features)
         self.known_, self.unseen_ = arrays["known"], arrays["unseen"]
         self.low_, self.high_ = arrays["low"], arrays["high"]
         self.power_, self.growth_ = float(arrays["power"][0]), float(arrays["growth"][0])
@@ -195,6 +196,24 @@ class Calibration:
                 system.fit(scores, np.ones(len(scores)))
                 systems.append((np.flatnonzero(rows), system))
         return systems
+
+
+def _check_learned(arrays: dict[str, npt.NDArray[Any]], n_features: int) -> None:
+    """Raise if arrays hold something that :meth:`Calibration.fit` never learns."""
+    k = n_features + 1
+    shapes = {"power": (1,), "growth": (1,), "low": (k,), "high": (k,)}
+    for name in ("known", "unseen", *shapes):
+        array = arrays[name]
+        shape = shapes.get(name, (len(array),) if array.ndim else (0,))
+        if array.shape != shape or array.dtype.kind != "f":
+            raise InvalidInputError(f"{name} must be floats of shape {shape}, got {array.dtype} of {array.shape}.")
+    if not len(arrays["known"]):
+        raise InvalidInputError("known must hold a score at least, got none.")
+    power, growth = float(arrays["power"][0]), float(arrays["growth"][0])
+    if not 0 <= power <= 1 or not growth >= 0:
+        raise InvalidInputError(f"power must be between 0 and 1 and growth at least 0, got {power:g} and {growth:g}.")
+    if (arrays["low"] > arrays["high"]).any():
+        raise InvalidInputError("low must not be above high.")
 
 
 def residuals_by_row(model: Any, features: pd.DataFrame, costs: Vector, seed: int) -> Vector:

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.reals import booleans, reals
 
-__all__ = ["checked_budget", "checked_cost", "checked_failed", "numbers", "refuse_costs"]
+__all__ = [
+    "checked_budget",
+    "checked_cost",
+    "checked_coverage",
+    "checked_failed",
+    "numbers",
+    "one_number",
+    "refuse_costs",
+]
 
 Vector = npt.NDArray[np.float64]
 
@@ -51,15 +61,32 @@ def checked_failed(failed: npt.ArrayLike, n: int) -> npt.NDArray[np.bool_]:
 
 def checked_budget(budget: npt.ArrayLike, n: int) -> Vector:
     """Return n budgets, given one or one for each."""
+    must = f"budget must be one number or one per architecture ({n})"
+    budgets = reals(budget, must)
     try:
-        budgets = np.broadcast_to(reals(budget), (n,))
+        budgets = np.broadcast_to(budgets, (n,))
     except ValueError as error:
-        raise InvalidInputError(
-            f"budget must be one number or one per architecture ({n}), got {budget!r:.80}."
-        ) from error
+        raise InvalidInputError(f"{must}, got {budget!r:.80}.") from error
     if np.isnan(budgets).any():
         raise InvalidInputError("budget must be a number, got NaN.")
     return budgets
+
+
+def checked_coverage(coverage: object) -> float:
+    """Return the part of the costs that an interval shall hold, or raise."""
+    part = one_number(coverage)
+    if not 0 < part < 1:
+        raise InvalidInputError(f"coverage must be a number between 0 and 1, got {coverage!r}; 0.9 is 90 %.")
+    return part
+
+
+def one_number(value: object) -> float:
+    """Return a real number of any type (of numpy, a decimal, a fraction); NaN for what is none, a bool say."""
+    try:
+        number = reals(value)
+    except InvalidInputError:
+        return math.nan
+    return float(number) if number.ndim == 0 else math.nan
 
 
 def refuse_costs(costs: Vector, wrong: npt.NDArray[np.bool_]) -> None:

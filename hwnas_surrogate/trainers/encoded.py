@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -25,6 +25,7 @@ __all__ = [
     "few_shot_encoder",
     "in_batches",
     "octaves",
+    "under_configs",
 ]
 
 BATCH = 8192
@@ -67,7 +68,14 @@ class Encoded:
 
     def rows(self, which: npt.NDArray[Any]) -> Encoded:
         """Return some rows, by number or mask; the configs stay."""
-        return Encoded(self.features.iloc[which], self.archs[which], self.configs, self.number[which])
+        return Encoded(
+            self.features.iloc[which],
+            self.archs[which],
+            self.configs,
+            self.number[which],
+            None if self.base is None else self.base.rows(which),
+            None if self.growth is None else self.growth[which],
+        )
 
     def without(self, columns: Sequence[str]) -> Encoded:
         """Return the same rows without some columns."""
@@ -103,11 +111,23 @@ class Encoded:
         return np.asarray(apart[self.number])
 
 
-def encode(encoder: Encoder, archs: Archs, configs: ConfigLike | Sequence[ConfigLike] | npt.NDArray[Any]) -> Encoded:
+def encode(encoder: Encoder, archs: Archs, configs: ConfigLike | Iterable[ConfigLike] | npt.NDArray[Any]) -> Encoded:
     """Encode architectures under one config, or under one each."""
     space = get_space(encoder.space)
     batch = space.as_array(archs)
-    return Encoded(encoder.frame(batch, configs), batch, *space.group_configs(configs, len(batch)))
+    distinct, number = space.group_configs(configs, len(batch))
+    return Encoded(encoder.frame(batch, _spread(distinct, number)), batch, distinct, number)
+
+
+def under_configs(
+    space: SearchSpace, configs: ConfigLike | Iterable[ConfigLike] | npt.NDArray[Any], n: int
+) -> NetworkConfig | list[NetworkConfig]:
+    """Resolve one config for all of n architectures, or one each, from what can be read once only as well."""
+    return _spread(*space.group_configs(configs, n))
+
+
+def _spread(distinct: Sequence[NetworkConfig], number: npt.NDArray[np.intp]) -> NetworkConfig | list[NetworkConfig]:
+    return distinct[0] if len(distinct) == 1 else [distinct[which] for which in number]
 
 
 def in_batches(
@@ -118,8 +138,7 @@ def in_batches(
     distinct, number = space.group_configs(configs, len(batch))
     for start in range(0, max(len(batch), 1), BATCH):
         rows = slice(start, start + BATCH)
-        one = len(distinct) == 1
-        yield batch[rows], distinct[0] if one else [distinct[which] for which in number[rows]]
+        yield batch[rows], _spread(distinct, number[rows])
 
 
 def few_shot_encoder(space: SearchSpace, *more: Encoder) -> Combined:

@@ -12,6 +12,7 @@ import json
 import math
 import os
 import re
+import sys
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,10 +23,11 @@ from sklearn.dummy import DummyRegressor
 import hwnas_surrogate
 from hwnas_surrogate import features
 from hwnas_surrogate.data import Target
-from hwnas_surrogate.errors import HWNASError, SavedFormatError
+from hwnas_surrogate.errors import HWNASError, InvalidInputError, SavedFormatError
 from hwnas_surrogate.features import Encoder
-from hwnas_surrogate.files import replacing
+from hwnas_surrogate.files import file_stem, replacing
 from hwnas_surrogate.spaces import SearchSpace, get_space
+from hwnas_surrogate.spaces.reading import is_integer
 from hwnas_surrogate.trainers.calibration import Calibration
 from hwnas_surrogate.trainers.sound import check_arrays
 from hwnas_surrogate.trainers.sources import SourceCosts
@@ -174,8 +176,7 @@ def _describe_sources(encoder: Encoder, prefix: str = "") -> tuple[list[dict[str
 def _describe(surrogate: Surrogate, prefix: str = "") -> tuple[dict[str, Any], dict[str, bytes]]:
     """Return a surrogate's part of the manifest, and its files by name."""
     target: Target | None = surrogate.target_
-    name = "cost" if target is None else re.sub(r"[^\w.-]", "_", f"{target.device}-{target.metric}")
-    name = prefix + name
+    name = prefix + ("cost" if target is None else file_stem(f"{target.device}-{target.metric}"))
     names = surrogate.encoder_.get_feature_names_out()
     files: dict[str, bytes] = {}
 
@@ -208,6 +209,8 @@ def _describe(surrogate: Surrogate, prefix: str = "") -> tuple[dict[str, Any], d
         "largest_macs": surrogate.macs_range_[1],
         "n_train": surrogate.n_train_,
     }
+    for number in ("scale", "floor"):
+        _checked_number(entry, number)
     if surrogate.other_model_ is not None:
         other, weights = to_bytes(surrogate.other_model_, names)
         entry["other_model"] = {"model": other, "weights": keep("-other", weights, SUFFIXES[other["format"]])}
@@ -264,37 +267,46 @@ def _restore(
         said = entry["other_model"]
         surrogate.other_model_ = from_bytes(said["model"], _read_weights(said["weights"], folder), names)
     if entry["calibration"] is not None:
-        surrogate.calibration_ = _calibration(_read_weights(entry["calibration"], folder))
+        # Layer physics doubts by itself: its calibration does not look at the columns.
+        n_features = 0 if surrogate.physical else len(names)
+        surrogate.calibration_ = _calibration(_read_weights(entry["calibration"], folder), n_features)
     if entry["classifier"] is not None:
         said = entry["classifier"]
         surrogate.classifier_ = from_bytes(said["model"], _read_weights(said["weights"], folder), names)
+        if not hasattr(surrogate.classifier_, "predict_proba"):
+            raise SavedFormatError(f"the classifier can't be a {said['model']['class']}: it predicts no probability.")
     surrogate.configs_ = tuple(space.config(text) for text in entry["configs"])
     surrogate.scale_, surrogate.floor_ = _checked_number(entry, "scale"), _checked_number(entry, "floor")
     if not surrogate.scale_:
         raise SavedFormatError("the scale of the costs must be above 0, got 0.")
     surrogate.bases_ = tuple(space.config(text) for text in entry["bases"])
     surrogate.general_ = entry["general"] is True
-    surrogate.macs_range_ = _checked_number(entry, "smallest_macs"), _checked_number(entry, "largest_macs")
+    surrogate.macs_range_ = macs = _checked_number(entry, "smallest_macs"), _checked_number(entry, "largest_macs")
+    if surrogate.macs_range_[0] > surrogate.macs_range_[1]:
+        raise SavedFormatError("smallest_macs must not be above largest_macs, got {} and {}.".format(*macs))
     surrogate.n_train_, surrogate.n_features_in_ = entry["n_train"], len(names)
+    if not is_integer(surrogate.n_train_) or surrogate.n_train_ < 0:
+        raise SavedFormatError(f"n_train must be an integer of at least 0, got {surrogate.n_train_!r}.")
     return surrogate
 
 
 def _checked_number(entry: dict[str, Any], name: str) -> float:
-    value = entry[name]
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
-        raise SavedFormatError(f"{name} must be a finite number of at least 0, got {value!r}.")
+    """Return a number of the manifest, or raise: its square must not overflow, lest predictions do."""
+    value, limit = entry[name], math.sqrt(sys.float_info.max)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= limit:
+        raise SavedFormatError(f"{name} must be a number from 0 to {limit:.0e}, got {value!r}.")
     return value
 
 
-def _calibration(data: bytes) -> Calibration:
+def _calibration(data: bytes, n_features: int) -> Calibration:
     from safetensors import SafetensorError
     from safetensors.numpy import load as arrays_from_bytes
 
     try:
         arrays = arrays_from_bytes(data)
         check_arrays("the calibration", arrays)
-        return Calibration().from_arrays(arrays)
-    except (KeyError, SafetensorError) as error:
+        return Calibration().from_arrays(arrays, n_features)
+    except (InvalidInputError, KeyError, SafetensorError) as error:
         raise SavedFormatError(f"the calibration can't be read: {error}.") from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -14,14 +15,16 @@ from hwnas_surrogate.errors import SavedFormatError
 
 __all__ = ["check_arrays", "check_regressor", "check_trees"]
 
+LARGEST = 1e30
+"""Numbers of models that are fitted to costs over their scale are far smaller."""
 _UBJSON_FLOATS = re.compile(rb"\[\$([dD])#L(.{8})", re.DOTALL)
 _BASE_SCORE = re.compile(rb"base_scoreSL.{8}\[?([-+\w.,]+)", re.DOTALL)
 
 
 def check_arrays(what: str, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-    """Raise if an array of floats holds NaN or a number whose square overflows; bytes are XGBoost's trees.
+    """Raise if an array of floats holds NaN, or a number above 1e30 or whose square overflows; bytes are trees.
 
-    Models are fitted to costs over their scale: their weights are nowhere near.
+    Trees are XGBoost's. Models are fitted to costs over their scale: their weights are nowhere near.
 
     Raises
     ------
@@ -50,23 +53,24 @@ def check_regressor(what: str, model: Any, feature_names: npt.NDArray[np.object_
     """Check a regressor of scikit-learn's: what it holds, and that it predicts numbers.
 
     NaN is allowed in what it holds (an imputer's statistics, say) but for trees, and infinity in what it predicts far
-    from the training rows.
+    from the training rows. Its own numbers may be larger than those of our models: squares of a column, say.
     """
     for name, array, missing in _held(model, "", set()):
-        _check(f"{what}: {name}", array, missing)
+        _check(f"{what}: {name}", array, missing, math.inf)
     if hasattr(model, "predict"):
         rows = pd.DataFrame(np.array([[0.0], [1.0]]) * np.ones(len(feature_names)), columns=feature_names)
         with np.errstate(all="ignore"):
             _check(
                 f"{what}: its prediction",
                 np.nan_to_num(np.asarray(model.predict(rows)), nan=np.nan, posinf=0, neginf=0),
+                largest=math.inf,
             )
 
 
-def _check(what: str, array: npt.NDArray[Any], missing: bool = False) -> None:
+def _check(what: str, array: npt.NDArray[Any], missing: bool = False, largest: float = LARGEST) -> None:
     if array.dtype.kind != "f" or not array.size:
         return
-    limit = np.sqrt(np.finfo(array.dtype).max)
+    limit = min(float(np.sqrt(np.finfo(array.dtype).max)), largest)
     wrong = ~(np.abs(array) <= limit) & ~(missing & np.isnan(array))
     if wrong.any():
         raise SavedFormatError(

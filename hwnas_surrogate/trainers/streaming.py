@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -17,9 +17,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hwnas_surrogate.data import Target, TargetLike, pick_targets
-from hwnas_surrogate.errors import DataFileError, InvalidArchitectureError, InvalidInputError
+from hwnas_surrogate.errors import DataFileError, InvalidArchitectureError, InvalidConfigError, InvalidInputError
 from hwnas_surrogate.files import replacing
-from hwnas_surrogate.spaces import ConfigLike, SearchSpace, arch_from_text, get_space
+from hwnas_surrogate.spaces import ConfigLike, NetworkConfig, SearchSpace, arch_from_text, get_space
+from hwnas_surrogate.trainers.costs import checked_coverage, one_number
 from hwnas_surrogate.trainers.encoded import BATCH, Encoded
 from hwnas_surrogate.trainers.suite import SurrogateSuite
 from hwnas_surrogate.trainers.surrogate import Surrogate
@@ -28,6 +29,8 @@ __all__ = ["predict_batches", "predict_file"]
 
 COLUMNS = ("architecture", "arch_str", "op_index")
 """What the column of architectures may be called."""
+CONFIGS = ("config", "dataset")
+"""What the column of their configs may be called."""
 SUFFIXES = (".parquet", ".csv", ".txt")
 
 
@@ -52,13 +55,15 @@ def predict_batches(
         Single architectures in any form that the space accepts; an array with a row for each is one as well. Each
         entry is one architecture: an integer is an index, also where six of them come (``space.stack``).
     configs : config or iterable of configs, optional
-        One network config for all, or one for each; if None, the one trained on, as :meth:`Surrogate.predict` has it.
+        One network config for all, or one for each, neither fewer nor more; if None, the one trained on, as
+        :meth:`Surrogate.predict` has it.
     targets : target or iterable of targets, optional
         All if None.
     coverage : float, optional
         Adds the bounds of intervals of this coverage.
     budgets : mapping of target to float, optional
-        Adds the probability that the cost is at most so much, in the target's unit.
+        Adds the probability that the cost is at most so much, in the target's unit. A device stands for its target
+        if it has one only.
     extrapolate : bool, default=False
         Predict for other configs as well where fewer than three were trained on: see :meth:`Surrogate.predict`.
     convention : str, optional
@@ -76,6 +81,10 @@ def predict_batches(
     ------
     InvalidArchitectureError
         If one can't be read; the message tells which.
+    InvalidConfigError
+        If a config can't be read or predicted for, or there are not as many as architectures.
+    InvalidInputError
+        If a budget is none, or of a device with several metrics, whose units differ; or the coverage is none.
 
     Examples
     --------
@@ -98,6 +107,7 @@ def predict_file(
     budgets: Mapping[TargetLike, float] | None = None,
     extrapolate: bool = False,
     convention: str | None = None,
+    ignored: Callable[[Sequence[str]], None] | None = None,
 ) -> int:
     """Predict a file of architectures into another one, in bounded memory.
 
@@ -106,12 +116,14 @@ def predict_file(
     suite : SurrogateSuite
         Fitted surrogates.
     source : path-like
-        Parquet or CSV with a column ``architecture``, ``arch_str`` or ``op_index`` and, optionally, ``config``; or a
-        text file, an architecture a line.
+        Parquet or CSV with one of the columns ``architecture``, ``arch_str`` and ``op_index`` and, optionally,
+        ``config`` (or ``dataset``), whatever their case; or a text file, an architecture a line.
     output : path-like
         Parquet or CSV, by its suffix; written beside and renamed.
     config, targets, coverage, budgets, extrapolate, convention
         As :func:`predict_batches` takes them; a column ``config`` wins over ``config``.
+    ignored : callable, optional
+        Called once, with the names of the file's other columns if it has any: they are not read.
 
     Returns
     -------
@@ -121,7 +133,8 @@ def predict_file(
     Raises
     ------
     DataFileError
-        If a file can't be read or written; an ``output`` that stood there is untouched.
+        If a file can't be read or written, or two of its columns hold architectures, or configs; an ``output`` that
+        stood there is untouched.
     InvalidArchitectureError, InvalidConfigError
         If an entry can't be read.
     """
@@ -131,7 +144,7 @@ def predict_file(
             raise InvalidInputError(f"the file must end in {', '.join(allowed)}, got {path.name!r}.")
     n, wanted = 0, _Wanted(coverage, budgets, extrapolate, convention)
     with replacing(target) as temporary, _writer(temporary, target.suffix) as write:
-        for archs, configs in _read(origin):
+        for archs, configs in _read(origin, ignored):
             under: Any = config if configs is None else configs
             for frame in _batches(suite, archs, under, targets, wanted, n):
                 write(frame if configs is None else frame.assign(config=configs))
@@ -163,19 +176,32 @@ def _batches(
     space = get_space(suite.space)
     picked = tuple(pick_targets(targets, suite.targets_))
     limits = _limits(suite, wanted.budgets or {}, picked)
-    single = configs is None or isinstance(configs, str) or not isinstance(configs, Iterable)
-    waiting = None if single else iter(configs)  # type: ignore[arg-type]
-    remaining = iter(archs)
-    while chunk := list(islice(remaining, BATCH)):
+    coverage = None if wanted.coverage is None else checked_coverage(wanted.coverage)
+    for chunk, under in _chunks(archs, configs):
         batch = _stacked(space, chunk, wanted.convention, start)
-        under: Any = configs if waiting is None else list(islice(waiting, len(chunk)))
         frame = pd.DataFrame({"architecture": space.format_all(batch), "connected": space.connected(batch)})
         (asked,) = suite._queries(batch, under, picked, wanted.extrapolate)
         for target, query in asked.items():
-            for name, values in _told(suite.surrogates_[target], target, query, wanted.coverage, limits.get(target)):
+            for name, values in _told(suite.surrogates_[target], target, query, coverage, limits.get(target)):
                 frame[name] = values
         yield frame
         start += len(chunk)
+
+
+def _chunks(archs: Iterable[Any], configs: Iterable[ConfigLike] | ConfigLike) -> Iterator[tuple[list[Any], Any]]:
+    """Yield architectures and their configs, batch by batch; where each has one, there must be as many."""
+    single = isinstance(configs, (str, NetworkConfig, Mapping)) or not isinstance(configs, Iterable)
+    waiting = None if single else iter(configs)  # type: ignore[arg-type]
+    remaining, n = iter(archs), 0
+    while True:
+        chunk = list(islice(remaining, BATCH))
+        under = configs if waiting is None else list(islice(waiting, len(chunk)))
+        n += len(chunk)
+        if waiting is not None and len(chunk) < BATCH and list(islice(waiting, 1)):
+            raise InvalidConfigError(f"configs must be one config or one per architecture: got more than {n} for {n}.")
+        if not chunk:
+            return
+        yield chunk, under
 
 
 def _told(
@@ -199,12 +225,17 @@ def _limits(
 ) -> dict[Target, float]:
     limits = {}
     for asked, budget in budgets.items():
-        for target in pick_targets(asked, suite.targets_):
-            if target not in picked:
-                raise InvalidInputError(f"there is a budget for {target}, which is not among the targets asked for.")
-            if isinstance(budget, bool) or not isinstance(budget, (int, float)) or not budget > 0:
-                raise InvalidInputError(f"the budget of {target} must be a number above 0, got {budget!r}.")
-            limits[target] = float(budget)
+        target, *others = pick_targets(asked, suite.targets_)
+        if others:  # one number would be several units
+            names = ", ".join(map(str, (target, *others)))
+            raise InvalidInputError(f"a budget is of one target, got {asked!r}, which stands for {names}: name one.")
+        if target not in picked:
+            raise InvalidInputError(f"there is a budget for {target}, which is not among the targets asked for.")
+        if target in limits:
+            raise InvalidInputError(f"a target has one budget, got two for {target}.")
+        limits[target] = one_number(budget)
+        if not limits[target] > 0:
+            raise InvalidInputError(f"the budget of {target} must be a number above 0, got {budget!r}.")
     return limits
 
 
@@ -221,19 +252,22 @@ def _stacked(space: SearchSpace, chunk: list[Any], convention: str | None, start
         raise
 
 
-def _read(path: Path) -> Iterator[tuple[list[Any], list[str] | None]]:
+def _read(path: Path, ignored: Callable[[Sequence[str]], None] | None) -> Iterator[tuple[list[Any], list[str] | None]]:
     """Yield architectures, and their configs if the file has some, batch by batch."""
     try:
         if path.suffix == ".txt":
-            with path.open(encoding="utf-8") as file:
+            with path.open(encoding="utf-8-sig") as file:
                 lines = (line.strip() for line in file)
                 while batch := list(islice((_arch(line) for line in lines if line), BATCH)):
                     yield batch, None
         else:
-            for frame in _frames(path):
-                key = _key(path, list(map(str, frame)))
-                archs = [_arch(arch) for arch in frame[key]]
-                yield archs, frame["config"].astype(str).tolist() if "config" in frame else None
+            read = _read_csv if path.suffix == ".csv" else _read_parquet
+            columns = _Columns.of(path, _header(path))
+            if ignored is not None and columns.others:
+                ignored(columns.others)
+            for frame in read(path, columns):
+                archs = [_arch(arch) for arch in frame.iloc[:, 0]]
+                yield archs, frame.iloc[:, 1].astype(str).str.strip().tolist() if columns.config is not None else None
     except FileNotFoundError as error:
         raise DataFileError(f"there is no file {path}.") from error
     except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError, pa.ArrowException) as error:
@@ -245,23 +279,58 @@ def _arch(entry: Any) -> Any:
     return arch_from_text(entry) if isinstance(entry, str) and "|" not in entry else entry
 
 
-def _frames(path: Path) -> Iterator[pd.DataFrame]:
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """A file's columns by place: that of the architectures, that of their configs if there is one, and the others."""
+
+    names: tuple[str, ...]
+    key: int
+    config: int | None
+    others: tuple[str, ...]
+
+    @classmethod
+    def of(cls, path: Path, names: Sequence[str]) -> _Columns:
+        """Find them by their names, whose case and outer spaces don't matter."""
+        plain = [name.strip().casefold() for name in names]
+        keys, configs = ([place for place, name in enumerate(plain) if name in known] for known in (COLUMNS, CONFIGS))
+        if not keys:
+            raise DataFileError(f"{path} has no column {', '.join(COLUMNS)}; it has {', '.join(names[:10])}.")
+        for what, places in (("architectures", keys), ("configs", configs)):
+            if len(places) > 1:
+                got = " and ".join(repr(names[place]) for place in places)
+                raise DataFileError(f"{path} must have one column of {what}, got {got}: leave all but one out.")
+        others = tuple(name for place, name in enumerate(names) if place not in (*keys, *configs))
+        return cls(tuple(names), keys[0], configs[0] if configs else None, others)
+
+    @property
+    def read(self) -> list[int]:
+        """The places of the columns that are read, the architectures' first."""
+        return [self.key] if self.config is None else [self.key, self.config]
+
+
+def _header(path: Path) -> list[str]:
     if path.suffix == ".csv":
-        with pd.read_csv(path, dtype=str, chunksize=BATCH, keep_default_na=False) as reader:
-            yield from reader
-        return
+        return list(map(str, pd.read_csv(path, dtype=str, nrows=1, header=None, keep_default_na=False).iloc[0]))
     with pq.ParquetFile(path) as file:
-        names = file.schema_arrow.names
-        wanted = [_key(path, names), *(["config"] if "config" in names else [])]
+        return list(map(str, file.schema_arrow.names))
+
+
+def _read_csv(path: Path, columns: _Columns) -> Iterator[pd.DataFrame]:
+    with pd.read_csv(path, dtype=str, chunksize=BATCH, keep_default_na=False) as reader:
+        for frame in reader:
+            if frame.shape[1] != len(columns.names) or not isinstance(frame.index, pd.RangeIndex):
+                raise DataFileError(
+                    f"{path} has lines of more fields than its header ({len(columns.names)}): put what has commas "
+                    "inside in quotes."
+                )
+            yield frame.iloc[:, columns.read]
+
+
+def _read_parquet(path: Path, columns: _Columns) -> Iterator[pd.DataFrame]:
+    wanted = [columns.names[place] for place in columns.read]
+    with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(BATCH, columns=wanted):
-            yield batch.to_pandas()
-
-
-def _key(path: Path, names: list[str]) -> str:
-    for name in COLUMNS:
-        if name in names:
-            return name
-    raise DataFileError(f"{path} has no column {', '.join(COLUMNS)}; it has {', '.join(map(str, names[:10]))}.")
+            yield batch.to_pandas(ignore_metadata=True)[wanted]
 
 
 @contextmanager

@@ -18,8 +18,8 @@ from hwnas_surrogate.data.table import target_columns
 from hwnas_surrogate.errors import InvalidInputError, unknown
 from hwnas_surrogate.features import Encoder
 from hwnas_surrogate.spaces import Archs, NetworkConfig, SearchSpace, get_space
-from hwnas_surrogate.trainers.costs import checked_cost, checked_failed, numbers, refuse_costs
-from hwnas_surrogate.trainers.encoded import Encoded, asked_config
+from hwnas_surrogate.trainers.costs import checked_cost, checked_coverage, checked_failed, numbers, refuse_costs
+from hwnas_surrogate.trainers.encoded import Encoded, asked_config, under_configs
 from hwnas_surrogate.trainers.queries import Configs, queries
 from hwnas_surrogate.trainers.surrogate import Surrogate
 
@@ -109,8 +109,10 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
             raise InvalidInputError("a suite needs the costs of at least one target, got none.")
         models = _among(columns, "model", self.model) if isinstance(self.model, Mapping) else {}
         without = {} if failed is None else _among(columns, "failed", failed)
-        batch = get_space(self.space).as_array(archs)
+        space = get_space(self.space)
+        batch = space.as_array(archs)
         n = len(batch)
+        under = under_configs(space, configs, n)
         encoded: dict[bool, tuple[Encoder, Encoded]] = {}
         surrogates = {}
         for target, cost in columns.items():
@@ -126,7 +128,7 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
                 n_costs = int((~np.isnan(known)).sum())
                 few = surrogate._by_physics(n_costs)
                 if few not in encoded:
-                    encoded[few] = surrogate._training(batch, configs, n_costs)
+                    encoded[few] = surrogate._training(batch, under, n_costs)
                 encoder, training = encoded[few]
                 surrogate._fit_encoded(encoder, training if tried.all() else training.rows(tried), known)
             except InvalidInputError as error:
@@ -187,8 +189,9 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
         return iter(self.surrogates_)
 
     def __contains__(self, target: object) -> bool:
-        """Return whether there is a surrogate of a target (a ``Target``, or ``"device/metric"``)."""
-        return any(target in (known, str(known)) for known in getattr(self, "surrogates_", ()))
+        """Return whether ``suite[target]`` is the surrogate of one target."""
+        found = [known for known in getattr(self, "surrogates_", ()) if target in (known, str(known), known.device)]
+        return len(found) == 1
 
     @property
     def targets_(self) -> tuple[Target, ...]:
@@ -198,6 +201,11 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
     def __getitem__(self, target: TargetLike) -> Surrogate:
         """Return the surrogate of one target (``"device/metric"``, or a device that has one metric)."""
         check_is_fitted(self, "surrogates_")
+        if not isinstance(target, (str, Target)):
+            raise InvalidInputError(
+                f"a suite has no order, and its surrogates go by target: suite['device/metric'], got {target!r:.80}. "
+                f"There are {', '.join(map(str, self.targets_))}."
+            )
         picked = pick_targets(target, self.targets_)
         if len(picked) != 1:
             raise InvalidInputError(f"{target!r} stands for {', '.join(map(str, picked))}; choose one.")
@@ -251,8 +259,9 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
         DataFrame
             One row per architecture; columns (device, metric, unit, bound), the bounds being ``low`` and ``high``.
         """
+        part = checked_coverage(coverage)
         picked, bounds = self._told(
-            archs, configs, targets, extrapolate, lambda one, query: one._interval_encoded(query, coverage)
+            archs, configs, targets, extrapolate, lambda one, query: one._interval_encoded(query, part)
         )
         names = [(*name, bound) for name in target_columns(picked) for bound in ("low", "high")]
         columns = pd.MultiIndex.from_tuples(names, names=["device", "metric", "unit", "bound"])
@@ -294,12 +303,11 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self, "surrogates_")
         if configs is None:
             configs = self.default_config()
-        space = get_space(self.space)
-        n = 1 if isinstance(configs, (str, NetworkConfig, Mapping)) else len(configs)
-        asked = space.group_configs(configs, n)[0]
-        return tuple(
-            target for target, one in self.surrogates_.items() if one.general_ or set(asked) <= set(one.configs_)
-        )
+        several = isinstance(configs, Iterable) and not isinstance(configs, (str, Mapping))
+        items: list[Any] = list(configs) if several else [configs]  # type: ignore[arg-type]
+        asked = set(get_space(self.space).group_configs(items, len(items))[0])
+        members = self.surrogates_.items()
+        return tuple(target for target, one in members if one.general_ or asked <= set(one.configs_))
 
     def _told(
         self,

@@ -18,12 +18,13 @@ from sklearn.base import clone
 
 from hwnas_surrogate.errors import DataFileError, InvalidInputError, missing_extra, unknown
 from hwnas_surrogate.features import Encoder
-from hwnas_surrogate.models import MODELS, FewShot, make_model
+from hwnas_surrogate.models import DEFAULT, MODELS, FewShot, make_model
 from hwnas_surrogate.spaces import Archs, get_space
-from hwnas_surrogate.trainers.costs import checked_cost
+from hwnas_surrogate.spaces.reading import is_integer
+from hwnas_surrogate.trainers.costs import checked_cost, one_number
 from hwnas_surrogate.trainers.encoded import Encoded
 from hwnas_surrogate.trainers.queries import Configs
-from hwnas_surrogate.trainers.surrogate import DEFAULT, Surrogate, Vector
+from hwnas_surrogate.trainers.surrogate import Surrogate, Vector
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -127,7 +128,7 @@ def tune(
     Parameters
     ----------
     surrogate : Surrogate
-        Its model must be None, to choose among all models with settings, or the name of one of these.
+        Its model must be None or ``"default"``, to choose among all models with settings, or the name of one of these.
     archs : architectures
         n of them, at least four.
     cost : array-like of float, shape (n,)
@@ -167,6 +168,7 @@ def tune(
     (False, 'boosted')
     """
     _check_limits(seconds, max_trials)
+    seconds = one_number(seconds)
     default = _family(surrogate)
     rows = _Rows.of(surrogate, archs, cost, configs)
     try:
@@ -178,7 +180,8 @@ def tune(
     if rows.few:
         errors = np.concatenate(list(rows.errors(None, rows.folds(fresh=True))))
         return _as_given(rows, float(errors.mean()), 1, 0)
-    search = _Search(rows, [default] if surrogate.model else list(SETTINGS), default, seconds, progress)
+    families = list(SETTINGS) if surrogate.model in (None, DEFAULT) else [default]
+    search = _Search(rows, families, default, seconds, progress)
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
@@ -192,9 +195,9 @@ def tune(
 
 
 def _check_limits(seconds: float, max_trials: int | None) -> None:
-    if not isinstance(seconds, (int, float)) or not 0 < seconds < math.inf:
+    if not 0 < one_number(seconds) < math.inf:
         raise InvalidInputError(f"seconds must be a positive, finite number, got {seconds!r}.")
-    if max_trials is not None and (not isinstance(max_trials, int) or max_trials < 1):
+    if max_trials is not None and (not is_integer(max_trials) or max_trials < 1):
         raise InvalidInputError(f"max_trials must be a positive whole number or None, got {max_trials!r}.")
 
 
@@ -203,7 +206,7 @@ def _family(surrogate: Surrogate) -> str:
     name = "boosted" if surrogate.model in (None, DEFAULT) else surrogate.model
     tunable = ", ".join(map(repr, SETTINGS))
     if isinstance(name, str) and name not in MODELS:
-        raise unknown(InvalidInputError, "model", name, SETTINGS)
+        raise unknown(InvalidInputError, "model", name, (DEFAULT, *SETTINGS))
     if not isinstance(name, str) or name not in SETTINGS:
         raise InvalidInputError(f"model {name!r:.80} can't be tuned; these can: {tunable} (None tries them all).")
     return name

@@ -84,7 +84,7 @@ def test_query_prints_exact_costs_with_units(run: Run, path: Path, table: CostTa
 def test_query_of_everything_as_csv(run: Run, path: Path, table: CostTable) -> None:
     out, _ = run("query", "--all", "--data", path, "--csv", "--target", "board")
     frame = pd.read_csv(io.StringIO(out))
-    assert list(frame.columns) == ["architecture", "board/latency (ms)"]
+    assert list(frame.columns) == ["architecture", "connected", "board/latency (ms)"]
     np.testing.assert_array_equal(frame["board/latency (ms)"], table.costs[:, 1])
 
 
@@ -250,6 +250,10 @@ def test_intervals_and_budgets(run: Run, path: Path) -> None:
         error = run("predict", 1, "-s", "saved", "--budget", wrong, code=2)[1]
         assert "a budget reads DEVICE/METRIC=COST, the cost in the metric's unit: raspi4/latency=30 for 30 ms" in error
         assert repr(wrong) in error
+    twice = ("--budget", "phone/latency=3", "--budget", "phone/latency=50")
+    assert "a target has one budget, got two for phone/latency" in run("predict", 1, "-s", "saved", *twice, code=2)[1]
+    again = run("predict", 1, "-s", "saved", "--target", "phone", "--target", "phone", "--json")[0]
+    assert again == run("predict", 1, "-s", "saved", "--target", "phone", "--json")[0]
 
 
 def test_predict_from_file_to_file(run: Run, path: Path) -> None:
@@ -258,6 +262,12 @@ def test_predict_from_file_to_file(run: Run, path: Path) -> None:
     _, err = run("predict", "--input", "archs.txt", "--output", "costs.csv", "-s", "saved")
     assert "2 architectures predicted into costs.csv" in err
     assert pd.read_csv("costs.csv")["architecture"].tolist() == SPACE.format_all([1, 2])
+    assert "not read" not in err
+    pd.DataFrame({"id": ["x", "y"], "Config": "cifar10", "op_index": [1, 2]}).to_csv("ids.csv", index=False)
+    _, err = run("predict", "--input", "ids.csv", "--output", "costs.csv", "-s", "saved")
+    assert "columns of ids.csv that are not read: id\n" in err
+    assert pd.read_csv("costs.csv")["config"].tolist() == ["cifar10", "cifar10"]
+    assert "'012340' is no index" in run("predict", "012340", "-s", "saved", code=2)[1]
     assert "belong together" in run("predict", "--input", "archs.txt", code=2)[1]
     assert "takes the place" in run("predict", 1, "--input", "archs.txt", "-o", "x.csv", code=2)[1]
 
@@ -274,6 +284,16 @@ def test_train_tunes_and_goes_on(run: Run, path: Path) -> None:
     before = study.read_bytes()
     run(*arguments)
     assert study.read_bytes().startswith(before)
+    assert len(json.loads(run("predict", 3, "-s", "saved", "--json")[0])) == 1
+
+
+def test_a_device_of_any_name_is_tuned(run: Run, table: CostTable) -> None:
+    pytest.importorskip("optuna", reason="the extra tuning is not installed")
+    targets = [Target(name, "latency") for name in ("long" * 80, "..\\up", "my board")]
+    costs = np.column_stack([table.costs[:, 0]] * 3)
+    write_parquet(CostTable(SPACE, table.archs, costs, targets), "odd.parquet")
+    run("train", "--data", "odd.parquet", "--tune", "1s", "-o", "saved", "--model", "forest")
+    assert len(list(Path("saved/tuning").glob("*.jsonl"))) == 3
     assert len(json.loads(run("predict", 3, "-s", "saved", "--json")[0])) == 1
 
 

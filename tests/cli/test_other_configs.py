@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -90,6 +91,20 @@ def test_networks_without_a_path_are_told(run: Run, folder: Path) -> None:
     assert "connected" not in run("predict", "0", "1", "-s", folder)[0]
     records = json.loads(run("predict", "0", "10", "-s", folder, "--json")[0])
     assert [record["connected"] for record in records] == [True, False]
+
+
+@pytest.mark.parametrize("asked", [("0", "10"), ("--all",), ("--all", "--data", "modified")])
+def test_measured_networks_without_a_path_are_told(run: Run, asked: tuple[str, ...]) -> None:
+    asked = (*asked, "--target", "epyc-torch-1t") if "modified" not in asked else asked
+    records = json.loads(run("query", *asked, "--json")[0])
+    assert list(records[0])[:2] == ["architecture", "connected"]
+    archs = [record["architecture"] for record in records]
+    assert [record["connected"] for record in records] == SPACE.connected(archs).tolist()
+    frame = pd.read_csv(io.StringIO(run("query", *asked, "--csv")[0]))
+    assert list(frame)[:2] == ["architecture", "connected"]
+    assert not frame["connected"].all()
+    assert "connected: whether a path leads from the input to the output" in run("query", *asked)[0]
+    assert "connected" not in run("query", "0", "1")[0]
 
 
 @pytest.mark.slow

@@ -573,6 +573,11 @@ def test_networks_without_a_path_are_on_no_front_of_a_table() -> None:
     assert (front.attrs["n"], front.attrs["left_out"], front.attrs["cut_off"]) == (2, 0, 1)
     frame = pd.DataFrame(table.costs, columns=["a", "b"])
     assert list(pareto_front(frame, ["a", "b"]).index) == [0]
+    for connected in (SPACE.connected(archs), pd.array([False, True, None], dtype="boolean")):
+        front = pareto_front(frame.assign(connected=connected), ["a", "b"])
+        assert list(front.index) == [1, 2]
+        assert (front.attrs["n"], front.attrs["left_out"], front.attrs["cut_off"]) == (2, 0, 1)
+    assert list(pareto_front(frame.assign(connected=["no", "yes", "yes"]), ["a", "b"]).index) == [0]
     assert disagreement(table, "a", "b").cheap_on_first["connected"].all()
     assert disagreement(table.rows([0, 2]), "a", "b").cheap_on_second.empty
 

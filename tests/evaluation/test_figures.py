@@ -14,13 +14,14 @@ import pytest
 
 from hwnas_surrogate.data import Target
 from hwnas_surrogate.errors import InvalidInputError, MissingExtraError
-from hwnas_surrogate.evaluation import Scores
+from hwnas_surrogate.evaluation import Scores, plot_correlation, plot_pareto, plot_proxies
 from hwnas_surrogate.evaluation.figures import plot_error_by_distance, plot_learning_curve, plot_predicted
 
 pytest.importorskip("matplotlib")
-from matplotlib import pyplot
+from matplotlib import pyplot, rc_context
 from matplotlib.collections import FillBetweenPolyCollection, LineCollection, PathCollection
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 UNITS = {"raspi4/latency": "ms", "edgegpu/latency": "ms", "edgegpu/energy": "mJ"}
 SIZES = (50, 124, 900, 14_000)
@@ -451,3 +452,40 @@ def test_names_are_no_formulas(name: str) -> None:
         told = [label._preprocess_math(label.get_text()) for label in labels]
         assert any(name in text for text, _ in told)
         assert not any(formula for _, formula in told)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("中文", r"\u4e2d\u6587"),
+        ("\U0001f642board", r"\U0001f642board"),
+        ("a\nb\x07\x1b[31m", r"a\nb\x07\x1b[31m"),
+        ("a\u202eb", r"a\u202eb"),
+        ("ü-board µ", "ü-board µ"),
+        ("x" * 400, "x" * 20 + "…"),
+        ("中" * 300, r"\u4e2d" * 3 + "…"),
+    ],
+)
+def test_names_of_any_characters_are_drawn_without_a_warning(name: str, shown: str) -> None:
+    curve = curves("raspi4/latency").assign(device=name)
+    latency = f"{name}/latency"
+    square = pd.DataFrame([[1, 0.5], [0.5, 1]], [latency, "b/latency"], [latency, "b/latency"])
+    row = {"target": [latency], "proxy": ["macs"], "kendall_tau": [0.5], "low": [0.4], "high": [0.6]}
+    costs = pd.DataFrame({latency: [1.0, 2.0], "quality": [2.0, 1.0]})
+    for ax in (
+        plot_learning_curve(curve),
+        plot_learning_curve(pd.concat([curve, curve.assign(device="b")])),
+        plot_predicted(predictions().assign(device=name)),
+        plot_correlation(square),
+        plot_proxies(pd.DataFrame(row)),
+        plot_pareto(costs, costs, latency, "quality"),
+    ):
+        ax.figure.savefig(io.BytesIO(), format="png")  # warnings are errors here
+        assert any(shown in text.get_text() for text in ax.figure.findobj(Text))
+
+
+def test_a_font_that_has_the_characters_draws_them() -> None:
+    with rc_context({"font.family": ["STIXGeneral"]}):
+        assert plot_learning_curve(curves("raspi4/latency").assign(device="ℵ𝔸")).get_title() == "ℵ𝔸/latency"
+    with rc_context({"font.family": ["no such font", "DejaVu Sans"]}):
+        assert plot_learning_curve(curves("raspi4/latency").assign(device="ü中")).get_title() == r"ü\u4e2d/latency"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,12 @@ def test_errors_by_distance_count_every_prediction(held_out_configs: Evaluation)
     assert first["mdape"] == pytest.approx((mine["predicted"] / mine["measured"] - 1).abs().median())
 
 
+def test_predictions_tell_which_networks_have_a_path(held_out_configs: Evaluation) -> None:
+    frame = held_out_configs.predictions
+    assert frame["connected"].tolist() == SPACE.connected(frame["architecture"].tolist()).tolist()
+    assert frame["connected"].dtype == bool
+
+
 # -- JSON -------------------------------------------------------------------------------------------------
 
 
@@ -131,6 +138,17 @@ def test_json_and_back(held_out_configs: Evaluation, tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(again.predictions, held_out_configs.predictions, check_dtype=False, rtol=1e-8)
     assert again.about == held_out_configs.about
     pd.testing.assert_frame_equal(again.by_distance(), held_out_configs.by_distance(), rtol=1e-6)
+    cut_off = replace(held_out_configs, predictions=held_out_configs.predictions.assign(connected=False))
+    assert not Evaluation.read(cut_off.write(tmp_path / "cut.json")).predictions["connected"].any()
+
+
+def test_an_evaluation_of_an_earlier_version_is_read(held_out_configs: Evaluation, tmp_path: Path) -> None:
+    path = held_out_configs.write(tmp_path / "old.json")
+    said = json.loads(path.read_text())
+    said.pop("cut_off")
+    path.write_text(json.dumps(said))
+    expected = held_out_configs.predictions.drop(columns="connected")
+    pd.testing.assert_frame_equal(Evaluation.read(path).predictions, expected, check_dtype=False, rtol=1e-8)
 
 
 def test_infinite_and_missing_numbers_come_back(table: CostTable, tmp_path: Path) -> None:

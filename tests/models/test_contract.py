@@ -172,7 +172,7 @@ def test_more_columns_than_rows(name: str, train: tuple[pd.DataFrame, np.ndarray
 
 def test_an_unknown_model_is_refused_with_the_allowed_names() -> None:
     with pytest.raises(
-        InvalidInputError, match=r"unknown model 'rigde'; allowed: 'boosted', 'ridge'.*Did you mean 'ridge'"
+        InvalidInputError, match=r"unknown model 'rigde'; allowed: 'default', 'boosted', 'ridge'.*Did you mean 'ridge'"
     ):
         make_model("rigde")
 

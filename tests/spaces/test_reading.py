@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,12 @@ FOREIGN: dict[str, Any] = {
     "'../models/net.pt'": "../models/net.pt",
     "'mobilenet_v2'": "mobilenet_v2",
     "'vit_base_patch16_224.augreg_in21k'": "vit_base_patch16_224.augreg_in21k",
+    "'~/model.onnx'": "~/model.onnx",
+    "'a+b.onnx'": "a+b.onnx",
+    "'resnet50|v2'": "resnet50|v2",
+    "the state_dict of 2 tensors": torch.nn.Linear(1, 1).state_dict(),
+    "the opened file 'BytesIO'": io.BytesIO(b"onnx"),
+    "the opened file 'StringIO'": io.StringIO("import torch"),
 }
 
 
@@ -57,6 +64,45 @@ def test_other_networks_are_not_blamed_on_a_missing_space() -> None:
         assert "no space was given" not in str(caught.value)
 
 
+def test_an_opened_file_is_named_and_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"\xff\x00onnx")
+    for mode in ("rb", "r"):
+        with path.open(mode) as file, pytest.raises(InvalidArchitectureError, match=re.escape(f"file {str(path)!r}")):
+            get_space("fbnet").as_array(file)
+
+
+@pytest.mark.parametrize(("own", "other"), [("nasbench201", "fbnet"), ("fbnet", "nasbench201")])
+def test_a_string_of_another_space_is_told_as_such(own: str, other: str) -> None:
+    space, theirs = get_space(own), get_space(other)
+    n = theirs.n_positions
+    archs = [theirs.sample(1, 0)[0], np.zeros(n, np.int8), np.full(n, len(theirs.ops) - 1, np.int8)]
+    for text in theirs.format_all(np.array(archs)):
+        for call in (
+            space.parse,
+            space.as_array,
+            lambda value: space.as_array([value] * 2),
+            lambda value: space.as_array(arch_from_text(value)),
+        ):
+            with pytest.raises(InvalidArchitectureError, match=f"but one of {theirs.title}: give space='{other}'"):
+                call(text)
+
+
+@every_space
+@pytest.mark.parametrize("form", [lambda t: t, lambda t: [t, t]], ids=["one", "several"])
+@pytest.mark.parametrize("shape", [(), (6,), (22,), (2, 6)])
+def test_tensors_that_numpy_cant_read_are_refused(space: SearchSpace, form: Any, shape: tuple[int, ...]) -> None:
+    with pytest.raises(InvalidArchitectureError, match=r"Tensor that numpy can't read .*meta"):
+        space.as_array(form(torch.zeros(shape, dtype=torch.int64, device="meta")))
+
+
+@pytest.mark.parametrize("text", ["012340", " 012340 ", "(012340)", "00", "-01", "0" * 22])
+def test_a_number_with_a_leading_zero_is_no_index(text: str) -> None:
+    ops = ",".join(text.strip(" ()-"))
+    with pytest.raises(InvalidArchitectureError, match=rf"is no index.*separated by commas: '{ops}'"):
+        arch_from_text(text)
+
+
 @every_space
 @pytest.mark.parametrize("text", ["", " ", "42", "x", "|", "none~0", "a|b", "0+1"])
 def test_what_is_meant_as_a_string_gets_its_syntax(space: SearchSpace, text: str) -> None:
@@ -68,6 +114,8 @@ def test_what_is_meant_as_a_string_gets_its_syntax(space: SearchSpace, text: str
     ("text", "arch"),
     [
         ("42", 42),
+        ("0", 0),
+        ("10", 10),
         (" -1 ", -1),
         ("(42)", 42),
         ("0,1,2,3,4,0", [[0, 1, 2, 3, 4, 0]]),

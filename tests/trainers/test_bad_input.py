@@ -214,8 +214,9 @@ def test_architectures_of_the_other_space_are_refused(ask: str, name: str, form:
     given = archs if form == "an array" else space.format_all(archs)
     text = {
         ("blocks", "an array"): r"FBNet architecture has 22 ops, got an array of shape \(60, 6\)",
-        ("blocks", "strings"): r"FBNet string is 22 block names joined by '\|', got",
-    }.get((name, form), r"NAS-Bench-201 (architecture has 6 ops, got an array of shape \(60, 22\)|string reads)")
+        ("blocks", "strings"): r"no FBNet architecture, but one of NAS-Bench-201: give space='nasbench201'",
+        ("cells", "an array"): r"NAS-Bench-201 architecture has 6 ops, got an array of shape \(60, 22\)",
+    }.get((name, form), "NAS-Bench-201 architecture(, but one of FBNet: give space='fbnet'| has 6 ops)")
     assert_refused_and_nothing_lost(name, lambda one: ASK[ask](one, given), InvalidArchitectureError, text)
 
 
@@ -254,12 +255,15 @@ def test_a_wrong_coverage_is_refused(name: str, coverage: Any) -> None:
     [
         (np.nan, "budget must be a number, got NaN"),
         ([1.0] * 29 + [np.nan], "budget must be a number, got NaN"),
-        ("slow", r"one number or one per architecture \(30\), got 'slow'"),
-        (["slow"] * 30, r"one number or one per architecture \(30\), got \['slow'"),
+        ("slow", r"one number or one per architecture \(30\), got texts"),
+        (["slow"] * 30, r"one number or one per architecture \(30\), got texts"),
         ([1.0, 2.0], r"one number or one per architecture \(30\), got \[1\.0, 2\.0\]"),
         ([1.0] * 31, r"one number or one per architecture \(30\)"),
         ([[1.0]] * 30, r"one number or one per architecture \(30\)"),
-        ({"raspi4": 1.0}, r"one number or one per architecture \(30\)"),
+        ({"raspi4": 1.0}, r"one number or one per architecture \(30\), got dict"),
+        (True, r"one per architecture \(30\), got booleans"),
+        (np.ma.array([1.0] * 30, mask=[1] + [0] * 29), r"\(30\), got 1 masked value \(leave them out"),
+        (np.timedelta64(3, "ms"), r"\(30\), got time spans \(divide them by the unit"),
     ],
 )
 def test_a_wrong_budget_is_refused(budget: Any, text: str) -> None:

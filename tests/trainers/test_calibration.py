@@ -167,7 +167,7 @@ def test_intervals_of_other_configs_grow_with_their_distance() -> None:
 
     calibration = Calibration().fit(columns, ones, 0.01 * rng.normal(size=n), (np.arange(n), noise(octaves), octaves))
     assert calibration.growth_ == pytest.approx(2, rel=0.25)
-    again = Calibration().from_arrays(calibration.to_arrays())
+    again = Calibration().from_arrays(calibration.to_arrays(), 0)
     for distance in (0.1, 0.5, 1.0, 1.5):
         distances = np.full(n, distance)
         bounds = calibration.interval(columns, ones, ones, distances, 0.9)

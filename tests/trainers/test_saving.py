@@ -28,7 +28,7 @@ from sklearn.svm import SVR
 from skops.io import dumps
 
 import hwnas_surrogate
-from hwnas_surrogate.data import load_table
+from hwnas_surrogate.data import Target, load_table
 from hwnas_surrogate.errors import DataFileError, SavedFormatError
 from hwnas_surrogate.features import Combined, LayerSums, OneHot, OpCounts
 from hwnas_surrogate.models import MODELS
@@ -398,6 +398,12 @@ def replace_weights(folder: Path, data: bytes, part: str) -> Path:
     return rewrite(folder, first({part: {"file": file, "sha256": hashlib.sha256(data).hexdigest()}}))
 
 
+def change_array(folder: Path, part: str, name: str, change: Callable[[np.ndarray], np.ndarray]) -> Path:
+    arrays = arrays_from_bytes((folder / manifest_of(folder)["surrogates"][0][part]["file"]).read_bytes())
+    arrays[name] = change(arrays[name])
+    return replace_weights(folder, arrays_to_bytes(arrays), part)
+
+
 absurd = pytest.mark.parametrize("value", [np.nan, np.inf, -1e308], ids=str)
 
 
@@ -415,6 +421,56 @@ def test_absurd_numbers_in_arrays_are_refused(
     arrays[name][-1] = value
     with pytest.raises(SavedFormatError, match=f": {name} must hold finite numbers .*got {re.escape(f'{value:g}')}"):
         Surrogate.load(replace_weights(folder, arrays_to_bytes(arrays), part))
+
+
+@pytest.mark.parametrize(
+    ("model", "name"), [("ridge", "coef"), ("ridge", "intercept"), ("mlp", "y"), ("mlp", "weight_0"), ("mlp", "bias_0")]
+)
+def test_numbers_that_no_fit_gives_are_refused(model: str, name: str, copy: Callable[[str], Path]) -> None:
+    folder = change_array(copy(model), "weights", name, lambda array: array.astype(np.float64) * 0 + 1e100)
+    with pytest.raises(SavedFormatError, match=rf": {name} must hold finite numbers of up to 1e\+30, got 1e\+100"):
+        Surrogate.load(folder)
+
+
+@pytest.mark.parametrize("weight", [-0.5, 1.5])
+def test_a_weight_outside_of_its_range_is_refused(weight: float, tmp_path: Path) -> None:
+    archs = SPACE.sample(20, 0)
+    folder = Surrogate().fit(archs, SPACE.layers(archs).macs / 1e6).save(tmp_path / "few")
+    Surrogate.load(folder)
+    with pytest.raises(SavedFormatError, match=f"weight must be between 0 and 1, got {weight}"):
+        Surrogate.load(change_array(folder, "weights", "weight", lambda array: array * 0 + weight))
+
+
+CALIBRATIONS: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray], str]] = {
+    "a negative power": ("power", lambda a: a * 0 - 5, "power must be between 0 and 1 and growth at least 0, got -5"),
+    "a huge power": ("power", lambda a: a * 0 + 1e9, r"power must be between 0 and 1 .*got 1e\+09"),
+    "two powers": ("power", lambda a: np.zeros(2), r"power must be floats of shape \(1,\), got float64 of \(2,\)"),
+    "a negative growth": ("growth", lambda a: a * 0 - 1, "growth at least 0, got .* and -1"),
+    "no score": ("known", lambda a: a[:0], "known must hold a score at least, got none"),
+    "scores in rows": ("known", lambda a: a[:, None], "known must be floats of shape"),
+    "whole scores": ("known", lambda a: a.astype(np.int64), "known must be floats .*got int64"),
+    "others in rows": ("unseen", lambda a: np.zeros((2, 2)), "unseen must be floats of shape"),
+    "no lowest": ("low", lambda a: a[:0], r"low must be floats of shape \(\d+,\), got float64 of \(0,\)"),
+    "too few highest": ("high", lambda a: a[1:], "high must be floats of shape"),
+    "a low above high": ("low", lambda a: a + 1e6, "low must not be above high"),
+}
+
+
+@pytest.mark.parametrize("case", CALIBRATIONS)
+def test_a_calibration_that_no_fit_gives_is_refused(case: str, copy: Callable[[str], Path]) -> None:
+    name, change, message = CALIBRATIONS[case]
+    with pytest.raises(SavedFormatError, match=message):
+        Surrogate.load(change_array(copy("ridge"), "calibration", name, change))
+
+
+def test_a_classifier_must_predict_probabilities(archs: np.ndarray, tmp_path: Path) -> None:
+    failed = archs[:, 5] == 4
+    surrogate = Surrogate(model="xgboost", calibrate=False)
+    folder = surrogate.fit(archs, np.arange(60) + 1.0, failed=failed).save(tmp_path / "failed")
+    entry = manifest_of(folder)["surrogates"][0]
+    regressor = {"model": entry["model"], "weights": entry["weights"]}
+    with pytest.raises(SavedFormatError, match="the classifier can't be a XGBRegressor"):
+        Surrogate.load(rewrite(folder, first({"classifier": regressor})))
 
 
 @absurd
@@ -461,11 +517,44 @@ def test_absurd_leaves_of_a_forest_are_refused(value: float, copy: Callable[[str
         Surrogate.load(replace_weights(folder, dumps(surrogate.model_), "weights"))
 
 
-@pytest.mark.parametrize("name", ["scale", "floor"])
-@pytest.mark.parametrize("value", [np.nan, np.inf, -1.0, True, "1", None])
+@pytest.mark.parametrize("name", ["scale", "floor", "smallest_macs", "largest_macs"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -1.0, True, "1", None, 1e308, 1e300])
 def test_absurd_scales_are_refused(name: str, value: object, copy: Callable[[str], Path]) -> None:
-    with pytest.raises(SavedFormatError, match=f"{name} must be a finite number of at least 0, got"):
+    with pytest.raises(SavedFormatError, match=rf"{name} must be a number from 0 to 1e\+154, got"):
         Surrogate.load(rewrite(copy("ridge"), first({name: value})))
+
+
+def test_the_smallest_network_is_not_above_the_largest(copy: Callable[[str], Path]) -> None:
+    with pytest.raises(SavedFormatError, match="smallest_macs must not be above largest_macs, got 5 and 4"):
+        Surrogate.load(rewrite(copy("ridge"), first({"smallest_macs": 5, "largest_macs": 4})))
+
+
+@pytest.mark.parametrize("value", [-3, None, 2.5, True, "60"])
+def test_an_absurd_number_of_costs_is_refused(value: object, copy: Callable[[str], Path]) -> None:
+    with pytest.raises(SavedFormatError, match=f"n_train must be an integer of at least 0, got {value!r}"):
+        Surrogate.load(rewrite(copy("ridge"), first({"n_train": value})))
+
+
+def test_what_could_not_be_loaded_is_not_saved(archs: np.ndarray, costs: np.ndarray, tmp_path: Path) -> None:
+    for size, fits in ((1e150, True), (1e200, False)):
+        surrogate = Surrogate(model="ridge").fit(archs, costs * size)
+        if fits:
+            loaded = Surrogate.load(surrogate.save(tmp_path / "fits"))
+            assert np.array_equal(loaded.predict(archs), surrogate.predict(archs))
+        else:
+            with pytest.raises(SavedFormatError, match="scale must be a number from 0 to"):
+                surrogate.save(tmp_path / "too large")
+            assert not (tmp_path / "too large").exists()
+
+
+@pytest.mark.parametrize("letter", ["a", "é", "中", "🙂", "\n"])
+def test_a_device_with_a_long_name_is_saved(letter: str, archs: np.ndarray, costs: np.ndarray, tmp_path: Path) -> None:
+    names = [letter * 300, letter * 299 + "b"]
+    suite = SurrogateSuite(model="ridge").fit(archs, {Target(name, "latency"): costs for name in names})
+    loaded = SurrogateSuite.load(suite.save(tmp_path / "saved"))
+    assert loaded.targets_ == suite.targets_
+    np.testing.assert_array_equal(loaded.predict(archs), suite.predict(archs))
+    assert all(len(name.encode()) <= 200 for name in names_in(tmp_path / "saved"))
 
 
 def test_a_scale_of_zero_is_refused(copy: Callable[[str], Path]) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import tracemalloc
 from collections.abc import Iterator
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pandas as pd
 import pytest
 import torch
 
+from hwnas_surrogate.data import Target
 from hwnas_surrogate.errors import (
     DataFileError,
     InvalidArchitectureError,
@@ -144,6 +147,40 @@ def test_each_architecture_may_have_its_config() -> None:
     np.testing.assert_allclose(default[LATENCY], suite.predict(archs, "cifar10").iloc[:, 0], rtol=1e-12)
     with pytest.raises(InvalidConfigError, match="one per architecture"):
         list(predict_batches(suite, archs, configs[:10]))
+    for n in (6, 7, 8, 14):  # batches hold seven
+        with pytest.raises(InvalidConfigError, match=f"one per architecture: got more than {n} for {n}"):
+            list(predict_batches(suite, archs[:n], iter(configs)))
+        frames = list(predict_batches(suite, archs[:n], iter(configs[:n])))
+        assert sum(map(len, frames)) == n
+    with pytest.raises(InvalidConfigError, match="got more than 0 for 0"):
+        list(predict_batches(suite, [], iter(configs)))
+
+
+def test_one_config_may_be_a_mapping(suite: SurrogateSuite, tmp_path: Path) -> None:
+    config = {"name": "infer.tiny", "C": 16, "N": 5, "num_classes": 10}
+    archs = SPACE.sample(5, 0)
+    (expected,) = predict_batches(suite, archs, "cifar10")
+    (frame,) = predict_batches(suite, archs, config)
+    pd.testing.assert_frame_equal(frame, expected)
+    predict_file(suite, written(tmp_path / "in.csv", archs), tmp_path / "out.parquet", config)
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "out.parquet"), expected)
+
+
+@pytest.mark.parametrize("budget", [np.float32(3), np.int64(3), Decimal(3), Fraction(3), np.array(3.0)], ids=repr)
+def test_budgets_are_real_numbers_of_any_type(suite: SurrogateSuite, budget: Any) -> None:
+    (frame,) = predict_batches(suite, [0, 1], targets="phone/latency", budgets={"phone/latency": budget})
+    np.testing.assert_allclose(
+        frame["P(phone/latency <= 3 ms)"], suite["phone/latency"].predict_within([0, 1], 3), rtol=1e-12
+    )
+
+
+def test_coverage_is_a_real_number_of_any_type(suite: SurrogateSuite) -> None:
+    for coverage in (np.float32(0.75), Decimal("0.75"), Fraction(3, 4)):
+        (frame,) = predict_batches(suite, [0, 1], "cifar10", coverage=coverage)
+        (expected,) = predict_batches(suite, [0, 1], "cifar10", coverage=0.75)
+        pd.testing.assert_frame_equal(frame, expected)
+        bounds = suite.predict_interval([0, 1], coverage=coverage)
+        pd.testing.assert_frame_equal(bounds, suite.predict_interval([0, 1], coverage=0.75))
 
 
 @pytest.mark.usefixtures("small_batches")
@@ -161,6 +198,10 @@ def test_the_wrong_one_is_named_by_its_place(suite: SurrogateSuite) -> None:
         ({"budgets": {"phone/latency": True}}, InvalidInputError, "above 0, got True"),
         ({"budgets": {"tablet/latency": 5.0}}, NotInTableError, "tablet/latency"),
         ({"budgets": {"phone/energy": 5.0}, "targets": "phone/latency"}, InvalidInputError, "not among the targets"),
+        ({"budgets": {"phone": 3}}, InvalidInputError, "stands for phone/latency, phone/energy: name one"),
+        ({"budgets": {"phone/latency": 3, Target("phone", "latency"): 5}}, InvalidInputError, "two for phone/latency"),
+        ({"budgets": {"phone/latency": [3.0]}}, InvalidInputError, r"above 0, got \[3\.0\]"),
+        ({"budgets": {"phone/latency": "3"}}, InvalidInputError, "above 0, got '3'"),
         ({"coverage": 90}, InvalidInputError, "coverage must be a number between 0 and 1"),
         ({"targets": "tablet"}, NotInTableError, "tablet"),
     ],
@@ -299,9 +340,67 @@ def test_a_column_of_configs_is_followed_and_kept(tmp_path: Path) -> None:
     np.testing.assert_allclose(frame[LATENCY], suite.predict(archs, configs).iloc[:, 0], rtol=1e-12)
 
 
+@pytest.fixture(scope="module")
+def configured() -> SurrogateSuite:
+    """Return a suite that predicts for any config: costs are multiply-adds."""
+    archs, configs = SPACE.sample(90, 3), ["cifar10", "C8-N2-k10-3x32x32", "C12-N3-k10-3x24x24"] * 30
+    costs = np.array([float(SPACE.layers(a, c).macs[0]) for a, c in zip(archs, configs, strict=True)])
+    return SurrogateSuite(model="ridge", calibrate=False).fit(archs, {"phone/latency": costs / 1e6}, configs)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+@pytest.mark.parametrize("key", ["op_index", "Op_Index", " op_index "])
+@pytest.mark.parametrize("name", ["config", "Config", " config", "CONFIG ", "dataset", "Dataset"])
+def test_columns_are_known_whatever_their_case(
+    configured: SurrogateSuite, name: str, key: str, suffix: str, tmp_path: Path
+) -> None:
+    frame = pd.DataFrame({"id": ["x", "y"], name: ["C8-N2-k10-3x32x32", "cifar10"], key: [0, 7]})
+    path = tmp_path / f"in.{suffix}"
+    frame.to_csv(path, index=False) if suffix == "csv" else frame.to_parquet(path)
+    told: list[Any] = []
+    assert predict_file(configured, path, tmp_path / "out.parquet", "cifar100", ignored=told.append) == 2
+    predicted = pd.read_parquet(tmp_path / "out.parquet")
+    expected = configured.predict([0, 7], ["C8-N2-k10-3x32x32", "cifar10"]).iloc[:, 0]
+    np.testing.assert_allclose(predicted[LATENCY], expected, rtol=1e-12)
+    assert predicted["config"].tolist() == ["C8-N2-k10-3x32x32", "cifar10"]
+    assert told == [("id",)]
+
+
+@pytest.mark.usefixtures("small_batches")
+def test_other_columns_are_told_once(suite: SurrogateSuite, tmp_path: Path) -> None:
+    pd.DataFrame({"op_index": range(20), "id": "x", "accuracy": 93.0}).to_csv(tmp_path / "in.csv", index=False)
+    told: list[Any] = []
+    assert predict_file(suite, tmp_path / "in.csv", tmp_path / "out.csv", ignored=told.append) == 20
+    assert told == [("id", "accuracy")]
+    pd.DataFrame({"op_index": range(20)}).to_csv(tmp_path / "in.csv", index=False)
+    predict_file(suite, tmp_path / "in.csv", tmp_path / "out.csv", ignored=told.append)
+    assert len(told) == 1
+
+
+def test_a_file_of_excels_and_an_index_of_pandas_are_read(suite: SurrogateSuite, tmp_path: Path) -> None:
+    for name, text in (("in.csv", "op_index\n0\n7\n"), ("in.txt", "0\n7\n")):
+        (tmp_path / name).write_text(text, encoding="utf-8-sig")
+        assert predict_file(suite, tmp_path / name, tmp_path / "out.csv") == 2
+    pd.DataFrame({"id": ["x", "y"]}, index=pd.Index([0, 7], name="op_index")).to_parquet(tmp_path / "in.parquet")
+    assert predict_file(suite, tmp_path / "in.parquet", tmp_path / "out.csv") == 2
+    assert pd.read_csv(tmp_path / "out.csv")["architecture"].tolist() == SPACE.format_all([0, 7])
+
+
 @pytest.mark.parametrize(
     ("name", "content", "error", "message"),
     [
+        (
+            "in.csv",
+            "architecture,op_index\n0,1\n",
+            DataFileError,
+            "of architectures, got 'architecture' and 'op_index'",
+        ),
+        ("in.csv", "op_index,Op_Index\n0,1\n", DataFileError, "column of architectures, got 'op_index' and 'Op_Index'"),
+        ("in.csv", "op_index,op_index\n0,1\n", DataFileError, "column of architectures, got 'op_index' and 'op_index'"),
+        ("in.csv", "op_index,config,dataset\n0,a,b\n", DataFileError, "column of configs, got 'config' and 'dataset'"),
+        ("in.csv", "op_index\n0,1,2,3,4,0\n", DataFileError, "more fields than its header.*quotes"),
+        ("in.csv", "op_index\n012340\n", InvalidArchitectureError, "'012340' is no index.*'0,1,2,3,4,0'"),
+        ("in.txt", "7\n012340\n", InvalidArchitectureError, "'012340' is no index.*'0,1,2,3,4,0'"),
         ("in.csv", "name,cost\na,1\n", DataFileError, r"no column architecture, arch_str, op_index; it has name, cost"),
         ("in.csv", "", DataFileError, "can't be read"),
         ("in.csv", "arch_str\n", InvalidInputError, "holds no architecture"),

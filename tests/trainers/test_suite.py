@@ -11,11 +11,12 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from hwnas_surrogate.data import CostTable, Target, load_table
-from hwnas_surrogate.errors import HWNASError, InvalidInputError, NotInTableError
+from hwnas_surrogate.errors import HWNASError, InvalidConfigError, InvalidInputError, NotInTableError
 from hwnas_surrogate.features import OneHot
 from hwnas_surrogate.models import BoostedRidge, FewShot
 from hwnas_surrogate.spaces import get_space
 from hwnas_surrogate.trainers import Surrogate, SurrogateSuite
+from hwnas_surrogate.trainers.encoded import encode
 from tests.trainers.conftest import planted_costs
 
 SPACE = get_space("nasbench201")
@@ -241,4 +242,47 @@ def test_a_suite_is_read_as_a_mapping_of_its_targets_is() -> None:
     assert "a/latency" in suite
     assert Target("b", "energy") in suite
     assert "c/latency" not in suite
+    assert "a" in suite
+    assert suite["a"] is suite["a/latency"]
+    assert "c" not in suite
+    assert 0 not in suite
+    assert "a" not in SurrogateSuite(model="ridge").fit(archs, {"a/latency": macs, "a/energy": macs})
+    for ask in (lambda: suite[0], lambda: list(reversed(suite)), lambda: suite[:1]):
+        with pytest.raises(InvalidInputError, match=r"by target.*got .*There are a/latency, b/energy\."):
+            ask()
     assert [suite[target].n_train_ for target in suite] == [30, 30]
+
+
+CONFIGS = ["cifar10", "C8-N2-k10-3x32x32", "C12-N3-k10-3x24x24"] * 10
+
+
+def test_configs_may_come_from_a_generator() -> None:
+    archs = SPACE.sample(30, 0)
+    costs = np.array([float(SPACE.layers(a, c).macs[0]) for a, c in zip(archs, CONFIGS, strict=True)])
+    one = Surrogate(model="ridge").fit(archs, costs, CONFIGS)
+    again = Surrogate(model="ridge").fit(archs, costs, (config for config in CONFIGS))
+    expected = one.predict(archs, CONFIGS)
+    np.testing.assert_array_equal(again.predict(archs, CONFIGS), expected)
+    np.testing.assert_array_equal(one.predict(archs, iter(CONFIGS)), expected)
+    by_target = {"a/latency": costs, "b/latency": 2 * costs}
+    suite = SurrogateSuite(model="ridge").fit(archs, by_target, (config for config in CONFIGS))
+    np.testing.assert_array_equal(suite["a"].predict(archs, CONFIGS), expected)
+    np.testing.assert_array_equal(suite.predict(archs, iter(CONFIGS)).iloc[:, 0], expected)
+    assert suite.targets_for(config for config in CONFIGS) == suite.targets_
+    with pytest.raises(InvalidConfigError, match="got int"):
+        suite.targets_for(3)
+
+
+def test_rows_of_what_is_extrapolated_keep_what_it_is_extrapolated_from() -> None:
+    archs = SPACE.sample(6, 0)
+    encoder = OneHot(SPACE)
+    base = encode(encoder, archs, "cifar10")
+    growth = np.arange(12.0).reshape(6, 2)
+    whole = encode(encoder, archs, "cifar100").extrapolated(base, growth)
+    for which in (np.array([4, 1]), np.arange(6) > 2):
+        part = whole.rows(which)
+        assert part.base is not None
+        np.testing.assert_array_equal(part.base.archs, archs[which])
+        assert part.base.configs == base.configs
+        np.testing.assert_array_equal(part.growth, growth[which])
+    assert base.rows(np.array([0])).base is None

@@ -313,7 +313,8 @@ def test_the_default_has_a_name(n: int) -> None:
     np.testing.assert_array_equal(named.predict(range(50)), default.predict(range(50)))
     suite = SurrogateSuite(model="default").fit(archs, {"a/latency": macs})
     np.testing.assert_array_equal(suite["a"].predict(range(50)), default.predict(range(50)))
-    with pytest.raises(InvalidInputError, match="unknown model 'defualt'"):
+    text = r"unknown model 'defualt'; allowed: 'default', 'boosted', .*Did you mean 'default'"
+    with pytest.raises(InvalidInputError, match=text):
         Surrogate(model="defualt").fit(archs, macs)
 
 

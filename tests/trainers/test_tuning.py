@@ -181,13 +181,14 @@ def test_equal_costs_have_nothing_to_tune(cost: float, archs: np.ndarray) -> Non
     assert tuned.surrogate.fit(archs, [cost] * len(archs)).predict(archs[:2]).tolist() == [cost] * 2
 
 
+@pytest.mark.parametrize("model", [None, "default"])
 def test_no_model_means_the_best_of_all(
-    archs: np.ndarray, costs: np.ndarray, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    model: str | None, archs: np.ndarray, costs: np.ndarray, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     small = {"n_trees": (100, 300, True), "max_depth": (2, 5, False), "learning_rate": (0.01, 0.3, True)}
     monkeypatch.setattr(tuning, "SETTINGS", {"boosted": small, "forest": SETTINGS["forest"]})
-    surrogate = Surrogate(encoder="counts", random_state=0)
-    tune(surrogate, archs, costs, seconds=60, max_trials=5, study=tmp_path / "study")
+    surrogate = Surrogate(model=model, encoder="counts", random_state=0)
+    tune(surrogate, archs, costs, seconds=np.int64(60), max_trials=np.int64(5), study=tmp_path / "study")
     first, *others = [trial.params["model"] for trial in trials_in(tmp_path / "study")]
     assert first == "boosted"
     assert set(others) == {"boosted", "forest"}
@@ -320,13 +321,13 @@ def test_progress_is_told_in_seconds_after_each_trial(
     assert told == [(5, 12), (10, 12), (12, 12)]
 
 
-@pytest.mark.parametrize("seconds", [0, -1, math.nan, math.inf, "5m", None])
+@pytest.mark.parametrize("seconds", [0, -1, math.nan, math.inf, "5m", None, True])
 def test_wrong_seconds_are_refused(seconds: Any, archs: np.ndarray, costs: np.ndarray) -> None:
     with pytest.raises(InvalidInputError, match=r"seconds must be a positive, finite number, got "):
         tune(forest(), archs, costs, seconds=seconds)
 
 
-@pytest.mark.parametrize("max_trials", [0, -3, 2.5, "9"])
+@pytest.mark.parametrize("max_trials", [0, -3, 2.5, "9", True])
 def test_wrong_numbers_of_trials_are_refused(max_trials: Any, archs: np.ndarray, costs: np.ndarray) -> None:
     with pytest.raises(InvalidInputError, match=r"max_trials must be a positive whole number or None, got "):
         tune(forest(), archs, costs, seconds=1, max_trials=max_trials)
@@ -498,6 +499,7 @@ def test_predictions_that_are_not_finite_are_a_failure(
         ("linear", r"model 'linear' can't be tuned"),
         (Ridge(), r"model Ridge\(\) can't be tuned; these can: 'boosted'"),
         (LeaveOneOutRidge(), r"model LeaveOneOutRidge\(\) can't be tuned"),
+        ("defualt", r"unknown model 'defualt'; allowed: 'default', 'boosted', .* Did you mean 'default'"),
         ("forrest", r"unknown model 'forrest'; allowed: .* Did you mean 'forest'"),
     ],
 )
