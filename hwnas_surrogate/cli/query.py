@@ -40,9 +40,10 @@ def query(
         configs = [str(only)] * len(batch)
     targets = pick_targets(target, table.targets)
     frame = costs.set_axis([f"{target} ({target.unit})" for target in targets], axis=1)
-    # What machines read can be imported again: a config that nobody names is the default there.
+    # The CSV can be imported again: it holds nothing but costs, and a config that nobody names is the default there.
     if len(set(configs)) > 1 or ((as_json or as_csv) and set(configs) - {str(table.space.config(None))}):
         frame.insert(0, "config", configs)
-    frame.insert(0, "connected", table.space.connected(batch))
+    if not as_csv:
+        frame.insert(0, "connected", table.space.connected(batch))
     frame.insert(0, "architecture", table.space.format_all(batch))
     show_costs(frame, targets, table.space, as_json, as_csv)

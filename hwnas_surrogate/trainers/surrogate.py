@@ -18,11 +18,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.features import Encoder, make_encoder
-from hwnas_surrogate.models import FewShot, make_classifier, make_model
+from hwnas_surrogate.models import DEFAULT, FewShot, make_classifier, make_model
 from hwnas_surrogate.reals import reals
 from hwnas_surrogate.spaces import Archs, SearchSpace, get_space
 from hwnas_surrogate.trainers.calibration import Calibration, residuals_by_config, residuals_by_row, spreads
-from hwnas_surrogate.trainers.costs import checked_budget, checked_cost
+from hwnas_surrogate.trainers.costs import checked_budget, checked_cost, checked_coverage
 from hwnas_surrogate.trainers.encoded import Encoded, config_sizes, encode, few_shot_encoder
 from hwnas_surrogate.trainers.extrapolation import MIN_CONFIGS, balanced_rows, growth_steps, spanning, widened
 from hwnas_surrogate.trainers.queries import Configs, queries
@@ -31,8 +31,6 @@ __all__ = ["Surrogate"]
 
 Vector = npt.NDArray[np.float64]
 
-DEFAULT = "default"
-"""The name of the default model, which None stands for as well."""
 FEW = 100
 """From so many costs on, the ordinary model does as well alone as with layer physics."""
 _SAME = 1e-6
@@ -312,7 +310,7 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         if self._by_physics(n):
             return FewShot(self.random_state)
         if self.model is None or isinstance(self.model, str):
-            return make_model("boosted" if self.model in (None, DEFAULT) else self.model, self.random_state)
+            return make_model(self.model or DEFAULT, self.random_state)
         if isinstance(self.model, type) or not (hasattr(self.model, "fit") and hasattr(self.model, "predict")):
             raise InvalidInputError(
                 f"model must be a scikit-learn regressor, a model's name or None, got {self.model!r:.80}."
@@ -441,8 +439,7 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         return result
 
     def _interval_encoded(self, query: Encoded, coverage: float) -> Vector:
-        if isinstance(coverage, bool) or not isinstance(coverage, (int, float)) or not 0 < coverage < 1:
-            raise InvalidInputError(f"coverage must be a number between 0 and 1, got {coverage!r}; 0.9 is 90 %.")
+        coverage = checked_coverage(coverage)
         if not len(query):
             return np.empty((0, 2))
         if query.base is not None and query.growth is not None:

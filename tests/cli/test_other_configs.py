@@ -101,8 +101,7 @@ def test_measured_networks_without_a_path_are_told(run: Run, asked: tuple[str, .
     archs = [record["architecture"] for record in records]
     assert [record["connected"] for record in records] == SPACE.connected(archs).tolist()
     frame = pd.read_csv(io.StringIO(run("query", *asked, "--csv")[0]))
-    assert list(frame)[:2] == ["architecture", "connected"]
-    assert not frame["connected"].all()
+    assert "connected" not in frame, "it would be a column of costs where the file is imported again"
     assert "connected: whether a path leads from the input to the output" in run("query", *asked)[0]
     assert "connected" not in run("query", "0", "1")[0]
 

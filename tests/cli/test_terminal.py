@@ -120,7 +120,7 @@ def test_machines_get_the_exact_names(run: Run, path: Path, table: CostTable) ->
     harmless(out)
     assert list(json.loads(out)[0])[2:] == names
     out, _ = run("query", 0, "--data", path, "--csv")
-    assert list(pd.read_csv(io.StringIO(out, newline=""), lineterminator="\n"))[2:] == names
+    assert list(pd.read_csv(io.StringIO(out, newline=""), lineterminator="\n"))[1:] == names
     harmless(run("data", "info", path, "--json")[0])
 
 
@@ -129,7 +129,7 @@ def test_csv_on_a_terminal_is_escaped(path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(sys, "stdout", screen)
     with pytest.raises(SystemExit):
         main(["query", "0", "--data", str(path), "--csv", "--target", "red\x1b[31m"])
-    assert harmless(screen.getvalue()).startswith(r"architecture,connected,red\x1b[31m/latency (ms)")
+    assert harmless(screen.getvalue()).startswith(r"architecture,red\x1b[31m/latency (ms)")
 
 
 @pytest.mark.parametrize(
