@@ -39,4 +39,4 @@ def export(
         )
     echo(str(manifest))
     form = folder / "results.csv"
-    say(f"{len(batch)} networks written; fill in device and value in {form}, then: hwnas import {form}")
+    say(f"{len(batch)} networks written; fill in device, value and unit in {form}, then: hwnas import {form}")

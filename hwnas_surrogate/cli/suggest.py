@@ -122,7 +122,7 @@ def _export(space: SearchSpace, suggestion: Suggestion, folder: Path, sources: l
     with progress("exporting") as update:
         export_networks(space, suggestion.archs, folder, suggestion.config, random_state=seed, progress=update)
     form = folder / "results.csv"
-    say(f"{len(suggestion)} networks written; fill in device and value in {form}, then: {_adapt(form, sources)}")
+    say(f"{len(suggestion)} networks written; fill in device, value and unit in {form}, then: {_adapt(form, sources)}")
 
 
 def _write(form: Path, table: CostTable | None, names: list[str], config: str, sources: list[str] | None) -> None:
@@ -138,7 +138,7 @@ def _write(form: Path, table: CostTable | None, names: list[str], config: str, s
             lines += [{"architecture": name, "config": config, **line} for line in told]
     empty = [{"architecture": name, "config": config, **target} for name in names for target in blank]
     write_form(form, lines + empty)
-    what = "device and value" if table is None else f"the last {len(empty)} values"
+    what = "device, value and unit" if table is None else f"the last {len(empty)} values"
     say(f"fill in {what} in {form}, then: {_adapt(form, sources)}")
 
 

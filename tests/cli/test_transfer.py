@@ -82,7 +82,7 @@ def samples(known: CostTable, n: int, path: str = "samples.csv") -> Path:
 def test_suggest_fill_in_adapt_predict(run: Run, known: CostTable) -> None:
     out, err = run("suggest", "-n", 10)
     assert "cifar10" in out
-    assert "fill in device and value in samples.csv, then: hwnas adapt samples.csv" in err
+    assert "fill in device, value and unit in samples.csv, then: hwnas adapt samples.csv" in err
     lines = lines_of("samples.csv")
     assert list(lines[0]) == HEADER
     assert [line["architecture"] for line in lines] == SPACE.format_all(suggest(SPACE, 10).archs)
