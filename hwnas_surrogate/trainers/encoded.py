@@ -131,14 +131,16 @@ def _spread(distinct: Sequence[NetworkConfig], number: npt.NDArray[np.intp]) -> 
 
 
 def in_batches(
-    space: SearchSpace, archs: Archs, configs: ConfigLike | Sequence[ConfigLike] | npt.NDArray[Any]
-) -> Iterator[tuple[Archs, ConfigLike | Sequence[ConfigLike]]]:
-    """Cut architectures and their configs into parts whose features fit into memory, and into the cache."""
-    batch = space.as_array(archs)
-    distinct, number = space.group_configs(configs, len(batch))
-    for start in range(0, max(len(batch), 1), BATCH):
+    archs: ArchArray, distinct: Sequence[NetworkConfig], number: npt.NDArray[np.intp]
+) -> Iterator[tuple[ArchArray, tuple[NetworkConfig, ...], npt.NDArray[np.intp]]]:
+    """Cut architectures and the numbers of their configs into parts whose features fit into memory, and into the cache.
+
+    Each part comes with the configs that occur in it, and their numbers there.
+    """
+    for start in range(0, max(len(archs), 1), BATCH):
         rows = slice(start, start + BATCH)
-        yield batch[rows], _spread(distinct, number[rows])
+        used, mine = np.unique(number[rows], return_inverse=True)
+        yield archs[rows], tuple(distinct[which] for which in used), mine
 
 
 def few_shot_encoder(space: SearchSpace, *more: Encoder) -> Combined:

@@ -75,9 +75,9 @@ def queries(
     distinct, number = space.group_configs(configs, len(batch))
     for one in fitted.values() if not extrapolate else ():
         _check(one, space, batch, distinct, number, named)
-    for part, under in in_batches(space, batch, distinct[0] if len(distinct) == 1 else [distinct[i] for i in number]):
+    for part in in_batches(batch, distinct, number):
         made: dict[tuple[int, tuple[NetworkConfig, ...]], Encoded] = {}
-        yield {key: _encoded(one, space, part, under, made) for key, one in fitted.items()}
+        yield {key: _encoded(one, space, *part, made) for key, one in fitted.items()}
 
 
 def _check(
@@ -102,27 +102,26 @@ def _check(
 def _encoded(
     one: Fitted,
     space: SearchSpace,
-    archs: Archs,
-    configs: ConfigLike | Sequence[ConfigLike],
+    archs: ArchArray,
+    distinct: tuple[NetworkConfig, ...],
+    number: npt.NDArray[np.intp],
     made: dict[tuple[int, tuple[NetworkConfig, ...]], Encoded],
 ) -> Encoded:
     """Return what one surrogate reads; ``made`` holds what others of the batch have read already."""
-    batch = space.as_array(archs)
-    distinct, number = space.group_configs(configs, len(batch))
 
     def under(chosen: tuple[NetworkConfig, ...]) -> Encoded:
         key = id(one.encoder_), chosen
         if key not in made:
-            made[key] = encode(one.encoder_, batch, chosen[0] if len(chosen) == 1 else [chosen[i] for i in number])
+            made[key] = encode(one.encoder_, archs, chosen[0] if len(chosen) == 1 else [chosen[i] for i in number])
         return made[key]
 
     known = tuple(_known(one, space, config) for config in distinct)
     if known == distinct:
         return under(distinct)
-    factors = np.ones((len(batch), 2))
+    factors = np.ones((len(archs), 2))
     for place, (config, base) in enumerate(zip(distinct, known, strict=True)):
         rows = np.flatnonzero(number == place)
-        factors[rows] = growth(space, batch[rows], config, base)
+        factors[rows] = growth(space, archs[rows], config, base)
     own = under(distinct) if one.general_ or one.physical else under(known)
     return own.extrapolated(under(known), factors)
 

@@ -452,11 +452,11 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     def _within_encoded(self, query: Encoded, budget: Vector) -> Vector:
         if not len(query):
             return np.empty(0)
-        if query.base is not None and query.growth is not None:
-            parts = [self._within_encoded(query.base, budget / factor) for factor in growth_steps(query.growth)]
-            return np.asarray(np.mean(parts, axis=0))
-        probability = self._calibrated().probability(*self._told(query), budget / self.scale_)
-        result: Vector = np.where(budget < 0, 0.0, probability * self._has_cost_encoded(query))
+        calibration, known = self._calibrated(), query if query.base is None else query.base
+        told = self._told(known)
+        factors = np.ones((1, len(query))) if query.growth is None else growth_steps(query.growth)
+        likely = [calibration.probability(*told, budget / (factor * self.scale_)) for factor in factors]
+        result: Vector = np.where(budget < 0, 0.0, np.mean(likely, axis=0) * self._has_cost_encoded(query))
         return result
 
     def _has_cost_encoded(self, query: Encoded) -> Vector:

@@ -18,34 +18,15 @@ import pandas as pd
 import pytest
 
 import hwnas_surrogate
-from hwnas_surrogate.cli import main
 from hwnas_surrogate.cli.output import Progress
 from hwnas_surrogate.data import BlockTable, CostTable, Target, load_table, write_parquet
 from hwnas_surrogate.data.blocks import block_keys
 from hwnas_surrogate.evaluation import Evaluation
 from hwnas_surrogate.spaces import FBNetConfig, get_space
 from hwnas_surrogate.trainers import SurrogateSuite
+from tests.cli.conftest import Run
 
 SPACE = get_space("nasbench201")
-
-
-class Run:
-    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
-        self._capsys = capsys
-
-    def __call__(self, *arguments: object, code: int = 0) -> tuple[str, str]:
-        self._capsys.readouterr()
-        with pytest.raises(SystemExit) as stop:
-            main([str(argument) for argument in arguments])
-        out, err = self._capsys.readouterr()
-        assert (stop.value.code or 0) == code, (arguments, out, err)
-        return out, err
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.chdir(tmp_path)
-    return Run(capsys)
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from hwnas_surrogate.data import CostTable, write_parquet
 from hwnas_surrogate.evaluation import Evaluation, few_shot, few_shot_table
 from hwnas_surrogate.evaluation.peers import HELP, NASFLAT
 from hwnas_surrogate.spaces import get_space
-from tests.cli.test_cli import Run
+from tests.cli.conftest import Run
 
 # pandas 3.1 warns; tests/evaluation/test_few_shot.py has the test that says so.
 
@@ -38,12 +38,6 @@ def planted(space: str, devices: tuple[str, ...], seed: int = 0) -> CostTable:
     return CostTable(
         found, archs, sizes @ rng.uniform(0.2, 2, (3, len(devices))), [f"{name}/latency" for name in devices]
     )
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.chdir(tmp_path)
-    return Run(capsys)
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import pytest
 
 from hwnas_surrogate import SurrogateSuite
 from hwnas_surrogate.spaces import get_space
-from tests.cli.test_cli import Run
+from tests.cli.conftest import Run
 
 SPACE = get_space("nasbench201")
 CONFIGS = ["C16-N5-k10-3x32x32", "C8-N2-k10-3x32x32", "C24-N3-k10-3x24x24"]
@@ -28,12 +28,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = np.where([config == CONFIGS[0] for config in under], costs, np.nan)
     suite = SurrogateSuite(model="ridge").fit(archs, {SEVERAL: costs, SINGLE: home}, under)
     return suite.save(tmp_path_factory.mktemp("suite"))
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.chdir(tmp_path)
-    return Run(capsys)
 
 
 def test_those_that_know_several_configs_answer_and_the_others_are_named(run: Run, folder: Path) -> None:

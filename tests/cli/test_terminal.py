@@ -20,7 +20,7 @@ from hwnas_surrogate.cli.output import show
 from hwnas_surrogate.cli.terminal import progress, say, visible, visible_line
 from hwnas_surrogate.data import CostTable, write_parquet
 from hwnas_surrogate.spaces import get_space
-from tests.cli.test_cli import Run
+from tests.cli.conftest import Run
 from tests.cli.test_tables import ANSI, Screen
 
 SPACE = get_space("nasbench201")
@@ -35,12 +35,6 @@ HOSTILE = {
     "line\nend": r"line\nend",
     "tab\tstop\r": r"tab\tstop\r",
 }
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.chdir(tmp_path)
-    return Run(capsys)
 
 
 @pytest.fixture(scope="module")

@@ -15,17 +15,11 @@ import pytest
 from hwnas_surrogate.data import CostTable, load_table, write_parquet
 from hwnas_surrogate.spaces import get_space
 from hwnas_surrogate.trainers import Surrogate, SurrogateSuite, TransferSurrogate, suggest
-from tests.cli.test_cli import Run
+from tests.cli.conftest import Run
 
 SPACE = get_space("nasbench201")
 CIFAR10, CIFAR100 = (str(SPACE.config(name)) for name in ("cifar10", "cifar100"))
 HEADER = ["architecture", "config", "device", "metric", "value", "unit"]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.chdir(tmp_path)
-    return Run(capsys)
 
 
 @pytest.fixture(scope="module")
