@@ -28,14 +28,14 @@ __all__ = [
 ]
 
 MIN_CONFIGS = 3
-"""A surrogate trained under fewer configs has seen too little of them to predict for others."""
+"""A surrogate trained under fewer configs does not predict for others."""
 MIN_COSTS = 5
-"""A config with fewer costs counts as none there."""
+"""A config with fewer costs is not counted."""
 TRUSTED_CONFIGS = 8
-"""With fewer configs, what some of them leave of another says little about a further one: intervals span all that the
-counts of the network allow."""
+"""From this many configs on, residuals of held-out configs calibrate the intervals for other configs. With fewer,
+intervals span all that the counts of the network allow."""
 FAR = 2.0
-"""So do those of configs this many octaves away from the nearest one trained on."""
+"""So do intervals for configs more than this many octaves away from the nearest one trained on."""
 RANGE = 2.0
 """Networks with more multiply-adds than this many times the largest trained on, or fewer than this part of the
 smallest, are warned of."""
@@ -68,7 +68,7 @@ def refusal(name: str, trained: Sequence[NetworkConfig], config: NetworkConfig, 
 
 
 def spanning(number: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
-    """Return the configs with enough costs to stand for themselves, given that of each row: (n,) -> (k,)."""
+    """Return the numbers of the configs with five costs or more, given the config of each row: (n,) -> (k,)."""
     return np.flatnonzero(np.bincount(number) >= MIN_COSTS)
 
 
@@ -151,9 +151,9 @@ def growth_steps(factors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def balanced_rows(number: npt.NDArray[np.intp], seed: int) -> npt.NDArray[np.intp] | None:
-    """Return rows in which no config has many more than the others; None where that is so of all rows.
+    """Return rows that hold about as many costs of each config; None if all rows together do.
 
-    One config with thousands of costs says little about others, but would decide everything.
+    Otherwise one config with thousands of costs would dominate the fit, though it says little about other configs.
 
     Parameters
     ----------

@@ -267,7 +267,7 @@ def _restore(
         said = entry["other_model"]
         surrogate.other_model_ = from_bytes(said["model"], _read_weights(said["weights"], folder), names)
     if entry["calibration"] is not None:
-        # Layer physics doubts by itself: its calibration does not look at the columns.
+        # The posterior of layer physics has a standard deviation of its own: its calibration uses no columns.
         n_features = 0 if surrogate.physical else len(names)
         surrogate.calibration_ = _calibration(_read_weights(entry["calibration"], folder), n_features)
     if entry["classifier"] is not None:

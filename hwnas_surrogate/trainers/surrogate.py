@@ -418,7 +418,10 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         return np.maximum(predicted * self.scale_, self.floor_)
 
     def _extrapolated(self, query: Encoded, known: Vector, factors: Vector) -> Vector:
-        """Predict from the costs under known configs; the model itself, where it knows configs enough or physics."""
+        """Predict under other configs: by the model if it is general or physical, else by the growth of the counts.
+
+        A general model's prediction outside the range that the counts allow is replaced by the middle of that range.
+        """
         if self.physical:
             return self._predict_encoded(query.alone())
         middle: Vector = known * np.sqrt(factors.prod(axis=1))
