@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import accuracy, bundle, devices, lookup, measuring, spaces, training, transfer, trust
+from benchmarks import accuracy, bundle, choose, curves, devices, lookup, measuring, spaces, training, transfer, trust
 
 SCRIPTS = {
     script.__name__.rpartition(".")[2]: script.run
-    for script in (spaces, lookup, accuracy, devices, trust, transfer, training, measuring, bundle)
+    for script in (spaces, lookup, accuracy, devices, trust, transfer, training, measuring, curves, choose, bundle)
 }
 
 asked = sys.argv[1:] or list(SCRIPTS)

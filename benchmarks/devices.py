@@ -79,7 +79,7 @@ def _fit_missing(space_name: str, n: int, folder: Path) -> None:
         data = dict(file)
     archs = space.as_array(data.pop("op_index") if "op_index" in data else data.pop("arch_str").tolist())
     features = make_encoder("combined", space).frame(archs)
-    of_default = Surrogate(space)._encoder(n).frame(archs)
+    of_default = Surrogate(space)._encoder().frame(archs)
     known = _results()
     done = set(zip(known["space"], known["device"], known["n"], known["seed"], known["model"], strict=True))
     for seed, device, model in product(SEEDS, data, MODELS):
@@ -100,7 +100,7 @@ def _fit_missing(space_name: str, n: int, folder: Path) -> None:
 
 def _model(name: str, n: int, seed: int) -> Any:
     if name == "default":
-        return Surrogate(random_state=seed)._model(n)
+        return Surrogate(random_state=seed)._model()
     return RidgePlusBoost(seed) if name == "ridge+boost" else make_model(name, seed)
 
 

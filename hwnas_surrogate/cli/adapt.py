@@ -87,7 +87,7 @@ def _left_out(suite: SurrogateSuite) -> pd.DataFrame:
                 "mdape": surrogate.loo_error_,
                 "spearman_rho": surrogate.loo_spearman_,
                 "source_weight": surrogate.source_weight_,
-                "ordinary_weight": float(getattr(surrogate.model_, "weight_", 0.0)),
+                "ordinary_weight": surrogate.ordinary_weight_,
             }
         )
     return pd.DataFrame(rows)

@@ -38,7 +38,7 @@ class _Space:
     def __init__(self, table: CostTable, sources: Sources) -> None:
         self.table = table
         self.prototype = TransferSurrogate(table.space.name, sources, calibrate=False)
-        self.encoder, self.everything = self.prototype._training(table.archs, table.configs[0], len(table))
+        self.encoder, self.everything = self.prototype._training(table.archs, table.configs[0])
         self.sources = [name for name in map(str, self.everything.features) if name.startswith("source:")]
 
     def costs(self, device: str) -> npt.NDArray[np.float64]:
@@ -54,7 +54,7 @@ class _Space:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", AdaptWarning)
             surrogate._fit_encoded(self.encoder, kept.rows(rows), self.costs(device)[rows])
-        predicted: npt.NDArray[np.float64] = surrogate._predict_encoded(kept)
+        predicted: npt.NDArray[np.float64] = surrogate._predict_encoded(kept.only(surrogate.columns_))
         return predicted
 
     def suggested(self, n: int, sources: Iterable[str], rng: np.random.Generator) -> Rows:
@@ -422,7 +422,7 @@ def adaptation_curve(
         if not steps or not whole or min(steps) < 2 or max(steps) >= len(rows):
             raise InvalidInputError(f"{target}: sizes must be from 2 to {len(rows) - 1}, got {steps}.")
         prototype: Surrogate = TransferSurrogate(table.space.name, fitted, random_state, calibrate=False)
-        encoder, everything = prototype._training(table.archs[rows], configs[rows], len(rows))
+        encoder, everything = prototype._training(table.archs[rows], configs[rows])
         for n in steps:
             for draw in range(draws):
                 order = np.random.default_rng((random_state, n, draw)).permutation(len(rows))
@@ -430,7 +430,8 @@ def adaptation_curve(
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore", AdaptWarning)
                     prototype._fit_encoded(encoder, everything.rows(mine), table.costs[rows[mine], column])
-                told = score(table.costs[rows[rest], column], prototype._predict_encoded(everything.rows(rest)))
+                predicted = prototype._predict_encoded(everything.rows(rest).only(prototype.columns_))
+                told = score(table.costs[rows[rest], column], predicted)
                 result.append(
                     {
                         "device": target.device, "metric": target.metric, "unit": target.unit, "n_shots": int(n),

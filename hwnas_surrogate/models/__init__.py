@@ -7,10 +7,11 @@ from typing import Any
 
 from hwnas_surrogate.errors import InvalidInputError, unknown
 from hwnas_surrogate.models.boosted import BoostedRidge
-from hwnas_surrogate.models.few_shot import FewShot
 from hwnas_surrogate.models.linear import AdditiveExact, LeaveOneOutRidge
+from hwnas_surrogate.models.logarithmic import LogRidge
 from hwnas_surrogate.models.mlp import MLP
 from hwnas_surrogate.models.physics import PhysicsGP
+from hwnas_surrogate.models.stack import PhysicsStack
 
 __all__ = [
     "DEFAULT",
@@ -18,9 +19,10 @@ __all__ = [
     "MODELS",
     "AdditiveExact",
     "BoostedRidge",
-    "FewShot",
     "LeaveOneOutRidge",
+    "LogRidge",
     "PhysicsGP",
+    "PhysicsStack",
     "make_classifier",
     "make_model",
 ]

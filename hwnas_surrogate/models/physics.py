@@ -22,6 +22,8 @@ __all__ = ["PhysicsGP", "design_of"]
 
 SOURCE = "source"
 """The group of columns that hold what the surrogates of other devices predict."""
+PHYSICS, CORRECTION = "physics_", "correction_"
+"""How the groups of columns of layer physics begin; the name of a view follows."""
 _SHARE_SDS = (0.1, 0.3, 1.0)
 _CORRECTION_SDS = (0.0, 0.2, 0.6, 2.0)
 _NOISE_SDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.25)
@@ -40,6 +42,10 @@ _DESIGN_SD = 0.3
 _FREEDOM = 2.0
 """Degrees of freedom of the noise that allows for slips."""
 _ITERATIONS = 8
+_HOPELESS_AFTER, _HOPELESS = 1, 25.0
+"""After the second iteration, only hypotheses within so many nats of the best are inferred to the end."""
+_SLIPPED = 0.1
+"""Not where every hypothesis trusts some measurement less than this: slips take iterations to be seen as such."""
 _NEGLIGIBLE = 2e-3
 
 
@@ -248,10 +254,10 @@ def _views(names: Sequence[str], values: Vector) -> dict[str, tuple[npt.NDArray[
     """Return the columns of physics and of corrections of each view; empty ones are none, equal ones are one."""
     views: dict[str, tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]] = {}
     groups = [name.partition(":")[0] for name in names]
-    for view in dict.fromkeys(group.partition("_")[2] for group in groups if group.startswith("physics_")):
+    for view in dict.fromkeys(group.removeprefix(PHYSICS) for group in groups if group.startswith(PHYSICS)):
         columns = (
-            np.array([i for i, group in enumerate(groups) if group == f"physics_{view}"], np.intp),
-            np.array([i for i, group in enumerate(groups) if group == f"correction_{view}"], np.intp),
+            np.array([i for i, group in enumerate(groups) if group == PHYSICS + view], np.intp),
+            np.array([i for i, group in enumerate(groups) if group == CORRECTION + view], np.intp),
         )
         if values[:, columns[0]].any() and not any(
             all(np.array_equal(values[:, mine], values[:, theirs]) for mine, theirs in zip(columns, other, strict=True))
@@ -338,15 +344,15 @@ class _Hypotheses:
         self.precisions = np.ones((len(self.prior), n))
         slack = np.zeros(len(self.prior))
         tail = slice(len(clean), None)
-        self.precisions[tail], slack[tail] = _student(kernels[self.prior[tail]], off[tail], robust)
+        log_odds = np.array([prior.log_odds for prior in priors])[self.prior]
+        self.precisions[tail], slack[tail] = _student(kernels[self.prior[tail]], off[tail], robust, log_odds[tail])
         self.variances = np.concatenate([clean, robust])
         self.noise = self.variances[:, None] / self.precisions
-        covariance = kernels[self.prior]
-        covariance[:, np.arange(n), np.arange(n)] += self.noise
+        covariance = _with_noise(kernels[self.prior], self.noise)
         self.inverse = np.linalg.inv(covariance)
         self.pull = np.einsum("hij,hj->hi", self.inverse, off)
         fit = -0.5 * (off * self.pull).sum(axis=1) - 0.5 * np.linalg.slogdet(covariance)[1]
-        evidence = fit + slack + np.array([prior.log_odds for prior in priors])[self.prior]
+        evidence = fit + slack + log_odds
         weights = np.exp(evidence - evidence.max())
         self.weights = weights / weights.sum()
 
@@ -403,25 +409,42 @@ class _Hypotheses:
         return means, np.sqrt(spreads)
 
 
-def _student(kernels: Vector, off: Vector, variances: Vector) -> tuple[Vector, Vector]:
-    """Infer precisions under Student's t noise: (H, n, n) kernels, (H, n) residuals of the mean, (H,) variances.
+def _student(kernels: Vector, off: Vector, variances: Vector, log_odds: Vector) -> tuple[Vector, Vector]:
+    """Infer precisions under Student's t noise: (H, n, n) kernels, (H, n) residuals of the mean, (H,) others.
 
     Returns the expected precisions, (H, n), and what the bound on the evidence has beyond that of Gaussian noise
-    with these precisions, (H,).
+    with these precisions, (H,). Hypotheses that are hopeless after a few iterations are left as they are then.
     """
-    n = off.shape[1]
-    diagonal = np.arange(n)
-    precisions = np.ones_like(off)
-    shape = (_FREEDOM + 1) / 2
-    for _ in range(_ITERATIONS):
-        covariance = kernels.copy()
-        covariance[:, diagonal, diagonal] += variances[:, None] / precisions
-        gain = kernels @ np.linalg.inv(covariance)
-        left = off - np.einsum("hij,hj->hi", gain, off)
-        doubt = np.maximum(kernels[:, diagonal, diagonal] - np.einsum("hij,hji->hi", gain, kernels), 0.0)
-        rate = (_FREEDOM + (left**2 + doubt) / variances[:, None]) / 2
-        precisions = shape / rate
-    half = _FREEDOM / 2
+    precisions, slack = np.ones_like(off), np.zeros(len(off))
+    hopeful = np.arange(len(off))
+    for iteration in range(_ITERATIONS):
+        noise = variances[hopeful, None] / precisions[hopeful]
+        inverse = np.linalg.inv(_with_noise(kernels[hopeful], noise))
+        pull = np.einsum("hij,hj->hi", inverse, off[hopeful])
+        # What the posterior leaves of each residual, and how sure of that it is.
+        left = noise * pull
+        doubt = np.maximum(noise - noise**2 * np.diagonal(inverse, axis1=1, axis2=2), 0.0)
+        rate = (_FREEDOM + (left**2 + doubt) / variances[hopeful, None]) / 2
+        precisions[hopeful] = (_FREEDOM + 1) / 2 / rate
+        slack[hopeful] = _slack(rate, precisions[hopeful])
+        if iteration == _HOPELESS_AFTER and precisions.max(axis=0).min() > _SLIPPED:
+            covariance = _with_noise(kernels, variances[:, None] / precisions)
+            fit = -0.5 * (off * np.linalg.solve(covariance, off[..., None])[..., 0]).sum(axis=1)
+            bound = fit - 0.5 * np.linalg.slogdet(covariance)[1] + slack + log_odds
+            hopeful = np.flatnonzero(bound > bound.max() - _HOPELESS)
+    return precisions, slack
+
+
+def _with_noise(kernels: Vector, noise: Vector) -> Vector:
+    """Add variances to the diagonals: (H, n, n), (H, n) -> (H, n, n)."""
+    result, diagonal = kernels.copy(), np.arange(noise.shape[1])
+    result[:, diagonal, diagonal] += noise
+    return result
+
+
+def _slack(rate: Vector, precisions: Vector) -> Vector:
+    """Return what gamma posteriors of the precisions, of these rates, (H, n), add to the bound: -> (H,)."""
+    shape, half = (_FREEDOM + 1) / 2, _FREEDOM / 2
     divergence = (
         (shape - half) * digamma(shape)
         - gammaln(shape)
@@ -429,5 +452,5 @@ def _student(kernels: Vector, off: Vector, variances: Vector) -> tuple[Vector, V
         + half * (np.log(rate) - np.log(half))
         + shape * (half - rate) / rate
     )
-    slack = 0.5 * (digamma(shape) - np.log(rate) - np.log(precisions)) - divergence
-    return precisions, slack.sum(axis=1)
+    slack: Vector = 0.5 * (digamma(shape) - np.log(rate) - np.log(precisions)) - divergence
+    return np.asarray(slack.sum(axis=1))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -13,28 +14,81 @@ from sklearn.base import clone
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.trainers.encoded import octaves
 
-__all__ = ["Calibration", "residuals_by_config", "residuals_by_row", "spreads"]
+__all__ = ["Calibration", "LeftOut", "config_left_out", "dearest_left_out", "residuals_by_row", "spreads"]
 
 Vector = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.intp]
 
 FOLDS = 5
 _KEPT = 2000
-"""So many scores are kept: more would not move any quantile that is asked for."""
+"""So many quantiles of the scores are kept: more would not move any that is asked for."""
+_PROMISED = 5
+"""n residuals promise a coverage of 1 - 1/(5 n) at most: 95 % from 4 on, 99 % from 20 on."""
+_MOST = 0.999
+"""No number of residuals promises more."""
+_TRUSTED = 20.0
+"""With so many scores their own quantiles count as much as those of Student's t."""
+_TAILS = 6.0
+"""Degrees of freedom of the tails beyond the scores' own quantiles."""
+_PARTS = np.arange(1, _KEPT + 1) / (_KEPT + 1)
+"""The probabilities of these quantiles."""
+_MAY_WELL = 0.9
+"""A network may well be dearer than all trained on if this quantile of its cost is."""
+_ENOUGH, _PLENTY = 60, 400
+"""So many rows, at least and at most, tell how far predictions of the dearest are off."""
 _EXACT = 1e-9
 """Intervals of exact sums are this wide, relative to the cost: floats differ in their last digits."""
 _SMALLEST = 1e-3
 """Costs below this part of the largest are as hard to predict as one of this size."""
-FEW_SCORES = 40
-"""Fewer residuals than this are taken to be Student's t: their own quantiles don't reach 95 %."""
 _EXPECTED = 2.0
 """Where a model says how far it is off, that counts for so many residuals that are just as large."""
 _WILD = 8.0
 """Residuals count as this many robust standard deviations at most when their spread is told."""
 _FEW = 30
 """From fewer residuals nothing is said about how the spread grows with the cost, and each row is a fold of its own."""
-
 _OWN_SPREAD = 10
 """A config with fewer residuals has no spread of its own."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LeftOut:
+    """What a model leaves of training rows that are unlike those it was fitted to.
+
+    Parameters
+    ----------
+    rows : ndarray of int, shape (m,)
+        Which training rows.
+    predicted, residuals, doubts : ndarray of float64, shape (m,)
+        What was predicted of them, their costs minus that, and how far off it was expected to be.
+    distances : ndarray of float64, shape (m,)
+        How far they lie from the rows fitted to.
+    """
+
+    rows: Rows
+    predicted: Vector
+    residuals: Vector
+    doubts: Vector
+    distances: Vector
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Scores:
+    """Quantiles of n scores: residuals over a power of the prediction, and over what grows with the distance."""
+
+    quantiles: Vector
+    n: int
+    power: float
+    growth: float = 0.0
+
+    def between(self, coverage: float) -> tuple[float, float]:
+        """Return the quantiles that a part of the scores lies between."""
+        low, high = np.interp([(1 - coverage) / 2, (1 + coverage) / 2], _PARTS, self.quantiles)
+        return float(low), float(high)
+
+    def below(self, reach: Vector, difficulty: Vector) -> Vector:
+        """Return the probability that scores times difficulties are at most so large: (n,), (n,) -> (n,)."""
+        with np.errstate(divide="ignore"):
+            return np.interp(reach / difficulty, self.quantiles, _PARTS, left=0.0, right=1.0)
 
 
 class Calibration:
@@ -43,19 +97,20 @@ class Calibration:
     Residuals of training rows, each predicted without it, are divided by a difficulty that can be told for any
     architecture: the predicted cost to a power, times one plus how far the features and the prediction lie outside
     what was trained on, times the model's own doubt if it has one. Their quantiles, times the difficulty of what is
-    asked, make intervals that are wider where costs are large and where the surrogate extrapolates. Networks under a
-    config that was not trained on have a distribution of their own (Mondrian categories [2]_), from whole configs held
-    out, whose residuals grow with the distance from the nearest config trained on.
+    asked, make intervals that are wider where costs are large and where the surrogate extrapolates. n residuals promise
+    a coverage of 1 - 1/(5 n) at most.
+
+    Two categories have distributions of their own (Mondrian categories [2]_), from rows held out as a whole: networks
+    under a config that was not trained on, whose residuals grow with the distance from the nearest config trained on;
+    and networks that may be dearer than all trained on, whose upper bounds grow with how much dearer.
 
     Attributes
     ----------
-    known_, unseen_ : ndarray of float64
-        Scores, sorted: residuals over difficulties, for trained configs and for others; the latter are empty where
-        there were too few configs to hold any out.
-    growth_ : float
-        By which part scores of other configs grow with each octave from the nearest config trained on.
-    power_ : float
-        To which power of the predicted cost residuals grow.
+    known_, other_, dear_ : scores or None
+        Quantiles of residuals over difficulties: of trained configs, of others, and of networks dearer than all trained
+        on; None where too few rows could be held out.
+    dearest_ : float
+        The largest training cost.
     low_, high_ : ndarray of float64, shape (k + 1,)
         Range of the training features and of the predictions.
 
@@ -63,14 +118,13 @@ class Calibration:
     ----------
     .. [1] Lei, G'Sell, Rinaldo, Tibshirani and Wasserman, "Distribution-free predictive inference for regression",
        JASA 2018.
-    .. [2] Vovk, Gammerman and Shafer, "Algorithmic learning in a random world", 2005; computed by crepes (Bostrom,
-       COPA 2022).
+    .. [2] Vovk, Gammerman and Shafer, "Algorithmic learning in a random world", 2005.
     """
 
-    known_: Vector
-    unseen_: Vector
-    growth_: float
-    power_: float
+    known_: _Scores
+    other_: _Scores | None
+    dear_: _Scores | None
+    dearest_: float
     low_: Vector
     high_: Vector
 
@@ -79,8 +133,10 @@ class Calibration:
         features: Vector,
         predicted: Vector,
         residuals: Vector,
-        unseen: tuple[npt.NDArray[np.intp], Vector, Vector] | None = None,
         doubts: Vector | None = None,
+        *,
+        other: LeftOut | None = None,
+        dear: LeftOut | None = None,
     ) -> Self:
         """Learn from out-of-sample residuals.
 
@@ -92,11 +148,10 @@ class Calibration:
             Their costs, predicted without them.
         residuals : ndarray, shape (n,)
             Measured minus predicted.
-        unseen : tuple of ndarray, shape (m,) each, optional
-            For m of the rows: their numbers, the residuals where each row's whole config was left out, and its distance
-            from the other configs in octaves.
         doubts : ndarray, shape (n,), optional
             How far off the model expected these predictions to be.
+        other, dear : LeftOut, optional
+            The same where whole configs, and where the dearest rows, were left out.
 
         Returns
         -------
@@ -104,20 +159,26 @@ class Calibration:
         """
         everything = np.column_stack([features, predicted])
         self.low_, self.high_ = everything.min(axis=0), everything.max(axis=0)
-        own = np.ones(len(predicted)) if doubts is None else doubts
-        expected = 0.0 if doubts is None else _EXPECTED
-        rows, left_out = (np.arange(len(predicted)), residuals) if unseen is None else unseen[:2]
-        self.power_ = _power(predicted[rows], left_out / own[rows])
-        self.growth_, self.unseen_ = 0.0, np.empty(0)
-        difficulty = self.difficulty(features, predicted, own, np.zeros(len(predicted)))
-        self.known_ = _thinned(residuals / difficulty, expected)
-        if unseen is not None:
-            scores, distances = left_out / difficulty[rows], unseen[2]
-            self.growth_ = _growth(scores, distances)
-            self.unseen_ = _thinned(scores / (1.0 + self.growth_ * distances), expected)
+        self.dearest_ = float((predicted + residuals).max())
+        own, expected = (np.ones(len(predicted)), 0.0) if doubts is None else (doubts, _EXPECTED)
+        power = _power(predicted, residuals / own)
+        wide = self.difficulty(features, predicted, own, power)
+        self.known_ = _Scores(_quantiles(residuals / wide, expected), len(residuals), power)
+        self.dear_ = self.other_ = None
+        if dear is not None:
+            self.dear_ = self._scores(dear, features, dear.doubts, power)
+        if other is not None:
+            power = _power(other.predicted, other.residuals)
+            self.other_ = self._scores(other, features, np.ones(len(other.rows)), power)
         return self
 
-    def difficulty(self, features: Vector, predicted: Vector, doubts: Vector, distances: Vector) -> Vector:
+    def _scores(self, left_out: LeftOut, features: Vector, doubts: Vector, power: float) -> _Scores:
+        wide = self.difficulty(features[left_out.rows], left_out.predicted, doubts, power)
+        growth = _growth(left_out.residuals / wide, left_out.distances)
+        scores = left_out.residuals / (wide * (1.0 + growth * left_out.distances))
+        return _Scores(_quantiles(scores), len(scores), power, growth)
+
+    def difficulty(self, features: Vector, predicted: Vector, doubts: Vector, power: float) -> Vector:
         """Return how large residuals are expected to be, up to a factor: (n, k) features, (n,) others -> (n,)."""
         beyond = np.zeros(len(predicted))
         low, high = self.low_[:-1], self.high_[:-1]
@@ -126,7 +187,7 @@ class Calibration:
         beyond[away] = self._beyond(np.column_stack([features[away], predicted[away]]))
         largest = max(self.high_[-1], np.finfo(float).tiny)
         size = np.maximum(predicted, max(self.low_[-1], _SMALLEST * largest)) / largest
-        result: Vector = size**self.power_ * (1.0 + beyond) * doubts * (1.0 + self.growth_ * distances)
+        result: Vector = size**power * (1.0 + beyond) * doubts
         return result
 
     def _beyond(self, everything: Vector) -> Vector:
@@ -142,13 +203,21 @@ class Calibration:
     def interval(
         self, features: Vector, predicted: Vector, doubts: Vector, distances: Vector, coverage: float
     ) -> Vector:
-        """Return lower and upper bounds, shape (n, 2); infinite beyond the coverage that the residuals can tell."""
+        """Return lower and upper bounds, shape (n, 2), of rows whose configs lie so far from those trained on.
+
+        Raises
+        ------
+        InvalidInputError
+            If so many residuals can't promise the coverage.
+        """
         bounds = np.empty((len(predicted), 2))
-        difficulty = self.difficulty(features, predicted, doubts, distances)
-        for rows, system in self._systems(distances == 0):
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", "the no. of calibration examples is too small")
-                bounds[rows] = system.predict_int(predicted[rows], difficulty[rows], confidence=coverage)
+        for rows, scores, wide in self._categories(features, predicted, doubts, distances):
+            _check_promise(coverage, scores.n)
+            low, high = scores.between(coverage)
+            bounds[rows] = np.stack([predicted[rows] + low * wide, predicted[rows] + high * wide], axis=1)
+        for rows, scores, wide in self._dear(features, predicted, doubts, distances):
+            upper = predicted[rows] + scores.between(coverage)[1] * wide
+            bounds[rows, 1] = np.maximum(bounds[rows, 1], upper)
         slack = _EXACT * np.abs(predicted)
         bounds[:, 0] -= slack
         bounds[:, 1] += slack
@@ -159,61 +228,96 @@ class Calibration:
     ) -> Vector:
         """Return the probability that each cost is at most the budget, shape (n,)."""
         result = np.empty(len(predicted))
-        reach = budget + _EXACT * np.abs(predicted)
-        difficulty = self.difficulty(features, predicted, doubts, distances)
-        for rows, system in self._systems(distances == 0):
-            result[rows] = system.predict_p(predicted[rows], reach[rows], difficulty[rows], smoothing=False)
+        reach = budget + _EXACT * np.abs(predicted) - predicted
+        for rows, scores, wide in self._categories(features, predicted, doubts, distances):
+            result[rows] = scores.below(reach[rows], wide)
+        for rows, scores, wide in self._dear(features, predicted, doubts, distances):
+            # As of the bounds, only the upper half is that of dear networks.
+            result[rows] = np.minimum(result[rows], np.maximum(scores.below(reach[rows], wide), 0.5))
         return result
+
+    def _categories(
+        self, features: Vector, predicted: Vector, doubts: Vector, distances: Vector
+    ) -> Iterator[tuple[Rows, _Scores, Vector]]:
+        """Yield the rows of trained configs and those of others, their scores, and what these are multiplied by."""
+        known, ones = distances == 0, np.ones(len(predicted))
+        others = (self.known_, doubts) if self.other_ is None else (self.other_, ones)
+        for which, (scores, own) in ((known, (self.known_, doubts)), (~known, others)):
+            rows = np.flatnonzero(which)
+            if len(rows):
+                wide = self.difficulty(features[rows], predicted[rows], own[rows], scores.power)
+                yield rows, scores, wide * (1.0 + scores.growth * distances[rows])
+
+    def _dear(
+        self, features: Vector, predicted: Vector, doubts: Vector, distances: Vector
+    ) -> Iterator[tuple[Rows, _Scores, Vector]]:
+        """Yield the same of the rows that may well be dearer than all trained on."""
+        if self.dear_ is None:
+            return
+        wide = self.difficulty(features, predicted, doubts, self.dear_.power)
+        reach = predicted + np.interp(_MAY_WELL, _PARTS, self.known_.quantiles) * wide
+        rows = np.flatnonzero((reach > self.dearest_) & (distances == 0))
+        exceeded = np.maximum(predicted[rows] / self.dearest_ - 1.0, 0.0)
+        yield rows, self.dear_, wide[rows] * (1.0 + self.dear_.growth * exceeded)
 
     def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Return what was learned as arrays."""
-        return {
-            "known": self.known_,
-            "unseen": self.unseen_,
-            "power": np.array([self.power_]),
-            "growth": np.array([self.growth_]),
+        arrays = {
+            "dearest": np.array([self.dearest_]),
             "low": self.low_,
             "high": self.high_,
         }
+        for name in _CATEGORIES:
+            scores: _Scores | None = getattr(self, f"{name}_")
+            if scores is not None:
+                arrays |= {name: scores.quantiles, f"{name}_said": np.array([scores.n, scores.power, scores.growth])}
+        return arrays
 
     def from_arrays(self, arrays: dict[str, npt.NDArray[Any]], n_features: int) -> Self:
         """Take back what :meth:`to_arrays` returned, for so many features, or raise :class:`InvalidInputError`."""
-        _check_learned(arrays, n_features)
-        self.known_, self.unseen_ = arrays["known"], arrays["unseen"]
+        k = n_features + 1
+        shapes = {"dearest": (1,), "low": (k,), "high": (k,), "known": (_KEPT,), "known_said": (3,)}
+        for name in _CATEGORIES:
+            shapes |= {name: (_KEPT,), f"{name}_said": (3,)} if name in arrays else {}
+        for name, shape in shapes.items():
+            array = arrays[name]
+            if array.shape != shape or array.dtype.kind != "f":
+                raise InvalidInputError(f"{name} must be floats of shape {shape}, got {array.dtype} of {array.shape}.")
+        for name in _CATEGORIES:
+            scores = None
+            if name in arrays:
+                n, power, growth = map(float, arrays[f"{name}_said"])
+                if not (n >= 1 and n == round(n) and 0 <= power <= 1 and growth >= 0):
+                    raise InvalidInputError(
+                        f"{name} must be of 1 score or more, of a power between 0 and 1 and a growth of at least 0, "
+                        f"got {n:g}, {power:g} and {growth:g}."
+                    )
+                if (np.diff(arrays[name]) < 0).any():
+                    raise InvalidInputError(f"the quantiles of {name} must not fall.")
+                scores = _Scores(arrays[name], int(n), power, growth)
+            setattr(self, f"{name}_", scores)
         self.low_, self.high_ = arrays["low"], arrays["high"]
-        self.power_, self.growth_ = float(arrays["power"][0]), float(arrays["growth"][0])
+        self.dearest_ = float(arrays["dearest"][0])
+        if not self.dearest_ >= 0:
+            raise InvalidInputError(f"dearest must be at least 0, got {self.dearest_:g}.")
+        if (self.low_ > self.high_).any():
+            raise InvalidInputError("low must not be above high.")
         return self
 
-    def _systems(self, known: npt.NDArray[np.bool_]) -> list[tuple[npt.NDArray[np.intp], Any]]:
-        """Return the rows of either category that has any, and the predictive system for them."""
-        with warnings.catch_warnings():  # importing crepes makes every user's warnings be shown always
-            from crepes import ConformalPredictiveSystem
 
-        systems = []
-        for rows, scores in ((known, self.known_), (~known, self.unseen_ if len(self.unseen_) else self.known_)):
-            if rows.any():
-                system = ConformalPredictiveSystem()
-                system.fit(scores, np.ones(len(scores)))
-                systems.append((np.flatnonzero(rows), system))
-        return systems
+_CATEGORIES = ("known", "other", "dear")
 
 
-def _check_learned(arrays: dict[str, npt.NDArray[Any]], n_features: int) -> None:
-    """Raise if arrays hold something that :meth:`Calibration.fit` never learns."""
-    k = n_features + 1
-    shapes = {"power": (1,), "growth": (1,), "low": (k,), "high": (k,)}
-    for name in ("known", "unseen", *shapes):
-        array = arrays[name]
-        shape = shapes.get(name, (len(array),) if array.ndim else (0,))
-        if array.shape != shape or array.dtype.kind != "f":
-            raise InvalidInputError(f"{name} must be floats of shape {shape}, got {array.dtype} of {array.shape}.")
-    if not len(arrays["known"]):
-        raise InvalidInputError("known must hold a score at least, got none.")
-    power, growth = float(arrays["power"][0]), float(arrays["growth"][0])
-    if not 0 <= power <= 1 or not growth >= 0:
-        raise InvalidInputError(f"power must be between 0 and 1 and growth at least 0, got {power:g} and {growth:g}.")
-    if (arrays["low"] > arrays["high"]).any():
-        raise InvalidInputError("low must not be above high.")
+def _check_promise(coverage: float, n: int) -> None:
+    """Raise if n residuals can't promise a coverage: what lies that far out was hardly ever seen."""
+    if coverage > _MOST:
+        raise InvalidInputError(f"coverage must be at most {_MOST:g} ({_MOST:.1%}), got {coverage:g}.")
+    needed = int(np.ceil(1 / (_PROMISED * (1 - coverage)) - 1e-9))
+    if n < needed:
+        raise InvalidInputError(
+            f"a coverage of {coverage:.4g} takes {needed} costs, the surrogate was fitted to {n}: ask for "
+            f"{1 - 1 / (_PROMISED * n):.4g} at most, or measure {needed - n} more."
+        )
 
 
 def residuals_by_row(model: Any, features: pd.DataFrame, costs: Vector, seed: int) -> Vector:
@@ -227,23 +331,48 @@ def residuals_by_row(model: Any, features: pd.DataFrame, costs: Vector, seed: in
     if known is not None:
         return np.asarray(known, np.float64)
     folds = KFold(len(costs) if len(costs) < _FEW else FOLDS, shuffle=True, random_state=seed)
-    return _left_out(model, features, costs, list(folds.split(costs)))
+    return _left_out(model, features, costs, list(folds.split(costs)))[0]
 
 
-def residuals_by_config(
-    model: Any, features: pd.DataFrame, costs: Vector, groups: npt.NDArray[np.intp], sizes: Vector
-) -> tuple[Vector, Vector]:
-    """Return each cost minus what the model predicts if fitted to other configs only, and how far these are.
+def config_left_out(
+    model: Any,
+    features: pd.DataFrame,
+    costs: Vector,
+    groups: npt.NDArray[np.intp],
+    sizes: Vector,
+    rows: npt.NDArray[np.intp],
+) -> LeftOut:
+    """Return what the model leaves of some rows if fitted to the other configs of these rows only.
 
     The configs are left out in five folds; their sizes, (configs, 3), are those of :func:`config_sizes`.
     """
     from sklearn.model_selection import GroupKFold
 
+    features, costs, groups = features.iloc[rows], costs[rows], groups[rows]
     folds = list(GroupKFold(min(FOLDS, len(np.unique(groups)))).split(costs, groups=groups))
     distances = np.empty(len(costs))
     for train, test in folds:
         distances[test] = octaves(sizes, sizes[np.unique(groups[train])])[groups[test]]
-    return _left_out(model, features, costs, folds), distances
+    residuals, doubts = _left_out(model, features, costs, folds)
+    return LeftOut(rows, costs - residuals, residuals, doubts, distances)
+
+
+def dearest_left_out(model: Any, features: pd.DataFrame, costs: Vector, seed: int) -> LeftOut | None:
+    """Return what the model leaves of the dearest fifth of the rows if fitted to the others only.
+
+    Of many rows, four hundred drawn at random will do. None of fewer than sixty.
+    """
+    if len(costs) < _ENOUGH:
+        return None
+    rows = np.random.default_rng(seed).permutation(len(costs))[:_PLENTY]
+    rows = rows[np.argsort(costs[rows], kind="stable")]
+    train, test = np.split(np.arange(len(rows)), [len(rows) - len(rows) // 5])
+    if costs[rows[train[0]]] == costs[rows[train[-1]]]:
+        return None
+    residuals, doubts = _left_out(model, features.iloc[rows], costs[rows], [(train, test)])
+    predicted = costs[rows[test]] - residuals[test]
+    distances = np.maximum(predicted / costs[rows[train[-1]]] - 1.0, 0.0)
+    return LeftOut(rows[test], predicted, residuals[test], doubts[test], distances)
 
 
 def spreads(residuals: Vector, groups: npt.NDArray[np.intp]) -> Vector:
@@ -259,8 +388,9 @@ def spreads(residuals: Vector, groups: npt.NDArray[np.intp]) -> Vector:
     return np.asarray(1.4826 * result)
 
 
-def _left_out(model: Any, features: pd.DataFrame, costs: Vector, folds: list[Any]) -> Vector:
-    residuals = np.empty(len(costs))
+def _left_out(model: Any, features: pd.DataFrame, costs: Vector, folds: list[Any]) -> tuple[Vector, Vector]:
+    """Return what the model leaves of the rows of each fold if fitted to the others, and its doubts there."""
+    residuals, doubts = np.empty(len(costs)), np.ones(len(costs))
     for train, test in folds:
         try:
             fitted = clone(model).fit(features.iloc[train], costs[train])
@@ -270,7 +400,9 @@ def _left_out(model: Any, features: pd.DataFrame, costs: Vector, folds: list[Any
                 f"{len(train)} of them as well, and that failed: {error}. Give more rows, or calibrate=False."
             ) from error
         residuals[test] = costs[test] - np.asarray(fitted.predict(features.iloc[test]), np.float64)
-    return residuals
+        if hasattr(fitted, "doubt"):
+            doubts[test] = fitted.doubt(features.iloc[test])
+    return residuals, doubts
 
 
 def _power(predicted: Vector, residuals: Vector) -> float:
@@ -295,20 +427,28 @@ def _growth(scores: Vector, distances: Vector) -> float:
     return float(max(slope, 0.0) / max(start, 0.1 * size.mean()))
 
 
-def _thinned(scores: Vector, expected: float = 0.0) -> Vector:
-    """Return at most ``_KEPT`` sorted numbers with the distribution of the scores, and of so many expected ones."""
-    ordered = np.sort(scores)
-    if len(ordered) < FEW_SCORES:
-        from scipy.stats import t as student
+def _quantiles(scores: Vector, expected: float = 0.0) -> Vector:
+    """Return ``_KEPT`` quantiles of the next score, i/(``_KEPT`` + 1) each, given some scores and expected ones.
 
-        middle = float(np.median(ordered))
-        spread = 1.4826 * float(np.median(np.abs(ordered - middle)))
-        if spread > 0:
-            ordered = np.clip(ordered, middle - _WILD * spread, middle + _WILD * spread)
-        variance = (expected + (ordered**2).sum()) / (expected + len(ordered))
-        freedom = expected + len(ordered) - (0 if expected else 1)
-        quantiles = (np.arange(_KEPT // 2) + 0.5) / (_KEPT // 2)
-        return np.asarray(student.ppf(quantiles, freedom) * np.sqrt(variance))
-    if len(ordered) <= _KEPT:
-        return ordered
-    return np.quantile(ordered, (np.arange(_KEPT) + 0.5) / _KEPT, method="hazen")
+    Few scores say how wide the distribution is, not which shape it has: Student's t has heavy tails then. Many have
+    quantiles of their own, as in conformal prediction; only beyond the outermost but one on each side the tails are
+    those of a t. In between it is a mixture of the two.
+    """
+    from scipy.stats import t as student
+
+    n, ordered = len(scores), np.sort(scores)
+    middle = float(np.median(ordered))
+    spread = 1.4826 * float(np.median(np.abs(ordered - middle)))
+    tame = np.clip(ordered, middle - _WILD * spread, middle + _WILD * spread) if spread > 0 else ordered
+    variance = (expected + (tame**2).sum()) / (expected + n)
+    freedom = min(n / 2 + 2, n - 1 + expected)
+    result: Vector = student.ppf(_PARTS, freedom) * np.sqrt(variance)
+    outer = 2 / (n + 1)
+    if outer < 0.5:
+        own = np.interp(_PARTS, np.arange(1, n + 1) / (n + 1), ordered)
+        low, high = np.interp([outer, 1 - outer], _PARTS, own) - middle
+        tails = student.ppf(_PARTS, _TAILS) / student.ppf(1 - outer, _TAILS)
+        below, above = np.less(_PARTS, outer), np.greater(_PARTS, 1 - outer)
+        own[below], own[above] = middle - low * tails[below], middle + high * tails[above]
+        result += n**2 / (n**2 + _TRUSTED**2) * (own - result)
+    return result

@@ -22,9 +22,9 @@ __all__ = [
     "asked_config",
     "config_sizes",
     "encode",
-    "few_shot_encoder",
     "in_batches",
     "octaves",
+    "stack_encoder",
     "under_configs",
 ]
 
@@ -80,6 +80,10 @@ class Encoded:
     def without(self, columns: Sequence[str]) -> Encoded:
         """Return the same rows without some columns."""
         return replace(self, features=self.features.drop(columns=list(columns)))
+
+    def only(self, columns: Sequence[str]) -> Encoded:
+        """Return the same rows with some columns only."""
+        return replace(self, features=self.features[list(columns)])
 
     def extrapolated(self, base: Encoded, growth: npt.NDArray[np.float64]) -> Encoded:
         """Return the same rows, to be predicted from others under configs that were trained on."""
@@ -143,8 +147,8 @@ def in_batches(
         yield archs[rows], tuple(distinct[which] for which in used), mine
 
 
-def few_shot_encoder(space: SearchSpace, *more: Encoder) -> Combined:
-    """Return what few-shot models read: the default encoding, layer physics, and what else is given."""
+def stack_encoder(space: SearchSpace, *more: Encoder) -> Combined:
+    """Return what the default model reads: the ordinary encoding, layer physics, and what else is given."""
     return Combined(space.name, [*Combined(space.name)._parts(space), LayerPhysics(space.name), *more])
 
 

@@ -29,6 +29,8 @@ __all__ = [
 
 MIN_CONFIGS = 3
 """A surrogate trained under fewer configs does not predict for others."""
+MIN_BALANCED = 100
+"""A model without layer physics is not fitted to fewer costs of all configs alike."""
 MIN_COSTS = 5
 """A config with fewer costs is not counted."""
 TRUSTED_CONFIGS = 8

@@ -38,7 +38,7 @@ from hwnas_surrogate.trainers.weights import SUFFIXES, from_bytes, to_bytes
 
 __all__ = ["FORMAT_VERSION", "load", "save"]
 
-FORMAT_VERSION = 7
+FORMAT_VERSION = 8
 _FORMAT = "hwnas-surrogate"
 MANIFEST = "manifest.json"
 _WEIGHTS_NAME = re.compile(r"[\w.-]+-[0-9a-f]{16}\.(safetensors|ubj|skops)")
@@ -78,7 +78,9 @@ def save(fitted: Surrogate | SurrogateSuite, folder: str | os.PathLike[str]) -> 
         entry, weights = _describe(surrogate)
         files |= weights
         entries.append(entry)
-    sources, weights = _describe_sources(members[0].encoder_)
+    # All members have the same sources, but those that let go of physics don't read them.
+    reading = [member.encoder_ for member in members if _sources_of(member.encoder_)]
+    sources, weights = _describe_sources((reading or [members[0].encoder_])[0])
     files |= weights
     manifest = {
         "format": _FORMAT,
@@ -258,6 +260,7 @@ def _restore(
     else:
         surrogate = Surrogate(space.name, encoder=encoder if entry["own_encoder"] else None, model=refit)
     surrogate.encoder_, surrogate.model_ = encoder, model
+    surrogate.columns_, surrogate.n_features_in_ = tuple(names), len(names)
     said = entry["target"]
     surrogate.target_ = None if said is None else Target(said["device"], said["metric"])
     if surrogate.target_ is not None and said["unit"] != surrogate.target_.unit:
@@ -267,9 +270,8 @@ def _restore(
         said = entry["other_model"]
         surrogate.other_model_ = from_bytes(said["model"], _read_weights(said["weights"], folder), names)
     if entry["calibration"] is not None:
-        # The posterior of layer physics has a standard deviation of its own: its calibration uses no columns.
-        n_features = 0 if surrogate.physical else len(names)
-        surrogate.calibration_ = _calibration(_read_weights(entry["calibration"], folder), n_features)
+        weights = _read_weights(entry["calibration"], folder)
+        surrogate.calibration_ = _calibration(weights, surrogate.n_yardsticks)
     if entry["classifier"] is not None:
         said = entry["classifier"]
         surrogate.classifier_ = from_bytes(said["model"], _read_weights(said["weights"], folder), names)
@@ -284,7 +286,7 @@ def _restore(
     surrogate.macs_range_ = macs = _checked_number(entry, "smallest_macs"), _checked_number(entry, "largest_macs")
     if surrogate.macs_range_[0] > surrogate.macs_range_[1]:
         raise SavedFormatError("smallest_macs must not be above largest_macs, got {} and {}.".format(*macs))
-    surrogate.n_train_, surrogate.n_features_in_ = entry["n_train"], len(names)
+    surrogate.n_train_ = entry["n_train"]
     if not is_integer(surrogate.n_train_) or surrogate.n_train_ < 0:
         raise SavedFormatError(f"n_train must be an integer of at least 0, got {surrogate.n_train_!r}.")
     return surrogate

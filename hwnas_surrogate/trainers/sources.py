@@ -13,10 +13,10 @@ from hwnas_surrogate.data import CostTable, TargetLike
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.features import Encoder, LayerPhysics
 from hwnas_surrogate.features.encoder import Features
-from hwnas_surrogate.models import FewShot
+from hwnas_surrogate.models import PhysicsStack
 from hwnas_surrogate.models.physics import SOURCE
 from hwnas_surrogate.spaces import NetworkConfig, SearchSpace, get_space
-from hwnas_surrogate.trainers.encoded import few_shot_encoder
+from hwnas_surrogate.trainers.encoded import stack_encoder
 from hwnas_surrogate.trainers.queries import queries
 from hwnas_surrogate.trainers.suite import SurrogateSuite
 from hwnas_surrogate.trainers.surrogate import Surrogate
@@ -56,7 +56,7 @@ def fit_sources(
     ['epyc-torch-1t/latency', 'epyc-onnxruntime-1t/latency']
     """
     suite = SurrogateSuite(
-        table.space, few_shot_encoder(table.space), FewShot(random_state), random_state, calibrate=False
+        table.space, stack_encoder(table.space), PhysicsStack(random_state), random_state, calibrate=False
     )
     return suite.fit_table(table, targets)
 
@@ -92,7 +92,9 @@ def fitted_sources(sources: Sources, space: SearchSpace, random_state: int | Non
 def _travels(surrogate: Surrogate) -> bool:
     """Tell whether a surrogate can speak for other spaces: by layer physics, without sources of its own."""
     model = surrogate.model_
-    return isinstance(model, FewShot) and not any(name.startswith(SOURCE) for name in model.physics_.feature_names_in_)
+    return isinstance(model, PhysicsStack) and not any(
+        name.startswith(SOURCE) for name in model.physics_.feature_names_in_
+    )
 
 
 class SourceCosts(Encoder):

@@ -114,6 +114,7 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
         n = len(batch)
         under = under_configs(space, configs, n)
         encoded: dict[bool, tuple[Encoder, Encoded]] = {}
+        shared: dict[int, Encoder] = {}
         surrogates = {}
         for target, cost in columns.items():
             model = models.get(target) if isinstance(self.model, Mapping) else self.model
@@ -125,15 +126,15 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
                 refuse_costs(values, (np.isinf(values) | (values < 0)) & ~failures)
                 tried = ~np.isnan(values) | failures
                 known = checked_cost(values[tried], int(tried.sum()), failures[tried])
-                n_costs = int((~np.isnan(known)).sum())
-                few = surrogate._by_physics(n_costs)
-                if few not in encoded:
-                    encoded[few] = surrogate._training(batch, under, n_costs)
-                encoder, training = encoded[few]
+                if surrogate._is_default not in encoded:
+                    encoded[surrogate._is_default] = surrogate._training(batch, under)
+                encoder, training = encoded[surrogate._is_default]
                 surrogate._fit_encoded(encoder, training if tried.all() else training.rows(tried), known)
             except InvalidInputError as error:
                 raise InvalidInputError(f"{target}: {error}") from error
             surrogate.outliers_ = np.flatnonzero(tried)[surrogate.outliers_]
+            # Those that let go of physics read the same columns.
+            surrogate.encoder_ = shared.setdefault(surrogate.n_features_in_, surrogate.encoder_)
             surrogates[target] = surrogate
             if progress is not None:
                 progress(len(surrogates), len(columns))

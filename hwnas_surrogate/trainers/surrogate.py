@@ -18,21 +18,32 @@ from sklearn.utils.validation import check_is_fitted
 
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.features import Encoder, make_encoder
-from hwnas_surrogate.models import DEFAULT, FewShot, make_classifier, make_model
+from hwnas_surrogate.models import DEFAULT, PhysicsStack, make_classifier, make_model
 from hwnas_surrogate.reals import reals
 from hwnas_surrogate.spaces import Archs, SearchSpace, get_space
-from hwnas_surrogate.trainers.calibration import Calibration, residuals_by_config, residuals_by_row, spreads
+from hwnas_surrogate.trainers.calibration import (
+    Calibration,
+    config_left_out,
+    dearest_left_out,
+    residuals_by_row,
+    spreads,
+)
 from hwnas_surrogate.trainers.costs import checked_budget, checked_cost, checked_coverage
-from hwnas_surrogate.trainers.encoded import Encoded, config_sizes, encode, few_shot_encoder
-from hwnas_surrogate.trainers.extrapolation import MIN_CONFIGS, balanced_rows, growth_steps, spanning, widened
+from hwnas_surrogate.trainers.encoded import Encoded, config_sizes, encode, stack_encoder
+from hwnas_surrogate.trainers.extrapolation import (
+    MIN_BALANCED,
+    MIN_CONFIGS,
+    balanced_rows,
+    growth_steps,
+    spanning,
+    widened,
+)
 from hwnas_surrogate.trainers.queries import Configs, queries
 
 __all__ = ["Surrogate"]
 
 Vector = npt.NDArray[np.float64]
 
-FEW = 100
-"""From so many costs on, the ordinary model does as well alone as with layer physics."""
 _SAME = 1e-6
 """A cost this close to what the other rows say, relative to the median cost, is no outlier."""
 
@@ -47,9 +58,10 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     encoder : Encoder or str, optional
         How architectures become numbers; all encodings side by side if None.
     model : scikit-learn regressor or str, optional
-        What regresses the cost; if None or ``"default"``, a ridge on the columns selected by leave-one-out error, and
-        boosted trees on its residuals where cross-validation prefers them. With fewer than a hundred costs, and no
-        encoder given, layer physics goes first (:class:`~hwnas_surrogate.models.FewShot`).
+        What regresses the cost. If None or ``"default"``, a stack of layer physics and of a boosted ridge
+        (:class:`~hwnas_surrogate.models.PhysicsStack`): with few costs physics has all the weight; where the boosted
+        ridge has all of it, it is all that is kept. If an encoder is given, the default is the boosted ridge: a ridge
+        on the columns selected by leave-one-out error, and trees on its residuals where cross-validation prefers them.
     random_state : int or None, default=None
         Seed of models that draw numbers and have no seed of their own.
     calibrate : bool, default=True
@@ -60,6 +72,8 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     Attributes
     ----------
     encoder_ : Encoder
+    columns_ : tuple of str
+        The columns that the model reads.
     model_ : scikit-learn regressor
         Fitted on costs divided by ``scale_``, a power of two, so that its settings do not depend on the unit.
     other_model_ : scikit-learn regressor or None
@@ -145,8 +159,7 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         """
         batch = get_space(self.space).as_array(archs)
         costs = checked_cost(cost, len(batch), failed)
-        encoder, training = self._training(batch, configs, int((~np.isnan(costs)).sum()))
-        return self._fit_encoded(encoder, training, costs)
+        return self._fit_encoded(*self._training(batch, configs), costs)
 
     def predict(self, archs: Archs, configs: Configs = None, *, extrapolate: bool = False) -> Vector:
         """Predict costs.
@@ -160,7 +173,7 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         extrapolate : bool, default=False
             A surrogate trained under fewer than three configs (with five costs or more each) can't know how the cost
             depends on the config, and refuses any other. If True, it predicts all the same: as much as the network's
-            layers, activations and multiply-adds grow (a few-shot model: by its layer physics). Such predictions are
+            layers, activations and multiply-adds grow (where layer physics has a part: by that). Such predictions are
             often off by a third; their intervals span all that these counts allow.
 
         Returns
@@ -197,13 +210,13 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         Returns
         -------
         ndarray of float64, shape (n, 2)
-            Lower and upper bounds, in the unit of the training costs. Below 40 training costs, residuals are taken to
-            be Student's t; beyond what the residuals can tell (99.9 %) the bounds are 0 and infinity.
+            Lower and upper bounds, in the unit of the training costs.
 
         Raises
         ------
         InvalidInputError
-            If the coverage is no such number, or the surrogate was fitted with ``calibrate=False``.
+            If the coverage is no such number, n training costs can't promise it (1 - 1/(5 n) at most, and never more
+            than 99.9 %), or the surrogate was fitted with ``calibrate=False``.
 
         Examples
         --------
@@ -286,15 +299,16 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
         return load(folder, cls)
 
-    def _by_physics(self, n: int) -> bool:
-        """Tell whether the default for so many costs is the few-shot model."""
-        return self.model in (None, DEFAULT) and self.encoder is None and n < FEW
+    @property
+    def _is_default(self) -> bool:
+        """Whether both the model and what it reads are the default."""
+        return self.model in (None, DEFAULT) and self.encoder is None
 
-    def _encoder(self, n: int) -> Encoder:
-        """Return what encodes architectures where there are so many costs to fit."""
+    def _encoder(self) -> Encoder:
+        """Return what encodes architectures for training."""
         space = get_space(self.space)
-        if self._by_physics(n):
-            return few_shot_encoder(space)
+        if self._is_default:
+            return stack_encoder(space)
         if self.encoder is None or isinstance(self.encoder, str):
             return make_encoder(self.encoder or "combined", space)
         if not isinstance(self.encoder, Encoder):
@@ -305,10 +319,10 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             )
         return clone(self.encoder)  # type: ignore[no-any-return]
 
-    def _model(self, n: int) -> Any:
-        """Return the model for so many costs, not fitted."""
-        if self._by_physics(n):
-            return FewShot(self.random_state)
+    def _model(self) -> Any:
+        """Return the model, not fitted."""
+        if self._is_default:
+            return PhysicsStack(self.random_state)
         if self.model is None or isinstance(self.model, str):
             return make_model(self.model or DEFAULT, self.random_state)
         if isinstance(self.model, type) or not (hasattr(self.model, "fit") and hasattr(self.model, "predict")):
@@ -320,15 +334,15 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             model.set_params(random_state=self.random_state)
         return model
 
-    def _training(self, archs: Archs, configs: Configs, n: int) -> tuple[Encoder, Encoded]:
-        """Return the encoder for so many costs, and what it makes of the training architectures."""
-        encoder = self._encoder(n)
+    def _training(self, archs: Archs, configs: Configs) -> tuple[Encoder, Encoded]:
+        """Return the encoder, and what it makes of the training architectures."""
+        encoder = self._encoder()
         return encoder, encode(encoder, archs, configs)
 
     @property
     def physical(self) -> bool:
         """Whether the fitted model's columns mean the same under every config (layer physics)."""
-        return isinstance(self.model_, FewShot)
+        return isinstance(self.model_, PhysicsStack)
 
     def _queries(self, archs: Archs, configs: Configs, extrapolate: bool = False) -> Iterator[Encoded]:
         """Encode what is to be predicted, batch by batch."""
@@ -347,14 +361,12 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     def _learn(self, encoder: Encoder, training: Encoded, costs: Vector) -> Self:
         has_cost = ~np.isnan(costs)
+        everything = training
+        training, costs = training.rows(has_cost), costs[has_cost]
         self.encoder_, self.target_ = encoder, getattr(self, "target_", None)
-        self.classifier_ = None
-        if not has_cost.all():
-            self.classifier_ = make_classifier(self.random_state).fit(training.features, has_cost)
-            training, costs = training.rows(has_cost), costs[has_cost]
         used = np.unique(training.number)
         self.configs_ = tuple(training.configs[number] for number in used)
-        self.n_train_, self.n_features_in_ = len(costs), training.features.shape[1]
+        self.n_train_ = len(costs)
         macs = training.macs(get_space(self.space))
         self.macs_range_ = float(macs.min()), float(macs.max())
         mean = float(costs.mean())
@@ -363,11 +375,11 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         if costs.min() == costs.max():
             self.model_ = DummyRegressor(strategy="constant", constant=costs[0] / self.scale_)
         else:
-            self.model_ = self._model(len(costs))
+            self.model_ = self._model()
         self.model_.fit(training.features, costs / self.scale_)
         balanced = balanced_rows(training.number, self.random_state or 0)
-        enough = self.physical or balanced is None or len(balanced) >= FEW
         bases = spanning(training.number)
+        enough = self.physical or balanced is None or len(balanced) >= MIN_BALANCED
         self.general_ = enough and len(bases) >= MIN_CONFIGS
         self.bases_ = tuple(training.configs[number] for number in bases) or self.configs_
         self.other_model_: Any = None
@@ -375,6 +387,14 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             alike = training.features.iloc[balanced]
             self.other_model_ = clone(self.model_).fit(alike, costs[balanced] / self.scale_)
             _predict_on_one_thread(self.other_model_)
+        if self._without_physics():
+            training = training.only(self.model_.feature_names_in_)
+            everything = everything.only(self.model_.feature_names_in_)
+        self.columns_ = tuple(map(str, training.features))
+        self.n_features_in_ = len(self.columns_)
+        self.classifier_ = None
+        if not has_cost.all():
+            self.classifier_ = make_classifier(self.random_state).fit(everything.features, has_cost)
         self.calibration_: Calibration | None = None
         outliers = np.empty(0, np.intp)
         if self.calibrate:
@@ -383,21 +403,36 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         _predict_on_one_thread(self.model_)
         return self
 
+    def _without_physics(self) -> bool:
+        """Keep the boosted ridge alone, and the columns that it reads, if that is all there is to the default."""
+        fitted = [model for model in (self.model_, self.other_model_) if model is not None]
+        if not self._is_default or not all(isinstance(one, PhysicsStack) and one.ordinary_only for one in fitted):
+            return False
+        self.encoder_, self.model_ = make_encoder("combined", get_space(self.space)), self.model_.ordinary_
+        if self.other_model_ is not None:
+            self.other_model_ = self.other_model_.ordinary_
+        return True
+
     def _calibrate(
         self, training: Encoded, costs: Vector, balanced: npt.NDArray[np.intp] | None
     ) -> npt.NDArray[np.intp]:
         """Learn how far predictions are off; return the rows of outlying costs."""
         features = training.features
-        residuals = residuals_by_row(self.model_, features, costs, self.random_state or 0)
-        unseen = None
+        seed = self.random_state or 0
+        residuals = residuals_by_row(self.model_, features, costs, seed)
+        other = None
         if self.general_:
             sizes = config_sizes(get_space(self.space), training.configs)
             rows = np.arange(len(costs)) if balanced is None else balanced
-            left_out = residuals_by_config(self.model_, features.iloc[rows], costs[rows], training.number[rows], sizes)
-            unseen = (rows, *left_out)
+            other = config_left_out(self.model_, features, costs, training.number, sizes, rows)
         predicted = np.maximum(costs - residuals, self.floor_ / self.scale_)
         self.calibration_ = Calibration().fit(
-            self._yardstick(features), predicted, costs - predicted, unseen, getattr(self.model_, "doubts_", None)
+            self._yardstick(features),
+            predicted,
+            costs - predicted,
+            getattr(self.model_, "doubts_", None),
+            other=other,
+            dear=dearest_left_out(self.model_, features, costs, seed),
         )
         limit = np.maximum(self._wild * spreads(residuals, training.number), _SAME * float(np.median(costs)))
         return np.flatnonzero(np.abs(residuals) > limit)
@@ -405,9 +440,15 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     def _yardstick(self, features: pd.DataFrame) -> Vector:
         """Return the columns that tell how far a row lies from the training ones, (n, k).
 
-        None for few costs, which span few of the columns: the model's doubts tell there, and the predicted cost.
+        None where layer physics tells, by its doubts: few costs span few of the columns.
         """
-        return np.empty((len(features), 0)) if isinstance(self.model_, FewShot) else np.asarray(features, np.float64)
+        return np.asarray(features, np.float64)[:, : self.n_yardsticks]
+
+    @property
+    def n_yardsticks(self) -> int:
+        """How many columns tell how far a row lies from the training ones: all, or none where physics tells."""
+        by_physics = isinstance(self.model_, PhysicsStack) and not self.model_.ordinary_only
+        return 0 if by_physics else self.n_features_in_
 
     def _predict_encoded(self, query: Encoded) -> Vector:
         if not len(query):
@@ -478,9 +519,7 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     def _told(self, query: Encoded) -> tuple[Vector, Vector, Vector, Vector]:
         """Return features, predictions over ``scale_``, doubts, and octaves from the configs trained on."""
         predicted = self._predict_encoded(query) / self.scale_
-        doubts = np.ones(len(query))
-        if hasattr(self.model_, "doubt"):
-            doubts = self._by_model(query, lambda model, features: model.doubt(features))
+        doubts = self.model_.doubt(query.features) if hasattr(self.model_, "doubt") else np.ones(len(query))
         return self._yardstick(query.features), predicted, doubts, query.distances(get_space(self.space), self.configs_)
 
 

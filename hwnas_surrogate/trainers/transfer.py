@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -15,11 +15,11 @@ from sklearn.dummy import DummyRegressor
 from hwnas_surrogate.data import CostTable, TargetLike
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.features import Encoder
-from hwnas_surrogate.models import FewShot
+from hwnas_surrogate.models import PhysicsStack
 from hwnas_surrogate.reals import reals
 from hwnas_surrogate.spaces import Archs, SearchSpace, get_space
 from hwnas_surrogate.trainers.calibration import Calibration
-from hwnas_surrogate.trainers.encoded import Encoded, few_shot_encoder
+from hwnas_surrogate.trainers.encoded import Encoded, stack_encoder
 from hwnas_surrogate.trainers.queries import Configs
 from hwnas_surrogate.trainers.sources import SourceCosts, Sources, fitted_sources
 from hwnas_surrogate.trainers.suite import SurrogateSuite
@@ -51,9 +51,9 @@ class TransferSurrogate(Surrogate):
     """Predicts the cost of every architecture on a device that was measured ten or twenty times.
 
     Without sources, layer physics and a prior carry it; what the surrogates of other devices predict joins in by its
-    evidence, so that useless sources do no harm; as the measurements grow it turns into the ordinary
-    :class:`Surrogate` (:class:`~hwnas_surrogate.models.FewShot`). With a source that is the same device under another
-    config, three measurements recalibrate it.
+    evidence, so that useless sources do no harm; as the measurements grow it turns into the ordinary model
+    (:class:`~hwnas_surrogate.models.PhysicsStack`). With a source that is the same device under another config, three
+    measurements recalibrate it.
 
     Parameters
     ----------
@@ -148,7 +148,7 @@ class TransferSurrogate(Surrogate):
         space = get_space(self.space)
         if len(cost):
             raise InvalidInputError(f"cost must hold one value per architecture: got {len(cost)} for none.")
-        encoder = self._encoder(0)
+        encoder = self._encoder()
         if not self._sources:
             raise InvalidInputError(
                 "there is neither a measurement nor a source: nothing is known. Give sources, or measure two "
@@ -157,32 +157,29 @@ class TransferSurrogate(Surrogate):
         configs = space.group_configs(configs, 1)[0][0]
         features = encoder.frame(space.sample(_REFERENCE, 0), configs)
         self.sources_, self.encoder_, self.target_ = self._sources, encoder, getattr(self, "target_", None)
-        self.model_ = FewShot(self.random_state).rank(features)
+        self.model_ = PhysicsStack(self.random_state).rank(features)
         self.classifier_, self.calibration_, self.configs_, self.bases_ = None, None, (configs,), (configs,)
-        self.n_train_, self.n_features_in_, self.scale_, self.floor_ = 0, features.shape[1], 1.0, 0.0
+        self.columns_, self.n_features_in_ = tuple(map(str, features)), features.shape[1]
+        self.n_train_, self.scale_, self.floor_ = 0, 1.0, 0.0
         self.other_model_, self.general_, self.macs_range_ = None, False, (0.0, 0.0)
         self.outliers_ = np.empty(0, np.intp)
         self.left_out_ = pd.DataFrame({"measured": [], "predicted": [], "outlying": []})
         self.notes_ = ("nothing was measured: the predictions rank architectures as the sources do, and have no unit.",)
 
-    def _encoder(self, n: int) -> Encoder:
+    def _encoder(self) -> Encoder:
         space = get_space(self.space)
         self._sources = fitted_sources(self.sources, space, self.random_state)
-        return few_shot_encoder(space, *([SourceCosts(space.name, self._sources)] if self._sources else []))
-
-    def _model(self, n: int) -> Any:
-        return FewShot(self.random_state)
+        return stack_encoder(space, *([SourceCosts(space.name, self._sources)] if self._sources else []))
 
     def _learn(self, encoder: Encoder, training: Encoded, costs: Vector) -> Self:
         super()._learn(encoder, training, costs)
         self.sources_ = self._sources
         has_cost = ~np.isnan(costs)
         measured = costs[has_cost]
-        rows = self._outlying(measured / self.scale_)
-        if rows is not None:
-            self.outliers_ = np.flatnonzero(has_cost)[rows]
+        slipped = np.flatnonzero(has_cost)[self._slipped(measured / self.scale_)]
+        self.outliers_ = np.intersect1d(self.outliers_, slipped) if self._is_ordinary else slipped
         residuals = np.zeros(len(measured))
-        if isinstance(self.model_, FewShot):
+        if not isinstance(self.model_, DummyRegressor):
             residuals = self.model_.residuals_ * self.scale_
         outlying = np.zeros(len(costs), bool)
         outlying[self.outliers_] = True
@@ -197,15 +194,21 @@ class TransferSurrogate(Surrogate):
         self.notes_ = tuple(self._judge(training, costs, residuals))
         return self
 
-    def _outlying(self, costs: Vector) -> npt.NDArray[np.intp] | None:
-        """Return the rows that lie far from what the others say; None where the ordinary rule is as good."""
-        if not isinstance(self.model_, FewShot) or len(costs) >= MANY:
-            return None
-        # What Student's t makes of a residual that many deviations from what is expected.
-        distrusted = self.model_.physics_.precisions_ < 3 / (2 + self._wild**2)
+    @property
+    def _is_ordinary(self) -> bool:
+        """Whether far residuals are the ordinary surrogate's outliers."""
+        return not isinstance(self.model_, PhysicsStack) or self.n_train_ >= MANY
+
+    def _slipped(self, costs: Vector) -> npt.NDArray[np.intp]:
+        """Return the rows that lie far from what the others say; all, where far residuals are the ordinary outliers."""
+        if isinstance(self.model_, DummyRegressor) or self.n_train_ >= MANY:
+            return np.arange(len(costs))
         told = costs - self.model_.residuals_
-        far = np.abs(self.model_.residuals_) > _SLIP * np.maximum(costs, told)
-        return np.flatnonzero((distrusted & far) | (costs * _UNIT < told))
+        slipped = np.abs(self.model_.residuals_) > _SLIP * np.maximum(costs, told)
+        if isinstance(self.model_, PhysicsStack):
+            # What Student's t makes of a residual that many deviations from what is expected.
+            slipped &= self.model_.physics_.precisions_ < 3 / (2 + self._wild**2)
+        return np.flatnonzero(slipped | (costs * _UNIT < told))
 
     def _calibrated(self) -> Calibration:
         if self.n_train_ == 0:
@@ -282,9 +285,16 @@ class TransferSurrogate(Surrogate):
     @property
     def source_weight_(self) -> float:
         """How much the measurements speak for the sources having a share in the cost, from 0 to 1; not saved."""
-        if not isinstance(self.model_, FewShot):
+        if not isinstance(self.model_, PhysicsStack):
             return 0.0
-        return (1 - self.model_.weight_) * self.model_.physics_.source_weight_
+        return self.model_.weights_["physics"] * self.model_.physics_.source_weight_
+
+    @property
+    def ordinary_weight_(self) -> float:
+        """How much of the prediction is learned beyond physics and the sources, from 0 to 1."""
+        if isinstance(self.model_, PhysicsStack):
+            return sum(self.model_.weights_[name] for name in ("remainder", "ordinary", "product"))
+        return 1.0 if hasattr(self.model_, "residuals_") else 0.0
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Self:

@@ -18,7 +18,7 @@ from sklearn.base import clone
 
 from hwnas_surrogate.errors import DataFileError, InvalidInputError, missing_extra, unknown
 from hwnas_surrogate.features import Encoder
-from hwnas_surrogate.models import DEFAULT, MODELS, FewShot, make_model
+from hwnas_surrogate.models import DEFAULT, MODELS, make_model
 from hwnas_surrogate.spaces import Archs, get_space
 from hwnas_surrogate.spaces.reading import is_integer
 from hwnas_surrogate.trainers.costs import checked_cost, one_number
@@ -38,6 +38,7 @@ _Progress = Callable[[int, int], None] | None
 
 FOLDS = 5
 MIN_ROWS = 4  # two folds of two: fewer rows leave nothing to fit on
+TUNED_ROWS = 100  # of fewer, no model without physics is better than the default but by chance
 EXACT = 1e-9  # a default with a smaller relative error leaves nothing to gain
 
 SETTINGS: dict[str, dict[str, tuple[float, float, bool]]] = {
@@ -123,7 +124,7 @@ def tune(
     (whole configs stay together where there are at least five), and given up after the fold in which they fall behind.
     The best are compared with the default on other folds, and used only if their absolute errors are smaller by more
     than one standard error of the paired differences. Of costs that are all equal, the default is returned untried; of
-    fewer than a hundred, so is the default for these, :class:`~hwnas_surrogate.models.FewShot`: it has no settings.
+    fewer than a hundred, nothing else is tried.
 
     Parameters
     ----------
@@ -165,7 +166,7 @@ def tune(
     >>> archs = space.sample(100, random_state=0)
     >>> tuned = tune(Surrogate(), archs, space.layers(archs).macs / 1e6, seconds=60, max_trials=3)
     >>> tuned.kept, tuned.settings["model"]  # these are exact sums
-    (False, 'boosted')
+    (False, 'default')
     """
     _check_limits(seconds, max_trials)
     seconds = one_number(seconds)
@@ -237,25 +238,38 @@ class _Rows:
 
     surrogate: Surrogate
     seed: int
-    encoder: Encoder
-    training: Encoded
+    of_default: tuple[Encoder, Encoded]
+    of_others: tuple[Encoder, Encoded]
     costs: Vector
     deviation: float
 
     @property
+    def training(self) -> Encoded:
+        """What models with settings read."""
+        return self.of_others[1]
+
+    @property
+    def given(self) -> Any:
+        """The surrogate's own model, before any search; None is the default."""
+        return None if self.surrogate._is_default else _build(_family(self.surrogate), {}, self.seed)
+
+    @property
     def few(self) -> bool:
-        """Whether the default for so many rows is the few-shot model, which has no settings."""
-        return self.surrogate._by_physics(len(self.costs))
+        """Whether there are too few rows to try anything but the default."""
+        return self.surrogate._is_default and len(self.costs) < TUNED_ROWS
 
     @classmethod
     def of(cls, surrogate: Surrogate, archs: Archs, cost: npt.ArrayLike, configs: Configs) -> _Rows:
         batch = get_space(surrogate.space).as_array(archs)
         costs = checked_cost(cost, len(batch))
-        encoder, training = surrogate._training(batch, configs, len(costs))
+        of_default = surrogate._training(batch, configs)
+        of_others = of_default
+        if surrogate._is_default:
+            of_others = clone(surrogate).set_params(encoder="combined")._training(batch, configs)
         if len(costs) < MIN_ROWS:
             raise InvalidInputError(f"tuning needs at least {MIN_ROWS} measured architectures, got {len(costs)}.")
         deviation = float(np.abs(costs - costs.mean()).mean()) if np.ptp(costs) else 0.0
-        return cls(surrogate, surrogate.random_state or 0, encoder, training, costs, deviation)
+        return cls(surrogate, surrogate.random_state or 0, of_default, of_others, costs, deviation)
 
     def folds(self, fresh: bool = False) -> Folds:
         """Split the rows into folds, fewer if there are few rows: those of the search, or fresh ones."""
@@ -269,11 +283,19 @@ class _Rows:
         return list(GroupKFold(n, shuffle=True, random_state=seed).split(self.costs, groups=self.training.number))
 
     def errors(self, model: Any, folds: Folds) -> Iterator[Vector]:
-        """Fit to all folds but one and yield the relative absolute errors in that one, for each."""
-        surrogate = clone(self.surrogate).set_params(model=model, calibrate=False)
+        """Fit to all folds but one and yield the relative absolute errors in that one, for each.
+
+        The model is the default if None.
+        """
+        surrogate = clone(self.surrogate).set_params(calibrate=False)
+        encoder, everything = self.of_default
+        if model is not None:
+            surrogate.set_params(model=model)
+            encoder, everything = self.of_others
         for train, test in folds:
-            surrogate._fit_encoded(self.encoder, self.training.rows(train), self.costs[train])
-            predicted = surrogate._predict_encoded(self.training.rows(test))
+            surrogate._fit_encoded(encoder, everything.rows(train), self.costs[train])
+            rows = everything.rows(test)
+            predicted = surrogate._predict_encoded(rows.only(surrogate.columns_))
             if not np.isfinite(predicted).all():
                 raise InvalidInputError(f"{model!r:.80} predicts costs that are not finite.")
             yield np.abs(predicted - self.costs[test]) / self.deviation
@@ -318,7 +340,7 @@ class _Search:
             suggest: Callable[..., float] = trial.suggest_int if isinstance(low, int) else trial.suggest_float
             settings[name] = suggest(f"{family}.{name}", low, high, log=log)
         is_default = _DEFAULT in trial.user_attrs
-        model = _build(family, {} if is_default else settings, self.rows.seed)
+        model = self.rows.given if is_default else _build(family, settings, self.rows.seed)
         seen = np.empty(0)
         for number, errors in enumerate(self.rows.errors(model, self.folds)):
             seen = np.concatenate([seen, errors])
@@ -355,7 +377,7 @@ def _counts(study: Study) -> tuple[int, int]:
 def _compare(rows: _Rows, study: Study) -> Tuned:
     """Compare the best trial with the default on folds that the search did not see."""
     folds = rows.folds(fresh=True)
-    before = np.concatenate(list(rows.errors(_build(_family(rows.surrogate), {}, rows.seed), folds)))
+    before = np.concatenate(list(rows.errors(rows.given, folds)))
     result = _as_given(rows, float(before.mean()), *_counts(study))
     best = study.best_trial
     if _DEFAULT in best.user_attrs:
@@ -373,7 +395,7 @@ def _compare(rows: _Rows, study: Study) -> Tuned:
 
 def _as_given(rows: _Rows, error: float, trials: int, failed: int) -> Tuned:
     family = _family(rows.surrogate)
-    said = {"model": FewShot.__name__} if rows.few else {"model": family} | _default_settings(family)
+    said = {"model": DEFAULT} if rows.surrogate._is_default else {"model": family} | _default_settings(family)
     return Tuned(clone(rows.surrogate), False, error, error, trials, failed, said)
 
 

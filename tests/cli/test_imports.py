@@ -14,13 +14,13 @@ from hwnas_surrogate.data import CostTable, write_parquet
 from hwnas_surrogate.spaces import get_space
 from hwnas_surrogate.trainers import SurrogateSuite
 
-HEAVY = {"crepes", "joblib", "matplotlib", "moocore", "numpy", "onnx", "onnxruntime", "openvino", "optuna", "pandas"}
+HEAVY = {"joblib", "matplotlib", "moocore", "numpy", "onnx", "onnxruntime", "openvino", "optuna", "pandas"}
 HEAVY |= {"plotly", "pyarrow", "safetensors", "scipy", "skops", "sklearn", "torch", "xgboost", "zigzag"}
 HEAVY |= {"sklearn.model_selection"}
 TABLES = frozenset({"numpy", "pandas", "pyarrow"})
 RANKS = TABLES | {"scipy"}
 MODELS = RANKS | {"joblib", "safetensors", "sklearn"}
-FITTED = MODELS | {"crepes", "sklearn.model_selection"}
+FITTED = MODELS | {"sklearn.model_selection"}
 NETWORKS = TABLES | {"torch"}
 
 ALLOWED = {

@@ -204,7 +204,7 @@ def test_the_manifest_says_what_was_saved(saved: Path) -> None:
     said = {key: manifest[key] for key in ("format", "format_version", "package_version", "class", "space")}
     assert said == {
         "format": "hwnas-surrogate",
-        "format_version": 7,
+        "format_version": 8,
         "package_version": hwnas_surrogate.__version__,
         "class": "SurrogateSuite",
         "space": "nasbench201",
@@ -302,7 +302,7 @@ def test_a_manifest_of_something_else_is_refused(tmp_path: Path) -> None:
 
 def test_another_format_version_says_which_package_wrote_it(copy: Callable[[str], Path]) -> None:
     folder = rewrite(copy("ridge"), lambda said: said.update(format_version=99, package_version="7.5"))
-    with pytest.raises(SavedFormatError, match=r"format version 99 by package version '7\.5'.*reads format 7"):
+    with pytest.raises(SavedFormatError, match=r"format version 99 by package version '7\.5'.*reads format 8"):
         Surrogate.load(folder)
 
 
@@ -411,7 +411,7 @@ absurd = pytest.mark.parametrize("value", [np.nan, np.inf, -1e308], ids=str)
 @pytest.mark.parametrize(
     ("model", "part", "name"),
     [("ridge", "weights", "coef"), ("boosted", "weights", "intercept"), ("mlp", "weights", "y"),
-     ("ridge", "calibration", "known"), ("ridge", "calibration", "power")],
+     ("ridge", "calibration", "known"), ("ridge", "calibration", "known_said")],
 )  # fmt: skip
 def test_absurd_numbers_in_arrays_are_refused(
     model: str, part: str, name: str, value: float, copy: Callable[[str], Path]
@@ -437,19 +437,34 @@ def test_a_weight_outside_of_its_range_is_refused(weight: float, tmp_path: Path)
     archs = SPACE.sample(20, 0)
     folder = Surrogate().fit(archs, SPACE.layers(archs).macs / 1e6).save(tmp_path / "few")
     Surrogate.load(folder)
-    with pytest.raises(SavedFormatError, match=f"weight must be between 0 and 1, got {weight}"):
-        Surrogate.load(change_array(folder, "weights", "weight", lambda array: array * 0 + weight))
+    with pytest.raises(SavedFormatError, match=r"weights must be 4 numbers between 0 and 1, got \["):
+        Surrogate.load(change_array(folder, "weights", "weights", lambda array: array * 0 + weight))
+
+
+def test_a_model_with_a_weight_must_be_there(tmp_path: Path) -> None:
+    archs = SPACE.sample(20, 0)
+    folder = Surrogate().fit(archs, SPACE.layers(archs).macs / 1e6).save(tmp_path / "few")
+    with pytest.raises(SavedFormatError, match=r"the arrays of (remainder|ordinary|product) are missing"):
+        Surrogate.load(change_array(folder, "weights", "weights", lambda array: array * 0 + 0.5))
 
 
 CALIBRATIONS: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray], str]] = {
-    "a negative power": ("power", lambda a: a * 0 - 5, "power must be between 0 and 1 and growth at least 0, got -5"),
-    "a huge power": ("power", lambda a: a * 0 + 1e9, r"power must be between 0 and 1 .*got 1e\+09"),
-    "two powers": ("power", lambda a: np.zeros(2), r"power must be floats of shape \(1,\), got float64 of \(2,\)"),
-    "a negative growth": ("growth", lambda a: a * 0 - 1, "growth at least 0, got .* and -1"),
-    "no score": ("known", lambda a: a[:0], "known must hold a score at least, got none"),
+    "a negative power": (
+        "known_said",
+        lambda a: a - np.array([0, 5, 0]),
+        "known must be of 1 score or more, .* 60, -[45]",
+    ),
+    "a huge power": ("known_said", lambda a: a + np.array([0, 1e9, 0]), r"known must be .*got 60, 1e\+09 and 0"),
+    "two numbers": ("known_said", lambda a: a[:2], r"known_said must be floats of shape \(3,\), got float64 of \(2,\)"),
+    "a negative growth": ("known_said", lambda a: a - np.array([0, 0, 1]), "known must be .* got 60, .* and -1"),
+    "scores of nothing": ("known_said", lambda a: a * 0, "known must be of 1 score or more, .* got 0, 0 and 0"),
+    "scores of a half": ("known_said", lambda a: a + np.array([0.5, 0, 0]), "known must be of 1 score or more"),
+    "a negative dearest": ("dearest", lambda a: a * 0 - 1, "dearest must be at least 0, got -1"),
+    "no score": ("known", lambda a: a[:0], r"known must be floats of shape \(2000,\), got float64 of \(0,\)"),
+    "falling scores": ("known", lambda a: a[::-1].copy(), "the quantiles of known must not fall"),
     "scores in rows": ("known", lambda a: a[:, None], "known must be floats of shape"),
     "whole scores": ("known", lambda a: a.astype(np.int64), "known must be floats .*got int64"),
-    "others in rows": ("unseen", lambda a: np.zeros((2, 2)), "unseen must be floats of shape"),
+    "dear ones in rows": ("dear", lambda a: np.zeros((2, 2)), "dear must be floats of shape"),
     "no lowest": ("low", lambda a: a[:0], r"low must be floats of shape \(\d+,\), got float64 of \(0,\)"),
     "too few highest": ("high", lambda a: a[1:], "high must be floats of shape"),
     "a low above high": ("low", lambda a: a + 1e6, "low must not be above high"),

@@ -12,10 +12,10 @@ from sklearn.exceptions import NotFittedError
 from hwnas_surrogate.data import CostTable, Target, load_table
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.features import LayerPhysics
-from hwnas_surrogate.models import FewShot
+from hwnas_surrogate.models import PhysicsStack
 from hwnas_surrogate.spaces import get_space
 from hwnas_surrogate.trainers import Surrogate, SurrogateSuite, TransferSurrogate, fit_sources
-from hwnas_surrogate.trainers.encoded import few_shot_encoder
+from hwnas_surrogate.trainers.encoded import stack_encoder
 from hwnas_surrogate.trainers.sources import SourceCosts, fitted_sources
 
 SPACE, FBNET = get_space("nasbench201"), get_space("fbnet")
@@ -82,7 +82,7 @@ def test_every_target_becomes_a_source_of_its_measured_rows(table: CostTable, su
     assert [one.n_train_ for one in suite.surrogates_.values()] == [50, 30]
     assert suite.info_ == {"table_fingerprint": table.fingerprint}
     for one in suite.surrogates_.values():
-        assert isinstance(one.model_, FewShot)
+        assert isinstance(one.model_, PhysicsStack)
         assert one.calibration_ is None
     alone = fit_sources(table.rows(range(30)), RUNTIME)
     assert alone.targets_ == (Target.parse(RUNTIME),)
@@ -163,9 +163,9 @@ def test_columns_are_named_after_targets(suite: SurrogateSuite, plain: Surrogate
 
 
 def test_the_encoder_of_few_measurements_has_all_parts(suite: SurrogateSuite) -> None:
-    without = few_shot_encoder(SPACE).get_feature_names_out().tolist()
+    without = stack_encoder(SPACE).get_feature_names_out().tolist()
     asked = SourceCosts(SPACE, tuple(suite.surrogates_.values()))
-    names = few_shot_encoder(SPACE, asked).get_feature_names_out().tolist()
+    names = stack_encoder(SPACE, asked).get_feature_names_out().tolist()
     assert names == [*without, f"source:{TORCH}", f"source:{RUNTIME}"]
     groups = {name.partition(":")[0] for name in without}
     assert groups > {"physics_all", "physics_compiled", "correction_all", "correction_compiled"}
@@ -202,7 +202,7 @@ def test_elsewhere_it_is_asked_for_its_layer_physics(every: SourceCosts) -> None
         np.testing.assert_allclose(told[:, column], expected, rtol=1e-12)
     for column in (0, 1):  # where the ordinary model has a part in the costs at home, it is not asked here
         same = np.allclose(told[:, column], every.surrogates[column].predict(ARCHS, OTHER, extrapolate=True), rtol=1e-3)
-        assert same == (every.surrogates[column].model_.weight_ == 0)
+        assert same == (every.surrogates[column].model_.weights_["physics"] == 1)
     home = every.transform(ARCHS)
     np.testing.assert_allclose(home[:, 3], physics_of(every.surrogates[3], ARCHS, None), rtol=1e-12)
     assert (told[:, [0, 1, 3]].mean(axis=0) < home[:, [0, 1, 3]].mean(axis=0)).all()

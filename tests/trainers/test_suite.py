@@ -13,7 +13,7 @@ from sklearn.exceptions import NotFittedError
 from hwnas_surrogate.data import CostTable, Target, load_table
 from hwnas_surrogate.errors import HWNASError, InvalidConfigError, InvalidInputError, NotInTableError
 from hwnas_surrogate.features import OneHot
-from hwnas_surrogate.models import BoostedRidge, FewShot
+from hwnas_surrogate.models import BoostedRidge, PhysicsStack
 from hwnas_surrogate.spaces import get_space
 from hwnas_surrogate.trainers import Surrogate, SurrogateSuite
 from hwnas_surrogate.trainers.encoded import encode
@@ -203,7 +203,7 @@ def uneven() -> SurrogateSuite:
 
 
 def test_each_target_has_the_default_for_its_number_of_costs(uneven: SurrogateSuite, queries: np.ndarray) -> None:
-    assert [type(one.model_) for one in uneven.surrogates_.values()] == [BoostedRidge, FewShot]
+    assert [type(one.model_) for one in uneven.surrogates_.values()] == [BoostedRidge, PhysicsStack]
     predicted, bounds = uneven.predict(queries), uneven.predict_interval(queries)
     for place, alone in enumerate(uneven.surrogates_.values()):
         assert np.array_equal(predicted.iloc[:, place], alone.predict(queries))

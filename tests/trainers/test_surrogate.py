@@ -19,7 +19,7 @@ from sklearn.preprocessing import StandardScaler
 from hwnas_surrogate.data import CostTable, load_table
 from hwnas_surrogate.errors import InvalidArchitectureError, InvalidConfigError, InvalidInputError
 from hwnas_surrogate.features import ENCODERS, Combined, LayerSums, OneHot
-from hwnas_surrogate.models import MODELS, BoostedRidge, FewShot, LeaveOneOutRidge
+from hwnas_surrogate.models import MODELS, BoostedRidge, LeaveOneOutRidge, PhysicsStack
 from hwnas_surrogate.spaces import get_space
 from hwnas_surrogate.trainers import Surrogate, SurrogateSuite
 from tests.trainers.conftest import planted_costs, small
@@ -321,13 +321,28 @@ def test_the_default_has_a_name(n: int) -> None:
 # -- the default for few costs ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("n", "kind"), [(2, FewShot), (99, FewShot), (100, BoostedRidge)])
-def test_the_default_depends_on_the_number_of_costs(n: int, kind: type) -> None:
+@pytest.mark.parametrize("n", [2, 19, 50])
+def test_few_costs_are_told_by_physics(n: int) -> None:
     archs = SPACE.sample(n, 0)
+    costs = SPACE.layers(archs).macs * np.exp(0.05 * np.random.default_rng(n).normal(size=n))
+    fitted = Surrogate(random_state=0).fit(archs, costs)
+    assert type(fitted.model_) is PhysicsStack
+    assert fitted.model_.weights_["physics"] > 0.5
+    assert fitted.physical
+    assert fitted.columns_ == tuple(fitted.encoder_.get_feature_names_out())
+    assert any(name.startswith("physics_") for name in fitted.columns_)
+
+
+@pytest.mark.parametrize("n", [99, 200])
+def test_where_the_boosted_ridge_has_all_the_weight_it_is_all_that_is_kept(n: int) -> None:
+    archs, queries = SPACE.sample(n, 0), SPACE.sample(300, 1)
     fitted = Surrogate(random_state=0).fit(archs, planted_costs(archs))
-    assert type(fitted.model_) is kind
-    physics = any(name.startswith("physics_") for name in fitted.encoder_.get_feature_names_out())
-    assert physics == (kind is FewShot)
+    assert type(fitted.model_) is BoostedRidge
+    assert not fitted.physical
+    assert fitted.columns_ == tuple(fitted.encoder_.get_feature_names_out())
+    assert not any(name.startswith("physics_") for name in fitted.columns_)
+    by_name = Surrogate(model="boosted", random_state=0).fit(archs, planted_costs(archs))
+    np.testing.assert_allclose(fitted.predict(queries), by_name.predict(queries), rtol=1e-12)
 
 
 def test_networks_that_failed_are_no_costs() -> None:
@@ -335,7 +350,6 @@ def test_networks_that_failed_are_no_costs() -> None:
     failed = np.arange(120) % 4 == 0
     fitted = Surrogate(random_state=0).fit(archs, planted_costs(archs), failed=failed)
     assert fitted.n_train_ == 90
-    assert type(fitted.model_) is FewShot
     assert fitted.predict_has_cost(archs).min() < 0.5
 
 

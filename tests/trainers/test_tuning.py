@@ -148,13 +148,13 @@ def test_exact_sums_leave_nothing_to_tune() -> None:
     assert tuned.trials == 1, "nothing is better than exact"
     assert tuned.error == tuned.default_error < 1e-9
     assert tuned.surrogate.model is None
-    assert tuned.settings == {"model": "boosted", "n_trees": 200, "max_depth": 5, "learning_rate": 0.1}
+    assert tuned.settings == {"model": "default"}
 
 
 def test_few_costs_leave_no_settings_to_tune(tmp_path: Path) -> None:
     archs = SPACE.sample(30, 3)
     tuned = tune(Surrogate(random_state=0), archs, planted_costs(archs), seconds=60, study=tmp_path / "study")
-    assert (tuned.kept, tuned.trials, tuned.settings) == (False, 1, {"model": "FewShot"})
+    assert (tuned.kept, tuned.trials, tuned.settings) == (False, 1, {"model": "default"})
     assert 0 < tuned.error == tuned.default_error < 0.6
     assert repr(tuned.surrogate) == repr(Surrogate(random_state=0))
     assert not (tmp_path / "study").exists()

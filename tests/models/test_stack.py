@@ -15,8 +15,8 @@ from sklearn.exceptions import NotFittedError
 
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.features import Combined, LayerPhysics
-from hwnas_surrogate.models import BoostedRidge, FewShot, PhysicsGP
-from hwnas_surrogate.models.few_shot import MIN_ROWS
+from hwnas_surrogate.models import BoostedRidge, PhysicsGP, PhysicsStack
+from hwnas_surrogate.models.stack import MIN_ROWS
 from hwnas_surrogate.spaces import get_space
 
 N = 1500
@@ -80,8 +80,8 @@ def measured(costs: Array, seed: int) -> Array:
 
 
 @cache
-def fitted(planted: Callable[[int], Array], n: int, seed: int) -> FewShot:
-    return FewShot().fit(columns().iloc[seed : seed + n], measured(planted(seed), seed)[seed : seed + n])
+def fitted(planted: Callable[[int], Array], n: int, seed: int) -> PhysicsStack:
+    return PhysicsStack().fit(columns().iloc[seed : seed + n], measured(planted(seed), seed)[seed : seed + n])
 
 
 def errors(planted: Callable[[int], Array], n: int, seed: int) -> tuple[float, float, float]:
@@ -103,9 +103,9 @@ def errors(planted: Callable[[int], Array], n: int, seed: int) -> tuple[float, f
 def test_a_handful_is_told_by_physics_alone() -> None:
     few = MIN_ROWS - 1
     costs = measured(law(0), 0)
-    model = FewShot().fit(columns()[:few], costs[:few])
+    model = PhysicsStack().fit(columns()[:few], costs[:few])
     assert model.ordinary_ is None
-    assert model.weight_ == 0
+    assert model.weights_["ordinary"] == 0
     alone = PhysicsGP().fit(physical_columns()[:few], costs[:few])
     assert np.array_equal(model.predict(columns()), alone.predict(physical_columns()))
     assert np.array_equal(model.residuals_, alone.residuals_)
@@ -116,31 +116,31 @@ def test_a_handful_is_told_by_physics_alone() -> None:
 def test_sums_over_positions_are_found_exactly(n: int, seeds: int) -> None:
     for seed in range(seeds):
         costs = additive(seed)
-        model = FewShot().fit(columns()[:n], costs[:n])
-        assert model.weight_ == 1
+        model = PhysicsStack().fit(columns()[:n], costs[:n])
+        assert model.weights_["ordinary"] == 1
         np.testing.assert_allclose(model.predict(columns()), costs, rtol=1e-9)
         assert np.abs(model.residuals_).max() < 1e-8
 
 
 def test_sums_over_positions_are_mostly_believed_where_rows_are_few() -> None:
     costs = additive(0)
-    model = FewShot().fit(columns()[:32], costs[:32])
+    model = PhysicsStack().fit(columns()[:32], costs[:32])
     physics = model.physics_.predict(physical_columns())
-    assert 0.5 < model.weight_ < 0.95
+    assert 0.5 < model.weights_["ordinary"] < 0.95
     assert np.abs(model.predict(columns()) - costs).mean() < 0.8 * np.abs(physics - costs).mean()
 
 
 def test_hundreds_of_measurements_are_told_by_the_ordinary_model_where_ops_interact() -> None:
     model = fitted(interacting, 600, 0)
-    assert model.weight_ > 0.8
+    assert model.weights_["ordinary"] > 0.8
     whole, physics, ordinary = errors(interacting, 600, 0)
     assert whole < 0.6 * physics
     assert whole < 1.05 * ordinary
 
 
-def test_the_weight_of_the_ordinary_model_grows_with_the_measurements() -> None:
+def test_physics_alone_has_less_of_a_say_the_more_is_measured() -> None:
     weights = [
-        np.mean([fitted(interacting, n, seed).weight_ for seed in seeds])
+        np.mean([sum(fitted(interacting, n, seed).weights_[of] for of in ("ordinary", "remainder")) for seed in seeds])
         for n, seeds in ((20, range(3)), (50, range(3)), (200, range(2)), (600, range(1)))
     ]
     assert weights[0] < 0.3
@@ -167,8 +167,8 @@ def test_slips_do_not_decide_who_has_the_say() -> None:
     costs = measured(interacting(0), 0)[:200]
     spoilt = costs.copy()
     spoilt[[7, 90]] *= 1000
-    model, clean = FewShot().fit(columns()[:200], spoilt), fitted(interacting, 200, 0)
-    assert model.weight_ == pytest.approx(clean.weight_, abs=0.15)
+    model, clean = PhysicsStack().fit(columns()[:200], spoilt), fitted(interacting, 200, 0)
+    assert model.weights_["ordinary"] == pytest.approx(clean.weights_["ordinary"], abs=0.15)
     truth = interacting(0)[TEST]
     apart = [np.abs(either.predict(columns()[TEST]) - truth).mean() for either in (model, clean)]
     assert apart[0] < 1.25 * apart[1]
@@ -193,17 +193,17 @@ def test_residuals_are_as_large_as_errors_on_unseen_rows(planted: Callable[[int]
 
 def test_without_ordinary_columns_it_is_physics_and_without_physics_nothing() -> None:
     costs = measured(law(1), 1)
-    model = FewShot().fit(physical_columns()[:30], costs[:30])
+    model = PhysicsStack().fit(physical_columns()[:30], costs[:30])
     assert model.ordinary_ is None
     alone = PhysicsGP().fit(physical_columns()[:30], costs[:30])
     assert np.array_equal(model.predict(physical_columns()), alone.predict(physical_columns()))
     with pytest.raises(InvalidInputError, match=r"columns of LayerPhysics"):
-        FewShot().fit(ordinary_columns()[:30], costs[:30])
+        PhysicsStack().fit(ordinary_columns()[:30], costs[:30])
 
 
 def test_sources_are_told_to_physics_and_hidden_from_the_ordinary_model() -> None:
     frame = columns().assign(**{"source:kin": law(2)})
-    model = FewShot().fit(frame[:40], additive(2)[:40])
+    model = PhysicsStack().fit(frame[:40], additive(2)[:40])
     assert model.ordinary_ is not None
     assert "source:kin" in model.physics_.feature_names_in_
     names = [*model.physics_.feature_names_in_, *model.ordinary_.feature_names_in_]
@@ -220,19 +220,19 @@ def test_the_columns_must_be_those_of_the_fit() -> None:
 def test_where_the_columns_stand_does_not_matter() -> None:
     costs = measured(interacting(0), 0)
     other = pd.concat([physical_columns(), ordinary_columns()], axis=1)
-    model = FewShot().fit(other[:50], costs[:50])
+    model = PhysicsStack().fit(other[:50], costs[:50])
     np.testing.assert_allclose(model.predict(other), fitted(interacting, 50, 0).predict(columns()), rtol=1e-9)
 
 
 def test_ranked_by_sources_alone_it_is_their_average() -> None:
     sources = {"source:a": 3 * law(0), "source:b": law(1)}
     frame = columns().assign(**sources)
-    model = FewShot().rank(frame[:40])
+    model = PhysicsStack().rank(frame[:40])
     expected = np.mean([costs / costs[:40].mean() for costs in sources.values()], axis=0)
     np.testing.assert_allclose(model.predict(frame), expected, rtol=1e-12)
     assert model.ordinary_ is None
-    assert model.weight_ == 0
-    again = FewShot().from_arrays(model.to_arrays(), model.feature_names_in_)
+    assert model.weights_["ordinary"] == 0
+    again = PhysicsStack().from_arrays(model.to_arrays(), model.feature_names_in_)
     assert np.array_equal(again.predict(frame), model.predict(frame))
 
 
@@ -246,12 +246,12 @@ def test_ranked_by_sources_alone_it_is_their_average() -> None:
 )
 def test_arrays_hold_all_that_was_learned(planted: Callable[[int], Array], n: int, part: float | None) -> None:
     model = fitted(planted, n, 0)
-    assert model.weight_ == part if part is not None else 0 < model.weight_ < 1
+    assert model.weights_["ordinary"] == part if part is not None else 0 < model.weights_["ordinary"] < 1
     arrays = {name: array.copy() for name, array in model.to_arrays().items()}
     assert all(array.dtype.kind in "fiu" for array in arrays.values())
-    again = FewShot().from_arrays(arrays, model.feature_names_in_)
+    again = PhysicsStack().from_arrays(arrays, model.feature_names_in_)
     assert again.predict(columns()).tobytes() == model.predict(columns()).tobytes()
-    assert again.weight_ == model.weight_
+    assert again.weights_["ordinary"] == model.weights_["ordinary"]
     assert {name: array.tobytes() for name, array in again.to_arrays().items()} == {
         name: array.tobytes() for name, array in arrays.items()
     }
@@ -260,13 +260,13 @@ def test_arrays_hold_all_that_was_learned(planted: Callable[[int], Array], n: in
 def test_nothing_is_told_before_fit() -> None:
     for use in (lambda model: model.predict(columns()), lambda model: model.to_arrays()):
         with pytest.raises(NotFittedError):
-            use(FewShot())
+            use(PhysicsStack())
 
 
 def test_the_same_seed_gives_the_same_result_and_no_input_is_changed() -> None:
     X, y = columns()[:50].copy(), measured(interacting(0), 0)[:50]
     y.flags.writeable = False
-    model = FewShot(random_state=0)
+    model = PhysicsStack(random_state=0)
     assert model.fit(X, y) is model
     assert np.array_equal(model.predict(columns()), fitted(interacting, 50, 0).predict(columns()))
     copy = clone(model)
@@ -280,12 +280,12 @@ def test_the_same_seed_gives_the_same_result_and_no_input_is_changed() -> None:
 @pytest.mark.parametrize("cost", [0.0, 3.0])
 def test_networks_that_cost_alike_are_predicted_alike(cost: float) -> None:
     for n in (12, 30, 60):
-        predicted = FewShot().fit(columns()[:n], np.full(n, cost)).predict(columns())
+        predicted = PhysicsStack().fit(columns()[:n], np.full(n, cost)).predict(columns())
         np.testing.assert_allclose(predicted, np.full(N, cost), rtol=0.01, atol=1e-3)
 
 
 @pytest.mark.parametrize("scale", [1e4, 1e-5])
 def test_the_unit_of_the_costs_does_not_matter(scale: float) -> None:
-    model = FewShot().fit(columns()[:50], measured(interacting(0), 0)[:50] * scale)
+    model = PhysicsStack().fit(columns()[:50], measured(interacting(0), 0)[:50] * scale)
     expected = scale * fitted(interacting, 50, 0).predict(columns())
     np.testing.assert_allclose(model.predict(columns()), expected, rtol=1e-6)

@@ -1,0 +1,289 @@
+"""The default model, from two measurements to thousands: physics, what it leaves, and the ordinary model."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from sklearn.base import BaseEstimator, RegressorMixin, clone
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from hwnas_surrogate.errors import InvalidInputError
+from hwnas_surrogate.models.boosted import BoostedRidge
+from hwnas_surrogate.models.linear import EXACT, Vector
+from hwnas_surrogate.models.logarithmic import LogRidge
+from hwnas_surrogate.models.physics import CORRECTION, PHYSICS, SOURCE, PhysicsGP
+
+__all__ = ["PhysicsStack"]
+
+MIN_ROWS = 20
+"""Fewer rows than this say nothing about any model but physics."""
+PROVEN_ROWS = 60
+"""Of fewer rows, leave-one-out flatters a ridge that chose its columns by it: it is fitted anew in folds."""
+FOLDS = 10
+_DOUBT, _REMAINDER_DOUBT = 10.0, 30.0
+"""With so many rows a model's weight is held back as by as many more rows that speak for what stands below it.
+
+What physics leaves is small: it takes more rows to tell a law in it from chance."""
+MANY_ROWS = 1000
+"""From so many rows on, the ordinary model has seen all that physics could tell: what physics leaves is not fitted."""
+_ALL = 0.95
+"""Almost all of the weight is all of it."""
+_DOUBTED = 0.5
+"""Physics is a bit less sure of what it was fitted to than it thinks: by this part of its median doubt there."""
+_SPREAD = 0.5
+"""Costs whose logarithms have a smaller standard deviation than this are as good as linear in them."""
+_SURE = 4.0
+"""Products must predict more rows better than sums do, by so many standard errors of a fair coin."""
+_WORTH = 0.4
+"""Products without trees must predict this part of the rows better for trees to be worth a try."""
+
+
+class PhysicsStack(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+    """A stack of models, weighted by their errors on rows left out [1]_.
+
+    - ``physics``: a :class:`PhysicsGP`. It extrapolates from ten rows.
+    - ``remainder``: a :class:`BoostedRidge` on what physics leaves. It learns what a device does beyond physics, and
+      predicts nothing where it knows nothing.
+    - ``ordinary``: a :class:`BoostedRidge` on the costs themselves. With hundreds of rows it often needs no physics.
+    - ``product``: a :class:`LogRidge`, alone, for costs over orders of magnitude that are products rather than sums.
+
+    With fewer than twenty rows physics is alone.
+
+    Parameters
+    ----------
+    random_state : int or None, default=None
+        Seed of the models; None is 0.
+
+    Attributes
+    ----------
+    physics_ : PhysicsGP
+        Fitted on the columns of :class:`LayerPhysics` and ``source`` ones.
+    remainder_, ordinary_ : BoostedRidge or None
+        Fitted on all the others; None where they have no weight.
+    product_ : LogRidge or None
+        Fitted on all but the ``source`` columns; if there is one, it predicts alone.
+    weights_ : dict of str to float
+        The part of each model in the prediction: ``physics``, ``remainder``, ``ordinary``, ``product``. The remainder
+        is added to a part of physics as large or larger; the others add up to 1.
+    residuals_ : ndarray of float64, shape (n,)
+        Each training cost minus what is predicted without it; not saved.
+    doubts_ : ndarray of float64, shape (n,)
+        How far off these predictions were expected to be; not saved.
+    least_doubt_ : float
+        What every prediction is expected to be off at least: half the median doubt of physics where that has a part;
+        the robust standard deviation of ``residuals_`` where the ordinary model is alone; of products, this part of
+        what is predicted.
+
+    References
+    ----------
+    .. [1] Wolpert, "Stacked generalization", Neural Networks 1992.
+    """
+
+    physics_: PhysicsGP
+    remainder_: BoostedRidge | None
+    ordinary_: BoostedRidge | None
+    product_: LogRidge | None
+    weights_: dict[str, float]
+    residuals_: Vector
+    doubts_: Vector
+    least_doubt_: float
+
+    def __init__(self, random_state: int | None = None) -> None:
+        self.random_state = random_state
+
+    def fit(self, X: pd.DataFrame, y: npt.ArrayLike) -> Self:
+        """Fit on (n, k) named columns and n costs."""
+        validate_data(self, X, skip_check_array=True)
+        costs = np.asarray(y, np.float64)
+        mine, others = self._parts()
+        self._only_physics(PhysicsGP(random_state=self.random_state).fit(X.iloc[:, mine], costs))
+        if len(costs) >= MIN_ROWS and len(others):
+            self._stack(X.iloc[:, others], costs)
+            self._try_product(X, costs)
+        self.doubts_ = self._doubt(self.doubts_, costs)
+        return self
+
+    def _doubt(self, physics: Vector, costs: Vector) -> Vector:
+        """Learn how unsure predictions are at least, and return how unsure those of the training rows were."""
+        predicted = costs - self.residuals_
+        if self.product_ is not None:
+            self.least_doubt_ = max(_spread(self.residuals_ / predicted), EXACT)
+            return self.least_doubt_ * predicted
+        if self.ordinary_only:
+            self.least_doubt_ = max(_spread(self.residuals_), EXACT * float(np.abs(costs).max()))
+            return np.full(len(costs), self.least_doubt_)
+        self.least_doubt_ = _DOUBTED * float(np.median(physics))
+        return np.hypot(physics, self.least_doubt_)
+
+    @property
+    def ordinary_only(self) -> bool:
+        """Whether the ordinary model has all the weight."""
+        return self.weights_["ordinary"] == 1
+
+    def _only_physics(self, physics: PhysicsGP) -> None:
+        self.physics_, self.remainder_, self.ordinary_, self.product_ = physics, None, None, None
+        self.residuals_, self.doubts_ = physics.residuals_, physics.doubts_
+        self.weights_ = {"physics": 1.0, "remainder": 0.0, "ordinary": 0.0, "product": 0.0}
+
+    def _stack(self, X: pd.DataFrame, costs: Vector) -> None:
+        """Fit the two models beside physics, and weight them."""
+        ordinary, left = self._boosted(X, costs)
+        # With hardly more rows than columns they are a sum of them by chance, and say nothing of other columns.
+        proven = ordinary.exact_ and 3 * len(costs) >= 4 * np.count_nonzero(ordinary.coef_)
+        share, of_remainder, below = 1.0, 0.0, self.physics_.residuals_
+        if not proven:
+            share = _weight(below, left, _DOUBT)
+        if share < 1 and len(costs) < MANY_ROWS:
+            remainder, of_both = self._boosted(X, self.physics_.residuals_)
+            of_remainder = _weight(below, of_both, _REMAINDER_DOUBT)
+            below = (1 - of_remainder) * below + of_remainder * of_both
+            share = _weight(below, left, _DOUBT)
+            if of_remainder and share < 1:
+                self.remainder_ = remainder
+        if share:
+            self.ordinary_ = ordinary
+        self.weights_ |= {"physics": 1 - share, "remainder": (1 - share) * of_remainder, "ordinary": share}
+        self.residuals_ = left if share == 1 else (1 - share) * below + share * left
+
+    def _boosted(self, X: pd.DataFrame, costs: Vector) -> tuple[BoostedRidge, Vector]:
+        """Fit a boosted ridge; return it, and each cost minus what it predicts without it."""
+        model = BoostedRidge(random_state=self.random_state).fit(X, costs)
+        return model, model.residuals_ if len(costs) >= PROVEN_ROWS else _left_out(model, X, costs)
+
+    def _try_product(self, X: pd.DataFrame, costs: Vector) -> None:
+        """Take products instead, if they predict most rows better than the stack does.
+
+        Which of two predictions is nearer does not depend on the scale: small costs have as much of a say as large
+        ones.
+        """
+        exact = self.ordinary_ is not None and self.ordinary_.exact_
+        if exact or costs.min() <= 0 or np.log(costs).std() < _SPREAD:
+            return
+        columns = X.iloc[:, self._not_sources()]
+        for trees, needed in ((0, _WORTH), (None, 0.5 + _SURE * 0.5 / np.sqrt(len(costs)))):
+            product = LogRidge(trees, self.random_state).fit(columns, costs)
+            nearer = np.abs(product.residuals_) < np.abs(self.residuals_)
+            if nearer.mean() < needed:
+                return
+        self.remainder_, self.ordinary_, self.product_ = None, None, product
+        self.weights_ = {"physics": 0.0, "remainder": 0.0, "ordinary": 0.0, "product": 1.0}
+        self.residuals_ = product.residuals_
+
+    def rank(self, X: pd.DataFrame) -> Self:
+        """Take the average of the ``source`` columns for the cost, each over its mean in (n, k) named columns."""
+        validate_data(self, X, skip_check_array=True)
+        mine, _ = self._parts()
+        self._only_physics(PhysicsGP(random_state=self.random_state).rank(X.iloc[:, mine]))
+        self.least_doubt_ = 0.0
+        return self
+
+    def predict(self, X: pd.DataFrame) -> Vector:
+        """Predict costs: (n, k) named columns as in ``fit`` -> (n,)."""
+        check_is_fitted(self, "physics_")
+        validate_data(self, X, reset=False, skip_check_array=True)
+        if self.product_ is not None:
+            return self.product_.predict(X.iloc[:, self._not_sources()])
+        mine, others = self._parts()
+        predicted: Vector = np.zeros(len(X))
+        models = (("physics", self.physics_, mine), ("remainder", self.remainder_, others))
+        for name, model, columns in (*models, ("ordinary", self.ordinary_, others)):
+            if model is not None and self.weights_[name]:
+                predicted += self.weights_[name] * model.predict(X.iloc[:, columns])
+        return predicted
+
+    def doubt(self, X: pd.DataFrame) -> Vector:
+        """Return how far off predictions are expected to be, up to a factor: (n, k) named columns -> (n,).
+
+        Physics says where it is unsure; products are off by a part of what they predict. The ordinary model alone is
+        off everywhere alike.
+        """
+        check_is_fitted(self, "physics_")
+        if self.product_ is not None:
+            return self.least_doubt_ * self.predict(X)
+        least = np.full(len(X), self.least_doubt_)
+        return least if self.ordinary_only else np.hypot(self.physics_.doubt(X.iloc[:, self._parts()[0]]), least)
+
+    def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Return what was learned as arrays."""
+        check_is_fitted(self, "physics_")
+        arrays: dict[str, npt.NDArray[Any]] = {
+            "weights": np.array([self.weights_[name] for name in _MODELS]),
+            "least_doubt": np.array([self.least_doubt_]),
+        }
+        for name in _MODELS:
+            model = getattr(self, f"{name}_")
+            if model is not None:
+                arrays |= {f"{name}_{key}": array for key, array in model.to_arrays().items()}
+        return arrays
+
+    def from_arrays(self, arrays: dict[str, npt.NDArray[Any]], feature_names: npt.NDArray[np.object_]) -> Self:
+        """Take back what :meth:`to_arrays` returned, for columns of these names, shape (k,)."""
+        self.feature_names_in_, self.n_features_in_ = feature_names, len(feature_names)
+        weights = arrays["weights"]
+        if weights.shape != (len(_MODELS),) or not ((weights >= 0) & (weights <= 1)).all():
+            raise InvalidInputError(f"weights must be {len(_MODELS)} numbers between 0 and 1, got {weights}.")
+        self.weights_ = dict(zip(_MODELS, map(float, weights), strict=True))
+        self.least_doubt_ = float(arrays["least_doubt"][0])
+        if not self.least_doubt_ >= 0:
+            raise InvalidInputError(f"least_doubt must be at least 0, got {self.least_doubt_:g}.")
+        mine, others = self._parts()
+        columns = {"physics": mine, "remainder": others, "ordinary": others, "product": self._not_sources()}
+        for name, kind in _MODELS.items():
+            own = {key.removeprefix(f"{name}_"): array for key, array in arrays.items() if key.startswith(f"{name}_")}
+            if not own and (name == "physics" or self.weights_[name]):
+                raise InvalidInputError(f"the arrays of {name} are missing.")
+            model = kind(random_state=self.random_state)
+            setattr(self, f"{name}_", model.from_arrays(own, feature_names[columns[name]]) if own else None)
+        return self
+
+    def _parts(self) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+        """Return which columns the physics and which the other models read."""
+        groups = [str(name).partition(":")[0] for name in self.feature_names_in_]
+        physical = np.array([group == SOURCE or group.startswith((PHYSICS, CORRECTION)) for group in groups])
+        return np.flatnonzero(physical), np.flatnonzero(~physical)
+
+    def _not_sources(self) -> npt.NDArray[np.intp]:
+        return np.flatnonzero([str(name).partition(":")[0] != SOURCE for name in self.feature_names_in_])
+
+
+_MODELS: dict[str, Any] = {
+    "physics": PhysicsGP,
+    "remainder": BoostedRidge,
+    "ordinary": BoostedRidge,
+    "product": LogRidge,
+}
+
+
+def _left_out(model: BoostedRidge, X: pd.DataFrame, costs: Vector) -> Vector:
+    """Return each cost minus what the model predicts if it is fitted to other folds, choosing its columns there."""
+    from sklearn.model_selection import KFold
+
+    residuals = np.empty(len(costs))
+    for train, test in KFold(FOLDS, shuffle=True, random_state=model.random_state or 0).split(costs):
+        fitted = clone(model).fit(X.iloc[train], costs[train])
+        residuals[test] = costs[test] - fitted.predict(X.iloc[test])
+    return residuals
+
+
+def _spread(residuals: Vector) -> float:
+    """Return a robust standard deviation around 0."""
+    return 1.4826 * float(np.median(np.abs(residuals)))
+
+
+def _weight(first: Vector, second: Vector, doubtful: float) -> float:
+    """Return the part of the second model that would have left the smallest residuals, held back where rows are few.
+
+    Almost all is all, and almost nothing is nothing.
+    """
+    # Rows that both miss are slips or noise; those that one misses are what tells them apart.
+    smaller = np.minimum(np.abs(first), np.abs(second))
+    kept = smaller <= 3 * _spread(first)
+    first, second = first[kept], second[kept]
+    apart = first - second
+    doubt = (doubtful / len(first)) ** 2 * float((first**2).sum())
+    total = float((apart**2).sum()) + doubt
+    weight = float(np.clip((first * apart).sum() / total, 0.0, 1.0)) if total > 0 else 0.0
+    return 1.0 if weight > _ALL else 0.0 if weight < 1 - _ALL else weight
