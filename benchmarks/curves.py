@@ -55,7 +55,7 @@ def run() -> Iterator[Figure]:
 
 def _tables() -> dict[str, CostTable]:
     """Return what is measured: the bundled targets, and the devices measured by others where they are at hand."""
-    tables = {f"{space}, bundled": load_table(space=space) for space in ("nasbench201", "fbnet")}
+    tables = {f"{space} bundled": load_table(space=space) for space in ("nasbench201", "fbnet")}
     if (folder := shared_data()) is not None:
         tables |= {space: load_table(folder / f"{space}_latency.npz", space) for space in ("nasbench201", "fbnet")}
     return {name: table for name, table in tables.items() if isinstance(table, CostTable)}

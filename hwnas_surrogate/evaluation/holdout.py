@@ -20,6 +20,7 @@ from hwnas_surrogate.evaluation.splits import Rows, held_out
 from hwnas_surrogate.reals import reals
 from hwnas_surrogate.spaces import View
 from hwnas_surrogate.trainers import Surrogate
+from hwnas_surrogate.trainers.calibration import promised
 from hwnas_surrogate.trainers.encoded import config_sizes, octaves
 
 __all__ = ["evaluate", "multiply_adds", "readable", "summary"]
@@ -162,7 +163,7 @@ def _predict(
     }
     for part in _COVERAGES:
         bounds = np.full((len(test), 2), np.nan)
-        if surrogate.calibrate:
+        if surrogate.calibrate and part <= promised(surrogate.n_train_):
             bounds = surrogate.predict_interval(archs, under, coverage=part, extrapolate=True)
         told[f"low_{part}"], told[f"high_{part}"] = bounds.T
     told["low"], told["high"] = told[f"low_{BOUNDS}"], told[f"high_{BOUNDS}"]
@@ -172,10 +173,10 @@ def _predict(
 def _scores(told: dict[str, Any], quality: npt.NDArray[np.float64]) -> dict[str, float]:
     measured, predicted = told["measured"], told["predicted"]
     scores: dict[str, float] = score(measured, predicted).to_dict()
-    calibrated = not np.isnan(told["low"]).any()
     for part in _COVERAGES:
-        inside = (measured >= told[f"low_{part}"]) & (measured <= told[f"high_{part}"])
-        scores[f"coverage_{100 * part:.0f}"] = float(inside.mean()) if calibrated else float("nan")
+        low, high = told[f"low_{part}"], told[f"high_{part}"]
+        held = float(((measured >= low) & (measured <= high)).mean())
+        scores[f"coverage_{100 * part:.0f}"] = float("nan") if np.isnan(low).any() else held
     width = told["high"] - told["low"]
     positive = predicted > 0
     relative = np.median(width[positive] / predicted[positive]) if positive.any() else float("nan")

@@ -29,6 +29,8 @@ _DOUBT, _REMAINDER_DOUBT = 10.0, 30.0
 What physics leaves is small: it takes more rows to tell a law in it from chance."""
 MANY_ROWS = 1000
 """From so many rows on, the ordinary model has seen all that physics could tell: what physics leaves is not fitted."""
+_PREFERRED = 1.5
+"""The ordinary model is taken alone unless the stack is better by so many standard errors; fewer where rows are few."""
 _ALL = 0.95
 """Almost all of the weight is all of it."""
 _DOUBTED = 0.5
@@ -129,7 +131,11 @@ class PhysicsStack(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         self.weights_ = {"physics": 1.0, "remainder": 0.0, "ordinary": 0.0, "product": 0.0}
 
     def _stack(self, X: pd.DataFrame, costs: Vector) -> None:
-        """Fit the two models beside physics, and weight them."""
+        """Fit the two models beside physics, and weight them.
+
+        With hundreds of rows the ordinary model is taken alone if the stack is not clearly better: it is the simpler
+        one, and predicts networks that run the same operators alike.
+        """
         ordinary, left = self._boosted(X, costs)
         # With hardly more rows than columns they are a sum of them by chance, and say nothing of other columns.
         proven = ordinary.exact_ and 3 * len(costs) >= 4 * np.count_nonzero(ordinary.coef_)
@@ -143,10 +149,15 @@ class PhysicsStack(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             share = _weight(below, left, _DOUBT)
             if of_remainder and share < 1:
                 self.remainder_ = remainder
+        mixed = (1 - share) * below + share * left
+        better = (np.abs(left) - np.abs(mixed))[_told_apart(mixed, left)]
+        wanted = _PREFERRED * (1 - PROVEN_ROWS / len(costs)) * better.std() / np.sqrt(len(better))
+        if len(costs) >= PROVEN_ROWS and better.mean() < wanted:
+            share, mixed, self.remainder_ = 1.0, left, None
         if share:
             self.ordinary_ = ordinary
         self.weights_ |= {"physics": 1 - share, "remainder": (1 - share) * of_remainder, "ordinary": share}
-        self.residuals_ = left if share == 1 else (1 - share) * below + share * left
+        self.residuals_ = mixed
 
     def _boosted(self, X: pd.DataFrame, costs: Vector) -> tuple[BoostedRidge, Vector]:
         """Fit a boosted ridge; return it, and each cost minus what it predicts without it."""
@@ -268,6 +279,11 @@ def _left_out(model: BoostedRidge, X: pd.DataFrame, costs: Vector) -> Vector:
     return residuals
 
 
+def _told_apart(first: Vector, second: Vector) -> npt.NDArray[np.bool_]:
+    """Return the rows that tell two models apart: rows that both miss are slips or noise."""
+    return np.asarray(np.minimum(np.abs(first), np.abs(second)) <= 3 * _spread(first))
+
+
 def _spread(residuals: Vector) -> float:
     """Return a robust standard deviation around 0."""
     return 1.4826 * float(np.median(np.abs(residuals)))
@@ -278,9 +294,7 @@ def _weight(first: Vector, second: Vector, doubtful: float) -> float:
 
     Almost all is all, and almost nothing is nothing.
     """
-    # Rows that both miss are slips or noise; those that one misses are what tells them apart.
-    smaller = np.minimum(np.abs(first), np.abs(second))
-    kept = smaller <= 3 * _spread(first)
+    kept = _told_apart(first, second)
     first, second = first[kept], second[kept]
     apart = first - second
     doubt = (doubtful / len(first)) ** 2 * float((first**2).sum())

@@ -14,7 +14,7 @@ from sklearn.base import clone
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.trainers.encoded import octaves
 
-__all__ = ["Calibration", "LeftOut", "config_left_out", "dearest_left_out", "residuals_by_row", "spreads"]
+__all__ = ["Calibration", "LeftOut", "config_left_out", "dearest_left_out", "promised", "residuals_by_row", "spreads"]
 
 Vector = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]
@@ -308,15 +308,19 @@ class Calibration:
 _CATEGORIES = ("known", "other", "dear")
 
 
+def promised(n: int) -> float:
+    """Return the largest coverage that n residuals can promise: what lies farther out was hardly ever seen."""
+    return min(1 - 1 / (_PROMISED * n), _MOST)
+
+
 def _check_promise(coverage: float, n: int) -> None:
-    """Raise if n residuals can't promise a coverage: what lies that far out was hardly ever seen."""
     if coverage > _MOST:
         raise InvalidInputError(f"coverage must be at most {_MOST:g} ({_MOST:.1%}), got {coverage:g}.")
-    needed = int(np.ceil(1 / (_PROMISED * (1 - coverage)) - 1e-9))
-    if n < needed:
+    if coverage > promised(n) + 1e-9:
+        needed = int(np.ceil(1 / (_PROMISED * (1 - coverage)) - 1e-9))
         raise InvalidInputError(
             f"a coverage of {coverage:.4g} takes {needed} costs, the surrogate was fitted to {n}: ask for "
-            f"{1 - 1 / (_PROMISED * n):.4g} at most, or measure {needed - n} more."
+            f"{promised(n):.4g} at most, or measure {needed - n} more."
         )
 
 

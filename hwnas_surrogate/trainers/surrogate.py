@@ -490,7 +490,10 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             bounds = widened(self._interval_encoded(query.base, coverage), query.growth)
             predicted = self._predict_encoded(query)
             return np.stack([np.minimum(bounds[:, 0], predicted), np.maximum(bounds[:, 1], predicted)], axis=1)
-        bounds = self._calibrated().interval(*self._told(query), coverage) * self.scale_
+        try:
+            bounds = self._calibrated().interval(*self._told(query), coverage) * self.scale_
+        except InvalidInputError as error:
+            raise error if self.target_ is None else InvalidInputError(f"{self.target_}: {error}") from error
         return np.maximum(bounds, 0.0)
 
     def _within_encoded(self, query: Encoded, budget: Vector) -> Vector:

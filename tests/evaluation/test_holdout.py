@@ -331,3 +331,10 @@ def test_fbnet_costs_are_predicted_exactly(shared_data: Path) -> None:
         )
         assert np.abs(predicted / costs[400:] - 1).max() < 1e-9
     assert evaluate(table, surrogate, n_train=400).scores["mape"].max() < 1e-9
+
+
+def test_a_coverage_that_so_few_costs_cant_promise_is_no_score() -> None:
+    scores = evaluate(planted(), Surrogate(), n_train=3, n_test=30, seeds=[0]).scores
+    assert scores[["coverage_80", "coverage_90"]].notna().all(axis=None)
+    assert scores["coverage_95"].isna().all()
+    assert evaluate(planted(), Surrogate(), n_train=4, n_test=30, seeds=[0]).scores["coverage_95"].notna().all()

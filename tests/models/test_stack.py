@@ -168,7 +168,8 @@ def test_slips_do_not_decide_who_has_the_say() -> None:
     spoilt = costs.copy()
     spoilt[[7, 90]] *= 1000
     model, clean = PhysicsStack().fit(columns()[:200], spoilt), fitted(interacting, 200, 0)
-    assert model.weights_["ordinary"] == pytest.approx(clean.weights_["ordinary"], abs=0.15)
+    learned = [sum(either.weights_[of] for of in ("ordinary", "remainder")) for either in (model, clean)]
+    assert learned[0] == pytest.approx(learned[1], abs=0.15)
     truth = interacting(0)[TEST]
     apart = [np.abs(either.predict(columns()[TEST]) - truth).mean() for either in (model, clean)]
     assert apart[0] < 1.25 * apart[1]

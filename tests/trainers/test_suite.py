@@ -286,3 +286,14 @@ def test_rows_of_what_is_extrapolated_keep_what_it_is_extrapolated_from() -> Non
         assert part.base.configs == base.configs
         np.testing.assert_array_equal(part.growth, growth[which])
     assert base.rows(np.array([0])).base is None
+
+
+def test_a_coverage_that_one_target_cant_promise_names_it() -> None:
+    table = load_table(space="nasbench201").rows(range(60))
+    suite = SurrogateSuite().fit_table(table, ["epyc-torch-1t", "epyc-openvino-1t"])
+    few = suite["epyc-openvino-1t"].n_train_
+    assert few < 20
+    with pytest.raises(
+        InvalidInputError, match=rf"^epyc-openvino-1t/latency: .* 0\.99 takes 20 costs, .* to {few}: ask"
+    ):
+        suite.predict_interval([0, 1], coverage=0.99)
