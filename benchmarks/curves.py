@@ -1,7 +1,7 @@
 """How errors fall and what intervals hold as measurements grow, on all devices: ``python -m benchmarks curves``.
 
-Hours of fits: every result is a line of ``benchmarks/curves.csv``, and what stands there is not done again. Delete the
-file to measure a changed default. The picture of ``docs/benchmarks.md`` is drawn from it.
+Hours of fits: every result is a line of ``build/benchmarks/curves.csv``, and what stands there is not done again. Delete
+the file to measure a changed default. ``docs/curves.png`` is drawn from it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from benchmarks.figure import Figure, shared_data
 from hwnas_surrogate.data import CostTable, load_table
 from hwnas_surrogate.trainers import Surrogate
 
-RESULTS = Path(__file__).with_name("curves.csv")
+RESULTS = Path("build/benchmarks/curves.csv")
 PICTURE = Path(__file__).parents[1] / "docs" / "curves.png"
 SIZES = (5, 10, 15, 20, 30, 60, 100, 124, 200, 400, 900, 2500, 7800)
 """Up to half of a table's rows."""
@@ -62,6 +62,7 @@ def _tables() -> dict[str, CostTable]:
 
 
 def _missing(tables: dict[str, CostTable]) -> list[tuple[str, str, int, int]]:
+    RESULTS.parent.mkdir(parents=True, exist_ok=True)
     if not RESULTS.exists():
         RESULTS.write_text(",".join(COLUMNS) + "\n")
     done = set(pd.read_csv(RESULTS)[["space", "target", "n", "seed"]].itertuples(index=False, name=None))
