@@ -1,7 +1,7 @@
 """How errors fall and what intervals hold as measurements grow, on all devices: ``python -m benchmarks curves``.
 
-Hours of fits: every result is a line of ``build/benchmarks/curves.csv``, and what stands there is not done again. Delete
-the file to measure a changed default. ``docs/curves.png`` is drawn from it.
+Hours of fits: every result is a line of ``build/benchmarks/curves.csv``, and what stands there is not done again.
+Delete it to measure a changed default. ``docs/curves.png`` is drawn from it.
 """
 
 from __future__ import annotations
