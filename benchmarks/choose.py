@@ -12,17 +12,17 @@ from typing import Any
 
 import numpy as np
 from joblib import Parallel, delayed
-from scipy.stats import spearmanr
 
+from benchmarks.curves import scores_of_default
 from benchmarks.figure import Figure, shared_data
 from hwnas_surrogate.data import CostTable, load_table
+from hwnas_surrogate.evaluation.peers import HELP
 from hwnas_surrogate.models import boosted, linear, physics, stack
-from hwnas_surrogate.trainers import Surrogate, calibration
+from hwnas_surrogate.trainers import calibration
 
 SEEDS = range(100, 103)
 SIZES = (10, 30, 100)
 HELD_OUT = 500
-HELP_DEVICES = ("titan_rtx_256", "gold_6226", "pixel2", "raspi4", "eyeriss", "fpga")
 CONSTANTS: dict[ModuleType, tuple[str, ...]] = {
     physics: (
         "_SHARE_SDS", "_CORRECTION_SDS", "_NOISE_SDS", "_ROBUST_NOISE_SDS", "_LEAD", "_SOURCE_LOG_ODDS", "_CONSTANT_SD",
@@ -58,13 +58,11 @@ def _cases() -> Iterator[tuple[CostTable, int, int]]:
     if folder is not None:
         theirs = load_table(folder / "nasbench201_latency.npz", "nasbench201")
         assert isinstance(theirs, CostTable)
-        tables.append(theirs.select([f"{device}/latency" for device in HELP_DEVICES]))
+        tables.append(theirs.select([f"{device}/latency" for device in HELP["nasbench201"].targets]))
     for table in tables:
         assert isinstance(table, CostTable)
         for target in table.targets:
-            one = table.select(target)
-            known = one.rows(np.flatnonzero(~np.isnan(one.costs[:, 0])))
-            yield from ((known, n, seed) for n in SIZES for seed in SEEDS)
+            yield from ((table.select(target), n, seed) for n in SIZES for seed in SEEDS)
 
 
 def _panel(cases: list[tuple[CostTable, int, int]], module: ModuleType | None, name: str, factor: float) -> np.ndarray:
@@ -78,18 +76,11 @@ def _scores(
     if module is not None:
         setattr(module, name, _scaled(before, factor))
     try:
-        order = np.random.default_rng(seed).permutation(len(table))
-        train, test = order[:n], order[n : n + HELD_OUT]
-        surrogate = Surrogate(table.space.name, random_state=seed).fit(table.archs[train], table.costs[train, 0])
-        truth, predicted = table.costs[test, 0], surrogate.predict(table.archs[test])
-        bounds = [surrogate.predict_interval(table.archs[test], coverage=part).T for part in (0.8, 0.9, 0.95)]
+        rho, p99, _, *held, _ = scores_of_default(table, n, seed, HELD_OUT)
     finally:
         if module is not None:
             setattr(module, name, before)
-    dear = truth > np.quantile(truth, 0.05)
-    off = np.abs(predicted[dear] / truth[dear] - 1)
-    held = [((truth >= low) & (truth <= high)).mean() for low, high in bounds]
-    return float(spearmanr(predicted, truth).statistic), float(np.quantile(off, 0.99)), *map(float, held)
+    return rho, p99, *held
 
 
 def _scaled(value: Any, factor: float) -> Any:

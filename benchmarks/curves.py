@@ -77,13 +77,19 @@ def _missing(tables: dict[str, CostTable]) -> list[tuple[str, str, int, int]]:
 
 
 def _scores(table: CostTable, space: str, target: str, n: int, seed: int) -> tuple[object, ...]:
-    """Fit to n rows drawn at random and score the others."""
+    """Return a line of the results."""
+    return space, target, n, seed, *(f"{value:.5g}" for value in scores_of_default(table, n, seed, HELD_OUT))
+
+
+def scores_of_default(table: CostTable, n: int, seed: int, held_out: int) -> tuple[float, ...]:
+    """Fit to n rows of a table's only target, drawn at random, and score so many others: a number for each score."""
     costs = table.costs[:, 0]
     order = np.random.default_rng(seed).permutation(np.flatnonzero(~np.isnan(costs)))
-    train, test = order[:n], order[n : n + HELD_OUT]
+    train, test = order[:n], order[n : n + held_out]
     surrogate = Surrogate(table.space.name, random_state=seed).fit(table.archs[train], costs[train])
     truth, predicted = costs[test], surrogate.predict(table.archs[test])
-    off = np.abs(predicted / np.where(truth > 0, truth, np.nan) - 1)[truth > np.quantile(truth, _NEAR_ZERO)]
+    dear = truth > np.quantile(truth, _NEAR_ZERO)
+    off = np.abs(predicted[dear] / truth[dear] - 1)
     held, width = [], 0.0
     for coverage in COVERAGES:
         low, high = surrogate.predict_interval(table.archs[test], coverage=coverage).T
@@ -91,8 +97,7 @@ def _scores(table: CostTable, space: str, target: str, n: int, seed: int) -> tup
         if coverage == 0.9:
             width = float(np.median(high - low) / np.median(truth))
     rho = float(spearmanr(predicted, truth).statistic)
-    found = (rho, float(np.quantile(off, 0.99)), float(np.median(off)), *held, width)
-    return space, target, n, seed, *(f"{value:.5g}" for value in found)
+    return rho, float(np.quantile(off, 0.99)), float(np.median(off)), *held, width
 
 
 def _steps(results: pd.DataFrame) -> Iterator[Figure]:

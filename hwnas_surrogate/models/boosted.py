@@ -1,4 +1,4 @@
-"""The default model: a ridge, and boosted trees on what it leaves where cross-validation asks for them."""
+"""A ridge, and boosted trees on what it leaves where cross-validation asks for them."""
 
 from __future__ import annotations
 

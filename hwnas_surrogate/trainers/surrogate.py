@@ -362,7 +362,8 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     def _learn(self, encoder: Encoder, training: Encoded, costs: Vector) -> Self:
         has_cost = ~np.isnan(costs)
         everything = training
-        training, costs = training.rows(has_cost), costs[has_cost]
+        if not has_cost.all():
+            training, costs = training.rows(has_cost), costs[has_cost]
         self.encoder_, self.target_ = encoder, getattr(self, "target_", None)
         used = np.unique(training.number)
         self.configs_ = tuple(training.configs[number] for number in used)
@@ -389,12 +390,11 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             _predict_on_one_thread(self.other_model_)
         if self._without_physics():
             training = training.only(self.model_.feature_names_in_)
-            everything = everything.only(self.model_.feature_names_in_)
         self.columns_ = tuple(map(str, training.features))
         self.n_features_in_ = len(self.columns_)
         self.classifier_ = None
         if not has_cost.all():
-            self.classifier_ = make_classifier(self.random_state).fit(everything.features, has_cost)
+            self.classifier_ = make_classifier(self.random_state).fit(everything.only(self.columns_).features, has_cost)
         self.calibration_: Calibration | None = None
         outliers = np.empty(0, np.intp)
         if self.calibrate:
