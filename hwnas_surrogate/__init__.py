@@ -12,6 +12,7 @@ from hwnas_surrogate.lazy import lazy_names
 
 if TYPE_CHECKING:
     from hwnas_surrogate.data import CostTable, HWNASBenchAPI, Target, load_table
+    from hwnas_surrogate.graphs import Graph, GraphBatch
     from hwnas_surrogate.networks import build_network
     from hwnas_surrogate.spaces import FBNet, FBNetConfig, NASBench201, NASBench201Config, get_space
     from hwnas_surrogate.trainers import Surrogate, SurrogateSuite
@@ -22,6 +23,8 @@ __all__ = [
     "CostTable",
     "FBNet",
     "FBNetConfig",
+    "Graph",
+    "GraphBatch",
     "HWNASBenchAPI",
     "NASBench201",
     "NASBench201Config",
@@ -35,6 +38,7 @@ __all__ = [
 
 _MODULES = {
     "data": ["CostTable", "HWNASBenchAPI", "Target", "load_table"],
+    "graphs": ["Graph", "GraphBatch"],
     "networks": ["build_network"],
     "spaces": ["FBNet", "FBNetConfig", "NASBench201", "NASBench201Config", "get_space"],
     "trainers": ["Surrogate", "SurrogateSuite"],

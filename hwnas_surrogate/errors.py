@@ -16,6 +16,7 @@ __all__ = [
     "HWNASError",
     "InvalidArchitectureError",
     "InvalidConfigError",
+    "InvalidGraphError",
     "InvalidInputError",
     "MeasurementError",
     "MissingExtraError",
@@ -37,6 +38,10 @@ class InvalidArchitectureError(HWNASError, ValueError):
 
 class InvalidConfigError(HWNASError, ValueError):
     """A network config that is malformed, or that the search space cannot build."""
+
+
+class InvalidGraphError(HWNASError, ValueError):
+    """A network that is no graph of operators at known shapes, or a module that can't be captured as one."""
 
 
 class InvalidInputError(HWNASError, ValueError):

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas_surrogate.errors import InvalidArchitectureError, InvalidConfigError, InvalidInputError, unknown
+from hwnas_surrogate.graphs import Graph
 from hwnas_surrogate.spaces.config import NetworkConfig
 from hwnas_surrogate.spaces.conventions import Convention
 from hwnas_surrogate.spaces.layers import Layers, View
@@ -406,6 +407,25 @@ class SearchSpace(OpLists, ABC):
         return tuple(distinct), number
 
     # -- what the networks are made of --------------------------------------------------------------------
+
+    @abstractmethod
+    def graph(self, arch: Archs, config: ConfigLike = None) -> Graph:
+        """Return the network of one architecture as a graph of operators, at batch 1.
+
+        It is the graph that :meth:`~hwnas_surrogate.graphs.Graph.from_torch` captures of the network that
+        :func:`~hwnas_surrogate.networks.build_network` builds: with every operator that runs, dead edges too.
+
+        Parameters
+        ----------
+        arch : architecture
+            One, in any accepted form.
+        config : NetworkConfig, str, mapping or None, default=None
+            The space's first published config if None.
+
+        Returns
+        -------
+        Graph
+        """
 
     @abstractmethod
     def layers(self, archs: Archs, config: ConfigLike = None, view: View = "all") -> Layers:

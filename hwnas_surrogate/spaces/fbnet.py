@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas_surrogate.errors import InvalidArchitectureError, InvalidConfigError, InvalidInputError, unknown
+from hwnas_surrogate.graphs import Graph, GraphBuilder
 from hwnas_surrogate.spaces.base import ArchArray, ConfigLike, RandomState, SearchSpace, as_generator
 from hwnas_surrogate.spaces.config import FBNetConfig, NetworkConfig
 from hwnas_surrogate.spaces.layers import Layer, LayerPlan, Layers, View
@@ -106,6 +107,29 @@ def _plan(config: FBNetConfig) -> LayerPlan:
         (Layer.linear(config.header_channels, config.num_classes), 1),
     ]
     return LayerPlan.build(fixed, [[_block_layers(op, slot) for op in FBNet.ops] for slot in slots])
+
+
+def _conv_norm(build: GraphBuilder, x: int, channels: int, kernel: int, stride: int = 1, groups: int = 1) -> int:
+    return build.batch_norm(build.conv(x, channels, kernel, stride, groups=groups))
+
+
+def _shuffled(build: GraphBuilder, x: int, groups: int) -> int:
+    """Add a channel shuffle: a copy in another order of the channels."""
+    batch, channels, height, width = shape = build.spec(x).shape
+    x = build.view(x, (batch, channels // groups, groups, height, width))
+    return build.view(build.elementwise("copy", x), shape)
+
+
+def _add_block(build: GraphBuilder, op: str, slot: Slot, x: int) -> int:
+    if op not in BLOCKS:
+        return x if slot.keeps_shape else build.relu(_conv_norm(build, x, slot.c_out, 1, slot.stride))
+    block, middle = BLOCKS[op], slot.c_in * BLOCKS[op].expansion
+    y = build.relu(_conv_norm(build, x, middle, 1, groups=block.groups))
+    if block.groups > 1:
+        y = _shuffled(build, y, block.groups)
+    y = build.relu(_conv_norm(build, y, middle, block.kernel, slot.stride, groups=middle))
+    y = _conv_norm(build, y, slot.c_out, 1, groups=block.groups)
+    return build.add(y, x) if slot.keeps_shape else y
 
 
 @cache
@@ -220,6 +244,19 @@ class FBNet(SearchSpace):
         changes_shape = np.array([not slot.keeps_shape for slot in self.slots(config)])
         runs: npt.NDArray[np.bool_] = (batch != SKIP) | changes_shape
         return runs
+
+    def graph(self, arch: Archs, config: ConfigLike = None) -> Graph:
+        """Return the network of one architecture as a graph; see :meth:`SearchSpace.graph`."""
+        batch, of = self._exactly_one(arch), self.config(config)
+        assert isinstance(of, FBNetConfig)
+        self.check_buildable(batch, of)
+        build = GraphBuilder()
+        x = build.input((1, of.in_channels, of.height, of.width))
+        x = build.relu(_conv_norm(build, x, of.stem_channels, 3, of.stem_stride))
+        for op, slot in zip(batch[0].tolist(), _slots(of), strict=True):
+            x = _add_block(build, self.ops[op], slot, x)
+        x = build.global_pool(build.relu(_conv_norm(build, x, of.header_channels, 1)))
+        return build.graph(build.linear(build.flatten(x), of.num_classes))
 
     def layers(self, archs: Archs, config: ConfigLike = None, view: View = "all") -> Layers:
         """List the layers that the networks of a batch call; see :meth:`SearchSpace.layers`."""

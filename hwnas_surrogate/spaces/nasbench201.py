@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas_surrogate.errors import InvalidArchitectureError, InvalidConfigError, InvalidInputError, unknown
+from hwnas_surrogate.graphs import Graph, GraphBuilder
 from hwnas_surrogate.spaces.base import ArchArray, ConfigLike, RandomState, SearchSpace, as_generator
 from hwnas_surrogate.spaces.config import NASBench201Config, NetworkConfig
 from hwnas_surrogate.spaces.conventions import NASBENCH201, Convention
@@ -194,6 +195,25 @@ def _plan(config: NASBench201Config) -> LayerPlan:
     return LayerPlan.build(fixed, [per_op] * len(EDGES))
 
 
+def _cell(build: GraphBuilder, ops: list[int], x: int) -> int:
+    """Add a cell: every node is the sum of its incoming edges."""
+    nodes = [x]
+    for op, (target, source) in zip(ops, EDGES, strict=True):
+        value = nodes[source]
+        if op in (CONV_1X1, CONV_3X3):
+            value = _relu_conv_norm(build, value, build.spec(x).shape[1], 1 if op == CONV_1X1 else 3)
+        elif op == AVG_POOL:
+            value = build.pool("avg_pool", value, 3, stride=1, padding=1)
+        elif op == NONE:
+            value = build.elementwise("zero", value)
+        nodes[target:] = [value if target == len(nodes) else build.add(nodes[target], value)]
+    return nodes[-1]
+
+
+def _relu_conv_norm(build: GraphBuilder, x: int, channels: int, kernel: int, stride: int = 1) -> int:
+    return build.batch_norm(build.conv(build.relu(x), channels, kernel, stride))
+
+
 class NASBench201(SearchSpace):
     """NAS-Bench-201 [1]_: 4 nodes, 6 edges (1<-0, 2<-0, 2<-1, 3<-0, 3<-1, 3<-2), 5 ops.
 
@@ -371,6 +391,23 @@ class NASBench201(SearchSpace):
     def connected(self, archs: Archs) -> npt.NDArray[np.bool_]:
         """Return whether a path leads from the input to the output, shape (n,): True for 15,284 architectures."""
         return np.asarray(_live(self.as_array(archs)).any(axis=1))
+
+    def graph(self, arch: Archs, config: ConfigLike = None) -> Graph:
+        """Return the network of one architecture as a graph; see :meth:`SearchSpace.graph`."""
+        (ops,), of = self._exactly_one(arch).tolist(), self.config(config)
+        assert isinstance(of, NASBench201Config)
+        build = GraphBuilder()
+        x = build.batch_norm(build.conv(build.input((1, of.in_channels, of.height, of.width)), of.C, 3))
+        for stage in range(3):
+            if stage:
+                channels = of.C << stage
+                shortcut = build.conv(build.pool("avg_pool", x, 2), channels, 1)
+                x = _relu_conv_norm(build, _relu_conv_norm(build, x, channels, 3, stride=2), channels, 3)
+                x = build.add(shortcut, x)
+            for _ in range(of.N):
+                x = _cell(build, ops, x)
+        features = build.flatten(build.global_pool(build.relu(build.batch_norm(x))))
+        return build.graph(features, build.linear(features, of.num_classes))
 
     def layers(self, archs: Archs, config: ConfigLike = None, view: View = "all") -> Layers:
         """List the layers that the networks of a batch call; see :meth:`SearchSpace.layers`.

@@ -1,0 +1,5 @@
+"""Networks of other formats as graphs."""
+
+from hwnas_surrogate.capture.torch_module import graph_of_module
+
+__all__ = ["graph_of_module"]

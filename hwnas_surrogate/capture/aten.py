@@ -1,0 +1,173 @@
+"""PyTorch's own operators (ATen) in our terms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+from torch.utils._pytree import tree_leaves
+
+__all__ = ["Call", "described", "is_view"]
+
+
+@dataclass(slots=True)
+class Call:
+    """One operator that was called.
+
+    Parameters
+    ----------
+    kind : str
+    tensors : list of Tensor
+        What it reads: for matrix products the two factors first.
+    outputs : list of Tensor
+    window : dict
+        Kernel, stride, dilation, padding and groups, where it has them.
+    in_place : bool
+        Whether it writes into a tensor that was there before.
+    """
+
+    kind: str
+    tensors: list[Tensor]
+    outputs: list[Tensor]
+    window: dict[str, Any] = field(default_factory=dict)
+    in_place: bool = False
+
+
+_VIEWS = frozenset({"_unsafe_view", "_reshape_alias", "lift_fresh", "detach", "alias"})
+_KINDS = {
+    "native_layer_norm": "layer_norm",
+    "native_group_norm": "group_norm",
+    "_softmax": "softmax",
+    "_log_softmax": "log_softmax",
+    "cat": "concat",
+    "clone": "copy",
+    "copy": "copy",
+    "_to_copy": "convert",
+    "constant_pad_nd": "pad",
+    "hardtanh": "relu6",
+    "_adaptive_avg_pool2d": "avg_pool",
+    "_adaptive_avg_pool3d": "avg_pool",
+    "adaptive_max_pool2d": "max_pool",
+    "max_pool1d": "max_pool",
+    **dict.fromkeys(
+        (
+            "native_batch_norm", "_native_batch_norm_legit", "_native_batch_norm_legit_no_training",
+            "_batch_norm_no_update", "cudnn_batch_norm", "miopen_batch_norm", "batch_norm",
+        ),
+        "batch_norm",
+    ),
+}  # fmt: skip
+"""Our names; an operator that is not here keeps its own."""
+
+
+def is_view(func: Any) -> bool:
+    """Return whether an operator only shows the numbers of its input under another shape."""
+    if _name(func) in _VIEWS:
+        return True
+    returned = func._schema.returns
+    return bool(returned) and all(one.alias_info is not None and not one.alias_info.is_write for one in returned)
+
+
+def described(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], outputs: list[Tensor]) -> Call:
+    """Return an operator that was called, in our terms."""
+    name = _name(func)
+    in_place = func._schema.is_mutable
+    base = name[:-1] if in_place and name.endswith("_") else name
+    special = _attention if "attention" in base else _SPECIAL.get(base)
+    if special is not None:
+        call = special(args, outputs)
+    else:
+        tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        call = Call(_KINDS.get(base, base) if tensors else "constant", tensors, outputs)
+    call.in_place = in_place
+    return call
+
+
+def _name(func: Any) -> str:
+    return str(func._schema.name).rpartition("::")[2]
+
+
+def _each(value: Any, n: int) -> tuple[int, ...]:
+    sizes = (value,) if isinstance(value, int) else tuple(value)
+    return sizes * n if len(sizes) == 1 else sizes
+
+
+def _convolution(args: Sequence[Any], outputs: list[Tensor]) -> Call:
+    x, weight, bias, stride, padding, dilation, transposed, _, groups = args[:9]
+    n = weight.dim() - 2
+    window = {
+        "kernel": tuple(weight.shape[2:]),
+        "stride": _each(stride, n),
+        "padding": _each(padding, n),
+        "dilation": _each(dilation, n),
+        "groups": groups,
+    }
+    tensors = [tensor for tensor in (x, weight, bias) if tensor is not None]
+    return Call("conv_transpose" if transposed else "conv", tensors, outputs, window)
+
+
+def _pool(kind: str) -> Callable[[Sequence[Any], list[Tensor]], Call]:
+    def call(args: Sequence[Any], outputs: list[Tensor]) -> Call:
+        x, kernel, stride, padding = [*args, *[None] * 4][:4]
+        n = len(kernel) if not isinstance(kernel, int) else x.dim() - 2
+        kernel = _each(kernel, n)
+        window = {"kernel": kernel, "stride": _each(stride or kernel, n), "padding": _each(padding or 0, n)}
+        return Call(kind, [x], outputs, window)
+
+    return call
+
+
+def _product(args: Sequence[Any], outputs: list[Tensor]) -> Call:
+    """Describe a product of two tensors."""
+    return Call("matmul", list(args[:2]), outputs)
+
+
+def _product_and_sum(args: Sequence[Any], outputs: list[Tensor]) -> Call:
+    """Describe a product that is added to another tensor, which PyTorch names first."""
+    return Call("matmul", [args[1], args[2], args[0]], outputs)
+
+
+def _mean(args: Sequence[Any], outputs: list[Tensor]) -> Call:
+    x = args[0]
+    dims = args[1] if len(args) > 1 and args[1] is not None else range(x.dim())
+    over = sorted(dim % x.dim() for dim in ([dims] if isinstance(dims, int) else dims))
+    spatial = x.dim() > 2 and over == list(range(2, x.dim()))
+    return Call("global_pool" if spatial else "mean", [x], outputs)
+
+
+def _multiplied(args: Sequence[Any], outputs: list[Tensor]) -> Call:
+    """Describe a product number by number; a multiplication by the constant 0 is an operator of search spaces."""
+    factors = list(args[:2])
+    zero = any(isinstance(factor, int | float) and not isinstance(factor, bool) and factor == 0 for factor in factors)
+    return Call("zero" if zero else "mul", [factor for factor in factors if isinstance(factor, Tensor)], outputs)
+
+
+def _attention(args: Sequence[Any], outputs: list[Tensor]) -> Call:
+    """Describe one of the fused attentions: queries, keys, values, and a mask perhaps."""
+    return Call("attention", [arg for arg in args if isinstance(arg, Tensor)], outputs[:1])
+
+
+def _copied(args: Sequence[Any], outputs: list[Tensor]) -> Call:
+    """Describe a copy into a tensor: what was there is not read."""
+    return Call("copy", [args[1]], outputs)
+
+
+_SPECIAL: dict[str, Callable[[Sequence[Any], list[Tensor]], Call]] = {
+    "convolution": _convolution,
+    "avg_pool1d": _pool("avg_pool"),
+    "avg_pool2d": _pool("avg_pool"),
+    "avg_pool3d": _pool("avg_pool"),
+    "max_pool2d_with_indices": _pool("max_pool"),
+    "max_pool3d_with_indices": _pool("max_pool"),
+    "mm": _product,
+    "bmm": _product,
+    "mv": _product,
+    "dot": _product,
+    "addmm": _product_and_sum,
+    "baddbmm": _product_and_sum,
+    "mean": _mean,
+    "mul": _multiplied,
+    "copy": _copied,
+}

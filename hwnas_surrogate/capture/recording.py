@@ -1,0 +1,203 @@
+"""What a forward pass has called so far, and the graph that it makes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+from hwnas_surrogate.capture.aten import Call, described, is_view
+from hwnas_surrogate.errors import InvalidGraphError
+from hwnas_surrogate.graphs import DTYPES, Graph, Node, Op, TensorSpec
+from hwnas_surrogate.graphs.rewriting import rewritten
+
+__all__ = ["Recording"]
+
+
+class Recording:
+    """Operators of one forward pass, in order, as nodes of a graph.
+
+    A value is what a tensor object held when an operator wrote it: an operator in place gives its tensor a new value,
+    and the other views of the same memory as well.
+
+    Parameters
+    ----------
+    module : nn.Module
+        Its parameters and buffers are the stored tensors.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        self._trained = {id(parameter) for parameter in module.parameters()}
+        self._weight_of: dict[int, int] = {}
+        self._weights: list[tuple[TensorSpec, bool]] = []
+        self._inputs: list[TensorSpec] = []
+        self._nodes: list[Node] = []
+        self._values: list[TensorSpec] = []
+        self._value_of: dict[int, int] = {}
+        self._seen_at: dict[int, int] = {}
+        """When a tensor last took its value, by how often its memory had been written in place."""
+        self._written: dict[int, tuple[int, int]] = {}
+        """How often memory was written in place, and the value that was written last."""
+        self._root: dict[int, int] = {}
+        """The value that a view shows."""
+        self._alive: list[Tensor] = []  # the number of a dead object may be given to another
+        self._paused = False
+        for stored in (*module.parameters(), *module.buffers()):
+            self._store(stored)
+
+    def takes(self, inputs: Sequence[Tensor]) -> None:
+        """Note the tensors that the module is called with."""
+        for tensor in inputs:
+            self._inputs.append(_spec(tensor))
+            self._values.append(self._inputs[-1])
+            self._holds(tensor, len(self._values) - 1)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Record nothing inside."""
+        before, self._paused = self._paused, True
+        try:
+            yield
+        finally:
+            self._paused = before
+
+    def add(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
+        """Add an operator that was dispatched."""
+        if self._paused:
+            return
+        outputs = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
+        if not outputs:
+            return
+        if is_view(func):
+            self._add_views([leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)], outputs)
+            return
+        self._add_call(described(func, args, kwargs, outputs))
+
+    def add_whole(self, kind: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Tensor) -> None:
+        """Add an operator that PyTorch may split into parts."""
+        if self._paused:
+            return
+        tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        self._add_call(Call(kind, tensors, [result]))
+
+    def graph(self, returned: Sequence[Tensor]) -> Graph:
+        """Return the graph of what was recorded, without views and outputs that nothing reads."""
+        if not self._nodes:
+            raise InvalidGraphError("the module calls no operator on its inputs: there is nothing to capture.")
+        outputs = [self._read(tensor) for tensor in returned if id(tensor) in self._value_of]
+        if not outputs:
+            raise InvalidGraphError("the module returns no tensor that it computed.")
+        return _tidied(Graph(self._inputs, self._nodes, outputs, [spec for spec, _ in self._weights]))
+
+    def _store(self, tensor: Tensor) -> int:
+        self._alive.append(tensor)
+        self._weights.append((_spec(tensor), id(tensor) in self._trained))
+        return self._weight_of.setdefault(id(tensor), len(self._weights) - 1)
+
+    def _holds(self, tensor: Tensor, value: int) -> None:
+        """Note that a tensor now holds a value."""
+        self._alive.append(tensor)
+        self._value_of[id(tensor)] = value
+        self._seen_at[id(tensor)] = self._written.get(_memory(tensor), (0, -1))[0]
+
+    def _read(self, tensor: Tensor) -> int:
+        """Return the value that a tensor holds: a new one if its memory was written through another view of it."""
+        value = self._value_of[id(tensor)]
+        times, last = self._written.get(_memory(tensor), (0, -1))
+        if times > self._seen_at[id(tensor)]:
+            reads = tuple(dict.fromkeys((self._root.get(value, value), self._root.get(last, last))))
+            op = Op.of("view", tuple(self._values[read] for read in reads), (_spec(tensor),))
+            value = self._append(Node(op, reads))
+            self._holds(tensor, value)
+        return value
+
+    def _append(self, node: Node) -> int:
+        self._nodes.append(node)
+        self._values += node.op.outputs
+        return len(self._values) - len(node.op.outputs)
+
+    def _add_views(self, tensors: list[Tensor], outputs: list[Tensor]) -> None:
+        source = tensors[0]
+        if id(source) in self._weight_of:
+            for output in outputs:
+                self._alive.append(output)
+                self._weight_of[id(output)] = self._weight_of[id(source)]
+            return
+        value = self._read(source) if id(source) in self._value_of else self._constant(source)
+        root = self._root.get(value, value)
+        for output in outputs:
+            spec = _spec(output)
+            if spec == self._values[root]:
+                self._holds(output, root)
+                continue
+            shown = self._append(Node(Op.of("view", (self._values[root],), (spec,)), (root,)))
+            self._root[shown] = root
+            self._holds(output, shown)
+
+    def _constant(self, tensor: Tensor) -> int:
+        """Return the value of a tensor that no recorded operator made."""
+        value = self._append(Node(Op.of("constant", (), (_spec(tensor),)), ()))
+        self._holds(tensor, value)
+        return value
+
+    def _add_call(self, call: Call) -> None:
+        reads, weights, buffers = list[int](), list[int](), list[int]()
+        for tensor in call.tensors:
+            if id(tensor) in self._value_of:
+                reads.append(self._read(tensor))
+            else:
+                known = self._weight_of.get(id(tensor))
+                weight = self._store(tensor) if known is None else known
+                (weights if self._weights[weight][1] else buffers).append(weight)
+        op = Op.of(
+            call.kind,
+            tuple(self._values[value] for value in reads),
+            tuple(map(_spec, call.outputs)),
+            tuple(self._weights[weight][0] for weight in weights),
+            tuple(self._weights[weight][0] for weight in buffers),
+            **call.window,
+        )
+        first = self._append(Node(op, tuple(reads), (*weights, *buffers)))
+        for place, output in enumerate(call.outputs):
+            if call.in_place:
+                memory = _memory(output)
+                self._written[memory] = (self._written.get(memory, (0, -1))[0] + 1, first + place)
+            self._holds(output, first + place)
+
+
+def _memory(tensor: Tensor) -> int:
+    return int(tensor.untyped_storage()._cdata)
+
+
+def _spec(tensor: Tensor) -> TensorSpec:
+    name = str(tensor.dtype).removeprefix("torch.").partition("_")[0]
+    if name not in DTYPES:
+        raise InvalidGraphError(
+            f"a tensor of {tensor.dtype} can't be captured; allowed: {', '.join(DTYPES)}. "
+            "Capture the network before it is quantized."
+        )
+    sizes = tuple(tensor.shape)
+    if not all(type(size) is int for size in sizes):
+        raise InvalidGraphError(f"a tensor has the shape {sizes}, which depends on the data: fix its sizes.")
+    return TensorSpec.of(sizes, name)
+
+
+def _tidied(graph: Graph) -> Graph:
+    """Leave out views and constants that nothing reads, and trailing outputs of operators that nothing reads."""
+    read, new = set(graph.outputs), dict[int, Node | None]()
+    end = len(graph.values)
+    for number in range(len(graph) - 1, -1, -1):
+        node, start = graph.nodes[number], end - len(graph.nodes[number].op.outputs)
+        written = max((value - start + 1 for value in range(start, end) if value in read), default=0)
+        end = start
+        if not written and node.op.kind in ("view", "constant"):
+            new[number] = None
+            continue
+        read.update(node.reads)
+        if max(written, 1) < len(node.op.outputs):
+            new[number] = replace(node, op=replace(node.op, outputs=node.op.outputs[: max(written, 1)]))
+    return rewritten(graph, new)

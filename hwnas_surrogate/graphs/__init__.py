@@ -1,0 +1,27 @@
+"""Networks as graphs of operators: what any of them computes, whatever it comes from."""
+
+from hwnas_surrogate.graphs.batch import GRAPH_VIEWS, GraphBatch, GraphView, NetworkBatch
+from hwnas_surrogate.graphs.builder import GraphBuilder
+from hwnas_surrogate.graphs.folding import folded
+from hwnas_surrogate.graphs.graph import Graph, Node
+from hwnas_surrogate.graphs.op import DTYPES, Op, TensorSpec
+from hwnas_surrogate.graphs.passes import fused, live, merged
+from hwnas_surrogate.graphs.quantizing import quantized
+
+__all__ = [
+    "DTYPES",
+    "GRAPH_VIEWS",
+    "Graph",
+    "GraphBatch",
+    "GraphBuilder",
+    "GraphView",
+    "NetworkBatch",
+    "Node",
+    "Op",
+    "TensorSpec",
+    "folded",
+    "fused",
+    "live",
+    "merged",
+    "quantized",
+]

@@ -1,0 +1,196 @@
+"""Writing graphs by hand: what a search space does for its networks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+
+from hwnas_surrogate.errors import InvalidGraphError
+from hwnas_surrogate.graphs.graph import Graph, Node
+from hwnas_surrogate.graphs.op import Op, Shape, TensorSpec
+
+__all__ = ["GraphBuilder"]
+
+Sizes = int | Sequence[int]
+
+
+class GraphBuilder:
+    """Adds operators one by one; each method returns the number of the value that the operator writes.
+
+    Activations are laid out as in PyTorch: batch, channels, then the spatial dimensions.
+
+    Examples
+    --------
+    >>> build = GraphBuilder()
+    >>> image = build.input((1, 3, 32, 32))
+    >>> x = build.relu(build.batch_norm(build.conv(image, 16, kernel=3)))
+    >>> x = build.linear(build.flatten(build.global_pool(x)), 10)
+    >>> build.graph(x)
+    Graph(6 operators, 0.442528 M multiply-adds, 634 parameters)
+    """
+
+    def __init__(self) -> None:
+        self._inputs: list[TensorSpec] = []
+        self._nodes: list[Node] = []
+        self._weights: list[TensorSpec] = []
+        self._values: list[TensorSpec] = []
+
+    def input(self, shape: Shape, dtype: str = "float32") -> int:
+        """Add an input; all come before the first operator."""
+        if self._nodes:
+            raise InvalidGraphError("inputs come before the first operator.")
+        self._inputs.append(TensorSpec.of(tuple(shape), dtype))
+        self._values.append(self._inputs[-1])
+        return len(self._values) - 1
+
+    def weight(self, shape: Shape, dtype: str = "float32") -> int:
+        """Add a stored tensor, which any number of operators may read."""
+        self._weights.append(TensorSpec.of(tuple(shape), dtype))
+        return len(self._weights) - 1
+
+    def spec(self, value: int) -> TensorSpec:
+        """Return the shape and number format of a value."""
+        return self._values[value]
+
+    def add_op(self, op: Op, reads: Sequence[int], weights: Sequence[int] = ()) -> int:
+        """Add any operator; return the first value that it writes, the others follow."""
+        self._nodes.append(Node(op, tuple(reads), tuple(weights)))
+        self._values += op.outputs
+        return len(self._values) - len(op.outputs)
+
+    def graph(self, *outputs: int) -> Graph:
+        """Return the graph that returns these values."""
+        return Graph(self._inputs, self._nodes, outputs, self._weights)
+
+    def conv(
+        self,
+        x: int,
+        channels: int,
+        kernel: Sizes,
+        stride: Sizes = 1,
+        padding: Sizes | None = None,
+        groups: int = 1,
+        dilation: Sizes = 1,
+        bias: bool = False,
+    ) -> int:
+        """Add a convolution of 1, 2 or 3 dimensions.
+
+        Parameters
+        ----------
+        x : int
+            The value to read, of shape (batch, channels, ...).
+        channels : int
+            Output channels.
+        kernel, stride, dilation : int or sequence of int
+            One for every spatial dimension, or one for each.
+        padding : int or sequence of int, optional
+            On both sides; half the kernel if None.
+        groups : int, default=1
+        bias : bool, default=False
+        """
+        spec = self.spec(x)
+        n = len(spec.shape) - 2
+        kernel, stride, dilation = (_each(sizes, n) for sizes in (kernel, stride, dilation))
+        padding = tuple(size // 2 for size in kernel) if padding is None else _each(padding, n)
+        size = _window(spec.shape[2:], kernel, stride, padding, dilation)
+        weights = [self.weight((channels, spec.shape[1] // groups, *kernel))]
+        weights += [self.weight((channels,))] if bias else []
+        return self._add(
+            "conv", [x], (spec.shape[0], channels, *size), weights,
+            kernel=kernel, stride=stride, padding=padding, dilation=dilation, groups=groups,
+        )  # fmt: skip
+
+    def batch_norm(self, x: int) -> int:
+        """Add a batch norm with its two parameters and two statistics a channel."""
+        spec = self.spec(x)
+        weights, buffers = ([self.weight((spec.shape[1],)) for _ in range(2)] for _ in range(2))
+        stored = (self._weights[weights[0]],) * 2
+        op = Op.of("batch_norm", (spec,), (spec,), stored, stored)
+        return self.add_op(op, [x], weights + buffers)
+
+    def linear(self, x: int, features: int, bias: bool = True) -> int:
+        """Add a linear layer over the last dimension."""
+        shape = self.spec(x).shape
+        weights = [self.weight((features, shape[-1])), *([self.weight((features,))] if bias else [])]
+        return self._add("matmul", [x], (*shape[:-1], features), weights)
+
+    def matmul(self, first: int, second: int) -> int:
+        """Multiply two activations, (..., m, k) by (..., k, n)."""
+        left, right = self.spec(first).shape, self.spec(second).shape
+        return self._add("matmul", [first, second], (*left[:-1], right[-1]))
+
+    def pool(self, kind: str, x: int, kernel: Sizes, stride: Sizes | None = None, padding: Sizes = 0) -> int:
+        """Add ``avg_pool`` or ``max_pool``, as PyTorch computes them; strides are the kernel if None."""
+        shape = self.spec(x).shape
+        n = len(shape) - 2
+        kernel, padding = _each(kernel, n), _each(padding, n)
+        stride = kernel if stride is None else _each(stride, n)
+        size = _window(shape[2:], kernel, stride, padding, (1,) * n)
+        return self._add(kind, [x], (*shape[:2], *size), kernel=kernel, stride=stride, padding=padding)
+
+    def global_pool(self, x: int) -> int:
+        """Add the average over all spatial dimensions, which stay with size 1."""
+        shape = self.spec(x).shape
+        return self._add("global_pool", [x], (*shape[:2], *(1 for _ in shape[2:])))
+
+    def flatten(self, x: int) -> int:
+        """View all but the batch as one dimension."""
+        shape = self.spec(x).shape
+        return self.view(x, (shape[0], prod(shape[1:])))
+
+    def view(self, x: int, shape: Shape) -> int:
+        """View a value under another shape; nothing is moved."""
+        return self._add("view", [x], shape)
+
+    def relu(self, x: int) -> int:
+        """Add a ReLU."""
+        return self.elementwise("relu", x)
+
+    def add(self, first: int, second: int) -> int:
+        """Add two values of one shape."""
+        return self.elementwise("add", first, second)
+
+    def elementwise(self, kind: str, *values: int) -> int:
+        """Add any operator that writes one number for each that it reads of the first value."""
+        return self._add(kind, values, self.spec(values[0]).shape)
+
+    def concat(self, values: Sequence[int], axis: int = 1) -> int:
+        """Join values along a dimension."""
+        shape = list(self.spec(values[0]).shape)
+        shape[axis] = sum(self.spec(value).shape[axis] for value in values)
+        return self._add("concat", values, tuple(shape))
+
+    def _add(
+        self,
+        kind: str,
+        values: Sequence[int],
+        shape: Shape,
+        weights: Sequence[int] = (),
+        groups: int = 1,
+        **window: Shape,
+    ) -> int:
+        read = tuple(map(self.spec, values))
+        written = TensorSpec.of(tuple(shape), read[0].dtype)
+        op = Op.of(kind, read, (written,), tuple(map(self._weights.__getitem__, weights)), groups=groups, **window)
+        return self.add_op(op, values, weights)
+
+
+def _each(sizes: Sizes, n: int) -> tuple[int, ...]:
+    """Return one size for each spatial dimension."""
+    found = (sizes,) * n if isinstance(sizes, int) else tuple(sizes)
+    if len(found) != n:
+        raise InvalidGraphError(f"{len(found)} sizes {found} were given for {n} spatial dimensions.")
+    return found
+
+
+def _window(
+    sizes: Shape, kernel: tuple[int, ...], stride: tuple[int, ...], padding: tuple[int, ...], dilation: tuple[int, ...]
+) -> Shape:
+    """Return the sizes that a window leaves, rounded down as PyTorch does."""
+    left = tuple(
+        (size + 2 * pad - far * (width - 1) - 1) // step + 1
+        for size, width, step, pad, far in zip(sizes, kernel, stride, padding, dilation, strict=True)
+    )
+    if min(left, default=1) < 1:
+        raise InvalidGraphError(f"a window of {kernel} does not fit into {sizes} with padding {padding}.")
+    return left

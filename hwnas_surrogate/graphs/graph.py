@@ -1,0 +1,314 @@
+"""A network as operators and values: what reads what. Equal content, equal hash."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NoReturn
+
+from hwnas_surrogate.errors import InvalidGraphError
+from hwnas_surrogate.graphs.identity import digest
+from hwnas_surrogate.graphs.op import Op, TensorSpec
+
+__all__ = ["Graph", "Node"]
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """An operator in a graph.
+
+    Parameters
+    ----------
+    op : Op
+    reads : tuple of int
+        The values that it reads, one for each of ``op.inputs``.
+    weights : tuple of int
+        The stored tensors that it reads, one for each of ``op.weights`` and ``op.buffers``.
+    """
+
+    op: Op
+    reads: tuple[int, ...]
+    weights: tuple[int, ...] = ()
+
+
+class Graph:
+    """A network: operators in an order in which they can run, and which of them reads which value.
+
+    Values are numbered: first the inputs, then what each node writes, node by node. Graphs are immutable. Two are
+    equal if they have the same operators that read the same values; the order of nodes that do not depend on each
+    other does not matter. :class:`GraphBuilder` is the usual way to make one.
+
+    Parameters
+    ----------
+    inputs : sequence of TensorSpec
+    nodes : sequence of Node
+    outputs : sequence of int
+        The values that the network returns.
+    weights : sequence of TensorSpec, optional
+        The stored tensors. One that two nodes read (tied weights) is there once.
+
+    Raises
+    ------
+    InvalidGraphError
+        If there is no operator, a node reads a value that no earlier one writes (a cycle, or a dangling value), or a
+        value's shape differs between its writer and its reader.
+    """
+
+    def __init__(
+        self,
+        inputs: Sequence[TensorSpec],
+        nodes: Sequence[Node],
+        outputs: Sequence[int],
+        weights: Sequence[TensorSpec] = (),
+    ) -> None:
+        self.inputs = tuple(inputs)
+        self.nodes = tuple(nodes)
+        self.outputs = tuple(outputs)
+        self.weights = tuple(weights)
+        self._check()
+
+    @classmethod
+    def from_torch(cls, module: Any, *example_inputs: Any) -> Graph:
+        """Capture a PyTorch module: every operator of its forward pass, without computing anything.
+
+        Parameters
+        ----------
+        module : torch.nn.Module
+            In eval mode; on any device, ``meta`` too.
+        *example_inputs : Tensor or anything else that it takes
+            Only the shapes and number formats of tensors count.
+
+        Raises
+        ------
+        InvalidGraphError
+            If a part of the module is in training mode, its control flow depends on the numbers, or it fails.
+
+        Examples
+        --------
+        >>> import torch
+        >>> Graph.from_torch(torch.nn.Linear(8, 4).eval(), torch.zeros(2, 8))
+        Graph(1 operators, 6.4e-05 M multiply-adds, 36 parameters)
+        """
+        from hwnas_surrogate.capture import graph_of_module
+
+        return graph_of_module(module, *example_inputs)
+
+    def _check(self) -> None:
+        if not self.nodes:
+            raise InvalidGraphError("a graph has at least one operator, got none.")
+        self.values: tuple[TensorSpec, ...]
+        values = list(self.inputs)
+        for number, node in enumerate(self.nodes):
+            name = f"node {number} ({node.op.kind})"
+            self._check_reads(name, "value", node.reads, node.op.inputs, values)
+            self._check_reads(name, "weight", node.weights, (*node.op.weights, *node.op.buffers), self.weights)
+            values += node.op.outputs
+        for value in self.outputs:
+            if not 0 <= value < len(values):
+                raise InvalidGraphError(f"output {value} is no value of the graph: it has 0..{len(values) - 1}.")
+        if not self.outputs:
+            raise InvalidGraphError("a graph returns at least one value, got no output.")
+        self.values = tuple(values)
+
+    @staticmethod
+    def _check_reads(
+        name: str, what: str, read: Sequence[int], wanted: Sequence[TensorSpec], there: Sequence[TensorSpec]
+    ) -> None:
+        if len(read) != len(wanted):
+            raise InvalidGraphError(f"{name} reads {len(read)} {what}s, its operator takes {len(wanted)}.")
+        for number, spec in zip(read, wanted, strict=True):
+            if not 0 <= number < len(there):
+                raise InvalidGraphError(
+                    f"{name} reads {what} {number}, which nothing before it writes; there are {len(there)} so far. "
+                    "Nodes stand after those whose values they read."
+                )
+            if there[number] is not spec and there[number] != spec:
+                raise InvalidGraphError(f"{name} reads {what} {number} as {spec}, but it is {there[number]}.")
+
+    def __len__(self) -> int:
+        """Return the number of operators."""
+        return len(self.nodes)
+
+    def __eq__(self, other: object) -> bool:
+        return self.digest == other.digest if isinstance(other, Graph) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    def __repr__(self) -> str:
+        return f"Graph({len(self)} operators, {self.macs / 1e6:.6g} M multiply-adds, {self.params:,} parameters)"
+
+    @cached_property
+    def digest(self) -> str:
+        """A hash of the content, 32 hexadecimal digits: the same on every machine (:mod:`.identity`)."""
+        return digest(self)
+
+    @property
+    def ops(self) -> tuple[Op, ...]:
+        """The operators, in order."""
+        return tuple(node.op for node in self.nodes)
+
+    @cached_property
+    def counts(self) -> Counter[Op]:
+        """How often the graph runs each distinct operator."""
+        return Counter(self.ops)
+
+    @property
+    def macs(self) -> int:
+        """Multiply-adds."""
+        return sum(op.macs * count for op, count in self.counts.items())
+
+    @cached_property
+    def params(self) -> int:
+        """Trained parameters; a tensor that several operators read counts once."""
+        trained = {weight for node in self.nodes for weight in node.weights[: len(node.op.weights)]}
+        return sum(self.weights[weight].numel for weight in trained)
+
+    @property
+    def activation_bytes(self) -> int:
+        """Bytes of activations that the operators read and write."""
+        return sum(op.activation_bytes * count for op, count in self.counts.items())
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of all stored tensors that operators read, buffers too: the size of the model's file, about."""
+        used = {weight for node in self.nodes for weight in node.weights}
+        return sum(self.weights[weight].bytes for weight in used)
+
+    @cached_property
+    def peak_memory(self) -> int:
+        """Largest number of bytes of activations that live at once, in the order of the nodes.
+
+        A value lives from the operator that writes it to the last one that reads it; inputs from the beginning, outputs
+        to the end. A ``view`` is its input; nothing is written in place.
+        """
+        owner = list(range(len(self.values)))  # which value holds the numbers of each one
+        last_read = dict.fromkeys(range(len(self.inputs)), -1)
+        for number, (node, writes) in enumerate(self.with_writes()):
+            for value in node.reads:
+                last_read[owner[value]] = number
+            if node.op.kind == "view" and node.reads:
+                owner[writes[0]] = owner[node.reads[0]]
+        last_read |= {owner[value]: len(self.nodes) for value in self.outputs}
+        live = sum(spec.bytes for spec in self.inputs)
+        peak = live
+        ends: dict[int, list[int]] = {}
+        for value, number in last_read.items():
+            ends.setdefault(number, []).append(value)
+        for number, (_, writes) in enumerate(self.with_writes()):
+            written = [value for value in writes if owner[value] == value]
+            live += sum(self.values[value].bytes for value in written)
+            peak = max(peak, live)
+            dead = [*ends.get(number, ()), *(value for value in written if value not in last_read)]
+            live -= sum(self.values[value].bytes for value in dead)
+        return peak
+
+    def with_writes(self) -> Iterable[tuple[Node, range]]:
+        """Yield each node and the values that it writes."""
+        start = len(self.inputs)
+        for node in self.nodes:
+            yield node, range(start, start + len(node.op.outputs))
+            start += len(node.op.outputs)
+
+    @cached_property
+    def readers(self) -> tuple[tuple[int, ...], ...]:
+        """The nodes that read each value; one that reads it twice stands there twice."""
+        found: list[list[int]] = [[] for _ in self.values]
+        for number, node in enumerate(self.nodes):
+            for value in node.reads:
+                found[value].append(number)
+        return tuple(map(tuple, found))
+
+    @property
+    def reads_input(self) -> bool:
+        """Whether any output depends on an input."""
+        depends = set(range(len(self.inputs)))
+        for node, writes in self.with_writes():
+            if not depends.isdisjoint(node.reads):
+                depends.update(writes)
+        return not depends.isdisjoint(self.outputs)
+
+    def to_json(self) -> str:
+        """Write the graph as JSON; :meth:`from_json` reads it."""
+        ops = {op: number for number, op in enumerate(self.counts)}
+        content = {
+            "format": _FORMAT,
+            "inputs": [_written(spec) for spec in self.inputs],
+            "weights": [_written(spec) for spec in self.weights],
+            "ops": [_op_written(op) for op in ops],
+            "nodes": [[ops[node.op], list(node.reads), list(node.weights)] for node in self.nodes],
+            "outputs": list(self.outputs),
+        }
+        return json.dumps(content, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> Graph:
+        """Read what :meth:`to_json` wrote.
+
+        Raises
+        ------
+        InvalidGraphError
+            If it is something else, or damaged.
+        """
+        try:
+            content = json.loads(text)
+            if content["format"] != _FORMAT:
+                _not_json(f"format {content['format']!r:.20}")
+            ops = [_op_read(entry) for entry in content["ops"]]
+            nodes = [Node(ops[_index(op)], _numbers(reads), _numbers(of)) for op, reads, of in content["nodes"]]
+            inputs, weights = ([_read(spec) for spec in content[key]] for key in ("inputs", "weights"))
+            return cls(inputs, nodes, _numbers(content["outputs"]), weights)
+        except InvalidGraphError:
+            raise
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
+            _not_json(f"{type(error).__name__}: {error}", error)
+
+
+def _not_json(why: str, cause: BaseException | None = None) -> NoReturn:
+    raise InvalidGraphError(f"this is no graph written by Graph.to_json, format {_FORMAT} ({why:.200}).") from cause
+
+
+_LISTS = ("kernel", "stride", "dilation", "padding")
+_TENSORS = ("inputs", "outputs", "weights", "buffers")
+
+
+def _written(spec: TensorSpec) -> list[Any]:
+    return [spec.dtype, *spec.shape]
+
+
+def _read(entry: list[Any]) -> TensorSpec:
+    if not isinstance(entry, list):
+        raise TypeError(f"a tensor is a list, got {entry!r:.60}")
+    dtype, *shape = entry
+    return TensorSpec.of(tuple(shape), dtype)
+
+
+def _index(number: Any) -> int:
+    if type(number) is not int or number < 0:
+        raise ValueError(f"a whole number of at least 0 is expected, got {number!r:.40}")
+    return number
+
+
+def _numbers(entry: Any) -> tuple[int, ...]:
+    return tuple(map(_index, entry))
+
+
+def _op_written(op: Op) -> dict[str, Any]:
+    """Write an operator without what has its default."""
+    fields: dict[str, Any] = {"kind": op.kind}
+    fields |= {name: [_written(spec) for spec in getattr(op, name)] for name in _TENSORS}
+    fields |= {name: list(getattr(op, name)) for name in (*_LISTS, "fused")}
+    fields["groups"] = op.groups if op.groups != 1 else None
+    return {name: value for name, value in fields.items() if value}
+
+
+def _op_read(entry: dict[str, Any]) -> Op:
+    tensors = {name: tuple(map(_read, entry.get(name, ()))) for name in _TENSORS}
+    lists = {name: _numbers(entry.get(name, ())) for name in _LISTS}
+    fused = tuple(map(str, entry.get("fused", ())))
+    return Op.of(entry["kind"], groups=_index(entry.get("groups", 1)), fused=fused, **tensors, **lists)

@@ -1,0 +1,249 @@
+"""Operators at their shapes, and what follows from these: multiply-adds, parameters, bytes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from types import MappingProxyType
+from typing import Any
+
+from hwnas_surrogate.errors import InvalidGraphError, unknown
+
+__all__ = ["DTYPES", "FREE", "Op", "Shape", "TensorSpec"]
+
+Shape = tuple[int, ...]
+
+DTYPES: Mapping[str, int] = MappingProxyType(
+    {
+        "float64": 8, "float32": 4, "float16": 2, "bfloat16": 2, "float8": 1,
+        "int64": 8, "int32": 4, "int16": 2, "int8": 1, "uint8": 1, "bool": 1,
+        "complex64": 8, "complex128": 16,
+    }
+)  # fmt: skip
+"""Bytes of one number."""
+FREE = frozenset({"view", "identity"})
+"""Kinds that neither compute nor move anything: the same numbers under another shape, or none."""
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """Shape and number format of a tensor.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Whole numbers of at least 0; empty for a scalar.
+    dtype : str, default="float32"
+        One of :data:`DTYPES`.
+
+    Raises
+    ------
+    InvalidGraphError
+        If a size is unknown or negative, or the format is unknown.
+
+    Examples
+    --------
+    >>> TensorSpec((1, 3, 32, 32)).bytes
+    12288
+    """
+
+    shape: Shape
+    dtype: str = "float32"
+
+    @classmethod
+    @lru_cache(maxsize=65536)
+    def of(cls, shape: Shape, dtype: str = "float32") -> TensorSpec:
+        """Return the one object of a shape and format: graphs hold thousands that are equal."""
+        return cls(shape, dtype)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.shape, tuple) or not all(type(size) is int and size >= 0 for size in self.shape):
+            raise InvalidGraphError(
+                f"a shape is a tuple of whole numbers of at least 0, got {self.shape!r:.200}. "
+                "Give every dimension a number before you make a graph."
+            )
+        if self.dtype not in DTYPES:
+            raise unknown(InvalidGraphError, "number format", self.dtype, DTYPES)
+
+    @property
+    def numel(self) -> int:
+        """How many numbers it holds."""
+        return math.prod(self.shape)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes that they take."""
+        return self.numel * DTYPES[self.dtype]
+
+
+@dataclass(frozen=True)
+class Op:
+    """One operator at its shapes.
+
+    Every figure follows from the fields; two operators are equal if these are.
+
+    Parameters
+    ----------
+    kind : str
+        What it computes: ``conv``, ``conv_transpose``, ``matmul`` (a linear layer too), ``attention``, ``batch_norm``,
+        ``layer_norm``, ``relu``, ``add``, ``avg_pool``, ``view``, ...; any other name counts with its bytes.
+    inputs, outputs : tuple of TensorSpec
+        Activations read and written.
+    weights : tuple of TensorSpec, optional
+        Parameters read, those that are trained.
+    buffers : tuple of TensorSpec, optional
+        Other stored tensors read, such as the statistics of a batch norm.
+    kernel, stride, dilation, padding : tuple of int, optional
+        One number per spatial dimension, for operators with a window.
+    groups : int, default=1
+        Groups of a convolution.
+    fused : tuple of str, optional
+        Kinds that a runtime computes with this operator, in order: ``("batch_norm", "relu")``.
+
+    Raises
+    ------
+    InvalidGraphError
+        If the shapes of a convolution, a matrix product or an attention do not fit together.
+
+    Examples
+    --------
+    >>> image, kernel = TensorSpec((1, 3, 32, 32)), TensorSpec((16, 3, 3, 3))
+    >>> stem = Op("conv", (image,), (TensorSpec((1, 16, 32, 32)),), (kernel,), kernel=(3, 3), padding=(1, 1))
+    >>> stem.macs, stem.params, stem.activation_bytes
+    (442368, 432, 77824)
+    """
+
+    kind: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    weights: tuple[TensorSpec, ...] = ()
+    buffers: tuple[TensorSpec, ...] = ()
+    kernel: tuple[int, ...] = ()
+    stride: tuple[int, ...] = ()
+    dilation: tuple[int, ...] = ()
+    padding: tuple[int, ...] = ()
+    groups: int = 1
+    fused: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.kind, str) or not self.kind:
+            raise InvalidGraphError(f"the kind of an operator is a name such as 'conv', got {self.kind!r:.60}.")
+        if not self.outputs:
+            raise InvalidGraphError(f"the operator {self.kind!r} writes nothing: give the shapes of its outputs.")
+        self.macs  # noqa: B018  raises where shapes do not fit
+
+    @classmethod
+    @lru_cache(maxsize=65536)
+    def of(cls, *fields: Any, **named: Any) -> Op:
+        """Return the one object of an operator: as the class itself, but equal operators are the same object."""
+        return cls(*fields, **named)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash((self.kind, self.inputs, self.outputs, self.weights, self.kernel, self.stride, self.fused))
+
+    @cached_property
+    def macs(self) -> int:
+        """Multiply-adds; 0 for every kind but convolutions, matrix products and attention."""
+        count = _MACS.get(self.kind)
+        if count is None:
+            return 0
+        try:
+            macs = count(self)
+        except (IndexError, ValueError, ZeroDivisionError):
+            macs = -1
+        if macs < 0:
+            shapes = [list(spec.shape) for spec in (*self.inputs, *self.weights)]
+            raise InvalidGraphError(
+                f"the shapes of the operator {self.kind!r} do not fit together: reads {shapes}, writes "
+                f"{[list(spec.shape) for spec in self.outputs]}, groups {self.groups}."
+            )
+        return macs
+
+    @property
+    def params(self) -> int:
+        """Trained parameters read."""
+        return sum(spec.numel for spec in self.weights)
+
+    @property
+    def bytes_read(self) -> int:
+        """Bytes of activations read; 0 for a ``view``."""
+        return 0 if self.kind in FREE else sum(spec.bytes for spec in self.inputs)
+
+    @property
+    def bytes_written(self) -> int:
+        """Bytes of activations written; 0 for a ``view``."""
+        return 0 if self.kind in FREE else sum(spec.bytes for spec in self.outputs)
+
+    @property
+    def activation_bytes(self) -> int:
+        """Bytes of activations read and written."""
+        return self.bytes_read + self.bytes_written
+
+    @property
+    def dtype(self) -> str:
+        """The number format of what it writes."""
+        return self.outputs[0].dtype
+
+    @property
+    def depthwise(self) -> bool:
+        """Whether it is a convolution of each channel by itself."""
+        return self.kind == "conv" and self.groups > 1 and self.inputs[0].shape[1] == self.groups
+
+
+def _kernel_spec(op: Op) -> TensorSpec:
+    """Return the kernel of a convolution: its first weight, or what it reads second."""
+    return op.weights[0] if op.weights else op.inputs[1]
+
+
+def _conv_macs(op: Op) -> int:
+    kernel, channels_in, channels_out = _kernel_spec(op), op.inputs[0].shape[1], op.outputs[0].shape[1]
+    fits = kernel.shape[:2] == (channels_out, channels_in // op.groups) and kernel.shape[2:] == op.kernel
+    if not fits or channels_in % op.groups or channels_out % op.groups:
+        return -1
+    return op.outputs[0].numel * math.prod(kernel.shape[1:])
+
+
+def _conv_transpose_macs(op: Op) -> int:
+    kernel, channels_in, channels_out = _kernel_spec(op), op.inputs[0].shape[1], op.outputs[0].shape[1]
+    fits = kernel.shape[:2] == (channels_in, channels_out // op.groups) and kernel.shape[2:] == op.kernel
+    if not fits or channels_in % op.groups or channels_out % op.groups:
+        return -1
+    return op.inputs[0].numel * math.prod(kernel.shape[1:])
+
+
+def _matmul_macs(op: Op) -> int:
+    """Multiply each number that is written by the length that is summed over: (..., m, k) by (..., k, n).
+
+    The first may be the stored matrix: what is read is then of shape (..., k, n). Bias and residual stand third.
+    """
+    first, second = (spec.shape for spec in (*op.inputs, *op.weights, *op.buffers)[:2])
+    written = op.outputs[0]
+    if len(second) == 1 or math.prod(written.shape[:-1]) == math.prod(first[:-1]):
+        inner = first[-1]
+    elif len(first) == 1 or written.shape[-1] == first[-1]:
+        inner = first[-2] if len(first) > 1 else first[-1]
+    else:
+        return -1
+    return written.numel * inner if inner in second[-2:] else -1
+
+
+def _attention_macs(op: Op) -> int:
+    """Multiply queries (..., l, e) by keys (..., s, e), and what comes of it by values (..., s, v)."""
+    query, key, value = op.inputs[:3]
+    if query.shape[-1] != key.shape[-1] or key.shape[-2] != value.shape[-2]:
+        return -1
+    return math.prod(query.shape[:-1]) * key.shape[-2] * (query.shape[-1] + value.shape[-1])
+
+
+_MACS = {
+    "conv": _conv_macs,
+    "conv_transpose": _conv_transpose_macs,
+    "matmul": _matmul_macs,
+    "attention": _attention_macs,
+}
