@@ -405,8 +405,9 @@ class _Hypotheses:
         others = np.exp(others - others.max(axis=0))
         others /= others.sum(axis=0)
         means = (others * residuals).sum(axis=0)
-        spreads = (others * ((residuals - means) ** 2 + 1 / own - self.noise + self.variances[:, None])).sum(axis=0)
-        return means, np.sqrt(spreads)
+        # Of a cost that the others decide exactly, rounding may leave less than nothing.
+        unsure = np.maximum(1 / own - self.noise, 0.0) + self.variances[:, None]
+        return means, np.sqrt((others * ((residuals - means) ** 2 + unsure)).sum(axis=0))
 
 
 def _student(kernels: Vector, off: Vector, variances: Vector, log_odds: Vector) -> tuple[Vector, Vector]:

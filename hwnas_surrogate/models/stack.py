@@ -122,6 +122,11 @@ class PhysicsStack(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         return np.hypot(physics, self.least_doubt_)
 
     @property
+    def proportional(self) -> bool:
+        """Whether errors are parts of what is predicted: of products."""
+        return self.product_ is not None
+
+    @property
     def ordinary_only(self) -> bool:
         """Whether the ordinary model has all the weight."""
         return self.weights_["ordinary"] == 1

@@ -212,7 +212,7 @@ class Calibration:
         """
         bounds = np.empty((len(predicted), 2))
         for rows, scores, wide in self._categories(features, predicted, doubts, distances):
-            _check_promise(coverage, scores.n)
+            _check_promise(coverage, scores.n, scores is self.other_)
             low, high = scores.between(coverage)
             bounds[rows] = np.stack([predicted[rows] + low * wide, predicted[rows] + high * wide], axis=1)
         for rows, scores, wide in self._dear(features, predicted, doubts, distances):
@@ -313,14 +313,22 @@ def promised(n: int) -> float:
     return min(1 - 1 / (_PROMISED * n), _MOST)
 
 
-def _check_promise(coverage: float, n: int) -> None:
+def _check_promise(coverage: float, n: int, of_others: bool) -> None:
+    """Refuse a coverage that n residuals can't promise, of trained configs or of others."""
     if coverage > _MOST:
         raise InvalidInputError(f"coverage must be at most {_MOST:g} ({_MOST:.1%}), got {coverage:g}.")
     if coverage > promised(n) + 1e-9:
         needed = int(np.ceil(1 / (_PROMISED * (1 - coverage)) - 1e-9))
+        most = np.floor(1e4 * promised(n) + 1e-6) / 1e4
+        asked = f"a coverage of {coverage:g} ({100 * coverage:g} %)"
+        if of_others:
+            raise InvalidInputError(
+                f"under a config that was not trained on, {asked} takes {needed} costs, as many of each trained "
+                f"config; {n} are there: ask for {most:g} at most, or measure more under those with the fewest."
+            )
         raise InvalidInputError(
-            f"a coverage of {coverage:.4g} takes {needed} costs, the surrogate was fitted to {n}: ask for "
-            f"{promised(n):.4g} at most, or measure {needed - n} more."
+            f"{asked} takes the costs of {needed} networks, the surrogate was fitted to {n}: ask for {most:g} at most, "
+            f"or measure {needed - n} more."
         )
 
 

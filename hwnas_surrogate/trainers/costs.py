@@ -23,6 +23,8 @@ __all__ = [
 Vector = npt.NDArray[np.float64]
 
 MIN_ROWS = 2
+_WIDEST = 1e100
+"""The largest cost over the smallest; more leaves nothing of the small ones in a float."""
 
 
 def checked_cost(cost: npt.ArrayLike, n: int, failed: npt.ArrayLike | None = None) -> Vector:
@@ -37,6 +39,12 @@ def checked_cost(cost: npt.ArrayLike, n: int, failed: npt.ArrayLike | None = Non
             f"a surrogate needs at least {MIN_ROWS} measured architectures, got {measured}{others}."
         )
     refuse_costs(costs, (~np.isfinite(costs) | (costs < 0)) & ~without)
+    positive = costs[costs > 0]
+    if len(positive) and positive.max() / _WIDEST > positive.min():
+        raise InvalidInputError(
+            f"costs must lie within {math.log10(_WIDEST):.0f} orders of magnitude (0 is allowed), got "
+            f"{positive.min():g} to {positive.max():g}: check their units."
+        )
     return costs
 
 

@@ -21,6 +21,7 @@ __all__ = [
     "Encoded",
     "asked_config",
     "config_sizes",
+    "each_once",
     "encode",
     "in_batches",
     "octaves",
@@ -132,6 +133,24 @@ def under_configs(
 
 def _spread(distinct: Sequence[NetworkConfig], number: npt.NDArray[np.intp]) -> NetworkConfig | list[NetworkConfig]:
     return distinct[0] if len(distinct) == 1 else [distinct[which] for which in number]
+
+
+def each_once(
+    encoded: Encoded, costs: npt.NDArray[np.float64]
+) -> tuple[Encoded, npt.NDArray[np.float64], npt.NDArray[np.intp]]:
+    """Return each network once, its median cost, and for each row which of these networks it is, shape (n,).
+
+    Were every measurement of a network a row, leaving out one would leave the others: predictions without it would know
+    it. Repeats of a single network stay as they are: they are all there is to learn from.
+    """
+    keys = np.column_stack([encoded.archs.astype(np.intp), encoded.number])
+    _, first, which = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+    if len(first) in (1, len(costs)):
+        return encoded, costs, np.arange(len(costs))
+    order = np.argsort(first)
+    network = np.argsort(order)[which.reshape(-1)]
+    typical = np.asarray(pd.Series(costs).groupby(network).median(), np.float64)
+    return encoded.rows(first[order]), typical, network
 
 
 def in_batches(

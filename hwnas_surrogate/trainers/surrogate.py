@@ -29,7 +29,7 @@ from hwnas_surrogate.trainers.calibration import (
     spreads,
 )
 from hwnas_surrogate.trainers.costs import checked_budget, checked_cost, checked_coverage
-from hwnas_surrogate.trainers.encoded import Encoded, config_sizes, encode, stack_encoder
+from hwnas_surrogate.trainers.encoded import Encoded, config_sizes, each_once, encode, stack_encoder
 from hwnas_surrogate.trainers.extrapolation import (
     MIN_BALANCED,
     MIN_CONFIGS,
@@ -46,6 +46,8 @@ Vector = npt.NDArray[np.float64]
 
 _SAME = 1e-6
 """A cost this close to what the other rows say, relative to the median cost, is no outlier."""
+_SLIPS_ARE_FEW = 0.25
+"""Where a larger part of the costs lies far from what the others say, they are no slips: the model does not fit."""
 
 
 class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
@@ -90,7 +92,7 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     target_ : Target or None
         What is predicted, where that is known.
     n_train_ : int
-        Training rows.
+        Networks with a cost that it was trained on; repeats count once.
     floor_ : float
         Smallest prediction: half the smallest training cost, so that positive costs are predicted positive.
     calibration_ : Calibration or None
@@ -137,10 +139,10 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         Parameters
         ----------
         archs : architectures
-            n of them, in any form that the space accepts.
+            n of them, in any form that the space accepts. Of a network that comes several times, the median cost is
+            taken: were each a row of its own, no row would be predicted by what is known of others.
         cost : array-like of float, shape (n,)
-            Their costs: finite, not negative, all in one unit. The same architecture may come several times, with
-            different costs.
+            Their costs: finite, not negative, all in one unit.
         configs : config or sequence of n configs, optional
             The network configs; the space's first published one if None.
         failed : array-like of bool, shape (n,), optional
@@ -364,13 +366,16 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         everything = training
         if not has_cost.all():
             training, costs = training.rows(has_cost), costs[has_cost]
+        measured = costs
+        training, costs, network = each_once(training, measured)
         self.encoder_, self.target_ = encoder, getattr(self, "target_", None)
         used = np.unique(training.number)
         self.configs_ = tuple(training.configs[number] for number in used)
         self.n_train_ = len(costs)
         macs = training.macs(get_space(self.space))
         self.macs_range_ = float(macs.min()), float(macs.max())
-        mean = float(costs.mean())
+        largest = float(costs.max())
+        mean = float((costs / largest).mean()) * largest if largest else 0.0
         self.scale_ = 2.0 ** round(math.log2(mean)) if mean > 0 else 1.0
         self.floor_ = float(costs.min()) / 2
         if costs.min() == costs.max():
@@ -396,10 +401,12 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         if not has_cost.all():
             self.classifier_ = make_classifier(self.random_state).fit(everything.only(self.columns_).features, has_cost)
         self.calibration_: Calibration | None = None
-        outliers = np.empty(0, np.intp)
+        self.outliers_ = np.empty(0, np.intp)
         if self.calibrate:
-            outliers = self._calibrate(training, costs / self.scale_, balanced)
-        self.outliers_ = np.flatnonzero(has_cost)[outliers]
+            predicted, limit = self._calibrate(training, costs / self.scale_, balanced)
+            far = np.abs(measured / self.scale_ - predicted[network]) > limit[network]
+            if far.mean() <= _SLIPS_ARE_FEW:
+                self.outliers_ = np.flatnonzero(has_cost)[far]
         _predict_on_one_thread(self.model_)
         return self
 
@@ -415,11 +422,15 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     def _calibrate(
         self, training: Encoded, costs: Vector, balanced: npt.NDArray[np.intp] | None
-    ) -> npt.NDArray[np.intp]:
-        """Learn how far predictions are off; return the rows of outlying costs."""
+    ) -> tuple[Vector, Vector]:
+        """Learn how far predictions are off; return each cost predicted without it, and how far off a slip would be."""
         features = training.features
         seed = self.random_state or 0
-        residuals = residuals_by_row(self.model_, features, costs, seed)
+        if isinstance(self.model_, DummyRegressor):
+            # Costs that are all equal don't tell how far the next may be off: the fewer they are, the farther.
+            residuals = costs / (len(costs) + 1) * (-1.0) ** np.arange(len(costs))
+        else:
+            residuals = residuals_by_row(self.model_, features, costs, seed)
         other = None
         if self.general_:
             sizes = config_sizes(get_space(self.space), training.configs)
@@ -434,8 +445,9 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             other=other,
             dear=dearest_left_out(self.model_, features, costs, seed),
         )
-        limit = np.maximum(self._wild * spreads(residuals, training.number), _SAME * float(np.median(costs)))
-        return np.flatnonzero(np.abs(residuals) > limit)
+        size = predicted if getattr(self.model_, "proportional", False) else np.ones(len(costs))
+        limit = self._wild * spreads(residuals / size, training.number) * size
+        return costs - residuals, np.maximum(limit, _SAME * float(np.median(costs)))
 
     def _yardstick(self, features: pd.DataFrame) -> Vector:
         """Return the columns that tell how far a row lies from the training ones, (n, k).

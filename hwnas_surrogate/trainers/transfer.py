@@ -19,7 +19,7 @@ from hwnas_surrogate.models import PhysicsStack
 from hwnas_surrogate.reals import reals
 from hwnas_surrogate.spaces import Archs, SearchSpace, get_space
 from hwnas_surrogate.trainers.calibration import Calibration
-from hwnas_surrogate.trainers.encoded import Encoded, stack_encoder
+from hwnas_surrogate.trainers.encoded import Encoded, each_once, stack_encoder
 from hwnas_surrogate.trainers.queries import Configs
 from hwnas_surrogate.trainers.sources import SourceCosts, Sources, fitted_sources
 from hwnas_surrogate.trainers.suite import SurrogateSuite
@@ -176,11 +176,11 @@ class TransferSurrogate(Surrogate):
         self.sources_ = self._sources
         has_cost = ~np.isnan(costs)
         measured = costs[has_cost]
-        slipped = np.flatnonzero(has_cost)[self._slipped(measured / self.scale_)]
+        _, typical, network = each_once(training.rows(has_cost), measured)
+        told = typical if isinstance(self.model_, DummyRegressor) else typical - self.model_.residuals_ * self.scale_
+        residuals = measured - told[network]
+        slipped = np.flatnonzero(has_cost)[self._slipped(measured, residuals, network)]
         self.outliers_ = np.intersect1d(self.outliers_, slipped) if self._is_ordinary else slipped
-        residuals = np.zeros(len(measured))
-        if not isinstance(self.model_, DummyRegressor):
-            residuals = self.model_.residuals_ * self.scale_
         outlying = np.zeros(len(costs), bool)
         outlying[self.outliers_] = True
         self.left_out_ = pd.DataFrame(
@@ -199,15 +199,18 @@ class TransferSurrogate(Surrogate):
         """Whether far residuals are the ordinary surrogate's outliers."""
         return not isinstance(self.model_, PhysicsStack) or self.n_train_ >= MANY
 
-    def _slipped(self, costs: Vector) -> npt.NDArray[np.intp]:
+    def _slipped(self, costs: Vector, residuals: Vector, network: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
         """Return the rows that lie far from what the others say; all, where far residuals are the ordinary outliers."""
         if isinstance(self.model_, DummyRegressor) or self.n_train_ >= MANY:
             return np.arange(len(costs))
-        told = costs - self.model_.residuals_
-        slipped = np.abs(self.model_.residuals_) > _SLIP * np.maximum(costs, told)
-        if isinstance(self.model_, PhysicsStack):
+        told = costs - residuals
+        slipped = np.abs(residuals) > _SLIP * np.maximum(costs, told)
+        if isinstance(self.model_, PhysicsStack) and self.model_.proportional:
+            parts = np.abs(residuals) / np.maximum(told, self.floor_)
+            slipped &= parts > self._wild * 1.4826 * np.median(parts)
+        elif isinstance(self.model_, PhysicsStack):
             # What Student's t makes of a residual that many deviations from what is expected.
-            slipped &= self.model_.physics_.precisions_ < 3 / (2 + self._wild**2)
+            slipped &= self.model_.physics_.precisions_[network] < 3 / (2 + self._wild**2)
         return np.flatnonzero(slipped | (costs * _UNIT < told))
 
     def _calibrated(self) -> Calibration:

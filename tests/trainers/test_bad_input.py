@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from sklearn.neighbors import KNeighborsRegressor
 
 from hwnas_surrogate.errors import HWNASError, InvalidArchitectureError, InvalidConfigError, InvalidInputError
 from hwnas_surrogate.spaces import FBNetConfig, NASBench201Config, get_space
-from hwnas_surrogate.trainers import Surrogate, SurrogateSuite
+from hwnas_surrogate.trainers import Surrogate, SurrogateSuite, TransferSurrogate
 
 SPACE, FBNET = get_space("nasbench201"), get_space("fbnet")
 
@@ -27,17 +28,88 @@ def noisy(archs: np.ndarray, seed: int, spread: float = 0.03) -> np.ndarray:
 # -- repeated architectures -------------------------------------------------------------------------------
 
 
-def test_an_architecture_measured_several_times_costs_about_the_mean() -> None:
-    archs = SPACE.sample(60, 0)
+@pytest.mark.filterwarnings("ignore::hwnas_surrogate.trainers.AdaptWarning")
+@pytest.mark.parametrize("kind", [Surrogate, TransferSurrogate])
+def test_repeats_of_an_architecture_count_once_at_their_median(kind: type[Surrogate]) -> None:
+    archs, asked = SPACE.sample(60, 0), SPACE.sample(200, 1)
     measured = np.array([noisy(archs, seed, 0.2) for seed in range(5)])
-    surrogate = Surrogate().fit(np.tile(archs, (5, 1)), measured.ravel())
-    off = np.abs(surrogate.predict(archs) / measured.mean(axis=0) - 1)
-    assert np.median(off) < 0.15
-    assert off.max() < 0.5
-    bounds = surrogate.predict_interval(archs)
-    assert np.isfinite(bounds).all()
-    held = (bounds[:, 0] <= measured) & (measured <= bounds[:, 1])
-    assert held.mean() == pytest.approx(0.9, abs=0.05)
+    shuffled = np.random.default_rng(0).permutation(measured.size)
+    repeated = kind().fit(np.tile(archs, (5, 1)), measured.ravel())
+    mixed = kind().fit(np.tile(archs, (5, 1))[shuffled], measured.ravel()[shuffled])
+    once = kind().fit(archs, np.median(measured, axis=0))
+    assert repeated.n_train_ == mixed.n_train_ == 60
+    np.testing.assert_array_equal(repeated.predict(asked), once.predict(asked))
+    np.testing.assert_array_equal(repeated.predict_interval(asked), once.predict_interval(asked))
+    np.testing.assert_allclose(mixed.predict(asked), once.predict(asked), rtol=0.2)
+
+
+def test_repeats_promise_no_more_than_networks_do() -> None:
+    archs = SPACE.sample(5, 0)
+    surrogate = Surrogate().fit(np.tile(archs, (20, 1)), noisy(np.tile(archs, (20, 1)), 0, 0.01))
+    with pytest.raises(InvalidInputError, match="takes the costs of 20 networks, the surrogate was fitted to 5"):
+        surrogate.predict_interval(archs, coverage=0.99)
+
+
+def test_intervals_hold_what_they_say_where_networks_were_measured_several_times() -> None:
+    held = []
+    for seed in range(10):
+        archs, asked = SPACE.sample(20, 100 + seed), SPACE.sample(300, 50)
+        costs = np.exp(0.15 * np.random.default_rng(seed).standard_normal(20)) * SPACE.layers(archs).macs
+        again = np.tile(costs, 5) * np.exp(0.01 * np.random.default_rng(seed + 50).standard_normal(100))
+        truth = np.exp(0.15 * np.random.default_rng(seed + 99).standard_normal(300)) * SPACE.layers(asked).macs
+        low, high = Surrogate().fit(np.tile(archs, (5, 1)), again).predict_interval(asked).T
+        held.append(((low <= truth) & (truth <= high)).mean())
+    assert 0.84 < np.mean(held) < 0.97
+
+
+def test_a_slip_among_repeats_is_told_and_does_no_harm() -> None:
+    archs = SPACE.sample(60, 0)
+    costs = np.tile(SPACE.layers(archs).macs / 1e6, 3)
+    spoilt = costs.copy()
+    spoilt[70] *= 1000
+    surrogate = Surrogate().fit(np.tile(archs, (3, 1)), spoilt)
+    assert surrogate.outliers_.tolist() == [70]
+    clean = Surrogate().fit(np.tile(archs, (3, 1)), costs)
+    np.testing.assert_array_equal(surrogate.predict(archs), clean.predict(archs))
+
+
+def test_costs_that_are_mostly_zero_have_finite_intervals(tmp_path: Path) -> None:
+    archs = SPACE.sample(1100, 0)
+    costs = SPACE.layers(archs[:80]).macs / 1e6
+    costs[np.arange(80) % 3 != 0] = 1e-6
+    surrogate = Surrogate(random_state=0).fit(archs[:80], costs)
+    assert np.isfinite(surrogate.predict_interval(archs[80:])).all()
+    assert np.isfinite(surrogate.predict_within(archs[80:], 50.0)).all()
+    assert len(surrogate.outliers_) == 0
+    loaded = Surrogate.load(surrogate.save(tmp_path / "saved"))
+    np.testing.assert_array_equal(loaded.predict(archs), surrogate.predict(archs))
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 20])
+def test_equal_costs_have_intervals_that_narrow_as_they_grow(n: int) -> None:
+    archs = SPACE.sample(300, 0)
+    surrogate = Surrogate().fit(archs[:n], np.full(n, 3.0))
+    low, high = surrogate.predict_interval(archs[200:], coverage=0.9).T
+    assert ((low < 3.0) & (high > 3.0)).all()
+    assert ((high - low) >= 2 * 3.0 / (n + 1)).all()
+    assert (surrogate.predict_within(archs[200:], 3.0001) < 0.9).all()
+
+
+def test_costs_of_too_many_orders_of_magnitude_are_refused() -> None:
+    archs = SPACE.sample(20, 0)
+    with pytest.raises(InvalidInputError, match=r"within 100 orders of magnitude .* got 1e-60 to"):
+        Surrogate().fit(archs, [1e-60] * 10 + [1e60] * 10)
+    assert np.isfinite(Surrogate().fit(archs, np.linspace(1e306, 1.7e307, 20)).predict(archs)).all()
+
+
+def test_products_have_no_slips_where_there_are_none() -> None:
+    factors = np.array([-2.0, -1.0, 0.0, 1.0, 0.5])
+    archs = SPACE.sample(150, 1)
+    noise = np.exp(0.05 * np.random.default_rng(0).standard_normal(150))
+    costs = np.exp(factors[archs].sum(axis=1)) * noise
+    assert len(Surrogate(random_state=0).fit(archs, costs).outliers_) == 0
+    costs[7] *= 1000
+    assert Surrogate(random_state=0).fit(archs, costs).outliers_.tolist() == [7]
 
 
 @pytest.mark.parametrize(
@@ -144,7 +216,9 @@ def test_two_or_three_rows_predict_something_and_promise_little(rows: int, model
     assert np.isfinite(bounds[0.9]).all()
     widths = {part: np.diff(both, axis=1) for part, both in bounds.items()}
     assert (widths[0.9] > (2.0 if rows == 2 else 1.5) * widths[0.5]).all()
-    with pytest.raises(InvalidInputError, match=rf"a coverage of 0\.99 takes 20 costs, .* was fitted to {rows}"):
+    with pytest.raises(
+        InvalidInputError, match=rf"a coverage of 0\.99 .* takes the costs of 20 networks, .* was fitted to {rows}"
+    ):
         surrogate.predict_interval(queries, coverage=0.99)
     chances = surrogate.predict_within(queries, 8.0)
     assert ((chances >= 0) & (chances <= 1)).all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -247,9 +248,15 @@ def test_what_so_few_rows_cant_promise_is_refused(
     assert np.isfinite(high).all()
     assert (low < high).all()
     beyond = 1 - 1 / (5 * needed)
-    said = rf"a coverage of {beyond:g} takes {needed} costs, .* to {rows}: ask for .*, or measure {needed - rows} more"
+    said = (
+        rf"a coverage of {beyond:g} \(.* %\) takes the costs of {needed} networks, .* or measure {needed - rows} more"
+    )
     with pytest.raises(InvalidInputError, match=said):
         surrogate.predict_interval(asked, coverage=beyond)
+    with pytest.raises(InvalidInputError) as refused:
+        surrogate.predict_interval(asked, coverage=1 - 1 / (5 * rows) + 1e-5)
+    advised = float(re.search(r"ask for (\S+) at most", str(refused.value))[1])
+    surrogate.predict_interval(asked, coverage=advised)
     with pytest.raises(InvalidInputError, match=r"coverage must be at most 0\.999 \(99\.9%\), got 0\.9995"):
         surrogate.predict_interval(asked, coverage=0.9995)
 

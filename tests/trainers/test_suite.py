@@ -294,6 +294,7 @@ def test_a_coverage_that_one_target_cant_promise_names_it() -> None:
     few = suite["epyc-openvino-1t"].n_train_
     assert few < 20
     with pytest.raises(
-        InvalidInputError, match=rf"^epyc-openvino-1t/latency: .* 0\.99 takes 20 costs, .* to {few}: ask"
+        InvalidInputError,
+        match=rf"^epyc-openvino-1t/latency: .* 0\.99 .* takes the costs of 20 networks, .* to {few}: ask",
     ):
         suite.predict_interval([0, 1], coverage=0.99)
