@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from hwnas_surrogate.features.encoder import Encoder, Features
 from hwnas_surrogate.spaces import NetworkConfig, SearchSpace, View
+from hwnas_surrogate.spaces.layers import smallest_counter
 
 __all__ = ["OpCounts"]
 
@@ -48,5 +49,5 @@ class OpCounts(Encoder):
             ops = np.where(space.executed(archs, view, config), archs, -1).T.copy()
             group = out[:, number * (n_ops + 1) : (number + 1) * (n_ops + 1)]
             for op in range(n_ops):
-                group[:, op] = (ops == op).sum(axis=0, dtype=np.int8)
+                group[:, op] = (ops == op).sum(axis=0, dtype=smallest_counter(len(ops)))
             group[:, n_ops] = (ops >= 0).any(axis=0)

@@ -8,12 +8,12 @@ architecture calls them as a small table over (position, op). Sums over a millio
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Layer", "LayerKind", "Layers", "View", "summable"]
+__all__ = ["Layer", "LayerKind", "Layers", "View", "smallest_counter", "summable"]
 
 LayerKind = Literal[
     "conv", "linear", "avg_pool", "global_pool", "batch_norm", "shuffle", "zero", "identity",
@@ -236,7 +236,7 @@ class Layers:
         tables, ops = self.plan.per_op @ flat, self._ops
         n_ops = tables.shape[1]
         if self.executed is not None:  # what isn't called is an op that adds zeros
-            ops = np.where(self.executed.T, ops, np.int8(n_ops))
+            ops = np.where(self.executed.T, ops, n_ops)
             tables = np.concatenate([tables, np.zeros_like(tables[:, :1])], axis=1)
         total = _by_count(tables[0, :n_ops], ops) if self.plan.alike else _by_position(tables, ops)
         total += self.plan.fixed @ flat
@@ -274,7 +274,7 @@ class Layers:
 
 def _by_count(table: npt.NDArray[np.float64], ops: npt.NDArray[np.int8]) -> npt.NDArray[np.float64]:
     """Sum what each op adds, the same at every position: (ops, q) table, (positions, n) ops -> (n, q)."""
-    counts = np.stack([(ops == op).sum(axis=0, dtype=np.int8) for op in range(len(table))], axis=1)
+    counts = np.stack([(ops == op).sum(axis=0, dtype=smallest_counter(len(ops))) for op in range(len(table))], axis=1)
     return np.asarray(counts @ table)
 
 
@@ -289,6 +289,11 @@ def _by_position(tables: npt.NDArray[np.float64], ops: npt.NDArray[np.int8]) -> 
     for table, column in zip(tables, columns, strict=True):
         total += table.take(column, axis=0)
     return total
+
+
+def smallest_counter(most: int) -> type[np.signedinteger[Any]]:
+    """Return the smallest integers that count so far."""
+    return np.int8 if most < 128 else np.int64
 
 
 def summable(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

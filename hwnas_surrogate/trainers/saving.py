@@ -13,6 +13,7 @@ import math
 import os
 import re
 import sys
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -38,12 +39,14 @@ from hwnas_surrogate.trainers.weights import SUFFIXES, from_bytes, to_bytes
 
 __all__ = ["FORMAT_VERSION", "load", "save"]
 
-FORMAT_VERSION = 8
+FORMAT_VERSION = 9
 _FORMAT = "hwnas-surrogate"
 MANIFEST = "manifest.json"
 _WEIGHTS_NAME = re.compile(r"[\w.-]+-[0-9a-f]{16}\.(safetensors|ubj|skops)")
 
 T = TypeVar("T", Surrogate, SurrogateSuite)
+_PROBES = (1, 2, 3)
+"""Multiples of the positions that are the ops of the architectures which an encoder is checked with."""
 
 
 def save(fitted: Surrogate | SurrogateSuite, folder: str | os.PathLike[str]) -> Path:
@@ -180,6 +183,7 @@ def _describe(surrogate: Surrogate, prefix: str = "") -> tuple[dict[str, Any], d
     target: Target | None = surrogate.target_
     name = prefix + ("cost" if target is None else file_stem(f"{target.device}-{target.metric}"))
     names = surrogate.encoder_.get_feature_names_out()
+    encoder = _encoder_to_json(surrogate.encoder_)
     files: dict[str, bytes] = {}
 
     def keep(part: str, data: bytes, suffix: str) -> dict[str, str]:
@@ -192,9 +196,10 @@ def _describe(surrogate: Surrogate, prefix: str = "") -> tuple[dict[str, Any], d
     entry = {
         "class": type(surrogate).__name__,
         "target": None if target is None else {"device": target.device, "metric": target.metric, "unit": target.unit},
-        "encoder": _encoder_to_json(surrogate.encoder_),
+        "encoder": encoder,
         "own_encoder": surrogate.encoder is not None,
         "features": names.tolist(),
+        "probes": _probed(get_space(surrogate.space).name, json.dumps(encoder, default=_number)),
         "model": model,
         "model_name": surrogate.model if isinstance(surrogate.model, str) else None,
         "own_model": surrogate.model is not None and not isinstance(surrogate.model, str),
@@ -250,6 +255,11 @@ def _restore(
         raise SavedFormatError(
             f"the encoder gives other columns in this version ({len(names)}) than when it was saved "
             f"({len(entry['features'])}). Install the version that saved it, or train again."
+        )
+    if entry["probes"] != _probed(space.name, json.dumps(entry["encoder"])):
+        raise SavedFormatError(
+            "the encoder gives other numbers in this version than when it was saved: predictions would change. "
+            "Install the version that saved it, or train again."
         )
     model = from_bytes(entry["model"], _read_weights(entry["weights"], folder), names)
     refit = clone(model) if entry["own_model"] and not isinstance(model, DummyRegressor) else entry["model_name"]
@@ -327,6 +337,20 @@ def _read_weights(said: dict[str, str], folder: Path) -> bytes:
             "Copy the folder again, or train again."
         )
     return data
+
+
+@lru_cache(maxsize=64)
+def _probed(space: str, said: str) -> str:
+    """Return a hash of what an encoder, as the manifest says it, gives for a few fixed architectures, to six digits.
+
+    What it asks of source devices is left out: these are saved, and checked, themselves.
+    """
+    of, encoder = get_space(space), json.loads(said)
+    parts = [part for part in encoder["params"].get("encoders") or [encoder] if part["class"] != SourceCosts.__name__]
+    archs = np.outer(_PROBES, np.arange(of.n_positions)) % len(of.ops)
+    frames = [_encoder_from_json(part, of, ()).frame(archs, of.default_config) for part in parts]
+    text = ",".join(f"{value:.6g}" for frame in frames for value in frame.to_numpy(np.float64).ravel())
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _encoder_to_json(encoder: Encoder) -> dict[str, Any]:

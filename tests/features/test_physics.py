@@ -12,7 +12,7 @@ import pytest
 
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.features import LayerPhysics
-from hwnas_surrogate.features.physics import _TYPICAL, _values
+from hwnas_surrogate.features.physics import _TYPICAL, AVERAGE_LAYERS, AVERAGE_NETWORK, _values
 from hwnas_surrogate.spaces import Layer, NASBench201Config, SearchSpace, View, get_space, space_names
 
 CONFIGS = [
@@ -377,3 +377,19 @@ def test_dear_layers_may_be_corrected_by_more() -> None:
     assert (np.diff(sizes) > 0).all()
     # The work grows 16-fold, the bytes 4-fold, the call stays one: a root of their mean.
     assert 2 < sizes[-1] / sizes[0] < 4
+
+
+def test_the_average_network_is_that_of_the_two_published_spaces() -> None:
+    """It is frozen, so that a third space changes no column of theirs."""
+    quantities = [name.partition(":")[2] for name in LayerPhysics(views=["all"]).get_feature_names_out()[:N_PHYSICS]]
+    totals, calls = [], []
+    for name in ("nasbench201", "fbnet"):
+        space = get_space(name)
+        plan = space.layers(space.sample(1, 0)).plan
+        times = plan.fixed + plan.per_op.mean(axis=1).sum(axis=0)
+        totals.append(
+            times @ np.array([[physics(layer).get(name, 0) for name in quantities] for layer in plan.distinct])
+        )
+        calls.append(times.sum())
+    np.testing.assert_allclose(AVERAGE_NETWORK, np.mean(totals, axis=0), rtol=1e-14)
+    assert np.mean(calls) == AVERAGE_LAYERS

@@ -23,6 +23,7 @@ from hwnas_surrogate.spaces import (
     SearchSpace,
     get_space,
 )
+from hwnas_surrogate.spaces.layers import LayerPlan
 
 NASBENCH201, FBNET = get_space("nasbench201"), get_space("fbnet")
 SPACES = pytest.mark.parametrize("space", [NASBENCH201, FBNET], ids=["nasbench201", "fbnet"])
@@ -402,3 +403,12 @@ def test_layers_are_frozen(space: SearchSpace) -> None:
     for field in dataclasses.fields(Layer):
         with pytest.raises(dataclasses.FrozenInstanceError):
             setattr(layers.distinct[0], field.name, 1)
+
+
+def test_more_than_127_calls_of_an_op_are_counted() -> None:
+    """Counters of eight bits would wrap."""
+    layer = Layer.conv(4, 4, 8, 8, 3)
+    plan = LayerPlan.build([], [[[(layer, 1)], []]] * 200)
+    archs = np.zeros((3, 200), np.int8)
+    archs[1, :50] = 1
+    assert Layers(plan, archs).macs.tolist() == [200 * layer.macs, 150 * layer.macs, 200 * layer.macs]
