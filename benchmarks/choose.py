@@ -17,39 +17,42 @@ from benchmarks.curves import scores_of_default
 from benchmarks.figure import Figure, shared_data
 from hwnas_surrogate.data import CostTable, load_table
 from hwnas_surrogate.evaluation.peers import HELP
-from hwnas_surrogate.models import boosted, linear, physics, stack
-from hwnas_surrogate.trainers import calibration
+from hwnas_surrogate.models import PhysicsPrior, PhysicsStack, boosted, evidence, linear, stack
+from hwnas_surrogate.trainers import Surrogate, calibration
+from hwnas_surrogate.trainers.encoded import stack_encoder
 
 SEEDS = range(100, 103)
 SIZES = (10, 30, 100)
 HELD_OUT = 500
 CONSTANTS: dict[ModuleType, tuple[str, ...]] = {
-    physics: (
-        "_SHARE_SDS", "_CORRECTION_SDS", "_NOISE_SDS", "_ROBUST_NOISE_SDS", "_LEAD", "_SOURCE_LOG_ODDS", "_CONSTANT_SD",
-        "_FREEDOM", "_ITERATIONS",
-    ),
+    evidence: ("_ITERATIONS",),
     stack: ("MIN_ROWS", "PROVEN_ROWS", "FOLDS", "_DOUBT", "_REMAINDER_DOUBT", "_DOUBTED", "_SPREAD", "_SURE"),
     boosted: ("MIN_ROWS", "FOLDS", "_FEW_ROWS", "_REACH"),
     linear: ("_FARTHEST", "_MIN_FREE"),
     calibration: ("_TRUSTED", "_TAILS", "_EXPECTED", "_WILD"),
-}  # fmt: skip
+}
+PRIOR = ("share_sds", "correction_sds", "noise_sds", "robust_noise_sds", "freedom", "lead", "constant_sd")
+"""Fields of the physics prior; those of sources and of views matter with sources only, or are log odds."""
+Change = tuple[ModuleType | None, str, float]
+"""Which constant of which module is multiplied by what; of the prior if there is no module."""
 
 
 def run() -> Iterator[Figure]:
     """Score the default as it is, then with each constant halved and doubled."""
     cases = list(_cases())
-    kept = _panel(cases, None, "", 1.0)
+    kept = _panel(cases, None)
     yield Figure("as it is: spearman; 99th percentile of errors; in the 80, 90, 95 % intervals", _said(kept))
-    for module, names in CONSTANTS.items():
-        for name in names:
-            value = getattr(module, name)
-            for factor, word in ((0.5, "halved"), (2.0, "doubled")):
-                found = _panel(cases, module, name, factor)
-                yield Figure(
-                    f"{module.__name__.rpartition('.')[2]}.{name} {word} ({value} as it is)",
-                    _said(found),
-                    published=f"spearman {found[0] - kept[0]:+.4f}, errors {found[1] - kept[1]:+.2%}",
-                )
+    constants = [(module, name) for module, names in CONSTANTS.items() for name in names]
+    for module, name in [*((None, name) for name in PRIOR), *constants]:
+        value = getattr(PhysicsPrior() if module is None else module, name)
+        place = "PhysicsPrior" if module is None else module.__name__.rpartition(".")[2]
+        for factor, word in ((0.5, "halved"), (2.0, "doubled")):
+            found = _panel(cases, (module, name, factor))
+            yield Figure(
+                f"{place}.{name} {word} ({value} as it is)",
+                _said(found),
+                published=f"spearman {found[0] - kept[0]:+.4f}, errors {found[1] - kept[1]:+.2%}",
+            )
 
 
 def _cases() -> Iterator[tuple[CostTable, int, int]]:
@@ -65,21 +68,24 @@ def _cases() -> Iterator[tuple[CostTable, int, int]]:
             yield from ((table.select(target), n, seed) for n in SIZES for seed in SEEDS)
 
 
-def _panel(cases: list[tuple[CostTable, int, int]], module: ModuleType | None, name: str, factor: float) -> np.ndarray:
-    return np.mean(Parallel(n_jobs=2)(delayed(_scores)(*case, module, name, factor) for case in cases), axis=0)
+def _panel(cases: list[tuple[CostTable, int, int]], change: Change | None) -> np.ndarray:
+    return np.mean(Parallel(n_jobs=2)(delayed(_scores)(*case, change) for case in cases), axis=0)
 
 
-def _scores(
-    table: CostTable, n: int, seed: int, module: ModuleType | None, name: str, factor: float
-) -> tuple[float, ...]:
-    before = None if module is None else getattr(module, name)
-    if module is not None:
-        setattr(module, name, _scaled(before, factor))
+def _scores(table: CostTable, n: int, seed: int, change: Change | None) -> tuple[float, ...]:
+    module, name, factor = change or (None, "", 1.0)
+    if module is None:
+        prior = {name: _scaled(getattr(PhysicsPrior(), name), factor)} if name else None
+        encoder = stack_encoder(table.space)
+        surrogate = Surrogate(table.space.name, encoder, PhysicsStack(seed, prior), random_state=seed)
+        rho, p99, _, *held, _ = scores_of_default(table, n, seed, HELD_OUT, surrogate)
+        return rho, p99, *held
+    before = getattr(module, name)
+    setattr(module, name, _scaled(before, factor))
     try:
         rho, p99, _, *held, _ = scores_of_default(table, n, seed, HELD_OUT)
     finally:
-        if module is not None:
-            setattr(module, name, before)
+        setattr(module, name, before)
     return rho, p99, *held
 
 

@@ -81,12 +81,18 @@ def _scores(table: CostTable, space: str, target: str, n: int, seed: int) -> tup
     return space, target, n, seed, *(f"{value:.5g}" for value in scores_of_default(table, n, seed, HELD_OUT))
 
 
-def scores_of_default(table: CostTable, n: int, seed: int, held_out: int) -> tuple[float, ...]:
-    """Fit to n rows of a table's only target, drawn at random, and score so many others: a number for each score."""
+def scores_of_default(
+    table: CostTable, n: int, seed: int, held_out: int, surrogate: Surrogate | None = None
+) -> tuple[float, ...]:
+    """Fit to n rows of a table's only target, drawn at random, and score so many others: a number for each score.
+
+    The default surrogate, or another.
+    """
     costs = table.costs[:, 0]
     order = np.random.default_rng(seed).permutation(np.flatnonzero(~np.isnan(costs)))
     train, test = order[:n], order[n : n + held_out]
-    surrogate = Surrogate(table.space.name, random_state=seed).fit(table.archs[train], costs[train])
+    surrogate = surrogate or Surrogate(table.space.name, random_state=seed)
+    surrogate.fit(table.archs[train], costs[train])
     truth, predicted = costs[test], surrogate.predict(table.archs[test])
     dear = truth > np.quantile(truth, _NEAR_ZERO)
     off = np.abs(predicted[dear] / truth[dear] - 1)

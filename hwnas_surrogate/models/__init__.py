@@ -11,6 +11,7 @@ from hwnas_surrogate.models.linear import AdditiveExact, LeaveOneOutRidge
 from hwnas_surrogate.models.logarithmic import LogRidge
 from hwnas_surrogate.models.mlp import MLP
 from hwnas_surrogate.models.physics import PhysicsGP
+from hwnas_surrogate.models.prior import PhysicsPrior
 from hwnas_surrogate.models.stack import PhysicsStack
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "LeaveOneOutRidge",
     "LogRidge",
     "PhysicsGP",
+    "PhysicsPrior",
     "PhysicsStack",
     "make_classifier",
     "make_model",

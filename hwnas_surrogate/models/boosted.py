@@ -11,6 +11,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from hwnas_surrogate.models.linear import LeaveOneOutRidge, Vector, _candidate, _candidates, _checked
+from hwnas_surrogate.models.robust import inliers
 
 __all__ = ["BoostedRidge"]
 
@@ -89,7 +90,7 @@ class BoostedRidge(LeaveOneOutRidge):
         if below.exact_:
             return self
         self.columns_ = np.flatnonzero(values.std(axis=0) > 0)
-        columns, tame = values[:, self.columns_], _tame(below.residuals_)
+        columns, tame = values[:, self.columns_], inliers(below.residuals_, _REACH)
         folds = FOLDS if len(costs) < MANY_ROWS else FOLDS // 2
         ridges = self._below(values, costs, names, below, tame, folds)
         left, self.gain_, helped = self._cross_validate(columns, costs, tame, ridges, self.residuals_)
@@ -206,9 +207,3 @@ class BoostedRidge(LeaveOneOutRidge):
 
 def _doubt(values: Vector) -> float:
     return float(values.std() / np.sqrt(len(values)))
-
-
-def _tame(residuals: Vector) -> npt.NDArray[np.bool_]:
-    off = np.abs(residuals - np.median(residuals))
-    spread = 1.4826 * np.median(off)
-    return np.asarray(off <= (_REACH * spread if spread > 0 else np.inf))

@@ -16,6 +16,8 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 from threadpoolctl import threadpool_limits
 
+from hwnas_surrogate.models.robust import robust_sd
+
 __all__ = ["AdditiveExact", "LeaveOneOutRidge"]
 
 Vector = npt.NDArray[np.float64]
@@ -374,9 +376,9 @@ def _pull_in(ridge: _Ridge, costs: Vector, alpha: float, wide: float) -> Vector:
         mean = pulled.mean()
         without = pulled - (pulled - mean - ridge.fitted(pulled - mean, shrink)) / free
         residuals = costs - without
-        centre = np.median(residuals)
+        centre = float(np.median(residuals))
         off = np.abs(residuals - centre)
-        reach = wide * 1.4826 * np.median(off)
+        reach = wide * robust_sd(residuals, centre)
         if reach == 0:
             break
         # The farthest come first: next to a slip its clean kin look like outliers, until it is pulled in.

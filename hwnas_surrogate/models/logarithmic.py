@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.models.boosted import BoostedRidge
 from hwnas_surrogate.models.linear import LeaveOneOutRidge, Vector
-from hwnas_surrogate.models.physics import CORRECTION, PHYSICS
+from hwnas_surrogate.models.prior import CORRECTION, PHYSICS
 
 __all__ = ["LogRidge"]
 

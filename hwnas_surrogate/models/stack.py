@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -14,7 +15,9 @@ from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.models.boosted import BoostedRidge
 from hwnas_surrogate.models.linear import EXACT, LeaveOneOutRidge, Vector
 from hwnas_surrogate.models.logarithmic import LogRidge
-from hwnas_surrogate.models.physics import CORRECTION, PHYSICS, SOURCE, PhysicsGP
+from hwnas_surrogate.models.physics import PhysicsGP
+from hwnas_surrogate.models.prior import CORRECTION, PHYSICS, SOURCE, PhysicsPrior
+from hwnas_surrogate.models.robust import robust_sd
 
 __all__ = ["PhysicsStack"]
 
@@ -56,6 +59,8 @@ class PhysicsStack(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     ----------
     random_state : int or None, default=None
         Seed of the models; None is 0.
+    prior : PhysicsPrior or mapping, optional
+        Of the physics; a mapping holds the fields that differ from the default's.
 
     Attributes
     ----------
@@ -94,15 +99,16 @@ class PhysicsStack(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     doubts_: Vector
     least_doubt_: float
 
-    def __init__(self, random_state: int | None = None) -> None:
+    def __init__(self, random_state: int | None = None, prior: PhysicsPrior | Mapping[str, Any] | None = None) -> None:
         self.random_state = random_state
+        self.prior = prior
 
     def fit(self, X: pd.DataFrame, y: npt.ArrayLike) -> Self:
         """Fit on (n, k) named columns and n costs."""
         validate_data(self, X, skip_check_array=True)
         costs = np.asarray(y, np.float64)
         mine, others = self._parts()
-        self._only_physics(PhysicsGP(random_state=self.random_state).fit(X.iloc[:, mine], costs))
+        self._only_physics(PhysicsGP(random_state=self.random_state, prior=self.prior).fit(X.iloc[:, mine], costs))
         if len(costs) >= MIN_ROWS and len(others):
             self._stack(X.iloc[:, others], costs)
             self._try_product(X, costs)
@@ -113,10 +119,10 @@ class PhysicsStack(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         """Learn how unsure predictions are at least, and return how unsure those of the training rows were."""
         predicted = costs - self.residuals_
         if self.product_ is not None:
-            self.least_doubt_ = max(_spread(self.residuals_ / predicted), EXACT)
+            self.least_doubt_ = max(robust_sd(self.residuals_ / predicted), EXACT)
             return self.least_doubt_ * predicted
         if self.ordinary_only:
-            self.least_doubt_ = max(_spread(self.residuals_), EXACT * float(np.abs(costs).max()))
+            self.least_doubt_ = max(robust_sd(self.residuals_), EXACT * float(np.abs(costs).max()))
             return np.full(len(costs), self.least_doubt_)
         self.least_doubt_ = _DOUBTED * float(np.median(physics))
         return np.hypot(physics, self.least_doubt_)
@@ -195,7 +201,7 @@ class PhysicsStack(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         """Take the average of the ``source`` columns for the cost, each over its mean in (n, k) named columns."""
         validate_data(self, X, skip_check_array=True)
         mine, _ = self._parts()
-        self._only_physics(PhysicsGP(random_state=self.random_state).rank(X.iloc[:, mine]))
+        self._only_physics(PhysicsGP(random_state=self.random_state, prior=self.prior).rank(X.iloc[:, mine]))
         self.least_doubt_ = 0.0
         return self
 
@@ -289,12 +295,7 @@ def _left_out(model: LeaveOneOutRidge, X: pd.DataFrame, costs: Vector, seed: int
 
 def _told_apart(first: Vector, second: Vector) -> npt.NDArray[np.bool_]:
     """Return the rows that tell two models apart: rows that both miss are slips or noise."""
-    return np.asarray(np.minimum(np.abs(first), np.abs(second)) <= 3 * _spread(first))
-
-
-def _spread(residuals: Vector) -> float:
-    """Return a robust standard deviation around 0."""
-    return 1.4826 * float(np.median(np.abs(residuals)))
+    return np.asarray(np.minimum(np.abs(first), np.abs(second)) <= 3 * robust_sd(first))
 
 
 def _weight(first: Vector, second: Vector, doubtful: float) -> float:

@@ -12,6 +12,7 @@ import pandas as pd
 from sklearn.base import clone
 
 from hwnas_surrogate.errors import InvalidInputError
+from hwnas_surrogate.models.robust import robust_sd
 from hwnas_surrogate.trainers.encoded import octaves
 
 __all__ = ["Calibration", "LeftOut", "config_left_out", "dearest_left_out", "promised", "residuals_by_row", "spreads"]
@@ -392,12 +393,12 @@ def spreads(residuals: Vector, groups: npt.NDArray[np.intp]) -> Vector:
 
     That of all, or that of the row's own config where it is larger: costs of larger networks are off by more.
     """
-    result = np.full(len(residuals), np.median(np.abs(residuals)))
+    result = np.full(len(residuals), robust_sd(residuals))
     for group in np.unique(groups):
         rows = groups == group
         if np.count_nonzero(rows) >= _OWN_SPREAD:
-            result[rows] = np.maximum(result[rows], np.median(np.abs(residuals[rows])))
-    return np.asarray(1.4826 * result)
+            result[rows] = np.maximum(result[rows], robust_sd(residuals[rows]))
+    return result
 
 
 def _left_out(model: Any, features: pd.DataFrame, costs: Vector, folds: list[Any]) -> tuple[Vector, Vector]:
@@ -431,7 +432,7 @@ def _power(predicted: Vector, residuals: Vector) -> float:
 def _growth(scores: Vector, distances: Vector) -> float:
     """Return by which part scores grow per octave: 0 where they don't."""
     size = np.abs(scores)
-    size = np.minimum(size, _WILD * 1.4826 * np.median(size))
+    size = np.minimum(size, _WILD * robust_sd(size))
     if np.ptp(distances) < 1e-6 or not size.any():
         return 0.0
     slope, start = np.polyfit(distances, size, 1)
@@ -450,7 +451,7 @@ def _quantiles(scores: Vector, expected: float = 0.0) -> Vector:
 
     n, ordered = len(scores), np.sort(scores)
     middle = float(np.median(ordered))
-    spread = 1.4826 * float(np.median(np.abs(ordered - middle)))
+    spread = robust_sd(ordered, middle)
     tame = np.clip(ordered, middle - _WILD * spread, middle + _WILD * spread) if spread > 0 else ordered
     variance = (expected + (tame**2).sum()) / (expected + n)
     freedom = min(n / 2 + 2, n - 1 + expected)

@@ -14,7 +14,7 @@ from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.features import Encoder, LayerPhysics
 from hwnas_surrogate.features.encoder import Features
 from hwnas_surrogate.models import PhysicsStack
-from hwnas_surrogate.models.physics import SOURCE
+from hwnas_surrogate.models.prior import SOURCE
 from hwnas_surrogate.spaces import NetworkConfig, SearchSpace, get_space
 from hwnas_surrogate.trainers.encoded import stack_encoder
 from hwnas_surrogate.trainers.queries import queries

@@ -16,6 +16,7 @@ from hwnas_surrogate.data import CostTable, TargetLike
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.features import Encoder
 from hwnas_surrogate.models import PhysicsStack
+from hwnas_surrogate.models.robust import robust_sd
 from hwnas_surrogate.reals import reals
 from hwnas_surrogate.spaces import Archs, SearchSpace, get_space
 from hwnas_surrogate.trainers.calibration import Calibration
@@ -207,7 +208,7 @@ class TransferSurrogate(Surrogate):
         slipped = np.abs(residuals) > _SLIP * np.maximum(costs, told)
         if isinstance(self.model_, PhysicsStack) and self.model_.proportional:
             parts = np.abs(residuals) / np.maximum(told, self.floor_)
-            slipped &= parts > self._wild * 1.4826 * np.median(parts)
+            slipped &= parts > self._wild * robust_sd(parts)
         elif isinstance(self.model_, PhysicsStack):
             # What Student's t makes of a residual that many deviations from what is expected.
             slipped &= self.model_.physics_.precisions_[network] < 3 / (2 + self._wild**2)

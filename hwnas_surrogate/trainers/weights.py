@@ -16,6 +16,7 @@ import sklearn
 
 from hwnas_surrogate import models
 from hwnas_surrogate.errors import SavedFormatError
+from hwnas_surrogate.models import PhysicsPrior
 from hwnas_surrogate.trainers.sound import check_arrays, check_regressor, check_trees
 
 __all__ = ["SUFFIXES", "from_bytes", "to_bytes"]
@@ -118,10 +119,17 @@ def _xgboost(kind: str, params: dict[str, Any], data: bytes) -> Any:
 def _plain(params: dict[str, Any]) -> dict[str, Any]:
     """Return parameters as JSON gives them back."""
     try:
-        plain: dict[str, Any] = json.loads(json.dumps(params))
+        plain: dict[str, Any] = json.loads(json.dumps(params, default=_as_dict))
     except TypeError as error:
         raise SavedFormatError(f"the model's parameters {params!r} can't be saved as JSON: {error}") from error
     return plain
+
+
+def _as_dict(value: object) -> dict[str, Any]:
+    """Return a prior as JSON holds it."""
+    if isinstance(value, PhysicsPrior):
+        return value.as_dict()
+    raise TypeError(f"{type(value).__name__} has no form in JSON")
 
 
 def _is_plain(value: object) -> bool:

@@ -1,0 +1,219 @@
+"""What is believed of a device before it is measured: the prior of the physics model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from itertools import product
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas_surrogate.errors import InvalidInputError, unknown
+
+__all__ = ["CORRECTION", "PHYSICS", "SOURCE", "Belief", "PhysicsPrior", "beliefs", "columns_by_view", "source_columns"]
+
+Vector = npt.NDArray[np.float64]
+Columns = npt.NDArray[np.intp]
+
+SOURCE = "source"
+"""The group of columns that hold what the surrogates of other devices predict."""
+PHYSICS, CORRECTION = "physics_", "correction_"
+"""How the groups of columns of layer physics begin; the name of a view follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class PhysicsPrior:
+    """The prior of :class:`PhysicsGP`: how a device's cost may be made up, before anything is measured.
+
+    Standard deviations are relative to the cost of a typical network. Where there are several values, each is tried,
+    and weighted by its evidence. ``python -m benchmarks choose`` shows what halving and doubling each does.
+
+    Parameters
+    ----------
+    share_sds : tuple of float, default=(0.1, 0.3, 1.0)
+        Of the coefficients of physical quantities: how far shares in the cost may be from what is expected.
+    correction_sds : tuple of float, default=(0.0, 0.2, 0.6, 2.0)
+        Of all corrections of a network together.
+    noise_sds : tuple of float, default=(0.001, 0.003, 0.01, 0.03, 0.1, 0.25)
+        Of a measurement's noise, where that is normal.
+    robust_noise_sds : tuple of float, default=(0.01, 0.03, 0.1)
+        Of a measurement's noise, where slips are among the measurements (Student's t).
+    freedom : float, default=2.0
+        Degrees of freedom of that t.
+    leaders : tuple of str or None, default=(None, "layers", "macs")
+        Which quantity may lead the cost: none (all have equal shares), the calls (batch 1 on a GPU), the arithmetic.
+    lead : float, default=0.7
+        The part of the cost that belongs to the leader; the rest is shared by all alike.
+    source_log_odds : float, default=-1.0
+        Log odds that other devices have a share in the cost. Ten costs can't distinguish a device of another kind, so
+        sources count only if the measurements support them.
+    view_log_odds : mapping of str to float, default={"merged": -2.0, "quantized": -2.0}
+        Log odds of each view of the network, 0 for those that are not named. Most devices price every layer, or those
+        that a converter leaves. Kept as a tuple of pairs.
+    constant_sd : float, default=0.1
+        Of what every network costs.
+    design_sd : float, default=0.3
+        The one of ``share_sds`` that suggestions of what to measure assume.
+
+    Raises
+    ------
+    InvalidInputError
+        If a standard deviation is negative, a noise or the freedom is not above 0, the lead is not between 0 and 1, or
+        a tuple is empty.
+
+    Examples
+    --------
+    >>> PhysicsPrior(noise_sds=(0.05, 0.1)).noise_sds
+    (0.05, 0.1)
+    """
+
+    share_sds: tuple[float, ...] = (0.1, 0.3, 1.0)
+    correction_sds: tuple[float, ...] = (0.0, 0.2, 0.6, 2.0)
+    noise_sds: tuple[float, ...] = (0.001, 0.003, 0.01, 0.03, 0.1, 0.25)
+    robust_noise_sds: tuple[float, ...] = (0.01, 0.03, 0.1)
+    freedom: float = 2.0
+    leaders: tuple[str | None, ...] = (None, "layers", "macs")
+    lead: float = 0.7
+    source_log_odds: float = -1.0
+    view_log_odds: Mapping[str, float] | tuple[tuple[str, float], ...] = (("merged", -2.0), ("quantized", -2.0))
+    constant_sd: float = 0.1
+    design_sd: float = 0.3
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "view_log_odds", tuple(dict(self.view_log_odds).items()))
+        above = ("share_sds", "noise_sds", "robust_noise_sds", "freedom", "constant_sd", "design_sd")
+        for name in (*above, "correction_sds"):
+            values = np.ravel(getattr(self, name))
+            fits = np.isfinite(values) & (values > 0 if name in above else values >= 0)
+            if not len(values) or not fits.all():
+                raise InvalidInputError(
+                    f"{name} of a PhysicsPrior must be {'above' if name in above else 'at least'} 0, "
+                    f"got {getattr(self, name)!r}."
+                )
+        if not 0 <= self.lead < 1:
+            raise InvalidInputError(f"lead of a PhysicsPrior must be at least 0 and below 1, got {self.lead!r}.")
+        if not self.leaders:
+            raise InvalidInputError("leaders of a PhysicsPrior must name one possibility at least, None for no leader.")
+
+    def log_odds_of(self, view: str) -> float:
+        """Return the log odds of a view."""
+        return dict(self.view_log_odds).get(view, 0.0)
+
+    @classmethod
+    def of(cls, given: PhysicsPrior | Mapping[str, Any] | None) -> PhysicsPrior:
+        """Return a prior as it is, or from the fields that differ from the default's."""
+        if isinstance(given, PhysicsPrior):
+            return given
+        differing = dict(given or {})
+        names = [one.name for one in fields(cls)]
+        for name in differing:
+            if name not in names:
+                raise unknown(InvalidInputError, "field of a PhysicsPrior", name, names)
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in differing.items()
+        }
+        return cls(**values)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields, as JSON can hold them; :meth:`of` takes them back."""
+        found = {one.name: getattr(self, one.name) for one in fields(self)}
+        return {**found, "view_log_odds": dict(self.view_log_odds)}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Belief:
+    """One way in which the cost may be made up: which columns have a share in it, and how sure that is.
+
+    Parameters
+    ----------
+    view : str
+        Which layers run.
+    of_sources : bool
+        Whether other devices have a share, rather than physical quantities.
+    shares, corrections : ndarray of int
+        Columns whose coefficients are not negative, and columns whose coefficients are about zero.
+    divisors : ndarray of float64
+        What the columns of shares are divided by, so that equal coefficients mean equal shares in the cost.
+    expected : ndarray of float64
+        The coefficients of shares as they are expected; their sum is 1.
+    unit : float
+        What the corrections are divided by.
+    share_sd, correction_sd : float
+        Standard deviations of the coefficients, relative to the cost of a typical network.
+    log_odds : float
+        Logarithm of how probable the belief is before anything is measured, up to a constant.
+    """
+
+    view: str
+    of_sources: bool
+    shares: Columns
+    corrections: Columns
+    divisors: Vector
+    expected: Vector
+    unit: float
+    share_sd: float
+    correction_sd: float
+    log_odds: float
+
+    def design(self, values: Vector) -> tuple[Vector, Vector]:
+        """Return the shares and the corrections of n rows, the latter times their standard deviation."""
+        return values[:, self.shares] / self.divisors, values[:, self.corrections] * (self.correction_sd / self.unit)
+
+
+def source_columns(names: Sequence[str]) -> Columns:
+    """Return the columns of other devices' costs."""
+    return np.array([i for i, name in enumerate(names) if name.partition(":")[0] == SOURCE], np.intp)
+
+
+def columns_by_view(names: Sequence[str], values: Vector) -> dict[str, tuple[Columns, Columns]]:
+    """Return the columns of physics and of corrections of each view; empty ones are none, equal ones are one."""
+    views: dict[str, tuple[Columns, Columns]] = {}
+    groups = [name.partition(":")[0] for name in names]
+    for view in dict.fromkeys(group.removeprefix(PHYSICS) for group in groups if group.startswith(PHYSICS)):
+        columns = (
+            np.array([i for i, group in enumerate(groups) if group == PHYSICS + view], np.intp),
+            np.array([i for i, group in enumerate(groups) if group == CORRECTION + view], np.intp),
+        )
+        if values[:, columns[0]].any() and not any(
+            all(np.array_equal(values[:, mine], values[:, theirs]) for mine, theirs in zip(columns, other, strict=True))
+            for other in views.values()
+        ):
+            views[view] = columns
+    return views
+
+
+def beliefs(
+    prior: PhysicsPrior, names: Sequence[str], values: Vector, views: Mapping[str, tuple[Columns, Columns]]
+) -> Iterator[Belief]:
+    """Yield every way in which the prior allows the cost to be made up, given n measured rows."""
+    sources = source_columns(names)
+    for view, (physics, corrections) in views.items():
+        unit = correction_unit(values, corrections)
+        for columns, are_sources in ((physics, False), (sources, True)):
+            means = values[:, columns].mean(axis=0)
+            shares, divisors = columns[means > 0], means[means > 0]
+            if not len(shares):
+                continue
+            # Sources are alike: only together may they differ so much from what is believed.
+            narrower = np.sqrt(len(shares)) if are_sources else 1.0
+            leaders = [leader for leader in prior.leaders if leader is None or not are_sources] or [None]
+            odds = prior.source_log_odds if are_sources else -float(np.log(len(leaders)))
+            odds += prior.log_odds_of(view)
+            for leader, share_sd, correction_sd in product(leaders, prior.share_sds, prior.correction_sds):
+                expected = _expected(names, shares, leader, prior.lead)
+                sd = float(share_sd / narrower)
+                yield Belief(view, are_sources, shares, corrections, divisors, expected, unit, sd, correction_sd, odds)
+
+
+def correction_unit(values: Vector, corrections: Columns) -> float:
+    """Return the size of the corrections of an average network; 1 where there are none."""
+    return float(np.sqrt((values[:, corrections] ** 2).sum(axis=1).mean())) or 1.0
+
+
+def _expected(names: Sequence[str], shares: Columns, leader: str | None, lead: float) -> Vector:
+    """Return the shares that are expected where one quantity leads."""
+    leads = np.array([names[column].partition(":")[2] == leader for column in shares])
+    part = lead if leads.any() else 0.0
+    return np.full(len(shares), (1 - part) / len(shares)) + part * leads
