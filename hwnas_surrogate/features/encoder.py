@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 
+from hwnas_surrogate.errors import SavedFormatError
 from hwnas_surrogate.spaces import Archs, ConfigLike, NetworkConfig, SearchSpace, get_space
 
-__all__ = ["Encoder", "Features"]
+__all__ = ["Encoder", "Features", "known_encoders"]
 
 Features = npt.NDArray[np.float64]
 Configs = ConfigLike | Sequence[ConfigLike] | npt.NDArray[Any]
@@ -30,6 +31,9 @@ class Encoder(TransformerMixin, BaseEstimator, ABC):  # type: ignore[misc]
     space : str or SearchSpace, default="nasbench201"
         The search space.
     """
+
+    asks_surrogates: ClassVar[bool] = False
+    """Whether the columns are predictions of surrogates, which are saved themselves."""
 
     def __init__(self, space: str | SearchSpace = "nasbench201") -> None:
         self.space = space
@@ -84,5 +88,57 @@ class Encoder(TransformerMixin, BaseEstimator, ABC):  # type: ignore[misc]
         """Return the columns' names, shape (k,)."""
         return np.array(self._names(get_space(self.space)), object)
 
+    def to_state(self) -> dict[str, Any]:
+        """Return what JSON can hold of the encoder: its class and parameters, without the space.
+
+        Raises
+        ------
+        SavedFormatError
+            If it is of a class that this package does not have: it could not be loaded.
+        """
+        if known_encoders().get(type(self).__name__) is not type(self):
+            raise SavedFormatError(
+                f"an encoder of your own ({type(self).__name__}) can't be saved: only {', '.join(known_encoders())} "
+                "are known when loading."
+            )
+        params = self.get_params(deep=False)
+        params.pop("space")
+        if params.get("encoders") is not None:
+            params["encoders"] = [part.to_state() for part in params["encoders"]]
+        return {"class": type(self).__name__, "params": params}
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any], space: SearchSpace, surrogates: tuple[Any, ...] = ()) -> Encoder:
+        """Return the encoder that :meth:`to_state` described, over a space; ``surrogates`` are those that it asks.
+
+        Raises
+        ------
+        SavedFormatError
+            If this package has no such encoder.
+        """
+        kind = known_encoders().get(state["class"])
+        if kind is None:
+            raise SavedFormatError(
+                f"unknown encoder {state['class']!r}; this version has {', '.join(known_encoders())}."
+            )
+        params = dict(state["params"])
+        if params.get("encoders") is not None:
+            params["encoders"] = [cls.from_state(part, space, surrogates) for part in params["encoders"]]
+        if kind.asks_surrogates:
+            params["surrogates"] = surrogates
+        return kind(space.name, **params)
+
     def __sklearn_is_fitted__(self) -> bool:
         return True
+
+
+def known_encoders() -> dict[str, type[Encoder]]:
+    """Return the encoders of this package by name: those that can be saved and loaded."""
+    found, package = dict[str, type[Encoder]](), __name__.partition(".")[0]
+    waiting = Encoder.__subclasses__()
+    while waiting:
+        kind = waiting.pop(0)
+        waiting += kind.__subclasses__()
+        if kind.__module__.partition(".")[0] == package:
+            found[kind.__name__] = kind
+    return dict(sorted(found.items()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -111,6 +111,8 @@ class SourceCosts(Encoder):
         Fitted.
     """
 
+    asks_surrogates: ClassVar[bool] = True
+
     def __init__(self, space: str | SearchSpace = "nasbench201", surrogates: tuple[Surrogate, ...] = ()) -> None:
         super().__init__(space)
         self.surrogates = surrogates
@@ -118,6 +120,10 @@ class SourceCosts(Encoder):
     def __sklearn_clone__(self) -> SourceCosts:
         """Keep the surrogates fitted: they are data here."""
         return SourceCosts(self.space, self.surrogates)
+
+    def to_state(self) -> dict[str, Any]:
+        """Return the class alone: the surrogates are saved beside the encoder."""
+        return {"class": type(self).__name__, "params": {}}
 
     def _names(self, space: SearchSpace) -> list[str]:
         names: list[str] = []

@@ -15,12 +15,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from hwnas_surrogate.data import CostTable, Target, TargetLike, pick_targets
 from hwnas_surrogate.data.table import target_columns
-from hwnas_surrogate.errors import InvalidInputError, unknown
+from hwnas_surrogate.errors import InvalidInputError, SavedFormatError, unknown
 from hwnas_surrogate.features import Encoder
 from hwnas_surrogate.spaces import Archs, NetworkConfig, SearchSpace, get_space
 from hwnas_surrogate.trainers.costs import checked_cost, checked_coverage, checked_failed, numbers, refuse_costs
 from hwnas_surrogate.trainers.encoded import Encoded, asked_config, under_configs
 from hwnas_surrogate.trainers.queries import Configs, queries
+from hwnas_surrogate.trainers.saving import load, save
 from hwnas_surrogate.trainers.surrogate import Surrogate
 
 __all__ = ["SurrogateSuite"]
@@ -342,16 +343,23 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Save every surrogate to one folder, without pickle."""
-        from hwnas_surrogate.trainers.saving import save
-
-        return save(self, folder)
+        check_is_fitted(self, "surrogates_")
+        return save(self, list(self.surrogates_.values()), folder, self.info_)
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Self:
         """Load what :meth:`save` wrote; see :meth:`Surrogate.load`."""
-        from hwnas_surrogate.trainers.saving import load
-
-        return load(folder, cls)
+        members, manifest = load(folder, cls.__name__, Surrogate.kinds())
+        models = {member.target_: member.model for member in members}
+        if None in models:
+            raise SavedFormatError(f"{folder}: the manifest of a suite must name the target of each surrogate.")
+        # Regressors of the user's own may differ from target to target; a name was the same for all.
+        same = all(isinstance(model, str) or model is None for model in models.values())
+        suite = cls(manifest["space"], encoder=members[0].encoder, model=members[0].model if same else models)
+        suite.random_state, suite.calibrate = manifest["random_state"], manifest["calibrate"]
+        suite.surrogates_ = {member.target_: member for member in members}
+        suite.info_ = manifest["info"]
+        return suite
 
 
 def _by_target(what: str, items: Mapping[Any, Any] | pd.DataFrame) -> dict[Target, Any]:

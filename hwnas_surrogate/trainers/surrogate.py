@@ -16,7 +16,7 @@ from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.dummy import DummyRegressor
 from sklearn.utils.validation import check_is_fitted
 
-from hwnas_surrogate.errors import InvalidInputError
+from hwnas_surrogate.errors import InvalidInputError, SavedFormatError
 from hwnas_surrogate.features import Encoder, make_encoder
 from hwnas_surrogate.models import DEFAULT, PhysicsStack, make_classifier, make_model
 from hwnas_surrogate.reals import reals
@@ -39,6 +39,7 @@ from hwnas_surrogate.trainers.extrapolation import (
     widened,
 )
 from hwnas_surrogate.trainers.queries import Configs, queries
+from hwnas_surrogate.trainers.saving import load, save
 
 __all__ = ["Surrogate"]
 
@@ -284,9 +285,8 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Save to a folder: ``manifest.json`` and weights, no pickle; see :meth:`load`."""
-        from hwnas_surrogate.trainers.saving import save
-
-        return save(self, folder)
+        check_is_fitted(self, "model_")
+        return save(self, [self], folder)
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Self:
@@ -297,9 +297,20 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         SavedFormatError
             If the folder holds no surrogate, is damaged, or is of another format version.
         """
-        from hwnas_surrogate.trainers.saving import load
+        members, _ = load(folder, cls.__name__, Surrogate.kinds())
+        if len(members) != 1 or not isinstance(members[0], cls):
+            raise SavedFormatError(f"{folder}: the manifest of a {cls.__name__} must hold one, and nothing else.")
+        return members[0]
 
-        return load(folder, cls)
+    @staticmethod
+    def kinds() -> dict[str, type[Surrogate]]:
+        """Return the classes of surrogates that can be loaded, by name: this one, and those that extend it."""
+        return {kind.__name__: kind for kind in (Surrogate, *Surrogate.__subclasses__())}
+
+    @classmethod
+    def of_parts(cls, space: str, encoder: Encoder | None, model: Any, sources: tuple[Surrogate, ...]) -> Self:
+        """Return a surrogate with these settings, not fitted; ``sources`` are those that its encoder asks."""
+        return cls(space, encoder=encoder, model=model)
 
     @property
     def _is_default(self) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from typing import Self
 
@@ -301,11 +300,11 @@ class TransferSurrogate(Surrogate):
         return 1.0 if hasattr(self.model_, "residuals_") else 0.0
 
     @classmethod
-    def load(cls, folder: str | os.PathLike[str]) -> Self:
-        """Load what :meth:`save` wrote."""
-        from hwnas_surrogate.trainers.saving import load
-
-        return load(folder, cls)
+    def of_parts(cls, space: str, encoder: Encoder | None, model: object, sources: tuple[Surrogate, ...]) -> Self:
+        """Return a surrogate with these settings, not fitted."""
+        transfer = cls(space, sources or None)
+        transfer.sources_ = sources
+        return transfer
 
 
 def adapt(

@@ -1,0 +1,118 @@
+"""Folders of saved surrogates: ``manifest.json``, and weights under names that hold their hash.
+
+Weights are written first; the manifest is replaced last, at once. A killed process or a full disk therefore leaves the
+old surrogates or the new ones, never a mixture.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import hwnas_surrogate
+from hwnas_surrogate.errors import SavedFormatError
+from hwnas_surrogate.files import replacing
+
+__all__ = ["FORMAT_VERSION", "MANIFEST", "as_json", "read_manifest", "read_weights", "write_folder"]
+
+FORMAT_VERSION = 9
+_FORMAT = "hwnas-surrogate"
+MANIFEST = "manifest.json"
+_WEIGHTS_NAME = re.compile(r"[\w.-]+-[0-9a-f]{16}\.(safetensors|ubj|skops)")
+
+
+def _digest(manifest: dict[str, Any]) -> str:
+    body = {key: value for key, value in manifest.items() if key != "sha256"}
+    return hashlib.sha256(json.dumps(body, sort_keys=True, default=as_json).encode()).hexdigest()
+
+
+def as_json(value: object) -> object:
+    """Return what JSON writes for a number of numpy's or a tuple."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, tuple):
+        return list(value)
+    raise SavedFormatError(f"{type(value).__name__} can't be saved as JSON: {value!r:.80}")
+
+
+def write_folder(folder: Path, content: dict[str, Any], files: dict[str, bytes]) -> Path:
+    """Write a manifest and the files that it names, and remove what an earlier one named.
+
+    Raises
+    ------
+    DataFileError
+        If the disk refuses; what was there before is untouched.
+    """
+    head = {"format": _FORMAT, "format_version": FORMAT_VERSION, "package_version": hwnas_surrogate.__version__}
+    manifest = head | content
+    manifest["sha256"] = _digest(manifest)
+    text = json.dumps(manifest, indent=1, sort_keys=True, default=as_json)
+    for name, data in files.items():
+        with replacing(folder / name) as temporary:
+            temporary.write_bytes(data)
+    with replacing(folder / MANIFEST) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    # What no manifest names any more: the former weights, and those of a save that was killed.
+    for path in folder.iterdir():
+        if _WEIGHTS_NAME.fullmatch(path.name) and path.name not in files:
+            path.unlink(missing_ok=True)
+    return folder
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Return the manifest of a folder, checked against its own hash.
+
+    Raises
+    ------
+    SavedFormatError
+        If there is none, it is of another format version, or damaged.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        inside = sorted(str(path.parent) for path in folder.glob(f"*/{MANIFEST}"))
+        remedy = f"Did you mean {' or '.join(inside)}?" if inside else "`hwnas train` trains and saves some."
+        raise SavedFormatError(f"{folder} holds no saved surrogates: there is no {MANIFEST} in it. {remedy}")
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, RecursionError, ValueError) as error:
+        raise SavedFormatError(f"{path} can't be read: {error}. Copy the folder again, or train again.") from error
+    if not isinstance(manifest, dict) or manifest.get("format") != _FORMAT:
+        raise SavedFormatError(f"{path} is not the manifest of a saved surrogate.")
+    if manifest.get("format_version") != FORMAT_VERSION:
+        raise SavedFormatError(
+            f"{folder} was saved in format version {manifest.get('format_version')!r} by package version "
+            f"{manifest.get('package_version')!r}; this version ({hwnas_surrogate.__version__}) reads format "
+            f"{FORMAT_VERSION}. Install the version that saved it, or train again."
+        )
+    if manifest.get("sha256") != _digest(manifest):
+        raise SavedFormatError(f"{path} is damaged: its content does not match its hash. Copy the folder again.")
+    return manifest
+
+
+def read_weights(said: dict[str, str], folder: Path) -> bytes:
+    """Return a file that the manifest names, checked against the hash that it says.
+
+    Raises
+    ------
+    SavedFormatError
+        If it is absent, outside the folder, or another byte differs.
+    """
+    name = said["file"]
+    if not _WEIGHTS_NAME.fullmatch(name):
+        raise SavedFormatError(f"the manifest names weights outside the folder: {name!r}.")
+    try:
+        data = (folder / name).read_bytes()
+    except OSError as error:
+        raise SavedFormatError(f"the weights {name} can't be read: {error.strerror or error}.") from error
+    received = hashlib.sha256(data).hexdigest()
+    if received != said["sha256"]:
+        raise SavedFormatError(
+            f"the weights {name} are damaged: sha256 {received}, the manifest says {said['sha256']}. "
+            "Copy the folder again, or train again."
+        )
+    return data
