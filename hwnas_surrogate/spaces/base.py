@@ -18,6 +18,7 @@ from hwnas_surrogate.spaces.layers import Layers, View
 from hwnas_surrogate.spaces.op_lists import ArchArray, OpLists, numbered
 from hwnas_surrogate.spaces.operators import Operators
 from hwnas_surrogate.spaces.reading import Archs, contents, stacked
+from hwnas_surrogate.spaces.registry import get_space
 
 __all__ = ["ArchArray", "ConfigLike", "RandomState", "SearchSpace", "as_generator"]
 
@@ -56,8 +57,6 @@ class SearchSpace(OpLists, ABC):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copy and pickle as a name: there is one object per space."""
-        from hwnas_surrogate.spaces import get_space
-
         return get_space, (self.name,)
 
     @property
@@ -345,10 +344,14 @@ class SearchSpace(OpLists, ABC):
         if isinstance(config, str):
             if config in self.configs:
                 return self.configs[config]
-            if "-" in config and any(char.isdigit() for char in config) and "x" in config:
+            try:
                 return self.config_class.parse(config)
-            hint = f"A modified config is written like {str(self.default_config)!r}."
-            raise unknown(InvalidConfigError, f"{self.title} dataset or config", config, self.configs, hint)
+            except ValueError:
+                if "-" in config and any(char.isdigit() for char in config) and "x" in config:
+                    raise  # meant as one of ours: the error says what is wrong with it
+                hint = f"A modified config is written like {str(self.default_config)!r}."
+                what = f"{self.title} dataset or config"
+                raise unknown(InvalidConfigError, what, config, self.configs, hint) from None
         if isinstance(config, Mapping):
             return self._config_from_dict(config)
         raise InvalidConfigError(

@@ -11,17 +11,16 @@ import numpy.typing as npt
 from hwnas_surrogate.errors import InvalidArchitectureError, unknown
 from hwnas_surrogate.spaces.conventions import Convention
 from hwnas_surrogate.spaces.reading import foreign, parts_of
+from hwnas_surrogate.spaces.registry import NamedSpace, get_space, space_names
 
 __all__ = ["ArchArray", "OpLists", "numbered"]
 
 ArchArray: TypeAlias = npt.NDArray[np.int8]
 
 
-class OpLists:
+class OpLists(NamedSpace):
     """The ops and positions of a space, and how integers are checked against them."""
 
-    name: ClassVar[str]
-    title: ClassVar[str]
     ops: ClassVar[tuple[str, ...]]
     position_names: ClassVar[tuple[str, ...]]
     form: ClassVar[str]
@@ -86,8 +85,6 @@ class OpLists:
 
     def _other_space(self, text: str) -> OpLists | None:
         """Return the space whose ops a text joins, if they are not this one's."""
-        from hwnas_surrogate.spaces import get_space, space_names
-
         parts = parts_of(text)
         if len(parts) < 2 or set(parts) <= set(self.ops):
             return None
@@ -102,8 +99,6 @@ class OpLists:
             )
         network = foreign(got, self.ops)
         if network:
-            from hwnas_surrogate.spaces import get_space, space_names
-
             spaces = " and ".join(get_space(name).title for name in space_names())
             return InvalidArchitectureError(
                 f"{network} is no {self.title} architecture. This package answers for architectures of the search "

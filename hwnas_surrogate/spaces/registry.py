@@ -1,0 +1,122 @@
+"""The search spaces by name: those of this package, those that other packages bring, and one's own."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
+
+from hwnas_surrogate.errors import InvalidInputError, unknown
+
+if TYPE_CHECKING:
+    from hwnas_surrogate.spaces.base import SearchSpace
+
+__all__ = ["NamedSpace", "get_space", "register_space", "space_names"]
+
+ENTRY_POINTS = "hwnas_surrogate.spaces"
+"""The group of entry points by which an installed package brings a space: ``name = "module:Class"``."""
+S = TypeVar("S", bound="type[NamedSpace]")
+
+_spaces: dict[str, SearchSpace] = {}
+
+
+class NamedSpace:
+    """What can be registered: the base of :class:`SearchSpace`, below all that a space needs."""
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+
+
+def register_space(cls: S) -> S:
+    """Make a search space known by its name, everywhere in this process.
+
+    Installed packages bring a space without a call, by an entry point of the group ``hwnas_surrogate.spaces``.
+
+    Parameters
+    ----------
+    cls : type
+        A subclass of :class:`SearchSpace` that is made without arguments.
+
+    Returns
+    -------
+    type
+        The class itself, so that this is a decorator as well.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is no such class, or another space has its name. The same class may be registered again.
+
+    Examples
+    --------
+    >>> from hwnas_surrogate.spaces import NASBench201
+    >>> register_space(NASBench201) is NASBench201
+    True
+    """
+    if not (isinstance(cls, type) and issubclass(cls, NamedSpace)):
+        raise InvalidInputError(f"register_space takes a subclass of SearchSpace, got {cls!r:.80}.")
+    name = getattr(cls, "name", None)
+    if not isinstance(name, str) or not name:
+        raise InvalidInputError(f"a search space has a name; {cls.__name__} has {name!r:.40}.")
+    known = _spaces.get(name)
+    if known is None:
+        _spaces[name] = cast("SearchSpace", cls())
+    elif type(known) is not cls:
+        raise InvalidInputError(
+            f"there is a search space {name!r} already ({type(known).__module__}.{type(known).__name__}): give "
+            f"{cls.__module__}.{cls.__name__} another name."
+        )
+    return cls
+
+
+def space_names() -> tuple[str, ...]:
+    """Return the names of the search spaces, those that installed packages bring too."""
+    return tuple(dict.fromkeys([*_spaces, *_brought()]))
+
+
+def get_space(space: str | SearchSpace) -> SearchSpace:
+    """Return a search space by name; a space passes through.
+
+    Parameters
+    ----------
+    space : str or SearchSpace
+        ``"nasbench201"``, ``"fbnet"``, or one that was registered.
+
+    Returns
+    -------
+    SearchSpace
+
+    Raises
+    ------
+    InvalidInputError
+        If there is no such space.
+
+    Examples
+    --------
+    >>> get_space("fbnet").n_positions
+    22
+    """
+    if isinstance(space, NamedSpace):
+        return _spaces.get(space.name, space)
+    if isinstance(space, str) and space not in _spaces and space in _brought():
+        _load(space)
+    if not isinstance(space, str) or space not in _spaces:
+        raise unknown(InvalidInputError, "search space", space, space_names())
+    return _spaces[space]
+
+
+@cache
+def _brought() -> tuple[str, ...]:
+    """Return the names of the spaces that installed packages bring."""
+    return tuple(point.name for point in entry_points(group=ENTRY_POINTS))
+
+
+def _load(name: str) -> None:
+    """Import the space that an installed package brings under a name."""
+    (point,) = entry_points(group=ENTRY_POINTS, name=name)
+    try:
+        register_space(point.load())
+    except (ImportError, AttributeError) as error:
+        raise InvalidInputError(f"the search space {name!r} of {point.value} can't be imported: {error}") from error
+    if name not in _spaces:
+        raise InvalidInputError(f"the entry point {name!r} brings a space of another name ({point.value}).")
