@@ -101,8 +101,8 @@ def _readable(frame: pd.DataFrame) -> pd.DataFrame:
         "measurements": frame["n_shots"],
         "median error": [per_cent(part) for part in frame["mdape"]],
         "spearman rho": frame["spearman_rho"],
-        "weight of the sources": [f"{part:.2f}" for part in frame["source_weight"]],
-        "part of the ordinary model": [f"{part:.2f}" for part in frame["ordinary_weight"]],
+        "sources' weight": [f"{part:.2f}" for part in frame["source_weight"]],
+        "general model's weight": [f"{part:.2f}" for part in frame["ordinary_weight"]],
     }
     return pd.DataFrame(columns)
 

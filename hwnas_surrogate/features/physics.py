@@ -28,7 +28,7 @@ _APART = 4.0
 _REACH = 6.0
 """Length scale of the kernel over layers, in the units of :func:`_description`."""
 _TYPICAL = np.array([8.0, 8.0, 5.0, 4.0, 1.0, 1.0, 0.25, 1.0])
-"""Description of a middling convolution of the published networks, rounded: where the corrections are centred."""
+"""Description of a typical convolution of the published networks, rounded: the corrections are centred there."""
 _SMALLEST = 0.02
 """Even a layer that computes nothing may cost this part of what an average layer does."""
 
@@ -140,9 +140,10 @@ def _columns(view: PhysicsView) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 @lru_cache(maxsize=256)
 def _prices(fixed: Calls, calls: tuple[Calls, ...]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], float]:
-    """Return the physics of what every architecture runs, that of an operator of each sort, and how free its price is.
+    """Return the physics of the fixed operators, the physics of each sort, and a prior standard deviation.
 
-    The price of every sort is as free as another's: that of a layer, on average over the operators of a network.
+    The standard deviation is that of an operator's cost, the same for every sort: a layer's, averaged over the
+    operators of a network.
     """
     groups = [fixed, *calls]
     layers, times = zip(*(call for group in groups for call in group), strict=True)

@@ -1,4 +1,4 @@
-"""A ridge, and boosted trees on what it leaves where cross-validation asks for them."""
+"""A ridge, and boosted trees on its residuals where cross-validation prefers them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["BoostedRidge"]
 
 Rows = npt.NDArray[np.intp]
 _Fold = tuple[Rows, Rows, Vector, Vector]
-"""Rows to fit and rows held out, what the trees are taught on the former, what stands below them on the latter."""
+"""Rows to fit, rows held out, training residuals for the trees, and the ridge's predictions of the rows held out."""
 
 FOLDS = 10
 MANY_ROWS = 5000
@@ -140,7 +140,7 @@ class BoostedRidge(LeaveOneOutRidge):
     ) -> tuple[Vector, float, bool]:
         """Fit trees in folds; return what they leave, and by which part and whether it is less than what to beat.
 
-        They must leave less than what stands below them, too: its columns were chosen with the rows held out in view.
+        They must leave less than the ridge below them as well, whose columns were selected with the held-out rows.
         """
         left, bare, tried = costs.copy(), costs.copy(), np.zeros(len(costs), bool)
         for train, test, taught, below in folds:

@@ -142,7 +142,7 @@ class AdditiveExact(_LinearPredictor):
 
 
 class LeaveOneOutRidge(_LinearPredictor):
-    """Ridge on the columns that leave-one-out asks for: accurate from a few dozen costs on, fitted in milliseconds.
+    """Ridge on columns selected by leave-one-out error: accurate from a few dozen costs on, fitted in milliseconds.
 
     Columns come in groups (``group:feature``). Costs that are exactly additive over the ``onehot`` group are taken as
     such (see :class:`AdditiveExact`). Else a ridge is fitted on every group, every pair of groups and all of them;

@@ -27,9 +27,9 @@ PROVEN_ROWS = 60
 """Of fewer rows, leave-one-out flatters a ridge that chose its columns by it: it is fitted anew in folds."""
 FOLDS = 10
 _DOUBT, _REMAINDER_DOUBT = 10.0, 30.0
-"""With so many rows a model's weight is held back as by as many more rows that speak for what stands below it.
+"""A model's weight shrinks as if so many more rows supported the model below it.
 
-What physics leaves is small: it takes more rows to tell a law in it from chance."""
+The remainder that physics leaves is small: more rows are needed to distinguish a law in it from chance."""
 _PREFERRED = 1.5
 """The ordinary model is taken alone unless the stack is better by so many standard errors; fewer where rows are few."""
 _ALL = 0.95

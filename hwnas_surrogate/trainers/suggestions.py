@@ -26,7 +26,7 @@ _TYPICAL = 0.95
 """This part of them, the most typical ones, is chosen from."""
 _SHRINKAGE = 0.05
 _NOISE = 0.05
-"""Standard deviation of a measurement that the choice allows for, relative to the cost of a middling network."""
+"""Standard deviation of a measurement that the choice allows for, relative to the cost of a typical network."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,7 +40,7 @@ class Suggestion:
         Under which to measure them.
     uncertainty : ndarray of float64, shape (n + 1,)
         How uncertain the cost of a random architecture is before and after each of them is measured: the standard
-        deviation relative to the cost of a middling network, as the prior of :class:`PhysicsGP` has it; the costs
+        deviation relative to the cost of a typical network, as the prior of :class:`PhysicsGP` has it; the costs
         themselves play no part.
     connected : ndarray of bool, shape (n,)
         Whether a path leads from the input of each to its output. One without a path tells what its layers cost where

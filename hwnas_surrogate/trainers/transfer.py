@@ -32,7 +32,7 @@ MANY = 200
 _FEW = 8
 """With fewer measurements than this, little can be said."""
 _POOR = 0.8
-"""Leave-one-out residuals beyond this part of the costs' own spread mean that the measurements follow no law."""
+"""Leave-one-out errors above this part of the costs' own spread are as large as the spread."""
 _REPEATS = 0.2
 """Repeats of one network that differ by more than this part are told."""
 _SLIP = 0.2
@@ -266,8 +266,8 @@ class TransferSurrogate(Surrogate):
             around = float(np.median(np.abs(measured[kept] - np.median(measured[kept]))))
             if off > _POOR * around:
                 notes.append(
-                    f"left out, measurements are predicted to {off:.3g} (median), while they differ from one another "
-                    f"by {around:.3g}: they follow no law that this surrogate knows. Measure longer, or more networks."
+                    f"leave-one-out errors are as large as the spread of the costs ({off:.3g} and {around:.3g}, "
+                    "medians): measure each network longer, or more networks."
                 )
         return notes
 

@@ -400,7 +400,11 @@ def test_repeats_that_disagree_are_told() -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_noise_follows_no_law(seed: int) -> None:
-    noted(SPACE.sample(20, seed), np.random.default_rng(seed).uniform(1, 10, 20), "they follow no law")
+    noted(
+        SPACE.sample(20, seed),
+        np.random.default_rng(seed).uniform(1, 10, 20),
+        "leave-one-out errors are as large as the spread",
+    )
 
 
 def test_what_was_left_out_stands_in_the_order_of_the_measurements() -> None:
