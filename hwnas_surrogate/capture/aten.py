@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-__all__ = ["Call", "described", "is_view"]
+__all__ = ["Call", "described", "is_view", "mutated"]
 
 
 @dataclass(slots=True)
@@ -26,6 +28,10 @@ class Call:
         Kernel, stride, dilation, padding and groups, where it has them.
     in_place : bool
         Whether it writes into a tensor that was there before.
+    n_factors : int
+        How many of the first tensors are multiplied with each other.
+    detail : str
+        Whatever else decides the result.
     """
 
     kind: str
@@ -33,8 +39,12 @@ class Call:
     outputs: list[Tensor]
     window: dict[str, Any] = field(default_factory=dict)
     in_place: bool = False
+    n_factors: int = 0
+    detail: str = ""
 
 
+_SET_APART = frozenset({"dtype", "layout", "device", "pin_memory", "memory_format", "non_blocking"})
+"""Keywords that say how a result is stored: its shape and number format are known anyway."""
 _VIEWS = frozenset({"_unsafe_view", "_reshape_alias", "lift_fresh", "detach", "alias"})
 _KINDS = {
     "native_layer_norm": "layer_norm",
@@ -75,18 +85,55 @@ def described(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], outputs:
     name = _name(func)
     in_place = func._schema.is_mutable
     base = name[:-1] if in_place and name.endswith("_") else name
-    special = _attention if "attention" in base else _SPECIAL.get(base)
+    special = _attention if base.startswith("_scaled_dot_product") else _SPECIAL.get(base)
     if special is not None:
         call = special(args, outputs)
     else:
         tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         call = Call(_KINDS.get(base, base) if tensors else "constant", tensors, outputs)
+        call.detail = _said(args, kwargs)
+        if call.kind == "batch_norm":
+            call.detail = ""
+    if torch.Tag.nondeterministic_seeded in func.tags:
+        call.kind = f"random_{call.kind}" if call.kind == "constant" else call.kind
+        call.detail += f" draw {next(_DRAWS)}"
     call.in_place = in_place
     return call
 
 
+_DRAWS = itertools.count()
+"""Numbers for operators that draw random numbers: no two give the same."""
+
+
+def _said(args: Any, kwargs: dict[str, Any]) -> str:
+    """Return the scalars and dimensions of a call as text; where tensors stand is part of it."""
+
+    def text(value: Any) -> Any:
+        return (
+            "tensor" if isinstance(value, Tensor) else [*map(text, value)] if isinstance(value, list | tuple) else value
+        )
+
+    named = {name: value for name, value in kwargs.items() if name not in _SET_APART}
+    said = [*map(text, args), *(f"{name}={text(value)}" for name, value in named.items())]
+    while said and said[-1] == "tensor":
+        said.pop()  # tensors alone say nothing that the inputs don't
+    return " ".join(map(str, said))
+
+
+def mutated(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Tensor]:
+    """Return the tensors that an operator writes into."""
+    written = []
+    for place, argument in enumerate(func._schema.arguments):
+        if argument.alias_info is not None and argument.alias_info.is_write:
+            value = args[place] if place < len(args) else kwargs.get(argument.name)
+            written += [leaf for leaf in tree_leaves(value) if isinstance(leaf, Tensor)]
+    return written
+
+
 def _name(func: Any) -> str:
-    return str(func._schema.name).rpartition("::")[2]
+    """Return the name of one of PyTorch's own operators; others keep their namespace."""
+    namespace, _, name = str(func._schema.name).rpartition("::")
+    return name if namespace in ("aten", "prims") else f"{namespace}::{name}"
 
 
 def _each(value: Any, n: int) -> tuple[int, ...]:
@@ -105,7 +152,7 @@ def _convolution(args: Sequence[Any], outputs: list[Tensor]) -> Call:
         "groups": groups,
     }
     tensors = [tensor for tensor in (x, weight, bias) if tensor is not None]
-    return Call("conv_transpose" if transposed else "conv", tensors, outputs, window)
+    return Call("conv_transpose" if transposed else "conv", tensors, outputs, window, n_factors=2)
 
 
 def _pool(kind: str) -> Callable[[Sequence[Any], list[Tensor]], Call]:
@@ -121,12 +168,12 @@ def _pool(kind: str) -> Callable[[Sequence[Any], list[Tensor]], Call]:
 
 def _product(args: Sequence[Any], outputs: list[Tensor]) -> Call:
     """Describe a product of two tensors."""
-    return Call("matmul", list(args[:2]), outputs)
+    return Call("matmul", list(args[:2]), outputs, n_factors=2)
 
 
 def _product_and_sum(args: Sequence[Any], outputs: list[Tensor]) -> Call:
     """Describe a product that is added to another tensor, which PyTorch names first."""
-    return Call("matmul", [args[1], args[2], args[0]], outputs)
+    return Call("matmul", [args[1], args[2], args[0]], outputs, n_factors=2)
 
 
 def _mean(args: Sequence[Any], outputs: list[Tensor]) -> Call:
@@ -134,28 +181,30 @@ def _mean(args: Sequence[Any], outputs: list[Tensor]) -> Call:
     dims = args[1] if len(args) > 1 and args[1] is not None else range(x.dim())
     over = sorted(dim % x.dim() for dim in ([dims] if isinstance(dims, int) else dims))
     spatial = x.dim() > 2 and over == list(range(2, x.dim()))
-    return Call("global_pool" if spatial else "mean", [x], outputs)
+    return Call("global_pool", [x], outputs) if spatial else Call("mean", [x], outputs, detail=str(over))
 
 
 def _multiplied(args: Sequence[Any], outputs: list[Tensor]) -> Call:
     """Describe a product number by number; a multiplication by the constant 0 is an operator of search spaces."""
     factors = list(args[:2])
     zero = any(isinstance(factor, int | float) and not isinstance(factor, bool) and factor == 0 for factor in factors)
-    return Call("zero" if zero else "mul", [factor for factor in factors if isinstance(factor, Tensor)], outputs)
+    tensors = [factor for factor in factors if isinstance(factor, Tensor)]
+    return Call("zero", tensors, outputs) if zero else Call("mul", tensors, outputs, detail=_said(factors, {}))
 
 
 def _attention(args: Sequence[Any], outputs: list[Tensor]) -> Call:
     """Describe one of the fused attentions: queries, keys, values, and a mask perhaps."""
-    return Call("attention", [arg for arg in args if isinstance(arg, Tensor)], outputs[:1])
+    return Call("attention", [arg for arg in args if isinstance(arg, Tensor)], outputs[:1], n_factors=3)
 
 
 def _copied(args: Sequence[Any], outputs: list[Tensor]) -> Call:
     """Describe a copy into a tensor: what was there is not read."""
-    return Call("copy", [args[1]], outputs)
+    return Call("copy", list(args[1:2]), outputs)
 
 
 _SPECIAL: dict[str, Callable[[Sequence[Any], list[Tensor]], Call]] = {
     "convolution": _convolution,
+    "_convolution": _convolution,
     "avg_pool1d": _pool("avg_pool"),
     "avg_pool2d": _pool("avg_pool"),
     "avg_pool3d": _pool("avg_pool"),

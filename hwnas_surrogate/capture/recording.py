@@ -7,10 +7,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from hwnas_surrogate.capture.aten import Call, described, is_view
+from hwnas_surrogate.capture.aten import Call, described, is_view, mutated
 from hwnas_surrogate.errors import InvalidGraphError
 from hwnas_surrogate.graphs import DTYPES, Graph, Node, Op, TensorSpec
 from hwnas_surrogate.graphs.rewriting import rewritten
@@ -40,8 +41,10 @@ class Recording:
         self._value_of: dict[int, int] = {}
         self._seen_at: dict[int, int] = {}
         """When a tensor last took its value, by how often its memory had been written in place."""
-        self._written: dict[int, tuple[int, int]] = {}
-        """How often memory was written in place, and the value that was written last."""
+        self._written: dict[int, list[int]] = {}
+        """The values that were written into memory in place, one after the other."""
+        self._parts: dict[tuple[Any, ...], int] = {}
+        """The numbers of parts of stored tensors."""
         self._root: dict[int, int] = {}
         """The value that a view shows."""
         self._alive: list[Tensor] = []  # the number of a dead object may be given to another
@@ -69,26 +72,38 @@ class Recording:
         """Add an operator that was dispatched."""
         if self._paused:
             return
-        outputs = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
+        if any(isinstance(leaf, torch.ScriptObject) for leaf in tree_leaves((args, kwargs))):
+            raise InvalidGraphError(
+                f"the operator {func} reads packed weights, whose shapes are not known. "
+                "Capture the network before it is quantized."
+            )
+        outputs = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)] or mutated(func, args, kwargs)
         if not outputs:
             return
         if is_view(func):
             self._add_views([leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)], outputs)
             return
-        self._add_call(described(func, args, kwargs, outputs))
+        first = self._add_call(described(func, args, kwargs, outputs))
+        # Stored tensors are given as they are, and come back as fake ones: both hold what was written.
+        for place, tensor in enumerate(mutated(func, args, kwargs)[: len(outputs)]):
+            if tensor is not outputs[place]:
+                self._written.setdefault(_memory(tensor), []).append(first + place)
+                self._holds(tensor, first + place)
 
     def add_whole(self, kind: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Tensor) -> None:
         """Add an operator that PyTorch may split into parts."""
         if self._paused:
             return
-        tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
-        self._add_call(Call(kind, tensors, [result]))
+        names = _ARGUMENTS[kind]
+        given = dict(zip(names, args, strict=False)) | kwargs
+        tensors = [given[name] for name in names if isinstance(given.get(name), Tensor)]
+        self._add_call(Call(kind, tensors, [result], n_factors={"matmul": 2, "attention": 3}.get(kind, 0)))
 
     def graph(self, returned: Sequence[Tensor]) -> Graph:
         """Return the graph of what was recorded, without views and outputs that nothing reads."""
         if not self._nodes:
             raise InvalidGraphError("the module calls no operator on its inputs: there is nothing to capture.")
-        outputs = [self._read(tensor) for tensor in returned if id(tensor) in self._value_of]
+        outputs = [self._read(tensor) for tensor in returned if self._is_value(tensor)]
         if not outputs:
             raise InvalidGraphError("the module returns no tensor that it computed.")
         return _tidied(Graph(self._inputs, self._nodes, outputs, [spec for spec, _ in self._weights]))
@@ -102,16 +117,25 @@ class Recording:
         """Note that a tensor now holds a value."""
         self._alive.append(tensor)
         self._value_of[id(tensor)] = value
-        self._seen_at[id(tensor)] = self._written.get(_memory(tensor), (0, -1))[0]
+        self._seen_at[id(tensor)] = len(self._written.get(_memory(tensor), ()))
+
+    def _is_value(self, tensor: Tensor) -> bool:
+        """Return whether a tensor holds what an operator wrote: a stored one does once it was written into."""
+        return id(tensor) in self._value_of or bool(self._written.get(_memory(tensor)))
 
     def _read(self, tensor: Tensor) -> int:
         """Return the value that a tensor holds: a new one if its memory was written through another view of it."""
-        value = self._value_of[id(tensor)]
-        times, last = self._written.get(_memory(tensor), (0, -1))
-        if times > self._seen_at[id(tensor)]:
-            reads = tuple(dict.fromkeys((self._root.get(value, value), self._root.get(last, last))))
-            op = Op.of("view", tuple(self._values[read] for read in reads), (_spec(tensor),))
-            value = self._append(Node(op, reads))
+        written = self._written.get(_memory(tensor), [])
+        value = self._value_of.get(id(tensor))
+        later = written[self._seen_at.get(id(tensor), 0) :]
+        if value is None or later:
+            before = [] if value is None else [value]
+            reads = tuple(dict.fromkeys(self._root.get(one, one) for one in (*before, *later)))
+            stored = [] if value is not None or id(tensor) not in self._weight_of else [self._weight_of[id(tensor)]]
+            specs = tuple(self._weights[weight][0] for weight in stored)
+            seen = tuple(self._values[read] for read in reads)
+            op = Op.of("view", seen, (_spec(tensor),), (), specs, detail="written")
+            value = self._append(Node(op, reads, tuple(stored)))
             self._holds(tensor, value)
         return value
 
@@ -122,21 +146,31 @@ class Recording:
 
     def _add_views(self, tensors: list[Tensor], outputs: list[Tensor]) -> None:
         source = tensors[0]
-        if id(source) in self._weight_of:
+        if id(source) in self._weight_of and not self._is_value(source):
             for output in outputs:
-                self._alive.append(output)
-                self._weight_of[id(output)] = self._weight_of[id(source)]
+                self._add_view_of_weight(self._weight_of[id(source)], output)
             return
-        value = self._read(source) if id(source) in self._value_of else self._constant(source)
+        value = self._read(source) if self._is_value(source) else self._constant(source)
         root = self._root.get(value, value)
         for output in outputs:
-            spec = _spec(output)
-            if spec == self._values[root]:
+            spec, detail = _spec(output), _layout(output)
+            if spec == self._values[root] and not detail:
                 self._holds(output, root)
                 continue
-            shown = self._append(Node(Op.of("view", (self._values[root],), (spec,)), (root,)))
+            shown = self._append(Node(Op.of("view", (self._values[root],), (spec,), detail=detail), (root,)))
             self._root[shown] = root
             self._holds(output, shown)
+
+    def _add_view_of_weight(self, weight: int, output: Tensor) -> None:
+        """Note a view of a stored tensor: the tensor itself under another shape, or a part of it, stored too."""
+        self._alive.append(output)
+        if output.numel() < self._weights[weight][0].numel:
+            place = (weight, tuple(output.shape), _layout(output))
+            if place not in self._parts:
+                self._weights.append((_spec(output), self._weights[weight][1]))
+                self._parts[place] = len(self._weights) - 1
+            weight = self._parts[place]
+        self._weight_of[id(output)] = weight
 
     def _constant(self, tensor: Tensor) -> int:
         """Return the value of a tensor that no recorded operator made."""
@@ -144,29 +178,44 @@ class Recording:
         self._holds(tensor, value)
         return value
 
-    def _add_call(self, call: Call) -> None:
+    def _add_call(self, call: Call) -> int:
+        """Add an operator; return the first value that it writes."""
         reads, weights, buffers = list[int](), list[int](), list[int]()
         for tensor in call.tensors:
-            if id(tensor) in self._value_of:
+            if self._is_value(tensor):
                 reads.append(self._read(tensor))
             else:
                 known = self._weight_of.get(id(tensor))
                 weight = self._store(tensor) if known is None else known
                 (weights if self._weights[weight][1] else buffers).append(weight)
-        op = Op.of(
-            call.kind,
-            tuple(self._values[value] for value in reads),
-            tuple(map(_spec, call.outputs)),
-            tuple(self._weights[weight][0] for weight in weights),
-            tuple(self._weights[weight][0] for weight in buffers),
-            **call.window,
-        )
+        specs = [tuple(self._weights[weight][0] for weight in of) for of in (weights, buffers)]
+        inputs = tuple(self._values[value] for value in reads)
+        factors = tuple(map(_spec, call.tensors[: call.n_factors]))
+        if factors == (*inputs, *specs[0], *specs[1])[: call.n_factors]:
+            factors = ()  # as everyone expects
+        outputs = tuple(map(_spec, call.outputs))
+        op = Op.of(call.kind, inputs, outputs, *specs, factors=factors, detail=call.detail, **call.window)
         first = self._append(Node(op, tuple(reads), (*weights, *buffers)))
         for place, output in enumerate(call.outputs):
             if call.in_place:
-                memory = _memory(output)
-                self._written[memory] = (self._written.get(memory, (0, -1))[0] + 1, first + place)
+                self._written.setdefault(_memory(output), []).append(first + place)
             self._holds(output, first + place)
+        return first
+
+
+_ARGUMENTS = {
+    "matmul": ("input", "weight", "bias"),
+    "attention": ("query", "key", "value", "attn_mask"),
+    "batch_norm": ("input", "running_mean", "running_var", "weight", "bias"),
+}
+"""The tensors of whole functions, in the order of their signatures."""
+
+
+def _layout(tensor: Tensor) -> str:
+    """Return where the numbers of a view stand in memory; nothing of one that is in order, from the beginning on."""
+    if tensor.storage_offset() == 0 and tensor.is_contiguous():
+        return ""
+    return f"{tuple(tensor.stride())} from {tensor.storage_offset()}"
 
 
 def _memory(tensor: Tensor) -> int:

@@ -6,6 +6,7 @@ functional calls and of attention too; which tensor object an operator reads tel
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -51,7 +52,9 @@ def graph_of_module(module: nn.Module, *example_inputs: Any) -> Graph:
     """
     if not isinstance(module, nn.Module):
         raise InvalidInputError(f"Graph.from_torch takes a torch.nn.Module, got {type(module).__name__}.")
-    training = next((name or "the module itself" for name, part in module.named_modules() if part.training), None)
+    training = next(
+        (name or "the module itself" for name, part in module.named_modules() if getattr(part, "training", False)), None
+    )
     if training is not None:
         raise InvalidGraphError(
             f"{type(module).__name__} is in training mode ({training}): call its eval() first. "
@@ -62,19 +65,51 @@ def graph_of_module(module: nn.Module, *example_inputs: Any) -> Graph:
             "give an example of what the module takes, such as torch.zeros(1, 3, 32, 32): "
             "no tensor is among the inputs."
         )
-    recording = Recording(module)
-    # Fake tensors of real ones would be looked up again and again: those that the module holds are converted once.
-    with FakeTensorMode(allow_non_fake_inputs=True) as fake, torch.no_grad(), _in_parts():
-        inputs = tree_map_only(Tensor, lambda tensor: fake.from_tensor(_beside(module, tensor)), example_inputs)
-        recording.takes([leaf for leaf in tree_leaves(inputs) if isinstance(leaf, Tensor)])
+    with _ALONE, _left_as_it_was(module), torch.inference_mode(False), torch.no_grad(), _in_parts():
         try:
-            with _Dispatched(recording), _Called(recording):
-                returned = module(*inputs)
+            return _recorded(module, example_inputs)
         except InvalidGraphError:
             raise
         except Exception as error:
             raise _failed(module, error) from error
-    return recording.graph([leaf for leaf in tree_leaves(returned) if isinstance(leaf, Tensor)])
+
+
+_ALONE = threading.RLock()
+"""PyTorch's settings are those of the process: one capture at a time changes them, and puts them back."""
+
+
+def _recorded(module: nn.Module, example_inputs: tuple[Any, ...]) -> Graph:
+    """Run the module on fake tensors, and return the graph of what it called."""
+    with FakeTensorMode(allow_non_fake_inputs=True) as fake:
+        recording = Recording(module)
+        # Each input is a tensor of its own, even if the same example is given twice.
+        inputs = tree_map_only(
+            Tensor, lambda tensor: torch.empty_like(fake.from_tensor(_beside(module, tensor))), example_inputs
+        )
+        recording.takes([leaf for leaf in tree_leaves(inputs) if isinstance(leaf, Tensor)])
+        with _Dispatched(recording), _Called(recording):
+            returned = module(*inputs)
+        return recording.graph([leaf for leaf in tree_leaves(returned) if isinstance(leaf, Tensor)])
+
+
+@contextmanager
+def _left_as_it_was(module: nn.Module) -> Iterator[None]:
+    """Put back what a forward pass assigns to the module's parts: caches, counters, buffers that grow."""
+    before = []
+    for part in module.modules():
+        state = dict(part.__dict__)
+        held = {name: state.get(name) for name in ("_parameters", "_buffers", "_modules")}
+        inner = {name: dict(content) for name, content in held.items() if isinstance(content, dict)}
+        before.append((part, state, inner))
+    try:
+        yield
+    finally:
+        for part, state, inner in before:
+            part.__dict__.clear()
+            part.__dict__.update(state)
+            for name, content in inner.items():
+                part.__dict__[name].clear()
+                part.__dict__[name].update(content)
 
 
 def _beside(module: nn.Module, tensor: Tensor) -> Tensor:

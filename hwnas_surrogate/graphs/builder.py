@@ -138,9 +138,11 @@ class GraphBuilder:
         shape = self.spec(x).shape
         return self.view(x, (shape[0], prod(shape[1:])))
 
-    def view(self, x: int, shape: Shape) -> int:
-        """View a value under another shape; nothing is moved."""
-        return self._add("view", [x], shape)
+    def view(self, x: int, shape: Shape, strides: Shape | None = None) -> int:
+        """View a value under another shape, its numbers in order or at other strides; nothing is moved."""
+        spec = self.spec(x)
+        detail = "" if strides is None else f"{tuple(strides)} from 0"
+        return self.add_op(Op.of("view", (spec,), (TensorSpec.of(tuple(shape), spec.dtype),), detail=detail), [x])
 
     def relu(self, x: int) -> int:
         """Add a ReLU."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hwnas_surrogate.graphs.graph import Graph, Node
 from hwnas_surrogate.graphs.op import Op
+from hwnas_surrogate.graphs.passes import plain_sum
 from hwnas_surrogate.graphs.rewriting import constants_without_input, rewritten, without_dead
 
 __all__ = ["folded"]
@@ -95,7 +96,7 @@ class _Folding:
         """Take out a sum with a constant zero, or a view of one."""
         node = self._graph.nodes[place]
         left = [value for value in map(self._resolved, node.reads) if value not in self._constant]
-        if node.op.kind not in ("add", "view", "zero"):
+        if node.op.kind not in ("view", "zero") and not plain_sum(node.op):
             return
         if not left:
             self._becomes_constant(place)

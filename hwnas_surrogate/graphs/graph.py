@@ -197,6 +197,7 @@ class Graph:
         last_read |= {owner[value]: len(self.nodes) for value in self.outputs}
         live = sum(spec.bytes for spec in self.inputs)
         peak = live
+        live -= sum(self.inputs[value].bytes for value, number in last_read.items() if number < 0)
         ends: dict[int, list[int]] = {}
         for value, number in last_read.items():
             ends.setdefault(number, []).append(value)
@@ -257,7 +258,7 @@ class Graph:
         """
         try:
             content = json.loads(text)
-            if content["format"] != _FORMAT:
+            if type(content["format"]) is not int or content["format"] != _FORMAT:
                 _not_json(f"format {content['format']!r:.20}")
             ops = [_op_read(entry) for entry in content["ops"]]
             nodes = [Node(ops[_index(op)], _numbers(reads), _numbers(of)) for op, reads, of in content["nodes"]]
@@ -274,7 +275,7 @@ def _not_json(why: str, cause: BaseException | None = None) -> NoReturn:
 
 
 _LISTS = ("kernel", "stride", "dilation", "padding")
-_TENSORS = ("inputs", "outputs", "weights", "buffers")
+_TENSORS = ("inputs", "outputs", "weights", "buffers", "factors")
 
 
 def _written(spec: TensorSpec) -> list[Any]:
@@ -285,7 +286,7 @@ def _read(entry: list[Any]) -> TensorSpec:
     if not isinstance(entry, list):
         raise TypeError(f"a tensor is a list, got {entry!r:.60}")
     dtype, *shape = entry
-    return TensorSpec.of(tuple(shape), dtype)
+    return TensorSpec.of(_numbers(shape), dtype)
 
 
 def _index(number: Any) -> int:
@@ -303,12 +304,18 @@ def _op_written(op: Op) -> dict[str, Any]:
     fields: dict[str, Any] = {"kind": op.kind}
     fields |= {name: [_written(spec) for spec in getattr(op, name)] for name in _TENSORS}
     fields |= {name: list(getattr(op, name)) for name in (*_LISTS, "fused")}
-    fields["groups"] = op.groups if op.groups != 1 else None
+    fields |= {"groups": op.groups if op.groups != 1 else None, "detail": op.detail}
     return {name: value for name, value in fields.items() if value}
 
 
 def _op_read(entry: dict[str, Any]) -> Op:
+    unknown_fields = set(entry) - {"kind", "groups", "fused", "detail", *_TENSORS, *_LISTS}
+    if unknown_fields:
+        raise ValueError(f"an operator has no {min(unknown_fields)!r}")
     tensors = {name: tuple(map(_read, entry.get(name, ()))) for name in _TENSORS}
     lists = {name: _numbers(entry.get(name, ())) for name in _LISTS}
-    fused = tuple(map(str, entry.get("fused", ())))
-    return Op.of(entry["kind"], groups=_index(entry.get("groups", 1)), fused=fused, **tensors, **lists)
+    fused, detail = entry.get("fused", []), entry.get("detail", "")
+    if not isinstance(fused, list) or not all(isinstance(text, str) for text in [*fused, detail]):
+        raise TypeError("fused is a list of names, detail a text")
+    groups = _index(entry.get("groups", 1))
+    return Op.of(entry["kind"], groups=groups, fused=tuple(fused), detail=detail, **tensors, **lists)

@@ -47,7 +47,7 @@ def _numbered(colour: bytes, place: int) -> bytes:
 def _of_op(op: Op) -> bytes:
     fields = (
         op.kind, op.inputs, op.outputs, op.weights, op.buffers, op.kernel, op.stride, op.dilation, op.padding,
-        op.groups, op.fused,
+        op.groups, op.fused, op.factors, op.detail,
     )  # fmt: skip
     return _hash(repr(fields).encode())
 

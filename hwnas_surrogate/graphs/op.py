@@ -101,6 +101,12 @@ class Op:
         Groups of a convolution.
     fused : tuple of str, optional
         Kinds that a runtime computes with this operator, in order: ``("batch_norm", "relu")``.
+    factors : tuple of TensorSpec, optional
+        What a convolution, a matrix product or an attention multiplies, in order, where that is not what stands first
+        among the inputs and weights.
+    detail : str, optional
+        Whatever else decides the result: the scalars and dimensions that the operator is called with. Operators of
+        different details are different, and cost the same.
 
     Raises
     ------
@@ -126,8 +132,12 @@ class Op:
     padding: tuple[int, ...] = ()
     groups: int = 1
     fused: tuple[str, ...] = ()
+    factors: tuple[TensorSpec, ...] = ()
+    detail: str = ""
 
     def __post_init__(self) -> None:
+        if type(self.groups) is not int or self.groups < 1:
+            raise InvalidGraphError(f"groups must be a whole number of at least 1, got {self.groups!r:.40}.")
         if not isinstance(self.kind, str) or not self.kind:
             raise InvalidGraphError(f"the kind of an operator is a name such as 'conv', got {self.kind!r:.60}.")
         if not self.outputs:
@@ -145,7 +155,7 @@ class Op:
 
     @cached_property
     def _hash(self) -> int:
-        return hash((self.kind, self.inputs, self.outputs, self.weights, self.kernel, self.stride, self.fused))
+        return hash((self.kind, self.inputs, self.outputs, self.weights, self.kernel, self.fused, self.detail))
 
     @cached_property
     def macs(self) -> int:
@@ -164,6 +174,10 @@ class Op:
                 f"{[list(spec.shape) for spec in self.outputs]}, groups {self.groups}."
             )
         return macs
+
+    def multiplied(self) -> tuple[TensorSpec, ...]:
+        """Return the factors of a convolution, a matrix product or an attention; none of other operators."""
+        return _factors(self)[: _N_FACTORS.get(self.kind, 0)]
 
     @property
     def params(self) -> int:
@@ -193,16 +207,17 @@ class Op:
     @property
     def depthwise(self) -> bool:
         """Whether it is a convolution of each channel by itself."""
-        return self.kind == "conv" and self.groups > 1 and self.inputs[0].shape[1] == self.groups
+        return self.kind == "conv" and self.groups > 1 and _factors(self)[0].shape[1] == self.groups
 
 
-def _kernel_spec(op: Op) -> TensorSpec:
-    """Return the kernel of a convolution: its first weight, or what it reads second."""
-    return op.weights[0] if op.weights else op.inputs[1]
+def _factors(op: Op) -> tuple[TensorSpec, ...]:
+    """Return what an operator multiplies, in order."""
+    return op.factors or (*op.inputs, *op.weights, *op.buffers)
 
 
 def _conv_macs(op: Op) -> int:
-    kernel, channels_in, channels_out = _kernel_spec(op), op.inputs[0].shape[1], op.outputs[0].shape[1]
+    x, kernel = _factors(op)[:2]
+    channels_in, channels_out = x.shape[1], op.outputs[0].shape[1]
     fits = kernel.shape[:2] == (channels_out, channels_in // op.groups) and kernel.shape[2:] == op.kernel
     if not fits or channels_in % op.groups or channels_out % op.groups:
         return -1
@@ -210,37 +225,33 @@ def _conv_macs(op: Op) -> int:
 
 
 def _conv_transpose_macs(op: Op) -> int:
-    kernel, channels_in, channels_out = _kernel_spec(op), op.inputs[0].shape[1], op.outputs[0].shape[1]
+    x, kernel = _factors(op)[:2]
+    channels_in, channels_out = x.shape[1], op.outputs[0].shape[1]
     fits = kernel.shape[:2] == (channels_in, channels_out // op.groups) and kernel.shape[2:] == op.kernel
     if not fits or channels_in % op.groups or channels_out % op.groups:
         return -1
-    return op.inputs[0].numel * math.prod(kernel.shape[1:])
+    return x.numel * math.prod(kernel.shape[1:])
 
 
 def _matmul_macs(op: Op) -> int:
     """Multiply each number that is written by the length that is summed over: (..., m, k) by (..., k, n).
 
-    The first may be the stored matrix: what is read is then of shape (..., k, n). Bias and residual stand third.
+    A stored matrix may stand second, as (n, k), as in a linear layer.
     """
-    first, second = (spec.shape for spec in (*op.inputs, *op.weights, *op.buffers)[:2])
-    written = op.outputs[0]
-    if len(second) == 1 or math.prod(written.shape[:-1]) == math.prod(first[:-1]):
-        inner = first[-1]
-    elif len(first) == 1 or written.shape[-1] == first[-1]:
-        inner = first[-2] if len(first) > 1 else first[-1]
-    else:
-        return -1
-    return written.numel * inner if inner in second[-2:] else -1
+    first, second = (spec.shape for spec in _factors(op)[:2])
+    inner = first[-1]
+    return op.outputs[0].numel * inner if inner in second[-2:] else -1
 
 
 def _attention_macs(op: Op) -> int:
     """Multiply queries (..., l, e) by keys (..., s, e), and what comes of it by values (..., s, v)."""
-    query, key, value = op.inputs[:3]
+    query, key, value = _factors(op)[:3]
     if query.shape[-1] != key.shape[-1] or key.shape[-2] != value.shape[-2]:
         return -1
-    return math.prod(query.shape[:-1]) * key.shape[-2] * (query.shape[-1] + value.shape[-1])
+    return math.prod(op.outputs[0].shape[:-1]) * key.shape[-2] * (query.shape[-1] + value.shape[-1])
 
 
+_N_FACTORS = {"conv": 2, "conv_transpose": 2, "matmul": 2, "attention": 3}
 _MACS = {
     "conv": _conv_macs,
     "conv_transpose": _conv_transpose_macs,

@@ -44,7 +44,7 @@ def live(graph: Graph) -> Graph:
         if node.op.kind == "zero" or (reads and not left and _keeps_zeros(node.op)):
             zeros.update(writes)
             new[place] = Node(Op("constant", (), node.op.outputs), ())
-        elif node.op.kind == "add" and len(reads) == 2 and len(left) == 1 and _alike(graph, left[0], writes[0]):
+        elif plain_sum(node.op) and len(reads) == 2 and len(left) == 1 and _alike(graph, left[0], writes[0]):
             same[writes[0]] = left[0]
             new[place] = None
     return constants_without_input(without_dead(rewritten(graph, new, same)))
@@ -53,7 +53,12 @@ def live(graph: Graph) -> Graph:
 def _keeps_zeros(op: Op) -> bool:
     """Return whether an operator makes zeros of zeros."""
     has_bias = any(len(spec.shape) == 1 for spec in op.weights)
-    return op.kind in _ZERO_TO_ZERO or op.kind == "add" or (op.kind in _WEIGHTED and not has_bias)
+    return op.kind in _ZERO_TO_ZERO or plain_sum(op) or (op.kind in _WEIGHTED and not has_bias)
+
+
+def plain_sum(op: Op) -> bool:
+    """Return whether an operator adds the values that it reads, and nothing else."""
+    return op.kind == "add" and not (op.weights or op.buffers or op.detail)
 
 
 def _alike(graph: Graph, first: int, second: int) -> bool:
@@ -64,14 +69,14 @@ def merged(graph: Graph) -> Graph:
     """Run equal operators on equal values once (common subexpression elimination).
 
     Two convolutions that read the same value have weights of their own and stay two; the ReLUs before them are one. The
-    order of what an ``add`` or ``mul`` reads does not matter.
+    order of what an ``add`` or ``mul`` reads does not matter. Operators that draw random numbers are never equal.
     """
     first: dict[tuple[Op, tuple[int, ...], tuple[int, ...]], range] = {}
     same: dict[int, int] = {}
     new: dict[int, Node | None] = {}
     for place, (node, writes) in enumerate(graph.with_writes()):
         reads = tuple(same.get(value, value) for value in node.reads)
-        key = (node.op, tuple(sorted(reads)) if node.op.kind in ("add", "mul") else reads, node.weights)
+        key = (node.op, tuple(sorted(reads)) if plain_sum(node.op) or node.op.kind == "mul" else reads, node.weights)
         if key in first and node.op.kind not in ("dropout", "constant"):
             same |= dict(zip(writes, first[key], strict=True))
             new[place] = None
@@ -145,6 +150,8 @@ def _one(base: Node, node: Node, value: int) -> Node:
         weights=(*base.op.weights, *node.op.weights),
         buffers=(*base.op.buffers, *node.op.buffers),
         fused=(*base.op.fused, node.op.kind, *node.op.fused),
+        factors=base.op.multiplied(),
+        detail=" ".join(filter(None, (base.op.detail, node.op.detail))),
     )
     weights = (
         *base.weights[: n_weights[0]], *node.weights[: n_weights[1]],

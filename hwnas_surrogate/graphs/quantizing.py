@@ -50,6 +50,7 @@ class _Quantizing:
         self._weight_number: dict[tuple[int, str], int] = {}
         self._values: list[TensorSpec] = list(graph.inputs)
         self._new: dict[int, int] = {}
+        self._quantized: set[int] = set()
 
     def graph(self) -> Graph:
         for value, spec in enumerate(self._graph.inputs):
@@ -63,7 +64,7 @@ class _Quantizing:
         kind, made = node.op.kind, writes[0]
         if node.op.dtype != "float32" or any(self._graph.values[value].dtype != "float32" for value in node.reads):
             self._copy(node, writes)
-        elif kind in _PART_OF_QUANTIZATION:
+        elif kind in _PART_OF_QUANTIZATION and len(node.reads) == 1:
             (read,) = node.reads
             self._new[made] = self._new[read] if self._readers[read] == 1 else self._again(node, read)
         elif kind in FREE or self._runs_in_int8(node, made):
@@ -107,10 +108,13 @@ class _Quantizing:
             node.op,
             inputs=tuple(self._values[value] for value in reads),
             outputs=tuple(spec if dtype is None else replace(spec, dtype=dtype) for spec in node.op.outputs),
+            factors=node.op.multiplied(),
             weights=tuple(self._weights[number] for number in stored[:n]),
             buffers=tuple(self._weights[number] for number in stored[n:]),
         )
         first = self._append(op, reads, stored)
+        if dtype is not None:
+            self._quantized.update(range(first, first + len(writes)))
         for place, value in enumerate(writes):
             new = first + place
             back = dtype is None and op.outputs[place].dtype == "float32"
@@ -126,12 +130,15 @@ class _Quantizing:
         return self._weight_number[weight, wanted]
 
     def _in_float(self, value: int) -> int:
-        return self._convert("dequantize", value) if self._values[value].dtype == "int8" else value
+        return self._convert("dequantize", value) if value in self._quantized else value
 
     def _convert(self, kind: str, value: int, fused: tuple[str, ...] = ()) -> int:
         spec = self._values[value]
         made = replace(spec, dtype="int8" if kind == "quantize" else "float32")
-        return self._append(Op(kind, (spec,), (made,), fused=fused), [value], [])
+        new = self._append(Op(kind, (spec,), (made,), fused=fused), [value], [])
+        if kind == "quantize":
+            self._quantized.add(new)
+        return new
 
     def _append(self, op: Op, reads: list[int], weights: list[int]) -> int:
         self._nodes.append(Node(op, tuple(reads), tuple(weights)))

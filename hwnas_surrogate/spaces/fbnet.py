@@ -116,7 +116,9 @@ def _conv_norm(build: GraphBuilder, x: int, channels: int, kernel: int, stride: 
 def _shuffled(build: GraphBuilder, x: int, groups: int) -> int:
     """Add a channel shuffle: a copy in another order of the channels."""
     batch, channels, height, width = shape = build.spec(x).shape
-    x = build.view(x, (batch, channels // groups, groups, height, width))
+    each, size = channels // groups, height * width
+    strides = (channels * size, size, each * size, width, 1)
+    x = build.view(x, (batch, each, groups, height, width), strides)
     return build.view(build.elementwise("copy", x), shape)
 
 

@@ -60,7 +60,10 @@ def register_space(cls: S) -> S:
         raise InvalidInputError(f"a search space has a name; {cls.__name__} has {name!r:.40}.")
     known = _spaces.get(name)
     if known is None:
-        _spaces[name] = cast("SearchSpace", cls())
+        try:
+            _spaces[name] = cast("SearchSpace", cls())
+        except TypeError as error:
+            raise InvalidInputError(f"{cls.__name__} can't be made without arguments: {error}") from error
     elif type(known) is not cls:
         raise InvalidInputError(
             f"there is a search space {name!r} already ({type(known).__module__}.{type(known).__name__}): give "

@@ -3,6 +3,7 @@
 import copy
 import gc
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from hwnas_surrogate.capture import graph_of_module
 from hwnas_surrogate.errors import InvalidGraphError, InvalidInputError
-from hwnas_surrogate.graphs import Graph, GraphBuilder
+from hwnas_surrogate.graphs import GRAPH_VIEWS, Graph, GraphBuilder, fused, live, merged, quantized
 from hwnas_surrogate.networks import build_network
 from hwnas_surrogate.spaces import get_space
 
@@ -278,6 +279,200 @@ def test_a_large_decoder_is_captured_without_its_weights():
     assert graph.macs == 128 * products + layers * 2 * 128**2 * width
 
 
+def test_a_product_may_start_with_the_stored_matrix():
+    for shape in ((3, 4), (4, 4)):
+        graph = captured(lambda self, x: self.w @ x, torch.zeros(4, 7), w=nn.Parameter(torch.zeros(shape)))
+        assert graph.macs == shape[0] * 4 * 7
+
+
+def test_parts_of_stored_tensors_count_as_what_is_used():
+    """Networks that share weights, as once-for-all ones, use the first channels of a kernel."""
+    kernel = nn.Parameter(torch.zeros(8, 6, 3, 3))
+    graph = captured(lambda self, x: functional.conv2d(x, self.w[:4, :3]), torch.zeros(1, 3, 8, 8), w=kernel)
+    assert (graph.params, graph.macs) == (4 * 3 * 9, 4 * 36 * 27)
+    flat = captured(lambda self, x: functional.linear(x, self.w.flatten(1)), torch.zeros(2, 54), w=kernel)
+    assert (flat.params, flat.macs) == (8 * 54, 2 * 8 * 54)
+
+
+def test_queries_that_are_stored_are_multiplied():
+    query = nn.Parameter(torch.zeros(1, 5, 4))
+    graph = captured(
+        lambda self, x: functional.scaled_dot_product_attention(self.q.expand(2, -1, -1), x, x),
+        torch.zeros(2, 7, 4),
+        q=query,
+    )
+    assert graph.macs == 2 * 5 * 7 * 8
+    assert graph.params == 20
+
+
+def test_attention_over_a_larger_batch_of_keys():
+    def forward(_, q, k):
+        return functional.scaled_dot_product_attention(q, k, k)
+
+    assert captured(forward, torch.zeros(1, 8, 5, 16), torch.zeros(2, 8, 9, 16)).macs == 2 * 8 * 5 * 9 * 32
+
+
+@pytest.mark.parametrize("wrapped", [nn.utils.parametrizations.weight_norm, nn.utils.parametrizations.spectral_norm])
+def test_convolutions_whose_kernel_is_computed(wrapped):
+    graph = Graph.from_torch(wrapped(nn.Conv2d(3, 8, 3)).eval(), torch.zeros(1, 3, 8, 8))
+    assert graph.macs >= 7776
+    for run in GRAPH_VIEWS.values():
+        assert run(graph).macs <= graph.macs
+
+
+def test_keywords_may_come_in_any_order():
+    def forward(self, x):
+        return functional.linear(bias=self.b, weight=self.w, input=x)
+
+    stored = {"b": nn.Parameter(torch.zeros(4)), "w": nn.Parameter(torch.zeros(4, 8))}
+    assert captured(forward, torch.zeros(2, 8), **stored).macs == 64
+
+
+def write_cache(self, q):
+    self.k[:, :, 3:4] = self.part(q)
+    return q @ self.k.mT
+
+
+def write_parts(self, x):
+    y = torch.empty(2, 4)
+    first, second = y.unbind(0)
+    first.copy_(self.part(x))
+    second.copy_(self.part(x) + 1)
+    return y * 2
+
+
+def write_whole(self, x):
+    self.k.copy_(self.part(x))
+    return self.k * 1.5
+
+
+def write_several(self, x):
+    torch._foreach_copy_([self.k], [self.part(x)])
+    return self.k * 1.5
+
+
+@pytest.mark.parametrize(
+    ("forward", "shape", "cache"),
+    [
+        (write_cache, (1, 2, 1, 4), (1, 2, 8, 4)),
+        (write_parts, (4,), (1,)),
+        (write_whole, (4,), (4,)),
+        (write_several, (4,), (4,)),
+    ],
+)
+def test_what_is_written_into_memory_is_read_from_it(forward, shape, cache):
+    module = Lambda(forward, part=nn.Linear(4, 4)).eval()
+    module.register_buffer("k", torch.zeros(cache))
+    graph = Graph.from_torch(module, torch.zeros(shape))
+    assert graph.macs > 0
+    assert live(graph).macs == graph.macs
+
+
+@pytest.mark.parametrize(
+    "forward",
+    [
+        lambda _, x: (x @ x) + (x @ x.T),
+        lambda _, x: x.mean(0) + x.mean(1),
+        lambda _, x: x * 2 + x * 3,
+        lambda _, x: x.roll(1) + x.roll(2),
+        lambda _, x: torch.bernoulli(x) + torch.bernoulli(x),
+        lambda _, x: torch.stack([part @ part.mT for part in x.chunk(2, 1)]),
+    ],
+)
+def test_operators_that_differ_in_what_they_are_called_with_are_not_merged(forward):
+    graph = captured(forward, torch.full((4, 4), 0.5))
+    assert len(merged(graph)) == len(graph)
+    assert merged(graph).macs == graph.macs
+
+
+def test_graphs_differ_in_what_their_operators_are_called_with():
+    x = torch.zeros(4, 4)
+    assert captured(lambda _, x: x @ x, x) != captured(lambda _, x: x @ x.T, x)
+    assert captured(lambda _, x: x * 2, x) != captured(lambda _, x: x * 3, x)
+    assert Graph.from_torch(nn.Hardtanh().eval(), x) != Graph.from_torch(nn.ReLU6().eval(), x)
+
+
+def test_zeros_plus_something_are_something():
+    graph = live(captured(lambda _, x, y: y + (x * 0 + 1), torch.zeros(4), torch.zeros(4)))
+    assert kinds(graph) == ["constant", "add"]
+
+
+def test_a_residual_of_another_width_is_fused():
+    def forward(self, x, y):
+        return self.part(x) + y
+
+    graph = captured(forward, torch.zeros(2, 5, 32), torch.zeros(2, 5, 16), part=nn.Linear(32, 16))
+    assert [op.fused for op in fused(graph).ops] == [("add",)]
+    assert fused(graph).macs == quantized(graph).macs == graph.macs
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_every_view_of_every_module_runs(name):
+    module, *inputs = ZOO[name]
+    graph = Graph.from_torch(module.eval(), *inputs)
+    for run in GRAPH_VIEWS.values():
+        assert run(graph).macs <= graph.macs
+        assert Graph.from_json(run(graph).to_json()) == run(graph)
+
+
+def test_a_module_is_left_as_it_was_even_if_it_fails():
+    class Growing(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("state", torch.zeros(4))
+            self.calls = 0
+
+        def forward(self, x, fail):
+            self.state = self.state + x
+            self.calls += 1
+            self.cache = x * 2
+            if fail:
+                raise RuntimeError("on purpose")
+            return self.state
+
+    module = Growing().eval()
+    Graph.from_torch(module, torch.ones(4), False)
+    with pytest.raises(InvalidGraphError, match="on purpose"):
+        Graph.from_torch(module, torch.ones(4), True)
+    assert (module.calls, module.state.tolist()) == (0, [0.0] * 4)
+    assert type(module.state) is torch.Tensor
+    assert not hasattr(module, "cache")
+
+
+def test_threads_leave_pytorchs_settings_alone():
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()).eval()
+    before = torch._C._get_mkldnn_enabled(), torch.backends.mha.get_fastpath_enabled()
+    with ThreadPoolExecutor(4) as pool:
+        graphs = list(pool.map(lambda _: Graph.from_torch(module, torch.zeros(1, 3, 8, 8)), range(24)))
+    assert len(set(graphs)) == 1
+    assert (torch._C._get_mkldnn_enabled(), torch.backends.mha.get_fastpath_enabled()) == before
+
+
+def test_inference_mode_changes_nothing():
+    module, x = nn.LSTM(8, 16).eval(), torch.zeros(5, 2, 8)
+    with torch.inference_mode():
+        inside = Graph.from_torch(module, torch.zeros(5, 2, 8))
+    assert inside == Graph.from_torch(module, x)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_traced_modules_are_captured_as_eager_ones():
+    module, x = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()).eval(), torch.zeros(1, 3, 8, 8)
+    assert Graph.from_torch(torch.jit.trace(module, x), x).macs == Graph.from_torch(module, x).macs > 0
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_packed_weights_are_refused():
+    module = torch.ao.quantization.quantize_dynamic(nn.Sequential(nn.Linear(4, 4)), {nn.Linear})
+    with pytest.raises(InvalidGraphError, match="Capture the network before it is quantized"):
+        Graph.from_torch(module.eval(), torch.zeros(2, 4))
+
+
+def test_the_same_example_twice_is_two_inputs():
+    x = torch.zeros(4)
+    assert captured(lambda _, x, y: x + y, x, x) == captured(lambda _, x, y: x + y, x, x.clone())
+
+
 @pytest.mark.parametrize(
     ("module", "inputs", "said"),
     [
@@ -290,6 +485,7 @@ def test_a_large_decoder_is_captured_without_its_weights():
         (Lambda(lambda _, x: x).eval(), [torch.zeros(3)], "nothing to capture"),
         (Lambda(lambda _, x: (x + 1, "text")[1]).eval(), [torch.zeros(3)], "returns no tensor"),
         (nn.Linear(3, 4), [torch.zeros(2, 3)], "training mode"),
+        (nn.LazyLinear(4).eval(), [torch.zeros(2, 3)], "fails on the example inputs"),
         (torch.relu, [torch.zeros(3)], "takes a torch.nn.Module, got builtin_function"),
     ],
 )
