@@ -28,6 +28,12 @@ FEW = 30
 """Up to so many measurements, fifty draws are made: one draw tells little of a coverage."""
 HELD_OUT = 1000
 """Rows scored, or as many as are left."""
+TITLES = {
+    "nasbench201 bundled": "NAS-Bench-201, bundled",
+    "fbnet bundled": "FBNet, bundled",
+    "nasbench201": "NAS-Bench-201, others' devices",
+    "fbnet": "FBNet, others' devices",
+}
 COVERAGES = (0.8, 0.9, 0.95)
 SCORES = ("spearman", "p99", "median", "held_80", "held_90", "held_95", "width_90")
 COLUMNS = ("space", "target", "n", "seed", *SCORES)
@@ -153,7 +159,7 @@ def _coverage(results: pd.DataFrame) -> Iterator[Figure]:
 
 
 def _draw(results: pd.DataFrame) -> None:
-    """Draw the curves: one thin line per target, a thick one for the mean of those that reach every size."""
+    """Draw the curves: one thin line per target, a thick one for the mean as far as every target reaches."""
     from matplotlib.figure import Figure as Canvas
 
     results = results[results["seed"].isin(DRAWS)]
@@ -171,7 +177,8 @@ def _draw(results: pd.DataFrame) -> None:
             ax = axes[row, column]
             means = of_space.pivot_table(index="n", columns="target", values=score)
             ax.plot(means.index, means, color="#64748b", alpha=0.35, linewidth=0.8)
-            ax.plot(means.index, means.mean(axis=1), color="#b91c1c", linewidth=2, label="mean of the targets")
+            everyone = means.dropna()
+            ax.plot(everyone.index, everyone.mean(axis=1), color="#b91c1c", linewidth=2, label="mean of all targets")
             ax.set_xscale("log")
             ax.grid(alpha=0.3)
             if score == "held_90":
@@ -186,6 +193,6 @@ def _draw(results: pd.DataFrame) -> None:
             if not column:
                 ax.set_ylabel(label)
             if not row:
-                ax.set_title(f"{space} ({of_space['target'].nunique()} targets)")
+                ax.set_title(f"{TITLES[space]} ({of_space['target'].nunique()} targets)")
     axes[0, 0].legend(loc="lower right")
     canvas.savefig(PICTURE, dpi=90)

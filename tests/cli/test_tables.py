@@ -294,7 +294,7 @@ def test_suggest_measure_and_adapt_fit() -> None:
     assert "8" in fits(run("import", "filled.csv"))
     text = fits(run("adapt", "filled.csv", "-o", "adapted"))
     assert "my-board/latency" in text
-    assert "ordinary" in text
+    assert "general" in text
     arguments = ("measure", "-n", 2, "--dataset", "C4-N1-k10-3x8x8", "--passes", 2, "--repeats", 2)
     text = fits(run(*arguments, "--device", "a-device-with-quite-a-long-name-indeed", "-o", "mine.parquet"))
     assert "halves" in text
