@@ -81,6 +81,8 @@ class GraphBatch:
     """
 
     def __init__(self, graphs: Sequence[Graph]) -> None:
+        if isinstance(graphs, Graph):
+            raise InvalidInputError("a GraphBatch holds several graphs: give a list, GraphBatch([graph]).")
         self.graphs = tuple(graphs)
         for place, graph in enumerate(self.graphs):
             if not isinstance(graph, Graph):
@@ -100,8 +102,24 @@ class GraphBatch:
         return tuple(graph.digest for graph in self.graphs)
 
     def take(self, rows: npt.ArrayLike) -> GraphBatch:
-        """Return some of the networks, by number or by a mask of shape (n,)."""
-        return GraphBatch([self.graphs[row] for row in np.arange(len(self))[np.asarray(rows)]])
+        """Return some of the networks, by number or by a mask of shape (n,).
+
+        Raises
+        ------
+        InvalidInputError
+            If there is no such network, or rows are neither whole numbers nor a mask of n.
+        """
+        asked = np.atleast_1d(np.asarray(rows))
+        if not asked.size:
+            return GraphBatch([])
+        mask = asked.dtype == bool and asked.shape == (len(self),)
+        if not mask and (asked.dtype.kind not in "iu" or asked.ndim != 1):
+            raise InvalidInputError(
+                f"rows must be whole numbers or a mask of {len(self)}, got {asked.dtype} of shape {asked.shape}."
+            )
+        if not mask and (asked.min() < 0 or asked.max() >= len(self)):
+            raise InvalidInputError(f"rows must lie in 0..{len(self) - 1}, got {asked.min()} to {asked.max()}.")
+        return GraphBatch([self.graphs[row] for row in (np.flatnonzero(asked) if mask else asked)])
 
     def distinct(self, view: GraphView = "all") -> tuple[Op, ...]:
         """Return the operators that any of the networks runs in a view, L of them, in the order of their appearance."""

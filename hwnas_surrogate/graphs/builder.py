@@ -90,6 +90,10 @@ class GraphBuilder:
         """
         spec = self.spec(x)
         n = len(spec.shape) - 2
+        if n < 1 or groups < 1:
+            raise InvalidGraphError(
+                f"a convolution reads (batch, channels, ...) in groups of at least 1, got {spec.shape} and {groups}."
+            )
         kernel, stride, dilation = (_each(sizes, n) for sizes in (kernel, stride, dilation))
         padding = tuple(size // 2 for size in kernel) if padding is None else _each(padding, n)
         size = _window(spec.shape[2:], kernel, stride, padding, dilation)
@@ -154,10 +158,16 @@ class GraphBuilder:
 
     def elementwise(self, kind: str, *values: int) -> int:
         """Add any operator that writes one number for each that it reads of the first value."""
+        if not values:
+            raise InvalidGraphError(f"the operator {kind!r} reads nothing: give the values that it reads.")
         return self._add(kind, values, self.spec(values[0]).shape)
 
     def concat(self, values: Sequence[int], axis: int = 1) -> int:
-        """Join values along a dimension."""
+        """Join values along a dimension; their other dimensions are alike."""
+        shapes = [list(self.spec(value).shape) for value in values]
+        others = {tuple(size for place, size in enumerate(shape) if place != axis) for shape in shapes}
+        if len(others) != 1 or not 0 <= axis < len(shapes[0]):
+            raise InvalidGraphError(f"values of shapes {shapes} can't be joined along dimension {axis}.")
         shape = list(self.spec(values[0]).shape)
         shape[axis] = sum(self.spec(value).shape[axis] for value in values)
         return self._add("concat", values, tuple(shape))
@@ -180,6 +190,8 @@ class GraphBuilder:
 def _each(sizes: Sizes, n: int) -> tuple[int, ...]:
     """Return one size for each spatial dimension."""
     found = (sizes,) * n if isinstance(sizes, int) else tuple(sizes)
+    if any(type(size) is not int or size < 0 for size in found):
+        raise InvalidGraphError(f"sizes are whole numbers of at least 0, got {found!r:.80}.")
     if len(found) != n:
         raise InvalidGraphError(f"{len(found)} sizes {found} were given for {n} spatial dimensions.")
     return found
@@ -189,6 +201,8 @@ def _window(
     sizes: Shape, kernel: tuple[int, ...], stride: tuple[int, ...], padding: tuple[int, ...], dilation: tuple[int, ...]
 ) -> Shape:
     """Return the sizes that a window leaves, rounded down as PyTorch does."""
+    if min(stride, default=1) < 1:
+        raise InvalidGraphError(f"strides must be at least 1, got {stride}.")
     left = tuple(
         (size + 2 * pad - far * (width - 1) - 1) // step + 1
         for size, width, step, pad, far in zip(sizes, kernel, stride, padding, dilation, strict=True)

@@ -109,8 +109,8 @@ class Graph:
             self._check_reads(name, "weight", node.weights, (*node.op.weights, *node.op.buffers), self.weights)
             values += node.op.outputs
         for value in self.outputs:
-            if not 0 <= value < len(values):
-                raise InvalidGraphError(f"output {value} is no value of the graph: it has 0..{len(values) - 1}.")
+            if type(value) is not int or not 0 <= value < len(values):
+                raise InvalidGraphError(f"output {value!r} is no value of the graph: it has 0..{len(values) - 1}.")
         if not self.outputs:
             raise InvalidGraphError("a graph returns at least one value, got no output.")
         self.values = tuple(values)
@@ -122,9 +122,9 @@ class Graph:
         if len(read) != len(wanted):
             raise InvalidGraphError(f"{name} reads {len(read)} {what}s, its operator takes {len(wanted)}.")
         for number, spec in zip(read, wanted, strict=True):
-            if not 0 <= number < len(there):
+            if type(number) is not int or not 0 <= number < len(there):
                 raise InvalidGraphError(
-                    f"{name} reads {what} {number}, which nothing before it writes; there are {len(there)} so far. "
+                    f"{name} reads {what} {number!r}, which nothing before it writes; there are {len(there)} so far. "
                     "Nodes stand after those whose values they read."
                 )
             if there[number] is not spec and there[number] != spec:

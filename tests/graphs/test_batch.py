@@ -69,6 +69,22 @@ def test_what_is_no_graph_is_refused(batch):
         GraphBatch([batch.graphs[0], 5])
 
 
+@pytest.mark.parametrize("rows", [[40], [-1], ["a"], [0.5], [[1, 2]], [True]])
+def test_rows_that_are_none_are_refused(batch, rows):
+    with pytest.raises(InvalidInputError, match="rows must"):
+        batch.take(rows)
+
+
+def test_one_row_and_no_row(batch):
+    assert batch.take(3).keys == (batch.keys[3],)
+    assert len(batch.take([])) == 0
+
+
+def test_one_graph_is_no_batch(batch):
+    with pytest.raises(InvalidInputError, match=r"give a list, GraphBatch\(\[graph\]\)"):
+        GraphBatch(batch.graphs[0])
+
+
 def test_unknown_views_and_other_numbers_of_values_are_refused(batch):
     with pytest.raises(InvalidInputError, match="Did you mean 'fused'"):
         batch.distinct("fuse")

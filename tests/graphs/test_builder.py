@@ -84,6 +84,23 @@ def test_windows_that_do_not_fit_are_refused():
         build.conv(x, 8, (1, 2, 3))
 
 
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (lambda build, x: build.conv(x, 8, 3, groups=0), "groups of at least 1"),
+        (lambda build, x: build.conv(x, 8, 3, stride=0), "strides must be at least 1"),
+        (lambda build, x: build.conv(x, 8, 3, stride="ab"), "sizes are whole numbers"),
+        (lambda build, x: build.elementwise("relu"), "reads nothing"),
+        (lambda build, x: build.concat([x, build.pool("avg_pool", x, 2)]), "can't be joined along dimension 1"),
+        (lambda build, x: build.concat([x, x], axis=9), "can't be joined along dimension 9"),
+    ],
+)
+def test_what_cant_be_built_is_refused(wrong, said):
+    build = GraphBuilder()
+    with pytest.raises(InvalidGraphError, match=said):
+        wrong(build, build.input((1, 3, 4, 4)))
+
+
 def test_a_batch_norm_has_two_parameters_and_two_statistics_a_channel():
     build = GraphBuilder()
     graph = build.graph(build.batch_norm(build.input((1, 7, 4, 4))))

@@ -114,6 +114,8 @@ RELU = Op("relu", (spec(2),), (spec(2),))
         ([Node(RELU, (-1,))], [1], "which nothing before it writes"),
         ([Node(RELU, ())], [1], "reads 0 values, its operator takes 1"),
         ([Node(RELU, (0,))], [2], "output 2 is no value"),
+        ([Node(RELU, (0,))], ["1"], "output '1' is no value"),
+        ([Node(RELU, (0.0,))], [1], "reads value 0.0"),
         ([Node(RELU, (0,))], [], "returns at least one value"),
         ([Node(Op("relu", (spec(3),), (spec(3),)), (0,))], [1], "but it is"),
         ([Node(Op("prelu", (spec(2),), (spec(2),), (spec(1),)), (0,), (0,))], [1], "reads weight 0"),
