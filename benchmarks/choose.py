@@ -75,7 +75,10 @@ def _panel(cases: list[tuple[CostTable, int, int]], change: Change | None) -> np
 def _scores(table: CostTable, n: int, seed: int, change: Change | None) -> tuple[float, ...]:
     module, name, factor = change or (None, "", 1.0)
     if module is None:
-        prior = {name: _scaled(getattr(PhysicsPrior(), name), factor)} if name else None
+        prior = None
+        if name:
+            value = getattr(PhysicsPrior(), name)
+            prior = {name: _with_odds(value, factor) if name == "lead" else _scaled(value, factor)}
         encoder = stack_encoder(table.space)
         surrogate = Surrogate(table.space.name, encoder, PhysicsStack(seed, prior), random_state=seed)
         rho, p99, _, *held, _ = scores_of_default(table, n, seed, HELD_OUT, surrogate)
@@ -87,6 +90,11 @@ def _scores(table: CostTable, n: int, seed: int, change: Change | None) -> tuple
     finally:
         setattr(module, name, before)
     return rho, p99, *held
+
+
+def _with_odds(part: float, factor: float) -> float:
+    """Return a part of a whole whose odds are so many times as large."""
+    return part * factor / (1 - part + part * factor)
 
 
 def _scaled(value: Any, factor: float) -> Any:
