@@ -28,8 +28,6 @@ class Call:
         Kernel, stride, dilation, padding and groups, where it has them.
     in_place : bool
         Whether it writes into a tensor that was there before.
-    n_factors : int
-        How many of the first tensors are multiplied with each other.
     detail : str
         Whatever else decides the result.
     """
@@ -39,7 +37,6 @@ class Call:
     outputs: list[Tensor]
     window: dict[str, Any] = field(default_factory=dict)
     in_place: bool = False
-    n_factors: int = 0
     detail: str = ""
 
 
@@ -109,9 +106,9 @@ def _said(args: Any, kwargs: dict[str, Any]) -> str:
     """Return the scalars and dimensions of a call as text; where tensors stand is part of it."""
 
     def text(value: Any) -> Any:
-        return (
-            "tensor" if isinstance(value, Tensor) else [*map(text, value)] if isinstance(value, list | tuple) else value
-        )
+        if isinstance(value, list | tuple):
+            return [*map(text, value)]
+        return "tensor" if isinstance(value, Tensor) else value
 
     named = {name: value for name, value in kwargs.items() if name not in _SET_APART}
     said = [*map(text, args), *(f"{name}={text(value)}" for name, value in named.items())]
@@ -152,7 +149,7 @@ def _convolution(args: Sequence[Any], outputs: list[Tensor]) -> Call:
         "groups": groups,
     }
     tensors = [tensor for tensor in (x, weight, bias) if tensor is not None]
-    return Call("conv_transpose" if transposed else "conv", tensors, outputs, window, n_factors=2)
+    return Call("conv_transpose" if transposed else "conv", tensors, outputs, window)
 
 
 def _pool(kind: str) -> Callable[[Sequence[Any], list[Tensor]], Call]:
@@ -168,12 +165,12 @@ def _pool(kind: str) -> Callable[[Sequence[Any], list[Tensor]], Call]:
 
 def _product(args: Sequence[Any], outputs: list[Tensor]) -> Call:
     """Describe a product of two tensors."""
-    return Call("matmul", list(args[:2]), outputs, n_factors=2)
+    return Call("matmul", list(args[:2]), outputs)
 
 
 def _product_and_sum(args: Sequence[Any], outputs: list[Tensor]) -> Call:
     """Describe a product that is added to another tensor, which PyTorch names first."""
-    return Call("matmul", [args[1], args[2], args[0]], outputs, n_factors=2)
+    return Call("matmul", [args[1], args[2], args[0]], outputs)
 
 
 def _mean(args: Sequence[Any], outputs: list[Tensor]) -> Call:
@@ -194,7 +191,7 @@ def _multiplied(args: Sequence[Any], outputs: list[Tensor]) -> Call:
 
 def _attention(args: Sequence[Any], outputs: list[Tensor]) -> Call:
     """Describe one of the fused attentions: queries, keys, values, and a mask perhaps."""
-    return Call("attention", [arg for arg in args if isinstance(arg, Tensor)], outputs[:1], n_factors=3)
+    return Call("attention", [arg for arg in args if isinstance(arg, Tensor)], outputs[:1])
 
 
 def _copied(args: Sequence[Any], outputs: list[Tensor]) -> Call:

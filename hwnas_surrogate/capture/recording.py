@@ -14,6 +14,7 @@ from torch.utils._pytree import tree_leaves
 from hwnas_surrogate.capture.aten import Call, described, is_view, mutated
 from hwnas_surrogate.errors import InvalidGraphError
 from hwnas_surrogate.graphs import DTYPES, Graph, Node, Op, TensorSpec
+from hwnas_surrogate.graphs.op import N_FACTORS
 from hwnas_surrogate.graphs.rewriting import rewritten
 
 __all__ = ["Recording"]
@@ -77,7 +78,8 @@ class Recording:
                 f"the operator {func} reads packed weights, whose shapes are not known. "
                 "Capture the network before it is quantized."
             )
-        outputs = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)] or mutated(func, args, kwargs)
+        written = mutated(func, args, kwargs) if func._schema.is_mutable else []
+        outputs = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)] or written
         if not outputs:
             return
         if is_view(func):
@@ -85,7 +87,7 @@ class Recording:
             return
         first = self._add_call(described(func, args, kwargs, outputs))
         # Stored tensors are given as they are, and come back as fake ones: both hold what was written.
-        for place, tensor in enumerate(mutated(func, args, kwargs)[: len(outputs)]):
+        for place, tensor in enumerate(written[: len(outputs)]):
             if tensor is not outputs[place]:
                 self._written.setdefault(_memory(tensor), []).append(first + place)
                 self._holds(tensor, first + place)
@@ -97,7 +99,7 @@ class Recording:
         names = _ARGUMENTS[kind]
         given = dict(zip(names, args, strict=False)) | kwargs
         tensors = [given[name] for name in names if isinstance(given.get(name), Tensor)]
-        self._add_call(Call(kind, tensors, [result], n_factors={"matmul": 2, "attention": 3}.get(kind, 0)))
+        self._add_call(Call(kind, tensors, [result]))
 
     def graph(self, returned: Sequence[Tensor]) -> Graph:
         """Return the graph of what was recorded, without views and outputs that nothing reads."""
@@ -190,8 +192,8 @@ class Recording:
                 (weights if self._weights[weight][1] else buffers).append(weight)
         specs = [tuple(self._weights[weight][0] for weight in of) for of in (weights, buffers)]
         inputs = tuple(self._values[value] for value in reads)
-        factors = tuple(map(_spec, call.tensors[: call.n_factors]))
-        if factors == (*inputs, *specs[0], *specs[1])[: call.n_factors]:
+        factors = tuple(map(_spec, call.tensors[: N_FACTORS.get(call.kind, 0)]))
+        if factors == (*inputs, *specs[0], *specs[1])[: len(factors)]:
             factors = ()  # as everyone expects
         outputs = tuple(map(_spec, call.outputs))
         op = Op.of(call.kind, inputs, outputs, *specs, factors=factors, detail=call.detail, **call.window)
@@ -238,11 +240,9 @@ def _spec(tensor: Tensor) -> TensorSpec:
 def _tidied(graph: Graph) -> Graph:
     """Leave out views and constants that nothing reads, and trailing outputs of operators that nothing reads."""
     read, new = set(graph.outputs), dict[int, Node | None]()
-    end = len(graph.values)
     for number in range(len(graph) - 1, -1, -1):
-        node, start = graph.nodes[number], end - len(graph.nodes[number].op.outputs)
-        written = max((value - start + 1 for value in range(start, end) if value in read), default=0)
-        end = start
+        node, writes = graph.nodes[number], graph.writes[number]
+        written = max((place for place, value in enumerate(writes, 1) if value in read), default=0)
         if not written and node.op.kind in ("view", "constant"):
             new[number] = None
             continue

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from hwnas_surrogate.graphs.graph import Graph, Node
-from hwnas_surrogate.graphs.op import Op
+from hwnas_surrogate.graphs.op import WEIGHTED, Op
 from hwnas_surrogate.graphs.passes import plain_sum
 from hwnas_surrogate.graphs.rewriting import constants_without_input, rewritten, without_dead
 
 __all__ = ["folded"]
 
-_BARE = frozenset({"conv", "conv_transpose", "matmul"})
 _OUTPUT = -1
 """Stands for the network's caller among the readers of a value."""
 
@@ -42,14 +41,14 @@ class _Folding:
         self._new: dict[int, Node | None] = {}
         self._constant: set[int] = set()
         self._products: set[int] = set()
-        self._writes = [writes[0] for _, writes in graph.with_writes()]
+        self._writes = [writes[0] for writes in graph.writes]
         self._users = [list(readers) for readers in graph.readers]
         for value in graph.outputs:
             self._users[value].append(_OUTPUT)
         # A value is bare if a convolution writes it, perhaps through a batch norm that alone reads the convolution.
         self._bare: set[int] = set()
         for place, node in enumerate(graph.nodes):
-            if node.op.kind in _BARE or (node.op.kind == "batch_norm" and self._alone(node.reads[0])):
+            if node.op.kind in WEIGHTED or (node.op.kind == "batch_norm" and self._alone(node.reads[0])):
                 self._bare.add(self._writes[place])
 
     def _alone(self, value: int) -> bool:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate, pairwise
 from typing import Any, NoReturn
 
 from hwnas_surrogate.errors import InvalidGraphError
@@ -209,12 +210,15 @@ class Graph:
             live -= sum(self.values[value].bytes for value in dead)
         return peak
 
+    @cached_property
+    def writes(self) -> tuple[range, ...]:
+        """The values that each node writes."""
+        ends = accumulate((len(node.op.outputs) for node in self.nodes), initial=len(self.inputs))
+        return tuple(range(start, end) for start, end in pairwise(ends))
+
     def with_writes(self) -> Iterable[tuple[Node, range]]:
-        """Yield each node and the values that it writes."""
-        start = len(self.inputs)
-        for node in self.nodes:
-            yield node, range(start, start + len(node.op.outputs))
-            start += len(node.op.outputs)
+        """Return each node and the values that it writes."""
+        return zip(self.nodes, self.writes, strict=True)
 
     @cached_property
     def readers(self) -> tuple[tuple[int, ...], ...]:
@@ -233,6 +237,12 @@ class Graph:
             if not depends.isdisjoint(node.reads):
                 depends.update(writes)
         return not depends.isdisjoint(self.outputs)
+
+    @cached_property
+    def times_read(self) -> tuple[int, ...]:
+        """How often each value is read, by the network's caller too."""
+        returned = Counter(self.outputs)
+        return tuple(len(readers) + returned[value] for value, readers in enumerate(self.readers))
 
     def to_json(self) -> str:
         """Write the graph as JSON; :meth:`from_json` reads it."""

@@ -82,12 +82,10 @@ def _upwards(graph: Graph, colours: Colours) -> Colours:
     for place, value in enumerate(graph.outputs):
         seen[value].append(b"output" + place.to_bytes(4, "big"))
     result = list(colours)
-    end = len(graph.values)
     for number in range(len(graph.nodes) - 1, -1, -1):
         node = graph.nodes[number]
-        start = end - len(node.op.outputs)
-        readers = [part for value in range(start, end) for part in (b"|", *sorted(seen[value]))]
-        result[number], end = _hash(colours[number], *readers), start
+        readers = [part for value in graph.writes[number] for part in (b"|", *sorted(seen[value]))]
+        result[number] = _hash(colours[number], *readers)
         for place, value in enumerate(node.reads):
             seen[value].append(_numbered(result[number], place))
     return result

@@ -11,7 +11,7 @@ from typing import Any
 
 from hwnas_surrogate.errors import InvalidGraphError, unknown
 
-__all__ = ["DTYPES", "FREE", "Op", "Shape", "TensorSpec"]
+__all__ = ["DTYPES", "FREE", "N_FACTORS", "WEIGHTED", "Op", "Shape", "TensorSpec"]
 
 Shape = tuple[int, ...]
 
@@ -25,6 +25,10 @@ DTYPES: Mapping[str, int] = MappingProxyType(
 """Bytes of one number."""
 FREE = frozenset({"view", "identity"})
 """Kinds that neither compute nor move anything: the same numbers under another shape, or none."""
+WEIGHTED = frozenset({"conv", "conv_transpose", "matmul"})
+"""Kinds that multiply by stored tensors, which may take on what is a factor for each output channel."""
+N_FACTORS: Mapping[str, int] = MappingProxyType({**dict.fromkeys(WEIGHTED, 2), "attention": 3})
+"""How many tensors an operator multiplies with each other: the first that it reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +181,7 @@ class Op:
 
     def multiplied(self) -> tuple[TensorSpec, ...]:
         """Return the factors of a convolution, a matrix product or an attention; none of other operators."""
-        return _factors(self)[: _N_FACTORS.get(self.kind, 0)]
+        return _factors(self)[: N_FACTORS.get(self.kind, 0)]
 
     @property
     def params(self) -> int:
@@ -218,19 +222,14 @@ def _factors(op: Op) -> tuple[TensorSpec, ...]:
 def _conv_macs(op: Op) -> int:
     x, kernel = _factors(op)[:2]
     channels_in, channels_out = x.shape[1], op.outputs[0].shape[1]
-    fits = kernel.shape[:2] == (channels_out, channels_in // op.groups) and kernel.shape[2:] == op.kernel
+    # A transposed convolution is the other way round: each number that it reads goes into a window of outputs.
+    read, written, numbers = channels_in, channels_out, op.outputs[0].numel
+    if op.kind == "conv_transpose":
+        read, written, numbers = channels_out, channels_in, x.numel
+    fits = kernel.shape[:2] == (written, read // op.groups) and kernel.shape[2:] == op.kernel
     if not fits or channels_in % op.groups or channels_out % op.groups:
         return -1
-    return op.outputs[0].numel * math.prod(kernel.shape[1:])
-
-
-def _conv_transpose_macs(op: Op) -> int:
-    x, kernel = _factors(op)[:2]
-    channels_in, channels_out = x.shape[1], op.outputs[0].shape[1]
-    fits = kernel.shape[:2] == (channels_in, channels_out // op.groups) and kernel.shape[2:] == op.kernel
-    if not fits or channels_in % op.groups or channels_out % op.groups:
-        return -1
-    return x.numel * math.prod(kernel.shape[1:])
+    return numbers * math.prod(kernel.shape[1:])
 
 
 def _matmul_macs(op: Op) -> int:
@@ -251,10 +250,9 @@ def _attention_macs(op: Op) -> int:
     return math.prod(op.outputs[0].shape[:-1]) * key.shape[-2] * (query.shape[-1] + value.shape[-1])
 
 
-_N_FACTORS = {"conv": 2, "conv_transpose": 2, "matmul": 2, "attention": 3}
 _MACS = {
     "conv": _conv_macs,
-    "conv_transpose": _conv_transpose_macs,
+    "conv_transpose": _conv_macs,
     "matmul": _matmul_macs,
     "attention": _attention_macs,
 }

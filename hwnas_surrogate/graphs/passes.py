@@ -6,14 +6,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Collection
 from dataclasses import replace
 
 from hwnas_surrogate.graphs.graph import Graph, Node
-from hwnas_surrogate.graphs.op import Op
+from hwnas_surrogate.graphs.op import WEIGHTED, Op
 from hwnas_surrogate.graphs.rewriting import constants_without_input, rewritten, without_dead
 
-__all__ = ["ACTIVATIONS", "batch_norms_folded", "fused", "live", "merged", "zeros_in_weights"]
+__all__ = ["ACTIVATIONS", "batch_norms_folded", "fused", "live", "merged", "plain_sum", "zeros_in_weights"]
 
 ACTIVATIONS = frozenset(
     {"relu", "relu6", "sigmoid", "tanh", "silu", "gelu", "elu", "leaky_relu", "hardswish", "hardsigmoid", "mish"}
@@ -25,7 +25,6 @@ _ZERO_TO_ZERO = frozenset(
     }
 )  # fmt: skip
 """Kinds that make zeros of zeros; a batch norm does before training."""
-_WEIGHTED = ("conv", "conv_transpose", "matmul")
 
 
 def live(graph: Graph) -> Graph:
@@ -53,7 +52,7 @@ def live(graph: Graph) -> Graph:
 def _keeps_zeros(op: Op) -> bool:
     """Return whether an operator makes zeros of zeros."""
     has_bias = any(len(spec.shape) == 1 for spec in op.weights)
-    return op.kind in _ZERO_TO_ZERO or plain_sum(op) or (op.kind in _WEIGHTED and not has_bias)
+    return op.kind in _ZERO_TO_ZERO or plain_sum(op) or (op.kind in WEIGHTED and not has_bias)
 
 
 def plain_sum(op: Op) -> bool:
@@ -92,27 +91,25 @@ def fused(graph: Graph) -> Graph:
     zero, the activation or the addition that reads it, of which the last reads one more value. Other normalisations
     take on the activation after them. ONNX Runtime does all of this but for the last.
     """
-    graph = _absorbed(batch_norms_folded(graph), _WEIGHTED, ACTIVATIONS | {"add", "zero"})
+    graph = _absorbed(batch_norms_folded(graph), WEIGHTED, ACTIVATIONS | {"add", "zero"})
     return _absorbed(graph, ("batch_norm", "layer_norm", "group_norm"), ACTIVATIONS)
 
 
 def batch_norms_folded(graph: Graph) -> Graph:
     """Fold batch norms into the weights of the convolutions and matrix products that only they read."""
-    return _absorbed(graph, _WEIGHTED, frozenset({"batch_norm"}))
+    return _absorbed(graph, WEIGHTED, frozenset({"batch_norm"}))
 
 
 def zeros_in_weights(graph: Graph) -> Graph:
     """Fold multiplications by zero into the weights of the convolutions and matrix products that only they read."""
-    return _absorbed(graph, _WEIGHTED, frozenset({"zero"}))
+    return _absorbed(graph, WEIGHTED, frozenset({"zero"}))
 
 
-def _absorbed(graph: Graph, into: tuple[str, ...], what: frozenset[str]) -> Graph:
+def _absorbed(graph: Graph, into: Collection[str], what: frozenset[str]) -> Graph:
     """Let operators of some kinds take on the one operator that reads them, if it is of certain kinds.
 
     The operator moves to where the one that it takes on was: that may read values which come later.
     """
-    reads = Counter({value: len(readers) for value, readers in enumerate(graph.readers)})
-    reads.update(graph.outputs)
     writer: dict[int, int] = {}
     new: dict[int, Node | None] = {}
     taken: set[int] = set()
@@ -122,10 +119,10 @@ def _absorbed(graph: Graph, into: tuple[str, ...], what: frozenset[str]) -> Grap
             continue
         for value in node.reads:
             before = writer.get(value)
-            if before is None or reads[value] != 1 or before in taken or graph.nodes[before].op.kind not in into:
+            if before is None or before in taken or graph.times_read[value] != 1:
                 continue
             base = graph.nodes[before]
-            if len(base.op.outputs) > 1 or not _fits(base, node, value):
+            if base.op.kind not in into or len(base.op.outputs) > 1 or not _fits(base, node):
                 continue
             new[before], new[place] = None, _one(base, node, value)
             taken |= {before, place}
@@ -133,7 +130,7 @@ def _absorbed(graph: Graph, into: tuple[str, ...], what: frozenset[str]) -> Grap
     return rewritten(graph, new)
 
 
-def _fits(base: Node, node: Node, value: int) -> bool:
+def _fits(base: Node, node: Node) -> bool:
     """Return whether an operator may be computed on the fly: it writes a number for each of what it reads."""
     spec = base.op.outputs[0]
     return node.op.outputs == (spec,) and all(read == spec for read in node.op.inputs)

@@ -42,9 +42,6 @@ class _Quantizing:
 
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
-        self._readers = [len(readers) for readers in graph.readers]
-        for value in graph.outputs:
-            self._readers[value] += 1
         self._nodes: list[Node] = []
         self._weights: list[TensorSpec] = []
         self._weight_number: dict[tuple[int, str], int] = {}
@@ -66,7 +63,7 @@ class _Quantizing:
             self._copy(node, writes)
         elif kind in _PART_OF_QUANTIZATION and len(node.reads) == 1:
             (read,) = node.reads
-            self._new[made] = self._new[read] if self._readers[read] == 1 else self._again(node, read)
+            self._new[made] = self._new[read] if self._graph.times_read[read] == 1 else self._again(node, read)
         elif kind in FREE or self._runs_in_int8(node, made):
             self._copy(node, writes, "int8")
         else:
@@ -77,7 +74,7 @@ class _Quantizing:
         return self._convert("quantize", self._convert("dequantize", self._new[read]), fused=(node.op.kind,))
 
     def _runs_in_int8(self, node: Node, made: int) -> bool:
-        kept = [self._readers[value] == 1 for value in node.reads] + [self._is_kept(made)]
+        kept = [self._graph.times_read[value] == 1 for value in node.reads] + [self._is_kept(made)]
         if node.op.kind == "zero":
             return not any(kept)
         if node.op.kind in _UNWEIGHTED:
@@ -86,15 +83,12 @@ class _Quantizing:
 
     def _is_kept(self, value: int) -> bool:
         """Return whether one operator reads a value that is made: of a ReLU that is part of it, what that makes."""
-        if self._readers[value] != 1 or not self._graph.readers[value]:
-            return self._readers[value] == 1
+        if self._graph.times_read[value] != 1 or not self._graph.readers[value]:
+            return self._graph.times_read[value] == 1
         place = self._graph.readers[value][0]
         if self._graph.nodes[place].op.kind not in _PART_OF_QUANTIZATION:
             return True
-        return self._readers[self._writes_of(place)] == 1
-
-    def _writes_of(self, place: int) -> int:
-        return len(self._graph.inputs) + sum(len(node.op.outputs) for node in self._graph.nodes[:place])
+        return self._graph.times_read[self._graph.writes[place][0]] == 1
 
     def _copy(self, node: Node, writes: range, dtype: str | None = None) -> None:
         """Add an operator in int8, or in its own format between conversions."""

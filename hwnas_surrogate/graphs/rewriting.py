@@ -57,15 +57,11 @@ def rewritten(graph: Graph, nodes: Mapping[int, Node | None], same: Mapping[int,
 def without_dead(graph: Graph) -> Graph:
     """Leave out the operators that no output depends on."""
     needed, dead = set(graph.outputs), dict[int, Node | None]()
-    end = len(graph.values)
     for place in range(len(graph) - 1, -1, -1):
-        node = graph.nodes[place]
-        start = end - len(node.op.outputs)
-        if needed.isdisjoint(range(start, end)):
+        if needed.isdisjoint(graph.writes[place]):
             dead[place] = None
         else:
-            needed.update(node.reads)
-        end = start
+            needed.update(graph.nodes[place].reads)
     return rewritten(graph, dead) if dead else graph
 
 
