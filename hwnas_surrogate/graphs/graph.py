@@ -222,7 +222,7 @@ class Graph:
 
     @cached_property
     def readers(self) -> tuple[tuple[int, ...], ...]:
-        """The nodes that read each value; one that reads it twice stands there twice."""
+        """The nodes that read each value; a node that reads it twice is listed twice."""
         found: list[list[int]] = [[] for _ in self.values]
         for number, node in enumerate(self.nodes):
             for value in node.reads:
