@@ -4,11 +4,37 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import accuracy, bundle, choose, curves, devices, lookup, measuring, spaces, training, transfer, trust
+from benchmarks import (
+    accuracy,
+    bundle,
+    cells,
+    choose,
+    curves,
+    devices,
+    lookup,
+    measuring,
+    spaces,
+    training,
+    transfer,
+    trust,
+)
 
 SCRIPTS = {
     script.__name__.rpartition(".")[2]: script.run
-    for script in (spaces, lookup, accuracy, devices, trust, transfer, training, measuring, curves, choose, bundle)
+    for script in (
+        spaces,
+        lookup,
+        accuracy,
+        devices,
+        trust,
+        transfer,
+        training,
+        measuring,
+        curves,
+        choose,
+        bundle,
+        cells,
+    )
 }
 
 asked = sys.argv[1:] or list(SCRIPTS)

@@ -26,6 +26,7 @@ from hwnas_surrogate.features import make_encoder
 from hwnas_surrogate.models import make_model
 from hwnas_surrogate.spaces import get_space
 from hwnas_surrogate.trainers import Surrogate
+from hwnas_surrogate.trainers.encoded import stack_encoder
 
 RESULTS = Path("build/benchmarks/devices.jsonl")
 SIZES = (10, 30, 100, 900, 4000)
@@ -79,7 +80,7 @@ def _fit_missing(space_name: str, n: int, folder: Path) -> None:
         data = dict(file)
     archs = space.as_array(data.pop("op_index") if "op_index" in data else data.pop("arch_str").tolist())
     features = make_encoder("combined", space).frame(archs)
-    of_default = Surrogate(space)._encoder().frame(archs)
+    of_default = stack_encoder(get_space(space)).frame(archs)
     known = _results()
     done = set(zip(known["space"], known["device"], known["n"], known["seed"], known["model"], strict=True))
     for seed, device, model in product(SEEDS, data, MODELS):

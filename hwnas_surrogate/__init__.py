@@ -14,7 +14,15 @@ if TYPE_CHECKING:
     from hwnas_surrogate.data import CostTable, HWNASBenchAPI, Target, load_table
     from hwnas_surrogate.graphs import Graph, GraphBatch
     from hwnas_surrogate.networks import build_network
-    from hwnas_surrogate.spaces import FBNet, FBNetConfig, NASBench201, NASBench201Config, get_space
+    from hwnas_surrogate.spaces import (
+        FBNet,
+        FBNetConfig,
+        NASBench201,
+        NASBench201Config,
+        NATSBenchSize,
+        NATSBenchSizeConfig,
+        get_space,
+    )
     from hwnas_surrogate.trainers import Surrogate, SurrogateSuite
 
 __version__ = "0.1.0"
@@ -28,6 +36,8 @@ __all__ = [
     "HWNASBenchAPI",
     "NASBench201",
     "NASBench201Config",
+    "NATSBenchSize",
+    "NATSBenchSizeConfig",
     "Surrogate",
     "SurrogateSuite",
     "Target",
@@ -40,7 +50,15 @@ _MODULES = {
     "data": ["CostTable", "HWNASBenchAPI", "Target", "load_table"],
     "graphs": ["Graph", "GraphBatch"],
     "networks": ["build_network"],
-    "spaces": ["FBNet", "FBNetConfig", "NASBench201", "NASBench201Config", "get_space"],
+    "spaces": [
+        "FBNet",
+        "FBNetConfig",
+        "NASBench201",
+        "NASBench201Config",
+        "NATSBenchSize",
+        "NATSBenchSizeConfig",
+        "get_space",
+    ],
     "trainers": ["Surrogate", "SurrogateSuite"],
 }
 

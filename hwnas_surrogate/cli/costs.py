@@ -89,7 +89,7 @@ def _columns_of(target: Target, columns: Iterable[str]) -> dict[str, str]:
     found = {"cost": cost, "low": f"{cost} low", "high": f"{cost} high", _HAS_COST: f"P({target} has a cost)"}
     names = list(columns)
     for name in names:
-        if name.startswith(f"P({target} <= "):
+        if name.startswith((f"P({target} <= ", f"P({target} >= ")):
             found[_WITHIN] = name
     return {what: name for what, name in found.items() if name in names}
 

@@ -26,7 +26,12 @@ Data = Annotated[
     ),
 ]
 Space = Annotated[
-    str | None, typer.Option("--space", metavar="NAME", help="nasbench201 or fbnet. Default: nasbench201.")
+    str | None,
+    typer.Option(
+        "--space",
+        metavar="NAME",
+        help="A search space: nasbench201 (default), fbnet, natsbench-size, or one that an installed package brings.",
+    ),
 ]
 Dataset = Annotated[
     str | None,
@@ -47,7 +52,7 @@ Sources = Annotated[
         "--sources",
         metavar="PATH",
         help="What is known of other devices: a folder that `hwnas train` saved to (quickest), or what --data takes, "
-        "of the other search space too. Repeatable.",
+        "of another search space too. Repeatable.",
     ),
 ]
 Model = Annotated[
@@ -211,7 +216,7 @@ def _source_table(path: str, space: SearchSpace, seed: int) -> CostTable:
     try:
         table = open_table(path, space.name, None)
     except (DataFileError, NotInTableError):
-        table = open_table(path, None, None)  # one of the other space
+        table = open_table(path, None, None)  # one of another space
     if isinstance(table, CostTable):
         return table
     archs, configs = table.space.sample(ROWS, seed), table.configs

@@ -58,17 +58,18 @@ def train(
 ) -> None:
     """Train a surrogate for every target of a table, print held-out scores, and save them.
 
-    Without arguments: on the bundled measurements of both search spaces, under every network config that a device was
+    Without arguments: on all bundled measurements, of two search spaces, under every network config that a device was
     measured with. Scores come from architectures that were held out; the saved surrogates are then trained on all.
     """
     import pandas as pd
 
+    from hwnas_surrogate.data import BUNDLED_SPACES
     from hwnas_surrogate.evaluation import readable
-    from hwnas_surrogate.spaces import get_space, space_names
+    from hwnas_surrogate.spaces import get_space
 
     check_format(as_json, as_csv)
     seconds = None if tune is None else read_duration("--tune", tune)
-    spaces = list(space_names()) if data is None and space is None and dataset is None and not target else [space]
+    spaces = list(BUNDLED_SPACES) if data is None and space is None and dataset is None and not target else [space]
     results = []
     for name in spaces:
         table = _table(data, name, dataset, target, rows, seed)

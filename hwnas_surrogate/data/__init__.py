@@ -24,6 +24,7 @@ from hwnas_surrogate.spaces import SearchSpace, get_space
 
 __all__ = [
     "BENCHMARK",
+    "BUNDLED_SPACES",
     "METRICS",
     "AnyTable",
     "BlockTable",
@@ -54,6 +55,8 @@ BUNDLED = {"bundled": "{space}", "modified": "nasbench201-modified", "blocks": "
 
 _WHOLE_NETWORKS = {"nasbench201": ("bundled", "modified"), "fbnet": ("bundled",)}
 """Which of them hold costs of whole networks, by space."""
+BUNDLED_SPACES = tuple(_WHOLE_NETWORKS)
+"""The search spaces of which measurements of whole networks are bundled."""
 
 
 def load_table(

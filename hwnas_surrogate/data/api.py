@@ -23,12 +23,13 @@ from hwnas_surrogate.errors import (
     NotInTableError,
     unknown,
 )
-from hwnas_surrogate.spaces import FBNet, FBNetConfig, NASBench201, NetworkConfig, space_names
+from hwnas_surrogate.spaces import FBNet, FBNetConfig, NASBench201, NetworkConfig
 from hwnas_surrogate.spaces.reading import contents, is_integer
 
 __all__ = ["HWNASBenchAPI"]
 
 _KEYS = {target: key for key, target in METRIC_KEYS.items()}
+_SPACES = ("nasbench201", "fbnet")
 _NOT_AVERAGED = "eyeriss_arithmetic_intensity"
 # What the original has for FBNet: neither the Edge TPU nor arithmetic intensity.
 _FBNET_KEYS = tuple(key for key in METRIC_KEYS if key not in ("edgetpu_latency", _NOT_AVERAGED))
@@ -68,8 +69,8 @@ class HWNASBenchAPI:
     def __init__(
         self, file_path_or_dict: str | os.PathLike[str] | Mapping[str, Any], search_space: str = "nasbench201"
     ) -> None:
-        if search_space not in space_names():
-            raise unknown(InvalidInputError, "search space", search_space, space_names())
+        if search_space not in _SPACES:
+            raise unknown(InvalidInputError, "search space of HW-NAS-Bench", search_space, _SPACES)
         self.search_space = search_space
         table = _open(file_path_or_dict, search_space)
         self._warned = False

@@ -20,7 +20,12 @@ _WORDS = {
 } | {"msec": "ms", "usec": "us", "nsec": "ns", "mj": "mJ", "uj": "uJ", "nj": "nJ"}
 _UNITS = {unit: unit for metric in METRICS.values() for unit in metric.units} | _WORDS
 """How units are written in headers, and their names. Capitals count: MJ is no mJ, S is no s."""
-_METRIC_OF = {unit: metric.name for metric in METRICS.values() for unit in metric.units}
+_WITH_UNIT = {unit: [metric.name for metric in METRICS.values() if unit in metric.units] for unit in _UNITS.values()}
+_METRIC_OF = {unit: metrics[0] for unit, metrics in _WITH_UNIT.items() if len(metrics) == 1}
+"""The metric that a unit tells; of bytes, the header must name it."""
+
+_OF_NETWORKS = ("accuracy", "model_size")
+"""Metrics that belong to a network on whatever device: a column that names no device is not taken for one."""
 
 _NO_COST = frozenset([
     # rates, and other costs
@@ -185,6 +190,8 @@ class Headings:
             rest, unit = match[1], _UNITS.get(match[2].strip(), "")
             if not unit:
                 raise InvalidInputError(f"{match[2].strip()!r} is no unit of {_or(METRICS)}")
+        if not unit and "/" in rest and (match := _UNIT_LAST.fullmatch(rest)) and "/" in match[2]:
+            rest, unit = match[1] or "", _UNITS[match[2]]
         if "/" in rest:
             target = Target.parse(rest)
             return Heading(text, target, self._checked_unit(target.metric, unit, True))
@@ -194,7 +201,12 @@ class Headings:
         if match := _METRIC_LAST.fullmatch(rest):
             rest, metric = match[1] or "", re.sub(r"\s", "_", match[2].lower())
         device = _device(rest, metric, unit)
+        if unit and not metric and not self.metric and unit not in _METRIC_OF:
+            names = _WITH_UNIT[unit]
+            raise InvalidInputError(f"{unit} is a unit of {_or(names)}: name which, as in device_{names[0]} ({unit})")
         known = metric or _METRIC_OF.get(unit, "") or self.default_metric
+        if not device and known in _OF_NETWORKS:
+            raise InvalidInputError(f"{known} is no cost of a device; name a device where it is to be predicted")
         checked = self._checked_unit(known, unit, bool(metric))
         return Heading(text, Target(device or stem, known), checked, named=bool(device))
 

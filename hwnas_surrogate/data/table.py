@@ -13,7 +13,7 @@ import numpy.typing as npt
 from hwnas_surrogate.data.target import Device, Target, TargetLike, devices_of, pick_targets
 from hwnas_surrogate.errors import InvalidInputError, NotInTableError
 from hwnas_surrogate.reals import booleans, reals
-from hwnas_surrogate.spaces import Archs, ConfigLike, NetworkConfig, SearchSpace, get_space
+from hwnas_surrogate.spaces import ArchBatch, Archs, ConfigLike, NetworkConfig, SearchSpace, get_space
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -136,6 +136,11 @@ class CostTable:
                 )
             rows[config] = (ordered, order)
         return rows
+
+    @cached_property
+    def batch(self) -> ArchBatch:
+        """The networks of the rows: what surrogates and encoders take."""
+        return ArchBatch.checked(self.space, self.archs, self.configs, self.config_number)
 
     @cached_property
     def _by_target(self) -> Costs:
@@ -342,11 +347,13 @@ def _checked_costs(costs: npt.ArrayLike, shape: tuple[int, int], targets: tuple[
         raise InvalidInputError(
             f"costs must have one row per architecture and one column per target, {shape}, got {values.shape}."
         )
-    wrong = (values < 0) | np.isinf(values)
+    wrong = np.zeros(shape, bool)
+    for column, target in enumerate(targets):
+        wrong[:, column] = target.kind.is_wrong(values[:, column])
     if wrong.any():
         row, column = map(int, np.argwhere(wrong)[0])
         raise InvalidInputError(
-            f"costs must be finite and not negative (NaN where missing), got {values[row, column]} for "
+            f"costs must be {targets[column].kind.allowed} (NaN where missing), got {values[row, column]} for "
             f"{targets[column]} in row {row} ({int(wrong.sum())} such values in all)."
         )
     return values

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
 
 from hwnas_surrogate.errors import InvalidInputError, NotInTableError, unknown
 
@@ -16,18 +20,38 @@ __all__ = ["METRICS", "Device", "Metric", "Target", "TargetLike", "devices_of", 
 class Metric:
     """What is counted, and its unit, for ONE network execution at the device's batch size.
 
+    Surrogates are fitted to a **cost**: not negative, smaller is better. Of most metrics that is the value itself.
+
     Parameters
     ----------
     name, unit, title : str
         The metric, the unit that tables keep it in, and a description.
     units : mapping of str to float
         Every unit that is understood on import, and how many of ``unit`` it is.
+    adds : {"sum", "neither"}, default="sum"
+        Whether a network's cost is about the sum of its operators' costs, so that layer physics applies.
+    larger_is_better : bool, default=False
+        Whether a larger value is the better one.
+    cost : {"value", "reciprocal", "shortfall"}, default="value"
+        What surrogates are fitted to: the value; one over it (the time for each image, of a throughput); or what is
+        missing to ``limit``.
+    limit : float, default=inf
+        The largest value that there is.
+
+    Examples
+    --------
+    >>> METRICS["throughput"].to_cost([50.0, 200.0]).tolist()
+    [0.02, 0.005]
     """
 
     name: str
     unit: str
     title: str
     units: Mapping[str, float]
+    adds: Literal["sum", "neither"] = "sum"
+    larger_is_better: bool = False
+    cost: Literal["value", "reciprocal", "shortfall"] = "value"
+    limit: float = math.inf
 
     def factor(self, unit: str) -> float:
         """Return how many of the metric's unit a unit is.
@@ -41,6 +65,35 @@ class Metric:
             raise unknown(InvalidInputError, f"unit of {self.name}", unit, self.units)
         return self.units[unit]
 
+    @property
+    def allowed(self) -> str:
+        """Which values there are, in words."""
+        if self.cost == "reciprocal":
+            return "finite and above 0"
+        return "finite and not negative" if math.isinf(self.limit) else f"from 0 to {self.limit:g}"
+
+    def is_wrong(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+        """Return which values can't be: negative or infinite ones, and what the metric excludes; NaN is missing."""
+        wrong = (values < 0) | np.isinf(values) | (values > self.limit)
+        return wrong | (values == 0) if self.cost == "reciprocal" else wrong
+
+    def to_cost(self, values: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """Return the costs that surrogates are fitted to, of any shape."""
+        given = np.asarray(values, np.float64)
+        if self.cost == "shortfall":
+            return self.limit - given
+        return 1.0 / given if self.cost == "reciprocal" else given
+
+    def from_cost(self, costs: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """Return the values that belong to costs, of any shape."""
+        given = np.asarray(costs, np.float64)
+        if self.cost == "shortfall":
+            return np.clip(self.limit - given, 0.0, self.limit)
+        if self.cost == "reciprocal":
+            with np.errstate(divide="ignore"):
+                return np.asarray(1.0 / given)
+        return given
+
 
 def _units(base: str, per_base: float) -> dict[str, float]:
     """Return a unit and its thousandths, millionths and billionths, as parts of ``1 / per_base`` of it."""
@@ -48,17 +101,34 @@ def _units(base: str, per_base: float) -> dict[str, float]:
     return {prefix + base: value * per_base for prefix, value in prefixes.items()}
 
 
+_BYTES = {"kB": 1e3, "MB": 1e6, "GB": 1e9, "KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30}
+_RATES = ("images/s", "img/s", "FPS", "fps", "inferences/s", "networks/s")
+
 METRICS: Mapping[str, Metric] = MappingProxyType(
     {
         metric.name: metric
         for metric in (
             Metric("latency", "ms", "time of one execution", _units("s", 1e3)),
             Metric("energy", "mJ", "energy of one execution", _units("J", 1e3)),
-            Metric("arithmetic_intensity", "ops/byte", "operations per byte moved", {"ops/byte": 1.0}),
+            Metric("arithmetic_intensity", "ops/byte", "operations per byte moved", {"ops/byte": 1.0}, adds="neither"),
+            Metric(
+                "throughput", "images/s", "images per second", dict.fromkeys(_RATES, 1.0),
+                larger_is_better=True, cost="reciprocal",
+            ),
+            Metric(
+                "peak_memory", "MiB", "most memory in use at once",
+                {unit: size / 2**20 for unit, size in _BYTES.items()}, adds="neither",
+            ),
+            Metric("model_size", "MB", "size of the model's file", {unit: size / 1e6 for unit, size in _BYTES.items()}),
+            Metric(
+                "accuracy", "%", "part of the test set that is classified correctly", {"%": 1.0},
+                adds="neither", larger_is_better=True, cost="shortfall", limit=100.0,
+            ),
         )
     }
-)
-"""What is measured, by name: ``latency`` (ms), ``energy`` (mJ) and ``arithmetic_intensity`` (ops/byte)."""
+)  # fmt: skip
+"""What is measured, by name: ``latency`` (ms), ``energy`` (mJ), ``arithmetic_intensity`` (ops/byte), ``throughput``
+(images/s), ``peak_memory`` (MiB), ``model_size`` (MB) and ``accuracy`` (%)."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -69,8 +139,8 @@ class Target:
     ----------
     device : str
         The device's name.
-    metric : {"latency", "energy", "arithmetic_intensity"}
-        The metric's name.
+    metric : str
+        The metric's name, one of :data:`METRICS`.
 
     Examples
     --------
@@ -88,9 +158,14 @@ class Target:
             raise InvalidInputError(f"a device's name is a non-empty text without '/', got {self.device!r}.")
 
     @property
+    def kind(self) -> Metric:
+        """The metric itself."""
+        return METRICS[self.metric]
+
+    @property
     def unit(self) -> str:
         """The metric's unit."""
-        return METRICS[self.metric].unit
+        return self.kind.unit
 
     def __str__(self) -> str:
         return f"{self.device}/{self.metric}"

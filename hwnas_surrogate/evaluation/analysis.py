@@ -21,8 +21,8 @@ from hwnas_surrogate.evaluation.intervals import kendall_interval
 from hwnas_surrogate.evaluation.results import Evaluation
 from hwnas_surrogate.evaluation.scores import tied_ranks
 from hwnas_surrogate.features import OneHot, OpCounts
+from hwnas_surrogate.features.layer_sums import is_layer
 from hwnas_surrogate.models import AdditiveExact
-from hwnas_surrogate.spaces import View
 
 __all__ = [
     "PrincipalDirections",
@@ -36,8 +36,7 @@ Vector = npt.NDArray[np.float64]
 
 PROXIES = ("macs", "params", "layers", "activation_bytes")
 """What costs are compared to; ``layers`` counts those that compute something."""
-_IDLE = ("identity", "zero")
-_VIEWS: tuple[View, ...] = ("all", "live", "compiled")
+_VIEWS = ("all", "live", "folded")
 
 
 # -- principal directions ---------------------------------------------------------------------------------
@@ -175,18 +174,15 @@ def proxies(table: CostTable, targets: TargetLike | Iterable[TargetLike] | None 
     Examples
     --------
     >>> space_archs = list(range(50))
-    >>> macs = CostTable("nasbench201", space_archs, [[0.0]] * 50, ["cpu/latency"]).space.layers(space_archs).macs
+    >>> macs = CostTable("nasbench201", space_archs, [[0.0]] * 50, ["cpu/latency"]).batch.macs
     >>> table = CostTable("nasbench201", space_archs, macs[:, None], ["cpu/latency"])
     >>> proxies(table).set_index("proxy")["kendall_tau"]["macs"]
     np.float64(1.0)
     """
     picked = pick_targets(targets, checked_table("proxies", table).targets)
-    sizes = np.empty((len(PROXIES), len(table)))
-    for number, config in enumerate(table.configs):
-        rows = np.flatnonzero(table.config_number == number)
-        layers = table.space.layers(table.archs[rows], config)
-        busy = np.array([layer.kind not in _IDLE for layer in layers.distinct], np.float64)
-        sizes[:, rows] = [layers.macs, layers.params, layers.sums(busy), layers.activation_bytes]
+    batch = table.batch
+    busy = [float(is_layer(op) and op.kind != "zero") for op in batch.distinct()]
+    sizes = (batch.macs, batch.params, batch.sums(busy), batch.activation_bytes)
     told = []
     for target in picked:
         costs = table.costs[:, table.targets.index(target)]
@@ -213,7 +209,7 @@ def additivity(table: CostTable, targets: TargetLike | Iterable[TargetLike] | No
     Returns
     -------
     DataFrame
-        One row per target: ``target, n``; ``r2_all, r2_live, r2_compiled``: on the counts of the ops that are called,
+        One row per target: ``target, n``; ``r2_all, r2_live, r2_folded``: on the counts of the ops that are called,
         that are on a path from input to output, that a converter leaves; ``r2_onehot``: on a number for each op at
         each position; ``exact``: whether the costs are such a sum exactly (:class:`AdditiveExact`); ``best_view``: the
         view whose counts explain most, the first of equals; ``all`` for an exact sum, missing if none is defined. NaN
@@ -231,8 +227,8 @@ def additivity(table: CostTable, targets: TargetLike | Iterable[TargetLike] | No
     >>> archs = list(range(60))
     >>> counts = OpCounts(views=["all"]).transform(archs)
     >>> table = CostTable("nasbench201", archs, counts @ [[0], [1], [4], [9], [2], [3]], ["fpga/latency"])
-    >>> additivity(table).round(3)[["r2_all", "r2_compiled", "exact", "best_view"]].to_dict("records")
-    [{'r2_all': 1.0, 'r2_compiled': 0.884, 'exact': True, 'best_view': 'all'}]
+    >>> additivity(table).round(3)[["r2_all", "r2_folded", "exact", "best_view"]].to_dict("records")
+    [{'r2_all': 1.0, 'r2_folded': 0.884, 'exact': True, 'best_view': 'all'}]
     """
     picked = pick_targets(targets, checked_table("additivity", table).targets)
     if len(table.configs) > 1:

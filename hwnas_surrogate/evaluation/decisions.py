@@ -66,7 +66,8 @@ def pick_under_budget(cost: npt.ArrayLike, quality: npt.ArrayLike, budget: float
         Costs, measured or predicted, finite.
     quality : array-like of float, shape (n,)
         What is wanted, larger being better: accuracy, usually. Where none is at hand, live multiply-adds stand
-        in as capacity: ``space.layers(archs, view="live").macs``, 0 for a network without a path from input to output.
+        in as capacity: ``space.batch(archs).total("macs", "live")``; 0 for a network without a path from input to
+        output.
     budget : float
         What an architecture may cost, in the unit of the costs.
 
@@ -111,7 +112,8 @@ def regret(
         Costs in one unit, finite.
     quality : array-like of float, shape (n,)
         What is wanted, larger being better: accuracy, usually. Where none is at hand, live multiply-adds stand
-        in as capacity: ``space.layers(archs, view="live").macs``, 0 for a network without a path from input to output.
+        in as capacity: ``space.batch(archs).total("macs", "live")``; 0 for a network without a path from input to
+        output.
     budgets : sequence of float, default=(0.25, 0.5, 0.75)
         Quantiles of the measured costs, each above 0 and at most 1: at 0.25, a quarter of the architectures is paid
         for.

@@ -38,7 +38,7 @@ class _Space:
     def __init__(self, table: CostTable, sources: Sources) -> None:
         self.table = table
         self.prototype = TransferSurrogate(table.space.name, sources, calibrate=False)
-        self.encoder, self.everything = self.prototype._training(table.archs, table.configs[0])
+        self.encoder, self.everything = self.prototype.encode(table.batch)
         self.sources = [name for name in map(str, self.everything.features) if name.startswith("source:")]
 
     def costs(self, device: str) -> npt.NDArray[np.float64]:
@@ -50,11 +50,10 @@ class _Space:
         dropped = [name for name in self.sources if name not in set(sources)]
         kept = self.everything.without(dropped)
         surrogate = clone(self.prototype)
-        surrogate._sources = self.prototype._sources
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", AdaptWarning)
-            surrogate._fit_encoded(self.encoder, kept.rows(rows), self.costs(device)[rows])
-        predicted: npt.NDArray[np.float64] = surrogate._predict_encoded(kept.only(surrogate.columns_))
+            surrogate.fit_encoded(self.encoder, kept.rows(rows), self.costs(device)[rows])
+        predicted: npt.NDArray[np.float64] = surrogate.predict_encoded(kept.only(surrogate.columns_))
         return predicted
 
     def suggested(self, n: int, sources: Iterable[str], rng: np.random.Generator) -> Rows:
@@ -411,7 +410,6 @@ def adaptation_curve(
     from hwnas_surrogate.trainers.sources import fitted_sources
 
     fitted = fitted_sources(sources, table.space, random_state)
-    configs = np.array(table.row_configs, object)
     result = []
     for column, target in enumerate(table.targets):
         rows = np.flatnonzero(~np.isnan(table.costs[:, column]))
@@ -421,16 +419,20 @@ def adaptation_curve(
         whole = all(isinstance(step, (int, np.integer)) for step in steps)
         if not steps or not whole or min(steps) < 2 or max(steps) >= len(rows):
             raise InvalidInputError(f"{target}: sizes must be from 2 to {len(rows) - 1}, got {steps}.")
-        prototype: Surrogate = TransferSurrogate(table.space.name, fitted, random_state, calibrate=False)
-        encoder, everything = prototype._training(table.archs[rows], configs[rows])
+        prototype: Surrogate = TransferSurrogate(
+            table.space.name, fitted, random_state, calibrate=False, metric=target.metric
+        )
+        encoder, everything = prototype.encode(table.batch.take(rows))
         for n in steps:
             for draw in range(draws):
                 order = np.random.default_rng((random_state, n, draw)).permutation(len(rows))
                 mine, rest = order[:n], order[n:]
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore", AdaptWarning)
-                    prototype._fit_encoded(encoder, everything.rows(mine), table.costs[rows[mine], column])
-                predicted = prototype._predict_encoded(everything.rows(rest).only(prototype.columns_))
+                    prototype.fit_encoded(
+                        encoder, everything.rows(mine), target.kind.to_cost(table.costs[rows[mine], column])
+                    )
+                predicted = prototype.predict_encoded(everything.rows(rest).only(prototype.columns_))
                 told = score(table.costs[rows[rest], column], predicted)
                 result.append(
                     {

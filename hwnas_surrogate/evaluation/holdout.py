@@ -11,14 +11,14 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.base import clone
 
-from hwnas_surrogate.data import CostTable
+from hwnas_surrogate.data import CostTable, Metric
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.evaluation.decisions import regret
 from hwnas_surrogate.evaluation.results import BOUNDS, Evaluation
 from hwnas_surrogate.evaluation.scores import score
 from hwnas_surrogate.evaluation.splits import Rows, held_out
+from hwnas_surrogate.graphs import View
 from hwnas_surrogate.reals import reals
-from hwnas_surrogate.spaces import View
 from hwnas_surrogate.trainers import Surrogate
 from hwnas_surrogate.trainers.calibration import promised
 from hwnas_surrogate.trainers.encoded import config_sizes, octaves
@@ -93,10 +93,12 @@ def evaluate(
                 "seed": int(seed),
                 "n_train": len(rows[0]),
             }
-            told, seconds = _predict(table, column, clone(prototype).set_params(random_state=seed), *rows)
+            told, seconds = _predict(
+                table, column, clone(prototype).set_params(random_state=seed, metric=target.metric), *rows
+            )
             known = np.unique(table.config_number[rows[0]])
             told["distance"] = octaves(sizes, sizes[known])[table.config_number[rows[1]]]
-            scores.append({**key, **_scores(told, wanted[rows[1]]), "fit_seconds": seconds})
+            scores.append({**key, **_scores(told, wanted[rows[1]], target.kind), "fit_seconds": seconds})
             predictions.append(pd.DataFrame({**key, **{name: told[name] for name in _KEPT}}))
             if progress is not None:
                 progress(len(scores), len(table.targets) * len(seeds))
@@ -134,14 +136,10 @@ def multiply_adds(table: CostTable, view: View) -> npt.NDArray[np.float64]:
     ----------
     table : CostTable
         The networks.
-    view : {"all", "live", "compiled"}
+    view : {"all", "live", "folded"}
         Which layers count: all, those on a path from input to output, or those that a converter leaves.
     """
-    macs = np.empty(len(table))
-    for number, config in enumerate(table.configs):
-        rows = np.flatnonzero(table.config_number == number)
-        macs[rows] = table.space.layers(table.archs[rows], config, view).macs
-    return macs
+    return table.batch.total("macs", view)
 
 
 def _predict(
@@ -151,7 +149,7 @@ def _predict(
     configs = np.array(table.row_configs, object)
     costs = table.costs[:, column]
     start = time.perf_counter()
-    surrogate.fit(table.archs[train], costs[train], configs[train])
+    surrogate.fit(table.batch.take(train), costs[train])
     seconds = time.perf_counter() - start
     archs, under = table.archs[test], configs[test]
     told: dict[str, Any] = {
@@ -170,9 +168,12 @@ def _predict(
     return told, seconds
 
 
-def _scores(told: dict[str, Any], quality: npt.NDArray[np.float64]) -> dict[str, float]:
+def _scores(told: dict[str, Any], quality: npt.NDArray[np.float64], metric: Metric) -> dict[str, float]:
     measured, predicted = told["measured"], told["predicted"]
     scores: dict[str, float] = score(measured, predicted).to_dict()
+    costs = metric.to_cost(measured), metric.to_cost(predicted)
+    if metric.larger_is_better:
+        scores["top_10pct_recall"] = score(*costs).top_10pct_recall
     for part in _COVERAGES:
         low, high = told[f"low_{part}"], told[f"high_{part}"]
         held = float(((measured >= low) & (measured <= high)).mean())
@@ -181,7 +182,7 @@ def _scores(told: dict[str, Any], quality: npt.NDArray[np.float64]) -> dict[str,
     positive = predicted > 0
     relative = np.median(width[positive] / predicted[positive]) if positive.any() else float("nan")
     scores[f"width_{100 * BOUNDS:.0f}"] = float(relative)
-    (choice,) = regret(measured, predicted, quality, budgets=[0.5]).to_dict(orient="records")
+    (choice,) = regret(*costs, quality, budgets=[0.5]).to_dict(orient="records")
     best = abs(float(quality[choice["best"]]))
     scores["regret"] = choice["regret"] / best if best > 0 else choice["regret"]
     scores["overrun"] = choice["overrun"]

@@ -55,7 +55,8 @@ def pareto_front(
     objectives : sequence of targets or column names
         Two or more (one, with ``accuracy``).
     maximise : sequence of targets or column names
-        Those of the objectives of which more is better.
+        Those of the objectives of which more is better; of a cost table's targets, those whose metric says so
+        (throughput, accuracy) are among them anyway.
     accuracy : Series or path-like, optional
         What the architectures of a cost table are worth: by architecture, or a CSV file as :func:`read_quality` reads
         it. It is one more objective, ``"accuracy"``, to be maximised, under every network config.
@@ -159,6 +160,8 @@ def _of_table(
         if len(found) > 1:
             raise InvalidInputError(f"an objective is one target, got {name!r}: name one of {list(map(str, found))}.")
         full[name] = str(found[0])
+        if found[0].kind.larger_is_better and not {name, full[name]} & set(larger):
+            larger = [*larger, name]
         columns[full[name]] = table.costs[:, table.targets.index(found[0])]
     if accuracy is not None:
         columns[ACCURACY] = quality_by_row(table, accuracy, "accuracy").to_numpy()

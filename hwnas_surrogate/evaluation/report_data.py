@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 import hwnas_surrogate
-from hwnas_surrogate.data import METRICS, CostTable, Target
+from hwnas_surrogate.data import CostTable, Target
 from hwnas_surrogate.data.table import NOT_MEASURED
 from hwnas_surrogate.evaluation.clusters import cluster_devices
 from hwnas_surrogate.evaluation.correlation import Method, correlation
@@ -145,7 +145,8 @@ def _target(table: CostTable, column: int, connected: npt.NDArray[np.bool_]) -> 
         "name": str(target),
         "device": target.device,
         "metric": target.metric,
-        "title": METRICS[target.metric].title,
+        "title": target.kind.title,
+        "better": 1 if target.kind.larger_is_better else -1,
         "unit": target.unit,
         "known": len(known),
         "missing": len(costs) - len(known),

@@ -89,7 +89,7 @@ def held_out(
     """
     if split != "random" and split not in SPLITS:
         raise unknown(InvalidInputError, "split", split, ["random", *SPLITS])
-    costs = table.costs[:, column]
+    costs = table.targets[column].kind.to_cost(table.costs[:, column])
     known = np.flatnonzero(~np.isnan(costs))
     if split == "random":
         try:

@@ -1,4 +1,4 @@
-"""Encoders: architectures (under configs) -> named numbers."""
+"""Encoders: networks -> named numbers."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ ENCODERS: dict[str, type[Encoder]] = {
 """The encoders by name; the first is the default."""
 
 
-def make_encoder(name: str, space: str | SearchSpace = "nasbench201") -> Encoder:
+def make_encoder(name: str, space: str | SearchSpace | None = "nasbench201") -> Encoder:
     """Build an encoder by name.
 
     Raises

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-import numpy as np
-import numpy.typing as npt
+from typing import Any
 
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.features.counts import OpCounts
@@ -13,21 +11,22 @@ from hwnas_surrogate.features.encoder import Encoder, Features
 from hwnas_surrogate.features.layer_sums import LayerSums
 from hwnas_surrogate.features.merged import MergedOperators
 from hwnas_surrogate.features.onehot import OneHot
-from hwnas_surrogate.spaces import NetworkConfig, SearchSpace, get_space
+from hwnas_surrogate.graphs import NetworkBatch
+from hwnas_surrogate.spaces import SearchSpace, get_space
 
 __all__ = ["Combined"]
 
 
 class Combined(Encoder):
-    """The columns of several encoders; one-hot, op counts, merged operators and layer sums by default.
+    """The columns of several encoders; all ordinary encodings of a space by default.
 
     Parameters
     ----------
-    space : str or SearchSpace, default="nasbench201"
-        The search space.
+    space : str, SearchSpace or None, default="nasbench201"
+        The search space; None for networks of any kind.
     encoders : sequence of Encoder, optional
-        What to put side by side, all over this space; :class:`OneHot`, :class:`OpCounts`, :class:`MergedOperators`
-        and :class:`LayerSums` if None.
+        What to put side by side, all over this space. If None, :class:`OneHot`, :class:`OpCounts`,
+        :class:`MergedOperators` and :class:`LayerSums`; where there is no space, the last alone.
 
     Examples
     --------
@@ -35,26 +34,42 @@ class Combined(Encoder):
     (1, 100)
     """
 
-    def __init__(self, space: str | SearchSpace = "nasbench201", encoders: Sequence[Encoder] | None = None) -> None:
+    def __init__(
+        self, space: str | SearchSpace | None = "nasbench201", encoders: Sequence[Encoder] | None = None
+    ) -> None:
         super().__init__(space)
         self.encoders = encoders
 
-    def _parts(self, space: SearchSpace) -> list[Encoder]:
+    def parts(self) -> list[Encoder]:
+        """Return the encoders that stand side by side.
+
+        Raises
+        ------
+        InvalidInputError
+            If one is over another space.
+        """
+        space = None if self.space is None else get_space(self.space)
         if self.encoders is None:
-            return [OneHot(space), OpCounts(space), MergedOperators(space), LayerSums(space)]
+            kinds = [LayerSums] if space is None else [OneHot, OpCounts, MergedOperators, LayerSums]
+            return [kind(space) for kind in kinds]
         for encoder in self.encoders:
-            if get_space(encoder.space) is not get_space(space):
+            theirs = None if encoder.space is None else get_space(encoder.space)
+            if theirs is not space:
                 raise InvalidInputError(
-                    f"Combined over {space.name!r} got an encoder over {get_space(encoder.space).name!r}: {encoder}."
+                    f"Combined over {space and space.name!r} got an encoder over {theirs and theirs.name!r}: {encoder}."
                 )
         return list(self.encoders)
 
-    def _names(self, space: SearchSpace) -> list[str]:
-        return [name for part in self._parts(space) for name in part._names(space)]
+    def asked_surrogates(self) -> tuple[Any, ...]:
+        """Return the surrogates that a part asks."""
+        return next((found for part in self.parts() if (found := part.asked_surrogates())), ())
 
-    def _encode(self, space: SearchSpace, archs: npt.NDArray[np.int8], config: NetworkConfig, out: Features) -> None:
+    def _names(self) -> list[str]:
+        return [name for part in self.parts() for name in part.get_feature_names_out()]
+
+    def _encode(self, batch: NetworkBatch, out: Features) -> None:
         start = 0
-        for part in self._parts(space):
-            stop = start + len(part._names(space))
-            part._encode(space, archs, config, out[:, start:stop])
+        for part in self.parts():
+            stop = start + len(part._names())
+            part._encode(batch, out[:, start:stop])
             start = stop

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
 from hwnas_surrogate.features.encoder import Encoder, Features
-from hwnas_surrogate.spaces import NetworkConfig, SearchSpace, View
-from hwnas_surrogate.spaces.layers import smallest_counter
+from hwnas_surrogate.graphs import NetworkBatch
+from hwnas_surrogate.spaces import ArchBatch, SearchSpace
+from hwnas_surrogate.spaces.tables import smallest_counter
 
 __all__ = ["OpCounts"]
 
@@ -22,7 +25,7 @@ class OpCounts(Encoder):
     ----------
     space : str or SearchSpace, default="nasbench201"
         The search space.
-    views : sequence of {"all", "live", "compiled"}, default=all three
+    views : sequence of {"all", "live", "folded"}, default=all three
         Which ops to count.
 
     Examples
@@ -33,21 +36,33 @@ class OpCounts(Encoder):
 
     def __init__(
         self,
-        space: str | SearchSpace = "nasbench201",
-        views: tuple[View, ...] | list[View] = ("all", "live", "compiled"),
+        space: str | SearchSpace | None = "nasbench201",
+        views: Sequence[str] = ("all", "live", "folded"),
     ) -> None:
         super().__init__(space)
         self.views = views
 
-    def _names(self, space: SearchSpace) -> list[str]:
-        return [f"count_{view}:{name}" for view in self.views for name in (*space.ops, "network")]
+    def _names(self) -> list[str]:
+        return [f"count_{view}:{name}" for view in self.views for name in (*self._of_space().ops, "network")]
 
-    def _encode(self, space: SearchSpace, archs: npt.NDArray[np.int8], config: NetworkConfig, out: Features) -> None:
-        n_ops = len(space.ops)
+    def _encode(self, batch: NetworkBatch, out: Features) -> None:
+        of = self._archs(batch)
+        n_ops = len(of.space.ops)
         for number, view in enumerate(self.views):
             # By position: adding whole columns is quick.
-            ops = np.where(space.executed(archs, view, config), archs, -1).T.copy()
+            ops = np.where(_executed(of, view), of.archs, -1).T.copy()
             group = out[:, number * (n_ops + 1) : (number + 1) * (n_ops + 1)]
             for op in range(n_ops):
                 group[:, op] = (ops == op).sum(axis=0, dtype=smallest_counter(len(ops)))
             group[:, n_ops] = (ops >= 0).any(axis=0)
+
+
+def _executed(batch: ArchBatch, view: str) -> npt.NDArray[np.bool_]:
+    """Return which positions run in a view, (n, positions), each architecture under its config."""
+    if len(batch.configs) == 1:
+        return batch.space.executed(batch.archs, view, batch.configs[0])
+    runs = np.zeros(batch.archs.shape, bool)
+    for number, config in enumerate(batch.configs):
+        rows = np.flatnonzero(batch.config_number == number)
+        runs[rows] = batch.space.executed(batch.archs[rows], view, config)
+    return runs

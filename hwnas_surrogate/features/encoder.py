@@ -1,9 +1,8 @@
-"""The encoder contract: architectures (under configs) -> named numbers."""
+"""The encoder contract: networks -> named numbers."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -11,82 +10,103 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 
-from hwnas_surrogate.errors import SavedFormatError
-from hwnas_surrogate.spaces import Archs, ConfigLike, NetworkConfig, SearchSpace, get_space
+from hwnas_surrogate.errors import InvalidInputError, SavedFormatError
+from hwnas_surrogate.graphs import NetworkBatch
+from hwnas_surrogate.spaces import ArchBatch, Configs, Networks, SearchSpace, as_batch, get_space
 
 __all__ = ["Encoder", "Features", "known_encoders"]
 
 Features = npt.NDArray[np.float64]
-Configs = ConfigLike | Sequence[ConfigLike] | npt.NDArray[Any]
 
 
 class Encoder(TransformerMixin, BaseEstimator, ABC):  # type: ignore[misc]
-    """Base of the encoders: a scikit-learn transformer over architectures.
+    """Base of the encoders: a scikit-learn transformer over networks.
 
-    An encoding depends on the space (and the config), never on the sample: fitting learns nothing. A new encoder
+    An encoding depends on the network (and the space), never on the sample: fitting learns nothing. A new encoder
     writes :meth:`_names` and :meth:`_encode`.
 
     Parameters
     ----------
-    space : str or SearchSpace, default="nasbench201"
-        The search space.
+    space : str, SearchSpace or None, default="nasbench201"
+        The search space; None for networks of any kind, which come as graphs or as batches.
     """
 
     asks_surrogates: ClassVar[bool] = False
     """Whether the columns are predictions of surrogates, which are saved themselves."""
 
-    def __init__(self, space: str | SearchSpace = "nasbench201") -> None:
+    def __init__(self, space: str | SearchSpace | None = "nasbench201") -> None:
         self.space = space
 
     @abstractmethod
-    def _names(self, space: SearchSpace) -> list[str]:
+    def _names(self) -> list[str]:
         """Return the k columns' names, ``group:feature``."""
 
     @abstractmethod
-    def _encode(self, space: SearchSpace, archs: npt.NDArray[np.int8], config: NetworkConfig, out: Features) -> None:
-        """Encode a batch under one config: int8 (n, positions) -> ``out``, float64 (n, k) of zeros."""
+    def _encode(self, batch: NetworkBatch, out: Features) -> None:
+        """Encode n networks: -> ``out``, float64 (n, k) of zeros."""
 
-    def fit(self, archs: Archs | None = None, cost: object = None) -> Self:
+    def fit(self, networks: Networks | None = None, cost: object = None) -> Self:
         """Check the parameters; nothing is learned."""
-        self.transform(np.empty((0, get_space(self.space).n_positions), np.int8))
+        if self.space is not None:
+            self.transform(np.empty((0, get_space(self.space).n_positions), np.int8))
         return self
 
-    def transform(self, archs: Archs, configs: Configs = None) -> Features:
-        """Encode architectures.
+    def transform(self, networks: Networks, configs: Configs = None) -> Features:
+        """Encode networks.
 
         Parameters
         ----------
-        archs : architectures
-            n of them, in any form that the space accepts.
+        networks : architectures, batch or graphs
+            n of them: architectures in any form that the space accepts, or anything else that
+            :func:`~hwnas_surrogate.spaces.as_batch` takes.
         configs : config or sequence of n configs, optional
-            The network configs; the space's first published one if None.
+            The configs of architectures; the space's first published one if None.
 
         Returns
         -------
         ndarray of float64, shape (n, k)
             Columns as :meth:`get_feature_names_out` names them.
+
+        Raises
+        ------
+        InvalidInputError
+            If the encoding is one of architectures, and these are graphs.
         """
-        space = get_space(self.space)
-        batch = space.as_array(archs)
-        distinct, numbers = space.group_configs(configs, len(batch))
-        encoded = np.zeros((len(batch), len(self._names(space))))
-        if len(distinct) == 1:
-            self._encode(space, batch, distinct[0], encoded)
-            return encoded
-        for number, config in enumerate(distinct):
-            mine = np.flatnonzero(numbers == number)
-            part = np.zeros((len(mine), encoded.shape[1]))
-            self._encode(space, batch[mine], config, part)
-            encoded[mine] = part
+        batch = as_batch(self.space, networks, configs)
+        encoded = np.zeros((len(batch), len(self._names())))
+        self._encode(batch, encoded)
         return encoded
 
-    def frame(self, archs: Archs, configs: Configs = None) -> pd.DataFrame:
-        """Encode architectures into a DataFrame with named columns: what models see."""
-        return pd.DataFrame(self.transform(archs, configs), columns=self._names(get_space(self.space)), copy=False)
+    def frame(self, networks: Networks, configs: Configs = None) -> pd.DataFrame:
+        """Encode networks into a DataFrame with named columns: what models see."""
+        return pd.DataFrame(self.transform(networks, configs), columns=self._names(), copy=False)
 
     def get_feature_names_out(self, input_features: object = None) -> npt.NDArray[np.object_]:
         """Return the columns' names, shape (k,)."""
-        return np.array(self._names(get_space(self.space)), object)
+        if self.space is not None:
+            get_space(self.space)  # raises where there is none
+        return np.array(self._names(), object)
+
+    def _of_space(self) -> SearchSpace:
+        """Return the space, which an encoding of architectures needs."""
+        if self.space is None:
+            raise InvalidInputError(f"{type(self).__name__} encodes architectures of a space: name it, got None.")
+        return get_space(self.space)
+
+    def _archs(self, batch: NetworkBatch) -> ArchBatch:
+        """Return a batch of architectures of the space, which an encoding of architectures needs."""
+        space = self._of_space()
+        if not isinstance(batch, ArchBatch) or batch.space is not space:
+            got = f"architectures of {batch.space.title}" if isinstance(batch, ArchBatch) else "graphs"
+            raise InvalidInputError(
+                f"{type(self).__name__} encodes architectures of {space.title}, got {got}. "
+                "Of any network, LayerPhysics and LayerSums make columns."
+            )
+        return batch
+
+    def asked_surrogates(self) -> tuple[Any, ...]:
+        """Return the surrogates whose predictions are among the columns; none for most encoders."""
+        return ()
 
     def to_state(self) -> dict[str, Any]:
         """Return what JSON can hold of the encoder: its class and parameters, without the space.
@@ -108,7 +128,7 @@ class Encoder(TransformerMixin, BaseEstimator, ABC):  # type: ignore[misc]
         return {"class": type(self).__name__, "params": params}
 
     @classmethod
-    def from_state(cls, state: dict[str, Any], space: SearchSpace, surrogates: tuple[Any, ...] = ()) -> Encoder:
+    def from_state(cls, state: dict[str, Any], space: SearchSpace | None, surrogates: tuple[Any, ...] = ()) -> Encoder:
         """Return the encoder that :meth:`to_state` described, over a space; ``surrogates`` are those that it asks.
 
         Raises
@@ -126,7 +146,7 @@ class Encoder(TransformerMixin, BaseEstimator, ABC):  # type: ignore[misc]
             params["encoders"] = [cls.from_state(part, space, surrogates) for part in params["encoders"]]
         if kind.asks_surrogates:
             params["surrogates"] = surrogates
-        return kind(space.name, **params)
+        return kind(None if space is None else space.name, **params)
 
     def __sklearn_is_fitted__(self) -> bool:
         return True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from types import MappingProxyType
 
@@ -11,46 +11,72 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas_surrogate.features.encoder import Encoder, Features
-from hwnas_surrogate.spaces import Layer, NetworkConfig, SearchSpace, View
+from hwnas_surrogate.graphs import NetworkBatch, Op, View
+from hwnas_surrogate.graphs.op import FREE
+from hwnas_surrogate.graphs.passes import ACTIVATIONS
+from hwnas_surrogate.spaces import SearchSpace
 
-__all__ = ["LayerSums"]
+__all__ = ["LayerSums", "is_layer", "root"]
 
 
 VECTOR = 16
 """float32 numbers that wide vector units take at once; kernels are faster where channels come in such portions."""
+_POOLS = ("avg_pool", "max_pool", "global_pool")
+_NO_LAYERS = FREE | ACTIVATIONS | {"add", "constant"}
 
 
-def _aligned(layer: Layer) -> bool:
-    return layer.c_in % VECTOR == 0 and layer.c_out % VECTOR == 0
+def is_layer(op: Op) -> bool:
+    """Return whether an operator is a layer: neither a view, nor an activation or an addition.
+
+    Runtimes compute these while the layer beside them writes; the views ``fused`` and ``quantized`` tell which stay
+    alone.
+    """
+    return op.kind not in _NO_LAYERS
 
 
-def _macs_of(test: Callable[[Layer], bool]) -> Callable[[Layer], float]:
-    return lambda layer: layer.macs if layer.kind == "conv" and test(layer) else 0
+def root(value: float) -> float:
+    """Return a square root as a multiple of 2^-24, so that sums of roots are the same in any batch."""
+    return round(math.sqrt(value) * 2**24) / 2**24
 
 
-QUANTITIES: Mapping[str, Callable[[Layer], float]] = MappingProxyType(
+def _aligned(op: Op) -> bool:
+    return op.inputs[0].shape[1] % VECTOR == 0 and op.outputs[0].shape[1] % VECTOR == 0
+
+
+def _is_conv(op: Op) -> bool:
+    return op.kind in ("conv", "conv_transpose")
+
+
+def _pointwise(op: Op) -> bool:
+    return math.prod(op.kernel) == 1
+
+
+def _macs_of(test: Callable[[Op], bool]) -> Callable[[Op], float]:
+    return lambda op: op.macs if _is_conv(op) and test(op) else 0
+
+
+QUANTITIES: Mapping[str, Callable[[Op], float]] = MappingProxyType(
     {
-        "macs_1x1": _macs_of(lambda layer: layer.kernel == 1),
-        "macs_dense": _macs_of(lambda layer: layer.kernel > 1 and layer.groups == 1),
-        "macs_1x1_aligned": _macs_of(lambda layer: layer.kernel == 1 and _aligned(layer)),
-        "macs_dense_aligned": _macs_of(lambda layer: layer.kernel > 1 and layer.groups == 1 and _aligned(layer)),
-        "macs_depthwise": _macs_of(lambda layer: layer.kernel > 1 and layer.groups > 1),
-        "macs_linear": lambda layer: layer.macs if layer.kind == "linear" else 0,
-        "sqrt_macs": lambda layer: math.sqrt(layer.macs) if layer.kind == "conv" else 0,
-        "params": lambda layer: layer.params,
-        "conv_bytes": lambda layer: layer.activation_bytes if layer.kind == "conv" else 0,
-        "pool_bytes": lambda layer: layer.activation_bytes if layer.kind in ("avg_pool", "global_pool") else 0,
-        "other_bytes": lambda layer: (
-            layer.activation_bytes if layer.kind in ("zero", "shuffle", "batch_norm", "linear") else 0
-        ),
-        "n_conv": lambda layer: layer.kind == "conv",
-        "n_pool": lambda layer: layer.kind == "avg_pool",
-        "n_other": lambda layer: layer.kind in ("zero", "shuffle"),
-        "n_identity": lambda layer: layer.kind == "identity",
+        "macs_1x1": _macs_of(_pointwise),
+        "macs_dense": _macs_of(lambda op: not _pointwise(op) and op.groups == 1),
+        "macs_1x1_aligned": _macs_of(lambda op: _pointwise(op) and _aligned(op)),
+        "macs_dense_aligned": _macs_of(lambda op: not _pointwise(op) and op.groups == 1 and _aligned(op)),
+        "macs_depthwise": _macs_of(lambda op: not _pointwise(op) and op.groups > 1),
+        "macs_linear": lambda op: op.macs if op.kind in ("matmul", "attention") else 0,
+        "sqrt_macs": lambda op: root(op.macs) if _is_conv(op) else 0,
+        "params": lambda op: op.params,
+        "conv_bytes": lambda op: op.activation_bytes if _is_conv(op) else 0,
+        "pool_bytes": lambda op: op.activation_bytes if op.kind in _POOLS else 0,
+        "other_bytes": lambda op: 0 if _is_conv(op) or op.kind in _POOLS else op.activation_bytes,
+        "n_conv": _is_conv,
+        "n_add": lambda op: op.kind == "add",
+        "n_pool": lambda op: op.kind in ("avg_pool", "max_pool"),
+        "n_other": lambda op: not _is_conv(op) and op.kind not in (*_POOLS, "matmul", "batch_norm"),
     }
 )
-"""What is summed: multiply-adds by kind of convolution (once more those of layers whose channels are multiples of 16),
-their square roots (small layers are less efficient), parameters, float32 activation bytes, layers."""
+"""What is summed over layers: multiply-adds by kind of convolution (once more those of layers whose channels are
+multiples of 16), their square roots (small layers are less efficient), parameters, activation bytes, layers; and how
+many additions there are, which are no layers: a skip costs one, though it computes nothing."""
 
 
 class LayerSums(Encoder):
@@ -58,9 +84,9 @@ class LayerSums(Encoder):
 
     Parameters
     ----------
-    space : str or SearchSpace, default="nasbench201"
-        The search space.
-    views : sequence of {"all", "live", "compiled"}, default=("all", "compiled")
+    space : str, SearchSpace or None, default="nasbench201"
+        The search space; None for networks of any kind. The columns are the same.
+    views : sequence of {"all", "live", "folded", "fused", "quantized"}, default=("all", "folded")
         Which layers to sum over.
 
     Examples
@@ -71,24 +97,29 @@ class LayerSums(Encoder):
     """
 
     def __init__(
-        self, space: str | SearchSpace = "nasbench201", views: tuple[View, ...] | list[View] = ("all", "compiled")
+        self, space: str | SearchSpace | None = "nasbench201", views: Sequence[View] = ("all", "folded")
     ) -> None:
         super().__init__(space)
         self.views = views
 
-    def _names(self, space: SearchSpace) -> list[str]:
+    def _names(self) -> list[str]:
         return [f"layers_{view}:{name}" for view in self.views for name in QUANTITIES]
 
-    def _encode(self, space: SearchSpace, archs: npt.NDArray[np.int8], config: NetworkConfig, out: Features) -> None:
+    def _encode(self, batch: NetworkBatch, out: Features) -> None:
         for number, view in enumerate(self.views):
-            layers = space.layers(archs, config, view)
-            sums = layers.sums(_values(layers.distinct))
+            sums = batch.sums(_values(batch.distinct(view)), view)
             out[:, number * len(QUANTITIES) : (number + 1) * len(QUANTITIES)] = sums
 
 
 @lru_cache(maxsize=256)
-def _values(layers: tuple[Layer, ...]) -> npt.NDArray[np.float64]:
-    """Return the quantities of each layer, shape (L, quantities)."""
-    values = np.array([[quantity(layer) for quantity in QUANTITIES.values()] for layer in layers], np.float64)
+def _values(ops: tuple[Op, ...]) -> npt.NDArray[np.float64]:
+    """Return the quantities of each operator, shape (L, quantities): zeros of what is no layer."""
+    values = np.array([_row(op) for op in ops], np.float64).reshape(-1, len(QUANTITIES))
     values.setflags(write=False)
     return values
+
+
+@lru_cache(maxsize=65536)
+def _row(op: Op) -> tuple[float, ...]:
+    counted = QUANTITIES if is_layer(op) else ("n_add",)
+    return tuple(float(quantity(op)) if name in counted else 0.0 for name, quantity in QUANTITIES.items())

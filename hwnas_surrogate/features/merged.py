@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
-
 from hwnas_surrogate.features.encoder import Encoder, Features
-from hwnas_surrogate.spaces import NetworkConfig, SearchSpace
+from hwnas_surrogate.graphs import NetworkBatch
+from hwnas_surrogate.spaces import NASBench201
+from hwnas_surrogate.spaces.cells import MERGED, QUANTIZED
 
 __all__ = ["MergedOperators"]
 
@@ -15,9 +14,9 @@ class MergedOperators(Encoder):
     """Operators of a NAS-Bench-201 cell after common subexpression elimination, as inference engines do it.
 
     Convolutions that read one node share its ReLU, equal pools are one, and a sum is part of the convolution before it
-    (:mod:`hwnas_surrogate.spaces.merged`). The group ``quantized`` tells the same counts, and beside them what of these
-    runs in int8 in a quantized network and how often values are converted (:mod:`hwnas_surrogate.spaces.quantized`).
-    FBNet has nothing to merge: no columns.
+    (:func:`~hwnas_surrogate.graphs.merged`, :func:`~hwnas_surrogate.graphs.fused`). The group ``quantized`` holds the
+    same counts, and beside them what of these runs in int8 in a quantized network and how often values are converted
+    (:func:`~hwnas_surrogate.graphs.quantized`). Other spaces have no cells: no columns.
 
     Parameters
     ----------
@@ -30,11 +29,13 @@ class MergedOperators(Encoder):
     [1.0]
     """
 
-    def _names(self, space: SearchSpace) -> list[str]:
-        merged = [f"merged:{name}" for name in space.merged_names]
-        return merged + [f"quantized:{name}" for name in space.quantized_names]
+    def _names(self) -> list[str]:
+        if not isinstance(self._of_space(), NASBench201):
+            return []
+        return [f"merged:{name}" for name in MERGED] + [f"quantized:{name}" for name in (*MERGED, *QUANTIZED)]
 
-    def _encode(self, space: SearchSpace, archs: npt.NDArray[np.int8], config: NetworkConfig, out: Features) -> None:
-        width = len(space.merged_names)
-        out[:, width:] = space.quantized(archs)
-        out[:, :width] = out[:, width : 2 * width]
+    def _encode(self, batch: NetworkBatch, out: Features) -> None:
+        of = self._archs(batch)
+        if isinstance(of.space, NASBench201):
+            out[:, len(MERGED) :] = of.space.cell_counts(of.archs)
+            out[:, : len(MERGED)] = out[:, len(MERGED) : 2 * len(MERGED)]

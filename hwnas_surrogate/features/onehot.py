@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from hwnas_surrogate.features.encoder import Encoder, Features
-from hwnas_surrogate.spaces import NetworkConfig, SearchSpace
+from hwnas_surrogate.graphs import NetworkBatch
 
 __all__ = ["OneHot"]
 
@@ -22,10 +21,12 @@ class OneHot(Encoder):
     'onehot:edge10=none'
     """
 
-    def _names(self, space: SearchSpace) -> list[str]:
+    def _names(self) -> list[str]:
+        space = self._of_space()
         return [f"onehot:{position}={op}" for position in space.position_names for op in space.ops]
 
-    def _encode(self, space: SearchSpace, archs: npt.NDArray[np.int8], config: NetworkConfig, out: Features) -> None:
-        rows = np.arange(len(archs))
-        for position, ops in enumerate(archs.T.astype(np.intp)):
-            out[rows, position * len(space.ops) + ops] = 1.0
+    def _encode(self, batch: NetworkBatch, out: Features) -> None:
+        of = self._archs(batch)
+        rows = np.arange(len(of))
+        for position, ops in enumerate(of.archs.T.astype(np.intp)):
+            out[rows, position * len(of.space.ops) + ops] = 1.0

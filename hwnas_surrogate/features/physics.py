@@ -3,32 +3,44 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Literal, cast
+from types import MappingProxyType
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from hwnas_surrogate.features.encoder import Encoder, Features
-from hwnas_surrogate.spaces import Layer, NetworkConfig, SearchSpace, View
-from hwnas_surrogate.spaces.layers import summable
-from hwnas_surrogate.spaces.operators import SORTS
+from hwnas_surrogate.features.layer_sums import is_layer, root
+from hwnas_surrogate.graphs import NetworkBatch, Op, View
+from hwnas_surrogate.graphs.op import FREE
+from hwnas_surrogate.graphs.passes import ACTIVATIONS
+from hwnas_surrogate.spaces import SearchSpace
 
 __all__ = ["LayerPhysics"]
 
-Calls = tuple[tuple[Layer, int], ...]
-PhysicsView = View | Literal["computed", "merged", "quantized"]
+PhysicsView = View | Literal["computed"]
 
-_FLOAT32_BYTES = 4
-_KINDS = ("linear", "avg_pool", "global_pool", "batch_norm", "shuffle", "zero", "identity")
-"""Every kind but ``conv``, which the others are told from."""
+_DENSE = frozenset({"conv", "conv_transpose", "matmul", "attention"})
+"""Kinds that multiply."""
+_KINDS = ("matmul", "pool", "global_pool", "norm", "copy", "zero", "attention", "other")
+"""Kinds of layers beside convolutions, which they are compared with."""
+_KIND_OF: Mapping[str, str] = MappingProxyType(
+    {
+        "conv": "", "conv_transpose": "", "avg_pool": "pool", "max_pool": "pool",
+        "batch_norm": "norm", "layer_norm": "norm", "group_norm": "norm",
+        **{kind: kind for kind in ("matmul", "global_pool", "copy", "zero", "attention")},
+    }
+)  # fmt: skip
 _APART = 4.0
 """Layers of different kinds are this far from one another."""
 _REACH = 6.0
 """Length scale of the kernel over layers, in the units of :func:`_description`."""
 _TYPICAL = np.array([8.0, 8.0, 5.0, 4.0, 1.0, 1.0, 0.25, 1.0])
 """Description of a typical convolution of the published networks, rounded: the corrections are centred there."""
+_FINE = 2.0**40
+"""Corrections are multiples of one part of this many, so that their sums are the same in any batch."""
 _SMALLEST = 0.02
 """Even a layer that computes nothing may cost this part of what an average layer does."""
 
@@ -36,7 +48,7 @@ _QUANTITIES = (
     "macs", "macs_depthwise", "layers", "outputs", "params", "moved_bytes",
     "sqrt_macs", "sqrt_macs_depthwise", "sqrt_outputs", "sqrt_params",
 )  # fmt: skip
-_OPERATOR_QUANTITIES = (
+_ENGINE_QUANTITIES = (
     "macs", "macs_int8", "layers", "outputs", "outputs_int8", "params", "moved_bytes", "converted_bytes",
     "sqrt_macs", "sqrt_macs_int8",
 )  # fmt: skip
@@ -52,8 +64,16 @@ They are numbers, not computed: columns must not change with what other spaces t
 """
 AVERAGE_LAYERS = 86.0
 """The layers of such a network, identities too."""
-_OPERATORS = ("merged", "quantized")
-"""Views of operators that an inference engine runs."""
+_CONVERSIONS = ("quantize", "dequantize")
+_ENGINES = ("fused", "quantized")
+"""Views of operators as an inference engine runs them."""
+_FLOAT_SORTS = ("pointwise", "conv", "depthwise", "matmul", "pool", "zero", "add", "other")
+_SORTS = (*_FLOAT_SORTS, *(f"int8_{sort}" for sort in _FLOAT_SORTS), "activation", "fused_add", "convert")
+"""Sorts of operators: in float, in int8, and those that are neither.
+
+``fused_add`` is an addition that the convolution before it takes on, which reads one more value; ``convert`` turns a
+value to int8 or back.
+"""
 _SIZES = ("macs", "bytes", "params", "height", "kernel", "depthwise", "grouped", "stride")
 _PAIRS = [(first, second) for first in range(len(_SIZES)) for second in range(first, len(_SIZES))]
 _CORRECTIONS = (
@@ -75,17 +95,16 @@ class LayerPhysics(Encoder):
     that a Gaussian prior on their coefficients is a Gaussian process over layers (additive over the network, as in
     [1]_).
 
-    The views ``merged`` and ``quantized`` are of operators that an inference engine runs (:class:`Operators`): their
-    ``physics`` tells int8 from float32, and their ``correction`` is how many operators of each sort a cell has. Both
-    are 0 in spaces without any.
+    The views ``fused`` and ``quantized`` are of operators as an inference engine runs them: their ``physics`` keeps
+    int8 and float apart, and their ``correction`` is how many operators of each sort there are.
 
     Parameters
     ----------
-    space : str or SearchSpace, default="nasbench201"
-        The search space. The columns are the same in all spaces.
-    views : sequence of {"all", "computed", "live", "compiled", "merged", "quantized"}, default=all but "live"
-        Which layers to sum over; ``"computed"`` is all but those that only pass on or write zeros (accelerators don't
-        run these, whatever depends on them).
+    space : str, SearchSpace or None, default="nasbench201"
+        The search space; None for networks of any kind. The columns are the same.
+    views : sequence of {"all", "computed", "live", "folded", "fused", "quantized"}, default=all but "live"
+        Which layers to sum over; ``"computed"`` is all but those that only write zeros (accelerators don't run these,
+        whatever depends on them).
 
     References
     ----------
@@ -99,13 +118,13 @@ class LayerPhysics(Encoder):
 
     def __init__(
         self,
-        space: str | SearchSpace = "nasbench201",
-        views: Sequence[PhysicsView] = ("all", "computed", "compiled", "merged", "quantized"),
+        space: str | SearchSpace | None = "nasbench201",
+        views: Sequence[PhysicsView] = ("all", "computed", "folded", "fused", "quantized"),
     ) -> None:
         super().__init__(space)
         self.views = views
 
-    def _names(self, space: SearchSpace) -> list[str]:
+    def _names(self) -> list[str]:
         return [
             f"{group}_{view}:{name}"
             for view in self.views
@@ -113,105 +132,147 @@ class LayerPhysics(Encoder):
             for name in names
         ]
 
-    def _encode(self, space: SearchSpace, archs: npt.NDArray[np.int8], config: NetworkConfig, out: Features) -> None:
+    def _encode(self, batch: NetworkBatch, out: Features) -> None:
         start = 0
         for view in self.views:
-            physics, corrections = map(len, _columns(view))
-            mine = out[:, start : start + physics + corrections]
-            start += physics + corrections
-            if view in _OPERATORS:
-                operators = space.operators(archs, config, quantized=view == "quantized")
-                if operators is not None:
-                    fixed, per_sort, freedom = _prices(operators.fixed, operators.calls)
-                    mine[:, :physics] = fixed + operators.counts.astype(np.float64) @ per_sort
-                    mine[:, physics:] = operators.counts * freedom
-                continue
-            layers = space.layers(archs, config, cast(View, "all" if view == "computed" else view))
-            values = _values(layers.distinct)
+            of = "all" if view == "computed" else view
+            ops = batch.distinct(of)
+            values = _engine_values(ops) if view in _ENGINES else _layer_values(ops)
             if view == "computed":
-                values = np.where([[layer.kind in ("zero", "identity")] for layer in layers.distinct], 0.0, values)
-            mine[:] = layers.sums(values)
+                values = np.where(np.array([op.kind == "zero" for op in ops], bool)[:, None], 0.0, values)
+            out[:, start : start + values.shape[1]] = batch.sums(values, of)
+            start += values.shape[1]
 
 
 def _columns(view: PhysicsView) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the names of a view's physics and of its corrections."""
-    return (_OPERATOR_QUANTITIES, SORTS) if view in _OPERATORS else (_QUANTITIES, _CORRECTIONS)
+    return (_ENGINE_QUANTITIES, _SORTS) if view in _ENGINES else (_QUANTITIES, _CORRECTIONS)
 
 
 @lru_cache(maxsize=256)
-def _prices(fixed: Calls, calls: tuple[Calls, ...]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], float]:
-    """Return the physics of the fixed operators, the physics of each sort, and a prior standard deviation.
-
-    The standard deviation is that of an operator's cost, the same for every sort: a layer's, averaged over the
-    operators of a network.
-    """
-    groups = [fixed, *calls]
-    layers, times = zip(*(call for group in groups for call in group), strict=True)
-    physics = summable(np.array([_operator(layer) for layer in layers], np.float64)) * np.array(times)[:, None]
-    sums = np.add.reduceat(physics, np.cumsum([0, *map(len, groups[:-1])]))
-    free = np.sqrt(_shares(np.array([_physics(layer) for layer in layers], np.float64))) * times
-    return sums[0], sums[1:], float(free[len(fixed) :].sum()) / len(calls)
-
-
-def _operator(layer: Layer) -> list[float]:
-    dense = layer.kind in ("conv", "linear")
-    macs = (0, layer.macs) if layer.int8 else (layer.macs, 0)
-    made = layer.activation_bytes // layer.bytes_each - layer.c_in * layer.height * layer.width if dense else 0
-    moved = 0 if dense else layer.activation_bytes
-    return [
-        *macs,
-        layer.kind not in ("identity", "fused_add"),
-        *((0, made) if layer.int8 else (made, 0)),
-        layer.params,
-        *((0, moved) if layer.kind == "convert" else (moved, 0)),
-        *(math.sqrt(each) for each in macs),
-    ]
-
-
-@lru_cache(maxsize=256)
-def _values(layers: tuple[Layer, ...]) -> npt.NDArray[np.float64]:
-    """Return what each layer adds to the columns of a view, shape (L, columns)."""
-    physics = np.array([_physics(layer) for layer in layers], np.float64)
-    away = np.array([_description(layer) for layer in layers]) - np.append(_TYPICAL, np.zeros(len(_KINDS)))
+def _layer_values(ops: tuple[Op, ...]) -> npt.NDArray[np.float64]:
+    """Return what each operator adds to the columns of a view of layers, shape (L, columns)."""
+    physics = np.array([_physics(op) for op in ops], np.float64).reshape(-1, len(_QUANTITIES))
+    described = np.array([_description(op) for op in ops]).reshape(-1, len(_SIZES) + len(_KINDS))
+    away = described - np.append(_TYPICAL, np.zeros(len(_KINDS)))
     sizes = away[:, : len(_SIZES)] / _REACH
     pairs = [sizes[:, i] * sizes[:, j] / (math.sqrt(2) if i == j else 1.0) for i, j in _PAIRS]
-    terms = np.column_stack([np.ones(len(layers)), away / _REACH, *pairs])
+    terms = np.column_stack([np.ones(len(ops)), away / _REACH, *pairs])
     near = np.exp(-0.5 * ((away / _REACH) ** 2).sum(axis=1))
-    values = np.column_stack([physics, (np.sqrt(_shares(physics)) * near)[:, None] * terms])
+    corrections = (np.sqrt(_shares(physics)) * near)[:, None] * terms
+    values = np.column_stack([physics, np.round(corrections * _FINE) / _FINE])
+    values[[not is_layer(op) for op in ops]] = 0.0
     values.setflags(write=False)
     return values
 
 
-def _shares(physics: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return the square of how free each layer's price is, (L, quantities) -> (L,).
+@lru_cache(maxsize=256)
+def _engine_values(ops: tuple[Op, ...]) -> npt.NDArray[np.float64]:
+    """Return what each operator adds to the columns of an inference engine's view, shape (L, columns)."""
+    physics = np.array([_engine_physics(op) for op in ops], np.float64).reshape(-1, len(_ENGINE_QUANTITIES))
+    sorts = np.array([[sort in _sorts(op) for sort in _SORTS] for op in ops], np.float64).reshape(-1, len(_SORTS))
+    values = np.column_stack([physics, sorts])
+    values[[op.kind in FREE or op.kind == "constant" for op in ops]] = 0.0
+    values.setflags(write=False)
+    return values
 
-    Between the layer's share in a network, which leaves small layers no freedom, and the same freedom for all.
+
+@lru_cache(maxsize=65536)
+def _engine_physics(op: Op) -> tuple[float, ...]:
+    dense, in_int8, converts = op.kind in _DENSE, _in_int8(op), op.kind in _CONVERSIONS
+    macs = (0, op.macs) if in_int8 else (op.macs, 0)
+    made = _numbers_written(op) if dense else 0
+    moved = 0 if dense or converts else op.activation_bytes
+    if dense and "add" in op.fused:  # what is added is read as well
+        moved = sum(spec.bytes for spec in op.inputs[len(op.multiplied()) - bool(op.weights) :])
+    elif converts and op.fused:  # an activation between conversions reads and writes every number
+        moved = 2 * op.inputs[0].bytes
+    return (
+        *macs,
+        1 + (converts and len(op.fused)),
+        *((0, made) if in_int8 else (made, 0)),
+        op.params,
+        moved,
+        op.activation_bytes if converts else 0,
+        *(root(each) for each in macs),
+    )
+
+
+def _in_int8(op: Op) -> bool:
+    return op.dtype in ("int8", "uint8") and op.kind != "quantize"
+
+
+@lru_cache(maxsize=65536)
+def _sorts(op: Op) -> frozenset[str]:
+    """Return the sorts of an operator: what it is, and what it takes on."""
+    if op.kind in _CONVERSIONS:
+        return frozenset({"convert", *(["activation"] if op.fused else [])})
+    if op.kind in ACTIVATIONS:
+        return frozenset({"activation"})
+    if op.kind in ("conv", "conv_transpose"):
+        sort = "depthwise" if op.depthwise else "pointwise" if math.prod(op.kernel) == 1 else "conv"
+    else:
+        sort = {"attention": "matmul", "global_pool": "pool"}.get(op.kind, _KIND_OF.get(op.kind, op.kind))
+        sort = sort if sort in _FLOAT_SORTS else "other"
+    return frozenset({f"int8_{sort}" if _in_int8(op) else sort, *(["fused_add"] if "add" in op.fused else [])})
+
+
+def _shares(physics: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the prior variance of what each operator costs beyond its physics, (L, quantities) -> (L,).
+
+    Between the operator's share in a network, which leaves small ones no freedom, and the same variance for all.
     """
     share: npt.NDArray[np.float64] = (physics / AVERAGE_NETWORK).mean(axis=1) + _SMALLEST / AVERAGE_LAYERS
     return share / AVERAGE_LAYERS
 
 
-def _physics(layer: Layer) -> list[float]:
-    dense = layer.kind in ("conv", "linear")
-    depthwise = layer.kind == "conv" and layer.groups == layer.c_in > 1
-    macs, narrow = (0, layer.macs) if depthwise else (layer.macs if dense else 0, 0)
-    calls = layer.kind != "identity"
-    outputs = max(layer.activation_bytes // _FLOAT32_BYTES - layer.c_in * layer.height * layer.width, 0) if calls else 0
-    moved = 0 if dense or not calls else layer.activation_bytes
-    roots = [math.sqrt(value) for value in (macs, narrow, outputs if dense else 0, layer.params if dense else 0)]
-    return [macs, narrow, calls, outputs, layer.params, moved, *roots]
+def _numbers_written(op: Op) -> int:
+    return sum(spec.numel for spec in op.outputs)
 
 
-def _description(layer: Layer) -> list[float]:
+@lru_cache(maxsize=65536)
+def _physics(op: Op) -> tuple[float, ...]:
+    dense, runs = op.kind in _DENSE, op.kind not in FREE and op.kind != "constant"
+    macs, narrow = (0, op.macs) if op.depthwise else (op.macs, 0)
+    outputs = _numbers_written(op) if runs else 0
+    moved = 0 if dense else op.activation_bytes
+    roots = (root(value) for value in (macs, narrow, outputs if dense else 0, op.params if dense else 0))
+    return macs, narrow, runs, outputs, op.params, moved, *roots
+
+
+@lru_cache(maxsize=65536)
+def _description(op: Op) -> tuple[float, ...]:
     """Describe a layer by numbers (sizes two octaves to the unit, the height one), and its kind."""
-    depthwise = layer.kind == "conv" and layer.groups == layer.c_in > 1
-    sizes = (math.log2(max(size, 1)) for size in (layer.macs, layer.activation_bytes, layer.params))
-    return [
+    sizes = (math.log2(max(size, 1)) for size in (op.macs, op.activation_bytes, op.params))
+    pixels, n_dimensions = _positions(op)
+    height = math.log2(max(pixels, 1)) / n_dimensions
+    kernel, stride = (2**height, 2**height) if op.kind == "global_pool" else (_mean(op.kernel), _mean(op.stride))
+    kind = _KIND_OF.get(op.kind, "other")
+    return (
         *(size / 2 for size in sizes),
-        math.log2(layer.height),
-        layer.kernel / 2,
-        3.0 * depthwise,
-        2.0 * (layer.groups > 1 and not depthwise),
-        layer.stride,
-        *(_APART * (layer.kind == kind) for kind in _KINDS),
-    ]
+        height,
+        kernel / 2,
+        3.0 * op.depthwise,
+        2.0 * (op.kind == "conv" and op.groups > 1 and not op.depthwise),
+        stride,
+        *(_APART * (kind == other) for other in _KINDS),
+    )
+
+
+def _positions(op: Op) -> tuple[int, int]:
+    """Return at how many positions an operator reads, and in how many dimensions these lie.
+
+    What has a window reads (batch, channels, ...). Images are the last two of four dimensions or more. Sequences have
+    their channels last, and count as two dimensions, so that an image and its patches in a row are alike.
+    """
+    shape = op.inputs[0].shape if op.inputs else ()
+    if op.kernel or op.kind in ("global_pool", "batch_norm"):
+        return math.prod(shape[2:]), max(len(shape) - 2, 1)
+    if len(shape) > 3 and op.kind not in ("matmul", "attention"):
+        return math.prod(shape[-2:]), 2
+    return math.prod(shape[1:-1]), 2
+
+
+def _mean(sizes: tuple[int, ...]) -> float:
+    """Return the geometric mean of a window's sizes; 1 without a window."""
+    return math.prod(sizes) ** (1 / len(sizes)) if sizes else 1.0

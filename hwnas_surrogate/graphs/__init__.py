@@ -1,6 +1,6 @@
 """Networks as graphs of operators: what any of them computes, whatever it comes from."""
 
-from hwnas_surrogate.graphs.batch import GRAPH_VIEWS, GraphBatch, GraphView, NetworkBatch
+from hwnas_surrogate.graphs.batch import VIEWS, GraphBatch, NetworkBatch, View
 from hwnas_surrogate.graphs.builder import GraphBuilder
 from hwnas_surrogate.graphs.folding import folded
 from hwnas_surrogate.graphs.graph import Graph, Node
@@ -10,15 +10,15 @@ from hwnas_surrogate.graphs.quantizing import quantized
 
 __all__ = [
     "DTYPES",
-    "GRAPH_VIEWS",
+    "VIEWS",
     "Graph",
     "GraphBatch",
     "GraphBuilder",
-    "GraphView",
     "NetworkBatch",
     "Node",
     "Op",
     "TensorSpec",
+    "View",
     "folded",
     "fused",
     "live",

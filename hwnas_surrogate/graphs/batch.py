@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from types import MappingProxyType
-from typing import Literal, Protocol, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -13,50 +16,131 @@ from hwnas_surrogate.errors import InvalidGraphError, InvalidInputError, unknown
 from hwnas_surrogate.graphs.folding import folded
 from hwnas_surrogate.graphs.graph import Graph
 from hwnas_surrogate.graphs.op import Op
-from hwnas_surrogate.graphs.passes import fused, live, merged
+from hwnas_surrogate.graphs.passes import batch_norms_folded, fused, live, merged
 from hwnas_surrogate.graphs.quantizing import quantized
 
-__all__ = ["GRAPH_VIEWS", "GraphBatch", "GraphView", "NetworkBatch"]
+__all__ = ["VIEWS", "GraphBatch", "NetworkBatch", "View", "checked_view", "numbers_of_rows", "summable"]
 
-GraphView: TypeAlias = Literal["all", "live", "folded", "fused", "quantized"]
+View: TypeAlias = Literal["all", "live", "folded", "fused", "quantized"]
 
-GRAPH_VIEWS: Mapping[str, Callable[[Graph], Graph]] = MappingProxyType(
+VIEWS: Mapping[str, Callable[[Graph], Graph]] = MappingProxyType(
     {
-        "all": lambda graph: graph,
-        "live": live,
-        "folded": folded,
+        "all": batch_norms_folded,
+        "live": lambda graph: batch_norms_folded(live(graph)),
+        "folded": lambda graph: batch_norms_folded(folded(graph)),
         "fused": lambda graph: fused(merged(graph)),
         "quantized": quantized,
     }
 )
-"""Which operators count.
+"""Which operators count; in every view a batch norm is part of the convolution before it.
 
 ``all`` that are called; those that change an output (``live``); those that a converter leaves (``folded``); those that
 an inference engine runs, equal ones once and neighbours as one (``fused``); and as ``quantized`` to int8.
 """
 
 
-class NetworkBatch(Protocol):
-    """n networks: what encoders, surrogates and tables know of them."""
+def checked_view(view: str) -> str:
+    """Return a view's name as it is, or raise :class:`InvalidInputError`."""
+    if not isinstance(view, str) or view not in VIEWS:
+        raise unknown(InvalidInputError, "view", view, VIEWS)
+    return view
 
+
+class NetworkBatch(ABC):
+    """n networks: all that encoders, surrogates and tables know of them."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({len(self):,} networks)"
+
+    @abstractmethod
     def __len__(self) -> int:
         """Return the number of networks."""
 
     @property
+    @abstractmethod
     def keys(self) -> tuple[str, ...]:
         """One string for each network, equal for equal networks and the same on every machine."""
 
+    @property
+    @abstractmethod
+    def configs(self) -> tuple[Any, ...]:
+        """The distinct configs under which the networks are built; ``(None,)`` for networks that have none."""
+
+    @property
+    @abstractmethod
+    def config_number(self) -> npt.NDArray[np.intp]:
+        """Which of ``configs`` belongs to each network, shape (n,)."""
+
+    @property
+    @abstractmethod
+    def repeats(self) -> npt.NDArray[np.intp]:
+        """Number each network, equal ones alike, in the order of their first appearance: shape (n,)."""
+
+    @abstractmethod
     def take(self, rows: npt.ArrayLike) -> NetworkBatch:
         """Return some of the networks, by number or by a mask of shape (n,)."""
 
-    def distinct(self, view: GraphView = "all") -> tuple[Op, ...]:
-        """Return the operators that any of the networks may run, L of them."""
+    @abstractmethod
+    def distinct(self, view: View = "all") -> tuple[Op, ...]:
+        """Return the operators that any of the networks may run in a view, L of them."""
 
-    def sums(self, values: npt.ArrayLike, view: GraphView = "all") -> npt.NDArray[np.float64]:
+    @abstractmethod
+    def sums(self, values: npt.ArrayLike, view: View = "all") -> npt.NDArray[np.float64]:
         """Sum values of the distinct operators, (L,) or (L, q), over each network: (n,) or (n, q)."""
 
+    def counts(self, view: View = "all") -> npt.NDArray[np.float64]:
+        """Return how often each network runs each distinct operator, shape (n, L)."""
+        return self.sums(np.eye(len(self.distinct(view))), view)
 
-class GraphBatch:
+    def total(
+        self, figure: Literal["macs", "params", "activation_bytes"], view: View = "all"
+    ) -> npt.NDArray[np.float64]:
+        """Sum a figure of the operators over each network, float64 of shape (n,)."""
+        return self.sums([getattr(op, figure) for op in self.distinct(view)], view)
+
+    @property
+    def macs(self) -> npt.NDArray[np.float64]:
+        """Multiply-adds of each network, shape (n,): of every operator that is called, whether it matters or not.
+
+        A network of a search space without a path from input to output has many, and may cost next to nothing:
+        ``total("macs", "live")`` counts what leads to the output.
+        """
+        return self.total("macs")
+
+    @property
+    def params(self) -> npt.NDArray[np.float64]:
+        """Trained parameters that the operators of each network read, shape (n,)."""
+        return self.total("params")
+
+    @property
+    def activation_bytes(self) -> npt.NDArray[np.float64]:
+        """Bytes of activations that the operators of each network read and write, shape (n,)."""
+        return self.total("activation_bytes")
+
+
+def numbers_of_rows(rows: npt.ArrayLike, n: int) -> npt.NDArray[np.intp]:
+    """Return the numbers of some of n rows, given by number or by a mask.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is no such row, or they are neither whole numbers nor a mask of n.
+    """
+    asked = np.atleast_1d(np.asarray(rows))
+    if not asked.size:
+        return np.empty(0, np.intp)
+    if asked.dtype == bool and asked.shape == (n,):
+        return np.flatnonzero(asked)
+    if asked.dtype.kind not in "iu" or asked.ndim != 1:
+        raise InvalidInputError(
+            f"rows must be whole numbers or a mask of {n}, got {asked.dtype} of shape {asked.shape}."
+        )
+    if asked.min() < 0 or asked.max() >= n:
+        raise InvalidInputError(f"rows must lie in 0..{n - 1}, got {asked.min()} to {asked.max()}.")
+    return asked.astype(np.intp)
+
+
+class GraphBatch(NetworkBatch):
     """Networks given as graphs, in order.
 
     Operators are counted once for each view, when it is first asked for, and kept as a sparse matrix.
@@ -101,6 +185,22 @@ class GraphBatch:
         """The digest of each graph."""
         return tuple(graph.digest for graph in self.graphs)
 
+    @property
+    def configs(self) -> tuple[None]:
+        """A graph is under no config: ``(None,)``."""
+        return (None,)
+
+    @property
+    def config_number(self) -> npt.NDArray[np.intp]:
+        """Zeros, shape (n,)."""
+        return np.zeros(len(self), np.intp)
+
+    @cached_property
+    def repeats(self) -> npt.NDArray[np.intp]:
+        """Number each network, equal ones alike, in the order of their first appearance: shape (n,)."""
+        number: dict[str, int] = {}
+        return np.array([number.setdefault(key, len(number)) for key in self.keys], np.intp)
+
     def take(self, rows: npt.ArrayLike) -> GraphBatch:
         """Return some of the networks, by number or by a mask of shape (n,).
 
@@ -109,23 +209,16 @@ class GraphBatch:
         InvalidInputError
             If there is no such network, or rows are neither whole numbers nor a mask of n.
         """
-        asked = np.atleast_1d(np.asarray(rows))
-        if not asked.size:
-            return GraphBatch([])
-        mask = asked.dtype == bool and asked.shape == (len(self),)
-        if not mask and (asked.dtype.kind not in "iu" or asked.ndim != 1):
-            raise InvalidInputError(
-                f"rows must be whole numbers or a mask of {len(self)}, got {asked.dtype} of shape {asked.shape}."
-            )
-        if not mask and (asked.min() < 0 or asked.max() >= len(self)):
-            raise InvalidInputError(f"rows must lie in 0..{len(self) - 1}, got {asked.min()} to {asked.max()}.")
-        return GraphBatch([self.graphs[row] for row in (np.flatnonzero(asked) if mask else asked)])
+        chosen = numbers_of_rows(rows, len(self))
+        taken = GraphBatch([self.graphs[row] for row in chosen])
+        taken._counted = {view: (ops, counts.rows(chosen)) for view, (ops, counts) in self._counted.items()}
+        return taken
 
-    def distinct(self, view: GraphView = "all") -> tuple[Op, ...]:
+    def distinct(self, view: View = "all") -> tuple[Op, ...]:
         """Return the operators that any of the networks runs in a view, L of them, in the order of their appearance."""
         return self._counts(view)[0]
 
-    def sums(self, values: npt.ArrayLike, view: GraphView = "all") -> npt.NDArray[np.float64]:
+    def sums(self, values: npt.ArrayLike, view: View = "all") -> npt.NDArray[np.float64]:
         """Sum values of the distinct operators over all that each network runs.
 
         Parameters
@@ -146,44 +239,52 @@ class GraphBatch:
             )
         return counts.times(per_op)
 
-    def peak_memory(self, view: GraphView = "all") -> npt.NDArray[np.float64]:
+    def peak_memory(self, view: View = "all") -> npt.NDArray[np.float64]:
         """Return the largest number of bytes of activations that live at once, shape (n,)."""
-        as_run = GRAPH_VIEWS[self._checked(view)]
+        as_run = VIEWS[checked_view(view)]
         return np.array([as_run(graph).peak_memory for graph in self.graphs], np.float64)
 
-    @staticmethod
-    def _checked(view: str) -> str:
-        if view not in GRAPH_VIEWS:
-            raise unknown(InvalidInputError, "view", view, GRAPH_VIEWS)
-        return view
-
     def _counts(self, view: str) -> tuple[tuple[Op, ...], _Counts]:
-        if self._checked(view) not in self._counted:
+        if checked_view(view) not in self._counted:
             number: dict[Op, int] = {}
             columns, counts, ends = list[int](), list[int](), [0]
             for place, graph in enumerate(self.graphs):
                 try:
-                    run = GRAPH_VIEWS[view](graph)
+                    run = VIEWS[view](graph)
                 except InvalidGraphError as error:
                     raise InvalidGraphError(f"network {place}, view {view!r}: {error}") from error
                 columns += [number.setdefault(op, len(number)) for op in run.counts]
                 counts += run.counts.values()
                 ends.append(len(columns))
-            self._counted[view] = tuple(number), _Counts(columns, counts, ends)
+            self._counted[view] = tuple(number), _Counts(columns, counts, ends, len(number))
         return self._counted[view]
 
 
 class _Counts:
     """A sparse matrix of counts, (n, L): row by row."""
 
-    def __init__(self, columns: list[int], counts: list[int], ends: list[int]) -> None:
-        self._columns, self._counts = np.array(columns, np.intp), np.array(counts, np.float64)
-        self._ends = np.array(ends, np.intp)
+    def __init__(self, columns: list[int], counts: list[int], ends: list[int], width: int) -> None:
+        from scipy.sparse import csr_array
+
+        self._matrix = csr_array((np.array(counts, np.float64), columns, ends), shape=(len(ends) - 1, width))
+
+    def rows(self, which: npt.NDArray[np.intp]) -> _Counts:
+        """Return some rows."""
+        some = object.__new__(_Counts)
+        some._matrix = self._matrix[which]
+        return some
 
     def times(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Multiply by values, (L,) or (L, q)."""
-        from scipy.sparse import csr_array
+        per_op = summable(values.reshape(len(values), math.prod(values.shape[1:])))
+        return np.asarray(self._matrix @ per_op, np.float64).reshape(self._matrix.shape[0], *values.shape[1:])
 
-        shape = (len(self._ends) - 1, len(values))
-        matrix = csr_array((self._counts, self._columns, self._ends), shape=shape)
-        return np.asarray(matrix @ values, np.float64)
+
+def summable(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Round what is no integer to 42 binary digits of its column's largest, (L, q): two thousand are summed exactly.
+
+    Sums are then the same in any order.
+    """
+    largest = np.maximum(np.abs(values).max(axis=0, initial=0.0), np.finfo(float).tiny)
+    unit = 2.0 ** (np.ceil(np.log2(largest)) - 42)
+    return np.where(values == np.rint(values), values, np.rint(values / unit) * unit)

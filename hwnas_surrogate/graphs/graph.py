@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 from hwnas_surrogate.errors import InvalidGraphError
 from hwnas_surrogate.graphs.identity import digest
-from hwnas_surrogate.graphs.op import Op, TensorSpec
+from hwnas_surrogate.graphs.op import Op, TensorSpec, whole_number, whole_numbers
 
 __all__ = ["Graph", "Node"]
 
@@ -249,9 +249,9 @@ class Graph:
         ops = {op: number for number, op in enumerate(self.counts)}
         content = {
             "format": _FORMAT,
-            "inputs": [_written(spec) for spec in self.inputs],
-            "weights": [_written(spec) for spec in self.weights],
-            "ops": [_op_written(op) for op in ops],
+            "inputs": [spec.to_list() for spec in self.inputs],
+            "weights": [spec.to_list() for spec in self.weights],
+            "ops": [op.to_dict() for op in ops],
             "nodes": [[ops[node.op], list(node.reads), list(node.weights)] for node in self.nodes],
             "outputs": list(self.outputs),
         }
@@ -270,10 +270,13 @@ class Graph:
             content = json.loads(text)
             if type(content["format"]) is not int or content["format"] != _FORMAT:
                 _not_json(f"format {content['format']!r:.20}")
-            ops = [_op_read(entry) for entry in content["ops"]]
-            nodes = [Node(ops[_index(op)], _numbers(reads), _numbers(of)) for op, reads, of in content["nodes"]]
-            inputs, weights = ([_read(spec) for spec in content[key]] for key in ("inputs", "weights"))
-            return cls(inputs, nodes, _numbers(content["outputs"]), weights)
+            ops = [Op.from_dict(entry) for entry in content["ops"]]
+            nodes = [
+                Node(ops[whole_number(op)], whole_numbers(reads), whole_numbers(weights))
+                for op, reads, weights in content["nodes"]
+            ]
+            inputs, weights = ([TensorSpec.from_list(spec) for spec in content[key]] for key in ("inputs", "weights"))
+            return cls(inputs, nodes, whole_numbers(content["outputs"]), weights)
         except InvalidGraphError:
             raise
         except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
@@ -282,50 +285,3 @@ class Graph:
 
 def _not_json(why: str, cause: BaseException | None = None) -> NoReturn:
     raise InvalidGraphError(f"this is no graph written by Graph.to_json, format {_FORMAT} ({why:.200}).") from cause
-
-
-_LISTS = ("kernel", "stride", "dilation", "padding")
-_TENSORS = ("inputs", "outputs", "weights", "buffers", "factors")
-
-
-def _written(spec: TensorSpec) -> list[Any]:
-    return [spec.dtype, *spec.shape]
-
-
-def _read(entry: list[Any]) -> TensorSpec:
-    if not isinstance(entry, list):
-        raise TypeError(f"a tensor is a list, got {entry!r:.60}")
-    dtype, *shape = entry
-    return TensorSpec.of(_numbers(shape), dtype)
-
-
-def _index(number: Any) -> int:
-    if type(number) is not int or number < 0:
-        raise ValueError(f"a whole number of at least 0 is expected, got {number!r:.40}")
-    return number
-
-
-def _numbers(entry: Any) -> tuple[int, ...]:
-    return tuple(map(_index, entry))
-
-
-def _op_written(op: Op) -> dict[str, Any]:
-    """Write an operator without what has its default."""
-    fields: dict[str, Any] = {"kind": op.kind}
-    fields |= {name: [_written(spec) for spec in getattr(op, name)] for name in _TENSORS}
-    fields |= {name: list(getattr(op, name)) for name in (*_LISTS, "fused")}
-    fields |= {"groups": op.groups if op.groups != 1 else None, "detail": op.detail}
-    return {name: value for name, value in fields.items() if value}
-
-
-def _op_read(entry: dict[str, Any]) -> Op:
-    unknown_fields = set(entry) - {"kind", "groups", "fused", "detail", *_TENSORS, *_LISTS}
-    if unknown_fields:
-        raise ValueError(f"an operator has no {min(unknown_fields)!r}")
-    tensors = {name: tuple(map(_read, entry.get(name, ()))) for name in _TENSORS}
-    lists = {name: _numbers(entry.get(name, ())) for name in _LISTS}
-    fused, detail = entry.get("fused", []), entry.get("detail", "")
-    if not isinstance(fused, list) or not all(isinstance(text, str) for text in [*fused, detail]):
-        raise TypeError("fused is a list of names, detail a text")
-    groups = _index(entry.get("groups", 1))
-    return Op.of(entry["kind"], groups=groups, fused=tuple(fused), detail=detail, **tensors, **lists)

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property, lru_cache
 from types import MappingProxyType
 from typing import Any
 
 from hwnas_surrogate.errors import InvalidGraphError, unknown
 
-__all__ = ["DTYPES", "FREE", "N_FACTORS", "WEIGHTED", "Op", "Shape", "TensorSpec"]
+__all__ = [
+    "DTYPES",
+    "FREE",
+    "N_FACTORS",
+    "WEIGHTED",
+    "Op",
+    "Shape",
+    "TensorSpec",
+    "whole_number",
+    "whole_numbers",
+]
 
 Shape = tuple[int, ...]
 
@@ -29,6 +39,18 @@ WEIGHTED = frozenset({"conv", "conv_transpose", "matmul"})
 """Kinds that multiply by stored tensors, which may take on what is a factor for each output channel."""
 N_FACTORS: Mapping[str, int] = MappingProxyType({**dict.fromkeys(WEIGHTED, 2), "attention": 3})
 """How many tensors an operator multiplies with each other: the first that it reads."""
+
+
+def whole_number(number: Any) -> int:
+    """Return a whole number of at least 0 as it is; anything else raises ValueError."""
+    if type(number) is not int or number < 0:
+        raise ValueError(f"a whole number of at least 0 is expected, got {number!r:.40}")
+    return number
+
+
+def whole_numbers(entry: Any) -> tuple[int, ...]:
+    """Return whole numbers of at least 0 as a tuple."""
+    return tuple(map(whole_number, entry))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +92,18 @@ class TensorSpec:
             )
         if self.dtype not in DTYPES:
             raise unknown(InvalidGraphError, "number format", self.dtype, DTYPES)
+
+    def to_list(self) -> list[Any]:
+        """Write it as JSON can hold it: the format, then the sizes."""
+        return [self.dtype, *self.shape]
+
+    @classmethod
+    def from_list(cls, entry: list[Any]) -> TensorSpec:
+        """Read what :meth:`to_list` wrote; anything else raises ValueError or TypeError."""
+        if not isinstance(entry, list):
+            raise TypeError(f"a tensor is a list, got {entry!r:.60}")
+        dtype, *shape = entry
+        return cls.of(whole_numbers(shape), dtype)
 
     @property
     def numel(self) -> int:
@@ -150,12 +184,43 @@ class Op:
 
     @classmethod
     @lru_cache(maxsize=65536)
-    def of(cls, *fields: Any, **named: Any) -> Op:
+    def of(cls, *values: Any, **named: Any) -> Op:
         """Return the one object of an operator: as the class itself, but equal operators are the same object."""
-        return cls(*fields, **named)
+        return cls(*values, **named)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Write the operator as JSON can hold it, without what has its default."""
+        written: dict[str, Any] = {"kind": self.kind}
+        written |= {name: [spec.to_list() for spec in getattr(self, name)] for name in _TENSORS}
+        written |= {name: list(getattr(self, name)) for name in (*_LISTS, "fused")}
+        written |= {"groups": self.groups if self.groups != 1 else None, "detail": self.detail}
+        return {name: value for name, value in written.items() if value}
+
+    @classmethod
+    def from_dict(cls, entry: dict[str, Any]) -> Op:
+        """Read what :meth:`to_dict` wrote; anything else raises ValueError, TypeError or InvalidGraphError."""
+        if not isinstance(entry, dict) or "kind" not in entry:
+            raise TypeError(f"an operator is an object with its kind, got {entry!r:.60}")
+        unknown_fields = set(entry) - {"kind", "groups", "fused", "detail", *_TENSORS, *_LISTS}
+        if unknown_fields:
+            raise ValueError(f"an operator has no {min(unknown_fields)!r}")
+        for name in (*_TENSORS, *_LISTS):
+            if not isinstance(entry.get(name, []), list):
+                raise TypeError(f"{name} of an operator is a list, got {entry[name]!r:.60}")
+        tensors = {name: tuple(map(TensorSpec.from_list, entry.get(name, []))) for name in _TENSORS}
+        lists = {name: whole_numbers(entry.get(name, [])) for name in _LISTS}
+        fused, detail = entry.get("fused", []), entry.get("detail", "")
+        if not isinstance(fused, list) or not all(isinstance(text, str) for text in [*fused, detail]):
+            raise TypeError("fused is a list of names, detail a text")
+        groups = whole_number(entry.get("groups", 1))
+        return cls.of(entry["kind"], groups=groups, fused=tuple(fused), detail=detail, **tensors, **lists)
 
     def __hash__(self) -> int:
         return self._hash
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what is cached: hashes of texts differ from process to process."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @cached_property
     def _hash(self) -> int:
@@ -212,6 +277,10 @@ class Op:
     def depthwise(self) -> bool:
         """Whether it is a convolution of each channel by itself."""
         return self.kind == "conv" and self.groups > 1 and _factors(self)[0].shape[1] == self.groups
+
+
+_LISTS = ("kernel", "stride", "dilation", "padding")
+_TENSORS = ("inputs", "outputs", "weights", "buffers", "factors")
 
 
 def _factors(op: Op) -> tuple[TensorSpec, ...]:

@@ -100,8 +100,7 @@ def export_networks(
     target = Path(folder)
     _check(names, random_state, batch, target)
     distinct, numbers = chosen.group_configs(configs, len(batch))
-    for number, config in enumerate(distinct):
-        chosen.layers(batch[numbers == number], config)  # raises where a network can't be built
+    chosen.batch(batch, [distinct[number] for number in numbers])  # raises where a network can't be built
     entries: list[dict[str, Any]] = []
     for row, (arch, number) in enumerate(zip(batch, numbers.tolist(), strict=True)):
         config = distinct[number]

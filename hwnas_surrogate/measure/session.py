@@ -237,7 +237,7 @@ def _check(
             raise InvalidInputError(
                 f"an architecture stands more than once under config {config} among those to measure; give each once."
             )
-        space.layers(archs[mine], config)  # raises where a network can't be built
+        space.check_buildable(archs[mine], config)
 
 
 def _anchor(space: SearchSpace) -> Subject:

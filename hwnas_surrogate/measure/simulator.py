@@ -8,7 +8,6 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import astuple
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -18,10 +17,11 @@ import numpy as np
 from hwnas_surrogate.data import CostTable, Device, Target, write_parquet
 from hwnas_surrogate.data.table import Configs
 from hwnas_surrogate.errors import InvalidInputError, MeasurementError, missing_extra
+from hwnas_surrogate.graphs import Op
 from hwnas_surrogate.measure.environment import environment
 from hwnas_surrogate.measure.journal import Journal
 from hwnas_surrogate.measure.protocol import Progress
-from hwnas_surrogate.spaces import Archs, Layer, SearchSpace, get_space
+from hwnas_surrogate.spaces import Archs, SearchSpace, get_space
 
 __all__ = ["simulate"]
 
@@ -82,31 +82,24 @@ def simulate(
        IEEE Transactions on Computers 70(8), 2021.
     """
     chosen = get_space(space)
-    batch = chosen.as_array(archs)
+    batch = chosen.batch(archs, configs)
     if not len(batch):
         raise InvalidInputError("there is nothing to simulate: no architectures were given.")
-    distinct, numbers = chosen.group_configs(configs, len(batch))
-    of_config = [chosen.layers(batch[numbers == number], config) for number, config in enumerate(distinct)]
-    costed = [
-        layer
-        for layers in of_config
-        for layer, called in zip(layers.distinct, layers.counts.sum(axis=0), strict=True)
-        if called and _workload(layer)
-    ]
+    ops = batch.distinct()
+    called = batch.sums(np.eye(len(ops))).sum(axis=0)
+    costed = [op for op, times in zip(ops, called, strict=True) if times and _workload(op)]
     device = Device(DEVICE, "14 x 12 Eyeriss-like array at 200 MHz", f"zigzag-dse {_version()}", 1, "estimated")
     settings = {"device": device.to_dict(), "clock_hz": CLOCK_HZ}
     with Journal(f"{output}.journal", settings, {"environment": environment()}) as journal:
-        known = _simulate(list(dict.fromkeys(costed)), journal, progress)
+        known = _simulate(costed, journal, progress)
         info = journal.info
-    costs = np.empty((len(batch), 2))
-    for number, layers in enumerate(of_config):
-        costs[numbers == number] = layers.sums([known.get(layer, (0.0, 0.0)) for layer in layers.distinct])
+    costs = batch.sums([known.get(op, (0.0, 0.0)) for op in ops])
     table = CostTable(
         chosen,
-        batch,
+        batch.archs,
         costs,
         [Target(DEVICE, "latency"), Target(DEVICE, "energy")],
-        configs=[distinct[number] for number in numbers],
+        configs=[batch.configs[number] for number in batch.config_number],
         devices=[device],
         meta={**info, "protocol": {"estimator": "sum over layers, each simulated once", "layers": len(known)}},
     )
@@ -114,41 +107,41 @@ def simulate(
     return table
 
 
-def _simulate(layers: list[Layer], journal: Journal, progress: Progress | None) -> dict[Layer, tuple[float, float]]:
-    """Return each layer's latency in ms and energy in mJ."""
-    seen = {tuple(entry["layer"]): (entry["cycles"], entry["pj"]) for entry in journal.entries}
-    for number, layer in enumerate(layers):
+def _simulate(ops: list[Op], journal: Journal, progress: Progress | None) -> dict[Op, tuple[float, float]]:
+    """Return each operator's latency in ms and energy in mJ."""
+    seen = {Op.from_dict(entry["op"]): (entry["cycles"], entry["pj"]) for entry in journal.entries}
+    for number, op in enumerate(ops):
         if progress is not None:
-            progress(number, len(layers))
-        if astuple(layer) not in seen:
-            cycles, pj = _run(layer)
-            journal.append(layer=list(astuple(layer)), cycles=cycles, pj=pj)
-            seen[astuple(layer)] = cycles, pj
+            progress(number, len(ops))
+        if op not in seen:
+            cycles, pj = _run(op)
+            journal.append(op=op.to_dict(), cycles=cycles, pj=pj)
+            seen[op] = cycles, pj
     if progress is not None:
-        progress(len(layers), len(layers))
-    results = ((layer, seen[astuple(layer)]) for layer in layers)
-    return {layer: (cycles / CLOCK_HZ * 1e3, pj * 1e-9) for layer, (cycles, pj) in results}
+        progress(len(ops), len(ops))
+    return {op: (seen[op][0] / CLOCK_HZ * 1e3, seen[op][1] * 1e-9) for op in ops}
 
 
-def _workload(layer: Layer) -> dict[str, Any] | None:
-    """Return a layer as ZigZag's loop nest; None where it costs nothing of its own."""
-    size, stride = (layer.height, layer.width), layer.stride
-    groups, k, c = layer.c_in, 1, 1
-    kernel, out = (layer.kernel, layer.kernel), [-(-pixels // stride) for pixels in size]
-    match layer.kind:
+def _workload(op: Op) -> dict[str, Any] | None:
+    """Return an operator as ZigZag's loop nest; None where it costs nothing of its own."""
+    if op.kind not in ("conv", "avg_pool", "global_pool", "matmul"):
+        return None
+    channels, *size = (*op.inputs[0].shape[1:], 1, 1)[:3]
+    made, *out = (*op.outputs[0].shape[1:], 1, 1)[:3]
+    stride = op.stride[0] if op.stride else 1
+    kernel = op.kernel or (1, 1)
+    match op.kind:
         case "conv":
-            groups, k, c = layer.groups, layer.c_out // layer.groups, layer.c_in // layer.groups
-        case "avg_pool":
-            out = [pixels // stride for pixels in size]
-        case "global_pool":
-            kernel, out = size, [1, 1]
-        case "linear":
-            groups, k, c = 1, layer.c_out, layer.c_in
+            groups, k, c = op.groups, made // op.groups, channels // op.groups
+        case "matmul":
+            groups, k, c = 1, made, channels
         case _:
-            return None
+            groups, k, c = channels, 1, 1
+    if op.kind == "global_pool":
+        kernel, stride = (size[0], size[1]), size[0]
     return {
         "id": 0,
-        "name": layer.kind,
+        "name": op.kind,
         "operator_type": "Conv",
         "equation": _CONV,
         "dimension_relations": [f"ix={stride}*ox+1*fx", f"iy={stride}*oy+1*fy"],
@@ -156,14 +149,14 @@ def _workload(layer: Layer) -> dict[str, Any] | None:
         "loop_sizes": [1, groups, k, c, *out, *kernel],
         # What is there of the input; the padding around it is not stored.
         "pr_loop_dims": ["IX", "IY"],
-        "pr_loop_sizes": [layer.width, layer.height],
+        "pr_loop_sizes": [size[1], size[0]],
         "operand_precision": {"O": 24, "O_final": 8, "W": 8, "I": 8},
         "operand_source": {"I": 0, "W": 0},
     }
 
 
-def _run(layer: Layer) -> tuple[float, float]:
-    """Simulate one layer: cycles, and energy in pJ."""
+def _run(op: Op) -> tuple[float, float]:
+    """Simulate one operator: cycles, and energy in pJ."""
     from zigzag.mapping.temporal_mapping import TemporalMappingType
     from zigzag.stages.evaluation.cost_model_evaluation import CostModelStage
     from zigzag.stages.main import MainStage
@@ -190,7 +183,7 @@ def _run(layer: Layer) -> tuple[float, float]:
         ]
         main: Any = MainStage(
             stages,
-            workload=[_workload(layer)],
+            workload=[_workload(op)],
             accelerator=str(accelerator),
             mapping=str(mapping),
             loma_lpf_limit=6,
@@ -203,9 +196,7 @@ def _run(layer: Layer) -> tuple[float, float]:
         try:
             best = main.run()[0][0]
         except Exception as error:
-            raise MeasurementError(
-                f"the simulator has no result for {layer}: {type(error).__name__}: {error}"
-            ) from error
+            raise MeasurementError(f"the simulator has no result for {op}: {type(error).__name__}: {error}") from error
     return float(best.latency_total2), float(best.energy_total)
 
 

@@ -29,7 +29,7 @@ from hwnas_surrogate.errors import MeasurementError
 from hwnas_surrogate.measure.energy import EnergyMeter
 from hwnas_surrogate.measure.runtime import Run, Runtime
 from hwnas_surrogate.networks import build_network
-from hwnas_surrogate.spaces import get_space
+from hwnas_surrogate.spaces import get_space, register_space, space_names
 
 __all__ = ["Key", "Subject", "Worker", "relative_half_width"]
 
@@ -111,7 +111,13 @@ class Worker:
 
     def __init__(self, runtime: Runtime) -> None:
         kind = type(runtime)
-        self._hello = {"module": kind.__module__, "runtime": kind.__qualname__, "options": asdict(runtime)}
+        spaces = [type(get_space(name)) for name in space_names()]
+        self._hello = {
+            "module": kind.__module__,
+            "runtime": kind.__qualname__,
+            "options": asdict(runtime),
+            "spaces": [[space.__module__, space.__qualname__] for space in spaces],
+        }
         self._process: subprocess.Popen[bytes] | None = None
         self._errors: IO[bytes] | None = None
 
@@ -274,10 +280,9 @@ class _Server:
         """Answer until the other side is gone."""
         hello = json.loads(self.source.readline())
         try:
-            kind: Any = importlib.import_module(hello["module"])
-            for name in hello["runtime"].split("."):
-                kind = getattr(kind, name)
-            self.runtime: Runtime = kind(**hello["options"])
+            for module, name in hello["spaces"]:
+                register_space(_imported(module, name))
+            self.runtime: Runtime = _imported(hello["module"], hello["runtime"])(**hello["options"])
             self.runtime.describe()
         except Exception as error:  # noqa: BLE001 - told to the other side, which raises it
             self.say("refused", why=_why(error))
@@ -336,6 +341,14 @@ class _Server:
                 run()
                 count += 1
             self.say("energy", number=number, mj=(meter.millijoules() - start) / count)
+
+
+def _imported(module: str, qualified: str) -> Any:
+    """Return a class by its module and its name in there."""
+    found: Any = importlib.import_module(module)
+    for name in qualified.split("."):
+        found = getattr(found, name)
+    return found
 
 
 def _why(error: Exception) -> str:

@@ -14,7 +14,16 @@ from threadpoolctl import threadpool_limits
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.models.evidence import Hypotheses
 from hwnas_surrogate.models.linear import Vector, _checked, _LinearPredictor
-from hwnas_surrogate.models.prior import Belief, PhysicsPrior, beliefs, columns_by_view, correction_unit, source_columns
+from hwnas_surrogate.models.prior import (
+    Belief,
+    Columns,
+    PhysicsPrior,
+    beliefs,
+    columns_by_view,
+    correction_unit,
+    source_columns,
+    twins,
+)
 
 __all__ = ["PhysicsGP", "design_of"]
 
@@ -58,7 +67,7 @@ class PhysicsGP(_LinearPredictor):
     source_weight_ : float
         Evidence of the answers in which the other devices have a share, between 0 and 1.
     view_weights_ : dict of str to float
-        Evidence by which layers run: ``all``, ``compiled``, ...
+        Evidence by which layers run: ``all``, ``folded``, ...
 
     References
     ----------
@@ -158,6 +167,7 @@ class PhysicsGP(_LinearPredictor):
         covariance = off.T @ off
         for number, part in zip(likely, parts, strict=True):
             covariance += part * hypotheses.covariance(int(number), values.shape[1])
+        mean, covariance = _shared(mean, covariance, list(twins(names, seen, views).values()))
         self.coef_, self.intercept_, self.decimals_ = mean[:-1] * typical, float(mean[-1]) * typical, None
         self.covariance_ = covariance * typical**2
         self.noise_ = float(np.sqrt(weights @ hypotheses.variances)) * typical
@@ -170,6 +180,16 @@ class PhysicsGP(_LinearPredictor):
         shared = np.bincount(hypotheses.belief, weights, len(believed))
         self.source_weight_ = float(sum(shared[[belief.of_sources for belief in believed]]))
         self.view_weights_ = {view: float(sum(shared[[belief.view == view for belief in believed]])) for view in views}
+
+
+def _shared(mean: Vector, covariance: Vector, alike: Sequence[Sequence[Columns]]) -> tuple[Vector, Vector]:
+    """Share the coefficients of a view evenly with the views that no measurement distinguishes from it."""
+    spread = np.eye(len(mean))
+    for own, *others in alike:
+        spread[own, own] = 1 / (1 + len(others))
+        for columns in others:
+            spread[columns, own] = 1 / (1 + len(others))
+    return spread @ mean, spread @ covariance @ spread.T
 
 
 def design_of(X: pd.DataFrame, prior: PhysicsPrior | None = None) -> list[tuple[float, Vector]]:

@@ -12,7 +12,17 @@ import numpy.typing as npt
 
 from hwnas_surrogate.errors import InvalidInputError, unknown
 
-__all__ = ["CORRECTION", "PHYSICS", "SOURCE", "Belief", "PhysicsPrior", "beliefs", "columns_by_view", "source_columns"]
+__all__ = [
+    "CORRECTION",
+    "PHYSICS",
+    "SOURCE",
+    "Belief",
+    "PhysicsPrior",
+    "beliefs",
+    "columns_by_view",
+    "source_columns",
+    "twins",
+]
 
 Vector = npt.NDArray[np.float64]
 Columns = npt.NDArray[np.intp]
@@ -49,7 +59,7 @@ class PhysicsPrior:
     source_log_odds : float, default=-1.0
         Log odds that other devices have a share in the cost. Ten costs can't distinguish a device of another kind, so
         sources count only if the measurements support them.
-    view_log_odds : mapping of str to float, default={"merged": -2.0, "quantized": -2.0}
+    view_log_odds : mapping of str to float, default={"fused": -2.0, "quantized": -3.0}
         Log odds of each view of the network, 0 for those that are not named. Most devices price every layer, or those
         that a converter leaves. Kept as a tuple of pairs.
     constant_sd : float, default=0.1
@@ -77,7 +87,7 @@ class PhysicsPrior:
     leaders: tuple[str | None, ...] = (None, "layers", "macs")
     lead: float = 0.7
     source_log_odds: float = -1.0
-    view_log_odds: Mapping[str, float] | tuple[tuple[str, float], ...] = (("merged", -2.0), ("quantized", -2.0))
+    view_log_odds: Mapping[str, float] | tuple[tuple[str, float], ...] = (("fused", -2.0), ("quantized", -3.0))
     constant_sd: float = 0.1
     design_sd: float = 0.3
 
@@ -182,6 +192,27 @@ def columns_by_view(names: Sequence[str], values: Vector) -> dict[str, tuple[Col
         ):
             views[view] = columns
     return views
+
+
+def twins(
+    names: Sequence[str], values: Vector, views: Mapping[str, tuple[Columns, Columns]]
+) -> dict[str, list[Columns]]:
+    """Return, for each of the views, the columns of all that are equal to it on these rows, its own first.
+
+    On other rows they may differ: nothing measured can distinguish them.
+    """
+    groups = [name.partition(":")[0] for name in names]
+    found = {view: [np.concatenate(columns)] for view, columns in views.items()}
+    for other in dict.fromkeys(group.removeprefix(PHYSICS) for group in groups if group.startswith(PHYSICS)):
+        if other in views:
+            continue
+        mine = np.array(
+            [i for i, group in enumerate(groups) if group in (PHYSICS + other, CORRECTION + other)], np.intp
+        )
+        for same in found.values():
+            if len(mine) == len(same[0]) and np.array_equal(values[:, mine], values[:, same[0]]):
+                same.append(mine)
+    return found
 
 
 def beliefs(

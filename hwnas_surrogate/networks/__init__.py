@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -12,12 +13,11 @@ from torch import nn
 from hwnas_surrogate.errors import InvalidArchitectureError, InvalidInputError
 from hwnas_surrogate.networks.fbnet import FBNetNetwork
 from hwnas_surrogate.networks.nasbench201 import NASBench201Network
+from hwnas_surrogate.networks.natsbench_size import NATSBenchSizeNetwork
 from hwnas_surrogate.networks.onnx_model import to_onnx
 from hwnas_surrogate.spaces import (
     Archs,
     ConfigLike,
-    FBNetConfig,
-    NASBench201Config,
     NetworkConfig,
     RandomState,
     SearchSpace,
@@ -27,7 +27,12 @@ from hwnas_surrogate.spaces import (
 )
 from hwnas_surrogate.spaces.reading import foreign
 
-__all__ = ["FBNetNetwork", "NASBench201Network", "build_network", "to_onnx"]
+__all__ = ["FBNetNetwork", "NASBench201Network", "NATSBenchSizeNetwork", "build_network", "to_onnx"]
+
+_NETWORKS: Mapping[str, Callable[..., nn.Module]] = MappingProxyType(
+    {"nasbench201": NASBench201Network, "fbnet": FBNetNetwork, "natsbench-size": NATSBenchSizeNetwork}
+)
+"""The networks of this package's spaces; other spaces build their own (:meth:`SearchSpace.build`)."""
 
 
 def build_network(
@@ -39,7 +44,7 @@ def build_network(
     """Build the inference network of one architecture, in eval mode.
 
     It calls every module that the architecture names, dead edges too, exactly as the benchmark measured it:
-    ``space.layers(arch, config)`` lists the same layers. State names are the published ones, so that published
+    ``space.graph(arch, config)`` is its graph. State names are the published ones, so that published
     checkpoints load with ``load_state_dict``. The weights are PyTorch's default initialisation. PyTorch's global
     generators stay untouched.
 
@@ -61,12 +66,13 @@ def build_network(
     torch.nn.Module
         Input float32 of shape (batch, in_channels, height, width). A :class:`NASBench201Network` returns
         ``(features, logits)``, of shapes (batch, 4C) and (batch, num_classes); an :class:`FBNetNetwork` returns
-        logits, of shape (batch, num_classes).
+        logits, of shape (batch, num_classes). The size space's returns features and logits; a space of one's own
+        whatever its :meth:`~hwnas_surrogate.spaces.SearchSpace.build` makes.
 
     Raises
     ------
     InvalidArchitectureError
-        If ``arch`` is no architecture of the space, is the other space's dict, or is more than one.
+        If ``arch`` is no architecture of the space, is another space's dict, or is more than one.
     InvalidConfigError
         If ``config`` is no config of the space, or one under which the architecture can't be built.
     InvalidInputError
@@ -99,7 +105,7 @@ def build_network(
         raise
     if config is None and isinstance(arch, Mapping):
         config = arch
-    return _initialised(ops, chosen.config(config), random_state)
+    return _initialised(chosen, ops, chosen.config(config), random_state)
 
 
 def _ops(space: SearchSpace, arch: Archs | Mapping[str, Any]) -> list[int]:
@@ -134,17 +140,17 @@ def _choose_space(arch: Archs | Mapping[str, Any], config: ConfigLike, space: st
 
 
 def _space_of(value: object) -> str | None:
-    """Tell whose config this is: its class, or for a published dict the keys that only one space's has."""
+    """Return the space whose config this is: by its class, or for a published dict by keys that only one space has."""
     if isinstance(value, Mapping):
         if "op_idx_list" in value or "dataset" in value:
             return "fbnet"
+        if "channels" in value:
+            return "natsbench-size"
         return "nasbench201" if "C" in value or isinstance(value.get("arch_str"), str) else None
-    if isinstance(value, FBNetConfig):
-        return "fbnet"
-    return "nasbench201" if isinstance(value, NASBench201Config) else None
+    return next((name for name in space_names() if isinstance(value, get_space(name).config_class)), None)
 
 
-def _initialised(ops: list[int], config: NetworkConfig, random_state: RandomState) -> nn.Module:
+def _initialised(space: SearchSpace, ops: list[int], config: NetworkConfig, random_state: RandomState) -> nn.Module:
     """Construct in eval mode, under a forked CPU generator: the global ones stay as they are."""
     seed = int(as_generator(random_state).integers(2**63))
     target = torch.get_default_device()
@@ -152,15 +158,12 @@ def _initialised(ops: list[int], config: NetworkConfig, random_state: RandomStat
     on_cpu = nullcontext() if target.type == "cpu" else torch.device("cpu")
     with torch.random.fork_rng(devices=[]), on_cpu:
         torch.default_generator.manual_seed(seed)
-        network = _construct(ops, config)
+        network = _construct(space, ops, config)
     return network.eval() if target.type == "cpu" else network.eval().to(target)
 
 
-def _construct(ops: list[int], config: NetworkConfig) -> nn.Module:
-    if isinstance(config, NASBench201Config):
-        return NASBench201Network(ops, config)
-    if isinstance(config, FBNetConfig):
-        return FBNetNetwork(ops, config)
-    raise InvalidInputError(
-        f"no network is known for a {type(config).__name__}; allowed: NASBench201Config, FBNetConfig."
-    )
+def _construct(space: SearchSpace, ops: list[int], config: NetworkConfig) -> nn.Module:
+    network = _NETWORKS[space.name](ops, config) if space.name in _NETWORKS else space.build(ops, config)
+    if not isinstance(network, nn.Module):
+        raise InvalidInputError(f"{type(space).__name__}.build must return a torch.nn.Module, got {network!r:.80}.")
+    return network

@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
-from hwnas_surrogate.spaces.base import ConfigLike, RandomState, SearchSpace, as_generator
-from hwnas_surrogate.spaces.config import FBNetConfig, NASBench201Config, NetworkConfig
+from hwnas_surrogate.spaces.base import RandomState, SearchSpace, as_generator
+from hwnas_surrogate.spaces.batch import ArchBatch, ConfigLike, Configs, Networks, as_batch
+from hwnas_surrogate.spaces.config import FBNetConfig, NASBench201Config, NATSBenchSizeConfig, NetworkConfig
 from hwnas_surrogate.spaces.conventions import Convention
 from hwnas_surrogate.spaces.fbnet import FBNet
-from hwnas_surrogate.spaces.layers import Layer, Layers, View
 from hwnas_surrogate.spaces.nasbench201 import NASBench201
-from hwnas_surrogate.spaces.operators import Operators
+from hwnas_surrogate.spaces.natsbench_size import NATSBenchSize
 from hwnas_surrogate.spaces.reading import Archs, arch_from_text
 from hwnas_surrogate.spaces.registry import get_space, register_space, space_names
+from hwnas_surrogate.spaces.tables import OpTable
 
 __all__ = [
+    "ArchBatch",
     "Archs",
     "ConfigLike",
+    "Configs",
     "Convention",
     "FBNet",
     "FBNetConfig",
-    "Layer",
-    "Layers",
     "NASBench201",
     "NASBench201Config",
+    "NATSBenchSize",
+    "NATSBenchSizeConfig",
     "NetworkConfig",
-    "Operators",
+    "Networks",
+    "OpTable",
     "RandomState",
     "SearchSpace",
-    "View",
     "arch_from_text",
+    "as_batch",
     "as_generator",
     "get_space",
     "register_space",
@@ -36,3 +40,4 @@ __all__ = [
 
 register_space(NASBench201)
 register_space(FBNet)
+register_space(NATSBenchSize)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar, TypeAlias
 
@@ -11,19 +11,17 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas_surrogate.errors import InvalidArchitectureError, InvalidConfigError, InvalidInputError, unknown
-from hwnas_surrogate.graphs import Graph
+from hwnas_surrogate.graphs import Graph, View
+from hwnas_surrogate.spaces.batch import ArchBatch, ConfigLike, Configs
 from hwnas_surrogate.spaces.config import NetworkConfig
 from hwnas_surrogate.spaces.conventions import Convention
-from hwnas_surrogate.spaces.layers import Layers, View
 from hwnas_surrogate.spaces.op_lists import ArchArray, OpLists, numbered
-from hwnas_surrogate.spaces.operators import Operators
 from hwnas_surrogate.spaces.reading import Archs, contents, stacked
 from hwnas_surrogate.spaces.registry import get_space
+from hwnas_surrogate.spaces.tables import OpTable
 
 __all__ = ["ArchArray", "ConfigLike", "RandomState", "SearchSpace", "as_generator"]
 
-ConfigLike: TypeAlias = NetworkConfig | str | Mapping[str, Any] | None
-"""A network config, a dataset's name, a config string, or the fields that differ; None is the first published one."""
 RandomState: TypeAlias = int | np.random.Generator | None
 """A seed, a generator that goes on, or None for numbers that differ every time."""
 
@@ -48,8 +46,6 @@ class SearchSpace(OpLists, ABC):
 
     configs: ClassVar[Mapping[str, NetworkConfig]]
     config_class: ClassVar[type[NetworkConfig]]
-    merged_names: ClassVar[tuple[str, ...]] = ()
-    quantized_names: ClassVar[tuple[str, ...]] = ()
     conventions: ClassVar[Mapping[str, Convention]] = MappingProxyType({})
 
     def __repr__(self) -> str:
@@ -371,9 +367,7 @@ class SearchSpace(OpLists, ABC):
         """Return the published dataset whose config this is, or None for a modified one."""
         return next((name for name, published in self.configs.items() if published == config), None)
 
-    def group_configs(
-        self, configs: ConfigLike | Iterable[ConfigLike] | npt.NDArray[Any], n: int
-    ) -> tuple[tuple[NetworkConfig, ...], npt.NDArray[np.intp]]:
+    def group_configs(self, configs: Configs, n: int) -> tuple[tuple[NetworkConfig, ...], npt.NDArray[np.intp]]:
         """Resolve one config for all, or one per architecture, into distinct configs and their numbers.
 
         Parameters
@@ -430,24 +424,49 @@ class SearchSpace(OpLists, ABC):
         Graph
         """
 
-    @abstractmethod
-    def layers(self, archs: Archs, config: ConfigLike = None, view: View = "all") -> Layers:
-        """List the layers that the networks of a batch call.
+    def build(self, ops: Sequence[int], config: NetworkConfig) -> Any:
+        """Return the PyTorch module of one architecture: a space of one's own writes it to be measured and exported.
+
+        Parameters
+        ----------
+        ops : sequence of int
+            The number of the op at each position.
+        config : NetworkConfig
+
+        Returns
+        -------
+        torch.nn.Module
+            Takes float32 input of shape ``(batch, *config.input_shape)``. Its graph is :meth:`graph`'s.
+
+        Raises
+        ------
+        InvalidInputError
+            If the space has no networks.
+        """
+        raise InvalidInputError(
+            f"no network is known for {self.title}: {type(self).__name__} has no method build(ops, config) that "
+            "returns a torch.nn.Module."
+        )
+
+    def batch(self, archs: Archs, configs: Configs = None) -> ArchBatch:
+        """Return the networks of architectures: what encoders, surrogates and tables are given.
 
         Parameters
         ----------
         archs : architectures
-            One or many.
-        config : config, optional
-            The config of all of them.
-        view : {"all", "live", "compiled"}, default="all"
-            Which layers count, and so what :attr:`Layers.macs`, ``params`` and ``activation_bytes`` sum.
-            ``"all"``: every module that the network calls, dead edges too, as PyTorch runs it. ``"live"``: those on a
-            path from the input to the output. ``"compiled"``: those that a converter leaves.
+            One or many, in any accepted form.
+        configs : config or sequence of n configs, optional
+            The network configs; the space's first published one if None.
 
         Returns
         -------
-        Layers
+        ArchBatch
+            With the operators that the networks run, and their sums.
+
+        Raises
+        ------
+        InvalidArchitectureError, InvalidConfigError
+            If one is no architecture or no config of this space, or no such network can be built.
 
         Notes
         -----
@@ -458,15 +477,32 @@ class SearchSpace(OpLists, ABC):
         --------
         >>> from hwnas_surrogate.spaces import get_space
         >>> space = get_space("nasbench201")
-        >>> cut_off = "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|none~0|none~1|none~2|"
-        >>> [float(space.layers(cut_off, view=view).macs[0]) for view in ("all", "live", "compiled")]
+        >>> cut_off = space.batch("|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|none~0|none~1|none~2|")
+        >>> [float(cut_off.total("macs", view)[0]) for view in ("all", "live", "folded")]
         [113951360.0, 0.0, 0.0]
-        >>> space.connected(cut_off)
+        >>> cut_off.connected
         array([False])
         """
+        batch = np.array(self.as_array(archs))  # a copy: int8 input passes as_array as it is
+        return ArchBatch.checked(self, batch, *self.group_configs(configs, len(batch)))
+
+    def check_buildable(self, archs: ArchArray, config: NetworkConfig) -> None:
+        """Raise :class:`InvalidConfigError` if a network can't be built under a config; in most spaces all can."""
+
+    def op_table(self, config: NetworkConfig, view: View) -> OpTable | None:
+        """Return which operators the networks run under a config in a view, by choice.
+
+        None where a space has no such tables: then the operators of each network's :meth:`graph` are counted, which
+        takes milliseconds for each.
+        """
+        return None
+
+    def choices(self, archs: ArchArray, config: NetworkConfig, view: View) -> npt.NDArray[np.integer[Any]]:
+        """Return what stands at each position of a view's table, (n, positions): the ops, unless told otherwise."""
+        return archs
 
     @abstractmethod
-    def executed(self, archs: Archs, view: View, config: ConfigLike = None) -> npt.NDArray[np.bool_]:
+    def executed(self, archs: Archs, view: str, config: ConfigLike = None) -> npt.NDArray[np.bool_]:
         """Tell which positions run in a view under a config, shape (n, positions)."""
 
     def connected(self, archs: Archs) -> npt.NDArray[np.bool_]:
@@ -477,40 +513,7 @@ class SearchSpace(OpLists, ABC):
         """
         return np.ones(len(self.as_array(archs)), bool)
 
-    def merged(self, archs: ArchArray) -> npt.NDArray[np.integer[Any]]:
-        """Count the operators that a graph compiler leaves after merging equal ones, shape (n, merged_names).
-
-        No columns where nothing can be merged.
-        """
-        return np.empty((len(archs), 0), np.int64)
-
-    def quantized(self, archs: ArchArray) -> npt.NDArray[np.integer[Any]]:
-        """Count these operators, what of them runs in int8 after static quantization, and the conversions.
-
-        Shape (n, quantized_names); no columns where nothing can be merged.
-        """
-        return np.empty((len(archs), 0), np.int64)
-
-    def operators(self, archs: Archs, config: ConfigLike = None, *, quantized: bool = False) -> Operators | None:
-        """Return the operators that an inference engine runs of a batch, equal ones merged.
-
-        Parameters
-        ----------
-        archs : architectures
-            One or many.
-        config : config, optional
-            The config of all of them.
-        quantized : bool, default=False
-            Of the network after static quantization to int8.
-
-        Returns
-        -------
-        Operators or None
-            None where nothing can be merged: the engine runs the network's layers.
-        """
-        return None
-
     @staticmethod
     def _check_view(view: str) -> None:
-        if view not in ("all", "live", "compiled"):
-            raise unknown(InvalidInputError, "view", view, ("all", "live", "compiled"))
+        if view not in ("all", "live", "folded"):
+            raise unknown(InvalidInputError, "view", view, ("all", "live", "folded"))

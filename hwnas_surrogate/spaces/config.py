@@ -10,7 +10,7 @@ from typing import Self
 
 from hwnas_surrogate.errors import InvalidConfigError
 
-__all__ = ["FBNetConfig", "NASBench201Config", "NetworkConfig"]
+__all__ = ["FBNetConfig", "NASBench201Config", "NATSBenchSizeConfig", "NetworkConfig"]
 
 N_FBNET_STAGES = 7
 
@@ -19,6 +19,14 @@ def _positive(config: NetworkConfig, name: str, value: object, hint: str = "") -
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise InvalidConfigError(
             f"{type(config).__name__}: {name} must be an integer of at least 1, got {value!r}.{hint}"
+        )
+
+
+def _check_halved_twice(config: NetworkConfig) -> None:
+    if config.height % 4 or config.width % 4:
+        raise InvalidConfigError(
+            f"{type(config).__name__}: height and width must be multiples of 4, got {config.height}x{config.width}. "
+            "The two reductions halve the size, and their two branches agree only then."
         )
 
 
@@ -89,11 +97,7 @@ class NASBench201Config(NetworkConfig):
     def __post_init__(self) -> None:
         for item in fields(self):
             _positive(self, item.name, getattr(self, item.name))
-        if self.height % 4 or self.width % 4:
-            raise InvalidConfigError(
-                f"NASBench201Config: height and width must be multiples of 4, got {self.height}x{self.width}. "
-                "The two reductions halve the size, and their two branches agree only then."
-            )
+        _check_halved_twice(self)
 
     def __str__(self) -> str:
         return f"C{self.C}-N{self.N}-k{self.num_classes}-{self.in_channels}x{self.height}x{self.width}"
@@ -197,3 +201,53 @@ class FBNetConfig(NetworkConfig):
             height=int(parts[6]),
             width=int(parts[7]),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class NATSBenchSizeConfig(NetworkConfig):
+    """Everything but the channels of a network of NATS-Bench's size space.
+
+    Its string is ``k10-3x32x32``: classes, input shape.
+
+    Parameters
+    ----------
+    num_classes : int, default=10
+        Classes.
+    in_channels : int, default=3
+        Input channels.
+    height, width : int, default=32
+        Input size in pixels, multiples of 4, for the two reductions as in NAS-Bench-201.
+
+    Raises
+    ------
+    InvalidConfigError
+        If a value is not a positive integer, or the size is not a multiple of 4.
+
+    Examples
+    --------
+    >>> NATSBenchSizeConfig.parse("k120-3x16x16").num_classes
+    120
+    """
+
+    num_classes: int = 10
+    in_channels: int = 3
+    height: int = 32
+    width: int = 32
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            _positive(self, item.name, getattr(self, item.name))
+        _check_halved_twice(self)
+
+    def __str__(self) -> str:
+        return f"k{self.num_classes}-{self.in_channels}x{self.height}x{self.width}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read ``k10-3x32x32``."""
+        match = re.fullmatch(r"k(\d+)-(\d+)x(\d+)x(\d+)", text.strip())
+        if match is None:
+            raise InvalidConfigError(
+                f"a NATS-Bench-Size config reads like 'k10-3x32x32' (classes, input), got {text!r}."
+            )
+        return cls(*map(int, match.groups()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -12,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas_surrogate.errors import InvalidArchitectureError, InvalidConfigError, InvalidInputError, unknown
-from hwnas_surrogate.graphs import Graph, GraphBuilder
+from hwnas_surrogate.graphs import Graph, GraphBuilder, Op, View
 from hwnas_surrogate.spaces.base import ArchArray, ConfigLike, RandomState, SearchSpace, as_generator
 from hwnas_surrogate.spaces.config import FBNetConfig, NetworkConfig
-from hwnas_surrogate.spaces.layers import Layer, LayerPlan, Layers, View
 from hwnas_surrogate.spaces.reading import Archs
+from hwnas_surrogate.spaces.tables import OpTable, calls_of_part
 
 __all__ = ["Block", "FBNet", "Slot"]
 
@@ -74,41 +75,6 @@ def _slots(config: FBNetConfig) -> Iterator[Slot]:
             channels, height, width = c_out, -(-height // stride), -(-width // stride)
 
 
-def _block_layers(op: str, slot: Slot) -> list[tuple[Layer, int]]:
-    if op not in BLOCKS:
-        if slot.keeps_shape:
-            return [(Layer.elementwise("identity", slot.c_in, slot.height, slot.width), 1)]
-        return [(Layer.conv(slot.c_in, slot.c_out, slot.height, slot.width, 1, slot.stride), 1)]
-    block = BLOCKS[op]
-    if slot.c_in % block.groups or slot.c_out % block.groups:
-        return []
-    middle = slot.c_in * block.expansion
-    out_height, out_width = -(-slot.height // slot.stride), -(-slot.width // slot.stride)
-    layers = [
-        Layer.conv(slot.c_in, middle, slot.height, slot.width, 1, groups=block.groups),
-        Layer.conv(middle, middle, slot.height, slot.width, block.kernel, slot.stride, groups=middle),
-        Layer.conv(middle, slot.c_out, out_height, out_width, 1, groups=block.groups),
-    ]
-    if block.groups > 1:
-        layers.insert(1, Layer.elementwise("shuffle", middle, slot.height, slot.width, block.groups))
-    return [(layer, 1) for layer in layers]
-
-
-@lru_cache(maxsize=1024)
-def _plan(config: FBNetConfig) -> LayerPlan:
-    slots = list(_slots(config))
-    last = slots[-1]
-    height, width = -(-last.height // last.stride), -(-last.width // last.stride)
-    stem_in, stem_out, stem_stride = config.in_channels, config.stem_channels, config.stem_stride
-    fixed = [
-        (Layer.conv(stem_in, stem_out, config.height, config.width, 3, stem_stride), 1),
-        (Layer.conv(last.c_out, config.header_channels, height, width, 1), 1),
-        (Layer.global_pool(config.header_channels, height, width), 1),
-        (Layer.linear(config.header_channels, config.num_classes), 1),
-    ]
-    return LayerPlan.build(fixed, [[_block_layers(op, slot) for op in FBNet.ops] for slot in slots])
-
-
 def _conv_norm(build: GraphBuilder, x: int, channels: int, kernel: int, stride: int = 1, groups: int = 1) -> int:
     return build.batch_norm(build.conv(x, channels, kernel, stride, groups=groups))
 
@@ -132,6 +98,60 @@ def _add_block(build: GraphBuilder, op: str, slot: Slot, x: int) -> int:
     y = build.relu(_conv_norm(build, y, middle, block.kernel, slot.stride, groups=middle))
     y = _conv_norm(build, y, slot.c_out, 1, groups=block.groups)
     return build.add(y, x) if slot.keeps_shape else y
+
+
+def _add_stem(build: GraphBuilder, of: FBNetConfig, x: int) -> int:
+    return build.relu(_conv_norm(build, x, of.stem_channels, 3, of.stem_stride))
+
+
+def _add_head(build: GraphBuilder, of: FBNetConfig, x: int) -> int:
+    x = build.global_pool(build.relu(_conv_norm(build, x, of.header_channels, 1)))
+    return build.linear(build.flatten(x), of.num_classes)
+
+
+@lru_cache(maxsize=8192)
+def _ops_of_block(op: str, slot: Slot, view: View) -> Counter[Op]:
+    """Count what a block runs where one operator reads its result; nothing for a block that can't be built."""
+    if not _fits(op, slot):
+        return Counter()
+    return calls_of_part(lambda build, x: _add_block(build, op, slot, x), (1, slot.c_in, slot.height, slot.width), view)
+
+
+@lru_cache(maxsize=8192)
+def _ops_before_residual(op: str, slot: Slot) -> Counter[Op]:
+    """Count what a quantized block runs where two operators read its result: it is kept in float32 then."""
+    if not _fits(op, slot):
+        return Counter()
+    shape = 1, slot.c_in, slot.height, slot.width
+    return calls_of_part(lambda build, x: _add_block(build, op, slot, x), shape, "quantized", times_read=2)
+
+
+def _fits(op: str, slot: Slot) -> bool:
+    groups = BLOCKS[op].groups if op in BLOCKS else 1
+    return slot.c_in % groups == 0 and slot.c_out % groups == 0
+
+
+@lru_cache(maxsize=1024)
+def _table(config: FBNetConfig, view: View) -> OpTable:
+    """Count the operators of every block; the quantized view's choices are pairs of :meth:`FBNet.choices`."""
+    slots = list(_slots(config))
+    last, ops = slots[-1], FBNet.ops
+    image = 1, config.in_channels, config.height, config.width
+    end = 1, last.c_out, -(-last.height // last.stride), -(-last.width // last.stride)
+    head = calls_of_part(lambda build, x: _add_head(build, config, x), end, view, at="output")
+
+    def stem(build: GraphBuilder, x: int) -> int:
+        return _add_stem(build, config, x)
+
+    if view != "quantized":
+        fixed = head + calls_of_part(stem, image, view)
+        return OpTable.build(fixed, [[_ops_of_block(op, slot, view) for op in ops] for slot in slots])
+    stems = [calls_of_part(stem, image, view, times_read, "input") for times_read in (1, 2)]
+    blocks = [
+        [calls for op in ops for calls in (_ops_of_block(op, slot, view), _ops_before_residual(op, slot))]
+        for slot in slots
+    ]
+    return OpTable.build(head, [stems, *blocks])
 
 
 @cache
@@ -237,11 +257,11 @@ class FBNet(SearchSpace):
         assert isinstance(resolved, FBNetConfig)
         return tuple(_slots(resolved))
 
-    def executed(self, archs: Archs, view: View, config: ConfigLike = None) -> npt.NDArray[np.bool_]:
+    def executed(self, archs: Archs, view: str, config: ConfigLike = None) -> npt.NDArray[np.bool_]:
         """Tell which layers run in a view, shape (n, 22): all, but a converter removes identities."""
         self._check_view(view)
         batch = self.as_array(archs)
-        if view != "compiled":
+        if view != "folded":
             return np.ones(batch.shape, bool)
         changes_shape = np.array([not slot.keeps_shape for slot in self.slots(config)])
         runs: npt.NDArray[np.bool_] = (batch != SKIP) | changes_shape
@@ -254,23 +274,40 @@ class FBNet(SearchSpace):
         self.check_buildable(batch, of)
         build = GraphBuilder()
         x = build.input((1, of.in_channels, of.height, of.width))
-        x = build.relu(_conv_norm(build, x, of.stem_channels, 3, of.stem_stride))
+        x = _add_stem(build, of, x)
         for op, slot in zip(batch[0].tolist(), _slots(of), strict=True):
             x = _add_block(build, self.ops[op], slot, x)
-        x = build.global_pool(build.relu(_conv_norm(build, x, of.header_channels, 1)))
-        return build.graph(build.linear(build.flatten(x), of.num_classes))
+        return build.graph(_add_head(build, of, x))
 
-    def layers(self, archs: Archs, config: ConfigLike = None, view: View = "all") -> Layers:
-        """List the layers that the networks of a batch call; see :meth:`SearchSpace.layers`."""
-        batch = self.as_array(archs)
-        resolved = self.config(config)
-        assert isinstance(resolved, FBNetConfig)
-        self.check_buildable(batch, resolved)
-        executed = self.executed(batch, view, resolved)
-        return Layers(_plan(resolved), batch, executed if view == "compiled" else None)
+    def op_table(self, config: NetworkConfig, view: View) -> OpTable:
+        """Return which operators each block runs; see :meth:`SearchSpace.op_table`."""
+        assert isinstance(config, FBNetConfig)
+        return _table(config, "all" if view in ("live", "folded") else view)
 
-    def check_buildable(self, archs: ArchArray, config: FBNetConfig) -> None:
+    def choices(self, archs: ArchArray, config: NetworkConfig, view: View) -> npt.NDArray[np.integer[Any]]:
+        """Return the blocks, (n, 22); in the quantized view with what depends on the next block, (n, 23).
+
+        A block with a residual reads its input twice, and a value that two operators read is not kept in int8. So the
+        choice there is twice the block's number, plus 1 if the next block that is no identity has a residual. The first
+        position is the stem.
+        """
+        if view != "quantized":
+            return archs
+        keeps_shape = np.array([slot.keeps_shape for slot in self.slots(config)])
+        pairs = np.zeros((len(archs), N_LAYERS + 1), np.int8)
+        read_twice = np.zeros(len(archs), bool)
+        for position in reversed(range(N_LAYERS)):
+            pairs[:, position + 1] = 2 * archs[:, position] + read_twice
+            if keeps_shape[position]:
+                read_twice = np.where(archs[:, position] == SKIP, read_twice, True)
+            else:
+                read_twice = np.zeros(len(archs), bool)
+        pairs[:, 0] = read_twice
+        return pairs
+
+    def check_buildable(self, archs: ArchArray, config: NetworkConfig) -> None:
         """Raise :class:`InvalidConfigError` if a block's groups do not divide its channels."""
+        assert isinstance(config, FBNetConfig)
         for position, slot in enumerate(_slots(config)):
             for name, block in BLOCKS.items():
                 odd = slot.c_in % block.groups or slot.c_out % block.groups

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Iterable, Mapping
-from functools import cache, lru_cache
+from functools import cache
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
@@ -13,17 +13,15 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas_surrogate.errors import InvalidArchitectureError, InvalidConfigError, InvalidInputError, unknown
-from hwnas_surrogate.graphs import Graph, GraphBuilder
+from hwnas_surrogate.graphs import Graph, GraphBuilder, View
 from hwnas_surrogate.spaces.base import ArchArray, ConfigLike, RandomState, SearchSpace, as_generator
+from hwnas_surrogate.spaces.cells import cell_counts, cell_table
 from hwnas_surrogate.spaces.config import NASBench201Config, NetworkConfig
 from hwnas_surrogate.spaces.conventions import NASBENCH201, Convention
-from hwnas_surrogate.spaces.layers import Layer, LayerPlan, Layers, View
-from hwnas_surrogate.spaces.merged import MERGED, merged_operators
-from hwnas_surrogate.spaces.operators import Operators, cell_operators
-from hwnas_surrogate.spaces.quantized import QUANTIZED, quantized_operators
 from hwnas_surrogate.spaces.reading import Archs, contents
+from hwnas_surrogate.spaces.tables import OpTable
 
-__all__ = ["NASBench201"]
+__all__ = ["EDGES", "NASBench201", "head", "reduction", "relu_conv_norm"]
 
 NONE, SKIP, CONV_1X1, CONV_3X3, AVG_POOL = range(5)
 EDGES = ((1, 0), (2, 0), (2, 1), (3, 0), (3, 1), (3, 2))
@@ -39,12 +37,6 @@ def _lexicographic() -> ArchArray:
     archs = np.stack(np.unravel_index(np.arange(SIZE), (5,) * 6), axis=1).astype(np.int8)
     archs.flags.writeable = False
     return archs
-
-
-@cache
-def _quantized() -> npt.NDArray[np.int8]:
-    archs = _lexicographic()
-    return np.hstack([merged_operators(archs, EDGES), quantized_operators(archs, EDGES)]).astype(np.int8)
 
 
 @cache
@@ -125,7 +117,7 @@ def _live(archs: ArchArray) -> npt.NDArray[np.bool_]:
     )
 
 
-def _compiled(archs: ArchArray) -> npt.NDArray[np.bool_]:
+def _folded(archs: ArchArray) -> npt.NDArray[np.bool_]:
     """Tell which edges a converter leaves, shape (n, 6).
 
     ``none`` is a multiplication by zero. A converter folds it into the weights of a bare convolution that
@@ -161,47 +153,13 @@ def _compiled(archs: ArchArray) -> npt.NDArray[np.bool_]:
     return np.asarray(runs & sees_input[:, None])
 
 
-@lru_cache(maxsize=1024)
-def _plan(config: NASBench201Config) -> LayerPlan:
-    height, width = config.height, config.width
-    fixed = [(Layer.conv(config.in_channels, config.C, height, width, 3), 1)]
-    per_op: list[list[tuple[Layer, int]]] = [[] for _ in NASBench201.ops]
-    for stage in range(3):
-        channels, h, w = config.C << stage, height >> stage, width >> stage
-        if stage:
-            half, tall, wide = channels // 2, h * 2, w * 2
-            fixed += [
-                (Layer.conv(half, channels, tall, wide, 3, stride=2), 1),
-                (Layer.conv(channels, channels, h, w, 3), 1),
-                (Layer.avg_pool(half, tall, wide, 2, stride=2), 1),
-                (Layer.conv(half, channels, h, w, 1, batch_norm=False), 1),
-            ]
-        for op, layer in enumerate(
-            (
-                Layer.elementwise("zero", channels, h, w),
-                Layer.elementwise("identity", channels, h, w),
-                Layer.conv(channels, channels, h, w, 1),
-                Layer.conv(channels, channels, h, w, 3),
-                Layer.avg_pool(channels, h, w, 3),
-            )
-        ):
-            per_op[op].append((layer, config.N))
-    last, h, w = config.C << 2, height >> 2, width >> 2
-    fixed += [
-        (Layer.elementwise("batch_norm", last, h, w), 1),
-        (Layer.global_pool(last, h, w), 1),
-        (Layer.linear(last, config.num_classes), 1),
-    ]
-    return LayerPlan.build(fixed, [per_op] * len(EDGES))
-
-
 def _cell(build: GraphBuilder, ops: list[int], x: int) -> int:
     """Add a cell: every node is the sum of its incoming edges."""
     nodes = [x]
     for op, (target, source) in zip(ops, EDGES, strict=True):
         value = nodes[source]
         if op in (CONV_1X1, CONV_3X3):
-            value = _relu_conv_norm(build, value, build.spec(x).shape[1], 1 if op == CONV_1X1 else 3)
+            value = relu_conv_norm(build, value, build.spec(x).shape[1], 1 if op == CONV_1X1 else 3)
         elif op == AVG_POOL:
             value = build.pool("avg_pool", value, 3, stride=1, padding=1)
         elif op == NONE:
@@ -210,8 +168,21 @@ def _cell(build: GraphBuilder, ops: list[int], x: int) -> int:
     return nodes[-1]
 
 
-def _relu_conv_norm(build: GraphBuilder, x: int, channels: int, kernel: int, stride: int = 1) -> int:
+def relu_conv_norm(build: GraphBuilder, x: int, channels: int, kernel: int, stride: int = 1) -> int:
+    """Add a ReLU, a convolution and a batch norm."""
     return build.batch_norm(build.conv(build.relu(x), channels, kernel, stride))
+
+
+def reduction(build: GraphBuilder, x: int, channels: int) -> int:
+    """Add a residual block that halves the size: two convolutions, and a pooled shortcut without batch norm."""
+    shortcut = build.conv(build.pool("avg_pool", x, 2), channels, 1)
+    return build.add(shortcut, relu_conv_norm(build, relu_conv_norm(build, x, channels, 3, stride=2), channels, 3))
+
+
+def head(build: GraphBuilder, x: int, num_classes: int) -> tuple[int, int]:
+    """Add batch norm, ReLU, pooling and classifier; return features and logits."""
+    features = build.flatten(build.global_pool(build.relu(build.batch_norm(x))))
+    return features, build.linear(features, num_classes)
 
 
 class NASBench201(SearchSpace):
@@ -243,8 +214,6 @@ class NASBench201(SearchSpace):
         }
     )
     config_class: ClassVar[type[NetworkConfig]] = NASBench201Config
-    merged_names: ClassVar[tuple[str, ...]] = MERGED
-    quantized_names: ClassVar[tuple[str, ...]] = MERGED + QUANTIZED
     form: ClassVar[str] = "'|op~0|+|op~0|op~1|+|op~0|op~1|op~2|'"
     conventions: ClassVar[Mapping[str, Convention]] = NASBENCH201
 
@@ -311,13 +280,9 @@ class NASBench201(SearchSpace):
             rank += archs[:, position]
         return rank
 
-    def merged(self, archs: ArchArray) -> npt.NDArray[np.int8]:
-        """Count the operators of a cell that are left after merging equal ones (:mod:`.merged`), shape (n, 7)."""
-        return _quantized()[self.codes(archs), : len(MERGED)]
-
-    def quantized(self, archs: ArchArray) -> npt.NDArray[np.int8]:
-        """Count these, and what of them runs in int8 (:mod:`.quantized`), shape (n, 15)."""
-        return _quantized()[self.codes(archs)]
+    def cell_counts(self, archs: ArchArray) -> npt.NDArray[np.int8]:
+        """Count the operators of a cell after merging, and after quantization (:mod:`.cells`), shape (n, 15)."""
+        return cell_counts()[self.codes(archs)]
 
     def index(self, archs: Archs) -> npt.NDArray[np.int64]:
         """Return the benchmark's index of each architecture, shape (n,)."""
@@ -376,7 +341,7 @@ class NASBench201(SearchSpace):
         strings = _canonical_strings(zeros)
         return [strings[code] for code in self.codes(self.as_array(archs)).tolist()]
 
-    def executed(self, archs: Archs, view: View, config: ConfigLike = None) -> npt.NDArray[np.bool_]:
+    def executed(self, archs: Archs, view: str, config: ConfigLike = None) -> npt.NDArray[np.bool_]:
         """Tell which edges run in a view, shape (n, 6).
 
         The others change no output at initialisation. With trained batch norms, a convolution that is fed zeros adds a
@@ -386,7 +351,7 @@ class NASBench201(SearchSpace):
         batch = self.as_array(archs)
         if view == "all":
             return np.ones(batch.shape, bool)
-        return _live(batch) if view == "live" else _compiled(batch)
+        return _live(batch) if view == "live" else _folded(batch)
 
     def connected(self, archs: Archs) -> npt.NDArray[np.bool_]:
         """Return whether a path leads from the input to the output, shape (n,): True for 15,284 architectures."""
@@ -400,34 +365,19 @@ class NASBench201(SearchSpace):
         x = build.batch_norm(build.conv(build.input((1, of.in_channels, of.height, of.width)), of.C, 3))
         for stage in range(3):
             if stage:
-                channels = of.C << stage
-                shortcut = build.conv(build.pool("avg_pool", x, 2), channels, 1)
-                x = _relu_conv_norm(build, _relu_conv_norm(build, x, channels, 3, stride=2), channels, 3)
-                x = build.add(shortcut, x)
+                x = reduction(build, x, of.C << stage)
             for _ in range(of.N):
                 x = _cell(build, ops, x)
-        features = build.flatten(build.global_pool(build.relu(build.batch_norm(x))))
-        return build.graph(features, build.linear(features, of.num_classes))
+        return build.graph(*head(build, x, of.num_classes))
 
-    def layers(self, archs: Archs, config: ConfigLike = None, view: View = "all") -> Layers:
-        """List the layers that the networks of a batch call; see :meth:`SearchSpace.layers`.
+    def op_table(self, config: NetworkConfig, view: View) -> OpTable:
+        """Return what each of the 15,625 networks runs; see :meth:`SearchSpace.op_table`."""
+        assert isinstance(config, NASBench201Config)
+        return cell_table(config, view)
 
-        Where nothing that runs depends on the input, the live and the compiled view hold no layer at all.
-        """
-        self._check_view(view)
-        batch = self.as_array(archs)
-        resolved = self.config(config)
-        assert isinstance(resolved, NASBench201Config)
-        if view == "all":
-            return Layers(_plan(resolved), batch)
-        executed = self.executed(batch, view)
-        return Layers(_plan(resolved), batch, executed, np.asarray(executed.any(axis=1)))
-
-    def operators(self, archs: Archs, config: ConfigLike = None, *, quantized: bool = False) -> Operators:
-        """Return the operators that an inference engine runs; see :meth:`SearchSpace.operators`."""
-        batch, resolved = self.as_array(archs), self.config(config)
-        assert isinstance(resolved, NASBench201Config)
-        return cell_operators(_plan(resolved), batch, self.quantized(batch), quantized=quantized)
+    def choices(self, archs: ArchArray, config: NetworkConfig, view: View) -> npt.NDArray[np.integer[Any]]:
+        """Return the lexicographic rank of each architecture, shape (n, 1)."""
+        return self.codes(archs)[:, None]
 
     def _from_indices(self, indices: npt.NDArray[Any]) -> ArchArray:
         bad = (indices < 0) | (indices >= SIZE)

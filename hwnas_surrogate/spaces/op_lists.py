@@ -85,10 +85,17 @@ class OpLists(NamedSpace):
 
     def _other_space(self, text: str) -> OpLists | None:
         """Return the space whose ops a text joins, if they are not this one's."""
-        parts = parts_of(text)
-        if len(parts) < 2 or set(parts) <= set(self.ops):
+        if set(self._joined_ops(text)) <= set(self.ops):
             return None
-        return next((other for other in map(get_space, space_names()) if set(parts) <= set(other.ops)), None)
+        for other in map(get_space, space_names()):
+            parts = other._joined_ops(text)
+            if len(parts) > 1 and set(parts) <= set(other.ops):
+                return other
+        return None
+
+    def _joined_ops(self, text: str) -> list[str]:
+        """Return the ops that a string of this space joins."""
+        return parts_of(text)
 
     def _not_an_arch(self, got: object) -> InvalidArchitectureError:
         other = self._other_space(got) if isinstance(got, str) else None
@@ -99,11 +106,10 @@ class OpLists(NamedSpace):
             )
         network = foreign(got, self.ops)
         if network:
-            spaces = " and ".join(get_space(name).title for name in space_names())
             return InvalidArchitectureError(
-                f"{network} is no {self.title} architecture. This package answers for architectures of the search "
-                f"spaces {spaces} only; other networks (models, their names, model files) are not supported yet. "
-                f"Give {self._accepted()}; a string reads {self.form}."
+                f"{network} is no {self.title} architecture. Give {self._accepted()}; a string reads {self.form}. "
+                "Other networks are given as graphs, to surrogates that were trained on graphs: "
+                "Graph.from_torch(module, example_input) makes one. Model files and names of models can't be read yet."
             )
         if hasattr(got, "__array__") and not isinstance(got, np.generic):
             try:

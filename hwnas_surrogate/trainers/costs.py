@@ -7,6 +7,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from hwnas_surrogate.data.target import METRICS, Metric
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.reals import booleans, reals
 
@@ -27,8 +28,13 @@ _WIDEST = 1e100
 """The largest cost over the smallest; more leaves nothing of the small ones in a float."""
 
 
-def checked_cost(cost: npt.ArrayLike, n: int, failed: npt.ArrayLike | None = None) -> Vector:
-    """Return n costs, NaN for networks that failed, or raise: at least two are needed, none may be wrong."""
+def checked_cost(
+    cost: npt.ArrayLike, n: int, failed: npt.ArrayLike | None = None, metric: Metric = METRICS["latency"]
+) -> Vector:
+    """Return n costs, NaN for networks that failed, or raise: at least two are needed, none may be wrong.
+
+    They are given in the metric's unit, and returned as surrogates are fitted to them (:meth:`Metric.to_cost`).
+    """
     costs = numbers(cost, n)
     without = np.zeros(n, bool) if failed is None else checked_failed(failed, n)
     costs = np.where(without, np.nan, costs)
@@ -38,7 +44,8 @@ def checked_cost(cost: npt.ArrayLike, n: int, failed: npt.ArrayLike | None = Non
         raise InvalidInputError(
             f"a surrogate needs at least {MIN_ROWS} measured architectures, got {measured}{others}."
         )
-    refuse_costs(costs, (~np.isfinite(costs) | (costs < 0)) & ~without)
+    refuse_costs(costs, (np.isnan(costs) | metric.is_wrong(costs)) & ~without, metric)
+    costs = metric.to_cost(costs)
     positive = costs[costs > 0]
     if len(positive) and positive.max() / _WIDEST > positive.min():
         raise InvalidInputError(
@@ -97,12 +104,12 @@ def one_number(value: object) -> float:
     return float(number) if number.ndim == 0 else math.nan
 
 
-def refuse_costs(costs: Vector, wrong: npt.NDArray[np.bool_]) -> None:
+def refuse_costs(costs: Vector, wrong: npt.NDArray[np.bool_], metric: Metric) -> None:
     """Raise if any cost is wrong, naming the first."""
     if wrong.any():
         row = int(np.argmax(wrong))
         raise InvalidInputError(
-            f"costs must be finite and not negative, got {costs[row]} in row {row} ({int(wrong.sum())} such values in "
+            f"costs must be {metric.allowed}, got {costs[row]} in row {row} ({int(wrong.sum())} such values in "
             "all). Leave rows without a measured cost out (a SurrogateSuite does so by itself); say which "
             "networks the device can't run by failed."
         )

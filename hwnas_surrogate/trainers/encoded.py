@@ -1,8 +1,8 @@
-"""Architectures as models see them."""
+"""Networks as models see them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -13,12 +13,14 @@ import pandas as pd
 
 from hwnas_surrogate.errors import InvalidConfigError
 from hwnas_surrogate.features import Combined, Encoder, LayerPhysics
-from hwnas_surrogate.spaces import Archs, ConfigLike, NetworkConfig, SearchSpace, get_space
-from hwnas_surrogate.spaces.base import ArchArray
+from hwnas_surrogate.features.layer_sums import is_layer
+from hwnas_surrogate.graphs import NetworkBatch
+from hwnas_surrogate.spaces import ArchBatch, NetworkConfig, SearchSpace
 
 __all__ = [
     "BATCH",
     "Encoded",
+    "amounts",
     "asked_config",
     "config_sizes",
     "each_once",
@@ -26,11 +28,10 @@ __all__ = [
     "in_batches",
     "octaves",
     "stack_encoder",
-    "under_configs",
 ]
 
 BATCH = 8192
-"""Architectures predicted at a time: a few megabytes of features."""
+"""Networks predicted at a time: a few megabytes of features."""
 
 _REFERENCE = 20
 """So many random architectures tell how large a config's networks are."""
@@ -38,18 +39,16 @@ _REFERENCE = 20
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Encoded:
-    """Architectures as models see them.
+    """Networks as models see them.
 
     Parameters
     ----------
     features : DataFrame, n rows
         Named columns.
-    archs : ndarray of int8, shape (n, positions)
-        The architectures themselves.
-    configs : tuple of NetworkConfig
-        The distinct configs.
-    number : ndarray of int, shape (n,)
-        Which config belongs to each row.
+    batch : NetworkBatch
+        The networks themselves.
+    of_any : bool, default=False
+        Whether the columns are those of networks of any kind: then configs say nothing.
     base : Encoded, optional
         The same architectures under configs that were trained on, where predictions are extrapolated from those.
     growth : ndarray, shape (n, 2), optional
@@ -57,23 +56,31 @@ class Encoded:
     """
 
     features: pd.DataFrame
-    archs: ArchArray
-    configs: tuple[NetworkConfig, ...]
-    number: npt.NDArray[np.intp]
+    batch: NetworkBatch
+    of_any: bool = False
     base: Encoded | None = None
     growth: npt.NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
-        """Return the number of architectures."""
+        """Return the number of networks."""
         return len(self.features)
 
+    @property
+    def configs(self) -> tuple[NetworkConfig | None, ...]:
+        """The distinct configs; ``(None,)`` where they say nothing."""
+        return (None,) if self.of_any else self.batch.configs
+
+    @property
+    def number(self) -> npt.NDArray[np.intp]:
+        """Which config belongs to each row, shape (n,)."""
+        return np.zeros(len(self), np.intp) if self.of_any else self.batch.config_number
+
     def rows(self, which: npt.NDArray[Any]) -> Encoded:
-        """Return some rows, by number or mask; the configs stay."""
+        """Return some rows, by number or mask."""
         return Encoded(
             self.features.iloc[which],
-            self.archs[which],
-            self.configs,
-            self.number[which],
+            self.batch.take(which),
+            self.of_any,
             None if self.base is None else self.base.rows(which),
             None if self.growth is None else self.growth[which],
         )
@@ -94,45 +101,24 @@ class Encoded:
         """Return the same rows, to be predicted as they are."""
         return replace(self, base=None, growth=None)
 
-    def under(self, known: Sequence[NetworkConfig]) -> npt.NDArray[np.bool_]:
+    def under(self, known: Sequence[NetworkConfig | None]) -> npt.NDArray[np.bool_]:
         """Return which rows have one of these configs, shape (n,)."""
         return np.array([config in known for config in self.configs], bool)[self.number]
 
-    def macs(self, space: SearchSpace) -> npt.NDArray[np.float64]:
-        """Return the multiply-adds of each row's network, those of dead edges too, shape (n,)."""
-        result = np.empty(len(self))
-        for number, config in enumerate(self.configs):
-            rows = np.flatnonzero(self.number == number)
-            result[rows] = space.layers(self.archs[rows], config).macs
-        return result
-
-    def distances(self, space: SearchSpace, known: tuple[NetworkConfig, ...]) -> npt.NDArray[np.float64]:
+    def distances(self, known: tuple[NetworkConfig, ...]) -> npt.NDArray[np.float64]:
         """Return how many octaves each row's config lies from the nearest known one, shape (n,)."""
         apart = np.zeros(len(self.configs))
-        away = [which for which, config in enumerate(self.configs) if config not in known]
+        away = {which: config for which, config in enumerate(self.configs) if config not in known and config}
         if away:
-            sizes = config_sizes(space, [self.configs[which] for which in away])
-            apart[away] = octaves(sizes, config_sizes(space, known))
+            assert isinstance(self.batch, ArchBatch)
+            sizes = config_sizes(self.batch.space, list(away.values()))
+            apart[list(away)] = octaves(sizes, config_sizes(self.batch.space, known))
         return np.asarray(apart[self.number])
 
 
-def encode(encoder: Encoder, archs: Archs, configs: ConfigLike | Iterable[ConfigLike] | npt.NDArray[Any]) -> Encoded:
-    """Encode architectures under one config, or under one each."""
-    space = get_space(encoder.space)
-    batch = space.as_array(archs)
-    distinct, number = space.group_configs(configs, len(batch))
-    return Encoded(encoder.frame(batch, _spread(distinct, number)), batch, distinct, number)
-
-
-def under_configs(
-    space: SearchSpace, configs: ConfigLike | Iterable[ConfigLike] | npt.NDArray[Any], n: int
-) -> NetworkConfig | list[NetworkConfig]:
-    """Resolve one config for all of n architectures, or one each, from what can be read once only as well."""
-    return _spread(*space.group_configs(configs, n))
-
-
-def _spread(distinct: Sequence[NetworkConfig], number: npt.NDArray[np.intp]) -> NetworkConfig | list[NetworkConfig]:
-    return distinct[0] if len(distinct) == 1 else [distinct[which] for which in number]
+def encode(encoder: Encoder, batch: NetworkBatch) -> Encoded:
+    """Encode a batch."""
+    return Encoded(encoder.frame(batch), batch, encoder.space is None)
 
 
 def each_once(
@@ -143,32 +129,26 @@ def each_once(
     Were every measurement of a network a row, leaving out one would leave the others: predictions without it would know
     it. Repeats of a single network stay as they are: they are all there is to learn from.
     """
-    keys = np.column_stack([encoded.archs.astype(np.intp), encoded.number])
-    _, first, which = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+    network = encoded.batch.repeats
+    _, first = np.unique(network, return_index=True)
     if len(first) in (1, len(costs)):
         return encoded, costs, np.arange(len(costs))
-    order = np.argsort(first)
-    network = np.argsort(order)[which.reshape(-1)]
     typical = np.asarray(pd.Series(costs).groupby(network).median(), np.float64)
-    return encoded.rows(first[order]), typical, network
+    return encoded.rows(first), typical, network
 
 
-def in_batches(
-    archs: ArchArray, distinct: Sequence[NetworkConfig], number: npt.NDArray[np.intp]
-) -> Iterator[tuple[ArchArray, tuple[NetworkConfig, ...], npt.NDArray[np.intp]]]:
-    """Cut architectures and the numbers of their configs into parts whose features fit into memory, and into the cache.
-
-    Each part comes with the configs that occur in it, and their numbers there.
-    """
-    for start in range(0, max(len(archs), 1), BATCH):
-        rows = slice(start, start + BATCH)
-        used, mine = np.unique(number[rows], return_inverse=True)
-        yield archs[rows], tuple(distinct[which] for which in used), mine
+def in_batches(batch: NetworkBatch) -> Iterator[NetworkBatch]:
+    """Cut a batch into parts whose features fit into memory, and into the cache."""
+    if len(batch) <= BATCH:
+        yield batch
+        return
+    for start in range(0, len(batch), BATCH):
+        yield batch.take(np.arange(start, min(start + BATCH, len(batch))))
 
 
-def stack_encoder(space: SearchSpace, *more: Encoder) -> Combined:
-    """Return what the default model reads: the ordinary encoding, layer physics, and what else is given."""
-    return Combined(space.name, [*Combined(space.name)._parts(space), LayerPhysics(space.name), *more])
+def stack_encoder(space: SearchSpace | None, *more: Encoder) -> Combined:
+    """Return what the default model reads: the ordinary encodings, layer physics, and what else is given."""
+    return Combined(space, [*Combined(space).parts(), LayerPhysics(space), *more])
 
 
 def config_sizes(space: SearchSpace, configs: Sequence[NetworkConfig]) -> npt.NDArray[np.float64]:
@@ -178,9 +158,14 @@ def config_sizes(space: SearchSpace, configs: Sequence[NetworkConfig]) -> npt.ND
 
 @lru_cache(maxsize=1024)
 def _sizes(space: SearchSpace, config: NetworkConfig) -> tuple[float, ...]:
-    layers = space.layers(space.sample(_REFERENCE, 0), config)
-    means = (layers.macs.mean(), layers.params.mean(), layers.activation_bytes.mean())
-    return tuple(float(np.log2(mean)) for mean in means)
+    _, *sizes = amounts(space.batch(space.sample(_REFERENCE, 0), config)).T
+    return tuple(float(np.log2(size.mean())) for size in sizes)
+
+
+def amounts(batch: NetworkBatch) -> npt.NDArray[np.float64]:
+    """Return how large each network is, (n, 4): its layers, their multiply-adds, parameters and activation bytes."""
+    rows = [(1, op.macs, op.params, op.activation_bytes) if is_layer(op) else (0,) * 4 for op in batch.distinct()]
+    return batch.sums(np.array(rows, np.float64).reshape(-1, 4))
 
 
 def octaves(sizes: npt.NDArray[np.float64], known: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -189,13 +174,13 @@ def octaves(sizes: npt.NDArray[np.float64], known: npt.NDArray[np.float64]) -> n
     return result
 
 
-def asked_config(space: SearchSpace, configs: Sequence[NetworkConfig]) -> NetworkConfig:
+def asked_config(space: SearchSpace, configs: Sequence[NetworkConfig | None]) -> NetworkConfig:
     """Return the config that is meant where none is given, or raise.
 
     It is the only config trained on; of several, the space's first published one if it is among them.
     """
     if len(configs) == 1:
-        return configs[0]
+        return configs[0] or space.default_config
     if space.default_config in configs:
         return space.default_config
     raise InvalidConfigError(

@@ -10,9 +10,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from hwnas_surrogate.errors import InvalidConfigError
+from hwnas_surrogate.graphs import NetworkBatch
 from hwnas_surrogate.spaces import NetworkConfig, SearchSpace
-from hwnas_surrogate.spaces.base import ArchArray
-from hwnas_surrogate.trainers.encoded import config_sizes, octaves
+from hwnas_surrogate.trainers.encoded import amounts, config_sizes, octaves
 
 __all__ = [
     "MIN_CONFIGS",
@@ -55,7 +55,9 @@ class ExtrapolationWarning(UserWarning):
     """A network is much larger or smaller than any that the surrogate was trained on."""
 
 
-def refusal(name: str, trained: Sequence[NetworkConfig], config: NetworkConfig, why: str = "") -> InvalidConfigError:
+def refusal(
+    name: str, trained: Sequence[NetworkConfig | None], config: NetworkConfig, why: str = ""
+) -> InvalidConfigError:
     """Return the error for a config that a surrogate can't predict for."""
     if len(trained) < MIN_CONFIGS:
         known = f"was trained under {' and '.join(map(str, trained))} only"
@@ -74,15 +76,17 @@ def spanning(number: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
     return np.flatnonzero(np.bincount(number) >= MIN_COSTS)
 
 
-def warn_beyond(name: str, config: NetworkConfig, macs: npt.NDArray[np.float64], trained: tuple[float, float]) -> None:
+def warn_beyond(
+    name: str, config: NetworkConfig | None, macs: npt.NDArray[np.float64], trained: tuple[float, float]
+) -> None:
     """Warn if networks have more than twice, or less than half, the multiply-adds of those trained on.
 
     Parameters
     ----------
     name : str
         The surrogate's.
-    config : NetworkConfig
-        The config of all of them.
+    config : NetworkConfig or None
+        The config of all of them, if they have one.
     macs : ndarray of float64, shape (n,)
         Their multiply-adds.
     trained : tuple of float
@@ -92,52 +96,43 @@ def warn_beyond(name: str, config: NetworkConfig, macs: npt.NDArray[np.float64],
         ("more than twice as many", macs > RANGE * trained[1]),
         ("less than half as many", macs < trained[0] / RANGE),
     ]
+    whose = "of those to predict" if config is None else f"under {config}"
     for size, beyond in sizes:
         if beyond.any():
             warnings.warn(
                 f"{name} was trained on networks of {trained[0] / 1e6:.4g} to {trained[1] / 1e6:.4g} million "
-                f"multiply-adds; some under {config} have {size}. Measure networks of that size, and train on them as "
-                "well or adapt to them.",
+                f"multiply-adds; some {whose} have {size}. Measure networks of that size, and train on them as well or "
+                "adapt to them.",
                 ExtrapolationWarning,
                 stacklevel=2,
             )
 
 
-def nearest(space: SearchSpace, config: NetworkConfig, trained: Sequence[NetworkConfig]) -> NetworkConfig:
+def nearest(space: SearchSpace, config: NetworkConfig, trained: Sequence[NetworkConfig | None]) -> NetworkConfig:
     """Return the config trained on whose networks are closest in size; the config itself if it is one of them."""
     if config in trained:
         return config
     size = config_sizes(space, [config])
-    return min(trained, key=lambda known: float(octaves(size, config_sizes(space, [known]))[0]))
+    return min(filter(None, trained), key=lambda known: float(octaves(size, config_sizes(space, [known]))[0]))
 
 
-def growth(
-    space: SearchSpace, archs: ArchArray, config: NetworkConfig, known: NetworkConfig
-) -> npt.NDArray[np.float64]:
-    """Return by which factors the cost of networks changes at least, and at most, from one config to another.
+def growth(asked: NetworkBatch, known: NetworkBatch) -> npt.NDArray[np.float64]:
+    """Return by which factors costs change at least, and at most, from known networks to those that are asked for.
 
-    Layers have overheads, move activations and multiply. The cost therefore follows one of these counts, or something
-    between them.
+    Layers have overheads, move activations and multiply. The cost therefore follows one of these counts, or
+    something between them.
 
     Parameters
     ----------
-    space : SearchSpace
-    archs : ndarray of int8, shape (n, positions)
-    config, known : NetworkConfig
-        The config asked for, and the one whose costs are known.
+    asked, known : NetworkBatch
+        The same n architectures under two configs each.
 
     Returns
     -------
     ndarray of float64, shape (n, 2)
     """
-    there, here = space.layers(archs, config), space.layers(archs, known)
-    ones = np.ones(len(there.distinct)), np.ones(len(here.distinct))
-    ratios = (
-        there.sums(ones[0]) / here.sums(ones[1]),
-        there.activation_bytes / here.activation_bytes,
-        there.macs / here.macs,
-    )
-    return np.stack([np.minimum.reduce(ratios), np.maximum.reduce(ratios)], axis=1)
+    layers, macs, _, moved = (amounts(asked) / amounts(known)).T
+    return np.stack([np.minimum.reduce([layers, macs, moved]), np.maximum.reduce([layers, macs, moved])], axis=1)
 
 
 def widened(bounds: npt.NDArray[np.float64], factors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

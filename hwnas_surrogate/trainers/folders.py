@@ -20,7 +20,7 @@ from hwnas_surrogate.files import replacing
 
 __all__ = ["FORMAT_VERSION", "MANIFEST", "as_json", "read_manifest", "read_weights", "write_folder"]
 
-FORMAT_VERSION = 9
+FORMAT_VERSION = 10
 _FORMAT = "hwnas-surrogate"
 MANIFEST = "manifest.json"
 _WEIGHTS_NAME = re.compile(r"[\w.-]+-[0-9a-f]{16}\.(safetensors|ubj|skops)")

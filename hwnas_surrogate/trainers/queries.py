@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
-
-import numpy as np
-import numpy.typing as npt
+from collections.abc import Iterator, Mapping
+from typing import Protocol, TypeVar
 
 from hwnas_surrogate.data import Target
+from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.features import Encoder
-from hwnas_surrogate.spaces import Archs, ConfigLike, NetworkConfig, SearchSpace
-from hwnas_surrogate.spaces.base import ArchArray
+from hwnas_surrogate.graphs import GraphBatch, NetworkBatch
+from hwnas_surrogate.spaces import ArchBatch, Configs, NetworkConfig, Networks, SearchSpace, as_batch
 from hwnas_surrogate.trainers.encoded import Encoded, asked_config, config_sizes, encode, in_batches, octaves
 from hwnas_surrogate.trainers.extrapolation import FAR, TRUSTED_CONFIGS, growth, nearest, refusal, warn_beyond
 
-__all__ = ["Fitted", "queries"]
+__all__ = ["Fitted", "asked_batch", "queries"]
 
-Configs = ConfigLike | Sequence[ConfigLike] | npt.NDArray[Any]
 K = TypeVar("K")
 
 
@@ -25,8 +22,8 @@ class Fitted(Protocol):
     """What must be known of a surrogate to ask it."""
 
     encoder_: Encoder
-    configs_: tuple[NetworkConfig, ...]
-    bases_: tuple[NetworkConfig, ...]
+    configs_: tuple[NetworkConfig | None, ...]
+    bases_: tuple[NetworkConfig | None, ...]
     general_: bool
     macs_range_: tuple[float, float]
     target_: Target | None
@@ -37,10 +34,21 @@ class Fitted(Protocol):
         ...
 
 
+def asked_batch(fitted: Mapping[K, Fitted], space: SearchSpace, networks: Networks, configs: Configs) -> NetworkBatch:
+    """Return what is to be predicted as a batch: architectures without a config are under the one trained on."""
+    if configs is None and not isinstance(networks, NetworkBatch):
+        batch = as_batch(space, networks)
+        if isinstance(batch, ArchBatch):
+            meant = asked_config(space, list(dict.fromkeys(c for one in fitted.values() for c in one.configs_)))
+            return batch.under([meant])
+        return batch
+    return as_batch(space, networks, configs)
+
+
 def queries(
-    fitted: Mapping[K, Fitted], space: SearchSpace, archs: Archs, configs: Configs, *, extrapolate: bool = False
+    fitted: Mapping[K, Fitted], space: SearchSpace, networks: Networks, configs: Configs, *, extrapolate: bool = False
 ) -> Iterator[dict[K, Encoded]]:
-    """Encode architectures for several surrogates, a batch at a time; those that read the same columns share them.
+    """Encode networks for several surrogates, a batch at a time; those that read the same columns share them.
 
     Parameters
     ----------
@@ -48,7 +56,7 @@ def queries(
         The surrogates, at least one.
     space : SearchSpace
         Theirs.
-    archs, configs
+    networks, configs
         As ``Surrogate.predict`` takes them.
     extrapolate : bool, default=False
         Whether surrogates that know too few configs predict for others as well, and nothing is warned of.
@@ -62,68 +70,62 @@ def queries(
     ------
     InvalidConfigError
         If a surrogate can't predict for a config; or if none is given, and which is meant is not clear.
+    InvalidInputError
+        If graphs are given to a surrogate that was trained on architectures.
 
     Warns
     -----
     ExtrapolationWarning
         If networks are much larger or smaller than those that a surrogate was trained on.
     """
-    batch = space.as_array(archs)
-    named = configs is not None
-    if configs is None:
-        configs = asked_config(space, list(dict.fromkeys(c for one in fitted.values() for c in one.configs_)))
-    distinct, number = space.group_configs(configs, len(batch))
-    for one in fitted.values() if not extrapolate else ():
-        _check(one, space, batch, distinct, number, named)
-    for part in in_batches(batch, distinct, number):
-        made: dict[tuple[int, tuple[NetworkConfig, ...]], Encoded] = {}
-        yield {key: _encoded(one, space, *part, made) for key, one in fitted.items()}
+    batch = asked_batch(fitted, space, networks, configs)
+    named = configs is not None or isinstance(networks, NetworkBatch)
+    for one in fitted.values():
+        _check(one, batch, named, extrapolate)
+    for part in in_batches(batch):
+        made: dict[tuple[int, tuple[NetworkConfig | None, ...]], Encoded] = {}
+        yield {key: _encoded(one, part, made) for key, one in fitted.items()}
 
 
-def _check(
-    one: Fitted,
-    space: SearchSpace,
-    archs: ArchArray,
-    distinct: Sequence[NetworkConfig],
-    number: npt.NDArray[np.intp],
-    named: bool,
-) -> None:
+def _check(one: Fitted, batch: NetworkBatch, named: bool, extrapolate: bool) -> None:
     name = "the surrogate" if one.target_ is None else f"the surrogate of {one.target_}"
-    for place, config in enumerate(distinct):
-        if config not in one.configs_:
-            macs = space.layers(archs[number == place], config).macs  # raises if there is no such network
+    if one.encoder_.space is None:
+        if not extrapolate and len(batch):
+            warn_beyond(name, None, batch.macs, one.macs_range_)
+        return
+    if isinstance(batch, GraphBatch):
+        raise InvalidInputError(
+            f"{name} was trained on architectures, and can't predict graphs. Give architectures; or train on graphs, "
+            "for networks of any kind (a space's graph(arch) makes one of an architecture)."
+        )
+    for place, config in enumerate(batch.configs):
+        if config not in one.configs_ and not extrapolate:
             if not one.general_:
                 raise refusal(
                     name, one.configs_, config, "" if named else "No config was named, so this one is meant. "
                 )
-            warn_beyond(name, config, macs, one.macs_range_)
+            warn_beyond(name, config, batch.take(batch.config_number == place).macs, one.macs_range_)
 
 
 def _encoded(
-    one: Fitted,
-    space: SearchSpace,
-    archs: ArchArray,
-    distinct: tuple[NetworkConfig, ...],
-    number: npt.NDArray[np.intp],
-    made: dict[tuple[int, tuple[NetworkConfig, ...]], Encoded],
+    one: Fitted, batch: NetworkBatch, made: dict[tuple[int, tuple[NetworkConfig | None, ...]], Encoded]
 ) -> Encoded:
     """Return what one surrogate reads; ``made`` holds what others of the batch have read already."""
 
-    def under(chosen: tuple[NetworkConfig, ...]) -> Encoded:
+    def under(chosen: tuple[NetworkConfig | None, ...]) -> Encoded:
         key = id(one.encoder_), chosen
         if key not in made:
-            made[key] = encode(one.encoder_, archs, chosen[0] if len(chosen) == 1 else [chosen[i] for i in number])
+            other = isinstance(batch, ArchBatch) and chosen != batch.configs
+            made[key] = encode(one.encoder_, batch.under(chosen) if other else batch)  # type: ignore[attr-defined]
         return made[key]
 
-    known = tuple(_known(one, space, config) for config in distinct)
-    if known == distinct:
-        return under(distinct)
-    factors = np.ones((len(archs), 2))
-    for place, (config, base) in enumerate(zip(distinct, known, strict=True)):
-        rows = np.flatnonzero(number == place)
-        factors[rows] = growth(space, archs[rows], config, base)
-    own = under(distinct) if one.general_ or one.physical else under(known)
-    return own.extrapolated(under(known), factors)
+    if one.encoder_.space is None or not isinstance(batch, ArchBatch):
+        return under(batch.configs)
+    known = tuple(_known(one, batch.space, config) for config in batch.configs)
+    if known == batch.configs:
+        return under(known)
+    own = under(batch.configs) if one.general_ or one.physical else under(known)
+    return own.extrapolated(under(known), growth(batch, batch.under(known)))
 
 
 def _known(one: Fitted, space: SearchSpace, config: NetworkConfig) -> NetworkConfig:

@@ -16,7 +16,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.dummy import DummyRegressor
 
-from hwnas_surrogate.data import Target
+from hwnas_surrogate.data import METRICS, Target
 from hwnas_surrogate.errors import HWNASError, InvalidInputError, SavedFormatError
 from hwnas_surrogate.features import Encoder
 from hwnas_surrogate.features.encoder import known_encoders
@@ -73,7 +73,7 @@ def save(
         files |= weights
         entries.append(entry)
     # All members have the same sources, but those that let go of physics don't read them.
-    reading = [member.encoder_ for member in members if _sources_of(member.encoder_)]
+    reading = [member.encoder_ for member in members if member.encoder_.asked_surrogates()]
     sources, weights = _describe_sources((reading or [members[0].encoder_])[0])
     files |= weights
     content = {
@@ -137,19 +137,11 @@ def _rebuild(manifest: dict[str, Any], folder: Path, kinds: Kinds) -> list[Any]:
     return members
 
 
-def _sources_of(encoder: Encoder) -> tuple[Surrogate, ...]:
-    """Return the surrogates of source devices that an encoder asks."""
-    if encoder.asks_surrogates:
-        return tuple(encoder.get_params(deep=False)["surrogates"])
-    parts: list[Encoder] = encoder.get_params(deep=False).get("encoders") or []
-    return next((found for part in parts if (found := _sources_of(part))), ())
-
-
 def _describe_sources(encoder: Encoder, prefix: str = "") -> tuple[list[dict[str, Any]], dict[str, bytes]]:
     """Return what the manifest says of the sources that an encoder asks, and of theirs, and their files by name."""
     entries: list[dict[str, Any]] = []
     files: dict[str, bytes] = {}
-    for number, source in enumerate(_sources_of(encoder)):
+    for number, source in enumerate(encoder.asked_surrogates()):
         name = f"{prefix}source{number}-"
         entry, weights = _describe(source, name)
         theirs, more = _describe_sources(source.encoder_, name)
@@ -163,7 +155,7 @@ def _describe(surrogate: Surrogate, prefix: str = "") -> tuple[dict[str, Any], d
     target: Target | None = surrogate.target_
     name = prefix + ("cost" if target is None else file_stem(f"{target.device}-{target.metric}"))
     names = surrogate.encoder_.get_feature_names_out()
-    encoder = surrogate.encoder_.to_state()
+    encoder, of_graphs = surrogate.encoder_.to_state(), surrogate.encoder_.space is None
     files: dict[str, bytes] = {}
 
     def keep(part: str, data: bytes, suffix: str) -> dict[str, str]:
@@ -177,20 +169,24 @@ def _describe(surrogate: Surrogate, prefix: str = "") -> tuple[dict[str, Any], d
         "class": type(surrogate).__name__,
         "target": None if target is None else {"device": target.device, "metric": target.metric, "unit": target.unit},
         "encoder": encoder,
+        "of_graphs": of_graphs,
         "own_encoder": surrogate.encoder is not None,
         "features": names.tolist(),
-        "probes": _probed(get_space(surrogate.space).name, json.dumps(encoder, default=as_json)),
+        "probes": _probed(
+            get_space(surrogate.space).name, surrogate.encoder_.space is None, json.dumps(encoder, default=as_json)
+        ),
         "model": model,
+        "metric": surrogate.metric,
         "model_name": surrogate.model if isinstance(surrogate.model, str) else None,
         "own_model": surrogate.model is not None and not isinstance(surrogate.model, str),
         "weights": keep("", weights, SUFFIXES[model["format"]]),
         "other_model": None,
         "calibration": None,
         "classifier": None,
-        "configs": [str(config) for config in surrogate.configs_],
+        "configs": [config and str(config) for config in surrogate.configs_],
         "scale": surrogate.scale_,
         "floor": surrogate.floor_,
-        "bases": [str(config) for config in surrogate.bases_],
+        "bases": [config and str(config) for config in surrogate.bases_],
         "general": surrogate.general_,
         "smallest_macs": surrogate.macs_range_[0],
         "largest_macs": surrogate.macs_range_[1],
@@ -230,15 +226,16 @@ def _restore(
     kinds: Kinds,
 ) -> Surrogate:
     """Build a surrogate; those that read the same columns share an encoder, so that these are made once."""
-    said = json.dumps([space.name, entry["encoder"]])
-    encoder = encoders.setdefault(said, Encoder.from_state(entry["encoder"], space, sources))
+    of_graphs = entry["of_graphs"] is True
+    said = json.dumps([space.name, of_graphs, entry["encoder"]])
+    encoder = encoders.setdefault(said, Encoder.from_state(entry["encoder"], None if of_graphs else space, sources))
     names = encoder.get_feature_names_out()
     if entry["features"] != names.tolist():
         raise SavedFormatError(
             f"the encoder gives other columns in this version ({len(names)}) than when it was saved "
             f"({len(entry['features'])}). Install the version that saved it, or train again."
         )
-    if entry["probes"] != _probed(space.name, json.dumps(entry["encoder"])):
+    if entry["probes"] != _probed(space.name, of_graphs, json.dumps(entry["encoder"])):
         raise SavedFormatError(
             "the encoder gives other numbers in this version than when it was saved: predictions would change. "
             "Install the version that saved it, or train again."
@@ -253,6 +250,9 @@ def _restore(
     surrogate.target_ = None if said is None else Target(said["device"], said["metric"])
     if surrogate.target_ is not None and said["unit"] != surrogate.target_.unit:
         raise SavedFormatError(f"{surrogate.target_} was saved in {said['unit']!r}, not {surrogate.target_.unit!r}.")
+    surrogate.metric = entry["metric"]
+    if not isinstance(surrogate.metric, str) or surrogate.metric not in METRICS:
+        raise SavedFormatError(f"the metric must be one of {', '.join(METRICS)}, got {surrogate.metric!r:.60}.")
     surrogate.other_model_ = surrogate.calibration_ = surrogate.classifier_ = None
     if entry["other_model"] is not None:
         said = entry["other_model"]
@@ -265,11 +265,11 @@ def _restore(
         surrogate.classifier_ = from_bytes(said["model"], read_weights(said["weights"], folder), names)
         if not hasattr(surrogate.classifier_, "predict_proba"):
             raise SavedFormatError(f"the classifier can't be a {said['model']['class']}: it predicts no probability.")
-    surrogate.configs_ = tuple(space.config(text) for text in entry["configs"])
+    surrogate.configs_ = tuple(text and space.config(text) for text in entry["configs"])
     surrogate.scale_, surrogate.floor_ = _checked_number(entry, "scale"), _checked_number(entry, "floor")
     if not surrogate.scale_:
         raise SavedFormatError("the scale of the costs must be above 0, got 0.")
-    surrogate.bases_ = tuple(space.config(text) for text in entry["bases"])
+    surrogate.bases_ = tuple(text and space.config(text) for text in entry["bases"])
     surrogate.general_ = entry["general"] is True
     surrogate.macs_range_ = macs = _checked_number(entry, "smallest_macs"), _checked_number(entry, "largest_macs")
     if surrogate.macs_range_[0] > surrogate.macs_range_[1]:
@@ -301,7 +301,7 @@ def _calibration(data: bytes, n_features: int) -> Calibration:
 
 
 @lru_cache(maxsize=64)
-def _probed(space: str, said: str) -> str:
+def _probed(space: str, of_graphs: bool, said: str) -> str:
     """Return a hash of what an encoder, as the manifest says it, gives for a few fixed architectures, to six digits.
 
     What it asks of source devices is left out: these are saved, and checked, themselves.
@@ -309,7 +309,8 @@ def _probed(space: str, said: str) -> str:
     of, encoder = get_space(space), json.loads(said)
     parts = [part for part in encoder["params"].get("encoders") or [encoder] if not _asks_surrogates(part)]
     archs = np.outer(_PROBES, np.arange(of.n_positions)) % len(of.ops)
-    frames = [Encoder.from_state(part, of).frame(archs, of.default_config) for part in parts]
+    batch = of.batch(archs, of.default_config)
+    frames = [Encoder.from_state(part, None if of_graphs else of).frame(batch) for part in parts]
     text = ",".join(f"{value:.6g}" for frame in frames for value in frame.to_numpy(np.float64).ravel())
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -6,16 +6,16 @@ from collections.abc import Iterable
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.utils.validation import check_is_fitted
 
 from hwnas_surrogate.data import CostTable, TargetLike
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.features import Encoder, LayerPhysics
 from hwnas_surrogate.features.encoder import Features
+from hwnas_surrogate.graphs import NetworkBatch
 from hwnas_surrogate.models import PhysicsStack
 from hwnas_surrogate.models.prior import SOURCE
-from hwnas_surrogate.spaces import NetworkConfig, SearchSpace, get_space
+from hwnas_surrogate.spaces import ArchBatch, SearchSpace, get_space
 from hwnas_surrogate.trainers.encoded import stack_encoder
 from hwnas_surrogate.trainers.queries import queries
 from hwnas_surrogate.trainers.suite import SurrogateSuite
@@ -61,8 +61,13 @@ def fit_sources(
     return suite.fit_table(table, targets)
 
 
-def fitted_sources(sources: Sources, space: SearchSpace, random_state: int | None = None) -> tuple[Surrogate, ...]:
-    """Return the fitted surrogates of sources, fitting tables; refuse those that can't speak for the space."""
+def fitted_sources(
+    sources: Sources, space: SearchSpace | None, random_state: int | None = None
+) -> tuple[Surrogate, ...]:
+    """Return the fitted surrogates of sources, fitting tables; refuse those that can't predict in the space.
+
+    ``space`` is None for networks of any kind.
+    """
     alone = isinstance(sources, Source) or not isinstance(sources, Iterable)
     items: list[Any] = [] if sources is None else [sources] if alone else list(sources)  # type: ignore[arg-type]
     surrogates: list[Surrogate] = []
@@ -81,16 +86,17 @@ def fitted_sources(sources: Sources, space: SearchSpace, random_state: int | Non
             )
     for surrogate in surrogates:
         theirs = get_space(surrogate.space)
-        if theirs is not space and not _travels(surrogate):
+        if surrogate.encoder_.space is not None and theirs is not space and not _travels(surrogate):
             raise InvalidInputError(
                 f"the source {surrogate.target_ or 'without a name'} is a surrogate over {theirs.name}, which can't "
-                f"speak for {space.name}: give its cost table instead, or what fit_sources makes of it."
+                f"predict {'graphs' if space is None else space.name}: give its cost table instead, or what "
+                "fit_sources makes of it."
             )
     return tuple(surrogates)
 
 
 def _travels(surrogate: Surrogate) -> bool:
-    """Tell whether a surrogate can speak for other spaces: by layer physics, without sources of its own."""
+    """Return whether a surrogate can predict in other spaces: by layer physics, without sources of its own."""
     model = surrogate.model_
     return isinstance(model, PhysicsStack) and not any(
         name.startswith(SOURCE) for name in model.physics_.feature_names_in_
@@ -105,15 +111,15 @@ class SourceCosts(Encoder):
 
     Parameters
     ----------
-    space : str or SearchSpace, default="nasbench201"
-        The search space of the architectures.
+    space : str, SearchSpace or None, default="nasbench201"
+        The search space of the architectures; None for networks of any kind.
     surrogates : tuple of Surrogate
         Fitted.
     """
 
     asks_surrogates: ClassVar[bool] = True
 
-    def __init__(self, space: str | SearchSpace = "nasbench201", surrogates: tuple[Surrogate, ...] = ()) -> None:
+    def __init__(self, space: str | SearchSpace | None = "nasbench201", surrogates: tuple[Surrogate, ...] = ()) -> None:
         super().__init__(space)
         self.surrogates = surrogates
 
@@ -121,33 +127,51 @@ class SourceCosts(Encoder):
         """Keep the surrogates fitted: they are data here."""
         return SourceCosts(self.space, self.surrogates)
 
+    def asked_surrogates(self) -> tuple[Surrogate, ...]:
+        """Return the surrogates."""
+        return self.surrogates
+
     def to_state(self) -> dict[str, Any]:
         """Return the class alone: the surrogates are saved beside the encoder."""
         return {"class": type(self).__name__, "params": {}}
 
-    def _names(self, space: SearchSpace) -> list[str]:
+    def _names(self) -> list[str]:
         names: list[str] = []
         for number, surrogate in enumerate(self.surrogates):
             name = f"{SOURCE}:{surrogate.target_ or number}"
             names.append(f"{name}#{number}" if name in names else name)
         return names
 
-    def _encode(self, space: SearchSpace, archs: npt.NDArray[np.int8], config: NetworkConfig, out: Features) -> None:
-        by_physics = {n: one for n, one in enumerate(self.surrogates) if self._by_physics(one, space, config)}
+    def _encode(self, batch: NetworkBatch, out: Features) -> None:
+        for number in range(len(batch.configs)):
+            rows = np.flatnonzero(batch.config_number == number)
+            if len(rows):
+                out[rows] = self._predicted(batch if len(rows) == len(batch) else batch.take(rows))
+
+    def _predicted(self, batch: NetworkBatch) -> Features:
+        """Return what each source predicts for networks under one config, (n, sources)."""
+        result = np.zeros((len(batch), len(self.surrogates)))
+        by_physics = {n: one for n, one in enumerate(self.surrogates) if _by_physics(one, batch)}
         others = {n: one for n, one in enumerate(self.surrogates) if n not in by_physics}
         if by_physics:
-            frame = LayerPhysics(space.name).frame(archs, config)
+            frame = LayerPhysics(None).frame(batch)
             for number, surrogate in by_physics.items():
                 predicted = np.asarray(surrogate.model_.physics_.predict(frame), np.float64) * surrogate.scale_
-                out[:, number] = np.maximum(predicted, surrogate.floor_)
-        start = 0
-        for asked in queries(others, space, archs, config, extrapolate=True) if others else ():
-            for number, query in asked.items():
-                rows = slice(start, start + len(query))
-                out[rows, number] = self.surrogates[number]._predict_encoded(query)
-            start += len(query)
+                result[:, number] = np.maximum(predicted, surrogate.floor_)
+        if others:
+            space, start = get_space(next(iter(others.values())).space), 0
+            for asked in queries(others, space, batch, None, extrapolate=True):
+                for number, query in asked.items():
+                    rows = slice(start, start + len(query))
+                    result[rows, number] = self.surrogates[number].cost_encoded(query)
+                start += len(query)
+        return result
 
-    @staticmethod
-    def _by_physics(surrogate: Surrogate, space: SearchSpace, config: NetworkConfig) -> bool:
-        known = config in surrogate.configs_ or surrogate.general_
-        return not (known and get_space(surrogate.space) is space) and _travels(surrogate)
+
+def _by_physics(surrogate: Surrogate, batch: NetworkBatch) -> bool:
+    """Return whether a source is asked for its layer physics only: about networks of which it learned nothing else."""
+    if surrogate.encoder_.space is None:
+        return False
+    same = isinstance(batch, ArchBatch) and get_space(surrogate.space) is batch.space
+    known = surrogate.general_ or batch.configs[0] in surrogate.configs_
+    return not (same and known) and _travels(surrogate)

@@ -180,7 +180,7 @@ def _batches(
     for chunk, under in _chunks(archs, configs):
         batch = _stacked(space, chunk, wanted.convention, start)
         frame = pd.DataFrame({"architecture": space.format_all(batch), "connected": space.connected(batch)})
-        (asked,) = suite._queries(batch, under, picked, wanted.extrapolate)
+        (asked,) = suite.queries(batch, under, picked, wanted.extrapolate)
         for target, query in asked.items():
             for name, values in _told(suite.surrogates_[target], target, query, coverage, limits.get(target)):
                 frame[name] = values
@@ -208,16 +208,16 @@ def _told(
     surrogate: Surrogate, target: Target, query: Encoded, coverage: float | None, budget: float | None
 ) -> Iterator[tuple[str, Any]]:
     """Yield the columns of one target by name."""
-    yield f"{target} ({target.unit})", surrogate._predict_encoded(query)
+    yield f"{target} ({target.unit})", surrogate.predict_encoded(query)
     if coverage is not None:
-        low, high = surrogate._interval_encoded(query, coverage).T
+        low, high = surrogate.interval_encoded(query, coverage).T
         yield f"{target} ({target.unit}) low", low
         yield f"{target} ({target.unit}) high", high
     if budget is not None:
-        within = surrogate._within_encoded(query, np.full(len(query), budget))
-        yield f"P({target} <= {budget:g} {target.unit})", within
+        within = surrogate.within_encoded(query, np.full(len(query), budget))
+        yield f"P({target} {'>=' if target.kind.larger_is_better else '<='} {budget:g} {target.unit})", within
     if surrogate.classifier_ is not None:
-        yield f"P({target} has a cost)", surrogate._has_cost_encoded(query)
+        yield f"P({target} has a cost)", surrogate.has_cost_encoded(query)
 
 
 def _limits(

@@ -112,16 +112,14 @@ def suggest(
     Examples
     --------
     >>> suggest("nasbench201", 3).archs.tolist()
-    [[3, 4, 2, 3, 3, 2], [4, 2, 0, 4, 4, 4], [2, 1, 2, 1, 2, 1]]
+    [[3, 3, 2, 3, 4, 2], [4, 4, 0, 4, 2, 4], [2, 1, 2, 1, 2, 1]]
     """
     if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or not 0 < n <= 1000:
         raise InvalidInputError(f"n must be a whole number from 1 to 1,000, got {n!r}.")
     found = get_space(space)
     known = np.empty((0, found.n_positions), np.int8) if given is None else found.as_array(given)
     candidates = _candidates(found, found.config(config), known, random_state)
-    encoder = Combined(
-        found.name, [LayerPhysics(found.name), SourceCosts(found.name, fitted_sources(sources, found, random_state))]
-    )
+    encoder = Combined(found, [LayerPhysics(found), SourceCosts(found, fitted_sources(sources, found, random_state))])
     features = encoder.frame(np.concatenate([candidates, known]), config)
     picked, uncertainty = most_telling(features, n, len(known))
     chosen = candidates[picked]

@@ -17,10 +17,10 @@ from hwnas_surrogate.data import CostTable, Target, TargetLike, pick_targets
 from hwnas_surrogate.data.table import target_columns
 from hwnas_surrogate.errors import InvalidInputError, SavedFormatError, unknown
 from hwnas_surrogate.features import Encoder
-from hwnas_surrogate.spaces import Archs, NetworkConfig, SearchSpace, get_space
+from hwnas_surrogate.spaces import Configs, NetworkConfig, Networks, SearchSpace, as_batch, get_space
 from hwnas_surrogate.trainers.costs import checked_cost, checked_coverage, checked_failed, numbers, refuse_costs
-from hwnas_surrogate.trainers.encoded import Encoded, asked_config, under_configs
-from hwnas_surrogate.trainers.queries import Configs, queries
+from hwnas_surrogate.trainers.encoded import Encoded, asked_config
+from hwnas_surrogate.trainers.queries import queries
 from hwnas_surrogate.trainers.saving import load, save
 from hwnas_surrogate.trainers.surrogate import Surrogate
 
@@ -73,7 +73,7 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
 
     def fit(
         self,
-        archs: Archs,
+        networks: Networks,
         costs: pd.DataFrame | Mapping[TargetLike, npt.ArrayLike],
         configs: Configs = None,
         *,
@@ -84,7 +84,7 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
 
         Parameters
         ----------
-        archs : architectures
+        networks : architectures, batch or graphs
             n of them.
         costs : DataFrame or mapping, n rows
             A DataFrame as :meth:`CostTable.lookup` returns it, or target to costs; NaN where there is none.
@@ -110,10 +110,8 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
             raise InvalidInputError("a suite needs the costs of at least one target, got none.")
         models = _among(columns, "model", self.model) if isinstance(self.model, Mapping) else {}
         without = {} if failed is None else _among(columns, "failed", failed)
-        space = get_space(self.space)
-        batch = space.as_array(archs)
+        batch = as_batch(self.space, networks, configs)
         n = len(batch)
-        under = under_configs(space, configs, n)
         encoded: dict[bool, tuple[Encoder, Encoded]] = {}
         shared: dict[int, Encoder] = {}
         surrogates = {}
@@ -124,13 +122,13 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
             try:
                 values = numbers(cost, n)
                 failures = checked_failed(without[target], n) if target in without else np.zeros(n, bool)
-                refuse_costs(values, (np.isinf(values) | (values < 0)) & ~failures)
+                refuse_costs(values, target.kind.is_wrong(values) & ~failures, target.kind)
                 tried = ~np.isnan(values) | failures
-                known = checked_cost(values[tried], int(tried.sum()), failures[tried])
-                if surrogate._is_default not in encoded:
-                    encoded[surrogate._is_default] = surrogate._training(batch, under)
-                encoder, training = encoded[surrogate._is_default]
-                surrogate._fit_encoded(encoder, training if tried.all() else training.rows(tried), known)
+                known = checked_cost(values[tried], int(tried.sum()), failures[tried], target.kind)
+                if surrogate.is_default not in encoded:
+                    encoded[surrogate.is_default] = surrogate.encode(batch)
+                encoder, training = encoded[surrogate.is_default]
+                surrogate.fit_encoded(encoder, training if tried.all() else training.rows(tried), known)
             except InvalidInputError as error:
                 raise InvalidInputError(f"{target}: {error}") from error
             surrogate.outliers_ = np.flatnonzero(tried)[surrogate.outliers_]
@@ -167,7 +165,7 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
             target: failed[:, table.targets.index(target)] for target in picked
         }
         costs = table.lookup(targets=targets)
-        self.fit(table.archs, costs, table.row_configs, failed=by_target, progress=progress)
+        self.fit(table.batch, costs, failed=by_target, progress=progress)
         self.info_ = {"table_fingerprint": table.fingerprint}
         return self
 
@@ -215,7 +213,7 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
 
     def predict(
         self,
-        archs: Archs,
+        networks: Networks,
         configs: Configs = None,
         targets: TargetLike | Iterable[TargetLike] | None = None,
         *,
@@ -225,7 +223,7 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
 
         Parameters
         ----------
-        archs, configs, extrapolate
+        networks, configs, extrapolate
             As :meth:`Surrogate.predict` takes them.
         targets : targets, optional
             Which; all if None.
@@ -242,12 +240,12 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
         InvalidConfigError
             If one of the surrogates can't predict for a config; the message names it, and says what to do.
         """
-        picked, values = self._told(archs, configs, targets, extrapolate, Surrogate._predict_encoded)
+        picked, values = self._told(networks, configs, targets, extrapolate, Surrogate.predict_encoded)
         return pd.DataFrame(values, columns=target_columns(picked), copy=False)
 
     def predict_interval(
         self,
-        archs: Archs,
+        networks: Networks,
         configs: Configs = None,
         targets: TargetLike | Iterable[TargetLike] | None = None,
         *,
@@ -263,7 +261,7 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
         """
         part = checked_coverage(coverage)
         picked, bounds = self._told(
-            archs, configs, targets, extrapolate, lambda one, query: one._interval_encoded(query, part)
+            networks, configs, targets, extrapolate, lambda one, query: one.interval_encoded(query, part)
         )
         names = [(*name, bound) for name in target_columns(picked) for bound in ("low", "high")]
         columns = pd.MultiIndex.from_tuples(names, names=["device", "metric", "unit", "bound"])
@@ -271,7 +269,7 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
 
     def predict_has_cost(
         self,
-        archs: Archs,
+        networks: Networks,
         configs: Configs = None,
         targets: TargetLike | Iterable[TargetLike] | None = None,
         *,
@@ -284,7 +282,7 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
         DataFrame
             One row per architecture; columns (device, metric, unit) as :meth:`predict` has them.
         """
-        picked, values = self._told(archs, configs, targets, extrapolate, Surrogate._has_cost_encoded)
+        picked, values = self._told(networks, configs, targets, extrapolate, Surrogate.has_cost_encoded)
         return pd.DataFrame(values, columns=target_columns(picked), copy=False)
 
     def default_config(self, targets: TargetLike | Iterable[TargetLike] | None = None) -> NetworkConfig:
@@ -313,7 +311,7 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
 
     def _told(
         self,
-        archs: Archs,
+        networks: Networks,
         configs: Configs,
         targets: TargetLike | Iterable[TargetLike] | None,
         extrapolate: bool,
@@ -321,13 +319,13 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
     ) -> tuple[tuple[Target, ...], npt.NDArray[np.float64]]:
         """Ask each target's surrogate; return the targets and the answers side by side, (n, k)."""
         parts = []
-        for asked in self._queries(archs, configs, targets, extrapolate):
+        for asked in self.queries(networks, configs, targets, extrapolate):
             parts.append(np.column_stack([ask(self.surrogates_[target], query) for target, query in asked.items()]))
         return tuple(asked), np.concatenate(parts)
 
-    def _queries(
+    def queries(
         self,
-        archs: Archs,
+        networks: Networks,
         configs: Configs,
         targets: TargetLike | Iterable[TargetLike] | None,
         extrapolate: bool = False,
@@ -339,7 +337,7 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
             raise InvalidInputError(
                 f"targets must name at least one of {', '.join(map(str, self.targets_))}; got none."
             )
-        return queries(picked, get_space(self.space), archs, configs, extrapolate=extrapolate)
+        return queries(picked, get_space(self.space), networks, configs, extrapolate=extrapolate)
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Save every surrogate to one folder, without pickle."""

@@ -1,4 +1,4 @@
-"""The surrogate: a scikit-learn estimator over architectures that predicts one target."""
+"""The surrogate: a scikit-learn estimator over networks that predicts one target."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.dummy import DummyRegressor
 from sklearn.utils.validation import check_is_fitted
 
-from hwnas_surrogate.errors import InvalidInputError, SavedFormatError
+from hwnas_surrogate.data.target import METRICS, Metric, Target
+from hwnas_surrogate.errors import InvalidInputError, SavedFormatError, unknown
 from hwnas_surrogate.features import Encoder, make_encoder
+from hwnas_surrogate.graphs import GraphBatch, NetworkBatch
 from hwnas_surrogate.models import DEFAULT, PhysicsStack, make_classifier, make_model
 from hwnas_surrogate.reals import reals
-from hwnas_surrogate.spaces import Archs, SearchSpace, get_space
+from hwnas_surrogate.spaces import Configs, Networks, SearchSpace, as_batch, get_space
 from hwnas_surrogate.trainers.calibration import (
     Calibration,
     config_left_out,
@@ -38,7 +40,7 @@ from hwnas_surrogate.trainers.extrapolation import (
     spanning,
     widened,
 )
-from hwnas_surrogate.trainers.queries import Configs, queries
+from hwnas_surrogate.trainers.queries import asked_batch, queries
 from hwnas_surrogate.trainers.saving import load, save
 
 __all__ = ["Surrogate"]
@@ -47,19 +49,24 @@ Vector = npt.NDArray[np.float64]
 
 _SAME = 1e-6
 """A cost this close to what the other rows say, relative to the median cost, is no outlier."""
+_FASTEST = 1e-3
+"""No network is more than so many times faster than half the time of the fastest measured one."""
 _SLIPS_ARE_FEW = 0.25
 """Where a larger part of the costs lies far from what the others say, they are no slips: the model does not fit."""
 
 
 class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
-    """Predicts the cost of architectures on one device.
+    """Predicts the cost of networks on one device.
+
+    Trained on architectures of a search space it predicts these, best of all; trained on graphs it predicts networks of
+    any kind.
 
     Parameters
     ----------
     space : str or SearchSpace, default="nasbench201"
-        The search space.
+        The search space, which parses architectures. Graphs need none.
     encoder : Encoder or str, optional
-        How architectures become numbers; all encodings side by side if None.
+        How networks become numbers; all encodings side by side if None.
     model : scikit-learn regressor or str, optional
         What regresses the cost. If None or ``"default"``, a stack of layer physics and of a boosted ridge
         (:class:`~hwnas_surrogate.models.PhysicsStack`): with few costs physics has all the weight; where the boosted
@@ -71,6 +78,9 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         Whether ``fit`` learns how far predictions are off as well, for intervals. The default model and the ridge know;
         others are fitted five times more, on folds; any is, on folds of configs, where three configs or more are
         trained on.
+    metric : str, default="latency"
+        What the costs are, one of :data:`~hwnas_surrogate.data.METRICS`: a throughput is fitted as the time for each
+        image, an accuracy as what is missing to 100 %. Where a target is known (``target_``), its metric counts.
 
     Attributes
     ----------
@@ -83,7 +93,7 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         Predicts for configs that were not trained on, where one config has many more training costs than the others:
         it is fitted to as many of each. ``model_`` does if None.
     configs_ : tuple of NetworkConfig
-        The distinct configs trained on.
+        The distinct configs trained on; ``(None,)`` of graphs.
     bases_ : tuple of NetworkConfig
         Those with five costs or more, if any: what is predicted under them bounds extrapolations.
     general_ : bool
@@ -91,7 +101,7 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     macs_range_ : tuple of float
         The smallest and the largest number of multiply-adds of a training network (of all its layers).
     target_ : Target or None
-        What is predicted, where that is known.
+        What is predicted, where that is known; its metric then counts, rather than ``metric``.
     n_train_ : int
         Networks with a cost that it was trained on; repeats count once.
     floor_ : float
@@ -109,7 +119,7 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     >>> from hwnas_surrogate.spaces import get_space
     >>> space = get_space("nasbench201")
     >>> archs = space.sample(200, random_state=0)
-    >>> megamacs = space.layers(archs).macs / 1e6
+    >>> megamacs = space.batch(archs).macs / 1e6
     >>> surrogate = Surrogate().fit(archs[:100], megamacs[:100])
     >>> round(surrogate.score(archs[100:], megamacs[100:]), 3)
     1.0
@@ -125,27 +135,30 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         model: Any = None,
         random_state: int | None = None,
         calibrate: bool = True,
+        metric: str = "latency",
     ) -> None:
         self.space = space
         self.encoder = encoder
         self.model = model
         self.random_state = random_state
         self.calibrate = calibrate
+        self.metric = metric
 
     def fit(
-        self, archs: Archs, cost: npt.ArrayLike, configs: Configs = None, *, failed: npt.ArrayLike | None = None
+        self, networks: Networks, cost: npt.ArrayLike, configs: Configs = None, *, failed: npt.ArrayLike | None = None
     ) -> Self:
         """Fit on measured costs.
 
         Parameters
         ----------
-        archs : architectures
-            n of them, in any form that the space accepts. Of a network that comes several times, the median cost is
-            taken: were each a row of its own, no row would be predicted by what is known of others.
+        networks : architectures, batch or graphs
+            n of them: architectures in any form that the space accepts, or graphs. Of a network that comes several
+            times, the median cost is taken: were each a row of its own, no row would be predicted by what is known of
+            others.
         cost : array-like of float, shape (n,)
-            Their costs: finite, not negative, all in one unit.
+            Their costs: finite, not negative, all in one unit. A throughput is above 0, an accuracy at most 100.
         configs : config or sequence of n configs, optional
-            The network configs; the space's first published one if None.
+            The configs of architectures; the space's first published one if None.
         failed : array-like of bool, shape (n,), optional
             Which networks the device can't run: they have no cost (what stands there is not looked at), and a
             classifier learns to tell them (:meth:`predict_has_cost`).
@@ -157,22 +170,22 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         Raises
         ------
         InvalidInputError
-            If there are fewer than two costs, their number is not that of the architectures, or one is missing,
-            infinite or negative.
+            If there are fewer than two costs, their number is not that of the networks, or one is missing, infinite or
+            negative.
         """
-        batch = get_space(self.space).as_array(archs)
-        costs = checked_cost(cost, len(batch), failed)
-        return self._fit_encoded(*self._training(batch, configs), costs)
+        batch = as_batch(self.space, networks, configs)
+        costs = checked_cost(cost, len(batch), failed, self.kind)
+        return self.fit_encoded(*self.encode(batch), costs)
 
-    def predict(self, archs: Archs, configs: Configs = None, *, extrapolate: bool = False) -> Vector:
+    def predict(self, networks: Networks, configs: Configs = None, *, extrapolate: bool = False) -> Vector:
         """Predict costs.
 
         Parameters
         ----------
-        archs : architectures
-            n of them.
+        networks : architectures, batch or graphs
+            n of them. One that was trained on graphs predicts architectures as well.
         configs : config or sequence of n configs, optional
-            The network configs. If None, the one trained on; of several, the space's first published one.
+            The configs of architectures. If None, the one trained on; of several, the space's first published one.
         extrapolate : bool, default=False
             A surrogate trained under fewer than three configs (with five costs or more each) can't know how the cost
             depends on the config, and refuses any other. If True, it predicts all the same: as much as the network's
@@ -189,23 +202,25 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         InvalidConfigError
             If a config was not trained on, and fewer than three were; or if none is given, several were trained on, and
             the space's first published one is not among them.
+        InvalidInputError
+            If graphs are given to a surrogate that was trained on architectures.
 
         Warns
         -----
         ExtrapolationWarning
-            If networks under another config have more than twice as many multiply-adds as any trained on, or fewer than
-            half as many.
+            If networks under another config, or graphs, have more than twice as many multiply-adds as any trained on,
+            or fewer than half as many.
         """
-        return np.concatenate([self._predict_encoded(query) for query in self._queries(archs, configs, extrapolate)])
+        return np.concatenate([self.predict_encoded(query) for query in self._queries(networks, configs, extrapolate)])
 
     def predict_interval(
-        self, archs: Archs, configs: Configs = None, *, coverage: float = 0.9, extrapolate: bool = False
+        self, networks: Networks, configs: Configs = None, *, coverage: float = 0.9, extrapolate: bool = False
     ) -> Vector:
-        """Predict intervals that hold the measured cost of so many architectures (of those that have one).
+        """Predict intervals that hold the measured cost of so many networks (of those that have one).
 
         Parameters
         ----------
-        archs, configs, extrapolate
+        networks, configs, extrapolate
             As :meth:`predict` takes them.
         coverage : float, default=0.9
             Part of the measured costs that shall lie inside, between 0 and 1.
@@ -230,17 +245,19 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         >>> bool(low < surrogate.predict(8000)[0] < high)
         True
         """
-        asked = self._queries(archs, configs, extrapolate)
-        return np.concatenate([self._interval_encoded(query, coverage) for query in asked])
+        asked = self._queries(networks, configs, extrapolate)
+        return np.concatenate([self.interval_encoded(query, coverage) for query in asked])
 
     def predict_within(
-        self, archs: Archs, budget: npt.ArrayLike, configs: Configs = None, *, extrapolate: bool = False
+        self, networks: Networks, budget: npt.ArrayLike, configs: Configs = None, *, extrapolate: bool = False
     ) -> Vector:
         """Predict how probable it is that each cost is at most a budget: the constraint of a search.
 
+        Of a metric of which more is better, such as a throughput, that it is at least as much.
+
         Parameters
         ----------
-        archs, configs, extrapolate
+        networks, configs, extrapolate
             As :meth:`predict` takes them.
         budget : float, or array-like of shape (n,)
             In the unit of the training costs.
@@ -248,27 +265,28 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         Returns
         -------
         ndarray of float64, shape (n,)
-            Probabilities; an architecture without a cost is in no budget.
+            Probabilities; a network without a cost is in no budget.
 
         Raises
         ------
         InvalidInputError
             If a budget is no number, or the surrogate was fitted with ``calibrate=False``.
         """
-        batch = get_space(self.space).as_array(archs)
+        check_is_fitted(self, "model_")
+        batch = asked_batch({None: self}, get_space(self.space), networks, configs)
         budgets = checked_budget(budget, len(batch))
         told, start = [], 0
-        for query in self._queries(batch, configs, extrapolate):
-            told.append(self._within_encoded(query, budgets[start : start + len(query)]))
+        for query in self._queries(batch, None, extrapolate):
+            told.append(self.within_encoded(query, budgets[start : start + len(query)]))
             start += len(query)
         return np.concatenate(told)
 
-    def predict_has_cost(self, archs: Archs, configs: Configs = None, *, extrapolate: bool = False) -> Vector:
+    def predict_has_cost(self, networks: Networks, configs: Configs = None, *, extrapolate: bool = False) -> Vector:
         """Predict how probable it is that the device can run each network; 1 where no training network failed.
 
         Parameters
         ----------
-        archs, configs, extrapolate
+        networks, configs, extrapolate
             As :meth:`predict` takes them. Where predictions are extrapolated, the probability is that of the same
             architecture under the nearest config trained on.
 
@@ -277,11 +295,14 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         ndarray of float64, shape (n,)
             Probabilities.
         """
-        return np.concatenate([self._has_cost_encoded(query) for query in self._queries(archs, configs, extrapolate)])
+        asked = self._queries(networks, configs, extrapolate)
+        return np.concatenate([self.has_cost_encoded(query) for query in asked])
 
-    def score(self, archs: Archs, cost: npt.ArrayLike, configs: Configs = None, *, extrapolate: bool = False) -> float:
+    def score(
+        self, networks: Networks, cost: npt.ArrayLike, configs: Configs = None, *, extrapolate: bool = False
+    ) -> float:
         """Return Spearman's rank correlation of predicted and measured costs."""
-        return float(spearmanr(reals(cost), self.predict(archs, configs, extrapolate=extrapolate)).statistic)
+        return float(spearmanr(reals(cost), self.predict(networks, configs, extrapolate=extrapolate)).statistic)
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Save to a folder: ``manifest.json`` and weights, no pickle; see :meth:`load`."""
@@ -313,28 +334,41 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         return cls(space, encoder=encoder, model=model)
 
     @property
-    def _is_default(self) -> bool:
-        """Whether both the model and what it reads are the default."""
-        return self.model in (None, DEFAULT) and self.encoder is None
+    def kind(self) -> Metric:
+        """What the costs are: the target's metric, or ``metric``.
 
-    def _encoder(self) -> Encoder:
-        """Return what encodes architectures for training."""
-        space = get_space(self.space)
-        if self._is_default:
+        Raises
+        ------
+        InvalidInputError
+            If there is no such metric.
+        """
+        target: Target | None = getattr(self, "target_", None)
+        if target is None and self.metric not in METRICS:
+            raise unknown(InvalidInputError, "metric", self.metric, METRICS)
+        return METRICS[self.metric] if target is None else target.kind
+
+    @property
+    def is_default(self) -> bool:
+        """Whether both the model and what it reads are the default, and layer physics applies."""
+        return self.model in (None, DEFAULT) and self.encoder is None and self.kind.adds == "sum"
+
+    def _encoder(self, space: SearchSpace | None) -> Encoder:
+        """Return what encodes networks for training: architectures of a space, or graphs for None."""
+        if self.is_default:
             return stack_encoder(space)
         if self.encoder is None or isinstance(self.encoder, str):
             return make_encoder(self.encoder or "combined", space)
         if not isinstance(self.encoder, Encoder):
             raise InvalidInputError(f"encoder must be an Encoder, its name or None, got {type(self.encoder).__name__}.")
-        if get_space(self.encoder.space) is not space:
-            raise InvalidInputError(
-                f"the surrogate is over {space.name!r}, its encoder over {get_space(self.encoder.space).name!r}."
-            )
+        theirs = None if self.encoder.space is None else get_space(self.encoder.space)
+        if theirs not in (None, space):
+            mine = "graphs" if space is None else repr(space.name)
+            raise InvalidInputError(f"the surrogate is over {mine}, its encoder over {theirs.name!r}.")
         return clone(self.encoder)  # type: ignore[no-any-return]
 
     def _model(self) -> Any:
         """Return the model, not fitted."""
-        if self._is_default:
+        if self.is_default:
             return PhysicsStack(self.random_state)
         if self.model is None or isinstance(self.model, str):
             return make_model(self.model or DEFAULT, self.random_state)
@@ -347,24 +381,27 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             model.set_params(random_state=self.random_state)
         return model
 
-    def _training(self, archs: Archs, configs: Configs) -> tuple[Encoder, Encoded]:
-        """Return the encoder, and what it makes of the training architectures."""
-        encoder = self._encoder()
-        return encoder, encode(encoder, archs, configs)
+    def encode(self, batch: NetworkBatch) -> tuple[Encoder, Encoded]:
+        """Return the encoder for training, and what it makes of the networks to train on: for :meth:`fit_encoded`."""
+        encoder = self._encoder(None if isinstance(batch, GraphBatch) else get_space(self.space))
+        return encoder, encode(encoder, batch)
 
     @property
     def physical(self) -> bool:
         """Whether the fitted model's columns mean the same under every config (layer physics)."""
         return isinstance(self.model_, PhysicsStack)
 
-    def _queries(self, archs: Archs, configs: Configs, extrapolate: bool = False) -> Iterator[Encoded]:
+    def _queries(self, networks: Networks, configs: Configs, extrapolate: bool = False) -> Iterator[Encoded]:
         """Encode what is to be predicted, batch by batch."""
         check_is_fitted(self, "model_")
-        asked = queries({None: self}, get_space(self.space), archs, configs, extrapolate=extrapolate)
+        asked = queries({None: self}, get_space(self.space), networks, configs, extrapolate=extrapolate)
         return (query[None] for query in asked)
 
-    def _fit_encoded(self, encoder: Encoder, training: Encoded, costs: Vector) -> Self:
-        """Fit on checked costs, NaN where the device can't run the network; what fails leaves everything as it was."""
+    def fit_encoded(self, encoder: Encoder, training: Encoded, costs: Vector) -> Self:
+        """Fit on encoded networks and what :func:`checked_cost` returned, NaN where the device can't run one.
+
+        What fails leaves everything as it was.
+        """
         before = dict(self.__dict__)
         try:
             return self._learn(encoder, training, costs)
@@ -383,7 +420,7 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         used = np.unique(training.number)
         self.configs_ = tuple(training.configs[number] for number in used)
         self.n_train_ = len(costs)
-        macs = training.macs(get_space(self.space))
+        macs = training.batch.macs
         self.macs_range_ = float(macs.min()), float(macs.max())
         largest = float(costs.max())
         mean = float((costs / largest).mean()) * largest if largest else 0.0
@@ -424,9 +461,9 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     def _without_physics(self) -> bool:
         """Keep the boosted ridge alone, and the columns that it reads, if that is all there is to the default."""
         fitted = [model for model in (self.model_, self.other_model_) if model is not None]
-        if not self._is_default or not all(isinstance(one, PhysicsStack) and one.ordinary_only for one in fitted):
+        if not self.is_default or not all(isinstance(one, PhysicsStack) and one.ordinary_only for one in fitted):
             return False
-        self.encoder_, self.model_ = make_encoder("combined", get_space(self.space)), self.model_.ordinary_
+        self.encoder_, self.model_ = make_encoder("combined", self.encoder_.space), self.model_.ordinary_
         if self.other_model_ is not None:
             self.other_model_ = self.other_model_.ordinary_
         return True
@@ -444,7 +481,7 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             residuals = residuals_by_row(self.model_, features, costs, seed)
         other = None
         if self.general_:
-            sizes = config_sizes(get_space(self.space), training.configs)
+            sizes = config_sizes(get_space(self.space), [config for config in training.configs if config])
             rows = np.arange(len(costs)) if balanced is None else balanced
             other = config_left_out(self.model_, features, costs, training.number, sizes, rows)
         predicted = np.maximum(costs - residuals, self.floor_ / self.scale_)
@@ -473,11 +510,16 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         by_physics = isinstance(self.model_, PhysicsStack) and not self.model_.ordinary_only
         return 0 if by_physics else self.n_features_in_
 
-    def _predict_encoded(self, query: Encoded) -> Vector:
+    def predict_encoded(self, query: Encoded) -> Vector:
+        """Predict networks that are encoded already, shape (n,): in the metric's unit."""
+        return self.kind.from_cost(self.cost_encoded(query))
+
+    def cost_encoded(self, query: Encoded) -> Vector:
+        """Predict the costs of networks that are encoded already, shape (n,): what the surrogate is fitted to."""
         if not len(query):
             return np.empty(0)
         if query.base is not None and query.growth is not None:
-            return self._extrapolated(query, self._predict_encoded(query.base), query.growth)
+            return self._extrapolated(query, self.cost_encoded(query.base), query.growth)
         predicted = self._by_model(query, lambda model, features: np.asarray(model.predict(features), np.float64))
         return np.maximum(predicted * self.scale_, self.floor_)
 
@@ -487,12 +529,12 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         A general model's prediction outside the range that the counts allow is replaced by the middle of that range.
         """
         if self.physical:
-            return self._predict_encoded(query.alone())
+            return self.cost_encoded(query.alone())
         middle: Vector = known * np.sqrt(factors.prod(axis=1))
         if not self.general_:
             return middle
         low, high = (known[:, None] * widened(np.ones_like(factors), factors)).T
-        own = self._predict_encoded(query.alone())
+        own = self.cost_encoded(query.alone())
         return np.where((low <= own) & (own <= high), own, middle)
 
     def _by_model(self, query: Encoded, ask: Callable[[Any, pd.DataFrame], Vector]) -> Vector:
@@ -505,13 +547,19 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
                 result[rows] = ask(model, query.features[rows])
         return result
 
-    def _interval_encoded(self, query: Encoded, coverage: float) -> Vector:
-        coverage = checked_coverage(coverage)
+    def interval_encoded(self, query: Encoded, coverage: float) -> Vector:
+        """Predict intervals of networks that are encoded already, shape (n, 2): in the metric's unit."""
+        bounds = self._cost_interval(query, checked_coverage(coverage))
+        if self.kind.cost == "reciprocal":  # a bound of 0 would be infinitely many images
+            bounds = np.maximum(bounds, _FASTEST * self.floor_)
+        return np.sort(self.kind.from_cost(bounds), axis=1)
+
+    def _cost_interval(self, query: Encoded, coverage: float) -> Vector:
         if not len(query):
             return np.empty((0, 2))
         if query.base is not None and query.growth is not None:
-            bounds = widened(self._interval_encoded(query.base, coverage), query.growth)
-            predicted = self._predict_encoded(query)
+            bounds = widened(self._cost_interval(query.base, coverage), query.growth)
+            predicted = self.cost_encoded(query)
             return np.stack([np.minimum(bounds[:, 0], predicted), np.maximum(bounds[:, 1], predicted)], axis=1)
         try:
             bounds = self._calibrated().interval(*self._told(query), coverage) * self.scale_
@@ -519,17 +567,23 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             raise error if self.target_ is None else InvalidInputError(f"{self.target_}: {error}") from error
         return np.maximum(bounds, 0.0)
 
-    def _within_encoded(self, query: Encoded, budget: Vector) -> Vector:
+    def within_encoded(self, query: Encoded, budget: Vector) -> Vector:
+        """Predict how probable it is that networks that are encoded already are within budgets, shape (n,)."""
         if not len(query):
             return np.empty(0)
+        if self.kind.cost == "reciprocal":
+            budget = np.divide(1.0, budget, out=np.full(len(query), np.inf), where=budget > 0)
+        else:
+            budget = self.kind.to_cost(budget)
         calibration, known = self._calibrated(), query if query.base is None else query.base
         told = self._told(known)
         factors = np.ones((1, len(query))) if query.growth is None else growth_steps(query.growth)
         likely = [calibration.probability(*told, budget / (factor * self.scale_)) for factor in factors]
-        result: Vector = np.where(budget < 0, 0.0, np.mean(likely, axis=0) * self._has_cost_encoded(query))
+        result: Vector = np.where(budget < 0, 0.0, np.mean(likely, axis=0) * self.has_cost_encoded(query))
         return result
 
-    def _has_cost_encoded(self, query: Encoded) -> Vector:
+    def has_cost_encoded(self, query: Encoded) -> Vector:
+        """Predict how probable it is that the device can run networks that are encoded already, shape (n,)."""
         if self.classifier_ is None or not len(query):
             return np.ones(len(query))
         asked = query if query.base is None else query.base
@@ -544,9 +598,9 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     def _told(self, query: Encoded) -> tuple[Vector, Vector, Vector, Vector]:
         """Return features, predictions over ``scale_``, doubts, and octaves from the configs trained on."""
-        predicted = self._predict_encoded(query) / self.scale_
+        predicted = self.cost_encoded(query) / self.scale_
         doubts = self.model_.doubt(query.features) if hasattr(self.model_, "doubt") else np.ones(len(query))
-        return self._yardstick(query.features), predicted, doubts, query.distances(get_space(self.space), self.configs_)
+        return self._yardstick(query.features), predicted, doubts, query.distances(self.configs_)
 
 
 def _predict_on_one_thread(model: Any) -> None:

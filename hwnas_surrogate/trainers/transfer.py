@@ -17,10 +17,9 @@ from hwnas_surrogate.features import Encoder
 from hwnas_surrogate.models import PhysicsStack
 from hwnas_surrogate.models.robust import robust_sd
 from hwnas_surrogate.reals import reals
-from hwnas_surrogate.spaces import Archs, SearchSpace, get_space
+from hwnas_surrogate.spaces import Configs, NetworkConfig, Networks, SearchSpace, get_space
 from hwnas_surrogate.trainers.calibration import Calibration
 from hwnas_surrogate.trainers.encoded import Encoded, each_once, stack_encoder
-from hwnas_surrogate.trainers.queries import Configs
 from hwnas_surrogate.trainers.sources import SourceCosts, Sources, fitted_sources
 from hwnas_surrogate.trainers.suite import SurrogateSuite
 from hwnas_surrogate.trainers.surrogate import Surrogate, Vector
@@ -66,6 +65,8 @@ class TransferSurrogate(Surrogate):
         Seed.
     calibrate : bool, default=True
         Whether ``fit`` learns how far predictions are off, for intervals.
+    metric : str, default="latency"
+        What the costs are, as :class:`Surrogate` takes it.
 
     Attributes
     ----------
@@ -102,22 +103,23 @@ class TransferSurrogate(Surrogate):
         sources: Sources = None,
         random_state: int | None = None,
         calibrate: bool = True,
+        metric: str = "latency",
     ) -> None:
-        super().__init__(space, None, None, random_state, calibrate)
+        super().__init__(space, None, None, random_state, calibrate, metric)
         self.sources = sources
 
     def __sklearn_clone__(self) -> TransferSurrogate:
         """Keep the sources fitted: they are data here."""
-        return type(self)(self.space, self.sources, self.random_state, self.calibrate)
+        return type(self)(self.space, self.sources, self.random_state, self.calibrate, self.metric)
 
     def fit(
-        self, archs: Archs, cost: npt.ArrayLike, configs: Configs = None, *, failed: npt.ArrayLike | None = None
+        self, networks: Networks, cost: npt.ArrayLike, configs: Configs = None, *, failed: npt.ArrayLike | None = None
     ) -> Self:
         """Fit on the costs that were measured on the new device.
 
         Parameters
         ----------
-        archs, cost, configs, failed
+        networks, cost, configs, failed
             As :meth:`Surrogate.fit` takes them. None at all, if there are sources.
 
         Returns
@@ -134,31 +136,30 @@ class TransferSurrogate(Surrogate):
         AdaptWarning
             If the measurements are too few, contradict one another, or some lie far from what the others say.
         """
-        batch = get_space(self.space).as_array(archs)
-        if len(batch):
-            super().fit(batch, cost, configs, failed=failed)
+        if isinstance(networks, list) and not networks:
+            self._rank(reals(cost), get_space(self.space).group_configs(configs, 1)[0][0])
         else:
-            self._rank(reals(cost), configs)
+            super().fit(networks, cost, configs, failed=failed)
         for note in self.notes_:
             warnings.warn(note if self.target_ is None else f"{self.target_}: {note}", AdaptWarning, stacklevel=2)
         return self
 
-    def _rank(self, cost: Vector, configs: Configs) -> None:
+    def _rank(self, cost: Vector, config: NetworkConfig) -> None:
         """Rank as the sources do on average."""
         space = get_space(self.space)
         if len(cost):
             raise InvalidInputError(f"cost must hold one value per architecture: got {len(cost)} for none.")
-        encoder = self._encoder()
-        if not self._sources:
+        encoder = self._encoder(space)
+        if not encoder.asked_surrogates():
             raise InvalidInputError(
                 "there is neither a measurement nor a source: nothing is known. Give sources, or measure two "
                 "architectures at least."
             )
-        configs = space.group_configs(configs, 1)[0][0]
-        features = encoder.frame(space.sample(_REFERENCE, 0), configs)
-        self.sources_, self.encoder_, self.target_ = self._sources, encoder, getattr(self, "target_", None)
+        features = encoder.frame(space.sample(_REFERENCE, 0), config)
+        self.sources_, self.encoder_ = encoder.asked_surrogates(), encoder
+        self.target_ = getattr(self, "target_", None)
         self.model_ = PhysicsStack(self.random_state).rank(features)
-        self.classifier_, self.calibration_, self.configs_, self.bases_ = None, None, (configs,), (configs,)
+        self.classifier_, self.calibration_, self.configs_, self.bases_ = None, None, (config,), (config,)
         self.columns_, self.n_features_in_ = tuple(map(str, features)), features.shape[1]
         self.n_train_, self.scale_, self.floor_ = 0, 1.0, 0.0
         self.other_model_, self.general_, self.macs_range_ = None, False, (0.0, 0.0)
@@ -166,14 +167,13 @@ class TransferSurrogate(Surrogate):
         self.left_out_ = pd.DataFrame({"measured": [], "predicted": [], "outlying": []})
         self.notes_ = ("nothing was measured: the predictions rank architectures as the sources do, and have no unit.",)
 
-    def _encoder(self) -> Encoder:
-        space = get_space(self.space)
-        self._sources = fitted_sources(self.sources, space, self.random_state)
-        return stack_encoder(space, *([SourceCosts(space.name, self._sources)] if self._sources else []))
+    def _encoder(self, space: SearchSpace | None) -> Encoder:
+        sources = fitted_sources(self.sources, space, self.random_state)
+        return stack_encoder(space, *([SourceCosts(space, sources)] if sources else []))
 
     def _learn(self, encoder: Encoder, training: Encoded, costs: Vector) -> Self:
         super()._learn(encoder, training, costs)
-        self.sources_ = self._sources
+        self.sources_ = encoder.asked_surrogates()
         has_cost = ~np.isnan(costs)
         measured = costs[has_cost]
         _, typical, network = each_once(training.rows(has_cost), measured)
@@ -185,8 +185,8 @@ class TransferSurrogate(Surrogate):
         outlying[self.outliers_] = True
         self.left_out_ = pd.DataFrame(
             {
-                "measured": measured,
-                "predicted": np.maximum(measured - residuals, self.floor_),
+                "measured": self.kind.from_cost(measured),
+                "predicted": self.kind.from_cost(np.maximum(measured - residuals, self.floor_)),
                 "outlying": outlying[has_cost],
             },
             index=np.flatnonzero(has_cost),
@@ -350,9 +350,8 @@ def adapt(
         rows = np.flatnonzero(~np.isnan(costs) | failed)
         surrogate = TransferSurrogate(space, fitted, random_state)
         surrogate.target_ = target
-        configs = np.array(table.row_configs, object)[rows]
         try:
-            members[target] = surrogate.fit(table.archs[rows], costs[rows], configs, failed=failed[rows])
+            members[target] = surrogate.fit(table.batch.take(rows), costs[rows], failed=failed[rows])
         except InvalidInputError as error:
             raise InvalidInputError(f"{target}: {error}") from error
     suite.surrogates_, suite.info_ = members, {"table_fingerprint": table.fingerprint}

@@ -19,11 +19,10 @@ from sklearn.base import clone
 from hwnas_surrogate.errors import DataFileError, InvalidInputError, missing_extra, unknown
 from hwnas_surrogate.features import Encoder
 from hwnas_surrogate.models import DEFAULT, MODELS, make_model
-from hwnas_surrogate.spaces import Archs, get_space
+from hwnas_surrogate.spaces import Archs, Configs, Networks, as_batch
 from hwnas_surrogate.spaces.reading import is_integer
 from hwnas_surrogate.trainers.costs import checked_cost, one_number
 from hwnas_surrogate.trainers.encoded import Encoded
-from hwnas_surrogate.trainers.queries import Configs
 from hwnas_surrogate.trainers.surrogate import Surrogate, Vector
 
 if TYPE_CHECKING:
@@ -164,7 +163,7 @@ def tune(
     >>> from hwnas_surrogate.spaces import get_space
     >>> space = get_space("nasbench201")
     >>> archs = space.sample(100, random_state=0)
-    >>> tuned = tune(Surrogate(), archs, space.layers(archs).macs / 1e6, seconds=60, max_trials=3)
+    >>> tuned = tune(Surrogate(), archs, space.batch(archs).macs / 1e6, seconds=60, max_trials=3)
     >>> tuned.kept, tuned.settings["model"]  # these are exact sums
     (False, 'default')
     """
@@ -251,21 +250,21 @@ class _Rows:
     @property
     def given(self) -> Any:
         """The surrogate's own model, before any search; None is the default."""
-        return None if self.surrogate._is_default else _build(_family(self.surrogate), {}, self.seed)
+        return None if self.surrogate.is_default else _build(_family(self.surrogate), {}, self.seed)
 
     @property
     def few(self) -> bool:
         """Whether there are too few rows to try anything but the default."""
-        return self.surrogate._is_default and len(self.costs) < TUNED_ROWS
+        return self.surrogate.is_default and len(self.costs) < TUNED_ROWS
 
     @classmethod
-    def of(cls, surrogate: Surrogate, archs: Archs, cost: npt.ArrayLike, configs: Configs) -> _Rows:
-        batch = get_space(surrogate.space).as_array(archs)
-        costs = checked_cost(cost, len(batch))
-        of_default = surrogate._training(batch, configs)
+    def of(cls, surrogate: Surrogate, networks: Networks, cost: npt.ArrayLike, configs: Configs) -> _Rows:
+        batch = as_batch(surrogate.space, networks, configs)
+        costs = checked_cost(cost, len(batch), metric=surrogate.kind)
+        of_default = surrogate.encode(batch)
         of_others = of_default
-        if surrogate._is_default:
-            of_others = clone(surrogate).set_params(encoder="combined")._training(batch, configs)
+        if surrogate.is_default:
+            of_others = clone(surrogate).set_params(encoder="combined").encode(batch)
         if len(costs) < MIN_ROWS:
             raise InvalidInputError(f"tuning needs at least {MIN_ROWS} measured architectures, got {len(costs)}.")
         deviation = float(np.abs(costs - costs.mean()).mean()) if np.ptp(costs) else 0.0
@@ -293,9 +292,9 @@ class _Rows:
             surrogate.set_params(model=model)
             encoder, everything = self.of_others
         for train, test in folds:
-            surrogate._fit_encoded(encoder, everything.rows(train), self.costs[train])
+            surrogate.fit_encoded(encoder, everything.rows(train), self.costs[train])
             rows = everything.rows(test)
-            predicted = surrogate._predict_encoded(rows.only(surrogate.columns_))
+            predicted = surrogate.cost_encoded(rows.only(surrogate.columns_))
             if not np.isfinite(predicted).all():
                 raise InvalidInputError(f"{model!r:.80} predicts costs that are not finite.")
             yield np.abs(predicted - self.costs[test]) / self.deviation
@@ -395,7 +394,7 @@ def _compare(rows: _Rows, study: Study) -> Tuned:
 
 def _as_given(rows: _Rows, error: float, trials: int, failed: int) -> Tuned:
     family = _family(rows.surrogate)
-    said = {"model": DEFAULT} if rows.surrogate._is_default else {"model": family} | _default_settings(family)
+    said = {"model": DEFAULT} if rows.surrogate.is_default else {"model": family} | _default_settings(family)
     return Tuned(clone(rows.surrogate), False, error, error, trials, failed, said)
 
 

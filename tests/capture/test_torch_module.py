@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from hwnas_surrogate.capture import graph_of_module
 from hwnas_surrogate.errors import InvalidGraphError, InvalidInputError
-from hwnas_surrogate.graphs import GRAPH_VIEWS, Graph, GraphBuilder, fused, live, merged, quantized
+from hwnas_surrogate.graphs import VIEWS, Graph, GraphBuilder, fused, live, merged, quantized
 from hwnas_surrogate.networks import build_network
 from hwnas_surrogate.spaces import get_space
 
@@ -316,7 +316,7 @@ def test_attention_over_a_larger_batch_of_keys():
 def test_convolutions_whose_kernel_is_computed(wrapped):
     graph = Graph.from_torch(wrapped(nn.Conv2d(3, 8, 3)).eval(), torch.zeros(1, 3, 8, 8))
     assert graph.macs >= 7776
-    for run in GRAPH_VIEWS.values():
+    for run in VIEWS.values():
         assert run(graph).macs <= graph.macs
 
 
@@ -410,7 +410,7 @@ def test_a_residual_of_another_width_is_fused():
 def test_every_view_of_every_module_runs(name):
     module, *inputs = ZOO[name]
     graph = Graph.from_torch(module.eval(), *inputs)
-    for run in GRAPH_VIEWS.values():
+    for run in VIEWS.values():
         assert run(graph).macs <= graph.macs
         assert Graph.from_json(run(graph).to_json()) == run(graph)
 

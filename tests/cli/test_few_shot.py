@@ -33,8 +33,8 @@ RUNNERS = {"help": "help2021", "nasflat": "nasflat2024", "devices": "leave_one_d
 def planted(space: str, devices: tuple[str, ...], seed: int = 0) -> CostTable:
     found, rng = get_space(space), np.random.default_rng(seed)
     archs = found.sample(N, seed)
-    layers = found.layers(archs)
-    sizes = np.column_stack([np.ones(N), layers.macs / layers.macs.mean(), layers.params / layers.params.mean()])
+    batch = found.batch(archs)
+    sizes = np.column_stack([np.ones(N), batch.macs / batch.macs.mean(), batch.params / batch.params.mean()])
     return CostTable(
         found, archs, sizes @ rng.uniform(0.2, 2, (3, len(devices))), [f"{name}/latency" for name in devices]
     )

@@ -65,7 +65,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("imports")
     space = get_space("nasbench201")
     archs = space.at(np.arange(60))
-    macs = space.layers(archs).macs / 1e6
+    macs = space.batch(archs).macs / 1e6
     table = CostTable(space, archs, np.column_stack([macs, macs[::-1]]), ["a/latency", "b/latency"])
     write_parquet(table, folder / "table.parquet")
     SurrogateSuite(model="ridge").fit_table(table).save(folder / "ridge")

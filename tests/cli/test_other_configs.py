@@ -24,7 +24,7 @@ SEVERAL, SINGLE = "several/latency", "single/energy"
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     archs = SPACE.sample(90, 0)
     under = [CONFIGS[row % 3] for row in range(90)]
-    costs = np.array([SPACE.layers(arch, config).macs[0] for arch, config in zip(archs, under, strict=True)]) / 1e6
+    costs = np.array([SPACE.batch(arch, config).macs[0] for arch, config in zip(archs, under, strict=True)]) / 1e6
     home = np.where([config == CONFIGS[0] for config in under], costs, np.nan)
     suite = SurrogateSuite(model="ridge").fit(archs, {SEVERAL: costs, SINGLE: home}, under)
     return suite.save(tmp_path_factory.mktemp("suite"))

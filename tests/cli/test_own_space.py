@@ -21,7 +21,7 @@ def table(run: Run, monkeypatch: pytest.MonkeyPatch) -> CostTable:
     register_space(ToySpace)
     space = get_space("toy")
     archs = space.sample(120, random_state=0)
-    costs = (space.layers(archs).macs / 1e6 + 0.3) * np.exp(0.01 * np.random.default_rng(0).standard_normal(120))
+    costs = (space.batch(archs).macs / 1e6 + 0.3) * np.exp(0.01 * np.random.default_rng(0).standard_normal(120))
     table = CostTable(space, archs, np.column_stack([costs, 3 * costs]), ["pi/latency", "pi/energy"])
     write_parquet(table, "toy.parquet")
     lines = [f"{text},{2 * cost!r}" for text, cost in zip(space.format_all(archs[:10]), costs.tolist(), strict=False)]
@@ -61,4 +61,4 @@ def test_it_is_correlated_and_reported(run: Run, table: CostTable) -> None:
 
 def test_what_it_lacks_is_said(run: Run, table: CostTable) -> None:
     _, err = run("export", table.space.format(table.archs[0]), "--space", "toy", "-o", "networks", code=2)
-    assert "no network is known for a ToyConfig" in err
+    assert "no network is known for Toy: ToySpace has no method build" in err

@@ -22,7 +22,7 @@ def run(*arguments: object) -> int:
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     archs = SPACE.at(np.arange(40))
-    macs = SPACE.layers(archs).macs / 1e6
+    macs = SPACE.batch(archs).macs / 1e6
     table = CostTable(SPACE, archs, np.column_stack([macs, 2 + macs]), ["phone/latency", "board/latency"])
     return write_parquet(table, tmp_path_factory.mktemp("cli") / "table.parquet")
 

@@ -324,7 +324,7 @@ def test_a_source_that_cannot_speak_for_the_space(run: Run, known: CostTable) ->
     assert isinstance(fbnet, CostTable)
     SurrogateSuite("fbnet", model="ridge").fit_table(fbnet.rows(range(30))).save("fbnet")
     samples(known, 4)
-    assert "can't speak for nasbench201" in run("adapt", "samples.csv", "--sources", "fbnet", code=2)[1]
+    assert "can't predict nasbench201" in run("adapt", "samples.csv", "--sources", "fbnet", code=2)[1]
     Surrogate(model="ridge").fit(known.archs[:20], known.costs[:20, 0]).save("single")
     assert "not a SurrogateSuite" in run("adapt", "samples.csv", "--sources", "single", code=1)[1]
     Path("exported").mkdir()

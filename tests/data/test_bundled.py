@@ -73,7 +73,7 @@ def test_costs_are_plausible(table: CostTable) -> None:
         macs = np.empty(len(rows))
         for number, config in enumerate(rows.configs):
             mine = rows.config_number == number
-            macs[mine] = rows.space.layers(rows.archs[mine], config).macs
+            macs[mine] = rows.space.batch(rows.archs[mine], config).macs
         assert np.corrcoef(macs, costs)[0, 1] > 0.3, target
 
 

@@ -531,7 +531,7 @@ class TestWide:
             ({"arch_str": ["x", *STRINGS[1:]], "pi": [1, 2, 3]}, "arch_str: a NAS-Bench-201 string"),
             ({"arch_str": [1, 2, 3], "pi": [1, 2, 3]}, "arch_str: a NAS-Bench-201 string"),
             ({"op_index": OPS + 1, "pi": [1, 2, 3]}, "op_index: .*op 5 at"),
-            ({"op_index": OPS[:, :5], "pi": [1, 2, 3]}, "op_index: .*6 ops"),
+            ({"op_index": OPS[:, :4], "pi": [1, 2, 3]}, "op_index: .*6 ops"),
             ({"op_index": OPS * 0.5, "pi": [1, 2, 3]}, "op_index: "),
             ({"op_index": [1, 2, 3], "pi": [1, 2, 3]}, "op_index: "),
             ({"op_index": OPS[:0], "pi": np.zeros(0)}, "holds no measurement"),

@@ -21,6 +21,10 @@ class TestMetric:
             "latency": "ms",
             "energy": "mJ",
             "arithmetic_intensity": "ops/byte",
+            "throughput": "images/s",
+            "peak_memory": "MiB",
+            "model_size": "MB",
+            "accuracy": "%",
         }
 
     def test_are_read_only(self):

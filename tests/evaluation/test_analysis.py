@@ -338,11 +338,12 @@ def test_proxies_equal_scipys_tau_with_sums_over_the_layers() -> None:
     assert list(frame) == ["n", "kendall_tau", "low", "high"]
     sizes: dict[str, list[float]] = {"macs": [], "params": [], "layers": [], "activation_bytes": []}
     for arch, config in zip(archs, configs, strict=True):
-        layers = SPACE.layers(arch, config)
-        called = [(layer, count) for layer, count in zip(layers.distinct, layers.counts[0], strict=True) if count]
+        batch = SPACE.batch(arch, config)
+        called = [(op, count) for op, count in zip(batch.distinct(), batch.counts()[0], strict=True) if count]
         for name in ("macs", "params", "activation_bytes"):
-            sizes[name].append(sum(getattr(layer, name) * count for layer, count in called))
-        sizes["layers"].append(sum(count for layer, count in called if layer.kind not in ("identity", "zero")))
+            sizes[name].append(sum(getattr(op, name) * count for op, count in called))
+        busy = ("conv", "matmul", "avg_pool", "global_pool", "batch_norm")
+        sizes["layers"].append(sum(count for op, count in called if op.kind in busy))
     for (target, proxy), row in frame.iterrows():
         column = costs[:, FIVE.index(target)]
         known = ~np.isnan(column)
@@ -353,7 +354,7 @@ def test_proxies_equal_scipys_tau_with_sums_over_the_layers() -> None:
 
 
 def test_a_device_priced_by_macs_has_tau_1_with_them() -> None:
-    macs = SPACE.layers(np.arange(50)).macs
+    macs = SPACE.batch(np.arange(50)).macs
     frame = proxies(table_of(np.column_stack([macs, np.ones(50), np.full(50, np.nan)]))).set_index(["target", "proxy"])
     assert frame.loc[("a/latency", "macs"), ["kendall_tau", "low", "high"]].tolist() == pytest.approx([1, 1, 1])
     for target, n in (("b/latency", 50), ("c/latency", 0)):
@@ -370,19 +371,19 @@ def test_planted_prices_are_recognised() -> None:
     rng = np.random.default_rng(0)
     by_count = 1 + counts(n) @ [0, 0.5, 2, 9, 1]
     by_position = 1 + rng.uniform(1, 2, (6, 5))[np.arange(6), archs].sum(axis=1)
-    run = SPACE.executed(archs, "compiled")
+    run = SPACE.executed(archs, "folded")
     compiled = 1 + sum(price * ((archs == op) & run).sum(axis=1) for op, price in enumerate([0, 0.5, 2, 9, 1]))
     product = np.exp(0.3 * counts(n) @ [0, 1, 2, 3, 1])
     costs = np.column_stack([by_count, by_position, compiled, product, np.ones(n)])
     frame = additivity(table_of(costs)).set_index("target")
     assert frame["exact"].tolist() == [True, True, False, False, True]
-    assert frame["best_view"].tolist()[:3] == ["all", "all", "compiled"]
+    assert frame["best_view"].tolist()[:3] == ["all", "all", "folded"]
     assert pd.isna(frame["best_view"].iloc[4])
     np.testing.assert_allclose(frame.loc["a/latency", ["r2_all", "r2_onehot"]].astype(float), 1)
     assert frame.loc["a/latency", "r2_live"] < 0.95
     assert frame.loc["b/latency", "r2_onehot"] == pytest.approx(1)
     assert frame.loc["b/latency", "r2_all"] < 0.9
-    assert frame.loc["c/latency", "r2_compiled"] == pytest.approx(1)
+    assert frame.loc["c/latency", "r2_folded"] == pytest.approx(1)
     assert frame.loc["d/latency", "r2_onehot"] < 0.99
     assert frame.loc["e/energy", ["r2_all", "r2_onehot"]].isna().all()
 
@@ -745,8 +746,8 @@ def test_what_is_known_of_the_devices_of_help_is_found(shared_data: Path) -> Non
     assert isinstance(table, CostTable)
     frame = additivity(table).set_index("target")
     assert set(frame.index[frame["exact"]]) == {"eyeriss/latency", "fpga/latency"}
-    assert set(frame.index[frame["best_view"] == "compiled"]) == {"raspi4/latency", "pixel3/latency"}
-    assert frame["r2_compiled"][["raspi4/latency", "pixel3/latency"]].round(3).tolist() == [0.982, 0.967]
+    assert set(frame.index[frame["best_view"] == "folded"]) == {"raspi4/latency", "pixel3/latency"}
+    assert frame["r2_folded"][["raspi4/latency", "pixel3/latency"]].round(3).tolist() == [0.982, 0.967]
     labels = cluster_devices(correlation(table)).cluster
     assert len({labels[f"{gpu}_256/latency"] for gpu in ("1080ti", "titanx", "titanxp")}) == 1
     assert labels["1080ti_256/latency"] != labels["1080ti_1/latency"]

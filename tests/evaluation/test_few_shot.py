@@ -55,8 +55,8 @@ def planted(space: str, devices: tuple[str, ...], n: int = N, noise: float = 0.0
     """Return a table of devices whose latency is their own mixture of multiply-adds, weights and a bit of noise."""
     found, rng = get_space(space), np.random.default_rng(1)
     archs = found.sample(n, 0)
-    layers = found.layers(archs)
-    sizes = np.column_stack([np.ones(n), layers.macs / layers.macs.mean(), layers.params / layers.params.mean()])
+    batch = found.batch(archs)
+    sizes = np.column_stack([np.ones(n), batch.macs / batch.macs.mean(), batch.params / batch.params.mean()])
     costs = sizes @ rng.uniform(0.2, 2, (3, len(devices))) * rng.normal(1, noise, (n, len(devices)))
     return CostTable(found, archs, costs, [f"{device}/latency" for device in devices])
 
@@ -235,7 +235,7 @@ def ran(protocol: str, table: CostTable, **options: Any) -> Ran:
     scored: list[Any] = []
     sources: list[CostTable] = []
     steps: list[tuple[int, int]] = []
-    fit_encoded, predict_encoded = TransferSurrogate._fit_encoded, TransferSurrogate._predict_encoded
+    fit_encoded, predict_encoded = TransferSurrogate.fit_encoded, TransferSurrogate.predict_encoded
     fit_sources = few_shot.fit_sources
 
     def fit(self: TransferSurrogate, encoder: Any, training: Any, costs: Any) -> TransferSurrogate:
@@ -261,8 +261,8 @@ def ran(protocol: str, table: CostTable, **options: Any) -> Ran:
         patch.setattr(few_shot, "SOURCE_ROWS", SOURCE_ROWS)
         patch.setattr(few_shot, "score", scores)
         patch.setattr(few_shot, "fit_sources", fit_them)
-        patch.setattr(TransferSurrogate, "_fit_encoded", fit)
-        patch.setattr(TransferSurrogate, "_predict_encoded", predict)
+        patch.setattr(TransferSurrogate, "fit_encoded", fit)
+        patch.setattr(TransferSurrogate, "predict_encoded", predict)
         if protocol == "devices":
             options = {"n_source": SOURCE_ROWS, **options}
         told = PROTOCOLS[protocol](table, progress=lambda *step: steps.append(step), **options)

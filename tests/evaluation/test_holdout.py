@@ -27,7 +27,7 @@ relaxed = settings(deadline=None)
 
 def planted(n: int = 90, targets: list[str] = TARGETS) -> CostTable:
     archs = SPACE.sample(n, random_state=1)
-    macs = SPACE.layers(archs).macs / 1e6
+    macs = SPACE.batch(archs).macs / 1e6
     noise = np.random.default_rng(2).normal(1.0, 0.01, (n, len(targets)))
     return CostTable(SPACE, archs, (macs[:, None] + 5) * noise * np.arange(1, 1 + len(targets)), targets)
 
@@ -37,10 +37,11 @@ class Spy(Surrogate):
 
     fits: ClassVar[list[dict[str, Any]]] = []
 
-    def fit(self, archs: Any, cost: Any, configs: Any = None) -> Spy:
-        entry = {"trained": SPACE.format_all(archs), "cost": np.array(cost), "configs": list(configs)}
+    def fit(self, networks: Any, cost: Any, configs: Any = None) -> Spy:
+        under = [networks.configs[number] for number in networks.config_number]
+        entry = {"trained": SPACE.format_all(networks.archs), "cost": np.array(cost), "configs": under}
         self.fits.append({**entry, "random_state": self.random_state})
-        return super().fit(archs, cost, configs)
+        return super().fit(networks, cost, configs)
 
     def predict(self, archs: Any, configs: Any = None, *, extrapolate: bool = False) -> npt.NDArray[np.float64]:
         self.fits[-1]["tested"] = SPACE.format_all(archs)

@@ -27,7 +27,7 @@ EVIL = "<script>alert(1)<\\script>&\"'</script><!--"
 
 
 def costs_of(archs: Any) -> Any:
-    macs = SPACE.layers(archs).macs / 1e6
+    macs = SPACE.batch(archs).macs / 1e6
     return 1 + macs / 50 + np.random.default_rng(0).uniform(0, 0.1, len(macs))
 
 
@@ -90,7 +90,7 @@ def test_costs_and_architectures_are_those_of_the_table(page: Path, table: CostT
 
 def test_multiply_adds_are_those_on_a_path_and_all(page: Path, table: CostTable, tmp_path: Path) -> None:
     data = data_of(page)
-    live, every = SPACE.layers(table.archs, view="live").macs, SPACE.layers(table.archs).macs
+    live, every = SPACE.batch(table.archs).total("macs", "live"), SPACE.batch(table.archs).macs
     assert (live < every).any()
     np.testing.assert_allclose(decoded(data["macs"], "<f4"), live / 1e6, rtol=1e-6)
     np.testing.assert_allclose(decoded(data["all_macs"], "<f4"), every / 1e6, rtol=1e-6)
@@ -302,7 +302,7 @@ def test_several_configs(tmp_path: Path) -> None:
 def test_fbnet(tmp_path: Path) -> None:
     space = get_space("fbnet")
     archs = space.sample(40, random_state=0)
-    table = CostTable(space, archs, space.layers(archs).macs[:, None] / 1e6, ["phone/latency"])
+    table = CostTable(space, archs, space.batch(archs).macs[:, None] / 1e6, ["phone/latency"])
     data = data_of(write_report(table, tmp_path / "r.html"))
     assert len(data["pieces"]) == 23
     assert "index" not in data

@@ -35,7 +35,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def table() -> CostTable:
     archs = SPACE.sample(1200, random_state=0)
-    macs = SPACE.layers(archs).macs / 1e6
+    macs = SPACE.batch(archs).macs / 1e6
     rng = np.random.default_rng(0)
     noise = rng.uniform(1, 9, (2, 1200))
     costs = np.column_stack([macs + noise[0], 200 - macs / 2 + noise[1], macs + 1, np.full(1200, 3.0)])
@@ -56,7 +56,7 @@ def path(table: CostTable, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A page of 27 devices with long names, one of which holds what HTML and plotly would read as markup."""
     archs = np.concatenate([SPACE.as_array(CUT_OFF), SPACE.sample(60, random_state=0)])
-    macs = SPACE.layers(archs).macs[:, None] / 1e6
+    macs = SPACE.batch(archs).macs[:, None] / 1e6
     costs = macs + np.random.default_rng(0).uniform(1, 9, (61, 27)) * np.arange(1, 28)
     names = [f"{MARKUP} board" if k == 0 else f"board_{k:02}-with-a-long-name-of-its-own" for k in range(27)]
     table = CostTable(SPACE, archs, costs, [f"{name}/latency" for name in names])

@@ -23,7 +23,7 @@ KEYS = ["model", "device", "metric", "unit", "seed", "n_train"]
 
 
 def costs_of(archs: np.ndarray, configs: list[str]) -> np.ndarray:
-    macs = np.array([SPACE.layers(arch, config).macs[0] for arch, config in zip(archs, configs, strict=True)])
+    macs = np.array([SPACE.batch(arch, config).macs[0] for arch, config in zip(archs, configs, strict=True)])
     noise: np.ndarray = np.random.default_rng(0).normal(1, 0.03, len(archs))
     return (0.2 + macs / 1e7) * noise
 
@@ -95,8 +95,12 @@ def test_distance_is_in_octaves_to_the_nearest_config(held_out_configs: Evaluati
         trained = [config for config in CONFIGS if config not in tested]
 
         def sizes(config: str) -> np.ndarray:
-            layers = SPACE.layers(SPACE.sample(20, 0), config)
-            return np.log2([layers.macs.mean(), layers.params.mean(), layers.activation_bytes.mean()])
+            batch = SPACE.batch(SPACE.sample(20, 0), config)
+            layers = [op.kind not in ("relu", "add", "view") for op in batch.distinct()]
+            moved = batch.sums(
+                [op.activation_bytes * layer for op, layer in zip(batch.distinct(), layers, strict=True)]
+            )
+            return np.log2([batch.macs.mean(), batch.params.mean(), moved.mean()])
 
         for config, told in part.groupby("config")["distance"]:
             expected = min(np.abs(sizes(str(config)) - sizes(other)).max() for other in trained)

@@ -89,7 +89,7 @@ def test_configs_that_were_never_seen_are_predicted() -> None:
 
 def test_laube2022_leaves_out_sizes_that_the_table_is_too_small_for() -> None:
     archs = SPACE.sample(800, 0)
-    costs = SPACE.layers(archs).macs[:, None]
+    costs = SPACE.batch(archs).macs[:, None]
     table = CostTable(SPACE, archs, np.hstack([costs, costs + 1]), ["raspi4/latency", "mine/latency"])
     frame = beside_published(laube2022(table, Surrogate(model="linear"), seeds=range(2)))
     assert frame["n_train"].tolist() == [124, 124]

@@ -1,7 +1,9 @@
 """Operators and graphs: figures, equality, JSON, and what is refused."""
 
+import base64
 import json
 import os
+import pickle
 import random
 import subprocess
 import sys
@@ -9,7 +11,7 @@ import sys
 import pytest
 
 from hwnas_surrogate.errors import InvalidGraphError
-from hwnas_surrogate.graphs import Graph, GraphBuilder, Node, Op, TensorSpec
+from hwnas_surrogate.graphs import DTYPES, VIEWS, Graph, GraphBatch, GraphBuilder, Node, Op, TensorSpec
 from hwnas_surrogate.spaces import get_space
 
 
@@ -241,6 +243,114 @@ def spoil(entry, damage):
         spoil(entry[key], damage)
     else:
         entry[key] = damage.choice([None, -1, 1e30, "x", [], {}, True, 10**9, [[]]])
+
+
+def ops_of_every_kind():
+    """Return the operators of both spaces in every view, and some that have what these lack."""
+    found = set()
+    for name in ("nasbench201", "fbnet"):
+        space = get_space(name)
+        batch = GraphBatch([space.graph(arch) for arch in [*space.sample(5, random_state=0), [0] * space.n_positions]])
+        found.update(op for view in VIEWS for op in batch.distinct(view))
+    tokens, heads = spec(1, 50, 64), (spec(1, 4, 50, 16),) * 3
+    found |= {
+        Op("constant", (), (spec(1, 4, dtype="bool"),)),
+        Op("relu", (spec(),), (spec(),)),
+        Op("split", (spec(4, dtype="int64"),), (spec(1), spec(3)), detail="(1, 3) 'é'"),
+        Op("layer_norm", (tokens,), (tokens,), (spec(64), spec(64)), fused=("gelu",)),
+        Op("attention", heads, heads[:1], detail="causal"),
+        Op("matmul", (spec(1, 1, 64, dtype="bfloat16"), tokens), (tokens,), factors=(tokens, spec(64, 64))),
+        Op("conv", (spec(1, 6, 20),), (spec(1, 6, 5),), (spec(6, 2, 3),), (), (3,), (4,), (2,), (1,), 3),
+        Op("conv_transpose", (spec(1, 4, 5),), (spec(1, 6, 11),), (spec(4, 6, 3),), kernel=(3,), stride=(2,)),
+    }
+    return sorted(found, key=repr)
+
+
+def test_operators_are_written_and_read():
+    ops = ops_of_every_kind()
+    assert {"conv", "matmul", "batch_norm", "quantize", "copy", "zero", "view"} < {op.kind for op in ops}
+    for op in ops:
+        read = Op.from_dict(json.loads(json.dumps(op.to_dict())))
+        assert read == op
+        assert hash(read) == hash(op)
+        assert read.to_dict() == op.to_dict()
+        assert (read.macs, read.params, read.activation_bytes) == (op.macs, op.params, op.activation_bytes)
+
+
+def test_operators_that_differ_are_written_differently():
+    ops = ops_of_every_kind()
+    assert len({json.dumps(op.to_dict(), sort_keys=True) for op in ops}) == len(ops) == len(set(ops))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_tensors_of_every_format_are_written_and_read(dtype):
+    for tensor in (spec(dtype=dtype), spec(0, dtype=dtype), spec(2, 3, dtype=dtype)):
+        assert TensorSpec.from_list(json.loads(json.dumps(tensor.to_list()))) == tensor
+        assert tensor.bytes == tensor.numel * DTYPES[dtype]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"kind": None},
+        {"kind": ""},
+        {"kind": ["relu"]},
+        {"kinds": "relu"},
+        {5: "relu"},
+        {"outputs": []},
+        {"outputs": None},
+        {"outputs": 3},
+        {"outputs": "float32"},
+        {"outputs": ["float32"]},
+        {"outputs": [[]]},
+        {"outputs": [["float3", 1]]},
+        {"outputs": [[["float32"], 1]]},
+        {"outputs": [["float32", -1]]},
+        {"outputs": [["float32", 1.0]]},
+        {"outputs": [["float32", True]]},
+        {"outputs": [["float32", "1"]]},
+        {"weights": [{"float32": 1}]},
+        {"kernel": 3},
+        {"kernel": [3.0]},
+        {"stride": "ab"},
+        {"padding": [[1]]},
+        {"groups": 0},
+        {"groups": "1"},
+        {"groups": None},
+        {"fused": "relu"},
+        {"fused": [None]},
+        {"detail": 5},
+        {"kind": "conv"},
+        {"kind": "matmul", "inputs": [["float32", 2, 3], ["float32", 4, 5]]},
+    ],
+    ids=repr,
+)
+def test_what_is_no_operator_is_refused(wrong):
+    sound = {"kind": "relu", "inputs": [["float32", 2]], "outputs": [["float32", 2]]}
+    assert Op.from_dict(sound).kind == "relu"
+    with pytest.raises((ValueError, TypeError)):  # an InvalidGraphError is a ValueError
+        Op.from_dict(sound | wrong)
+
+
+@pytest.mark.parametrize("entry", [{}, {"outputs": [["float32", 2]]}, [], "", "relu", None, 5], ids=repr)
+def test_what_holds_no_operator_is_refused(entry):
+    with pytest.raises((ValueError, TypeError)):
+        Op.from_dict(entry)
+
+
+def test_operators_of_another_process_are_equal_ones():
+    """Equal operators have equal hashes, though the hashes of texts differ between processes."""
+    code = (
+        "import base64, pickle; from tests.graphs.test_graph import chain; "
+        "chain().counts; print(base64.b64encode(pickle.dumps(chain().ops)).decode())"
+    )
+    for seed in ("1", "2"):
+        said = subprocess.run(
+            [sys.executable, "-c", code], env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, text=True
+        )
+        theirs = pickle.loads(base64.b64decode(said.stdout))
+        assert theirs == chain().ops, said.stderr
+        assert set(theirs) == set(chain().ops)
 
 
 def test_peak_memory_is_that_of_a_slow_reference():

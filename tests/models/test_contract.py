@@ -31,7 +31,7 @@ def planted(n: int, seed: int) -> tuple[pd.DataFrame, np.ndarray]:
     space = get_space("nasbench201")
     archs = space.sample(n, seed)
     noise = np.random.default_rng(seed).normal(0, 0.5, n)
-    return Combined().frame(archs), space.layers(archs, view="live").macs / 1e7 + 5 + noise
+    return Combined().frame(archs), space.batch(archs).total("macs", "live") / 1e7 + 5 + noise
 
 
 @pytest.fixture(scope="module")

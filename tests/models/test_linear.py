@@ -98,9 +98,9 @@ def test_additive_sums_its_group_only() -> None:
 
 
 def compiled_costs(archs: np.ndarray) -> np.ndarray:
-    counts = OpCounts(views=["compiled"]).frame(archs)
+    counts = OpCounts(views=["folded"]).frame(archs)
     prices = {"none": 0.3, "skip_connect": 0.7, "nor_conv_1x1": 4.0, "nor_conv_3x3": 9.0, "avg_pool_3x3": 3.0}
-    return 5.0 + sum(price * counts[f"count_compiled:{op}"].to_numpy() for op, price in prices.items())
+    return 5.0 + sum(price * counts[f"count_folded:{op}"].to_numpy() for op, price in prices.items())
 
 
 def test_the_ridge_finds_the_view_that_the_costs_depend_on(everything: tuple[np.ndarray, pd.DataFrame]) -> None:
@@ -108,7 +108,7 @@ def test_the_ridge_finds_the_view_that_the_costs_depend_on(everything: tuple[np.
     rows = np.random.default_rng(6).permutation(len(archs))[:80]
     costs = compiled_costs(archs)
     model = LeaveOneOutRidge().fit(frame.iloc[rows], costs[rows])
-    assert "count_compiled" in model.groups_
+    assert "count_folded" in model.groups_
     onehot = OneHot().transform(archs)
     plain = LinearRegression().fit(onehot[rows], costs[rows])
     ridge_error = np.abs(model.predict(frame) - costs).mean()

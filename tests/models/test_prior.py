@@ -15,7 +15,7 @@ from hwnas_surrogate.trainers.encoded import stack_encoder
 SPACE = get_space("nasbench201")
 ARCHS = SPACE.sample(300, 0)
 FRAME = stack_encoder(SPACE).frame(ARCHS)
-COSTS = SPACE.layers(ARCHS).macs / 1e6 + 5 + np.random.default_rng(0).normal(0, 1, len(ARCHS))
+COSTS = SPACE.batch(ARCHS).macs / 1e6 + 5 + np.random.default_rng(0).normal(0, 1, len(ARCHS))
 
 
 def fitted(**fields: Any) -> PhysicsGP:
@@ -51,7 +51,7 @@ def test_without_freedom_shares_stay_as_expected() -> None:
 
 
 def test_views_that_are_all_but_ruled_out_get_no_weight() -> None:
-    only = fitted(view_log_odds={"computed": -50.0, "compiled": -50.0, "merged": -50.0, "quantized": -50.0})
+    only = fitted(view_log_odds={"computed": -50.0, "folded": -50.0, "fused": -50.0, "quantized": -50.0})
     assert only.view_weights_["all"] > 0.999
 
 

@@ -1,4 +1,4 @@
-"""Networks against their layer lists, every accepted form of input, weights, seeds and errors."""
+"""Networks against their operators, every accepted form of input, weights, seeds and errors."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -15,12 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from hwnas_surrogate.errors import InvalidArchitectureError, InvalidConfigError, InvalidInputError
+from hwnas_surrogate.graphs import Op
 from hwnas_surrogate.networks import FBNetNetwork, NASBench201Network, build_network
 from hwnas_surrogate.networks.fbnet import ChannelShuffle
 from hwnas_surrogate.networks.nasbench201 import Zero
-from hwnas_surrogate.spaces import FBNet, FBNetConfig, Layer, NASBench201, NASBench201Config
+from hwnas_surrogate.spaces import FBNet, FBNetConfig, NASBench201, NASBench201Config
 
 CELL = "|nor_conv_3x3~0|+|skip_connect~0|avg_pool_3x3~1|+|none~0|nor_conv_1x1~1|nor_conv_3x3~2|"
 CELL_OPS = [3, 1, 4, 0, 2, 3]
@@ -72,42 +74,80 @@ def fbnet_cases(draw: st.DrawFn) -> tuple[list[int], FBNetConfig]:
     return archs, config
 
 
-def called_layers(network: nn.Module, shape: tuple[int, int, int]) -> Counter[Layer]:
-    """Record what a forward pass really calls, from the modules and the tensors alone."""
-    calls: list[Layer] = []
+class Call(NamedTuple):
+    """What is compared of an operator: its kind, the shapes that it reads and writes, its window and its figures."""
+
+    kind: str
+    reads: tuple[tuple[int, ...], ...]
+    writes: tuple[tuple[int, ...], ...]
+    kernel: tuple[int, ...] = ()
+    stride: tuple[int, ...] = ()
+    padding: tuple[int, ...] = ()
+    groups: int = 1
+    macs: int = 0
+    params: int = 0
+    activation_bytes: int = 0
+
+
+def as_call(op: Op) -> Call:
+    shapes = (tuple(spec.shape for spec in specs) for specs in (op.inputs, op.outputs))
+    window = op.kernel, op.stride, op.padding, op.groups
+    return Call(op.kind, *shapes, *window, op.macs, op.params, op.activation_bytes)
+
+
+class Additions(TorchDispatchMode):
+    """Records the shapes of the sums that a network computes outside its modules."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[Call] = []
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = function(*args, **(kwargs or {}))
+        if function is torch.ops.aten.add.Tensor:
+            shape = tuple(out.shape)
+            assert [tuple(x.shape) for x in args] == [shape, shape]
+            self.calls.append(Call("add", (shape, shape), (shape,), activation_bytes=4 * 3 * out.numel()))
+        return out
+
+
+def called_operators(network: nn.Module, shape: tuple[int, int, int]) -> Counter[Call]:
+    """Record what a forward pass really calls, from the modules and the tensors alone; views are left out."""
+    calls: list[Call] = []
     previous: nn.Module | None = None
 
     def record(module: nn.Module, inputs: tuple[Tensor, ...], out: Tensor) -> None:
         nonlocal previous
         (x,), after, previous = inputs, previous, module
-        _, channels, height, width = x.shape if x.ndim == 4 else (*x.shape, 1, 1)
-        size = (height, width)
+        shapes = (tuple(x.shape),), (tuple(out.shape),)
         touched = 4 * (x.numel() + out.numel())
         own = sum(parameter.numel() for parameter in module.parameters(recurse=False))
         match module:
             case nn.Conv2d():
                 macs = out.numel() * module.weight[0].numel()
-                shape = (module.kernel_size[0], module.stride[0], module.groups)
-                calls.append(Layer("conv", channels, out.shape[1], *size, *shape, macs, own, touched))
+                window = module.kernel_size, module.stride, module.padding, module.groups
+                calls.append(Call("conv", *shapes, *window, macs, own, touched))  # type: ignore[arg-type]
             case nn.BatchNorm2d() if isinstance(after, nn.Conv2d):
-                calls[-1] = dataclasses.replace(calls[-1], params=calls[-1].params + own)
+                assert shapes == (calls[-1].writes, calls[-1].writes)
+                calls[-1] = calls[-1]._replace(params=calls[-1].params + own)
             case nn.BatchNorm2d():
-                calls.append(Layer("batch_norm", channels, channels, *size, 1, 1, 1, 0, own, touched))
+                calls.append(Call("batch_norm", *shapes, params=own, activation_bytes=touched))
             case nn.Linear():
-                macs = module.weight.numel()
-                calls.append(Layer("linear", channels, out.shape[1], 1, 1, 1, 1, 1, macs, own, touched))
+                calls.append(Call("matmul", *shapes, macs=module.weight.numel(), params=own, activation_bytes=touched))
             case nn.AvgPool2d():
-                shape = (int(module.kernel_size), int(module.stride), 1)  # type: ignore[arg-type]
-                calls.append(Layer("avg_pool", channels, channels, *size, *shape, 0, 0, touched))
+                window = ((int(size),) * 2 for size in (module.kernel_size, module.stride, module.padding))  # type: ignore[arg-type]
+                calls.append(Call("avg_pool", *shapes, *window, activation_bytes=touched))
             case nn.AdaptiveAvgPool2d():
-                calls.append(Layer("global_pool", channels, channels, *size, height, height, 1, 0, 0, touched))
+                calls.append(Call("global_pool", *shapes, activation_bytes=touched))
             case ChannelShuffle():
-                calls.append(Layer("shuffle", channels, channels, *size, 1, 1, module.groups, 0, 0, touched))
+                batch, channels, *size = x.shape
+                turned = (batch, channels // module.groups, module.groups, *size)
+                calls.append(Call("copy", (turned,), (turned,), activation_bytes=touched))
             case Zero():
-                calls.append(Layer("zero", channels, channels, *size, 1, 1, 1, 0, 0, touched))
-            case nn.Identity():
-                calls.append(Layer("identity", channels, channels, *size))
+                calls.append(Call("zero", *shapes, activation_bytes=touched))
             case nn.ReLU():
+                calls.append(Call("relu", *shapes, activation_bytes=touched))
+            case nn.Identity():
                 pass
             case _:
                 raise AssertionError(f"unexpected module {module}")
@@ -115,38 +155,43 @@ def called_layers(network: nn.Module, shape: tuple[int, int, int]) -> Counter[La
     for module in network.modules():
         if not list(module.children()):
             module.register_forward_hook(record)
-    with torch.no_grad():
+    with torch.no_grad(), Additions() as additions:
         network(torch.zeros(1, *shape))
-    return Counter(calls)
+    return Counter(calls + additions.calls)
 
 
-def check_layers(space: NASBench201 | FBNet, arch: list[int], config: NASBench201Config | FBNetConfig) -> None:
+def check_operators(space: NASBench201 | FBNet, arch: list[int], config: NASBench201Config | FBNetConfig) -> None:
     network = build_network(arch, config, space)
-    layers = space.layers([arch], config)
-    listed = {layer: int(n) for layer, n in zip(layers.distinct, layers.counts[0], strict=True) if n}
-    called = called_layers(network, config.input_shape)
-    assert called == listed
-    assert layers.params[0] == sum(parameter.numel() for parameter in network.parameters())
-    assert layers.macs[0] == sum(layer.macs * n for layer, n in called.items())
+    batch = space.batch([arch], config)
+    ops = batch.distinct()
+    listed = Counter[Call]()
+    for op, n in zip(ops, batch.sums(np.eye(len(ops)))[0].astype(int).tolist(), strict=True):
+        if op.kind != "view":
+            listed[as_call(op)] += n
+    called = called_operators(network, config.input_shape)
+    assert called == +listed
+    assert batch.params[0] == sum(parameter.numel() for parameter in network.parameters())
+    assert batch.macs[0] == sum(call.macs * n for call, n in called.items())
+    assert batch.activation_bytes[0] == sum(call.activation_bytes * n for call, n in called.items())
 
 
 @settings(max_examples=60, deadline=None)
 @given(nasbench_archs, nasbench_configs)
-def test_layers_are_what_nasbench201_calls(arch: list[int], config: NASBench201Config) -> None:
-    check_layers(NASBench201(), arch, config)
+def test_operators_are_what_nasbench201_calls(arch: list[int], config: NASBench201Config) -> None:
+    check_operators(NASBench201(), arch, config)
 
 
 @settings(max_examples=40, deadline=None)
 @given(fbnet_cases())
-def test_layers_are_what_fbnet_calls(case: tuple[list[int], FBNetConfig]) -> None:
-    check_layers(FBNet(), *case)
+def test_operators_are_what_fbnet_calls(case: tuple[list[int], FBNetConfig]) -> None:
+    check_operators(FBNet(), *case)
 
 
 @pytest.mark.parametrize("space", [NASBench201(), FBNet()], ids=lambda space: space.name)
-def test_layers_are_what_published_networks_call(space: NASBench201 | FBNet) -> None:
+def test_operators_are_what_published_networks_call(space: NASBench201 | FBNet) -> None:
     for arch, (name, config) in zip(space.sample(2, 1), space.configs.items(), strict=False):
         assert space.dataset_name(config) == name
-        check_layers(space, arch.tolist(), config)  # type: ignore[arg-type]
+        check_operators(space, arch.tolist(), config)  # type: ignore[arg-type]
 
 
 def without_shifts(network: nn.Module) -> dict[str, Tensor]:

@@ -74,18 +74,20 @@ def check(network: nn.Module, shape: tuple[int, ...]) -> Any:
 
 
 @pytest.mark.parametrize(("ops", "config"), CASES, ids=[str(config) for _, config in CASES])
-def test_runs_as_pytorch_does_and_calls_every_layer(ops: list[int], config: NetworkConfig) -> None:
+def test_runs_as_pytorch_does_and_calls_every_operator(ops: list[int], config: NetworkConfig) -> None:
     network = randomised(build_network(ops, config, random_state=0))
     graph = check(network, config.input_shape).graph
-    layers = (NASBENCH if len(ops) == 6 else FBNET).layers([ops], config)
+    batch = (NASBENCH if len(ops) == 6 else FBNET).batch([ops], config)
+    distinct = batch.distinct()
     called: Counter[str] = Counter()
-    for layer, count in zip(layers.distinct, layers.counts[0].astype(int).tolist(), strict=True):
-        called[layer.kind] += count
-    called["norms"] = sum(isinstance(module, nn.BatchNorm2d) for module in network.modules())
+    for op, count in zip(distinct, batch.sums(np.eye(len(distinct)))[0].astype(int).tolist(), strict=True):
+        for kind in (op.kind, *op.fused):
+            called[kind] += count
     nodes = Counter(node.op_type for node in graph.node)
-    ops_of = {"conv": "Conv", "linear": "Gemm", "avg_pool": "AveragePool", "global_pool": "GlobalAveragePool",
-              "zero": "Mul", "shuffle": "Transpose", "norms": "BatchNormalization"}  # fmt: skip
-    assert [nodes[op] for op in ops_of.values()] == [called[kind] for kind in ops_of]
+    names = {"conv": "Conv", "matmul": "Gemm", "avg_pool": "AveragePool", "global_pool": "GlobalAveragePool",
+             "zero": "Mul", "copy": "Transpose", "batch_norm": "BatchNormalization", "relu": "Relu",
+             "add": "Add"}  # fmt: skip
+    assert [nodes[name] for name in names.values()] == [called[kind] for kind in names]
     shapes = [onnx.helper.printable_value_info(value) for value in (*graph.input, *graph.output)]
     outs = [f"%output[FLOAT, 1x{config.num_classes}]"]
     if isinstance(config, NASBench201Config):

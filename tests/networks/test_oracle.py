@@ -91,8 +91,8 @@ def test_nasbench201(record: dict[str, Any]) -> None:
     assert list(logits.shape) == record["logit_shape"]
     check_values(features, record["rand"]["feature"])
     check_values(logits, record["rand"]["logits"])
-    layers = NASBench201().layers(arch, config)
-    assert (layers.macs[0], layers.params[0]) == (record["macs"], record["params"])
+    batch = NASBench201().batch(arch, config)
+    assert (batch.macs[0], batch.params[0]) == (record["macs"], record["params"])
 
 
 @pytest.mark.parametrize("arch", ORACLE["nasbench201"]["archs"], ids=lambda arch: str(arch["id"]))
@@ -112,5 +112,5 @@ def test_fbnet(record: dict[str, Any]) -> None:
     assert list(logits.shape) == record["logit_shape"]
     check_values(logits, record["rand"]["logits"])
     check_values(pooled[0], record["rand"]["pooled_feature"])
-    layers = FBNet().layers(arch, record["dataset"])
-    assert (layers.macs[0], layers.params[0]) == (record["macs"], record["params"])
+    batch = FBNet().batch(arch, record["dataset"])
+    assert (batch.macs[0], batch.params[0]) == (record["macs"], record["params"])

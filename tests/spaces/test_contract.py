@@ -19,10 +19,11 @@ from hwnas_surrogate.errors import (
     NotInTableError,
     unknown,
 )
+from hwnas_surrogate.graphs import VIEWS
 from hwnas_surrogate.spaces import FBNet, NASBench201, SearchSpace, as_generator, get_space, space_names
 
 every_space = pytest.mark.parametrize("space", [get_space(name) for name in space_names()], ids=space_names())
-views = pytest.mark.parametrize("view", ["all", "live", "compiled"])
+views = pytest.mark.parametrize("view", ["all", "live", "folded"])
 relaxed = settings(deadline=None)
 
 
@@ -45,16 +46,20 @@ def test_every_answer_about_an_empty_batch_is_empty(space: SearchSpace) -> None:
     assert space.as_array(empty).shape == empty.shape
     assert space.format_all(empty) == space.canonical(empty) == []
     assert space.codes(empty).shape == (0,)
-    for view in ("all", "live", "compiled"):
+    for view in ("all", "live", "folded"):
         assert space.executed(empty, view).shape == empty.shape
-        assert len(space.layers(empty, view=view)) == 0
     assert space.connected(empty).shape == (0,)
+    batch = space.batch(empty)
+    assert len(batch) == len(batch.keys) == len(batch.graphs()) == 0
+    assert batch.repeats.shape == batch.connected.shape == batch.macs.shape == batch.take([]).params.shape == (0,)
+    for view in VIEWS:
+        assert batch.total("macs", view).shape == (0,)  # type: ignore[arg-type]
 
 
 @every_space
 def test_a_network_is_connected_where_something_runs_on_its_input(space: SearchSpace) -> None:
     batch = space.sample(500, 0)
-    assert space.connected(batch).tolist() == (space.layers(batch, view="live").macs > 0).tolist()
+    assert space.connected(batch).tolist() == (space.batch(batch).total("macs", "live") > 0).tolist()
 
 
 @every_space
@@ -77,9 +82,12 @@ def test_codes_and_strings_tell_architectures_apart(space: SearchSpace) -> None:
 def test_nothing_writes_into_its_input(space: SearchSpace) -> None:
     batch, (arch,) = space.sample(20, 0), space.sample(1, 1)
     batch.flags.writeable = arch.flags.writeable = False
-    for view in ("all", "live", "compiled"):
-        layers = space.layers(batch, view=view)
-        assert layers.counts.shape[0] == space.executed(batch, view).shape[0] == 20
+    for view in ("all", "live", "folded"):
+        assert len(space.executed(batch, view)) == 20
+    networks = space.batch(batch)
+    assert len(networks.keys) == len(networks.repeats) == len(networks.take(range(20))) == 20
+    for view in VIEWS:
+        assert len(networks.total("macs", view)) == 20  # type: ignore[arg-type]
     assert len(space.as_array(batch)) == len(space.codes(batch)) == len(space.canonical(batch)) == 20
     assert len(space.format_all(batch)) == 20
     assert not (space.neighbours(arch) == arch).all(axis=1).any()
@@ -198,12 +206,24 @@ def test_executed_is_one_bool_per_position(space: SearchSpace, view: Any) -> Non
 
 @every_space
 def test_an_unknown_view_is_refused(space: SearchSpace) -> None:
+    batch = space.batch(ones(space))
     for method in (
-        lambda view: space.layers(ones(space), view=view),
+        batch.distinct,
+        batch.graphs().distinct,
+        lambda view: batch.sums([], view),
+        lambda view: batch.total("macs", view),
         lambda view: space.executed(ones(space), view),
     ):
-        with pytest.raises(InvalidInputError, match=r"unknown view 'compile'.*Did you mean 'compiled'"):
-            method("compile")
+        with pytest.raises(InvalidInputError, match=r"unknown view 'fold'.*Did you mean 'folded'"):
+            method("fold")  # type: ignore[arg-type]
+
+
+@every_space
+def test_positions_are_executed_in_three_views_only(space: SearchSpace) -> None:
+    """Fusing and quantizing know operators, not positions."""
+    for view in ("fused", "quantized"):
+        with pytest.raises(InvalidInputError, match=f"unknown view '{view}'; allowed: 'all', 'live', 'folded'"):
+            space.executed(ones(space), view)
 
 
 # -- configs ----------------------------------------------------------------------------------------------
@@ -219,7 +239,7 @@ def test_a_config_may_be_none_a_name_a_string_or_itself(space: SearchSpace) -> N
 
 @every_space
 def test_a_modified_config_has_no_dataset(space: SearchSpace) -> None:
-    text = str(space.default_config).replace("-k10", "-k77")
+    text = str(space.default_config).replace("k10", "k77")
     modified = space.config(text)
     assert str(modified) == text
     assert space.dataset_name(modified) is None
@@ -237,7 +257,7 @@ def test_a_config_of_another_space_is_refused() -> None:
     with pytest.raises(InvalidConfigError, match=r"must be a NASBench201Config.* got FBNetConfig"):
         NASBench201().config(FBNet().default_config)
     with pytest.raises(InvalidConfigError, match=r"must be a FBNetConfig.* got NASBench201Config"):
-        FBNet().layers([0] * 22, NASBench201().default_config)
+        FBNet().batch([0] * 22, NASBench201().default_config)
     with pytest.raises(InvalidConfigError, match="an FBNet config reads like"):
         FBNet().config("C16-N5-k10-3x32x32")
 
@@ -278,9 +298,11 @@ def test_groups_give_each_architecture_its_config(space: SearchSpace, data: st.D
 
 @every_space
 def test_groups_of_dicts_made_on_the_fly(space: SearchSpace) -> None:
-    fbnet = [{"dataset": name} for name in ("ImageNet", "cifar100")]
-    nasbench201 = [{"C": 4, "N": 1, "num_classes": 10}, {"C": 16, "N": 5, "num_classes": 10}]
-    dicts = fbnet if isinstance(space, FBNet) else nasbench201
+    dicts: list[dict[str, Any]] = {
+        "nasbench201": [{"C": 4, "N": 1, "num_classes": 10}, {"C": 16, "N": 5, "num_classes": 10}],
+        "fbnet": [{"dataset": name} for name in ("ImageNet", "cifar100")],
+        "natsbench-size": [{"num_classes": 10}, {"num_classes": 120}],
+    }[space.name]
     distinct, number = space.group_configs((dict(dicts[i % 2]) for i in range(100)), 100)
     assert distinct == tuple(map(space.config, dicts))
     assert number.tolist() == [0, 1] * 50
@@ -304,7 +326,7 @@ def test_a_bad_config_among_several_is_refused(space: SearchSpace, bad: Any) -> 
 
 
 def test_spaces_by_name() -> None:
-    assert space_names() == ("nasbench201", "fbnet")
+    assert space_names() == ("nasbench201", "fbnet", "natsbench-size")
     for name in space_names():
         space = get_space(name)
         assert space.name == name

@@ -77,7 +77,7 @@ def test_strings_mean_the_same_everywhere() -> None:
         ([[0, 1, 5, 3, 4, 4]], "op 5 at edge30 does not exist"),
         (["none"] * 6, "names of ops have no order of positions in the convention 'naslib'"),
         ([[0, 1, 2, 3, 4, 0], ["none"] * 6], "architecture number 1: names of ops"),
-        ("mobilenet_v2", "search spaces NAS-Bench-201 and FBNet only"),
+        ("mobilenet_v2", "Other networks are given as graphs"),
         ([1.0] * 6, "no NAS-Bench-201 architecture: float"),
         (np.ones((2, 6), bool), "no NAS-Bench-201 architecture: ndarray"),
         (None, "no NAS-Bench-201 architecture: NoneType"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -193,13 +194,13 @@ def test_an_odd_input_rounds_up_at_every_stride() -> None:
     assert [slots[layer].width for layer in (0, 1, 5, 9, 13, 17, 21)] == [21, 21, 11, 6, 3, 3, 2]
 
 
-def test_a_compiled_skip_remains_only_where_the_shape_changes() -> None:
+def test_a_folded_skip_remains_only_where_the_shape_changes() -> None:
     all_skip, no_skip = [SKIP] * 22, [0] * 22
-    executed = SPACE.executed([all_skip, no_skip], "compiled", "cifar100")
+    executed = SPACE.executed([all_skip, no_skip], "folded", "cifar100")
     assert np.flatnonzero(executed[0]).tolist() == [1, 5, 9, 13, 17, 21]
     assert executed[1].all()
     # A stem of 24 channels makes the first block change its shape, and the second one keep it.
-    wider = SPACE.executed(all_skip, "compiled", FBNetConfig(stem_channels=24, stage_channels=(16, 16, *[64] * 5)))
+    wider = SPACE.executed(all_skip, "folded", FBNetConfig(stem_channels=24, stage_channels=(16, 16, *[64] * 5)))
     assert np.flatnonzero(wider[0]).tolist() == [0, 5, 9, 17]
 
 
@@ -207,13 +208,29 @@ def test_groups_that_do_not_divide_the_channels_are_refused() -> None:
     odd = FBNetConfig(stem_channels=15)
     grouped_at_0 = [1] + [0] * 21
     with pytest.raises(InvalidConfigError, match=r"block 'k3_e1_g2' at layer 0 .* divisible by 2, got 15 -> 16"):
-        SPACE.layers(grouped_at_0, odd)
+        SPACE.batch(grouped_at_0, odd)
     with pytest.raises(InvalidConfigError, match=r"'k5_e1_g2' at layer 5 .* got 24 -> 33"):
-        SPACE.layers([0] * 5 + [5] + [0] * 16, FBNetConfig(stage_channels=(16, 24, 33, 64, 112, 184, 352)))
+        SPACE.batch([0] * 5 + [5] + [0] * 16, FBNetConfig(stage_channels=(16, 24, 33, 64, 112, 184, 352)))
+
+
+@pytest.mark.parametrize("ask", [SPACE.batch, SPACE.graph], ids=["batch", "graph"])
+def test_no_network_is_made_of_what_cannot_be_built(ask: Callable[..., object]) -> None:
+    with pytest.raises(InvalidConfigError, match=r"Choose even channels or another block\.$"):
+        ask([0] * 21 + [1], FBNetConfig(stage_channels=(16, 24, 32, 64, 112, 184, 351)))
+
+
+def test_each_architecture_is_checked_under_its_own_config() -> None:
+    plain, grouped = [0] * 22, [1] + [0] * 21
+    even, odd = SPACE.default_config, FBNetConfig(stem_channels=15)
+    assert SPACE.batch([grouped, plain], [even, odd]).configs == (even, odd)
+    with pytest.raises(InvalidConfigError, match="'k3_e1_g2' at layer 0"):
+        SPACE.batch([plain, grouped], [even, odd])
+    with pytest.raises(InvalidConfigError, match="'k3_e1_g2' at layer 0"):
+        SPACE.batch([plain, grouped]).under([odd])
 
 
 def test_a_grouped_block_elsewhere_leaves_an_odd_config_buildable() -> None:
-    assert SPACE.layers([0] + [1] * 21, FBNetConfig(stem_channels=15)).macs[0] > 0
+    assert SPACE.batch([0] + [1] * 21, FBNetConfig(stem_channels=15)).macs[0] > 0
 
 
 def test_different_architectures_stay_different_in_canonical_form() -> None:

@@ -1,4 +1,4 @@
-"""NAS-Bench-201: index order, canonical forms, liveness and the compiled rule, against slow definitions."""
+"""NAS-Bench-201: index order, canonical forms, liveness and what a converter leaves, against slow definitions."""
 
 from __future__ import annotations
 
@@ -318,7 +318,7 @@ def test_connected_is_a_live_path(published: list[Arch]) -> None:
     assert (connected == SPACE.executed(published, "live").any(axis=1)).all()
 
 
-# -- the compiled graph -----------------------------------------------------------------------------------
+# -- what a converter leaves -------------------------------------------------------------------------------
 
 
 def cell(edges: str) -> Arch:
@@ -374,22 +374,22 @@ def cell(edges: str) -> Arch:
         ("21=conv3 32=conv1", ""),
     ],
 )
-def test_compiled_edges_worked_by_hand(edges: str, runs: str) -> None:
-    executed = SPACE.executed(np.array([cell(edges)], np.int8), "compiled")
+def test_folded_edges_worked_by_hand(edges: str, runs: str) -> None:
+    executed = SPACE.executed(np.array([cell(edges)], np.int8), "folded")
     names = [f"{target}{source}" for target, source in EDGES]
     assert [name for name, runs_here in zip(names, executed[0], strict=True) if runs_here] == runs.split()
 
 
-def test_what_is_live_is_compiled() -> None:
+def test_what_is_live_is_left() -> None:
     everything = SPACE.enumerate()
-    live, compiled = SPACE.executed(everything, "live"), SPACE.executed(everything, "compiled")
-    assert (live <= compiled).all()
-    assert live.sum() < compiled.sum() < compiled.size
+    live, folded = SPACE.executed(everything, "live"), SPACE.executed(everything, "folded")
+    assert (live <= folded).all()
+    assert live.sum() < folded.sum() < folded.size
 
 
-def test_compiled_none_never_counts_as_a_costly_op() -> None:
+def test_folded_none_never_counts_as_a_costly_op() -> None:
     everything = SPACE.enumerate()
-    runs = SPACE.executed(everything, "compiled")
+    runs = SPACE.executed(everything, "folded")
     assert not runs[everything == 0].any()
 
 
@@ -412,9 +412,9 @@ def r2_of_counts(official: dict[str, Any]) -> Callable[[str, str], float]:
 
 @pytest.mark.real_data
 @pytest.mark.parametrize(("device", "at_least"), [("raspi4", 0.98), ("pixel3", 0.965)])
-def test_compiled_counts_explain_measured_latency(
+def test_folded_counts_explain_measured_latency(
     r2_of_counts: Callable[[str, str], float], device: str, at_least: float
 ) -> None:
-    assert r2_of_counts(device, "compiled") >= at_least
+    assert r2_of_counts(device, "folded") >= at_least
     assert r2_of_counts(device, "live") <= 0.90
     assert r2_of_counts(device, "all") <= 0.90

@@ -51,9 +51,9 @@ def test_other_networks_are_refused_by_what_is_supported(space: SearchSpace, nam
             call(network)
         message = str(caught.value)
         assert f"{name} is no {space.title} architecture" in message
-        assert "search spaces NAS-Bench-201 and FBNet only" in message
-        assert "not supported yet" in message
-        assert f"Give {'an index' if space.name == 'nasbench201' else 'a string'}" in message
+        assert "Other networks are given as graphs" in message
+        assert "names of models can't be read yet" in message
+        assert f"Give {'a string' if space.name == 'fbnet' else 'an index'}" in message
         assert f"a string reads {space.form}" in message
 
 

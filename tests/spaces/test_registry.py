@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,10 +13,12 @@ from hwnas_surrogate import CostTable, Surrogate, load_table
 from hwnas_surrogate.data import write_parquet
 from hwnas_surrogate.errors import InvalidArchitectureError, InvalidInputError
 from hwnas_surrogate.features import LayerPhysics
-from hwnas_surrogate.graphs import GraphBatch
+from hwnas_surrogate.graphs import VIEWS
 from hwnas_surrogate.spaces import NASBench201, get_space, register_space, registry, space_names
 from hwnas_surrogate.trainers import TransferSurrogate, fit_sources, suggest
-from tests.spaces.toy import ToySpace
+from tests.spaces.toy import GraphsOnly, ToyConfig, ToySpace
+
+BUILT_IN = ("nasbench201", "fbnet", "natsbench-size")
 
 
 @pytest.fixture
@@ -31,17 +34,17 @@ def toy(monkeypatch: pytest.MonkeyPatch) -> ToySpace:
 def costs_of(space: ToySpace, archs: np.ndarray, seed: int = 0) -> np.ndarray:
     """Return costs in ms with one per cent of noise."""
     noise = np.exp(0.01 * np.random.default_rng(seed).standard_normal(len(archs)))
-    return (space.layers(archs).macs / 1e6 + 0.3) * noise
+    return (space.batch(archs).macs / 1e6 + 0.3) * noise
 
 
-def test_there_are_two_spaces_without_it() -> None:
-    assert space_names() == ("nasbench201", "fbnet")
+def test_the_built_in_spaces_are_there_without_it() -> None:
+    assert space_names() == BUILT_IN
     with pytest.raises(InvalidInputError, match="unknown search space 'toy'"):
         get_space("toy")
 
 
 def test_a_registered_space_is_known_by_its_name(toy: ToySpace) -> None:
-    assert space_names() == ("nasbench201", "fbnet", "toy")
+    assert space_names() == (*BUILT_IN, "toy")
     assert get_space("toy") is get_space(toy) is toy
     assert register_space(ToySpace) is ToySpace
 
@@ -90,7 +93,7 @@ def test_installed_packages_bring_spaces(
     monkeypatch.setattr(registry, "_spaces", dict(registry._spaces))
     monkeypatch.setattr(registry, "_brought", lambda: (name,))
     monkeypatch.setattr(registry, "entry_points", lambda **_: (point,))
-    assert space_names() == ("nasbench201", "fbnet", name)
+    assert space_names() == (*BUILT_IN, name)
     if said is None:
         assert isinstance(get_space(name), ToySpace)
     else:
@@ -105,11 +108,48 @@ def test_columns_of_the_other_spaces_stay_as_they_are(toy: ToySpace, monkeypatch
     np.testing.assert_array_equal(LayerPhysics("nasbench201").transform(archs), with_toy)
 
 
-def test_its_graphs_and_its_layers_agree(toy: ToySpace) -> None:
-    archs = toy.sample(30, 0)
-    batch, layers = GraphBatch([toy.graph(arch) for arch in archs]), toy.layers(archs)
-    assert batch.sums([op.macs for op in batch.distinct()]).tolist() == layers.macs.tolist()
-    assert batch.sums([op.params for op in batch.distinct()]).tolist() == layers.params.tolist()
+@pytest.mark.parametrize("view", VIEWS)
+def test_its_tables_and_its_graphs_agree(toy: ToySpace, view: Any) -> None:
+    batch = toy.batch(toy.sample(30, 0))
+    graphs = batch.graphs()
+    assert set(graphs.distinct(view)) <= set(batch.distinct(view))
+    for figure in ("macs", "params", "activation_bytes"):
+        assert batch.total(figure, view).tolist() == graphs.total(figure, view).tolist()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_space_without_tables_has_the_same_sums(toy: ToySpace, view: Any) -> None:
+    register_space(GraphsOnly)
+    archs = toy.sample(40, 0)
+    configs = [ToyConfig(num_classes=10 + row % 3) for row in range(40)]
+    counted, told = get_space("graphs_only").batch(archs, configs), toy.batch(archs, configs)
+    assert set(counted.distinct(view)) <= set(told.distinct(view))
+    for batch in (counted, told):
+        assert len(set(batch.distinct(view))) == len(batch.distinct(view))
+    values = {op: np.sqrt(np.add(number, [0.5, 7.5])) for number, op in enumerate(told.distinct(view))}
+    sums = [
+        batch.sums([values[op] for op in batch.distinct(view)], view)
+        for batch in (counted, told, counted.take(range(40)))
+    ]
+    np.testing.assert_allclose(sums[0], sums[1], rtol=1e-11)
+    np.testing.assert_array_equal(sums[0], sums[2])
+    for figure in ("macs", "params", "activation_bytes"):
+        assert counted.total(figure, view).tolist() == told.total(figure, view).tolist()  # type: ignore[arg-type]
+
+
+def test_a_space_without_tables_counts_each_graph_once(toy: ToySpace, monkeypatch: pytest.MonkeyPatch) -> None:
+    register_space(GraphsOnly)
+    space, made = get_space("graphs_only"), list[str]()
+
+    def graph(self: ToySpace, arch: Any, config: Any = None) -> Any:
+        made.append(self.format(arch))
+        return ToySpace.graph(self, arch, config)
+
+    monkeypatch.setattr(GraphsOnly, "graph", graph)
+    batch = space.batch(toy.sample(5, 0))
+    for view in VIEWS:
+        batch.total("macs", view)  # type: ignore[arg-type]
+    assert len(made) == 5
 
 
 def test_strings_of_other_spaces_are_told(toy: ToySpace) -> None:

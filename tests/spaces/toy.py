@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
@@ -12,18 +13,16 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from hwnas_surrogate.graphs import Graph, GraphBuilder
+from hwnas_surrogate.graphs import VIEWS, Graph, GraphBuilder, View
 from hwnas_surrogate.spaces import (
     Archs,
     ConfigLike,
-    Layers,
     NetworkConfig,
+    OpTable,
     RandomState,
     SearchSpace,
-    View,
     as_generator,
 )
-from hwnas_surrogate.spaces.layers import Layer, LayerPlan
 
 WIDTHS = (8, 16, 24, 32)
 BASE = 16
@@ -44,16 +43,23 @@ class ToyConfig(NetworkConfig):
         return cls(int(text.removeprefix("toy")))
 
 
+def network(config: ToyConfig, widths: Iterable[int]) -> Graph:
+    build = GraphBuilder()
+    image = build.input((1, config.in_channels, config.height, config.width))
+    x = build.batch_norm(build.conv(image, BASE, 3))
+    for width in widths:
+        x = build.batch_norm(build.conv(x, width, 1))
+        x = build.batch_norm(build.conv(x, BASE, 3))
+    return build.graph(build.linear(build.flatten(build.global_pool(x)), config.num_classes))
+
+
 @cache
-def plan(config: ToyConfig) -> LayerPlan:
-    size = config.height, config.width
-    fixed = [
-        (Layer.conv(config.in_channels, BASE, *size, 3), 1),
-        (Layer.global_pool(BASE, *size), 1),
-        (Layer.linear(BASE, config.num_classes), 1),
-    ]
-    per_op = [[(Layer.conv(BASE, width, *size, 1), 1), (Layer.conv(width, BASE, *size, 3), 1)] for width in WIDTHS]
-    return LayerPlan.build(fixed, [per_op] * 6)
+def table(config: ToyConfig, view: View) -> OpTable:
+    """Count what a network without blocks runs, and what a block of each width adds."""
+    fixed, *with_block = (
+        Counter(VIEWS[view](network(config, widths)).counts) for widths in ((), *((width,) for width in WIDTHS))
+    )
+    return OpTable.build(fixed, [[counts - fixed for counts in with_block]] * 6)
 
 
 class ToySpace(SearchSpace):
@@ -91,21 +97,15 @@ class ToySpace(SearchSpace):
         return self.enumerate()[as_generator(random_state).permutation(4**6)[:n]]
 
     def graph(self, arch: Archs, config: ConfigLike = None) -> Graph:
-        of, build = self.config(config), GraphBuilder()
-        assert isinstance(of, ToyConfig)
-        x = build.batch_norm(build.conv(build.input((1, of.in_channels, of.height, of.width)), BASE, 3))
-        for op in self._exactly_one(arch)[0]:
-            x = build.batch_norm(build.conv(x, WIDTHS[op], 1))
-            x = build.batch_norm(build.conv(x, BASE, 3))
-        return build.graph(build.linear(build.flatten(build.global_pool(x)), of.num_classes))
-
-    def layers(self, archs: Archs, config: ConfigLike = None, view: View = "all") -> Layers:
-        self._check_view(view)
         of = self.config(config)
         assert isinstance(of, ToyConfig)
-        return Layers(plan(of), self.as_array(archs))
+        return network(of, [WIDTHS[op] for op in self._exactly_one(arch)[0]])
 
-    def executed(self, archs: Archs, view: View, config: ConfigLike = None) -> npt.NDArray[np.bool_]:
+    def op_table(self, config: NetworkConfig, view: View) -> OpTable | None:
+        assert isinstance(config, ToyConfig)
+        return table(config, view)
+
+    def executed(self, archs: Archs, view: str, config: ConfigLike = None) -> npt.NDArray[np.bool_]:
         self._check_view(view)
         return np.ones(self.as_array(archs).shape, bool)
 
@@ -114,3 +114,12 @@ class ToySpace(SearchSpace):
 
     def arch_from_dict(self, config: Mapping[str, Any]) -> npt.NDArray[np.int8]:
         raise self._not_an_arch(config)
+
+
+class GraphsOnly(ToySpace):
+    """The same networks, in a space that tells nothing but their graphs."""
+
+    name: ClassVar[str] = "graphs_only"
+
+    def op_table(self, config: NetworkConfig, view: View) -> None:
+        return None

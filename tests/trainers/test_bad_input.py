@@ -21,7 +21,7 @@ SPACE, FBNET = get_space("nasbench201"), get_space("fbnet")
 
 def noisy(archs: np.ndarray, seed: int, spread: float = 0.03) -> np.ndarray:
     """Return costs with noise in proportion to them."""
-    costs = SPACE.layers(archs).macs / 2e7 + (archs == 4).sum(axis=1) + 3
+    costs = SPACE.batch(archs).macs / 2e7 + (archs == 4).sum(axis=1) + 3
     return costs * np.exp(spread * np.random.default_rng(seed).normal(size=len(archs)))
 
 
@@ -54,9 +54,9 @@ def test_intervals_hold_what_they_say_where_networks_were_measured_several_times
     held = []
     for seed in range(10):
         archs, asked = SPACE.sample(20, 100 + seed), SPACE.sample(300, 50)
-        costs = np.exp(0.15 * np.random.default_rng(seed).standard_normal(20)) * SPACE.layers(archs).macs
+        costs = np.exp(0.15 * np.random.default_rng(seed).standard_normal(20)) * SPACE.batch(archs).macs
         again = np.tile(costs, 5) * np.exp(0.01 * np.random.default_rng(seed + 50).standard_normal(100))
-        truth = np.exp(0.15 * np.random.default_rng(seed + 99).standard_normal(300)) * SPACE.layers(asked).macs
+        truth = np.exp(0.15 * np.random.default_rng(seed + 99).standard_normal(300)) * SPACE.batch(asked).macs
         low, high = Surrogate().fit(np.tile(archs, (5, 1)), again).predict_interval(asked).T
         held.append(((low <= truth) & (truth <= high)).mean())
     assert 0.84 < np.mean(held) < 0.97
@@ -64,7 +64,7 @@ def test_intervals_hold_what_they_say_where_networks_were_measured_several_times
 
 def test_a_slip_among_repeats_is_told_and_does_no_harm() -> None:
     archs = SPACE.sample(60, 0)
-    costs = np.tile(SPACE.layers(archs).macs / 1e6, 3)
+    costs = np.tile(SPACE.batch(archs).macs / 1e6, 3)
     spoilt = costs.copy()
     spoilt[70] *= 1000
     surrogate = Surrogate().fit(np.tile(archs, (3, 1)), spoilt)
@@ -75,7 +75,7 @@ def test_a_slip_among_repeats_is_told_and_does_no_harm() -> None:
 
 def test_costs_that_are_mostly_zero_have_finite_intervals(tmp_path: Path) -> None:
     archs = SPACE.sample(1100, 0)
-    costs = SPACE.layers(archs[:80]).macs / 1e6
+    costs = SPACE.batch(archs[:80]).macs / 1e6
     costs[np.arange(80) % 3 != 0] = 1e-6
     surrogate = Surrogate(random_state=0).fit(archs[:80], costs)
     assert np.isfinite(surrogate.predict_interval(archs[80:])).all()
@@ -181,7 +181,7 @@ def test_costs_over_nine_orders_of_magnitude(seed: int, model: str | None) -> No
 def test_noisy_costs_over_nine_orders_of_magnitude(rows: int) -> None:
     """More of them rank better: sums ranked 150 worse than 60."""
     archs = SPACE.sample(1400, 1)
-    macs = SPACE.layers(archs).macs
+    macs = SPACE.batch(archs).macs
     law = 10 ** (9 * macs / macs.max() - 3)
     costs = law * np.exp(0.1 * np.random.default_rng(5).normal(size=1400))
     surrogate = Surrogate().fit(archs[:rows], costs[:rows])
@@ -263,7 +263,7 @@ ANSWERS: dict[str, list[np.ndarray]] = {}
 def fitted() -> Iterator[None]:
     """Fit a surrogate of each space and a suite, which no failing call may change."""
     FITTED["cells"] = Surrogate(random_state=0).fit(ARCHS, COSTS, failed=FAILED)
-    FITTED["blocks"] = Surrogate("fbnet", random_state=0).fit(BLOCKS, FBNET.layers(BLOCKS).macs / 1e6)
+    FITTED["blocks"] = Surrogate("fbnet", random_state=0).fit(BLOCKS, FBNET.batch(BLOCKS).macs / 1e6)
     FITTED["suite"] = SurrogateSuite(random_state=0).fit(
         ARCHS, {"raspi4/latency": COSTS, "edge-gpu/energy": COSTS**2}, failed={"raspi4/latency": FAILED}
     )

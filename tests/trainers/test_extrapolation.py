@@ -28,8 +28,8 @@ TORCH, RUNTIME = "epyc-torch-1t/latency", "epyc-onnxruntime-1t/latency"
 
 def law(archs: np.ndarray, config: str) -> np.ndarray:
     """Return a cost that grows with everything: overheads, activations, multiply-adds."""
-    layers = SPACE.layers(archs, config)
-    return np.asarray(0.01 * layers.counts.sum(axis=1) + layers.activation_bytes / 4e6 + layers.macs / 1e8)
+    batch = SPACE.batch(archs, config)
+    return np.asarray(0.003 * batch.counts().sum(axis=1) + batch.activation_bytes / 1e7 + batch.macs / 1e8)
 
 
 def trained(n_configs: int, model: Any = None) -> Surrogate:
@@ -125,7 +125,7 @@ def test_so_does_a_suite_and_what_predicts_streams(suite: SurrogateSuite, tmp_pa
 def test_a_config_without_networks_is_refused_for_that() -> None:
     space = get_space("fbnet")
     archs = space.sample(20, 0)
-    surrogate = Surrogate("fbnet", model="ridge").fit(archs, space.layers(archs).macs / 1e6)
+    surrogate = Surrogate("fbnet", model="ridge").fit(archs, space.batch(archs).macs / 1e6)
     odd = "S16-15.24.32.64.112.184.352-H1504-k100-s1.1.1.2.2.1.2.1-3x32x32"
     for how in ({}, {"extrapolate": True}):
         with pytest.raises(InvalidConfigError, match="needs channels divisible by 2"):
@@ -144,7 +144,7 @@ def test_three_configs_answer_for_others(three: Surrogate) -> None:
     ("config", "size"), [("C64-N5-k10-3x64x64", "more than twice as many"), ("C2-N1-k10-3x8x8", "less than half")]
 )
 def test_networks_an_octave_outside_the_trained_sizes_are_warned_of(config: str, size: str, three: Surrogate) -> None:
-    macs = [SPACE.layers(ARCHS[row], CONFIGS[row % 3]).macs[0] for row in range(len(ARCHS))]
+    macs = [SPACE.batch(ARCHS[row], CONFIGS[row % 3]).macs[0] for row in range(len(ARCHS))]
     assert three.macs_range_ == (min(macs), max(macs))
     with pytest.warns(ExtrapolationWarning, match=size) as told:
         three.predict(ASKED, config)
@@ -155,7 +155,7 @@ def test_networks_an_octave_outside_the_trained_sizes_are_warned_of(config: str,
 def test_the_warning_starts_at_an_octave(three: Surrogate) -> None:
     low, high = three.macs_range_
     config = "C24-N3-k10-3x64x64"
-    macs = SPACE.layers(ASKED, config).macs
+    macs = SPACE.batch(ASKED, config).macs
     within, beyond = ASKED[(macs < 1.9 * high) & (macs > low)], ASKED[macs > 2.1 * high]
     assert len(within)
     assert len(beyond)
@@ -192,12 +192,12 @@ def test_a_suite_says_who_answers_for_a_config(three: Surrogate, one: Surrogate)
 
 def test_growth_is_that_of_layers_activations_or_multiply_adds() -> None:
     home, deep, wide = (SPACE.config(text) for text in (HOME, "C16-N10-k10-3x32x32", "C32-N5-k10-3x32x32"))
-    np.testing.assert_array_equal(growth(SPACE, ASKED, home, home), 1)
-    here, there = SPACE.layers(ASKED, home), SPACE.layers(ASKED, wide)
-    np.testing.assert_allclose(growth(SPACE, ASKED, wide, home)[:, 0], 1)  # as many layers
-    np.testing.assert_allclose(growth(SPACE, ASKED, wide, home)[:, 1], there.macs / here.macs)
-    assert (growth(SPACE, ASKED, deep, home) > 1).all()
-    assert (growth(SPACE, ASKED, deep, home) < 2).all()
+    here, there, deeper = (SPACE.batch(ASKED, config) for config in (home, wide, deep))
+    np.testing.assert_array_equal(growth(here, here), 1)
+    np.testing.assert_allclose(growth(there, here)[:, 0], 1)  # as many operators
+    np.testing.assert_allclose(growth(there, here)[:, 1], there.macs / here.macs)
+    assert (growth(deeper, here) > 1).all()
+    assert (growth(deeper, here) < 2).all()
 
 
 def test_the_nearest_config_is_the_one_of_most_similar_networks() -> None:
@@ -259,16 +259,18 @@ def test_extrapolated_intervals_hold_on_the_bundled_modified_networks(target: st
     home, other = (load_table(name, "nasbench201").select(target) for name in ("bundled", "modified"))
     known, measured = (np.flatnonzero(~np.isnan(table.costs[:, 0])) for table in (home, other))
     configs = np.array(other.row_configs, object)[measured]
-    for seed in (0, 1):
+    held: dict[float, list[float]] = {0.8: [], 0.9: [], 0.95: []}
+    for seed in range(3):  # one draw of twenty tells little
         rows = np.random.default_rng(seed).permutation(known)[:n]
         surrogate = Surrogate(random_state=0).fit(home.archs[rows], home.costs[rows, 0])
-        for coverage in (0.8, 0.9, 0.95):
+        for coverage, parts in held.items():
             low, high = surrogate.predict_interval(
                 other.archs[measured], configs, coverage=coverage, extrapolate=True
             ).T
             costs = other.costs[measured, 0]
-            assert ((low <= costs) & (costs <= high)).mean() > coverage - 0.01
+            parts.append(float(((low <= costs) & (costs <= high)).mean()))
             assert np.median(high / low) < 10
+    assert all(np.mean(parts) > coverage - 0.01 for coverage, parts in held.items())
 
 
 # -- several configs, one of which has most of the costs --------------------------------------------------

@@ -175,7 +175,7 @@ def test_a_suite_comes_back_with_targets_units_and_info(saved: Path, queries: np
     "encoder",
     [
         "onehot",
-        OpCounts("fbnet", views=("compiled",)),
+        OpCounts("fbnet", views=("folded",)),
         Combined("fbnet", [OneHot("fbnet"), Combined("fbnet", [LayerSums("fbnet", views=["all"])])]),
     ],
     ids=["name", "tuple of views", "nested"],
@@ -183,7 +183,7 @@ def test_a_suite_comes_back_with_targets_units_and_info(saved: Path, queries: np
 def test_every_encoder_of_the_package_comes_back(encoder: Any, tmp_path: Path) -> None:
     space = get_space("fbnet")
     archs = space.sample(40, 0)
-    surrogate = Surrogate("fbnet", encoder).fit(archs, space.layers(archs).macs / 1e6)
+    surrogate = Surrogate("fbnet", encoder).fit(archs, space.batch(archs).macs / 1e6)
     loaded = Surrogate.load(surrogate.save(tmp_path))
     names = surrogate.encoder_.get_feature_names_out().tolist()
     assert loaded.encoder_.get_feature_names_out().tolist() == names
@@ -204,7 +204,7 @@ def test_the_manifest_says_what_was_saved(saved: Path) -> None:
     said = {key: manifest[key] for key in ("format", "format_version", "package_version", "class", "space")}
     assert said == {
         "format": "hwnas-surrogate",
-        "format_version": 9,
+        "format_version": 10,
         "package_version": hwnas_surrogate.__version__,
         "class": "SurrogateSuite",
         "space": "nasbench201",
@@ -302,7 +302,7 @@ def test_a_manifest_of_something_else_is_refused(tmp_path: Path) -> None:
 
 def test_another_format_version_says_which_package_wrote_it(copy: Callable[[str], Path]) -> None:
     folder = rewrite(copy("ridge"), lambda said: said.update(format_version=99, package_version="7.5"))
-    with pytest.raises(SavedFormatError, match=r"format version 99 by package version '7\.5'.*reads format 9"):
+    with pytest.raises(SavedFormatError, match=r"format version 99 by package version '7\.5'.*reads format 10"):
         Surrogate.load(folder)
 
 
@@ -443,7 +443,7 @@ def test_numbers_that_no_fit_gives_are_refused(model: str, name: str, copy: Call
 @pytest.mark.parametrize("weight", [-0.5, 1.5])
 def test_a_weight_outside_of_its_range_is_refused(weight: float, tmp_path: Path) -> None:
     archs = SPACE.sample(20, 0)
-    folder = Surrogate().fit(archs, SPACE.layers(archs).macs / 1e6).save(tmp_path / "few")
+    folder = Surrogate().fit(archs, SPACE.batch(archs).macs / 1e6).save(tmp_path / "few")
     Surrogate.load(folder)
     with pytest.raises(SavedFormatError, match=r"weights must be 4 numbers between 0 and 1, got \["):
         Surrogate.load(change_array(folder, "weights", "weights", lambda array: array * 0 + weight))
@@ -451,7 +451,7 @@ def test_a_weight_outside_of_its_range_is_refused(weight: float, tmp_path: Path)
 
 def test_a_model_with_a_weight_must_be_there(tmp_path: Path) -> None:
     archs = SPACE.sample(20, 0)
-    folder = Surrogate().fit(archs, SPACE.layers(archs).macs / 1e6).save(tmp_path / "few")
+    folder = Surrogate().fit(archs, SPACE.batch(archs).macs / 1e6).save(tmp_path / "few")
     with pytest.raises(SavedFormatError, match=r"the arrays of (remainder|ordinary|product) are missing"):
         Surrogate.load(change_array(folder, "weights", "weights", lambda array: array * 0 + 0.5))
 

@@ -63,7 +63,7 @@ def configured(table: CostTable) -> Surrogate:
     """Return a source that was trained under three configs."""
     configs = ["C16-N5-k10-3x32x32", OTHER, "C12-N3-k10-3x32x32"]
     rows = [configs[row % 3] for row in range(50)]
-    macs = [SPACE.layers(arch, config).macs[0] for arch, config in zip(table.archs, rows, strict=True)]
+    macs = [SPACE.batch(arch, config).macs[0] for arch, config in zip(table.archs, rows, strict=True)]
     trained = CostTable(SPACE, table.archs, np.array(macs)[:, None] / 1e6, ["board/latency"], configs=rows)
     return fit_sources(trained)["board"]
 
@@ -138,7 +138,7 @@ def test_a_source_must_be_fitted() -> None:
 def test_an_ordinary_surrogate_stays_in_its_space(plain: Surrogate, suite: SurrogateSuite, fbnet: Any) -> None:
     with pytest.raises(
         InvalidInputError,
-        match="source without a name is a surrogate over nasbench201, which can't speak for fbnet: give its cost table",
+        match="source without a name is a surrogate over nasbench201, which can't predict fbnet: give its cost table",
     ):
         fitted_sources([suite, plain], FBNET)
     named = clone(plain)
@@ -147,7 +147,7 @@ def test_an_ordinary_surrogate_stays_in_its_space(plain: Surrogate, suite: Surro
     with pytest.raises(InvalidInputError, match="source raspi4/latency is a surrogate over nasbench201"):
         TransferSurrogate("fbnet", named).fit(FBNET.sample(10, 0), np.arange(1.0, 11.0))
     mixed = TransferSurrogate(sources=[fbnet, suite[TORCH]]).fit(ARCHS, plain.predict(ARCHS))
-    with pytest.raises(InvalidInputError, match="can't speak for fbnet"):
+    with pytest.raises(InvalidInputError, match="can't predict fbnet"):
         fitted_sources(mixed, FBNET)
     assert fitted_sources(suite, FBNET) == tuple(suite.surrogates_.values())
 
@@ -168,7 +168,7 @@ def test_the_encoder_of_few_measurements_has_all_parts(suite: SurrogateSuite) ->
     names = stack_encoder(SPACE, asked).get_feature_names_out().tolist()
     assert names == [*without, f"source:{TORCH}", f"source:{RUNTIME}"]
     groups = {name.partition(":")[0] for name in without}
-    assert groups > {"physics_all", "physics_compiled", "correction_all", "correction_compiled"}
+    assert groups > {"physics_all", "physics_folded", "correction_all", "correction_folded"}
     ordinary = Surrogate(model="ridge").fit(ARCHS[:5], np.arange(1.0, 6.0)).encoder_.get_feature_names_out().tolist()
     assert without[: len(ordinary)] == ordinary
 

@@ -139,7 +139,7 @@ def test_nothing_gives_nothing(suite: SurrogateSuite) -> None:
 def test_each_architecture_may_have_its_config() -> None:
     archs = SPACE.sample(120, 3)
     configs = ["cifar10", "C8-N2-k10-3x32x32", "C12-N3-k10-3x24x24"] * 40
-    costs = np.array([float(SPACE.layers(a, c).macs[0]) for a, c in zip(archs, configs, strict=True)])
+    costs = np.array([float(SPACE.batch(a, c).macs[0]) for a, c in zip(archs, configs, strict=True)])
     suite = SurrogateSuite(calibrate=False).fit(archs, {"phone/latency": costs / 1e6}, configs)
     frame = pd.concat(predict_batches(suite, archs[:20], iter(configs[:20])), ignore_index=True)
     np.testing.assert_allclose(frame[LATENCY], suite.predict(archs[:20], configs[:20]).iloc[:, 0], rtol=1e-12)
@@ -331,7 +331,7 @@ def test_files_may_have_other_op_numbers(suite: SurrogateSuite, source: str, tmp
 def test_a_column_of_configs_is_followed_and_kept(tmp_path: Path) -> None:
     archs = SPACE.sample(90, 3)
     configs = ["cifar10", "C8-N2-k10-3x32x32", "C12-N3-k10-3x24x24"] * 30
-    costs = np.array([float(SPACE.layers(a, c).macs[0]) for a, c in zip(archs, configs, strict=True)])
+    costs = np.array([float(SPACE.batch(a, c).macs[0]) for a, c in zip(archs, configs, strict=True)])
     suite = SurrogateSuite(calibrate=False).fit(archs, {"phone/latency": costs / 1e6}, configs)
     pd.DataFrame({"arch_str": SPACE.format_all(archs), "config": configs}).to_csv(tmp_path / "in.csv", index=False)
     predict_file(suite, tmp_path / "in.csv", tmp_path / "out.parquet")
@@ -344,7 +344,7 @@ def test_a_column_of_configs_is_followed_and_kept(tmp_path: Path) -> None:
 def configured() -> SurrogateSuite:
     """Return a suite that predicts for any config: costs are multiply-adds."""
     archs, configs = SPACE.sample(90, 3), ["cifar10", "C8-N2-k10-3x32x32", "C12-N3-k10-3x24x24"] * 30
-    costs = np.array([float(SPACE.layers(a, c).macs[0]) for a, c in zip(archs, configs, strict=True)])
+    costs = np.array([float(SPACE.batch(a, c).macs[0]) for a, c in zip(archs, configs, strict=True)])
     return SurrogateSuite(model="ridge", calibrate=False).fit(archs, {"phone/latency": costs / 1e6}, configs)
 
 

@@ -241,13 +241,13 @@ def test_some_of_the_targets() -> None:
 
 def test_the_configs_of_the_rows_count(sources: SurrogateSuite) -> None:
     archs, configs = SPACE.sample(12, 3), ["C16-N5-k10-3x32x32", OTHER] * 6
-    macs = [SPACE.layers(arch, config).macs[0] / 1e6 for arch, config in zip(archs, configs, strict=True)]
+    macs = [SPACE.batch(arch, config).macs[0] / 1e6 for arch, config in zip(archs, configs, strict=True)]
     table = CostTable(SPACE, archs, np.array(macs)[:, None] + 5, ["board/latency"], configs=configs)
     suite = quietly(table, sources)
     assert [str(config) for config in suite["board"].configs_] == configs[:2]
     queries = SPACE.sample(100, 4)
     assert (suite["board"].predict(queries, OTHER) < suite["board"].predict(queries, configs[0])).all()
-    assert suite["board"].score(queries, SPACE.layers(queries, OTHER).macs, OTHER) > 0.95
+    assert suite["board"].score(queries, SPACE.batch(queries, OTHER).macs, OTHER) > 0.95
 
 
 @pytest.mark.parametrize("left", [0, 1])

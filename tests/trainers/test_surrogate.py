@@ -45,7 +45,7 @@ def test_every_model_goes_by_its_name(model: str, archs: np.ndarray, costs: np.n
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_every_encoder_goes_by_its_name(space: str, encoder: str) -> None:
     archs = get_space(space).sample(240, 0)
-    macs = get_space(space).layers(archs).macs / 1e6
+    macs = get_space(space).batch(archs).macs / 1e6
     surrogate = Surrogate(space, encoder).fit(archs[:200], macs[:200])
     assert surrogate.score(archs[200:], macs[200:]) > 0.8
     assert type(surrogate.encoder_) is ENCODERS[encoder]
@@ -157,7 +157,7 @@ def test_mixed_configs_are_learned_and_told_apart() -> None:
     archs = SPACE.sample(90, 2)
     names = ["cifar10", "ImageNet16-120", "C8-N2-k10-3x32x32"]
     configs = [names[row % 3] for row in range(90)]
-    macs = np.array([SPACE.layers(arch, config).macs[0] for arch, config in zip(archs, configs, strict=True)]) / 1e6
+    macs = np.array([SPACE.batch(arch, config).macs[0] for arch, config in zip(archs, configs, strict=True)]) / 1e6
     surrogate = Surrogate(encoder=LayerSums()).fit(archs[:60], macs[:60], configs[:60])
     np.testing.assert_allclose(surrogate.predict(archs[60:], configs[60:]), macs[60:], rtol=0.01)
     one = surrogate.predict(archs[:1], "cifar10"), surrogate.predict(archs[:1], "ImageNet16-120")
@@ -170,7 +170,7 @@ def test_mixed_configs_are_learned_and_told_apart() -> None:
 @every_model
 def test_positive_costs_are_predicted_positive(model: str) -> None:
     archs = SPACE.sample(60, 5)
-    macs = SPACE.layers(archs).macs / 1e6
+    macs = SPACE.batch(archs).macs / 1e6
     costs = np.maximum(macs - np.median(macs), 0) + 1e-6
     predicted = Surrogate(model=small(model)).fit(archs, costs).predict(SPACE.sample(2000, 6))
     assert (predicted > 0).all()
@@ -178,7 +178,7 @@ def test_positive_costs_are_predicted_positive(model: str) -> None:
 
 def test_without_a_floor_those_predictions_would_be_negative() -> None:
     archs = SPACE.sample(60, 5)
-    macs = SPACE.layers(archs).macs / 1e6
+    macs = SPACE.batch(archs).macs / 1e6
     surrogate = Surrogate(model="linear").fit(archs, np.maximum(macs - np.median(macs), 0) + 1e-6)
     assert surrogate.floor_ == 0.5e-6
     assert surrogate.predict(SPACE.sample(2000, 6)).min() == surrogate.floor_
@@ -285,12 +285,12 @@ def test_predict_means_the_config_that_was_trained_on(tmp_path: Path) -> None:
     space = get_space("nasbench201")
     archs, unseen = space.sample(80, random_state=0), space.sample(30, random_state=1)
     small, other, third = "C8-N2-k10-3x16x16", "C16-N5-k10-3x32x32", "C8-N1-k10-3x16x16"
-    macs = {config: space.layers(archs, config).macs for config in (small, other, third)}
+    macs = {config: space.batch(archs, config).macs for config in (small, other, third)}
     one = Surrogate(encoder="layers").fit(archs, macs[small], small)
     one.save(tmp_path / "one")
     for surrogate in (one, Surrogate.load(tmp_path / "one")):
         np.testing.assert_array_equal(surrogate.predict(unseen), surrogate.predict(unseen, small))
-        np.testing.assert_allclose(surrogate.predict(unseen), space.layers(unseen, small).macs, rtol=1e-2)
+        np.testing.assert_allclose(surrogate.predict(unseen), space.batch(unseen, small).macs, rtol=1e-2)
     both = Surrogate(encoder="layers").fit(
         np.concatenate([archs, archs]), np.concatenate([macs[small], macs[other]]), [small] * 80 + [other] * 80
     )
@@ -307,7 +307,7 @@ def test_predict_means_the_config_that_was_trained_on(tmp_path: Path) -> None:
 def test_the_default_has_a_name(n: int) -> None:
     space = get_space("nasbench201")
     archs = space.sample(n, random_state=0)
-    macs = space.layers(archs).macs
+    macs = space.batch(archs).macs
     named, default = (Surrogate(model=model).fit(archs, macs) for model in ("default", None))
     assert type(named.model_) is type(default.model_)
     np.testing.assert_array_equal(named.predict(range(50)), default.predict(range(50)))
@@ -324,7 +324,7 @@ def test_the_default_has_a_name(n: int) -> None:
 @pytest.mark.parametrize("n", [2, 19, 50])
 def test_few_costs_are_told_by_physics(n: int) -> None:
     archs = SPACE.sample(n, 0)
-    costs = SPACE.layers(archs).macs * np.exp(0.05 * np.random.default_rng(n).normal(size=n))
+    costs = SPACE.batch(archs).macs * np.exp(0.05 * np.random.default_rng(n).normal(size=n))
     fitted = Surrogate(random_state=0).fit(archs, costs)
     assert type(fitted.model_) is PhysicsStack
     assert fitted.model_.weights_["physics"] > 0.5

@@ -143,7 +143,7 @@ def test_a_tuned_surrogate_is_saved_and_loaded(
 
 def test_exact_sums_leave_nothing_to_tune() -> None:
     archs = SPACE.sample(100, 3)
-    tuned = tune(Surrogate(random_state=0), archs, SPACE.layers(archs).macs / 1e6, seconds=60, max_trials=5)
+    tuned = tune(Surrogate(random_state=0), archs, SPACE.batch(archs).macs / 1e6, seconds=60, max_trials=5)
     assert not tuned.kept
     assert tuned.trials == 1, "nothing is better than exact"
     assert tuned.error == tuned.default_error < 1e-9

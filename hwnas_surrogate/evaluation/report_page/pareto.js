@@ -8,7 +8,7 @@ function axis(key) {
   if (key === "macs") return { title: `${LIVE} (millions)`, unit: "millions", values: MACS(), better: 1, name: LIVE };
   if (key === "quality") return { title: DATA.quality.name, unit: "", values: QUALITY(), better: 1, name: DATA.quality.name };
   const t = TARGETS[Number(key)];
-  return { title: `${t.metric.replace(/_/g, " ")} on ${t.device} (${t.unit})`, unit: t.unit, values: COSTS[Number(key)](), better: -1, name: t.name };
+  return { title: `${t.metric.replace(/_/g, " ")} on ${t.device} (${t.unit})`, unit: t.unit, values: COSTS[Number(key)](), better: t.better, name: t.name };
 }
 
 // Rows that no other one dominates; exact, ties included: sorted by x, then y, one sweep.

@@ -1,0 +1,275 @@
+"""Architectures of a search space as a batch of networks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas_surrogate.errors import InvalidInputError
+from hwnas_surrogate.graphs import Graph, GraphBatch, NetworkBatch, Op, View
+from hwnas_surrogate.graphs.batch import checked_view, numbers_of_rows
+from hwnas_surrogate.spaces.config import NetworkConfig
+from hwnas_surrogate.spaces.reading import Archs
+from hwnas_surrogate.spaces.registry import get_space
+from hwnas_surrogate.spaces.tables import OpTable
+
+if TYPE_CHECKING:
+    from hwnas_surrogate.spaces.base import SearchSpace
+
+__all__ = ["ArchBatch", "ConfigLike", "Configs", "Networks", "as_batch"]
+
+ConfigLike: TypeAlias = NetworkConfig | str | Mapping[str, Any] | None
+"""A network config, a dataset's name, a config string, or the fields that differ; None is the first published one."""
+Configs: TypeAlias = ConfigLike | Iterable[ConfigLike] | npt.NDArray[Any]
+"""One config for all networks, or one for each."""
+Networks: TypeAlias = NetworkBatch | Graph | Archs
+"""A batch of networks; one graph or several; or architectures in any form that their space accepts."""
+
+
+class ArchBatch(NetworkBatch):
+    """n architectures of one space, each under a config; :meth:`SearchSpace.batch` makes it.
+
+    Parameters
+    ----------
+    space : SearchSpace
+    archs : ndarray of int8, shape (n, positions)
+        Valid in the space.
+    configs : tuple of NetworkConfig
+        The distinct configs.
+    config_number : ndarray of int, shape (n,)
+        Which of them belongs to each architecture.
+
+    Examples
+    --------
+    >>> from hwnas_surrogate.spaces import get_space
+    >>> batch = get_space("nasbench201").batch(["|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"], "cifar10")
+    >>> batch.macs.tolist()
+    [7783040.0]
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        archs: npt.NDArray[np.int8],
+        configs: tuple[NetworkConfig, ...],
+        config_number: npt.NDArray[np.intp],
+    ) -> None:
+        self.space = space
+        self.archs = archs
+        self._configs = configs
+        self._number = config_number
+        self._distinct: dict[str, tuple[Op, ...]] = {}
+        self._by_view: dict[str, list[tuple[npt.NDArray[np.intp] | slice, _Part]]] = {}
+        self._counted: dict[int, GraphBatch] = {}
+
+    @classmethod
+    def checked(
+        cls,
+        space: SearchSpace,
+        archs: npt.NDArray[np.int8],
+        configs: tuple[NetworkConfig, ...],
+        config_number: npt.NDArray[np.intp],
+    ) -> ArchBatch:
+        """Return a batch, or raise :class:`InvalidConfigError` if one of the networks can't be built."""
+        for number, config in enumerate(configs):
+            space.check_buildable(archs[config_number == number] if len(configs) > 1 else archs, config)
+        return cls(space, archs, configs, config_number)
+
+    def __len__(self) -> int:
+        """Return the number of architectures."""
+        return len(self.archs)
+
+    @property
+    def configs(self) -> tuple[NetworkConfig, ...]:
+        """The distinct configs."""
+        return self._configs
+
+    @property
+    def config_number(self) -> npt.NDArray[np.intp]:
+        """Which of ``configs`` belongs to each architecture, shape (n,)."""
+        return self._number
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The space, the architecture's string and the config."""
+        configs, texts = list(map(str, self.configs)), self.space.format_all(self.archs)
+        return tuple(
+            f"{self.space.name}/{text}/{configs[number]}" for text, number in zip(texts, self._number, strict=True)
+        )
+
+    @cached_property
+    def repeats(self) -> npt.NDArray[np.intp]:
+        """Number each network, equal ones alike, in the order of their first appearance: shape (n,)."""
+        rows = np.column_stack([self.archs.astype(np.intp), self._number])
+        _, first, which = np.unique(rows, axis=0, return_index=True, return_inverse=True)
+        return np.asarray(np.argsort(np.argsort(first))[which.reshape(-1)], np.intp)
+
+    def take(self, rows: npt.ArrayLike) -> ArchBatch:
+        """Return some of the architectures, by number or by a mask of shape (n,), with the configs that they have."""
+        chosen = numbers_of_rows(rows, len(self))
+        used, number = np.unique(self._number[chosen], return_inverse=True)
+        if not len(chosen):
+            used = np.arange(len(self._configs))
+        return ArchBatch(self.space, self.archs[chosen], tuple(self._configs[n] for n in used), number.astype(np.intp))
+
+    def under(self, configs: Sequence[NetworkConfig]) -> ArchBatch:
+        """Return the same architectures, each config replaced by another: one of ``configs`` for each of its own.
+
+        Raises
+        ------
+        InvalidInputError
+            If there are not as many.
+        """
+        if len(configs) != len(self._configs):
+            raise InvalidInputError(f"the batch has {len(self._configs)} configs, got {len(configs)} to replace them.")
+        distinct = dict.fromkeys(configs)
+        place = np.array([list(distinct).index(config) for config in configs], np.intp)
+        return ArchBatch.checked(self.space, self.archs, tuple(distinct), place[self._number])
+
+    def distinct(self, view: View = "all") -> tuple[Op, ...]:
+        """Return the operators that networks of the space may run in a view, under any of the configs: L of them."""
+        if checked_view(view) not in self._distinct:
+            parts = [part.distinct for _, part in self._parts(view)]
+            one = parts[0] if len(parts) == 1 else tuple(dict.fromkeys(op for part in parts for op in part))
+            self._distinct[view] = one
+        return self._distinct[view]
+
+    def sums(self, values: npt.ArrayLike, view: View = "all") -> npt.NDArray[np.float64]:
+        """Sum values of the distinct operators over all that each network runs.
+
+        Parameters
+        ----------
+        values : array-like of float, shape (L,) or (L, q)
+            One value, or q values, for each of ``distinct(view)``.
+        view : {"all", "live", "folded", "fused", "quantized"}, default="all"
+
+        Returns
+        -------
+        ndarray of float64, shape (n,) or (n, q)
+        """
+        per_op, ops = np.asarray(values, np.float64), self.distinct(view)
+        if per_op.ndim not in (1, 2) or len(per_op) != len(ops):
+            raise InvalidInputError(
+                f"values must have one row for each of the {len(ops)} distinct operators, got shape {per_op.shape}."
+            )
+        parts = self._parts(view)
+        if len(parts) == 1:
+            return parts[0][1].sums(per_op)
+        number = {op: place for place, op in enumerate(ops)}
+        result = np.zeros((len(self), *per_op.shape[1:]))
+        for rows, part in parts:
+            result[rows] = part.sums(per_op[[number[op] for op in part.distinct]])
+        return result
+
+    def graphs(self) -> GraphBatch:
+        """Return the same networks as graphs."""
+        return GraphBatch(
+            [self.space.graph(arch, self._configs[n]) for arch, n in zip(self.archs, self._number, strict=True)]
+        )
+
+    @property
+    def connected(self) -> npt.NDArray[np.bool_]:
+        """Whether a path leads from the input of each network to its output, shape (n,)."""
+        return self.space.connected(self.archs)
+
+    def _parts(self, view: View) -> list[tuple[npt.NDArray[np.intp] | slice, _Part]]:
+        """Return the architectures under each config, and what they run."""
+        if view not in self._by_view:
+            several = len(self._configs) > 1
+            rows = [np.flatnonzero(self._number == n) if several else slice(None) for n in range(len(self._configs))]
+            self._by_view[view] = [(mine, self._part(mine, n, view)) for n, mine in enumerate(rows)]
+        return self._by_view[view]
+
+    def _part(self, rows: npt.NDArray[np.intp] | slice, number: int, view: View) -> _Part:
+        archs, config = self.archs[rows], self._configs[number]
+        table = self.space.op_table(config, view)
+        if table is not None:
+            return _Tabulated(table, self.space.choices(archs, config, view))
+        if number not in self._counted:
+            self._counted[number] = GraphBatch([self.space.graph(arch, config) for arch in archs])
+        return _Counted(self._counted[number], view)
+
+
+class _Part(Protocol):
+    """What some architectures under one config run."""
+
+    @property
+    def distinct(self) -> tuple[Op, ...]: ...
+
+    def sums(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]: ...
+
+
+class _Tabulated:
+    """Architectures of a space that tells its operators by choice."""
+
+    def __init__(self, table: OpTable, choices: npt.NDArray[np.integer[Any]]) -> None:
+        self._table, self._choices = table, choices
+        self.distinct = table.distinct
+
+    def sums(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        return self._table.sums(self._choices, values)
+
+
+class _Counted:
+    """Architectures of a space that has graphs only."""
+
+    def __init__(self, graphs: GraphBatch, view: View) -> None:
+        self._graphs, self._view = graphs, view
+        self.distinct = graphs.distinct(view)
+
+    def sums(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        return self._graphs.sums(values, self._view)
+
+
+def as_batch(space: str | SearchSpace | None, networks: Networks, configs: Configs = None) -> NetworkBatch:
+    """Return networks as a batch: one as it is, graphs as they are, anything else as architectures of a space.
+
+    Parameters
+    ----------
+    space : str, SearchSpace or None
+        What parses architectures, and whose they are; None takes graphs and batches of any space.
+    networks : NetworkBatch, Graph, sequence of Graph, or architectures
+    configs : config or sequence of n configs, optional
+        The configs of architectures; the space's first published one if None.
+
+    Raises
+    ------
+    InvalidInputError
+        If a batch is of another space; or a batch or graphs come with configs, which they have no use for.
+    InvalidArchitectureError, InvalidConfigError
+        If they are neither, or no such network can be built.
+    """
+    found = None if space is None else get_space(space)
+    if isinstance(networks, Graph):
+        networks = GraphBatch([networks])
+    elif not isinstance(networks, NetworkBatch) and _are_graphs(networks):
+        networks = GraphBatch(networks)  # type: ignore[arg-type]
+    if not isinstance(networks, NetworkBatch):
+        if found is None:
+            raise InvalidInputError(
+                f"expected graphs or a batch of networks, got {type(networks).__name__}: {networks!r:.60}. "
+                "A space's batch(archs) makes one of architectures."
+            )
+        return found.batch(networks, configs)
+    if configs is not None:
+        what = "graphs have no config" if isinstance(networks, GraphBatch) else "a batch has its configs already"
+        raise InvalidInputError(f"{what}: leave configs out, got {configs!r:.80}.")
+    if found is not None and isinstance(networks, ArchBatch) and networks.space.name != found.name:
+        raise InvalidInputError(f"expected networks of {found.name!r}, got a batch of {networks.space.name!r}.")
+    return networks
+
+
+def _are_graphs(networks: object) -> bool:
+    if not isinstance(networks, (list, tuple)) or not any(isinstance(one, Graph) for one in networks):
+        return False
+    others = [place for place, one in enumerate(networks) if not isinstance(one, Graph)]
+    if others:
+        raise InvalidInputError(
+            f"graphs and other networks can't be mixed: entry {others[0]} is {type(networks[others[0]]).__name__}. "
+            "Give graphs only (a space's graph(arch) makes one of an architecture)."
+        )
+    return True
