@@ -134,13 +134,17 @@ class LayerPhysics(Encoder):
 
     def _encode(self, batch: NetworkBatch, out: Features) -> None:
         start = 0
+        done: dict[tuple[View, bool], Features] = {}
         for view in self.views:
-            of = "all" if view == "computed" else view
+            of = batch.same_view("all" if view == "computed" else view)
             ops = batch.distinct(of)
+            left_out = view == "computed" and any(op.kind == "zero" for op in ops)
             values = _engine_values(ops) if view in _ENGINES else _layer_values(ops)
-            if view == "computed":
+            if left_out:
                 values = np.where(np.array([op.kind == "zero" for op in ops], bool)[:, None], 0.0, values)
-            out[:, start : start + values.shape[1]] = batch.sums(values, of)
+            mine = out[:, start : start + values.shape[1]]
+            mine[:] = done[of, left_out] if (of, left_out) in done else batch.sums(values, of)
+            done[of, left_out] = mine
             start += values.shape[1]
 
 

@@ -84,6 +84,10 @@ class NetworkBatch(ABC):
     def distinct(self, view: View = "all") -> tuple[Op, ...]:
         """Return the operators that any of the networks may run in a view, L of them."""
 
+    def same_view(self, view: View) -> View:
+        """Return the first of the views in which every network runs the same operators; the view itself if unknown."""
+        return view
+
     @abstractmethod
     def sums(self, values: npt.ArrayLike, view: View = "all") -> npt.NDArray[np.float64]:
         """Sum values of the distinct operators, (L,) or (L, q), over each network: (n,) or (n, q)."""

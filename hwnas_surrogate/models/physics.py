@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from sklearn.utils.validation import validate_data
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.models.evidence import Hypotheses
@@ -102,7 +103,7 @@ class PhysicsGP(_LinearPredictor):
         rows = np.arange(len(costs))
         if len(rows) > self.max_rows:
             rows = np.sort(np.random.default_rng(self.random_state or 0).permutation(rows)[: self.max_rows])
-        with threadpool_limits(1):
+        with _blas().limit(limits=1, user_api="blas"):
             self._fit(values, costs, rows, names, views)
         return self
 
@@ -139,8 +140,17 @@ class PhysicsGP(_LinearPredictor):
 
     def _doubt(self, values: Vector) -> Vector:
         used = np.flatnonzero(self.covariance_[:-1].any(axis=1))
-        told = np.column_stack([values[:, used], np.ones(len(values))])
-        inner = np.append(used, len(self.covariance_) - 1)
+        # Columns of views that nothing measured distinguishes share their coefficients: they vary as one.
+        alike: dict[bytes, list[int]] = {}
+        for column in used:
+            alike.setdefault(self.covariance_[column].tobytes(), []).append(int(column))
+        groups = list(alike.values())
+        told = np.ones((len(values), len(groups) + 1))
+        told[:, :-1] = values[:, [group[0] for group in groups]]
+        for place in range(1, max(map(len, groups), default=1)):
+            several = [number for number, group in enumerate(groups) if len(group) > place]
+            told[:, several] += values[:, [groups[number][place] for number in several]]
+        inner = np.array([*(group[0] for group in groups), len(self.covariance_) - 1])
         variance = np.einsum("ij,jk,ik->i", told, self.covariance_[np.ix_(inner, inner)], told, optimize=True)
         result: Vector = np.sqrt(np.maximum(variance, 0.0) + self.noise_**2)
         return result
@@ -180,6 +190,12 @@ class PhysicsGP(_LinearPredictor):
         shared = np.bincount(hypotheses.belief, weights, len(believed))
         self.source_weight_ = float(sum(shared[[belief.of_sources for belief in believed]]))
         self.view_weights_ = {view: float(sum(shared[[belief.view == view for belief in believed]])) for view in views}
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    """Return what limits threads; to look for the libraries takes longer than what is limited."""
+    return ThreadpoolController()
 
 
 def _shared(mean: Vector, covariance: Vector, alike: Sequence[Sequence[Columns]]) -> tuple[Vector, Vector]:

@@ -232,8 +232,8 @@ def beliefs(
             leaders = [leader for leader in prior.leaders if leader is None or not are_sources] or [None]
             odds = prior.source_log_odds if are_sources else -float(np.log(len(leaders)))
             odds += prior.log_odds_of(view)
-            for leader, share_sd, correction_sd in product(leaders, prior.share_sds, prior.correction_sds):
-                expected = _expected(names, shares, leader, prior.lead)
+            led = [_expected(names, shares, leader, prior.lead) for leader in leaders]
+            for expected, share_sd, correction_sd in product(led, prior.share_sds, prior.correction_sds):
                 sd = float(share_sd / narrower)
                 yield Belief(view, are_sources, shares, corrections, divisors, expected, unit, sd, correction_sd, odds)
 

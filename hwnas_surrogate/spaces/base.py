@@ -47,6 +47,8 @@ class SearchSpace(OpLists, ABC):
     configs: ClassVar[Mapping[str, NetworkConfig]]
     config_class: ClassVar[type[NetworkConfig]]
     conventions: ClassVar[Mapping[str, Convention]] = MappingProxyType({})
+    same_views: ClassVar[Mapping[View, View]] = MappingProxyType({})
+    """Views in which every network runs the same operators as in another one."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"

@@ -130,9 +130,15 @@ class ArchBatch(NetworkBatch):
         place = np.array([list(distinct).index(config) for config in configs], np.intp)
         return ArchBatch.checked(self.space, self.archs, tuple(distinct), place[self._number])
 
+    def same_view(self, view: View) -> View:
+        """Return the first of the views in which every network of the space runs the same operators."""
+        return self.space.same_views.get(view, view)
+
     def distinct(self, view: View = "all") -> tuple[Op, ...]:
         """Return the operators that networks of the space may run in a view, under any of the configs: L of them."""
-        if checked_view(view) not in self._distinct:
+        checked_view(view)
+        view = self.same_view(view)
+        if view not in self._distinct:
             parts = [part.distinct for _, part in self._parts(view)]
             one = parts[0] if len(parts) == 1 else tuple(dict.fromkeys(op for part in parts for op in part))
             self._distinct[view] = one
@@ -156,7 +162,7 @@ class ArchBatch(NetworkBatch):
             raise InvalidInputError(
                 f"values must have one row for each of the {len(ops)} distinct operators, got shape {per_op.shape}."
             )
-        parts = self._parts(view)
+        parts = self._parts(self.same_view(view))
         if len(parts) == 1:
             return parts[0][1].sums(per_op)
         number = {op: place for place, op in enumerate(ops)}

@@ -191,6 +191,7 @@ class FBNet(SearchSpace):
             ),
         }
     )
+    same_views: ClassVar[Mapping[View, View]] = MappingProxyType({"live": "all", "folded": "all"})
     config_class: ClassVar[type[NetworkConfig]] = FBNetConfig
     form: ClassVar[str] = f"{N_LAYERS} block names joined by '|'"
 
@@ -282,7 +283,7 @@ class FBNet(SearchSpace):
     def op_table(self, config: NetworkConfig, view: View) -> OpTable:
         """Return which operators each block runs; see :meth:`SearchSpace.op_table`."""
         assert isinstance(config, FBNetConfig)
-        return _table(config, "all" if view in ("live", "folded") else view)
+        return _table(config, view)
 
     def choices(self, archs: ArchArray, config: NetworkConfig, view: View) -> npt.NDArray[np.integer[Any]]:
         """Return the blocks, (n, 22); in the quantized view with what depends on the next block, (n, 23).

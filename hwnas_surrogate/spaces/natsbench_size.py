@@ -114,6 +114,7 @@ class NATSBenchSize(SearchSpace):
             "ImageNet16-120": NATSBenchSizeConfig(num_classes=120, height=16, width=16),
         }
     )
+    same_views: ClassVar[Mapping[View, View]] = MappingProxyType({"live": "all", "folded": "all"})
     config_class: ClassVar[type[NetworkConfig]] = NATSBenchSizeConfig
     form: ClassVar[str] = "five channels out of 8, 16, ..., 64, joined by ':'"
 
@@ -202,7 +203,7 @@ class NATSBenchSize(SearchSpace):
     def op_table(self, config: NetworkConfig, view: View) -> OpTable:
         """Return which operators each cell runs; see :meth:`SearchSpace.op_table`."""
         assert isinstance(config, NATSBenchSizeConfig)
-        return _table(config, "all" if view in ("live", "folded") else view)
+        return _table(config, view)
 
     def choices(self, archs: ArchArray, config: NetworkConfig, view: View) -> npt.NDArray[np.integer[Any]]:
         """Return the stem's channels, each cell's together with those before it, and the head's: shape (n, 7)."""

@@ -126,7 +126,9 @@ class OpTable:
             total = counts @ of_group
         else:
             total = _gathered(self.per_choice @ of_group, choices.T)
-        return np.asarray(total + self.fixed @ of_group).reshape(len(choices), *per_op.shape[1:])
+        if self.fixed.any():
+            total += self.fixed @ of_group
+        return np.asarray(total).reshape(len(choices), *per_op.shape[1:])
 
 
 def _gathered(tables: npt.NDArray[np.float64], choices: Choices) -> npt.NDArray[np.float64]:
@@ -136,8 +138,10 @@ def _gathered(tables: npt.NDArray[np.float64], choices: Choices) -> npt.NDArray[
     if choices.shape[1] > _MANY and positions % 2 == 0:  # two positions at once: half the gathers
         tables = (tables[::2, :, None] + tables[1::2, None]).reshape(positions // 2, n_choices * n_choices, width)
         columns = columns[::2] * n_choices + columns[1::2]
-    total = np.zeros((choices.shape[1], width))
-    for table, column in zip(tables, columns, strict=True):
+    if not len(tables):
+        return np.zeros((choices.shape[1], width))
+    total = tables[0].take(columns[0], axis=0)
+    for table, column in zip(tables[1:], columns[1:], strict=True):
         total += table.take(column, axis=0)
     return total
 

@@ -241,11 +241,7 @@ class TransferSurrogate(Surrogate):
             notes.append(
                 f"{n} networks were measured: few to tell how far predictions are off; measure {_FEW} or more."
             )
-        spread = (
-            pd.Series(measured)
-            .groupby(which.ravel())
-            .agg(lambda part: part.max() / max(part.min(), 1e-9 * part.max()) - 1 if part.max() > 0 else 0.0)
-        )
+        spread = _spread(measured, which.ravel(), n)
         if (spread > _REPEATS).any():
             notes.append(
                 f"repeated measurements of one network differ by up to {min(float(spread.max()), 9.99):.0%}: "
@@ -305,6 +301,14 @@ class TransferSurrogate(Surrogate):
         transfer = cls(space, sources or None)
         transfer.sources_ = sources
         return transfer
+
+
+def _spread(costs: Vector, network: npt.NDArray[np.intp], n: int) -> Vector:
+    """Return by what part the dearest cost of each of n networks is above its cheapest one."""
+    low, high = np.full(n, np.inf), np.zeros(n)
+    np.minimum.at(low, network, costs)
+    np.maximum.at(high, network, costs)
+    return np.where(high > 0, high / np.maximum(low, 1e-9 * high + np.finfo(float).tiny) - 1, 0.0)
 
 
 def adapt(
