@@ -140,7 +140,7 @@ def _gathered(tables: npt.NDArray[np.float64], choices: Choices) -> npt.NDArray[
         columns = columns[::2] * n_choices + columns[1::2]
     if not len(tables):
         return np.zeros((choices.shape[1], width))
-    total = tables[0].take(columns[0], axis=0)
+    total: npt.NDArray[np.float64] = tables[0].take(columns[0], axis=0)
     for table, column in zip(tables[1:], columns[1:], strict=True):
         total += table.take(column, axis=0)
     return total
