@@ -212,10 +212,16 @@ class NATSBenchSize(SearchSpace):
 
     def _checked(self, archs: npt.NDArray[Any], order: Convention | None = None) -> ArchArray:
         """Check an integer batch; rows of channels become choices, which are all smaller."""
-        if archs.ndim == 2 and archs.shape[1] == N_CELLS:
-            are_channels = np.isin(archs, CHANNELS).all(axis=1, keepdims=True)
-            if are_channels.any():
-                archs = np.where(are_channels, archs // CHANNELS[0] - 1, archs)
+        if archs.ndim == 2 and archs.shape[1] == N_CELLS and (archs >= len(CHANNELS)).any():
+            are_channels = (archs >= len(CHANNELS)).any(axis=1)
+            wrong = are_channels[:, None] & ~np.isin(archs, CHANNELS)
+            if wrong.any():
+                row, cell = map(int, np.argwhere(wrong)[0])
+                raise InvalidArchitectureError(
+                    f"architecture number {row}: cell {cell} of {self.title} can't have {archs[row, cell]} channels; "
+                    f"allowed: {', '.join(self.ops)} (or their numbers 0..{len(CHANNELS) - 1}, for all cells)."
+                )
+            archs = np.where(are_channels[:, None], archs // CHANNELS[0] - 1, archs)
         return super()._checked(archs, order)
 
     def _from_integers(self, numbers: npt.NDArray[Any]) -> ArchArray:
