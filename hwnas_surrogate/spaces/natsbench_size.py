@@ -213,7 +213,7 @@ class NATSBenchSize(SearchSpace):
     def _checked(self, archs: npt.NDArray[Any], order: Convention | None = None) -> ArchArray:
         """Check an integer batch; rows of channels become choices, which are all smaller."""
         if archs.ndim == 2 and archs.shape[1] == N_CELLS and (archs >= len(CHANNELS)).any():
-            are_channels = (archs >= len(CHANNELS)).any(axis=1)
+            are_channels = np.asarray((archs >= len(CHANNELS)).all(axis=1))
             wrong = are_channels[:, None] & ~np.isin(archs, CHANNELS)
             if wrong.any():
                 row, cell = map(int, np.argwhere(wrong)[0])
