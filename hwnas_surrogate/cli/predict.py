@@ -56,7 +56,8 @@ def predict(
         list[str] | None,
         typer.Option(
             metavar="DEVICE/METRIC=COST",
-            help="Add the probability that the cost is at most so much, in the target's unit. Repeatable.",
+            help="Add the probability that the cost is at most so much (a throughput or an accuracy at least), in the "
+            "target's unit. Repeatable.",
         ),
     ] = None,
     extrapolate: Annotated[

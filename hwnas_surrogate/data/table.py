@@ -349,6 +349,10 @@ def _checked_costs(costs: npt.ArrayLike, shape: tuple[int, int], targets: tuple[
         )
     wrong = np.zeros(shape, bool)
     for column, target in enumerate(targets):
+        if target.kind.are_fractions(values[:, column]):
+            raise InvalidInputError(
+                f"{target} is kept in %, got {np.nanmax(values[:, column]):g} at most: multiply fractions by 100."
+            )
         wrong[:, column] = target.kind.is_wrong(values[:, column])
     if wrong.any():
         row, column = map(int, np.argwhere(wrong)[0])

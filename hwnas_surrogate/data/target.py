@@ -75,7 +75,12 @@ class Metric:
     def is_wrong(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
         """Return which values can't be: negative or infinite ones, and what the metric excludes; NaN is missing."""
         wrong = (values < 0) | np.isinf(values) | (values > self.limit)
-        return wrong | (values == 0) if self.cost == "reciprocal" else wrong
+        return wrong | (values < _SLOWEST) if self.cost == "reciprocal" else wrong
+
+    def are_fractions(self, values: npt.NDArray[np.float64]) -> bool:
+        """Return whether all of some percentages are so small that they must be meant as parts of 1."""
+        largest = float(np.nanmax(values, initial=0.0))
+        return self.unit == "%" and 0 < largest <= 1
 
     def to_cost(self, values: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Return the costs that surrogates are fitted to, of any shape."""
@@ -93,6 +98,10 @@ class Metric:
             with np.errstate(divide="ignore"):
                 return np.asarray(1.0 / given)
         return given
+
+
+_SLOWEST = 1e-300
+"""One over anything smaller is no number."""
 
 
 def _units(base: str, per_base: float) -> dict[str, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
@@ -100,6 +100,8 @@ class NetworkBatch(ABC):
         self, figure: Literal["macs", "params", "activation_bytes"], view: View = "all"
     ) -> npt.NDArray[np.float64]:
         """Sum a figure of the operators over each network, float64 of shape (n,)."""
+        if figure not in ("macs", "params", "activation_bytes"):
+            raise unknown(InvalidInputError, "figure", str(figure), ("macs", "params", "activation_bytes"))
         return self.sums([getattr(op, figure) for op in self.distinct(view)], view)
 
     @property
@@ -171,6 +173,8 @@ class GraphBatch(NetworkBatch):
     def __init__(self, graphs: Sequence[Graph]) -> None:
         if isinstance(graphs, Graph):
             raise InvalidInputError("a GraphBatch holds several graphs: give a list, GraphBatch([graph]).")
+        if not isinstance(graphs, Iterable):
+            raise InvalidInputError(f"a GraphBatch holds a list of graphs, got {type(graphs).__name__}.")
         self.graphs = tuple(graphs)
         for place, graph in enumerate(self.graphs):
             if not isinstance(graph, Graph):

@@ -230,6 +230,11 @@ def _check(
     """Raise for what can't be measured, before anything is."""
     if not len(archs):
         raise InvalidInputError("there is nothing to measure: no architectures were given.")
+    if type(space).__module__ == "__main__":
+        raise InvalidInputError(
+            f"networks are measured in a process of their own, which can't import {type(space).__name__} from a "
+            "script: put the class into a module."
+        )
     codes = space.codes(archs)
     for number, config in enumerate(configs):
         mine = numbers == number

@@ -281,7 +281,9 @@ class _Server:
         hello = json.loads(self.source.readline())
         try:
             for module, name in hello["spaces"]:
-                register_space(_imported(module, name))
+                # One that can't be imported here, such as one of a script, is missed where it is to be measured.
+                with contextlib.suppress(ImportError, AttributeError):
+                    register_space(_imported(module, name))
             self.runtime: Runtime = _imported(hello["module"], hello["runtime"])(**hello["options"])
             self.runtime.describe()
         except Exception as error:  # noqa: BLE001 - told to the other side, which raises it

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -250,6 +250,8 @@ def as_batch(space: str | SearchSpace | None, networks: Networks, configs: Confi
         If they are neither, or no such network can be built.
     """
     found = None if space is None else get_space(space)
+    if isinstance(networks, Iterator) or str(getattr(networks, "dtype", "")) == "object":
+        networks = list(networks)  # type: ignore[arg-type]
     if isinstance(networks, Graph):
         networks = GraphBatch([networks])
     elif not isinstance(networks, NetworkBatch) and _are_graphs(networks):

@@ -45,6 +45,8 @@ def checked_cost(
             f"a surrogate needs at least {MIN_ROWS} measured architectures, got {measured}{others}."
         )
     refuse_costs(costs, (np.isnan(costs) | metric.is_wrong(costs)) & ~without, metric)
+    if metric.are_fractions(costs):
+        raise InvalidInputError(f"{metric.name} is in %, got {np.nanmax(costs):g} at most: multiply fractions by 100.")
     costs = metric.to_cost(costs)
     positive = costs[costs > 0]
     if len(positive) and positive.max() / _WIDEST > positive.min():

@@ -176,7 +176,7 @@ def _describe(surrogate: Surrogate, prefix: str = "") -> tuple[dict[str, Any], d
             get_space(surrogate.space).name, surrogate.encoder_.space is None, json.dumps(encoder, default=as_json)
         ),
         "model": model,
-        "metric": surrogate.metric,
+        "metric": surrogate.metric_,
         "model_name": surrogate.model if isinstance(surrogate.model, str) else None,
         "own_model": surrogate.model is not None and not isinstance(surrogate.model, str),
         "weights": keep("", weights, SUFFIXES[model["format"]]),
@@ -250,7 +250,7 @@ def _restore(
     surrogate.target_ = None if said is None else Target(said["device"], said["metric"])
     if surrogate.target_ is not None and said["unit"] != surrogate.target_.unit:
         raise SavedFormatError(f"{surrogate.target_} was saved in {said['unit']!r}, not {surrogate.target_.unit!r}.")
-    surrogate.metric = entry["metric"]
+    surrogate.metric = surrogate.metric_ = entry["metric"]
     if not isinstance(surrogate.metric, str) or surrogate.metric not in METRICS:
         raise SavedFormatError(f"the metric must be one of {', '.join(METRICS)}, got {surrogate.metric!r:.60}.")
     surrogate.other_model_ = surrogate.calibration_ = surrogate.classifier_ = None

@@ -100,6 +100,8 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         Whether the surrogate predicts for other configs: it was trained on five costs or more of three configs or more.
     macs_range_ : tuple of float
         The smallest and the largest number of multiply-adds of a training network (of all its layers).
+    metric_ : str
+        The metric that it was fitted to.
     target_ : Target or None
         What is predicted, where that is known; its metric then counts, rather than ``metric``.
     n_train_ : int
@@ -228,7 +230,8 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         Returns
         -------
         ndarray of float64, shape (n, 2)
-            Lower and upper bounds, in the unit of the training costs.
+            Lower and upper bounds, in the unit of the training costs. Few costs may leave the lower one at 0; the upper
+            one of a throughput is then 2,000 times the fastest measured one.
 
         Raises
         ------
@@ -343,8 +346,8 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             If there is no such metric.
         """
         target: Target | None = getattr(self, "target_", None)
-        if target is None and self.metric not in METRICS:
-            raise unknown(InvalidInputError, "metric", self.metric, METRICS)
+        if target is None and (not isinstance(self.metric, str) or self.metric not in METRICS):
+            raise unknown(InvalidInputError, "metric", str(self.metric), METRICS)
         return METRICS[self.metric] if target is None else target.kind
 
     @property
@@ -410,6 +413,7 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             raise
 
     def _learn(self, encoder: Encoder, training: Encoded, costs: Vector) -> Self:
+        self.metric_ = self.kind.name
         has_cost = ~np.isnan(costs)
         everything = training
         if not has_cost.all():
@@ -512,7 +516,7 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     def predict_encoded(self, query: Encoded) -> Vector:
         """Predict networks that are encoded already, shape (n,): in the metric's unit."""
-        return self.kind.from_cost(self.cost_encoded(query))
+        return METRICS[self.metric_].from_cost(self.cost_encoded(query))
 
     def cost_encoded(self, query: Encoded) -> Vector:
         """Predict the costs of networks that are encoded already, shape (n,): what the surrogate is fitted to."""
@@ -549,10 +553,10 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     def interval_encoded(self, query: Encoded, coverage: float) -> Vector:
         """Predict intervals of networks that are encoded already, shape (n, 2): in the metric's unit."""
-        bounds = self._cost_interval(query, checked_coverage(coverage))
-        if self.kind.cost == "reciprocal":  # a bound of 0 would be infinitely many images
+        bounds, metric = self._cost_interval(query, checked_coverage(coverage)), METRICS[self.metric_]
+        if metric.cost == "reciprocal":  # a bound of 0 would be infinitely many images
             bounds = np.maximum(bounds, _FASTEST * self.floor_)
-        return np.sort(self.kind.from_cost(bounds), axis=1)
+        return np.sort(metric.from_cost(bounds), axis=1)
 
     def _cost_interval(self, query: Encoded, coverage: float) -> Vector:
         if not len(query):
@@ -571,10 +575,13 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         """Predict how probable it is that networks that are encoded already are within budgets, shape (n,)."""
         if not len(query):
             return np.empty(0)
-        if self.kind.cost == "reciprocal":
-            budget = np.divide(1.0, budget, out=np.full(len(query), np.inf), where=budget > 0)
-        else:
-            budget = self.kind.to_cost(budget)
+        metric = METRICS[self.metric_]
+        if metric.larger_is_better and (budget <= 0).any():  # every network has at least nothing
+            reached = self.has_cost_encoded(query)
+            some = np.flatnonzero(budget > 0)
+            reached[some] = self.within_encoded(query.rows(some), budget[some])
+            return reached
+        budget = metric.to_cost(budget)
         calibration, known = self._calibrated(), query if query.base is None else query.base
         told = self._told(known)
         factors = np.ones((1, len(query))) if query.growth is None else growth_steps(query.growth)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sized
 from typing import Self
 
 import numpy as np
@@ -136,7 +137,7 @@ class TransferSurrogate(Surrogate):
         AdaptWarning
             If the measurements are too few, contradict one another, or some lie far from what the others say.
         """
-        if isinstance(networks, list) and not networks:
+        if isinstance(networks, Sized) and not isinstance(networks, str) and not len(networks):
             self._rank(reals(cost), get_space(self.space).group_configs(configs, 1)[0][0])
         else:
             super().fit(networks, cost, configs, failed=failed)
@@ -156,7 +157,7 @@ class TransferSurrogate(Surrogate):
                 "architectures at least."
             )
         features = encoder.frame(space.sample(_REFERENCE, 0), config)
-        self.sources_, self.encoder_ = encoder.asked_surrogates(), encoder
+        self.sources_, self.encoder_, self.metric_ = encoder.asked_surrogates(), encoder, self.kind.name
         self.target_ = getattr(self, "target_", None)
         self.model_ = PhysicsStack(self.random_state).rank(features)
         self.classifier_, self.calibration_, self.configs_, self.bases_ = None, None, (config,), (config,)

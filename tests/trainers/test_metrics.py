@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -83,11 +84,28 @@ def test_a_budget_is_a_limit_on_the_worse_side(fitted: dict[str, Surrogate], nam
     assert likely[good].mean() > 0.8 > 0.2 > likely[~good].mean()
 
 
-def test_no_budget_is_no_limit(fitted: dict[str, Surrogate]) -> None:
-    some = BATCH.take([0, 1])
-    assert (fitted["throughput"].predict_within(some, 0.0) == 1).all()
-    assert (fitted["accuracy"].predict_within(some, 0.0) > 0.999).all()
-    assert (fitted["accuracy"].predict_within(some, 100.5) == 0).all()
+@pytest.mark.parametrize("metric", ["throughput", "accuracy"])
+def test_every_network_has_at_least_nothing(fitted: dict[str, Surrogate], metric: str) -> None:
+    some = BATCH.take([0, 1, 2])
+    assert (fitted[metric].predict_within(some, [0.0, -1.0, 0.0]) == 1).all()
+    mixed = fitted[metric].predict_within(some, [0.0, 60.0, 1e9])
+    assert mixed[0] == 1
+    assert mixed[1] == fitted[metric].predict_within(some.take([1]), 60.0)[0]
+    assert mixed[2] == 0
+
+
+def test_what_was_fitted_stays_what_it_is() -> None:
+    surrogate = Surrogate(metric="throughput").fit(BATCH.take(TRAIN), VALUES["throughput"][TRAIN])
+    expected = surrogate.predict(BATCH)
+    assert np.array_equal(surrogate.set_params(metric="latency").predict(BATCH), expected)
+
+
+@pytest.mark.parametrize("values", [[0.91, 0.92, 0.93], [1.0, 0.5, 0.0]])
+def test_fractions_are_no_percentages(values: list[float]) -> None:
+    with pytest.raises(InvalidInputError, match=r"accuracy is in %, got (0.93|1) at most: multiply fractions by 100"):
+        Surrogate(metric="accuracy").fit([0, 1, 2], values)
+    with pytest.raises(InvalidInputError, match="board/accuracy is kept in %"):
+        CostTable("nasbench201", [0, 1, 2], np.array(values)[:, None], ["board/accuracy"])
 
 
 def test_an_accuracy_is_never_above_its_limit() -> None:
@@ -108,6 +126,7 @@ def test_accuracies_know_no_layer_physics(fitted: dict[str, Surrogate]) -> None:
     [
         ("latency", -1.0, "finite and not negative"),
         ("throughput", 0.0, "finite and above 0"),
+        ("throughput", 1e-310, "finite and above 0"),
         ("throughput", np.inf, "finite and above 0"),
         ("accuracy", 100.5, "from 0 to 100"),
         ("accuracy", -0.5, "from 0 to 100"),
@@ -124,9 +143,10 @@ def test_values_that_cannot_be_get_one_clear_error(metric: str, wrong: float, al
         CostTable("nasbench201", [0, 1, 2], np.array(costs)[:, None], [f"board/{metric}"])
 
 
-def test_an_unknown_metric_is_refused() -> None:
-    with pytest.raises(InvalidInputError, match="unknown metric 'fps'; allowed: 'latency'"):
-        Surrogate(metric="fps").fit([0, 1, 2], [1.0, 2.0, 3.0])
+@pytest.mark.parametrize("metric", ["fps", ["latency"], None])
+def test_an_unknown_metric_is_refused(metric: Any) -> None:
+    with pytest.raises(InvalidInputError, match="unknown metric .*; allowed: 'latency'"):
+        Surrogate(metric=metric).fit([0, 1, 2], [1.0, 2.0, 3.0])
 
 
 @pytest.mark.parametrize("metric", ["throughput", "accuracy"])
