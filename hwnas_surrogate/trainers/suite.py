@@ -117,7 +117,7 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
         surrogates = {}
         for target, cost in columns.items():
             model = models.get(target) if isinstance(self.model, Mapping) else self.model
-            surrogate = Surrogate(self.space, self.encoder, model, self.random_state, self.calibrate)
+            surrogate = Surrogate(self.space, self.encoder, model, self.random_state, self.calibrate, target.metric)
             surrogate.target_ = target
             try:
                 values = numbers(cost, n)

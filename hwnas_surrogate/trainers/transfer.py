@@ -353,7 +353,7 @@ def adapt(
         for where in table.reasons.values():
             failed |= where[:, column]
         rows = np.flatnonzero(~np.isnan(costs) | failed)
-        surrogate = TransferSurrogate(space, fitted, random_state)
+        surrogate = TransferSurrogate(space, fitted, random_state, metric=target.metric)
         surrogate.target_ = target
         try:
             members[target] = surrogate.fit(table.batch.take(rows), costs[rows], failed=failed[rows])
