@@ -145,7 +145,7 @@ def test_values_that_cannot_be_get_one_clear_error(metric: str, wrong: float, al
 
 @pytest.mark.parametrize("metric", ["fps", ["latency"], None])
 def test_an_unknown_metric_is_refused(metric: Any) -> None:
-    with pytest.raises(InvalidInputError, match="unknown metric .*; allowed: 'latency'"):
+    with pytest.raises(InvalidInputError, match=r"unknown metric .*; allowed: 'latency'"):
         Surrogate(metric=metric).fit([0, 1, 2], [1.0, 2.0, 3.0])
 
 
