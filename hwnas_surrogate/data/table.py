@@ -140,7 +140,7 @@ class CostTable:
     @cached_property
     def batch(self) -> ArchBatch:
         """The networks of the rows: what surrogates and encoders take."""
-        return ArchBatch.checked(self.space, self.archs, self.configs, self.config_number)
+        return ArchBatch(self.space, self.archs, self.configs, self.config_number).buildable()
 
     @cached_property
     def _by_target(self) -> Costs:

@@ -19,7 +19,16 @@ from hwnas_surrogate.graphs.op import Op
 from hwnas_surrogate.graphs.passes import batch_norms_folded, fused, live, merged
 from hwnas_surrogate.graphs.quantizing import quantized
 
-__all__ = ["VIEWS", "GraphBatch", "NetworkBatch", "View", "checked_view", "numbers_of_rows", "summable"]
+__all__ = [
+    "VIEWS",
+    "GraphBatch",
+    "NetworkBatch",
+    "View",
+    "checked_view",
+    "numbers_of_rows",
+    "summable",
+    "values_of_ops",
+]
 
 View: TypeAlias = Literal["all", "live", "folded", "fused", "quantized"]
 
@@ -122,6 +131,16 @@ class NetworkBatch(ABC):
     def activation_bytes(self) -> npt.NDArray[np.float64]:
         """Bytes of activations that the operators of each network read and write, shape (n,)."""
         return self.total("activation_bytes")
+
+
+def values_of_ops(values: npt.ArrayLike, n: int) -> npt.NDArray[np.float64]:
+    """Return values for each of n operators, (n,) or (n, q), or raise :class:`InvalidInputError`."""
+    per_op = np.asarray(values, np.float64)
+    if per_op.ndim not in (1, 2) or len(per_op) != n:
+        raise InvalidInputError(
+            f"values must have one row for each of the {n} distinct operators, got shape {per_op.shape}."
+        )
+    return per_op
 
 
 def numbers_of_rows(rows: npt.ArrayLike, n: int) -> npt.NDArray[np.intp]:
@@ -240,12 +259,7 @@ class GraphBatch(NetworkBatch):
         ndarray of float64, shape (n,) or (n, q)
         """
         ops, counts = self._counts(view)
-        per_op = np.asarray(values, np.float64)
-        if per_op.ndim not in (1, 2) or len(per_op) != len(ops):
-            raise InvalidInputError(
-                f"values must have one row for each of the {len(ops)} distinct operators, got shape {per_op.shape}."
-            )
-        return counts.times(per_op)
+        return counts.times(values_of_ops(values, len(ops)))
 
     def peak_memory(self, view: View = "all") -> npt.NDArray[np.float64]:
         """Return the largest number of bytes of activations that live at once, shape (n,)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from torch import Tensor, nn
 
@@ -55,9 +55,9 @@ def _edge(op: int, channels: int) -> nn.Module:
 class Cell(nn.Module):
     """Four nodes, six edges: a node is the sum of its incoming edges; the last node is the output."""
 
-    def __init__(self, ops: Sequence[int], channels: int) -> None:
+    def __init__(self, edges: Iterable[nn.Module]) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(_edge(op, channels) for op in ops)
+        self.layers = nn.ModuleList(edges)
 
     def forward(self, x: Tensor) -> Tensor:
         """Run every edge, in the order in which an architecture names them."""
@@ -87,7 +87,37 @@ class Reduction(nn.Module):
         return shortcut + residual
 
 
-class NASBench201Network(nn.Module):
+class CellNetwork(nn.Module):
+    """A network of a stem, cells and a classifier: what all of them compute."""
+
+    stem: nn.Module
+    cells: nn.ModuleList
+    lastact: nn.Module
+    global_pooling: nn.Module
+    classifier: nn.Module
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return features and logits.
+
+        Parameters
+        ----------
+        x : Tensor, shape (batch, in_channels, height, width)
+
+        Returns
+        -------
+        features : Tensor, shape (batch, channels of the last cell)
+            After the last batch norm, ReLU and pooling.
+        logits : Tensor, shape (batch, num_classes)
+        """
+        x = self.stem(x)
+        for cell in self.cells:
+            x = cell(x)
+        features: Tensor = self.global_pooling(self.lastact(x)).flatten(1)
+        logits: Tensor = self.classifier(features)
+        return features, logits
+
+
+class NASBench201Network(CellNetwork):
     """The inference network of one NAS-Bench-201 architecture [1]_ (``infer.tiny``).
 
     Stem, N cells at C channels, reduction, N cells at 2C, reduction, N cells at 4C, batch norm and ReLU, global
@@ -122,29 +152,9 @@ class NASBench201Network(nn.Module):
             channels = config.C << stage
             if stage:
                 cells.append(Reduction(channels // 2, channels))
-            cells += [Cell(ops, channels) for _ in range(config.N)]
+            cells += [Cell(_edge(op, channels) for op in ops) for _ in range(config.N)]
         self.cells = nn.ModuleList(cells)
         last = config.C << 2
         self.lastact = nn.Sequential(nn.BatchNorm2d(last), nn.ReLU())
         self.global_pooling = nn.AdaptiveAvgPool2d(1)
         self.classifier = nn.Linear(last, config.num_classes)
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return features and logits.
-
-        Parameters
-        ----------
-        x : Tensor, shape (batch, in_channels, height, width)
-
-        Returns
-        -------
-        features : Tensor, shape (batch, 4C)
-            After the last batch norm, ReLU and pooling.
-        logits : Tensor, shape (batch, num_classes)
-        """
-        x = self.stem(x)
-        for cell in self.cells:
-            x = cell(x)
-        features: Tensor = self.global_pooling(self.lastact(x)).flatten(1)
-        logits: Tensor = self.classifier(features)
-        return features, logits

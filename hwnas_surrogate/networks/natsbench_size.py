@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from hwnas_surrogate.networks.nasbench201 import Reduction, ReLUConvBN
+from hwnas_surrogate.networks.nasbench201 import Cell, CellNetwork, Reduction, ReLUConvBN
 from hwnas_surrogate.spaces import NATSBenchSizeConfig
 from hwnas_surrogate.spaces.nasbench201 import EDGES
 from hwnas_surrogate.spaces.natsbench_size import CHANNELS, REDUCTIONS
@@ -31,27 +31,16 @@ class ConvBN(nn.Module):
         return out
 
 
-class ResizingCell(nn.Module):
-    """The cell ``|3x3~0|+|3x3~0|3x3~1|+|skip~0|3x3~1|3x3~2|``, whose edges from the input change the channels."""
-
-    def __init__(self, c_in: int, c_out: int) -> None:
-        super().__init__()
-        skip = nn.Identity() if c_in == c_out else ConvBN(c_in, c_out)
-        self.layers = nn.ModuleList(
-            skip if place == _SKIP else ReLUConvBN(c_out if source else c_in, c_out, 3)
-            for place, (_, source) in enumerate(EDGES)
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Run every edge, in order; a node is the sum of its incoming edges."""
-        nodes = [x]
-        for layer, (target, source) in zip(self.layers, EDGES, strict=True):
-            out = layer(nodes[source])
-            nodes[target:] = [out if target == len(nodes) else nodes[target] + out]
-        return nodes[-1]
+def _resizing(c_in: int, c_out: int) -> Cell:
+    """Return ``|3x3~0|+|3x3~0|3x3~1|+|skip~0|3x3~1|3x3~2|``, whose edges from the input change the channels."""
+    skip = nn.Identity() if c_in == c_out else ConvBN(c_in, c_out)
+    return Cell(
+        skip if place == _SKIP else ReLUConvBN(c_out if source else c_in, c_out, 3)
+        for place, (_, source) in enumerate(EDGES)
+    )
 
 
-class NATSBenchSizeNetwork(nn.Module):
+class NATSBenchSizeNetwork(CellNetwork):
     """The inference network of one architecture of NATS-Bench's size space [1]_ (``infer.shape.tiny``).
 
     Stem, cell, reduction, cell, reduction, cell, batch norm and ReLU, global average pool, classifier.
@@ -82,18 +71,9 @@ class NATSBenchSizeNetwork(nn.Module):
             nn.Conv2d(config.in_channels, channels[0], 3, padding=1, bias=False), nn.BatchNorm2d(channels[0])
         )
         self.cells = nn.ModuleList(
-            (Reduction if cell in REDUCTIONS else ResizingCell)(c_in, c_out)
+            (Reduction if cell in REDUCTIONS else _resizing)(c_in, c_out)
             for cell, (c_in, c_out) in enumerate(zip([channels[0], *channels], channels, strict=False))
         )
         self.lastact = nn.Sequential(nn.BatchNorm2d(channels[-1]), nn.ReLU())
         self.global_pooling = nn.AdaptiveAvgPool2d(1)
         self.classifier = nn.Linear(channels[-1], config.num_classes)
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return features, (batch, last channels), and logits, (batch, num_classes)."""
-        x = self.stem(x)
-        for cell in self.cells:
-            x = cell(x)
-        features: Tensor = self.global_pooling(self.lastact(x)).flatten(1)
-        logits: Tensor = self.classifier(features)
-        return features, logits

@@ -486,7 +486,7 @@ class SearchSpace(OpLists, ABC):
         array([False])
         """
         batch = np.array(self.as_array(archs))  # a copy: int8 input passes as_array as it is
-        return ArchBatch.checked(self, batch, *self.group_configs(configs, len(batch)))
+        return ArchBatch(self, batch, *self.group_configs(configs, len(batch))).buildable()
 
     def check_buildable(self, archs: ArchArray, config: NetworkConfig) -> None:
         """Raise :class:`InvalidConfigError` if a network can't be built under a config; in most spaces all can."""

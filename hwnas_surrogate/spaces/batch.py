@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.graphs import Graph, GraphBatch, NetworkBatch, Op, View
-from hwnas_surrogate.graphs.batch import checked_view, numbers_of_rows
+from hwnas_surrogate.graphs.batch import checked_view, numbers_of_rows, values_of_ops
 from hwnas_surrogate.spaces.config import NetworkConfig
 from hwnas_surrogate.spaces.reading import Archs
 from hwnas_surrogate.spaces.registry import get_space
@@ -66,18 +66,12 @@ class ArchBatch(NetworkBatch):
         self._by_view: dict[str, list[tuple[npt.NDArray[np.intp] | slice, _Part]]] = {}
         self._counted: dict[int, GraphBatch] = {}
 
-    @classmethod
-    def checked(
-        cls,
-        space: SearchSpace,
-        archs: npt.NDArray[np.int8],
-        configs: tuple[NetworkConfig, ...],
-        config_number: npt.NDArray[np.intp],
-    ) -> ArchBatch:
-        """Return a batch, or raise :class:`InvalidConfigError` if one of the networks can't be built."""
-        for number, config in enumerate(configs):
-            space.check_buildable(archs[config_number == number] if len(configs) > 1 else archs, config)
-        return cls(space, archs, configs, config_number)
+    def buildable(self) -> ArchBatch:
+        """Return the batch itself, or raise :class:`InvalidConfigError` if one of its networks can't be built."""
+        for number, config in enumerate(self._configs):
+            mine = self.archs[self._number == number] if len(self._configs) > 1 else self.archs
+            self.space.check_buildable(mine, config)
+        return self
 
     def __len__(self) -> int:
         """Return the number of architectures."""
@@ -128,7 +122,7 @@ class ArchBatch(NetworkBatch):
             raise InvalidInputError(f"the batch has {len(self._configs)} configs, got {len(configs)} to replace them.")
         distinct = dict.fromkeys(configs)
         place = np.array([list(distinct).index(config) for config in configs], np.intp)
-        return ArchBatch.checked(self.space, self.archs, tuple(distinct), place[self._number])
+        return ArchBatch(self.space, self.archs, tuple(distinct), place[self._number]).buildable()
 
     def same_view(self, view: View) -> View:
         """Return the first of the views in which every network of the space runs the same operators."""
@@ -157,11 +151,8 @@ class ArchBatch(NetworkBatch):
         -------
         ndarray of float64, shape (n,) or (n, q)
         """
-        per_op, ops = np.asarray(values, np.float64), self.distinct(view)
-        if per_op.ndim not in (1, 2) or len(per_op) != len(ops):
-            raise InvalidInputError(
-                f"values must have one row for each of the {len(ops)} distinct operators, got shape {per_op.shape}."
-            )
+        ops = self.distinct(view)
+        per_op = values_of_ops(values, len(ops))
         parts = self._parts(self.same_view(view))
         if len(parts) == 1:
             return parts[0][1].sums(per_op)

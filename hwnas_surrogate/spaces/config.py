@@ -22,7 +22,10 @@ def _positive(config: NetworkConfig, name: str, value: object, hint: str = "") -
         )
 
 
-def _check_halved_twice(config: NetworkConfig) -> None:
+def _check_sizes(config: NASBench201Config | NATSBenchSizeConfig) -> None:
+    """Check the fields of networks that halve the size twice: positive integers, the size a multiple of 4."""
+    for item in fields(config):
+        _positive(config, item.name, getattr(config, item.name))
     if config.height % 4 or config.width % 4:
         raise InvalidConfigError(
             f"{type(config).__name__}: height and width must be multiples of 4, got {config.height}x{config.width}. "
@@ -95,9 +98,7 @@ class NASBench201Config(NetworkConfig):
     width: int = 32
 
     def __post_init__(self) -> None:
-        for item in fields(self):
-            _positive(self, item.name, getattr(self, item.name))
-        _check_halved_twice(self)
+        _check_sizes(self)
 
     def __str__(self) -> str:
         return f"C{self.C}-N{self.N}-k{self.num_classes}-{self.in_channels}x{self.height}x{self.width}"
@@ -235,9 +236,7 @@ class NATSBenchSizeConfig(NetworkConfig):
     width: int = 32
 
     def __post_init__(self) -> None:
-        for item in fields(self):
-            _positive(self, item.name, getattr(self, item.name))
-        _check_halved_twice(self)
+        _check_sizes(self)
 
     def __str__(self) -> str:
         return f"k{self.num_classes}-{self.in_channels}x{self.height}x{self.width}"
