@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import TypeVar
 
 __all__ = [
+    "ContractError",
     "DataFileError",
     "DownloadError",
     "HWNASError",
@@ -30,6 +31,10 @@ __all__ = [
 
 class HWNASError(Exception):
     """Base class of every error that this package raises on purpose."""
+
+
+class ContractError(HWNASError, AssertionError):
+    """A search space, an encoder or a model of somebody's own that breaks a law which the package relies on."""
 
 
 class InvalidArchitectureError(HWNASError, ValueError):

@@ -18,7 +18,7 @@ from hwnas_surrogate.data.merge import merge
 from hwnas_surrogate.data.official import convert, read_official
 from hwnas_surrogate.data.store import AnyTable, is_table, read_parquet, write_parquet
 from hwnas_surrogate.data.table import CostTable
-from hwnas_surrogate.data.target import METRICS, Device, Metric, Target, TargetLike, pick_targets
+from hwnas_surrogate.data.target import METRICS, Device, Metric, Target, TargetLike, pick_targets, register_metric
 from hwnas_surrogate.errors import DataFileError, NotInTableError, unknown
 from hwnas_surrogate.spaces import SearchSpace, get_space
 
@@ -44,6 +44,7 @@ __all__ = [
     "read_measurements",
     "read_official",
     "read_parquet",
+    "register_metric",
     "write_parquet",
 ]
 

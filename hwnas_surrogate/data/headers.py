@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from hwnas_surrogate.data.target import METRICS, Target
@@ -18,15 +19,7 @@ _WORDS = {
     for word in words
     for prefix, letter in (("", ""), ("milli", "m"), ("micro", "u"), ("nano", "n"))
 } | {"msec": "ms", "usec": "us", "nsec": "ns", "mj": "mJ", "uj": "uJ", "nj": "nJ"}
-_UNITS = {unit: unit for metric in METRICS.values() for unit in metric.units} | _WORDS
-"""How units are written in headers, and their names. Capitals count: MJ is no mJ, S is no s."""
-_WITH_UNIT = {unit: [metric.name for metric in METRICS.values() if unit in metric.units] for unit in _UNITS.values()}
-_METRIC_OF = {unit: metrics[0] for unit, metrics in _WITH_UNIT.items() if len(metrics) == 1}
-"""The metric that a unit tells; of bytes, the header must name it."""
-
-_OF_NETWORKS = ("accuracy", "model_size")
-"""Metrics that belong to a network on whatever device: a column that names no device is not taken for one."""
-
+"""Units in words."""
 _NO_COST = frozenset([
     # rates, and other costs
     "fps", "qps", "ips", "throughput", "speed", "speedup", "rate", "per", "images", "imgs", "frames", "inferences",
@@ -63,16 +56,54 @@ _NO_DEVICE = frozenset([
 """Words that don't name a device by themselves."""
 
 _IN_BRACKETS = re.compile(r"(.*?)\s*[(\[]([^()\[\]]*)[)\]]")
-_UNIT_LAST = re.compile(r"(?:(.*?)[\s_]+)?(" + "|".join(map(re.escape, sorted(_UNITS, key=len, reverse=True))) + ")")
-_METRIC_LAST = re.compile(
-    r"(?:(.*?)[\s_]+)?(" + "|".join(name.replace("_", r"[\s_]") for name in METRICS) + ")", re.IGNORECASE
-)
-_WRITTEN = frozenset(unit.lower() for unit in _UNITS) | {"h"}
-"""Units in whatever letters: at a header's end, they are units that are written otherwise (raspi4_S, raspi4-ms)."""
-_INSIDE = frozenset(word for name in METRICS for word in name.split("_")) | {unit for unit in _WRITTEN if len(unit) > 1}
-"""Words of metrics and units: left in a device's name, they say that the header was not understood."""
 _CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 """Where a word of latencyMs, mIoU or MParams begins."""
+
+
+class _Vocabulary:
+    """The words of headers that name metrics and units.
+
+    Attributes
+    ----------
+    units : dict
+        How units are written, and their names. Capitals count: MJ is no mJ, S is no s.
+    with_unit : dict
+        Of a unit's name, the metrics that have it.
+    metric_of : dict
+        The metric that a unit tells; of bytes, the header must name it.
+    unit_last, metric_last : re.Pattern
+        What a header ends with.
+    written : frozenset
+        Units in whatever letters: at a header's end, they are units written otherwise (raspi4_S, raspi4-ms).
+    inside : frozenset
+        Words of metrics and units: left in a device's name, they say that the header was not understood.
+    """
+
+    def __init__(self) -> None:
+        metrics = METRICS.values()
+        self.units = {unit: unit for metric in metrics for unit in metric.units} | _WORDS
+        self.with_unit = {
+            unit: [metric.name for metric in metrics if unit in metric.units] for unit in self.units.values()
+        }
+        self.metric_of = {unit: names[0] for unit, names in self.with_unit.items() if len(names) == 1}
+        by_length = sorted(self.units, key=len, reverse=True)
+        self.unit_last = re.compile(r"(?:(.*?)[\s_]+)?(" + "|".join(map(re.escape, by_length)) + ")")
+        names = sorted(METRICS, key=len, reverse=True)
+        spaced = "|".join(name.replace("_", r"[\s_]") for name in names)
+        self.metric_last = re.compile(rf"(?:(.*?)[\s_]+)?({spaced})", re.IGNORECASE)
+        self.written = frozenset(unit.lower() for unit in self.units) | {"h"}
+        words = frozenset(word for name in METRICS for word in name.split("_"))
+        self.inside = words | {unit for unit in self.written if len(unit) > 1}
+
+
+def _vocabulary() -> _Vocabulary:
+    return _vocabulary_of(tuple(METRICS))
+
+
+@lru_cache(maxsize=8)
+def _vocabulary_of(metrics: tuple[str, ...]) -> _Vocabulary:
+    """Return the words; they change when a metric is registered."""
+    return _Vocabulary()
 
 
 def factor_of(metric: str, unit: str) -> float:
@@ -135,7 +166,7 @@ class Headings:
         InvalidInputError
             If the metric does not exist or has no such unit, or a column is named twice or by something else than text.
         """
-        factor_of(metric or _METRIC_OF.get(unit or "", next(iter(METRICS))), unit or "")
+        factor_of(metric or _vocabulary().metric_of.get(unit or "", next(iter(METRICS))), unit or "")
         if isinstance(columns, str):
             columns = [columns]
         if columns is not None and not isinstance(columns, Mapping):
@@ -154,7 +185,7 @@ class Headings:
     @property
     def default_metric(self) -> str:
         """The metric where nothing names one."""
-        return self.metric or _METRIC_OF.get(self.unit, next(iter(METRICS)))
+        return self.metric or _vocabulary().metric_of.get(self.unit, next(iter(METRICS)))
 
     def read(self, path: Path, names: Sequence[str]) -> dict[str, Heading]:
         """Return what each of a file's columns is taken for, the key left out, by name.
@@ -185,27 +216,27 @@ class Headings:
         return found
 
     def _heading(self, text: str, stem: str) -> Heading:
-        rest, unit = text, ""
+        rest, unit, words = text, "", _vocabulary()
         if match := _IN_BRACKETS.fullmatch(text):
-            rest, unit = match[1], _UNITS.get(match[2].strip(), "")
+            rest, unit = match[1], words.units.get(match[2].strip(), "")
             if not unit:
                 raise InvalidInputError(f"{match[2].strip()!r} is no unit of {_or(METRICS)}")
-        if not unit and "/" in rest and (match := _UNIT_LAST.fullmatch(rest)) and "/" in match[2]:
-            rest, unit = match[1] or "", _UNITS[match[2]]
+        if not unit and "/" in rest and (match := words.unit_last.fullmatch(rest)) and "/" in match[2]:
+            rest, unit = match[1] or "", words.units[match[2]]
         if "/" in rest:
             target = Target.parse(rest)
             return Heading(text, target, self._checked_unit(target.metric, unit, True))
-        if not unit and (match := _UNIT_LAST.fullmatch(rest)):
-            rest, unit = match[1] or "", _UNITS[match[2]]
+        if not unit and (match := words.unit_last.fullmatch(rest)):
+            rest, unit = match[1] or "", words.units[match[2]]
         metric = ""
-        if match := _METRIC_LAST.fullmatch(rest):
+        if match := words.metric_last.fullmatch(rest):
             rest, metric = match[1] or "", re.sub(r"\s", "_", match[2].lower())
         device = _device(rest, metric, unit)
-        if unit and not metric and not self.metric and unit not in _METRIC_OF:
-            names = _WITH_UNIT[unit]
+        if unit and not metric and not self.metric and unit not in words.metric_of:
+            names = words.with_unit[unit]
             raise InvalidInputError(f"{unit} is a unit of {_or(names)}: name which, as in device_{names[0]} ({unit})")
-        known = metric or _METRIC_OF.get(unit, "") or self.default_metric
-        if not device and known in _OF_NETWORKS:
+        known = metric or words.metric_of.get(unit, "") or self.default_metric
+        if not device and not METRICS[known].of_device:
             raise InvalidInputError(f"{known} is no cost of a device; name a device where it is to be predicted")
         checked = self._checked_unit(known, unit, bool(metric))
         return Heading(text, Target(device or stem, known), checked, named=bool(device))
@@ -223,18 +254,18 @@ class Headings:
 
 def _device(rest: str, metric: str, unit: str) -> str:
     """Return the device that is left of a header; empty where it names a metric or a unit alone."""
-    words = re.findall(r"[^\W_]+", rest)
+    known, words = _vocabulary(), re.findall(r"[^\W_]+", rest)
     parts = [part for word in words for part in (word, *_CAPITAL.split(word))]
     for part in parts:
-        if part.lower() in _NO_COST and part.lower() not in _INSIDE:
+        if part.lower() in _NO_COST and part.lower() not in known.inside:
             raise InvalidInputError(f"{part!r} is not {_or(METRICS)}")
-    if not unit and words and words[-1].lower() in _WRITTEN:
+    if not unit and words and words[-1].lower() in known.written:
         raise InvalidInputError(
             f"{words[-1]!r} is no unit as units are written: behind a blank or '_' or in brackets, in these letters, "
             "as in raspi4_ms, raspi4 (ms) or fpga_energy_mJ"
         )
     for part in parts:
-        if part.lower() in _INSIDE or re.search("latency|energy", part.lower()):
+        if part.lower() in known.inside or re.search("latency|energy", part.lower()):
             raise InvalidInputError(f"{part!r} must stand apart and come last, as in device_latency_ms")
     if rest.lower() == "device":
         raise InvalidInputError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
@@ -13,7 +14,7 @@ import numpy.typing as npt
 
 from hwnas_surrogate.errors import InvalidInputError, NotInTableError, unknown
 
-__all__ = ["METRICS", "Device", "Metric", "Target", "TargetLike", "devices_of", "pick_targets"]
+__all__ = ["METRICS", "Device", "Metric", "Target", "TargetLike", "devices_of", "pick_targets", "register_metric"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,14 @@ class Metric:
         missing to ``limit``.
     limit : float, default=inf
         The largest value that there is.
+    of_device : bool, default=True
+        Whether it depends on the device: a column that names no device is taken for one of the file's device then.
+
+    Raises
+    ------
+    InvalidInputError
+        If the name is no lower-case word or words joined by ``_``, the unit is not among ``units``, or a parameter is
+        not one of those allowed.
 
     Examples
     --------
@@ -52,6 +61,25 @@ class Metric:
     larger_is_better: bool = False
     cost: Literal["value", "reciprocal", "shortfall"] = "value"
     limit: float = math.inf
+    of_device: bool = True
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", self.name):
+            raise InvalidInputError(f"a metric's name is lower-case words joined by '_', got {self.name!r}.")
+        if self.units.get(self.unit) != 1:
+            raise InvalidInputError(f"units of {self.name} must hold its own unit, {self.unit!r}, as 1.")
+        if self.adds not in ("sum", "neither"):
+            raise unknown(InvalidInputError, f"adds of {self.name}", self.adds, ("sum", "neither"))
+        if self.cost not in ("value", "reciprocal", "shortfall"):
+            raise unknown(InvalidInputError, f"cost of {self.name}", self.cost, ("value", "reciprocal", "shortfall"))
+        if self.larger_is_better != (self.cost != "value"):
+            raise InvalidInputError(
+                f"surrogates are fitted to what is better the smaller it is: the cost of {self.name} must be "
+                f"{'one over the value or what is missing to a limit' if self.larger_is_better else 'the value'}, "
+                f"got {self.cost!r}."
+            )
+        if self.cost == "shortfall" and not 0 < self.limit < math.inf:
+            raise InvalidInputError(f"the limit of {self.name} must be a number above 0, got {self.limit!r}.")
 
     def factor(self, unit: str) -> float:
         """Return how many of the metric's unit a unit is.
@@ -113,31 +141,63 @@ def _units(base: str, per_base: float) -> dict[str, float]:
 _BYTES = {"kB": 1e3, "MB": 1e6, "GB": 1e9, "KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30}
 _RATES = ("images/s", "img/s", "FPS", "fps", "inferences/s", "networks/s")
 
-METRICS: Mapping[str, Metric] = MappingProxyType(
-    {
-        metric.name: metric
-        for metric in (
-            Metric("latency", "ms", "time of one execution", _units("s", 1e3)),
-            Metric("energy", "mJ", "energy of one execution", _units("J", 1e3)),
-            Metric("arithmetic_intensity", "ops/byte", "operations per byte moved", {"ops/byte": 1.0}, adds="neither"),
-            Metric(
-                "throughput", "images/s", "images per second", dict.fromkeys(_RATES, 1.0),
-                larger_is_better=True, cost="reciprocal",
-            ),
-            Metric(
-                "peak_memory", "MiB", "most memory in use at once",
-                {unit: size / 2**20 for unit, size in _BYTES.items()}, adds="neither",
-            ),
-            Metric("model_size", "MB", "size of the model's file", {unit: size / 1e6 for unit, size in _BYTES.items()}),
-            Metric(
-                "accuracy", "%", "part of the test set that is classified correctly", {"%": 1.0},
-                adds="neither", larger_is_better=True, cost="shortfall", limit=100.0,
-            ),
-        )
-    }
-)  # fmt: skip
+_metrics: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric("latency", "ms", "time of one execution", _units("s", 1e3)),
+        Metric("energy", "mJ", "energy of one execution", _units("J", 1e3)),
+        Metric("arithmetic_intensity", "ops/byte", "operations per byte moved", {"ops/byte": 1.0}, adds="neither"),
+        Metric(
+            "throughput", "images/s", "images per second", dict.fromkeys(_RATES, 1.0),
+            larger_is_better=True, cost="reciprocal",
+        ),
+        Metric(
+            "peak_memory", "MiB", "most memory in use at once",
+            {unit: size / 2**20 for unit, size in _BYTES.items()}, adds="neither",
+        ),
+        Metric(
+            "model_size", "MB", "size of the model's file", {unit: size / 1e6 for unit, size in _BYTES.items()},
+            of_device=False,
+        ),
+        Metric(
+            "accuracy", "%", "part of the test set that is classified correctly", {"%": 1.0},
+            adds="neither", larger_is_better=True, cost="shortfall", limit=100.0, of_device=False,
+        ),
+    )
+}  # fmt: skip
+METRICS: Mapping[str, Metric] = MappingProxyType(_metrics)
 """What is measured, by name: ``latency`` (ms), ``energy`` (mJ), ``arithmetic_intensity`` (ops/byte), ``throughput``
-(images/s), ``peak_memory`` (MiB), ``model_size`` (MB) and ``accuracy`` (%)."""
+(images/s), ``peak_memory`` (MiB), ``model_size`` (MB), ``accuracy`` (%), and those that were registered."""
+
+
+def register_metric(metric: Metric) -> Metric:
+    """Make a metric known by its name: in tables, files, surrogates and reports of this process.
+
+    Parameters
+    ----------
+    metric : Metric
+
+    Returns
+    -------
+    Metric
+        The metric itself.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is no metric, or another one has its name. The same one may be registered again.
+
+    Examples
+    --------
+    >>> register_metric(METRICS["latency"]).unit
+    'ms'
+    """
+    if not isinstance(metric, Metric):
+        raise InvalidInputError(f"register_metric takes a Metric, got {metric!r:.80}.")
+    known = _metrics.setdefault(metric.name, metric)
+    if known != metric:
+        raise InvalidInputError(f"there is a metric {metric.name!r} already ({known.title}): choose another name.")
+    return metric
 
 
 @dataclass(frozen=True, slots=True, order=True)

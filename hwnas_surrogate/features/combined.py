@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from hwnas_surrogate.columns import Column
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.features.counts import OpCounts
 from hwnas_surrogate.features.encoder import Encoder, Features
@@ -64,12 +65,13 @@ class Combined(Encoder):
         """Return the surrogates that a part asks."""
         return next((found for part in self.parts() if (found := part.asked_surrogates())), ())
 
-    def _names(self) -> list[str]:
-        return [name for part in self.parts() for name in part.get_feature_names_out()]
+    def _columns(self) -> Iterator[Column]:
+        for part in self.parts():
+            yield from part.columns
 
     def _encode(self, batch: NetworkBatch, out: Features) -> None:
         start = 0
         for part in self.parts():
-            stop = start + len(part._names())
+            stop = start + len(part.columns)
             part._encode(batch, out[:, start:stop])
             start = stop

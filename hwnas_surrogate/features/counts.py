@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
+from hwnas_surrogate.columns import Column
 from hwnas_surrogate.features.encoder import Encoder, Features
 from hwnas_surrogate.graphs import NetworkBatch
 from hwnas_surrogate.spaces import ArchBatch, SearchSpace
@@ -42,8 +43,9 @@ class OpCounts(Encoder):
         super().__init__(space)
         self.views = views
 
-    def _names(self) -> list[str]:
-        return [f"count_{view}:{name}" for view in self.views for name in (*self._of_space().ops, "network")]
+    def _columns(self) -> Iterator[Column]:
+        for view in self.views:
+            yield from (Column(f"count_{view}", name) for name in (*self._of_space().ops, "network"))
 
     def _encode(self, batch: NetworkBatch, out: Features) -> None:
         of = self._archs(batch)

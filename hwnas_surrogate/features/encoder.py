@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -10,11 +11,12 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 
+from hwnas_surrogate.columns import Column, Columns
 from hwnas_surrogate.errors import InvalidInputError, SavedFormatError
 from hwnas_surrogate.graphs import NetworkBatch
 from hwnas_surrogate.spaces import ArchBatch, Configs, Networks, SearchSpace, as_batch, get_space
 
-__all__ = ["Encoder", "Features", "known_encoders"]
+__all__ = ["Encoder", "Features", "known_encoders", "saved_by_name"]
 
 Features = npt.NDArray[np.float64]
 
@@ -23,7 +25,7 @@ class Encoder(TransformerMixin, BaseEstimator, ABC):  # type: ignore[misc]
     """Base of the encoders: a scikit-learn transformer over networks.
 
     An encoding depends on the network (and the space), never on the sample: fitting learns nothing. A new encoder
-    writes :meth:`_names` and :meth:`_encode`.
+    writes :meth:`_columns` and :meth:`_encode`.
 
     Parameters
     ----------
@@ -38,8 +40,8 @@ class Encoder(TransformerMixin, BaseEstimator, ABC):  # type: ignore[misc]
         self.space = space
 
     @abstractmethod
-    def _names(self) -> list[str]:
-        """Return the k columns' names, ``group:feature``."""
+    def _columns(self) -> Iterable[Column]:
+        """Return the k columns: their groups, which models take or leave as a whole, and what each holds."""
 
     @abstractmethod
     def _encode(self, batch: NetworkBatch, out: Features) -> None:
@@ -73,19 +75,24 @@ class Encoder(TransformerMixin, BaseEstimator, ABC):  # type: ignore[misc]
             If the encoding is one of architectures, and these are graphs.
         """
         batch = as_batch(self.space, networks, configs)
-        encoded = np.zeros((len(batch), len(self._names())))
+        encoded = np.zeros((len(batch), len(self.columns)))
         self._encode(batch, encoded)
         return encoded
 
     def frame(self, networks: Networks, configs: Configs = None) -> pd.DataFrame:
         """Encode networks into a DataFrame with named columns: what models see."""
-        return pd.DataFrame(self.transform(networks, configs), columns=self._names(), copy=False)
+        return pd.DataFrame(self.transform(networks, configs), columns=list(self.columns.names), copy=False)
+
+    @property
+    def columns(self) -> Columns:
+        """The k columns: what each is called, and what models may take it for."""
+        return Columns(self._columns())
 
     def get_feature_names_out(self, input_features: object = None) -> npt.NDArray[np.object_]:
         """Return the columns' names, shape (k,)."""
         if self.space is not None:
             get_space(self.space)  # raises where there is none
-        return np.array(self._names(), object)
+        return np.array(self.columns.names, object)
 
     def _of_space(self) -> SearchSpace:
         """Return the space, which an encoding of architectures needs."""
@@ -118,8 +125,9 @@ class Encoder(TransformerMixin, BaseEstimator, ABC):  # type: ignore[misc]
         """
         if known_encoders().get(type(self).__name__) is not type(self):
             raise SavedFormatError(
-                f"an encoder of your own ({type(self).__name__}) can't be saved: only {', '.join(known_encoders())} "
-                "are known when loading."
+                f"an encoder of your own ({type(self).__name__}) can't be saved unless it is registered "
+                f"(hwnas_surrogate.features.register_encoder): only {', '.join(known_encoders())} are known when "
+                "loading."
             )
         params = self.get_params(deep=False)
         params.pop("space")
@@ -153,8 +161,11 @@ class Encoder(TransformerMixin, BaseEstimator, ABC):  # type: ignore[misc]
 
 
 def known_encoders() -> dict[str, type[Encoder]]:
-    """Return the encoders of this package by name: those that can be saved and loaded."""
-    found, package = dict[str, type[Encoder]](), __name__.partition(".")[0]
+    """Return the encoders that can be saved and loaded, by the names of their classes.
+
+    Those of this package, and those that were registered.
+    """
+    found, package = dict(_registered), __name__.partition(".")[0]
     waiting = Encoder.__subclasses__()
     while waiting:
         kind = waiting.pop(0)
@@ -162,3 +173,19 @@ def known_encoders() -> dict[str, type[Encoder]]:
         if kind.__module__.partition(".")[0] == package:
             found[kind.__name__] = kind
     return dict(sorted(found.items()))
+
+
+_registered: dict[str, type[Encoder]] = {}
+
+
+def saved_by_name(kind: type[Encoder]) -> None:
+    """Let surrogates be saved that read an encoder of one's own.
+
+    Raises
+    ------
+    InvalidInputError
+        If another encoder has the name of its class.
+    """
+    if known_encoders().get(kind.__name__, kind) is not kind:
+        raise InvalidInputError(f"there is an encoder {kind.__name__} already: give the class another name.")
+    _registered[kind.__name__] = kind

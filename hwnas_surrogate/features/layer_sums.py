@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
 
+from hwnas_surrogate.columns import Column
 from hwnas_surrogate.features.encoder import Encoder, Features
 from hwnas_surrogate.graphs import NetworkBatch, Op, View
 from hwnas_surrogate.graphs.op import FREE
@@ -102,12 +103,14 @@ class LayerSums(Encoder):
         super().__init__(space)
         self.views = views
 
-    def _names(self) -> list[str]:
-        return [f"layers_{view}:{name}" for view in self.views for name in QUANTITIES]
+    def _columns(self) -> Iterator[Column]:
+        for view in self.views:
+            yield from (Column(f"layers_{view}", name) for name in QUANTITIES)
 
     def _encode(self, batch: NetworkBatch, out: Features) -> None:
         for number, view in enumerate(self.views):
-            sums = batch.sums(_values(batch.distinct(view)), view)
+            of = batch.same_view(view)
+            sums = batch.sums(_values(batch.distinct(of)), of)
             out[:, number * len(QUANTITIES) : (number + 1) * len(QUANTITIES)] = sums
 
 

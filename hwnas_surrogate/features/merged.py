@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from hwnas_surrogate.columns import Column
 from hwnas_surrogate.features.encoder import Encoder, Features
 from hwnas_surrogate.graphs import NetworkBatch
 from hwnas_surrogate.spaces import NASBench201
@@ -29,10 +32,10 @@ class MergedOperators(Encoder):
     [1.0]
     """
 
-    def _names(self) -> list[str]:
-        if not isinstance(self._of_space(), NASBench201):
-            return []
-        return [f"merged:{name}" for name in MERGED] + [f"quantized:{name}" for name in (*MERGED, *QUANTIZED)]
+    def _columns(self) -> Iterator[Column]:
+        if isinstance(self._of_space(), NASBench201):
+            yield from (Column("merged", name) for name in MERGED)
+            yield from (Column("quantized", name) for name in (*MERGED, *QUANTIZED))
 
     def _encode(self, batch: NetworkBatch, out: Features) -> None:
         of = self._archs(batch)

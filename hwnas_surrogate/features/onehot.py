@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
+from hwnas_surrogate.columns import Column
 from hwnas_surrogate.features.encoder import Encoder, Features
 from hwnas_surrogate.graphs import NetworkBatch
 
@@ -21,9 +24,10 @@ class OneHot(Encoder):
     'onehot:edge10=none'
     """
 
-    def _names(self) -> list[str]:
+    def _columns(self) -> Iterator[Column]:
         space = self._of_space()
-        return [f"onehot:{position}={op}" for position in space.position_names for op in space.ops]
+        for position in space.position_names:
+            yield from (Column("onehot", f"{position}={op}") for op in space.ops)
 
     def _encode(self, batch: NetworkBatch, out: Features) -> None:
         of = self._archs(batch)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Literal
@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from hwnas_surrogate.columns import Column
 from hwnas_surrogate.features.encoder import Encoder, Features
 from hwnas_surrogate.features.layer_sums import is_layer, root
 from hwnas_surrogate.graphs import NetworkBatch, Op, View
@@ -124,13 +125,11 @@ class LayerPhysics(Encoder):
         super().__init__(space)
         self.views = views
 
-    def _names(self) -> list[str]:
-        return [
-            f"{group}_{view}:{name}"
-            for view in self.views
-            for group, names in zip(("physics", "correction"), _columns(view), strict=True)
-            for name in names
-        ]
+    def _columns(self) -> Iterator[Column]:
+        for view in self.views:
+            quantities, terms = (_ENGINE_QUANTITIES, _SORTS) if view in _ENGINES else (_QUANTITIES, _CORRECTIONS)
+            yield from (Column.physics(view, quantity) for quantity in quantities)
+            yield from (Column.correction(view, term) for term in terms)
 
     def _encode(self, batch: NetworkBatch, out: Features) -> None:
         start = 0
@@ -146,11 +145,6 @@ class LayerPhysics(Encoder):
             mine[:] = done[of, left_out] if (of, left_out) in done else batch.sums(values, of)
             done[of, left_out] = mine
             start += values.shape[1]
-
-
-def _columns(view: PhysicsView) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the names of a view's physics and of its corrections."""
-    return (_ENGINE_QUANTITIES, _SORTS) if view in _ENGINES else (_QUANTITIES, _CORRECTIONS)
 
 
 @lru_cache(maxsize=256)

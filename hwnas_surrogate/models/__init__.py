@@ -1,16 +1,19 @@
-"""Models: named numbers -> cost. Any scikit-learn regressor will do; these are the ones with names."""
+"""Models: columns -> cost. Any scikit-learn regressor will do; these are the ones with names."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from hwnas_surrogate.errors import InvalidInputError, unknown
 from hwnas_surrogate.models.boosted import BoostedRidge
+from hwnas_surrogate.models.cost_model import ConstantCost, CostModel, cost_model
 from hwnas_surrogate.models.linear import AdditiveExact, LeaveOneOutRidge
 from hwnas_surrogate.models.logarithmic import LogRidge
 from hwnas_surrogate.models.mlp import MLP
 from hwnas_surrogate.models.physics import PhysicsGP
+from hwnas_surrogate.models.posterior import NormalPosterior, Posterior
 from hwnas_surrogate.models.prior import PhysicsPrior
 from hwnas_surrogate.models.stack import PhysicsStack
 
@@ -20,13 +23,20 @@ __all__ = [
     "MODELS",
     "AdditiveExact",
     "BoostedRidge",
+    "ConstantCost",
+    "CostModel",
     "LeaveOneOutRidge",
     "LogRidge",
+    "NormalPosterior",
     "PhysicsGP",
     "PhysicsPrior",
     "PhysicsStack",
+    "Posterior",
+    "cost_model",
     "make_classifier",
     "make_model",
+    "register_model",
+    "saved_models",
 ]
 
 
@@ -59,7 +69,7 @@ def _xgboost(random_state: int | None) -> Any:
 
 DEFAULT = "default"
 """The name of the default model, whichever that is."""
-MODELS: dict[str, Callable[[int | None], Any]] = {
+_models: dict[str, Callable[[int | None], Any]] = {
     "boosted": lambda random_state: BoostedRidge(random_state=random_state),
     "ridge": lambda random_state: LeaveOneOutRidge(),
     "additive": lambda random_state: AdditiveExact(),
@@ -68,7 +78,58 @@ MODELS: dict[str, Callable[[int | None], Any]] = {
     "xgboost": _xgboost,
     "mlp": lambda random_state: MLP(random_state=random_state),
 }
-"""The models by name, each built from a random state; the first is the default."""
+MODELS: Mapping[str, Callable[[int | None], Any]] = MappingProxyType(_models)
+"""The models by name, each built from a random state. The first is part of the default, the others are baselines to
+compare it with."""
+_saved: dict[str, type[CostModel]] = {
+    kind.__name__: kind
+    for kind in (AdditiveExact, BoostedRidge, ConstantCost, LeaveOneOutRidge, LogRidge, MLP, PhysicsGP, PhysicsStack)
+}
+
+_given: dict[str, type[CostModel]] = {}
+"""What was registered, by name."""
+
+
+def saved_models() -> Mapping[str, type[CostModel]]:
+    """Return the models that are saved as arrays, by the names of their classes: ours, and those registered."""
+    return MappingProxyType(_saved)
+
+
+def register_model(name: str, kind: type[CostModel]) -> type[CostModel]:
+    """Make a model known by a name, for :class:`Surrogate` and for saving, in this process.
+
+    Parameters
+    ----------
+    name : str
+    kind : type
+        A subclass of :class:`CostModel` that can be made without arguments. If it has a parameter ``random_state``, it
+        is made with the surrogate's.
+
+    Returns
+    -------
+    type
+        The class itself.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is no such class, or another one has the name. The same class may be registered again.
+    """
+    if not (isinstance(kind, type) and issubclass(kind, CostModel)):
+        raise InvalidInputError(f"register_model takes a subclass of CostModel, got {kind!r:.80}.")
+    if _saved.get(kind.__name__, kind) is not kind:
+        raise InvalidInputError(f"there is a model {kind.__name__} already: give the class another name.")
+    if name == DEFAULT or (name in _models and _given.get(name) is not kind):
+        raise InvalidInputError(f"there is a model {name!r} already: choose another name.")
+
+    def build(random_state: int | None) -> CostModel:
+        model = kind()
+        if "random_state" in model.get_params(deep=False):
+            model.set_params(random_state=random_state)
+        return model
+
+    _models[name], _saved[kind.__name__], _given[name] = build, kind, kind
+    return kind
 
 
 def make_model(name: str, random_state: int | None = None) -> Any:
@@ -77,7 +138,7 @@ def make_model(name: str, random_state: int | None = None) -> Any:
     Parameters
     ----------
     name : {"default", "boosted", "ridge", "additive", "linear", "forest", "xgboost", "mlp"}
-        Which one.
+        Which one, or one that was registered. All but the first two are baselines.
     random_state : int or None, default=None
         Seed of those that draw numbers.
 

@@ -10,7 +10,9 @@ import numpy.typing as npt
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from hwnas_surrogate.models.linear import LeaveOneOutRidge, Vector, _candidate, _candidates, _checked
+from hwnas_surrogate.columns import Columns
+from hwnas_surrogate.models.cost_model import Vector
+from hwnas_surrogate.models.linear import LeaveOneOutRidge, candidate, candidates
 from hwnas_surrogate.models.robust import inliers
 
 __all__ = ["BoostedRidge"]
@@ -78,36 +80,36 @@ class BoostedRidge(LeaveOneOutRidge):
         """Fit on (n, k) named columns and n costs."""
         # Small fits: more threads would only wait for one another, for ever so long where other programs run.
         with threadpool_limits(1):
-            return self._fit_trees(*_checked(self, X, y))
+            return self._fit_trees(*self._checked(X, y))
 
-    def _fit_trees(self, values: Vector, costs: Vector, names: list[str]) -> Self:
-        candidates = _candidates(values, names)
-        self._fit(values, costs, names, candidates)
+    def _fit_trees(self, values: Vector, costs: Vector, names: Columns) -> Self:
+        tried = candidates(values, names)
+        self._fit(values, costs, names, tried)
         self.booster_, self.gain_ = None, 0.0
         if self.exact_ or len(costs) < MIN_ROWS or not self.groups_:
             return self
-        below = LeaveOneOutRidge(self.alphas, _REACH)._fit_ridge(values, costs, names, candidates)
+        below = LeaveOneOutRidge(self.alphas, _REACH)._fit_ridge(values, costs, names, tried)
         if below.exact_:
             return self
         self.columns_ = np.flatnonzero(values.std(axis=0) > 0)
-        columns, tame = values[:, self.columns_], inliers(below.residuals_, _REACH)
+        columns, inlier = values[:, self.columns_], inliers(below.residuals_, _REACH)
         folds = FOLDS if len(costs) < MANY_ROWS else FOLDS // 2
-        ridges = self._below(values, costs, names, below, tame, folds)
-        left, self.gain_, helped = self._cross_validate(columns, costs, tame, ridges, self.residuals_)
+        ridges = self._below(values, costs, names, below, inlier, folds)
+        left, self.gain_, helped = self._cross_validate(columns, costs, inlier, ridges, self.residuals_)
         if not helped:
             return self
         self._sum_is(below.coef_, below.intercept_, below.groups_, below.alpha_)
-        middle, taught = float(costs[tame].mean()), below.residuals_
+        middle, taught = float(costs[inlier].mean()), below.residuals_
         nothing = (
             (train, test, costs[train] - middle, np.full(len(test), middle))
             for train, test in self._splits(len(costs), FOLDS // 2)
         )
-        alone, _, better = self._cross_validate(columns, costs, tame, nothing, left)
+        alone, _, better = self._cross_validate(columns, costs, inlier, nothing, left)
         if better:
             taught, left = costs - middle, alone
             self._sum_is(np.zeros_like(self.coef_), middle, (), 0.0)
-        self.residuals_, self.loo_error_ = left, float(np.abs(left).mean())
-        self.booster_ = self._boost(columns[tame], taught[tame])
+        self._left(left)
+        self.booster_ = self._boost(columns[inlier], taught[inlier])
         return self
 
     def _splits(self, n: int, folds: int) -> Iterator[tuple[Rows, Rows]]:
@@ -119,15 +121,15 @@ class BoostedRidge(LeaveOneOutRidge):
         self,
         values: Vector,
         costs: Vector,
-        names: list[str],
+        names: Columns,
         below: LeaveOneOutRidge,
-        tame: npt.NDArray[np.bool_],
+        inlier: npt.NDArray[np.bool_],
         folds: int,
     ) -> Iterator[_Fold]:
         """Fit the ridge in folds: were it to know the rows held out, the trees would unlearn what it has of them."""
-        calm = np.where(tame, costs, costs - below.residuals_)
+        calm = np.where(inlier, costs, costs - below.residuals_)
         for train, test in self._splits(len(costs), folds):
-            part = _candidate(values[train], names, below.groups_)
+            part = candidate(values[train], names, below.groups_)
             coef, intercept = part.sum_of(calm[train], below.alpha_)
             left_out = part.ridge.left_out(calm[train], below.alpha_)
             yield train, test, left_out, intercept + values[np.ix_(test, part.columns)] @ coef
@@ -136,7 +138,7 @@ class BoostedRidge(LeaveOneOutRidge):
         self.coef_, self.intercept_, self.groups_, self.alpha_ = coef, intercept, groups, alpha
 
     def _cross_validate(
-        self, columns: Vector, costs: Vector, tame: npt.NDArray[np.bool_], folds: Iterable[_Fold], beaten: Vector
+        self, columns: Vector, costs: Vector, inlier: npt.NDArray[np.bool_], folds: Iterable[_Fold], beaten: Vector
     ) -> tuple[Vector, float, bool]:
         """Fit trees in folds; return what they leave, and by which part and whether it is less than what to beat.
 
@@ -144,17 +146,18 @@ class BoostedRidge(LeaveOneOutRidge):
         """
         left, bare, tried = costs.copy(), costs.copy(), np.zeros(len(costs), bool)
         for train, test, taught, below in folds:
-            rows = tame[train]
+            rows = inlier[train]
             trees = self._boost(columns[train[rows]], taught[rows])
             bare[test] = costs[test] - below
             left[test] = bare[test] - trees.inplace_predict(columns[test])
             tried[test] = True
             better = (np.abs(beaten) - np.abs(left))[tried]
-            if better.mean() < -_doubt(better):
+            if better.mean() < -_standard_error(better):
                 break  # no hope: most devices' costs are sums
         gain = float(better.mean() / np.abs(beaten[tried]).mean())
         needed = 1.0 + _FEW_ROWS / len(costs)
-        helped = all(less.mean() > needed * _doubt(less) for less in (better, (np.abs(bare) - np.abs(left))[tried]))
+        gains = better, (np.abs(bare) - np.abs(left))[tried]
+        helped = all(less.mean() > needed * _standard_error(less) for less in gains)
         return left, gain, helped
 
     def predict(self, X: pd.DataFrame | Vector) -> Vector:
@@ -205,5 +208,5 @@ class BoostedRidge(LeaveOneOutRidge):
             return xgboost.train(settings, xgboost.QuantileDMatrix(values, residuals, nthread=1), self.n_trees)
 
 
-def _doubt(values: Vector) -> float:
+def _standard_error(values: Vector) -> float:
     return float(values.std() / np.sqrt(len(values)))

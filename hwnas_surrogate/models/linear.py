@@ -6,21 +6,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy.linalg import LinAlgError, svd
-from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
+from hwnas_surrogate.columns import Columns
+from hwnas_surrogate.models.cost_model import Arrays, CostModel, Vector
 from hwnas_surrogate.models.robust import robust_sd
 
-__all__ = ["AdditiveExact", "LeaveOneOutRidge"]
-
-Vector = npt.NDArray[np.float64]
+__all__ = ["EXACT", "AdditiveExact", "Candidate", "LeaveOneOutRidge", "LinearModel", "candidate", "candidates"]
 
 EXACT = 1e-9
 """Leave-one-out errors below this fraction of the largest cost mean that the costs are sums of the columns."""
@@ -35,10 +34,10 @@ _DIGITS = 11
 """Predictions of exact sums are rounded to this many digits below the largest cost, so that ties are equal."""
 
 
-class _LinearPredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
-    """Predicts ``X @ coef_ + intercept_``, rounded to ``decimals_`` where the costs are exact sums.
+class LinearModel(CostModel):
+    """Base of the linear models: predicts ``X @ coef_ + intercept_``.
 
-    A saved model is these arrays and nothing else.
+    Where the costs are exact sums, predictions are rounded to ``decimals_``. A saved model is these arrays.
     """
 
     coef_: Vector
@@ -49,25 +48,26 @@ class _LinearPredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     def predict(self, X: pd.DataFrame | Vector) -> Vector:
         """Predict costs: (n, k) named columns as in ``fit`` -> (n,)."""
         check_is_fitted(self, "coef_")
-        validate_data(self, X, reset=False, skip_check_array=True)  # the same columns, in the same order
-        return self._sum(np.asarray(X, np.float64))
+        return self._sum(self._values(X))
 
     def _sum(self, values: Vector) -> Vector:
         used = np.flatnonzero(self.coef_)
         predicted: Vector = values[:, used] @ self.coef_[used] + self.intercept_
         return predicted if self.decimals_ is None else np.round(predicted, self.decimals_)
 
-    def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
+    def to_arrays(self) -> Arrays:
         """Return what was learned as arrays."""
         check_is_fitted(self, "coef_")
         decimals = np.array([] if self.decimals_ is None else [self.decimals_], np.int64)
-        return {"coef": self.coef_, "intercept": np.array([self.intercept_]), "decimals": decimals}
+        arrays = {"coef": self.coef_, "intercept": np.array([self.intercept_]), "decimals": decimals}
+        return arrays if self.sd_ is None else {**arrays, "sd": np.array([self.sd_])}
 
-    def from_arrays(self, arrays: dict[str, npt.NDArray[Any]], feature_names: npt.NDArray[np.object_]) -> Self:
+    def from_arrays(self, arrays: Arrays, feature_names: npt.NDArray[np.object_]) -> Self:
         """Take back what :meth:`to_arrays` returned, for columns of these names, shape (k,)."""
         self.coef_ = arrays["coef"]
         self.intercept_ = float(arrays["intercept"][0])
         self.decimals_ = int(arrays["decimals"][0]) if len(arrays["decimals"]) else None
+        self.sd_ = float(arrays["sd"][0]) if "sd" in arrays else None
         self.n_features_in_, self.feature_names_in_ = len(self.coef_), feature_names
         return self
 
@@ -101,18 +101,7 @@ class _LinearPredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         return exact
 
 
-def _checked(model: BaseEstimator, X: pd.DataFrame | Vector, y: npt.ArrayLike) -> tuple[Vector, Vector, list[str]]:
-    """Take note of the columns' names, and return values, costs and names; those of an array are one group."""
-    validate_data(model, X, skip_check_array=True)
-    names = list(map(str, X.columns)) if isinstance(X, pd.DataFrame) else [f"x:{i}" for i in range(np.shape(X)[1])]
-    return np.asarray(X, np.float64), np.asarray(y, np.float64), names
-
-
-def _columns_of(names: Sequence[str], groups: Sequence[str]) -> npt.NDArray[np.intp]:
-    return np.array([i for i, name in enumerate(names) if name.partition(":")[0] in groups], np.intp)
-
-
-class AdditiveExact(_LinearPredictor):
+class AdditiveExact(LinearModel):
     """Cost = sum of one number for each (position, op): exact for devices that are priced layer by layer.
 
     Where the training costs are such a sum (leave-one-out errors below 1e-9 of the largest cost), ``exact_`` is True
@@ -132,16 +121,18 @@ class AdditiveExact(_LinearPredictor):
 
     def fit(self, X: pd.DataFrame | Vector, y: npt.ArrayLike) -> Self:
         """Fit on (n, k) named columns and n costs."""
-        values, costs, names = _checked(self, X, y)
-        columns = _columns_of(names, [self.group])
+        values, costs, names = self._checked(X, y)
+        columns = names.of_groups([self.group])
         if not len(columns):
             columns = np.arange(values.shape[1])
         with threadpool_limits(1):
             self.exact_ = self._learn_exactly(values, costs, columns)
+        free = max(len(costs) - len(columns) - 1, 1)
+        self.sd_ = float(np.sqrt(((costs - self._sum(values)) ** 2).sum() / free))
         return self
 
 
-class LeaveOneOutRidge(_LinearPredictor):
+class LeaveOneOutRidge(LinearModel):
     """Ridge on columns selected by leave-one-out error: accurate from a few dozen costs on, fitted in milliseconds.
 
     Columns come in groups (``group:feature``). Costs that are exactly additive over the ``onehot`` group are taken as
@@ -179,6 +170,7 @@ class LeaveOneOutRidge(_LinearPredictor):
     groups_: tuple[str, ...]
     alpha_: float
     loo_error_: float
+    residuals_: Vector
     exact_: bool
 
     def __init__(
@@ -191,54 +183,56 @@ class LeaveOneOutRidge(_LinearPredictor):
         """Fit on (n, k) named columns and n costs."""
         # The matrices are narrow: more BLAS threads would only wait for one another.
         with threadpool_limits(1):
-            values, costs, names = _checked(self, X, y)
-            return self._fit(values, costs, names, _candidates(values, names))
+            values, costs, columns = self._checked(X, y)
+            return self._fit(values, costs, columns, candidates(values, columns))
 
-    def _fit(self, values: Vector, costs: Vector, names: list[str], candidates: list[_Candidate]) -> Self:
+    def _left(self, residuals: Vector) -> None:
+        """Take note of what is left of each cost if it is predicted without it, and of how much that is."""
+        self.residuals_, self.sd_ = residuals, robust_sd(residuals)
+        self.loo_error_ = float(np.abs(residuals).mean())
+
+    def _fit(self, values: Vector, costs: Vector, names: Columns, tried: list[Candidate]) -> Self:
         if self._is_sum(values, costs, names, np.ones(len(costs), bool)):
             return self
-        return self._fit_ridge(values, costs, names, candidates)
+        return self._fit_ridge(values, costs, names, tried)
 
-    def _fit_ridge(self, values: Vector, costs: Vector, names: list[str], candidates: list[_Candidate]) -> Self:
+    def _fit_ridge(self, values: Vector, costs: Vector, names: Columns, tried: list[Candidate]) -> Self:
         """Fit costs that are no exact sum, but for outlying ones perhaps."""
-        if not candidates:
+        if not tried:
             self.groups_, self.alpha_, self.exact_ = (), 0.0, False
             self._learned(values, np.empty(0, np.intp), np.empty(0), costs.mean())
-            self.residuals_ = (costs - costs.mean()) * len(costs) / (len(costs) - 1)
-            self.loo_error_ = float(np.abs(self.residuals_).mean())
+            self._left((costs - costs.mean()) * len(costs) / (len(costs) - 1))
             return self
-        kept = self._choose(values, costs, candidates)
+        kept = self._choose(values, costs, tried)
         if 0 < np.count_nonzero(~kept) <= len(kept) // 10:
             self._is_sum(values, costs, names, kept)
         return self
 
-    def _is_sum(self, values: Vector, costs: Vector, names: list[str], kept: npt.NDArray[np.bool_]) -> bool:
+    def _is_sum(self, values: Vector, costs: Vector, names: Columns, kept: npt.NDArray[np.bool_]) -> bool:
         """Learn the costs as exact sums if those of the rows to keep are; else leave everything as it is."""
-        before, columns = dict(self.__dict__), _columns_of(names, ["onehot"])
+        before, columns = dict(self.__dict__), names.of_groups(["onehot"])
         if not len(columns) or not self._learn_exactly(values[kept], costs[kept], columns):
             self.__dict__ = before
             return False
         self.groups_, self.alpha_, self.exact_ = ("onehot",), 0.0, True
-        self.residuals_ = costs - self._sum(values)
-        self.loo_error_ = float(np.abs(self.residuals_).mean())
+        self._left(costs - self._sum(values))
         return True
 
-    def _choose(self, values: Vector, costs: Vector, candidates: list[_Candidate]) -> npt.NDArray[np.bool_]:
+    def _choose(self, values: Vector, costs: Vector, tried: list[Candidate]) -> npt.NDArray[np.bool_]:
         """Choose columns and penalty, pull outlying costs in, and choose again; return which costs were not moved."""
         self.exact_ = False
         everyone = np.ones(len(costs), bool)
-        left_out = _left_out(candidates, costs, self.alphas)
-        number, penalty = _best(candidates, left_out, everyone)
-        pulled = _pull_in(candidates[number].ridge, costs, self.alphas[penalty], self.reach)
+        left_out = _left_out(tried, costs, self.alphas)
+        number, penalty = _best(tried, left_out, everyone)
+        pulled = _pull_in(tried[number].ridge, costs, self.alphas[penalty], self.reach)
         if (pulled != costs).any():
-            left_out = _left_out(candidates, pulled, self.alphas)
-            number, penalty = _best(candidates, left_out, everyone)
-            pulled = _pull_in(candidates[number].ridge, costs, self.alphas[penalty], self.reach)
-            left_out = _left_out(candidates, pulled, self.alphas)
-        chosen, alpha = candidates[number], self.alphas[penalty]
+            left_out = _left_out(tried, pulled, self.alphas)
+            number, penalty = _best(tried, left_out, everyone)
+            pulled = _pull_in(tried[number].ridge, costs, self.alphas[penalty], self.reach)
+            left_out = _left_out(tried, pulled, self.alphas)
+        chosen, alpha = tried[number], self.alphas[penalty]
         self.groups_, self.alpha_ = chosen.groups, alpha
-        self.residuals_ = costs - pulled + _chosen_without(candidates, left_out)
-        self.loo_error_ = float(np.abs(self.residuals_).mean())
+        self._left(costs - pulled + _chosen_without(tried, left_out))
         self._learned(values, chosen.columns, *chosen.sum_of(pulled, alpha))
         return np.asarray(pulled == costs)
 
@@ -284,7 +278,7 @@ class _Ridge:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Candidate:
+class Candidate:
     """Columns that a ridge may be on: the groups, which of them vary, their means and standard deviations."""
 
     groups: tuple[str, ...]
@@ -299,21 +293,20 @@ class _Candidate:
         return coef, float(costs.mean() - self.mean @ coef)
 
 
-def _candidates(values: Vector, names: list[str]) -> list[_Candidate]:
+def candidates(values: Vector, names: Columns) -> list[Candidate]:
     """Return every group of columns that vary, every pair of groups, and all together."""
-    groups = list(dict.fromkeys(name.partition(":")[0] for name in names))
-    candidates = [_candidate(values, names, chosen) for chosen in _subsets(groups)]
-    return [candidate for candidate in candidates if len(candidate.columns)]
+    tried = [candidate(values, names, chosen) for chosen in _subsets(names.groups)]
+    return [one for one in tried if len(one.columns)]
 
 
-def _candidate(values: Vector, names: list[str], groups: tuple[str, ...]) -> _Candidate:
+def candidate(values: Vector, names: Columns, groups: tuple[str, ...]) -> Candidate:
     """Standardise the columns of some groups."""
-    columns = _columns_of(names, groups)
+    columns = names.of_groups(groups)
     part = values[:, columns]
     mean, scale = part.mean(axis=0), part.std(axis=0)
     varying = scale > 1e-12 * np.abs(part).max(axis=0, initial=0.0)
     mean, scale = mean[varying], scale[varying]
-    return _Candidate(groups, columns[varying], mean, scale, _Ridge((part[:, varying] - mean) / scale))
+    return Candidate(groups, columns[varying], mean, scale, _Ridge((part[:, varying] - mean) / scale))
 
 
 def _decomposed(matrix: Vector) -> tuple[Vector, Vector, Vector]:
@@ -325,12 +318,12 @@ def _decomposed(matrix: Vector) -> tuple[Vector, Vector, Vector]:
     return left, singular, right
 
 
-def _left_out(candidates: list[_Candidate], costs: Vector, alphas: Sequence[float]) -> list[Vector]:
+def _left_out(tried: list[Candidate], costs: Vector, alphas: Sequence[float]) -> list[Vector]:
     """Return each cost minus what the other rows say, (n, penalties), for each candidate."""
-    return [candidate.ridge.left_out(costs, alphas) for candidate in candidates]
+    return [one.ridge.left_out(costs, alphas) for one in tried]
 
 
-def _best(candidates: list[_Candidate], left_out: list[Vector], rows: npt.NDArray[np.bool_]) -> tuple[int, int]:
+def _best(tried: list[Candidate], left_out: list[Vector], rows: npt.NDArray[np.bool_]) -> tuple[int, int]:
     """Return the number of the candidate that leave-one-out on some rows asks for, and that of its penalty."""
     fits = []
     for residuals in left_out:
@@ -339,15 +332,15 @@ def _best(candidates: list[_Candidate], left_out: list[Vector], rows: npt.NDArra
         fits.append((errors[:, penalty], penalty))
     best = int(np.argmin([errors.mean() for errors, _ in fits]))
     chosen = best
-    for number, candidate in enumerate(candidates):
-        if len(candidate.columns) < len(candidates[chosen].columns):
+    for number, simpler in enumerate(tried):
+        if len(simpler.columns) < len(tried[chosen].columns):
             worse = fits[number][0] - fits[best][0]
             if worse.mean() <= worse.std() / np.sqrt(len(worse)):
                 chosen = number
     return chosen, fits[chosen][1]
 
 
-def _chosen_without(candidates: list[_Candidate], left_out: list[Vector]) -> Vector:
+def _chosen_without(tried: list[Candidate], left_out: list[Vector]) -> Vector:
     """Return the leave-one-out residuals of what each row's part of them had no say in choosing [1]_.
 
     The smallest of many errors is smaller than it will be on other rows.
@@ -358,10 +351,10 @@ def _chosen_without(candidates: list[_Candidate], left_out: list[Vector]) -> Vec
     n = len(left_out[0])
     residuals = np.empty(n)
     part = np.random.default_rng(0).permutation(n) % _PARTS
-    for number in np.unique(part):
-        mine = part == number
-        candidate, penalty = _best(candidates, left_out, ~mine)
-        residuals[mine] = left_out[candidate][mine, penalty]
+    for tenth in np.unique(part):
+        mine = part == tenth
+        number, penalty = _best(tried, left_out, ~mine)
+        residuals[mine] = left_out[number][mine, penalty]
     return residuals
 
 
@@ -391,9 +384,9 @@ def _pull_in(ridge: _Ridge, costs: Vector, alpha: float, wide: float) -> Vector:
     return pulled
 
 
-def _subsets(groups: list[str]) -> Iterator[tuple[str, ...]]:
+def _subsets(groups: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
     """Yield every group, every pair, and all together."""
     yield from ((group,) for group in groups)
     yield from combinations(groups, 2)
     if len(groups) > 2:
-        yield tuple(groups)
+        yield groups

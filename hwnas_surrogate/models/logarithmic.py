@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
+from hwnas_surrogate.columns import Column, Columns
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.models.boosted import BoostedRidge
-from hwnas_surrogate.models.linear import LeaveOneOutRidge, Vector
-from hwnas_surrogate.models.prior import CORRECTION, PHYSICS
+from hwnas_surrogate.models.cost_model import Arrays, CostModel, Vector
+from hwnas_surrogate.models.linear import EXACT, LeaveOneOutRidge
+from hwnas_surrogate.models.robust import robust_sd
 
 __all__ = ["LogRidge"]
 
@@ -23,7 +24,7 @@ _LARGEST = 700.0
 """Larger logarithms have no exponential."""
 
 
-class LogRidge(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+class LogRidge(CostModel):
     """A :class:`BoostedRidge` of the logarithm of costs, which reads the logarithms of physics as well.
 
     Products and powers are sums of logarithms: where each op multiplies the cost, or the cost grows with a power of the
@@ -44,11 +45,15 @@ class LogRidge(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         What is added to the p columns of physics before the logarithm is taken.
     residuals_ : ndarray of float64, shape (n,)
         Each training cost minus what is predicted without it; not saved.
+    sd_ : float
+        Predictive standard deviation, relative to what is predicted.
     """
 
     ridge_: LeaveOneOutRidge
     offsets_: Vector
     residuals_: Vector
+    sds_: Vector
+    sd_: float
 
     def __init__(self, n_trees: int | None = None, random_state: int | None = None) -> None:
         self.n_trees = n_trees
@@ -56,29 +61,45 @@ class LogRidge(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     def fit(self, X: pd.DataFrame, y: npt.ArrayLike) -> Self:
         """Fit on (n, k) named columns and n costs above 0."""
-        validate_data(self, X, skip_check_array=True)
-        costs = np.asarray(y, np.float64)
+        _, costs, _ = self._checked(X, y)
         if not (costs > 0).all():
             raise InvalidInputError(f"LogRidge takes costs above 0, got {costs.min():g}.")
         self.offsets_ = _NOTHING * X.iloc[:, self._physics()].to_numpy(np.float64).mean(axis=0)
         self.ridge_ = self._ridge().fit(self._columns(X), np.log(costs))
-        self.residuals_ = costs - _exponential(np.log(costs) - self.ridge_.residuals_)
+        predicted = _exponential(np.log(costs) - self.ridge_.residuals_)
+        self.residuals_ = costs - predicted
+        self.sd_ = max(robust_sd(self.residuals_ / predicted), EXACT)
+        self.sds_ = self.sd_ * predicted
         return self
 
     def predict(self, X: pd.DataFrame) -> Vector:
         """Predict costs: (n, k) named columns as in ``fit`` -> (n,)."""
         check_is_fitted(self, "ridge_")
-        validate_data(self, X, reset=False, skip_check_array=True)
+        self._values(X)
         return _exponential(self.ridge_.predict(self._columns(X)))
 
-    def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
+    @property
+    def heteroscedastic(self) -> bool:
+        """True: errors are parts of the cost."""
+        return True
+
+    @property
+    def relative_errors(self) -> bool:
+        """True: errors are parts of the cost."""
+        return True
+
+    def _predictive_sd(self, X: pd.DataFrame | Vector, mean: Vector) -> Vector:
+        return self.sd_ * mean
+
+    def to_arrays(self) -> Arrays:
         """Return what was learned as arrays."""
         check_is_fitted(self, "ridge_")
-        return {**self.ridge_.to_arrays(), "offsets": self.offsets_}
+        return {**self.ridge_.to_arrays(), "offsets": self.offsets_, "relative_sd": np.array([self.sd_], np.float64)}
 
-    def from_arrays(self, arrays: dict[str, npt.NDArray[Any]], feature_names: npt.NDArray[np.object_]) -> Self:
+    def from_arrays(self, arrays: Arrays, feature_names: npt.NDArray[np.object_]) -> Self:
         """Take back what :meth:`to_arrays` returned, for columns of these names, shape (k,)."""
-        self.feature_names_in_, self.n_features_in_ = feature_names, len(feature_names)
+        self._columns_are(feature_names)
+        self.sd_ = float(arrays["relative_sd"][0])
         self.offsets_ = arrays["offsets"]
         if self.offsets_.shape != self._physics().shape or not (self.offsets_ >= 0).all():
             raise InvalidInputError(f"offsets must be {len(self._physics())} numbers of at least 0.")
@@ -91,18 +112,15 @@ class LogRidge(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         boosted = BoostedRidge(random_state=self.random_state)
         return boosted if self.n_trees is None else boosted.set_params(n_trees=self.n_trees)
 
-    def _groups(self) -> list[str]:
-        return [str(name).partition(":")[0] for name in self.feature_names_in_]
-
     def _physics(self) -> npt.NDArray[np.intp]:
         """Return the columns whose logarithms are read: sums that are never negative."""
-        return np.flatnonzero([group.startswith(PHYSICS) for group in self._groups()])
+        return Columns.of(self.feature_names_in_).where("physics")
 
     def _others(self) -> npt.NDArray[np.intp]:
-        return np.flatnonzero([not group.startswith((PHYSICS, CORRECTION)) for group in self._groups()])
+        return Columns.of(self.feature_names_in_).where("feature", "source")
 
     def _names(self) -> npt.NDArray[np.object_]:
-        logs = [f"log:{name}" for name in self.feature_names_in_[self._physics()]]
+        logs = [Column("log", name).name for name in self.feature_names_in_[self._physics()]]
         return np.array([*self.feature_names_in_[self._others()], *logs], object)
 
     def _columns(self, X: pd.DataFrame) -> pd.DataFrame:

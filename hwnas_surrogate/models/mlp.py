@@ -9,16 +9,15 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
+
+from hwnas_surrogate.models.cost_model import Arrays, CostModel, Vector
 
 __all__ = ["MLP"]
 
-Vector = npt.NDArray[np.float64]
 
-
-class MLP(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+class MLP(CostModel):
     """Multi-layer perceptron on standardised columns, trained by AdamW with a one-cycle learning rate.
 
     Parameters
@@ -61,8 +60,7 @@ class MLP(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         import torch
         from torch import nn
 
-        validate_data(self, X, skip_check_array=True)
-        values, costs = np.asarray(X, np.float64), np.asarray(y, np.float64)
+        values, costs, _ = self._checked(X, y)
         self.mean_, self.scale_ = values.mean(axis=0), values.std(axis=0)
         self.scale_[self.scale_ <= 1e-12 * np.abs(values).max(axis=0, initial=0.0)] = 1.0
         self.y_mean_, self.y_scale_ = float(costs.mean()), float(costs.std()) or 1.0
@@ -95,8 +93,7 @@ class MLP(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     def predict(self, X: pd.DataFrame | Vector) -> Vector:
         """Predict costs, (n, k) -> (n,), in float64 and without torch."""
         check_is_fitted(self, "weights_")
-        validate_data(self, X, reset=False, skip_check_array=True)
-        values = (np.asarray(X, np.float64) - self.mean_) / self.scale_
+        values = (self._values(X) - self.mean_) / self.scale_
         for number, (weight, bias) in enumerate(zip(self.weights_, self.biases_, strict=True)):
             values = values @ weight.T + bias
             if number < len(self.weights_) - 1:
@@ -104,10 +101,10 @@ class MLP(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         predicted: Vector = values[:, 0] * self.y_scale_ + self.y_mean_
         return predicted
 
-    def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
+    def to_arrays(self) -> Arrays:
         """Return what was learned as arrays."""
         check_is_fitted(self, "weights_")
-        arrays: dict[str, npt.NDArray[Any]] = {
+        arrays: Arrays = {
             "mean": self.mean_,
             "scale": self.scale_,
             "y": np.array([self.y_mean_, self.y_scale_]),
@@ -116,7 +113,7 @@ class MLP(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             arrays |= {f"weight_{number}": weight, f"bias_{number}": bias}
         return arrays
 
-    def from_arrays(self, arrays: dict[str, npt.NDArray[Any]], feature_names: npt.NDArray[np.object_]) -> Self:
+    def from_arrays(self, arrays: Arrays, feature_names: npt.NDArray[np.object_]) -> Self:
         """Take back what :meth:`to_arrays` returned, for columns of these names, shape (k,)."""
         depth = sum(name.startswith("weight_") for name in arrays)
         self.mean_, self.scale_ = arrays["mean"], arrays["scale"]

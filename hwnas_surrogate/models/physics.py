@@ -9,22 +9,14 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn.utils.validation import validate_data
 from threadpoolctl import ThreadpoolController
 
+from hwnas_surrogate.columns import Columns
 from hwnas_surrogate.errors import InvalidInputError
+from hwnas_surrogate.models.cost_model import Arrays, Vector
 from hwnas_surrogate.models.evidence import Hypotheses
-from hwnas_surrogate.models.linear import Vector, _checked, _LinearPredictor
-from hwnas_surrogate.models.prior import (
-    Belief,
-    Columns,
-    PhysicsPrior,
-    beliefs,
-    columns_by_view,
-    correction_unit,
-    source_columns,
-    twins,
-)
+from hwnas_surrogate.models.linear import LinearModel
+from hwnas_surrogate.models.prior import Belief, PhysicsPrior, Views, beliefs, columns_by_view, correction_unit, twins
 
 __all__ = ["PhysicsGP", "design_of"]
 
@@ -32,7 +24,7 @@ _NEGLIGIBLE = 2e-3
 """Hypotheses of less evidence than this are left out of predictions."""
 
 
-class PhysicsGP(_LinearPredictor):
+class PhysicsGP(LinearModel):
     """Bayesian linear regression on physical sums, for ten measurements and up.
 
     A device's cost is taken to be a sum of shares that are not negative (multiply-adds, calls, bytes: the ``physics``
@@ -57,8 +49,8 @@ class PhysicsGP(_LinearPredictor):
     ----------
     residuals_ : ndarray of float64, shape (n,)
         Each training cost minus what is predicted without it; not saved.
-    doubts_ : ndarray of float64, shape (n,)
-        How far off these predictions were expected to be; not saved.
+    sds_ : ndarray of float64, shape (n,)
+        The predictive standard deviations of these predictions; not saved.
     precisions_ : ndarray of float64, shape (n,)
         How far each measurement was trusted: about 1, and near 0 for slips; not saved.
     covariance_ : ndarray of float64, shape (k + 1, k + 1)
@@ -77,7 +69,7 @@ class PhysicsGP(_LinearPredictor):
     """
 
     residuals_: Vector
-    doubts_: Vector
+    sds_: Vector
     precisions_: Vector
     covariance_: Vector
     noise_: float
@@ -96,49 +88,76 @@ class PhysicsGP(_LinearPredictor):
 
     def fit(self, X: pd.DataFrame | Vector, y: npt.ArrayLike) -> Self:
         """Fit on (n, k) named columns (:class:`LayerPhysics`, and ``source`` ones) and n costs."""
-        values, costs, names = _checked(self, X, y)
-        views = columns_by_view(names, values)
+        values, costs, columns = self._checked(X, y)
+        views = columns_by_view(columns, values)
         if not views:
             raise InvalidInputError("PhysicsGP reads the columns of LayerPhysics (physics_all:macs, ...), got none.")
         rows = np.arange(len(costs))
         if len(rows) > self.max_rows:
             rows = np.sort(np.random.default_rng(self.random_state or 0).permutation(rows)[: self.max_rows])
         with _blas().limit(limits=1, user_api="blas"):
-            self._fit(values, costs, rows, names, views)
+            self._fit(values, costs, rows, columns, views)
         return self
 
     def rank(self, X: pd.DataFrame) -> Self:
         """Take the average of the ``source`` columns for the cost, each over its mean in (n, k) named columns."""
-        validate_data(self, X, skip_check_array=True)
-        values, names = np.asarray(X, np.float64), list(X.columns)
-        sources = source_columns(names)
+        values, _, columns = self._checked(X, [])
+        sources = columns.where("source")
         means = values[:, sources].mean(axis=0)
         self.coef_ = np.zeros(values.shape[1])
         self.coef_[sources[means > 0]] = 1 / (means[means > 0] * len(sources))
         self.intercept_, self.decimals_ = 0.0, None
-        self.residuals_, self.doubts_, self.precisions_ = np.empty(0), np.empty(0), np.empty(0)
+        self.residuals_, self.sds_, self.precisions_ = np.empty(0), np.empty(0), np.empty(0)
         self.covariance_, self.noise_ = np.zeros((values.shape[1] + 1,) * 2), 0.0
         self.source_weight_, self.view_weights_ = 1.0, {}
         return self
 
-    def doubt(self, X: pd.DataFrame | Vector) -> Vector:
-        """Return by how much a measurement is expected to differ from the prediction: (n, k) named columns -> (n,).
+    @property
+    def heteroscedastic(self) -> bool:
+        """True: what is unlike the measured networks is less certain."""
+        return True
 
-        That is the standard deviation of the posterior, over all the answers; nothing is known of signs.
+    @property
+    def knows_distance(self) -> bool:
+        """True: the coefficients of what was hardly measured are uncertain."""
+        return True
+
+    @property
+    def extrapolates(self) -> bool:
+        """True: layers are described alike in every space and config."""
+        return True
+
+    @property
+    def general_weight(self) -> float:
+        """0: it is physics."""
+        return 0.0
+
+    @property
+    def source_weight(self) -> float:
+        """Evidence of the answers in which the other devices have a share."""
+        return self.source_weight_
+
+    def _predictive_sd(self, X: pd.DataFrame | Vector, mean: Vector) -> Vector:
+        return self.deviations(X)
+
+    def deviations(self, X: pd.DataFrame | Vector) -> Vector:
+        """Return the standard deviation of what would be measured of each network: (n, k) named columns -> (n,).
+
+        That of the posterior, over all the answers.
         """
-        return self._doubt(np.asarray(X, np.float64))
+        return self._deviations(np.asarray(X, np.float64))
 
-    def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
+    def to_arrays(self) -> Arrays:
         """Return what was learned as arrays."""
         return {**super().to_arrays(), "covariance": self.covariance_, "noise": np.array([self.noise_])}
 
-    def from_arrays(self, arrays: dict[str, npt.NDArray[Any]], feature_names: npt.NDArray[np.object_]) -> Self:
+    def from_arrays(self, arrays: Arrays, feature_names: npt.NDArray[np.object_]) -> Self:
         """Take back what :meth:`to_arrays` returned, for columns of these names, shape (k,)."""
         super().from_arrays(arrays, feature_names)
         self.covariance_, self.noise_ = arrays["covariance"], float(arrays["noise"][0])
         return self
 
-    def _doubt(self, values: Vector) -> Vector:
+    def _deviations(self, values: Vector) -> Vector:
         used = np.flatnonzero(self.covariance_[:-1].any(axis=1))
         # Columns of views that nothing measured distinguishes share their coefficients: they vary as one.
         alike: dict[bytes, list[int]] = {}
@@ -160,12 +179,12 @@ class PhysicsGP(_LinearPredictor):
         values: Vector,
         costs: Vector,
         rows: npt.NDArray[np.intp],
-        names: Sequence[str],
-        views: dict[str, tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]],
+        columns: Columns,
+        views: Views,
     ) -> None:
         seen, measured = values[rows], costs[rows]
         prior = PhysicsPrior.of(self.prior)
-        believed = list(beliefs(prior, names, seen, views))
+        believed = list(beliefs(prior, columns, seen, views))
         typical = _typical_cost(seen, measured, believed[0])
         hypotheses = Hypotheses(seen, measured / typical, believed, prior)
         weights = hypotheses.weights
@@ -177,14 +196,14 @@ class PhysicsGP(_LinearPredictor):
         covariance = off.T @ off
         for number, part in zip(likely, parts, strict=True):
             covariance += part * hypotheses.covariance(int(number), values.shape[1])
-        mean, covariance = _shared(mean, covariance, list(twins(names, seen, views).values()))
+        mean, covariance = _shared(mean, covariance, list(twins(columns, seen, views).values()))
         self.coef_, self.intercept_, self.decimals_ = mean[:-1] * typical, float(mean[-1]) * typical, None
         self.covariance_ = covariance * typical**2
         self.noise_ = float(np.sqrt(weights @ hypotheses.variances)) * typical
         self.residuals_ = costs - self._sum(values)
-        self.doubts_ = self._doubt(values)
-        left_out, doubts = hypotheses.left_out()
-        self.residuals_[rows], self.doubts_[rows] = left_out * typical, doubts * typical
+        self.sds_ = self._deviations(values)
+        left_out, sds = hypotheses.left_out()
+        self.residuals_[rows], self.sds_[rows] = left_out * typical, sds * typical
         self.precisions_ = np.ones(len(costs))
         self.precisions_[rows] = weights @ hypotheses.precisions
         shared = np.bincount(hypotheses.belief, weights, len(believed))
@@ -198,13 +217,13 @@ def _blas() -> ThreadpoolController:
     return ThreadpoolController()
 
 
-def _shared(mean: Vector, covariance: Vector, alike: Sequence[Sequence[Columns]]) -> tuple[Vector, Vector]:
+def _shared(mean: Vector, covariance: Vector, alike: Sequence[Sequence[npt.NDArray[np.intp]]]) -> tuple[Vector, Vector]:
     """Share the coefficients of a view evenly with the views that no measurement distinguishes from it."""
     spread = np.eye(len(mean))
     for own, *others in alike:
         spread[own, own] = 1 / (1 + len(others))
-        for columns in others:
-            spread[columns, own] = 1 / (1 + len(others))
+        for twin in others:
+            spread[twin, own] = 1 / (1 + len(others))
     return spread @ mean, spread @ covariance @ spread.T
 
 
@@ -216,17 +235,17 @@ def design_of(X: pd.DataFrame, prior: PhysicsPrior | None = None) -> list[tuple[
     the corrections and a constant; shares are divided by their mean over the rows.
     """
     prior = prior or PhysicsPrior()
-    values, names = np.asarray(X, np.float64), list(X.columns)
+    values, columns = np.asarray(X, np.float64), Columns.of(X)
     designs = []
-    for view, (physics, corrections) in columns_by_view(names, values).items():
+    for view, (physics, corrections) in columns_by_view(columns, values).items():
         parts = [
             values[:, corrections] / correction_unit(values, corrections),
             np.full((len(values), 1), prior.constant_sd),
         ]
-        sources = source_columns(names)
-        for columns, sd in ((physics, prior.design_sd), (sources, prior.design_sd / np.sqrt(max(len(sources), 1)))):
-            means = values[:, columns].mean(axis=0)
-            parts.append(sd * values[:, columns[means > 0]] / means[means > 0])
+        sources = columns.where("source")
+        for mine, sd in ((physics, prior.design_sd), (sources, prior.design_sd / np.sqrt(max(len(sources), 1)))):
+            means = values[:, mine].mean(axis=0)
+            parts.append(sd * values[:, mine[means > 0]] / means[means > 0])
         designs.append((float(np.exp(prior.log_odds_of(view))), np.column_stack(parts)))
     return designs
 

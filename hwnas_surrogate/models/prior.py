@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from itertools import product
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from hwnas_surrogate.columns import Columns
 from hwnas_surrogate.errors import InvalidInputError, unknown
 
-__all__ = [
-    "CORRECTION",
-    "PHYSICS",
-    "SOURCE",
-    "Belief",
-    "PhysicsPrior",
-    "beliefs",
-    "columns_by_view",
-    "source_columns",
-    "twins",
-]
+__all__ = ["Belief", "PhysicsPrior", "Views", "beliefs", "columns_by_view", "twins"]
 
 Vector = npt.NDArray[np.float64]
-Columns = npt.NDArray[np.intp]
-
-SOURCE = "source"
-"""The group of columns that hold what the surrogates of other devices predict."""
-PHYSICS, CORRECTION = "physics_", "correction_"
-"""How the groups of columns of layer physics begin; the name of a view follows."""
+Which = npt.NDArray[np.intp]
+Views: TypeAlias = dict[str, tuple[Which, Which]]
+"""Of each view which columns are its physics, and which its corrections."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +146,8 @@ class Belief:
 
     view: str
     of_sources: bool
-    shares: Columns
-    corrections: Columns
+    shares: Which
+    corrections: Which
     divisors: Vector
     expected: Vector
     unit: float
@@ -172,59 +160,53 @@ class Belief:
         return values[:, self.shares] / self.divisors, values[:, self.corrections] * (self.correction_sd / self.unit)
 
 
-def source_columns(names: Sequence[str]) -> Columns:
-    """Return the columns of other devices' costs."""
-    return np.array([i for i, name in enumerate(names) if name.partition(":")[0] == SOURCE], np.intp)
-
-
-def columns_by_view(names: Sequence[str], values: Vector) -> dict[str, tuple[Columns, Columns]]:
+def columns_by_view(columns: Columns, values: Vector) -> Views:
     """Return the columns of physics and of corrections of each view; empty ones are none, equal ones are one."""
-    views: dict[str, tuple[Columns, Columns]] = {}
-    groups = [name.partition(":")[0] for name in names]
-    for view in dict.fromkeys(group.removeprefix(PHYSICS) for group in groups if group.startswith(PHYSICS)):
-        columns = (
-            np.array([i for i, group in enumerate(groups) if group == PHYSICS + view], np.intp),
-            np.array([i for i, group in enumerate(groups) if group == CORRECTION + view], np.intp),
-        )
-        if values[:, columns[0]].any() and not any(
-            all(np.array_equal(values[:, mine], values[:, theirs]) for mine, theirs in zip(columns, other, strict=True))
+    views: Views = {}
+    for view in columns.views:
+        mine = columns.where("physics", view=view), columns.where("correction", view=view)
+        if values[:, mine[0]].any() and not any(
+            all(np.array_equal(values[:, own], values[:, theirs]) for own, theirs in zip(mine, other, strict=True))
             for other in views.values()
         ):
-            views[view] = columns
+            views[view] = mine
     return views
 
 
-def twins(
-    names: Sequence[str], values: Vector, views: Mapping[str, tuple[Columns, Columns]]
-) -> dict[str, list[Columns]]:
+def twins(columns: Columns, values: Vector, views: Views) -> dict[str, list[Which]]:
     """Return, for each of the views, the columns of all that are equal to it on these rows, its own first.
 
     On other rows they may differ: nothing measured can distinguish them.
     """
-    groups = [name.partition(":")[0] for name in names]
-    found = {view: [np.concatenate(columns)] for view, columns in views.items()}
-    for other in dict.fromkeys(group.removeprefix(PHYSICS) for group in groups if group.startswith(PHYSICS)):
+    found = {view: [np.concatenate(mine)] for view, mine in views.items()}
+    for other in columns.views:
         if other in views:
             continue
-        mine = np.array(
-            [i for i, group in enumerate(groups) if group in (PHYSICS + other, CORRECTION + other)], np.intp
-        )
+        mine = columns.where("physics", "correction", view=other)
         for same in found.values():
             if len(mine) == len(same[0]) and np.array_equal(values[:, mine], values[:, same[0]]):
                 same.append(mine)
     return found
 
 
-def beliefs(
-    prior: PhysicsPrior, names: Sequence[str], values: Vector, views: Mapping[str, tuple[Columns, Columns]]
-) -> Iterator[Belief]:
-    """Yield every way in which the prior allows the cost to be made up, given n measured rows."""
-    sources = source_columns(names)
+def beliefs(prior: PhysicsPrior, columns: Columns, values: Vector, views: Views) -> Iterator[Belief]:
+    """Yield every way in which the prior allows the cost to be made up, given n measured rows.
+
+    Raises
+    ------
+    InvalidInputError
+        If no column of physics holds a quantity that the prior says may lead.
+    """
+    quantities = tuple(dict.fromkeys(columns[place].feature for place in columns.where("physics")))
+    for leader in prior.leaders:
+        if leader is not None and leader not in quantities:
+            raise unknown(InvalidInputError, "leader of the PhysicsPrior", leader, quantities)
+    sources = columns.where("source")
     for view, (physics, corrections) in views.items():
         unit = correction_unit(values, corrections)
-        for columns, are_sources in ((physics, False), (sources, True)):
-            means = values[:, columns].mean(axis=0)
-            shares, divisors = columns[means > 0], means[means > 0]
+        for mine, are_sources in ((physics, False), (sources, True)):
+            means = values[:, mine].mean(axis=0)
+            shares, divisors = mine[means > 0], means[means > 0]
             if not len(shares):
                 continue
             # Sources are alike: only together may they differ so much from what is believed.
@@ -232,19 +214,19 @@ def beliefs(
             leaders = [leader for leader in prior.leaders if leader is None or not are_sources] or [None]
             odds = prior.source_log_odds if are_sources else -float(np.log(len(leaders)))
             odds += prior.log_odds_of(view)
-            led = [_expected(names, shares, leader, prior.lead) for leader in leaders]
+            led = [_expected(columns, shares, leader, prior.lead) for leader in leaders]
             for expected, share_sd, correction_sd in product(led, prior.share_sds, prior.correction_sds):
                 sd = float(share_sd / narrower)
                 yield Belief(view, are_sources, shares, corrections, divisors, expected, unit, sd, correction_sd, odds)
 
 
-def correction_unit(values: Vector, corrections: Columns) -> float:
+def correction_unit(values: Vector, corrections: Which) -> float:
     """Return the size of the corrections of an average network; 1 where there are none."""
     return float(np.sqrt((values[:, corrections] ** 2).sum(axis=1).mean())) or 1.0
 
 
-def _expected(names: Sequence[str], shares: Columns, leader: str | None, lead: float) -> Vector:
+def _expected(columns: Columns, shares: Which, leader: str | None, lead: float) -> Vector:
     """Return the shares that are expected where one quantity leads."""
-    leads = np.array([names[column].partition(":")[2] == leader for column in shares])
+    leads = np.array([columns[place].feature == leader for place in shares])
     part = lead if leads.any() else 0.0
     return np.full(len(shares), (1 - part) / len(shares)) + part * leads

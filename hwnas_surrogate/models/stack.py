@@ -8,15 +8,17 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn.base import BaseEstimator, RegressorMixin, clone
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.base import clone
+from sklearn.utils.validation import check_is_fitted
 
+from hwnas_surrogate.columns import Columns
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.models.boosted import BoostedRidge
-from hwnas_surrogate.models.linear import EXACT, LeaveOneOutRidge, Vector
+from hwnas_surrogate.models.cost_model import Arrays, CostModel, Vector
+from hwnas_surrogate.models.linear import EXACT, LeaveOneOutRidge
 from hwnas_surrogate.models.logarithmic import LogRidge
 from hwnas_surrogate.models.physics import PhysicsGP
-from hwnas_surrogate.models.prior import CORRECTION, PHYSICS, SOURCE, PhysicsPrior
+from hwnas_surrogate.models.prior import PhysicsPrior
 from hwnas_surrogate.models.robust import robust_sd
 
 __all__ = ["PhysicsStack"]
@@ -34,8 +36,8 @@ _PREFERRED = 1.5
 """The ordinary model is taken alone unless the stack is better by so many standard errors; fewer where rows are few."""
 _ALL = 0.95
 """Almost all of the weight is all of it."""
-_DOUBTED = 0.5
-"""Physics is a bit less sure of what it was fitted to than it thinks: by this part of its median doubt there."""
+_LEAST_SD = 0.5
+"""Physics is a bit less certain of what it was fitted to than it thinks: by this part of its median deviation there."""
 _SPREAD = 0.5
 """Costs whose logarithms have a smaller standard deviation than this are as good as linear in them."""
 _SURE = 4.0
@@ -44,7 +46,7 @@ _WORTH = 0.4
 """Products without trees must predict this part of the rows better for trees to be worth a try."""
 
 
-class PhysicsStack(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+class PhysicsStack(CostModel):
     """A stack of models, weighted by their errors on rows left out [1]_.
 
     - ``physics``: a :class:`PhysicsGP`. It extrapolates from ten rows.
@@ -78,12 +80,11 @@ class PhysicsStack(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         is added to a part of physics as large or larger; the others add up to 1.
     residuals_ : ndarray of float64, shape (n,)
         Each training cost minus what is predicted without it; not saved.
-    doubts_ : ndarray of float64, shape (n,)
-        How far off these predictions were expected to be; not saved.
-    least_doubt_ : float
-        What every prediction is expected to be off at least: half the median doubt of physics where that has a part;
-        the robust standard deviation of ``residuals_`` where the ordinary model is alone; of products, this part of
-        what is predicted.
+    sds_ : ndarray of float64, shape (n,)
+        The predictive standard deviations of these predictions; not saved.
+    least_sd_ : float
+        The smallest predictive standard deviation: half the median one of physics where that has a part; the robust
+        standard deviation of ``residuals_`` where the ordinary model is alone; of products, relative to the cost.
 
     References
     ----------
@@ -96,8 +97,9 @@ class PhysicsStack(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     product_: LogRidge | None
     weights_: dict[str, float]
     residuals_: Vector
-    doubts_: Vector
-    least_doubt_: float
+    sds_: Vector
+    precisions_: Vector
+    least_sd_: float
 
     def __init__(self, random_state: int | None = None, prior: PhysicsPrior | Mapping[str, Any] | None = None) -> None:
         self.random_state = random_state
@@ -105,41 +107,73 @@ class PhysicsStack(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     def fit(self, X: pd.DataFrame, y: npt.ArrayLike) -> Self:
         """Fit on (n, k) named columns and n costs."""
-        validate_data(self, X, skip_check_array=True)
-        costs = np.asarray(y, np.float64)
+        _, costs, _ = self._checked(X, y)
         mine, others = self._parts()
         self._only_physics(PhysicsGP(random_state=self.random_state, prior=self.prior).fit(X.iloc[:, mine], costs))
         if len(costs) >= MIN_ROWS and len(others):
             self._stack(X.iloc[:, others], costs)
             self._try_product(X, costs)
-        self.doubts_ = self._doubt(self.doubts_, costs)
+        self._learn_sds(costs)
         return self
 
-    def _doubt(self, physics: Vector, costs: Vector) -> Vector:
-        """Learn how unsure predictions are at least, and return how unsure those of the training rows were."""
-        predicted = costs - self.residuals_
+    def _learn_sds(self, costs: Vector) -> None:
+        """Learn the smallest standard deviation, and those of the training rows."""
         if self.product_ is not None:
-            self.least_doubt_ = max(robust_sd(self.residuals_ / predicted), EXACT)
-            return self.least_doubt_ * predicted
-        if self.ordinary_only:
-            self.least_doubt_ = max(robust_sd(self.residuals_), EXACT * float(np.abs(costs).max()))
-            return np.full(len(costs), self.least_doubt_)
-        self.least_doubt_ = _DOUBTED * float(np.median(physics))
-        return np.hypot(physics, self.least_doubt_)
-
-    @property
-    def proportional(self) -> bool:
-        """Whether errors are parts of what is predicted: of products."""
-        return self.product_ is not None
+            self.least_sd_, self.sds_ = self.product_.sd_, self.product_.sds_
+        elif self.ordinary_only:
+            self.least_sd_ = max(robust_sd(self.residuals_), EXACT * float(np.abs(costs).max()))
+            self.sds_ = np.full(len(costs), self.least_sd_)
+        else:
+            self.least_sd_ = _LEAST_SD * float(np.median(self.physics_.sds_))
+            self.sds_ = np.hypot(self.physics_.sds_, self.least_sd_)
 
     @property
     def ordinary_only(self) -> bool:
         """Whether the ordinary model has all the weight."""
         return self.weights_["ordinary"] == 1
 
+    @property
+    def heteroscedastic(self) -> bool:
+        """True: physics knows where it is uncertain, and products are off by a part of the cost."""
+        return True
+
+    @property
+    def knows_distance(self) -> bool:
+        """Whether the standard deviation grows as networks differ from the training ones: not of the ordinary model."""
+        return not self.ordinary_only
+
+    @property
+    def relative_errors(self) -> bool:
+        """Whether predictions are off by a part of the cost: those of products are."""
+        return self.product_ is not None
+
+    @property
+    def extrapolates(self) -> bool:
+        """True: layers are described alike in every space and config."""
+        return True
+
+    @property
+    def general_weight(self) -> float:
+        """The weight of all models but physics."""
+        return sum(self.weights_[name] for name in ("remainder", "ordinary", "product"))
+
+    @property
+    def source_weight(self) -> float:
+        """How much the measurements speak for other devices having a share in the cost."""
+        return self.weights_["physics"] * self.physics_.source_weight
+
+    @property
+    def layer_physics(self) -> PhysicsGP | None:
+        """The physics, unless other devices have a share in it."""
+        return None if len(Columns.of(self.physics_.feature_names_in_).where("source")) else self.physics_
+
+    def reduced(self) -> CostModel:
+        """Return the ordinary model where it has all the weight."""
+        return self.ordinary_ if self.ordinary_only and self.ordinary_ is not None else self
+
     def _only_physics(self, physics: PhysicsGP) -> None:
         self.physics_, self.remainder_, self.ordinary_, self.product_ = physics, None, None, None
-        self.residuals_, self.doubts_ = physics.residuals_, physics.doubts_
+        self.residuals_, self.sds_, self.precisions_ = physics.residuals_, physics.sds_, physics.precisions_
         self.weights_ = {"physics": 1.0, "remainder": 0.0, "ordinary": 0.0, "product": 0.0}
 
     def _stack(self, X: pd.DataFrame, costs: Vector) -> None:
@@ -199,16 +233,16 @@ class PhysicsStack(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     def rank(self, X: pd.DataFrame) -> Self:
         """Take the average of the ``source`` columns for the cost, each over its mean in (n, k) named columns."""
-        validate_data(self, X, skip_check_array=True)
+        self._checked(X, [])
         mine, _ = self._parts()
         self._only_physics(PhysicsGP(random_state=self.random_state, prior=self.prior).rank(X.iloc[:, mine]))
-        self.least_doubt_ = 0.0
+        self.least_sd_ = 0.0
         return self
 
     def predict(self, X: pd.DataFrame) -> Vector:
         """Predict costs: (n, k) named columns as in ``fit`` -> (n,)."""
         check_is_fitted(self, "physics_")
-        validate_data(self, X, reset=False, skip_check_array=True)
+        self._values(X)
         if self.product_ is not None:
             return self.product_.predict(X.iloc[:, self._not_sources()])
         mine, others = self._parts()
@@ -219,24 +253,25 @@ class PhysicsStack(RegressorMixin, BaseEstimator):  # type: ignore[misc]
                 predicted += self.weights_[name] * model.predict(X.iloc[:, columns])
         return predicted
 
-    def doubt(self, X: pd.DataFrame) -> Vector:
-        """Return how far off predictions are expected to be, up to a factor: (n, k) named columns -> (n,).
+    def _predictive_sd(self, X: pd.DataFrame, mean: Vector) -> Vector:
+        """Return how far predictions are expected to be off.
 
-        Physics says where it is unsure; products are off by a part of what they predict. The ordinary model alone is
+        Physics says where it is uncertain; products are off by a part of what they predict. The ordinary model alone is
         off everywhere alike.
         """
-        check_is_fitted(self, "physics_")
         if self.product_ is not None:
-            return self.least_doubt_ * self.predict(X)
-        least = np.full(len(X), self.least_doubt_)
-        return least if self.ordinary_only else np.hypot(self.physics_.doubt(X.iloc[:, self._parts()[0]]), least)
+            return self.least_sd_ * mean
+        least = np.full(len(mean), self.least_sd_)
+        if self.ordinary_only:
+            return least
+        return np.asarray(np.hypot(self.physics_.deviations(X.iloc[:, self._parts()[0]]), least))
 
-    def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
+    def to_arrays(self) -> Arrays:
         """Return what was learned as arrays."""
         check_is_fitted(self, "physics_")
-        arrays: dict[str, npt.NDArray[Any]] = {
+        arrays: Arrays = {
             "weights": np.array([self.weights_[name] for name in _MODELS]),
-            "least_doubt": np.array([self.least_doubt_]),
+            "least_sd": np.array([self.least_sd_]),
         }
         for name in _MODELS:
             model = getattr(self, f"{name}_")
@@ -244,16 +279,16 @@ class PhysicsStack(RegressorMixin, BaseEstimator):  # type: ignore[misc]
                 arrays |= {f"{name}_{key}": array for key, array in model.to_arrays().items()}
         return arrays
 
-    def from_arrays(self, arrays: dict[str, npt.NDArray[Any]], feature_names: npt.NDArray[np.object_]) -> Self:
+    def from_arrays(self, arrays: Arrays, feature_names: npt.NDArray[np.object_]) -> Self:
         """Take back what :meth:`to_arrays` returned, for columns of these names, shape (k,)."""
-        self.feature_names_in_, self.n_features_in_ = feature_names, len(feature_names)
+        self._columns_are(feature_names)
         weights = arrays["weights"]
         if weights.shape != (len(_MODELS),) or not ((weights >= 0) & (weights <= 1)).all():
             raise InvalidInputError(f"weights must be {len(_MODELS)} numbers between 0 and 1, got {weights}.")
         self.weights_ = dict(zip(_MODELS, map(float, weights), strict=True))
-        self.least_doubt_ = float(arrays["least_doubt"][0])
-        if not self.least_doubt_ >= 0:
-            raise InvalidInputError(f"least_doubt must be at least 0, got {self.least_doubt_:g}.")
+        self.least_sd_ = float(arrays["least_sd"][0])
+        if not self.least_sd_ >= 0:
+            raise InvalidInputError(f"least_sd must be at least 0, got {self.least_sd_:g}.")
         mine, others = self._parts()
         columns = {"physics": mine, "remainder": others, "ordinary": others, "product": self._not_sources()}
         for name, kind in _MODELS.items():
@@ -266,12 +301,11 @@ class PhysicsStack(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     def _parts(self) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
         """Return which columns the physics and which the other models read."""
-        groups = [str(name).partition(":")[0] for name in self.feature_names_in_]
-        physical = np.array([group == SOURCE or group.startswith((PHYSICS, CORRECTION)) for group in groups])
-        return np.flatnonzero(physical), np.flatnonzero(~physical)
+        columns = Columns.of(self.feature_names_in_)
+        return columns.where("physics", "correction", "source"), columns.where("feature")
 
     def _not_sources(self) -> npt.NDArray[np.intp]:
-        return np.flatnonzero([str(name).partition(":")[0] != SOURCE for name in self.feature_names_in_])
+        return Columns.of(self.feature_names_in_).where("feature", "physics", "correction")
 
 
 _MODELS: dict[str, Any] = {

@@ -12,6 +12,7 @@ import pandas as pd
 from sklearn.base import clone
 
 from hwnas_surrogate.errors import InvalidInputError
+from hwnas_surrogate.models import CostModel
 from hwnas_surrogate.models.robust import robust_sd
 from hwnas_surrogate.trainers.encoded import octaves
 
@@ -59,8 +60,8 @@ class LeftOut:
     ----------
     rows : ndarray of int, shape (m,)
         Which training rows.
-    predicted, residuals, doubts : ndarray of float64, shape (m,)
-        What was predicted of them, their costs minus that, and how far off it was expected to be.
+    predicted, residuals, sds : ndarray of float64, shape (m,)
+        What was predicted of them, their costs minus that, and the predictive standard deviations.
     distances : ndarray of float64, shape (m,)
         How far they lie from the rows fitted to.
     """
@@ -68,7 +69,7 @@ class LeftOut:
     rows: Rows
     predicted: Vector
     residuals: Vector
-    doubts: Vector
+    sds: Vector
     distances: Vector
 
 
@@ -97,9 +98,9 @@ class Calibration:
 
     Residuals of training rows, each predicted without it, are divided by a difficulty that can be told for any
     architecture: the predicted cost to a power, times one plus how far the features and the prediction lie outside
-    what was trained on, times the model's own doubt if it has one. Their quantiles, times the difficulty of what is
-    asked, make intervals that are wider where costs are large and where the surrogate extrapolates. n residuals promise
-    a coverage of 1 - 1/(5 n) at most.
+    what was trained on, times the model's own standard deviation if that differs. Their quantiles, times the
+    difficulty of what is asked, make intervals that are wider where costs are large and where the surrogate
+    extrapolates. n residuals promise a coverage of 1 - 1/(5 n) at most.
 
     Two categories have distributions of their own (Mondrian categories [2]_), from rows held out as a whole: networks
     under a config that was not trained on, whose residuals grow with the distance from the nearest config trained on;
@@ -134,7 +135,7 @@ class Calibration:
         features: Vector,
         predicted: Vector,
         residuals: Vector,
-        doubts: Vector | None = None,
+        sds: Vector | None = None,
         *,
         other: LeftOut | None = None,
         dear: LeftOut | None = None,
@@ -149,8 +150,8 @@ class Calibration:
             Their costs, predicted without them.
         residuals : ndarray, shape (n,)
             Measured minus predicted.
-        doubts : ndarray, shape (n,), optional
-            How far off the model expected these predictions to be.
+        sds : ndarray, shape (n,), optional
+            The model's standard deviations of these predictions, if they differ.
         other, dear : LeftOut, optional
             The same where whole configs, and where the dearest rows, were left out.
 
@@ -161,25 +162,25 @@ class Calibration:
         everything = np.column_stack([features, predicted])
         self.low_, self.high_ = everything.min(axis=0), everything.max(axis=0)
         self.dearest_ = float((predicted + residuals).max())
-        own, expected = (np.ones(len(predicted)), 0.0) if doubts is None else (doubts, _EXPECTED)
+        own, expected = (np.ones(len(predicted)), 0.0) if sds is None else (sds, _EXPECTED)
         power = _power(predicted, residuals / own)
         wide = self.difficulty(features, predicted, own, power)
         self.known_ = _Scores(_quantiles(residuals / wide, expected), len(residuals), power)
         self.dear_ = self.other_ = None
         if dear is not None:
-            self.dear_ = self._scores(dear, features, dear.doubts, power)
+            self.dear_ = self._scores(dear, features, dear.sds, power)
         if other is not None:
             power = _power(other.predicted, other.residuals)
             self.other_ = self._scores(other, features, np.ones(len(other.rows)), power)
         return self
 
-    def _scores(self, left_out: LeftOut, features: Vector, doubts: Vector, power: float) -> _Scores:
-        wide = self.difficulty(features[left_out.rows], left_out.predicted, doubts, power)
+    def _scores(self, left_out: LeftOut, features: Vector, sds: Vector, power: float) -> _Scores:
+        wide = self.difficulty(features[left_out.rows], left_out.predicted, sds, power)
         growth = _growth(left_out.residuals / wide, left_out.distances)
         scores = left_out.residuals / (wide * (1.0 + growth * left_out.distances))
         return _Scores(_quantiles(scores), len(scores), power, growth)
 
-    def difficulty(self, features: Vector, predicted: Vector, doubts: Vector, power: float) -> Vector:
+    def difficulty(self, features: Vector, predicted: Vector, sds: Vector, power: float) -> Vector:
         """Return how large residuals are expected to be, up to a factor: (n, k) features, (n,) others -> (n,)."""
         beyond = np.zeros(len(predicted))
         low, high = self.low_[:-1], self.high_[:-1]
@@ -188,7 +189,7 @@ class Calibration:
         beyond[away] = self._beyond(np.column_stack([features[away], predicted[away]]))
         largest = max(self.high_[-1], np.finfo(float).tiny)
         size = np.maximum(predicted, max(self.low_[-1], _SMALLEST * largest)) / largest
-        result: Vector = size**power * (1.0 + beyond) * doubts
+        result: Vector = size**power * (1.0 + beyond) * sds
         return result
 
     def _beyond(self, everything: Vector) -> Vector:
@@ -201,9 +202,7 @@ class Calibration:
         result: Vector = np.divide(outside, width, out=np.zeros_like(outside), where=width > 0).max(axis=1)
         return result
 
-    def interval(
-        self, features: Vector, predicted: Vector, doubts: Vector, distances: Vector, coverage: float
-    ) -> Vector:
+    def interval(self, features: Vector, predicted: Vector, sds: Vector, distances: Vector, coverage: float) -> Vector:
         """Return lower and upper bounds, shape (n, 2), of rows whose configs lie so far from those trained on.
 
         Raises
@@ -212,11 +211,11 @@ class Calibration:
             If so many residuals can't promise the coverage.
         """
         bounds = np.empty((len(predicted), 2))
-        for rows, scores, wide in self._categories(features, predicted, doubts, distances):
+        for rows, scores, wide in self._categories(features, predicted, sds, distances):
             _check_promise(coverage, scores.n, scores is self.other_)
             low, high = scores.between(coverage)
             bounds[rows] = np.stack([predicted[rows] + low * wide, predicted[rows] + high * wide], axis=1)
-        for rows, scores, wide in self._dear(features, predicted, doubts, distances):
+        for rows, scores, wide in self._dear(features, predicted, sds, distances):
             upper = predicted[rows] + scores.between(coverage)[1] * wide
             bounds[rows, 1] = np.maximum(bounds[rows, 1], upper)
         slack = _EXACT * np.abs(predicted)
@@ -225,37 +224,37 @@ class Calibration:
         return bounds
 
     def probability(
-        self, features: Vector, predicted: Vector, doubts: Vector, distances: Vector, budget: Vector
+        self, features: Vector, predicted: Vector, sds: Vector, distances: Vector, budget: Vector
     ) -> Vector:
         """Return the probability that each cost is at most the budget, shape (n,)."""
         result = np.empty(len(predicted))
         reach = budget + _EXACT * np.abs(predicted) - predicted
-        for rows, scores, wide in self._categories(features, predicted, doubts, distances):
+        for rows, scores, wide in self._categories(features, predicted, sds, distances):
             result[rows] = scores.below(reach[rows], wide)
-        for rows, scores, wide in self._dear(features, predicted, doubts, distances):
+        for rows, scores, wide in self._dear(features, predicted, sds, distances):
             # As of the bounds, only the upper half is that of dear networks.
             result[rows] = np.minimum(result[rows], np.maximum(scores.below(reach[rows], wide), 0.5))
         return result
 
     def _categories(
-        self, features: Vector, predicted: Vector, doubts: Vector, distances: Vector
+        self, features: Vector, predicted: Vector, sds: Vector, distances: Vector
     ) -> Iterator[tuple[Rows, _Scores, Vector]]:
         """Yield the rows of trained configs and those of others, their scores, and what these are multiplied by."""
         known, ones = distances == 0, np.ones(len(predicted))
-        others = (self.known_, doubts) if self.other_ is None else (self.other_, ones)
-        for which, (scores, own) in ((known, (self.known_, doubts)), (~known, others)):
+        others = (self.known_, sds) if self.other_ is None else (self.other_, ones)
+        for which, (scores, own) in ((known, (self.known_, sds)), (~known, others)):
             rows = np.flatnonzero(which)
             if len(rows):
                 wide = self.difficulty(features[rows], predicted[rows], own[rows], scores.power)
                 yield rows, scores, wide * (1.0 + scores.growth * distances[rows])
 
     def _dear(
-        self, features: Vector, predicted: Vector, doubts: Vector, distances: Vector
+        self, features: Vector, predicted: Vector, sds: Vector, distances: Vector
     ) -> Iterator[tuple[Rows, _Scores, Vector]]:
         """Yield the same of the rows that may well be dearer than all trained on."""
         if self.dear_ is None:
             return
-        wide = self.difficulty(features, predicted, doubts, self.dear_.power)
+        wide = self.difficulty(features, predicted, sds, self.dear_.power)
         reach = predicted + np.interp(_MAY_WELL, _PARTS, self.known_.quantiles) * wide
         rows = np.flatnonzero((reach > self.dearest_) & (distances == 0))
         exceeded = np.maximum(predicted[rows] / self.dearest_ - 1.0, 0.0)
@@ -333,22 +332,21 @@ def _check_promise(coverage: float, n: int, of_others: bool) -> None:
         )
 
 
-def residuals_by_row(model: Any, features: pd.DataFrame, costs: Vector, seed: int) -> Vector:
+def residuals_by_row(model: CostModel, features: pd.DataFrame, costs: Vector, seed: int) -> Vector:
     """Return each cost minus what the fitted model would predict without the row.
 
     Models that know (``residuals_``) are asked; others are fitted again in five folds.
     """
     from sklearn.model_selection import KFold
 
-    known = getattr(model, "residuals_", None)
-    if known is not None:
-        return np.asarray(known, np.float64)
+    if model.residuals_ is not None:
+        return model.residuals_
     folds = KFold(len(costs) if len(costs) < _FEW else FOLDS, shuffle=True, random_state=seed)
     return _left_out(model, features, costs, list(folds.split(costs)))[0]
 
 
 def config_left_out(
-    model: Any,
+    model: CostModel,
     features: pd.DataFrame,
     costs: Vector,
     groups: npt.NDArray[np.intp],
@@ -366,11 +364,11 @@ def config_left_out(
     distances = np.empty(len(costs))
     for train, test in folds:
         distances[test] = octaves(sizes, sizes[np.unique(groups[train])])[groups[test]]
-    residuals, doubts = _left_out(model, features, costs, folds)
-    return LeftOut(rows, costs - residuals, residuals, doubts, distances)
+    residuals, sds = _left_out(model, features, costs, folds)
+    return LeftOut(rows, costs - residuals, residuals, sds, distances)
 
 
-def dearest_left_out(model: Any, features: pd.DataFrame, costs: Vector, seed: int) -> LeftOut | None:
+def dearest_left_out(model: CostModel, features: pd.DataFrame, costs: Vector, seed: int) -> LeftOut | None:
     """Return what the model leaves of the dearest fifth of the rows if fitted to the others only.
 
     Of many rows, four hundred drawn at random will do. None of fewer than sixty.
@@ -382,10 +380,10 @@ def dearest_left_out(model: Any, features: pd.DataFrame, costs: Vector, seed: in
     train, test = np.split(np.arange(len(rows)), [len(rows) - len(rows) // 5])
     if costs[rows[train[0]]] == costs[rows[train[-1]]]:
         return None
-    residuals, doubts = _left_out(model, features.iloc[rows], costs[rows], [(train, test)])
+    residuals, sds = _left_out(model, features.iloc[rows], costs[rows], [(train, test)])
     predicted = costs[rows[test]] - residuals[test]
     distances = np.maximum(predicted / costs[rows[train[-1]]] - 1.0, 0.0)
-    return LeftOut(rows[test], predicted, residuals[test], doubts[test], distances)
+    return LeftOut(rows[test], predicted, residuals[test], sds[test], distances)
 
 
 def spreads(residuals: Vector, groups: npt.NDArray[np.intp]) -> Vector:
@@ -401,9 +399,9 @@ def spreads(residuals: Vector, groups: npt.NDArray[np.intp]) -> Vector:
     return result
 
 
-def _left_out(model: Any, features: pd.DataFrame, costs: Vector, folds: list[Any]) -> tuple[Vector, Vector]:
-    """Return what the model leaves of the rows of each fold if fitted to the others, and its doubts there."""
-    residuals, doubts = np.empty(len(costs)), np.ones(len(costs))
+def _left_out(model: CostModel, features: pd.DataFrame, costs: Vector, folds: list[Any]) -> tuple[Vector, Vector]:
+    """Return what the model leaves of the rows of each fold if fitted to the others, and its own expectation."""
+    residuals, sds = np.empty(len(costs)), np.ones(len(costs))
     for train, test in folds:
         try:
             fitted = clone(model).fit(features.iloc[train], costs[train])
@@ -412,10 +410,12 @@ def _left_out(model: Any, features: pd.DataFrame, costs: Vector, folds: list[Any
                 f"the model was fitted to {len(costs)} rows, but to calibrate its intervals it must be fitted to "
                 f"{len(train)} of them as well, and that failed: {error}. Give more rows, or calibrate=False."
             ) from error
-        residuals[test] = costs[test] - np.asarray(fitted.predict(features.iloc[test]), np.float64)
-        if hasattr(fitted, "doubt"):
-            doubts[test] = fitted.doubt(features.iloc[test])
-    return residuals, doubts
+        if fitted.heteroscedastic:
+            posterior = fitted.posterior(features.iloc[test])
+            residuals[test], sds[test] = costs[test] - posterior.mean, posterior.sd
+        else:
+            residuals[test] = costs[test] - fitted.predict(features.iloc[test])
+    return residuals, sds
 
 
 def _power(predicted: Vector, residuals: Vector) -> float:

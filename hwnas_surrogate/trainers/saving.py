@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.base import clone
-from sklearn.dummy import DummyRegressor
 
 from hwnas_surrogate.data import METRICS, Target
 from hwnas_surrogate.errors import HWNASError, InvalidInputError, SavedFormatError
 from hwnas_surrogate.features import Encoder
 from hwnas_surrogate.features.encoder import known_encoders
 from hwnas_surrogate.files import file_stem
+from hwnas_surrogate.models import ConstantCost
 from hwnas_surrogate.spaces import SearchSpace, get_space
 from hwnas_surrogate.spaces.reading import is_integer
 from hwnas_surrogate.trainers.calibration import Calibration
@@ -241,7 +241,7 @@ def _restore(
             "Install the version that saved it, or train again."
         )
     model = from_bytes(entry["model"], read_weights(entry["weights"], folder), names)
-    refit = clone(model) if entry["own_model"] and not isinstance(model, DummyRegressor) else entry["model_name"]
+    refit = clone(model) if entry["own_model"] and not isinstance(model, ConstantCost) else entry["model_name"]
     own_encoder = encoder if entry["own_encoder"] else None
     surrogate: Surrogate = kinds[entry["class"]].of_parts(space.name, own_encoder, refit, sources)
     surrogate.encoder_, surrogate.model_ = encoder, model

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from hwnas_surrogate.columns import Column
 from hwnas_surrogate.data import CostTable, TargetLike
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.features import Encoder, LayerPhysics
 from hwnas_surrogate.features.encoder import Features
 from hwnas_surrogate.graphs import NetworkBatch
-from hwnas_surrogate.models import PhysicsStack
-from hwnas_surrogate.models.prior import SOURCE
+from hwnas_surrogate.models import PhysicsStack, cost_model
 from hwnas_surrogate.spaces import ArchBatch, SearchSpace, get_space
 from hwnas_surrogate.trainers.encoded import stack_encoder
 from hwnas_surrogate.trainers.queries import queries
@@ -97,10 +97,7 @@ def fitted_sources(
 
 def _travels(surrogate: Surrogate) -> bool:
     """Return whether a surrogate can predict in other spaces: by layer physics, without sources of its own."""
-    model = surrogate.model_
-    return isinstance(model, PhysicsStack) and not any(
-        name.startswith(SOURCE) for name in model.physics_.feature_names_in_
-    )
+    return cost_model(surrogate.model_).layer_physics is not None
 
 
 class SourceCosts(Encoder):
@@ -135,12 +132,12 @@ class SourceCosts(Encoder):
         """Return the class alone: the surrogates are saved beside the encoder."""
         return {"class": type(self).__name__, "params": {}}
 
-    def _names(self) -> list[str]:
-        names: list[str] = []
+    def _columns(self) -> Iterator[Column]:
+        seen: set[str] = set()
         for number, surrogate in enumerate(self.surrogates):
-            name = f"{SOURCE}:{surrogate.target_ or number}"
-            names.append(f"{name}#{number}" if name in names else name)
-        return names
+            name = str(surrogate.target_ or number)
+            yield Column.source(f"{name}#{number}" if name in seen else name)
+            seen.add(name)
 
     def _encode(self, batch: NetworkBatch, out: Features) -> None:
         for number in range(len(batch.configs)):
@@ -156,7 +153,9 @@ class SourceCosts(Encoder):
         if by_physics:
             frame = LayerPhysics(None).frame(batch)
             for number, surrogate in by_physics.items():
-                predicted = np.asarray(surrogate.model_.physics_.predict(frame), np.float64) * surrogate.scale_
+                physics = cost_model(surrogate.model_).layer_physics
+                assert physics is not None
+                predicted = physics.predict(frame) * surrogate.scale_
                 result[:, number] = np.maximum(predicted, surrogate.floor_)
         if others:
             space, start = get_space(next(iter(others.values())).space), 0

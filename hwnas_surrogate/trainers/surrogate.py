@@ -13,14 +13,22 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.stats import spearmanr
 from sklearn.base import BaseEstimator, RegressorMixin, clone
-from sklearn.dummy import DummyRegressor
 from sklearn.utils.validation import check_is_fitted
 
 from hwnas_surrogate.data.target import METRICS, Metric, Target
 from hwnas_surrogate.errors import InvalidInputError, SavedFormatError, unknown
 from hwnas_surrogate.features import Encoder, make_encoder
 from hwnas_surrogate.graphs import GraphBatch, NetworkBatch
-from hwnas_surrogate.models import DEFAULT, PhysicsStack, make_classifier, make_model
+from hwnas_surrogate.models import (
+    DEFAULT,
+    ConstantCost,
+    CostModel,
+    PhysicsStack,
+    Posterior,
+    cost_model,
+    make_classifier,
+    make_model,
+)
 from hwnas_surrogate.reals import reals
 from hwnas_surrogate.spaces import Configs, Networks, SearchSpace, as_batch, get_space
 from hwnas_surrogate.trainers.calibration import (
@@ -40,6 +48,7 @@ from hwnas_surrogate.trainers.extrapolation import (
     spanning,
     widened,
 )
+from hwnas_surrogate.trainers.posterior import CalibratedPosterior
 from hwnas_surrogate.trainers.queries import asked_batch, queries
 from hwnas_surrogate.trainers.saving import load, save
 
@@ -127,6 +136,7 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     1.0
     """
 
+    model_: Any
     _wild = 20.0
     """A cost that lies so many robust standard deviations from what the other rows say is told as an outlier."""
 
@@ -284,6 +294,38 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             start += len(query)
         return np.concatenate(told)
 
+    def posterior(self, networks: Networks, configs: Configs = None, *, extrapolate: bool = False) -> Posterior:
+        """Return the distribution of each cost: mean, standard deviation, quantiles and the probability of a bound.
+
+        Parameters
+        ----------
+        networks, configs, extrapolate
+            As :meth:`predict` takes them.
+
+        Returns
+        -------
+        Posterior
+            Of n costs, in the unit of the training costs, of networks that the device can run.
+
+        Raises
+        ------
+        InvalidInputError
+            If the surrogate was fitted with ``calibrate=False``.
+
+        Examples
+        --------
+        >>> from hwnas_surrogate import load_table
+        >>> table = load_table(space="nasbench201").select("epyc-torch-1t/latency")
+        >>> posterior = Surrogate().fit(table.archs[:100], table.costs[:100, 0]).posterior([8000, 9000])
+        >>> bool((posterior.quantile(0.05) < posterior.mean).all())
+        True
+        >>> posterior.below(1e6).tolist()
+        [1.0, 1.0]
+        """
+        asked = list(self._queries(networks, configs, extrapolate))
+        self._calibrated()
+        return CalibratedPosterior(self, asked)
+
     def predict_has_cost(self, networks: Networks, configs: Configs = None, *, extrapolate: bool = False) -> Vector:
         """Predict how probable it is that the device can run each network; 1 where no training network failed.
 
@@ -392,7 +434,7 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     @property
     def physical(self) -> bool:
         """Whether the fitted model's columns mean the same under every config (layer physics)."""
-        return isinstance(self.model_, PhysicsStack)
+        return cost_model(self.model_).extrapolates
 
     def _queries(self, networks: Networks, configs: Configs, extrapolate: bool = False) -> Iterator[Encoded]:
         """Encode what is to be predicted, batch by batch."""
@@ -431,7 +473,7 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         self.scale_ = 2.0 ** round(math.log2(mean)) if mean > 0 else 1.0
         self.floor_ = float(costs.min()) / 2
         if costs.min() == costs.max():
-            self.model_ = DummyRegressor(strategy="constant", constant=costs[0] / self.scale_)
+            self.model_ = ConstantCost()
         else:
             self.model_ = self._model()
         self.model_.fit(training.features, costs / self.scale_)
@@ -446,7 +488,7 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             self.other_model_ = clone(self.model_).fit(alike, costs[balanced] / self.scale_)
             _predict_on_one_thread(self.other_model_)
         if self._without_physics():
-            training = training.only(self.model_.feature_names_in_)
+            training = training.only(list(self.model_.feature_names_in_))
         self.columns_ = tuple(map(str, training.features))
         self.n_features_in_ = len(self.columns_)
         self.classifier_ = None
@@ -465,11 +507,11 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     def _without_physics(self) -> bool:
         """Keep the boosted ridge alone, and the columns that it reads, if that is all there is to the default."""
         fitted = [model for model in (self.model_, self.other_model_) if model is not None]
-        if not self.is_default or not all(isinstance(one, PhysicsStack) and one.ordinary_only for one in fitted):
+        kept: list[CostModel] = [model.reduced() for model in fitted] if self.is_default else []
+        if not kept or any(part is whole for part, whole in zip(kept, fitted, strict=True)):
             return False
-        self.encoder_, self.model_ = make_encoder("combined", self.encoder_.space), self.model_.ordinary_
-        if self.other_model_ is not None:
-            self.other_model_ = self.other_model_.ordinary_
+        self.encoder_ = make_encoder("combined", self.encoder_.space)
+        self.model_, self.other_model_ = kept if len(kept) > 1 else (kept[0], None)
         return True
 
     def _calibrate(
@@ -477,42 +519,37 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     ) -> tuple[Vector, Vector]:
         """Learn how far predictions are off; return each cost predicted without it, and how far off a slip would be."""
         features = training.features
-        seed = self.random_state or 0
-        if isinstance(self.model_, DummyRegressor):
-            # Costs that are all equal don't tell how far the next may be off: the fewer they are, the farther.
-            residuals = costs / (len(costs) + 1) * (-1.0) ** np.arange(len(costs))
-        else:
-            residuals = residuals_by_row(self.model_, features, costs, seed)
+        seed, model = self.random_state or 0, cost_model(self.model_)
+        residuals = residuals_by_row(model, features, costs, seed)
         other = None
         if self.general_:
             sizes = config_sizes(get_space(self.space), [config for config in training.configs if config])
             rows = np.arange(len(costs)) if balanced is None else balanced
-            other = config_left_out(self.model_, features, costs, training.number, sizes, rows)
+            other = config_left_out(model, features, costs, training.number, sizes, rows)
         predicted = np.maximum(costs - residuals, self.floor_ / self.scale_)
         self.calibration_ = Calibration().fit(
             self._yardstick(features),
             predicted,
             costs - predicted,
-            getattr(self.model_, "doubts_", None),
+            model.sds_,
             other=other,
-            dear=dearest_left_out(self.model_, features, costs, seed),
+            dear=dearest_left_out(model, features, costs, seed),
         )
-        size = predicted if getattr(self.model_, "proportional", False) else np.ones(len(costs))
+        size = predicted if model.relative_errors else np.ones(len(costs))
         limit = self._wild * spreads(residuals / size, training.number) * size
         return costs - residuals, np.maximum(limit, _SAME * float(np.median(costs)))
 
     def _yardstick(self, features: pd.DataFrame) -> Vector:
         """Return the columns that tell how far a row lies from the training ones, (n, k).
 
-        None where layer physics tells, by its doubts: few costs span few of the columns.
+        None where the model's standard deviations tell, as those of layer physics do: few costs span few columns.
         """
         return np.asarray(features, np.float64)[:, : self.n_yardsticks]
 
     @property
     def n_yardsticks(self) -> int:
-        """How many columns tell how far a row lies from the training ones: all, or none where physics tells."""
-        by_physics = isinstance(self.model_, PhysicsStack) and not self.model_.ordinary_only
-        return 0 if by_physics else self.n_features_in_
+        """How many columns tell how far a row lies from the training ones: all, or none where the model knows."""
+        return 0 if cost_model(self.model_).knows_distance else self.n_features_in_
 
     def predict_encoded(self, query: Encoded) -> Vector:
         """Predict networks that are encoded already, shape (n,): in the metric's unit."""
@@ -573,21 +610,31 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     def within_encoded(self, query: Encoded, budget: Vector) -> Vector:
         """Predict how probable it is that networks that are encoded already are within budgets, shape (n,)."""
+        return self._as_good_as(query, budget) * self.has_cost_encoded(query)
+
+    def below_encoded(self, query: Encoded, bound: Vector) -> Vector:
+        """Predict how probable it is that the values of networks that are encoded already, and run, are at most bounds.
+
+        Shape (n,); bounds and values in the metric's unit.
+        """
+        likely = self._as_good_as(query, bound)
+        return 1.0 - likely if METRICS[self.metric_].larger_is_better else likely
+
+    def _as_good_as(self, query: Encoded, value: Vector) -> Vector:
+        """Return the probability that networks, if they run, are as good as values in the metric's unit, shape (n,)."""
+        metric, calibration = METRICS[self.metric_], self._calibrated()
+        if metric.larger_is_better and (value <= 0).any():  # every network has at least nothing
+            likely, some = np.ones(len(query)), np.flatnonzero(value > 0)
+            likely[some] = self._as_good_as(query.rows(some), value[some])
+            return likely
         if not len(query):
             return np.empty(0)
-        metric = METRICS[self.metric_]
-        if metric.larger_is_better and (budget <= 0).any():  # every network has at least nothing
-            reached = self.has_cost_encoded(query)
-            some = np.flatnonzero(budget > 0)
-            reached[some] = self.within_encoded(query.rows(some), budget[some])
-            return reached
-        budget = metric.to_cost(budget)
-        calibration, known = self._calibrated(), query if query.base is None else query.base
+        budget = metric.to_cost(value)
+        known = query if query.base is None else query.base
         told = self._told(known)
         factors = np.ones((1, len(query))) if query.growth is None else growth_steps(query.growth)
-        likely = [calibration.probability(*told, budget / (factor * self.scale_)) for factor in factors]
-        result: Vector = np.where(budget < 0, 0.0, np.mean(likely, axis=0) * self.has_cost_encoded(query))
-        return result
+        each = [calibration.probability(*told, budget / (factor * self.scale_)) for factor in factors]
+        return np.where(budget < 0, 0.0, np.mean(each, axis=0))
 
     def has_cost_encoded(self, query: Encoded) -> Vector:
         """Predict how probable it is that the device can run networks that are encoded already, shape (n,)."""
@@ -604,10 +651,10 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         return self.calibration_
 
     def _told(self, query: Encoded) -> tuple[Vector, Vector, Vector, Vector]:
-        """Return features, predictions over ``scale_``, doubts, and octaves from the configs trained on."""
-        predicted = self.cost_encoded(query) / self.scale_
-        doubts = self.model_.doubt(query.features) if hasattr(self.model_, "doubt") else np.ones(len(query))
-        return self._yardstick(query.features), predicted, doubts, query.distances(self.configs_)
+        """Return features, predictions over ``scale_``, their sds, and octaves from the configs trained on."""
+        predicted, model = self.cost_encoded(query) / self.scale_, cost_model(self.model_)
+        sds = model.posterior(query.features).sd if model.heteroscedastic else np.ones(len(query))
+        return self._yardstick(query.features), predicted, sds, query.distances(self.configs_)
 
 
 def _predict_on_one_thread(model: Any) -> None:

@@ -10,12 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy.stats import spearmanr
-from sklearn.dummy import DummyRegressor
 
 from hwnas_surrogate.data import CostTable, TargetLike
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.features import Encoder
-from hwnas_surrogate.models import PhysicsStack
+from hwnas_surrogate.models import ConstantCost, PhysicsStack, cost_model
 from hwnas_surrogate.models.robust import robust_sd
 from hwnas_surrogate.reals import reals
 from hwnas_surrogate.spaces import Configs, NetworkConfig, Networks, SearchSpace, get_space
@@ -178,10 +177,10 @@ class TransferSurrogate(Surrogate):
         has_cost = ~np.isnan(costs)
         measured = costs[has_cost]
         _, typical, network = each_once(training.rows(has_cost), measured)
-        told = typical if isinstance(self.model_, DummyRegressor) else typical - self.model_.residuals_ * self.scale_
-        residuals = measured - told[network]
-        slipped = np.flatnonzero(has_cost)[self._slipped(measured, residuals, network)]
-        self.outliers_ = np.intersect1d(self.outliers_, slipped) if self._is_ordinary else slipped
+        constant = isinstance(self.model_, ConstantCost)
+        residuals = measured - (typical if constant else typical - self.model_.residuals_ * self.scale_)[network]
+        if self._knows_slips:
+            self.outliers_ = np.flatnonzero(has_cost)[self._slipped(measured, residuals, network)]
         outlying = np.zeros(len(costs), bool)
         outlying[self.outliers_] = True
         self.left_out_ = pd.DataFrame(
@@ -196,22 +195,20 @@ class TransferSurrogate(Surrogate):
         return self
 
     @property
-    def _is_ordinary(self) -> bool:
-        """Whether far residuals are the ordinary surrogate's outliers."""
-        return not isinstance(self.model_, PhysicsStack) or self.n_train_ >= MANY
+    def _knows_slips(self) -> bool:
+        """Whether the model says how far it trusts each measurement; else far residuals are outliers, as everywhere."""
+        return self.model_.precisions_ is not None and self.n_train_ < MANY
 
     def _slipped(self, costs: Vector, residuals: Vector, network: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
-        """Return the rows that lie far from what the others say; all, where far residuals are the ordinary outliers."""
-        if isinstance(self.model_, DummyRegressor) or self.n_train_ >= MANY:
-            return np.arange(len(costs))
+        """Return the rows that lie far from what the others say."""
         told = costs - residuals
         slipped = np.abs(residuals) > _SLIP * np.maximum(costs, told)
-        if isinstance(self.model_, PhysicsStack) and self.model_.proportional:
+        if self.model_.relative_errors:
             parts = np.abs(residuals) / np.maximum(told, self.floor_)
             slipped &= parts > self._wild * robust_sd(parts)
-        elif isinstance(self.model_, PhysicsStack):
+        else:
             # What Student's t makes of a residual that many deviations from what is expected.
-            slipped &= self.model_.physics_.precisions_[network] < 3 / (2 + self._wild**2)
+            slipped &= self.model_.precisions_[network] < 3 / (2 + self._wild**2)
         return np.flatnonzero(slipped | (costs * _UNIT < told))
 
     def _calibrated(self) -> Calibration:
@@ -233,7 +230,7 @@ class TransferSurrogate(Surrogate):
                 f"all {len(measured)} measurements are of one network: they tell the scale, and nothing about how "
                 "other architectures compare."
             )
-        elif isinstance(self.model_, DummyRegressor):
+        elif isinstance(self.model_, ConstantCost):
             notes.append(
                 f"all {len(measured)} costs are {measured[0]:g}: a timer that coarse tells nothing; the prediction is "
                 "this constant."
@@ -258,7 +255,7 @@ class TransferSurrogate(Surrogate):
                 f"{int((~kept).sum())} of {len(measured)} measurements lie far from what the others say: "
                 f"{', '.join(named[:3])}. Check them for slips of the unit."
             )
-        if n >= _FEW and not isinstance(self.model_, DummyRegressor):
+        if n >= _FEW and not isinstance(self.model_, ConstantCost):
             off = float(np.median(np.abs(residuals[kept])))
             around = float(np.median(np.abs(measured[kept] - np.median(measured[kept]))))
             if off > _POOR * around:
@@ -285,16 +282,12 @@ class TransferSurrogate(Surrogate):
     @property
     def source_weight_(self) -> float:
         """How much the measurements speak for the sources having a share in the cost, from 0 to 1; not saved."""
-        if not isinstance(self.model_, PhysicsStack):
-            return 0.0
-        return self.model_.weights_["physics"] * self.model_.physics_.source_weight_
+        return cost_model(self.model_).source_weight
 
     @property
     def ordinary_weight_(self) -> float:
         """How much of the prediction is learned beyond physics and the sources, from 0 to 1."""
-        if isinstance(self.model_, PhysicsStack):
-            return sum(self.model_.weights_[name] for name in ("remainder", "ordinary", "product"))
-        return 1.0 if hasattr(self.model_, "residuals_") else 0.0
+        return cost_model(self.model_).general_weight
 
     @classmethod
     def of_parts(cls, space: str, encoder: Encoder | None, model: object, sources: tuple[Surrogate, ...]) -> Self:

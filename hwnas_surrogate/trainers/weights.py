@@ -6,7 +6,6 @@ through skops, which rebuilds listed types only.
 
 from __future__ import annotations
 
-import inspect
 import json
 from typing import Any
 
@@ -46,7 +45,12 @@ def to_bytes(model: Any, feature_names: npt.NDArray[np.object_]) -> tuple[dict[s
         If the model can't be saved without pickle, or a weight is NaN, infinite or absurdly large.
     """
     kind = type(model).__name__
-    if type(model).__module__.startswith(models.__name__):
+    if isinstance(model, models.CostModel):
+        if models.saved_models().get(kind) is not type(model):
+            raise SavedFormatError(
+                f"a model of your own ({kind}) can't be saved unless it is registered "
+                "(hwnas_surrogate.models.register_model)."
+            )
         from safetensors.numpy import save
 
         arrays = {name: np.ascontiguousarray(array) for name, array in model.to_arrays().items()}
@@ -85,11 +89,11 @@ def from_bytes(said: dict[str, Any], data: bytes, feature_names: npt.NDArray[np.
         if said["format"] == "safetensors":
             from safetensors.numpy import load
 
-            if said["class"] not in models.__all__ or not inspect.isclass(getattr(models, said["class"])):
+            if said["class"] not in models.saved_models():
                 raise SavedFormatError(f"there is no model {said['class']!r} in this version.")
             arrays = load(data)
             check_arrays(f"the weights of a {said['class']}", arrays)
-            return getattr(models, said["class"])(**said["params"]).from_arrays(arrays, feature_names)
+            return models.saved_models()[said["class"]](**said["params"]).from_arrays(arrays, feature_names)
         if said["format"] == "xgboost":
             check_trees(f"the weights of a {said['class']}", data)
             return _xgboost(said["class"], said["params"], data)

@@ -75,9 +75,9 @@ def test_products_are_taken_where_they_predict_most_costs_better(law: Callable[[
     assert (model.weights_["product"] == 1) == taken
     assert spearmanr(model.predict(columns()[TEST]), law()[TEST])[0] > 0.98
     if taken:
-        doubts = model.doubt(columns()[TEST])
-        np.testing.assert_allclose(doubts, model.least_doubt_ * model.predict(columns()[TEST]), rtol=1e-12)
-        assert model.least_doubt_ < 0.3
+        sds = model.posterior(columns()[TEST]).sd
+        np.testing.assert_allclose(sds, model.least_sd_ * model.predict(columns()[TEST]), rtol=1e-12)
+        assert model.least_sd_ < 0.3
 
 
 def test_costs_of_nothing_have_no_logarithm() -> None:

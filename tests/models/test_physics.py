@@ -288,7 +288,7 @@ def test_residuals_are_those_of_refitting_without_the_row(features: pd.DataFrame
     assert 0.85 < np.abs(residuals).mean() / np.abs(y - refitted).mean() < 1.15
 
 
-# -- doubts -----------------------------------------------------------------------------------------------
+# -- sds -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("n", "noise"), [(10, 0.02), (10, 0.1), (20, 0.02), (20, 0.1)])
@@ -297,26 +297,27 @@ def test_predictions_are_as_far_off_as_expected(features: pd.DataFrame, n: int, 
     for seed in range(6):
         planted = device(features, seed, noise=noise)
         model, unseen = planted.fit(n), planted.features[TEST]
-        ratios.append((planted.measured[TEST] - model.predict(unseen)) / model.doubt(unseen))
+        ratios.append((planted.measured[TEST] - model.predict(unseen)) / model.posterior(unseen).sd)
         assert model.noise_ == pytest.approx(noise, rel=1.2)
     assert 0.6 < np.std(ratios) < 1.4
     assert 0.8 < np.mean(np.abs(ratios) < 1.645) < 1
 
 
-def test_doubts_are_those_of_refitting_without_the_row(features: pd.DataFrame) -> None:
+def test_the_sds_are_those_of_refitting_without_the_row(features: pd.DataFrame) -> None:
     planted = device(features, 2, noise=0.05)
     X, y = planted.features[:14], planted.measured[:14]
-    refitted = [PhysicsGP().fit(X.drop(index=row), np.delete(y, row)).doubt(X.loc[[row]])[0] for row in range(14)]
-    np.testing.assert_allclose(PhysicsGP().fit(X, y).doubts_, refitted, rtol=0.35)
+    others = [PhysicsGP().fit(X.drop(index=row), np.delete(y, row)) for row in range(14)]
+    refitted = [model.posterior(X.loc[[row]]).sd[0] for row, model in enumerate(others)]
+    np.testing.assert_allclose(PhysicsGP().fit(X, y).sds_, refitted, rtol=0.35)
 
 
-def test_doubt_is_large_where_nothing_was_measured_and_falls_with_measurements(features: pd.DataFrame) -> None:
+def test_the_sd_is_large_where_nothing_was_measured_and_falls_with_measurements(features: pd.DataFrame) -> None:
     planted = device(features, 3)
     cheap = np.argsort(planted.clean)[:12]
     one_sided = PhysicsGP().fit(planted.features.iloc[cheap], planted.measured[cheap])
-    doubts = one_sided.doubt(planted.features)
-    assert doubts[np.argsort(planted.clean)[-12:]].min() > 2 * doubts[cheap].max()
-    few, many = (planted.fit(n).doubt(planted.features[TEST]) for n in (4, 24))
+    sds = one_sided.posterior(planted.features).sd
+    assert sds[np.argsort(planted.clean)[-12:]].min() > 2 * sds[cheap].max()
+    few, many = (planted.fit(n).posterior(planted.features[TEST]).sd for n in (4, 24))
     assert np.median(few) > 2 * np.median(many)
     assert many.min() > 0.001
 
@@ -351,7 +352,8 @@ def test_the_unit_of_the_costs_does_not_matter(features: pd.DataFrame, scale: fl
     model, scaled = planted.fit(12), PhysicsGP().fit(planted.features[:12], planted.measured[:12] * scale)
     np.testing.assert_allclose(scaled.predict(planted.features), scale * model.predict(planted.features), rtol=1e-9)
     np.testing.assert_allclose(scaled.residuals_, scale * model.residuals_, rtol=1e-6)
-    np.testing.assert_allclose(scaled.doubt(planted.features), scale * model.doubt(planted.features), rtol=1e-6)
+    sds = model.posterior(planted.features).sd
+    np.testing.assert_allclose(scaled.posterior(planted.features).sd, scale * sds, rtol=1e-6)
     np.testing.assert_allclose(scaled.precisions_, model.precisions_, rtol=1e-6)
 
 
@@ -422,7 +424,7 @@ def test_arrays_hold_all_that_was_learned(features: pd.DataFrame) -> None:
     assert all(array.dtype.kind in "fi" for array in arrays.values())
     again = PhysicsGP().from_arrays(arrays, model.feature_names_in_)
     assert again.predict(frame).tobytes() == model.predict(frame).tobytes()
-    assert again.doubt(frame).tobytes() == model.doubt(frame).tobytes()
+    assert again.posterior(frame).sd.tobytes() == model.posterior(frame).sd.tobytes()
     with pytest.raises(ValueError, match=r"feature names should match"):
         again.predict(planted.features)
 

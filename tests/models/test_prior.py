@@ -35,7 +35,7 @@ def test_a_noise_that_is_expected_to_be_large_is_large() -> None:
         fitted(noise_sds=(0.001,), robust_noise_sds=(0.001,)),
     )
     assert large.noise_ > 10 * small.noise_
-    assert np.median(large.doubt(FRAME)) > np.median(small.doubt(FRAME))
+    assert np.median(large.posterior(FRAME).sd) > np.median(small.posterior(FRAME).sd)
 
 
 def test_without_freedom_shares_stay_as_expected() -> None:

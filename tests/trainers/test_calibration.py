@@ -267,7 +267,7 @@ def test_the_next_score_lies_beyond_a_quantile_as_often_as_it_says(n: int) -> No
     held = []
     for _ in range(400):
         scores = rng.standard_t(5, n + 200)
-        found = Calibration().fit(np.empty((n, 0)), np.ones(n), scores[:n], doubts=np.full(n, 1.3))
+        found = Calibration().fit(np.empty((n, 0)), np.ones(n), scores[:n], sds=np.full(n, 1.3))
         one, sure = np.ones(1), np.full(1, 1.3)
         bounds = [found.interval(np.empty((1, 0)), one, sure, 0 * one, part)[0] - 1 for part in COVERAGES]
         held.append([((scores[n:] >= low) & (scores[n:] <= high)).mean() for low, high in bounds])

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn.base import clone
-from sklearn.dummy import DummyRegressor
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import cross_val_score
 
 from hwnas_surrogate.data import CostTable, load_table
 from hwnas_surrogate.errors import InvalidArchitectureError, InvalidInputError, SavedFormatError
+from hwnas_surrogate.models import ConstantCost
 from hwnas_surrogate.spaces import get_space
 from hwnas_surrogate.trainers import (
     AdaptWarning,
@@ -343,7 +343,7 @@ def test_measurements_of_one_network_tell_the_scale_only() -> None:
 def test_equal_costs_are_a_coarse_timer(cost: float) -> None:
     archs = SPACE.sample(10, 0)
     surrogate = noted(archs, np.full(10, cost), f"all 10 costs are {cost:g}: a timer that coarse tells nothing")
-    assert isinstance(surrogate.model_, DummyRegressor)
+    assert isinstance(surrogate.model_, ConstantCost)
     assert surrogate.predict(SPACE.sample(50, 1)).tolist() == [cost] * 50
     assert surrogate.source_weight_ == 0.0
 
