@@ -10,10 +10,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from hwnas_surrogate.data import CostTable, Target, TargetLike, pick_targets
+from hwnas_surrogate.data.table import checked_table
 from hwnas_surrogate.errors import InvalidInputError, unknown
-from hwnas_surrogate.evaluation.scores import tied_ranks
+from hwnas_surrogate.ranks import tied_ranks
 
-__all__ = ["METHODS", "Method", "checked_table", "comparable", "correlation"]
+__all__ = ["METHODS", "Method", "comparable", "correlation"]
 
 Method = Literal["kendall", "spearman", "pearson", "pearson_log"]
 METHODS: tuple[Method, ...] = ("kendall", "spearman", "pearson", "pearson_log")
@@ -58,16 +59,6 @@ def correlation(
     constant = [name for name, values in columns.items() if values.nunique() < 2]
     result.loc[constant, constant] = float("nan")
     return result
-
-
-def checked_table(what: str, table: CostTable) -> CostTable:
-    """Return the table that a function needs, if it is one."""
-    if not isinstance(table, CostTable):
-        raise InvalidInputError(
-            f"{what} needs a cost table, got {type(table).__name__}. "
-            f"For FBNet's block table: {what}(table.tabulate(table.space.sample(2000, random_state=0)))."
-        )
-    return table
 
 
 def comparable(table: CostTable, target: Target, method: Method) -> npt.NDArray[np.float64]:

@@ -12,9 +12,9 @@ from scipy.linalg import lstsq
 from scipy.stats import rankdata
 
 from hwnas_surrogate.data import CostTable, Target, TargetLike, pick_targets
+from hwnas_surrogate.data.table import checked_table
 from hwnas_surrogate.errors import InvalidInputError
-from hwnas_surrogate.evaluation.correlation import checked_table
-from hwnas_surrogate.evaluation.scores import tied_ranks
+from hwnas_surrogate.ranks import tied_ranks
 
 __all__ = ["Disagreement", "disagreement"]
 

@@ -14,8 +14,9 @@ from scipy.special import ndtri
 from threadpoolctl import threadpool_limits
 
 from hwnas_surrogate.data import CostTable, TargetLike, pick_targets
+from hwnas_surrogate.data.table import checked_table
+from hwnas_surrogate.devices.correlation import METHODS, Method, comparable
 from hwnas_surrogate.errors import InvalidInputError, unknown
-from hwnas_surrogate.evaluation.correlation import METHODS, Method, checked_table, comparable
 from hwnas_surrogate.spaces.base import RandomState, as_generator
 
 __all__ = ["correlation_interval", "kendall_interval"]

@@ -1,7 +1,7 @@
 """Pictures of how devices relate: correlations, principal directions, proxies, fronts, disagreements.
 
-As in :mod:`hwnas_surrogate.evaluation.figures`: all need the extra ``plots``, and without ``ax`` they draw on a figure
-of their own that pyplot does not know.
+As in :mod:`hwnas_surrogate.report.surrogate_figures`, all need the extra ``plots``, and without ``ax`` they draw on a
+figure of their own that pyplot does not know.
 """
 
 from __future__ import annotations
@@ -12,12 +12,10 @@ import numpy as np
 import pandas as pd
 
 from hwnas_surrogate.data import METRICS
+from hwnas_surrogate.devices import Disagreement, PrincipalDirections, cluster_devices
 from hwnas_surrogate.errors import InvalidInputError
-from hwnas_surrogate.evaluation.analysis import PrincipalDirections
-from hwnas_surrogate.evaluation.clusters import cluster_devices
-from hwnas_surrogate.evaluation.disagreement import Disagreement
-from hwnas_surrogate.evaluation.figures import _ABOVE, _COLOURS, _MARKERS, _axes, _checked, _numbers, _plain
-from hwnas_surrogate.evaluation.pareto import ACCURACY
+from hwnas_surrogate.report.drawing import COLOURS, LEGEND_ABOVE, MARKERS, axes_or_new, checked_frame, numbers_of, plain
+from hwnas_surrogate.search.pareto import ACCURACY
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,9 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["plot_correlation", "plot_disagreement", "plot_pareto", "plot_principal_directions", "plot_proxies"]
 
 _MOST_NUMBERS = 12
+"""With more devices than this, numbers in the cells would be too small to read."""
 _USUAL = 20
 """Characters of a target's name that a picture of correlations has room for."""
-"""With more devices than this, numbers in the cells would be too small to read."""
 _PROXIES = {
     "macs": "multiply-adds (all layers)",
     "params": "parameters",
@@ -73,10 +71,10 @@ def plot_correlation(matrix: pd.DataFrame, ax: Axes | None = None) -> Axes:
     values = matrix.to_numpy(np.float64)[np.ix_(at, at)]
     labels = clusters.cluster.to_numpy()[at]
     n = len(at)
-    names = [_plain(name) for name in clusters.order]
+    names = [plain(name) for name in clusters.order]
     side = 2.2 + 0.26 * n + (0.24 * n if n <= _MOST_NUMBERS else 0.0)
     side += 0.08 * max(0, max(map(len, names)) - _USUAL)  # what longer names take from the Axes
-    ax = _axes(ax, (side + 0.9, side))
+    ax = axes_or_new(ax, (side + 0.9, side))
     low = -1.0 if np.nanmin(values, initial=0.0) < 0 else 0.0
     image = ax.imshow(values, cmap="RdBu" if low else "cividis", vmin=low, vmax=1.0)
     ax.set_facecolor("0.8")  # what has no colour
@@ -124,13 +122,13 @@ def plot_principal_directions(directions: PrincipalDirections, ax: Axes | None =
     explained = 100 * np.cumsum(directions.explained_variance_ratio)
     enough = directions.n_for(_PART)
     shown = min(len(explained), max(enough + 2, 6))
-    ax = _axes(ax, (5.2, 3.6))
-    colours = [_COLOURS[1] if number == enough else _COLOURS[0] for number in range(1, shown + 1)]
+    ax = axes_or_new(ax, (5.2, 3.6))
+    colours = [COLOURS[1] if number == enough else COLOURS[0] for number in range(1, shown + 1)]
     ax.bar(range(1, shown + 1), explained[:shown], color=colours)
     ax.axhline(100 * _PART, color="0.35", linewidth=1, linestyle="--", label=f"{100 * _PART:.0f} % ({enough} needed)")
     ax.set_xticks(range(1, shown + 1))
     ax.set(ylim=(0, 105), xlabel="principal directions (number)", ylabel="variance of the log costs explained (%)")
-    ax.legend(**_ABOVE)
+    ax.legend(**LEGEND_ABOVE)
     return ax
 
 
@@ -155,27 +153,27 @@ def plot_proxies(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     MissingExtraError
         If matplotlib is not installed.
     """
-    shown = _checked("frame", frame, "target", "proxy", "kendall_tau", "low", "high")
+    shown = checked_frame("frame", frame, "target", "proxy", "kendall_tau", "low", "high")
     for name in ("kendall_tau", "low", "high"):
-        shown[name] = _numbers(shown, name, missing=True)
+        shown[name] = numbers_of(shown, name, missing=True)
     if shown["kendall_tau"].isna().all():
         raise InvalidInputError(f"kendall_tau must be a number somewhere, got NaN in all {len(shown)} rows.")
     targets, names = (list(dict.fromkeys(shown[name])) for name in ("target", "proxy"))
-    ax = _axes(ax, (6.0, 1.3 + 0.32 * len(targets)))
+    ax = axes_or_new(ax, (6.0, 1.3 + 0.32 * len(targets)))
     for number, name in enumerate(names):
         rows = shown[shown["proxy"] == name]
         # Side by side within the line of a target, none on top of another.
         height = rows["target"].map(targets.index) + 0.5 * ((number + 0.5) / len(names) - 0.5)
         reach = np.nan_to_num([rows["kendall_tau"] - rows["low"], rows["high"] - rows["kendall_tau"]])
-        look: dict[str, Any] = {"color": _COLOURS[number % len(_COLOURS)], "fmt": _MARKERS[number % len(_MARKERS)]}
-        label = _plain(_PROXIES.get(str(name), name))
+        look: dict[str, Any] = {"color": COLOURS[number % len(COLOURS)], "fmt": MARKERS[number % len(MARKERS)]}
+        label = plain(_PROXIES.get(str(name), name))
         ax.errorbar(rows["kendall_tau"], height, xerr=reach.clip(0), ms=4.5, elinewidth=1, label=label, **look)
-    ax.set_yticks(range(len(targets)), [_plain(name) for name in targets])
+    ax.set_yticks(range(len(targets)), [plain(name) for name in targets])
     ax.set(
         ylim=(len(targets) - 0.5, -0.5), ylabel="target (device/metric)", xlabel="Kendall's tau with the cost (-1 to 1)"
     )
     ax.grid(axis="x", alpha=0.3)
-    ax.legend(**(_ABOVE | {"ncols": 4, "markerscale": 1.0}))
+    ax.legend(**(LEGEND_ABOVE | {"ncols": 4, "markerscale": 1.0}))
     return ax
 
 
@@ -210,24 +208,23 @@ def plot_pareto(front: pd.DataFrame, all: pd.DataFrame, x: str, y: str, ax: Axes
     Examples
     --------
     >>> frame = pd.DataFrame({"raspi4/latency": [1.0, 2.0, 3.0], "accuracy": [60.0, 70.0, 65.0]})
-    >>> from hwnas_surrogate.evaluation import pareto_front
-    >>> front = pareto_front(frame, ["raspi4/latency", "accuracy"], maximise=["accuracy"])
+    >>>     >>> front = pareto_front(frame, ["raspi4/latency", "accuracy"], maximise=["accuracy"])
     >>> plot_pareto(front, frame, "raspi4/latency", "accuracy").get_xlabel()
     'latency on raspi4 (ms)'
     """
     points = {}
     for what, frame in (("front", front), ("all", all)):
-        shown = _checked(what, frame, x, y)
-        values = np.column_stack([_numbers(shown, name, missing=True) for name in (x, y)])
+        shown = checked_frame(what, frame, x, y)
+        values = np.column_stack([numbers_of(shown, name, missing=True) for name in (x, y)])
         points[what] = values[~np.isnan(values).any(axis=1)]
         if not len(points[what]):
             raise InvalidInputError(f"{what} must have a row with both {x} and {y}, got none of {len(shown)}.")
-    ax = _axes(ax, (5.2, 4.0))
+    ax = axes_or_new(ax, (5.2, 4.0))
     many = len(points["all"]) > 500  # thousands of vector points make papers slow to open
     cloud: dict[str, Any] = {"s": 5 if many else 14, "color": "0.75", "linewidths": 0, "rasterized": many}
     ax.scatter(points["all"][:, 0], points["all"][:, 1], label="architecture", **cloud)
     best = points["front"][np.lexsort(points["front"].T[::-1])]
-    look: dict[str, Any] = {"color": _COLOURS[1], "zorder": 3, "label": "front"}
+    look: dict[str, Any] = {"color": COLOURS[1], "zorder": 3, "label": "front"}
     if set(front.attrs.get("objectives", (x, y))) == {x, y}:
         step = "steps-pre" if x in front.attrs.get("maximise", ()) else "steps-post"
         ax.plot(best[:, 0], best[:, 1], drawstyle=step, marker="o", ms=4, linewidth=1.2, **look)
@@ -235,7 +232,7 @@ def plot_pareto(front: pd.DataFrame, all: pd.DataFrame, x: str, y: str, ax: Axes
         ax.scatter(best[:, 0], best[:, 1], s=16, **look)
     ax.set(xlabel=_label(x), ylabel=_label(y))
     ax.grid(alpha=0.3)
-    ax.legend(**_ABOVE)
+    ax.legend(**LEGEND_ABOVE)
     return ax
 
 
@@ -263,13 +260,13 @@ def plot_disagreement(disagreement: Disagreement, ax: Axes | None = None) -> Axe
     if not isinstance(disagreement, Disagreement):
         raise InvalidInputError(f"disagreement must be a Disagreement, got {type(disagreement).__name__}.")
     shown = disagreement.effects.dropna()
-    ax = _axes(ax, (5.6, 1.4 + 0.32 * len(shown)))
-    colours = [_COLOURS[1] if effect > 0 else _COLOURS[0] for effect in shown["effect"]]
+    ax = axes_or_new(ax, (5.6, 1.4 + 0.32 * len(shown)))
+    colours = [COLOURS[1] if effect > 0 else COLOURS[0] for effect in shown["effect"]]
     ax.barh(range(len(shown)), shown["effect"], color=colours, zorder=2)
     ax.axvline(0, color="0.35", linewidth=1)
-    ax.set_yticks(range(len(shown)), [_plain(op) for op in shown["op"]])
+    ax.set_yticks(range(len(shown)), [plain(op) for op in shown["op"]])
     ax.invert_yaxis()
-    sides = f"< 0: dearer on {_plain(disagreement.first)}\n> 0: dearer on {_plain(disagreement.second)}"
+    sides = f"< 0: dearer on {plain(disagreement.first)}\n> 0: dearer on {plain(disagreement.second)}"
     ax.set(ylabel="op (one more)", xlabel=f"change of rank (% of the architectures)\n{sides}")
     ax.grid(axis="x", alpha=0.3)
     return ax
@@ -279,5 +276,5 @@ def _label(column: str) -> str:
     """Return an axis' label, with the unit of a target."""
     device, _, metric = column.partition("/")
     if metric in METRICS:
-        return f"{metric.replace('_', ' ')} on {_plain(device)} ({METRICS[metric].unit})"
-    return f"{ACCURACY} (as given)" if column == ACCURACY else _plain(column)
+        return f"{metric.replace('_', ' ')} on {plain(device)} ({METRICS[metric].unit})"
+    return f"{ACCURACY} (as given)" if column == ACCURACY else plain(column)

@@ -1,7 +1,7 @@
 """A page for a hardware team: devices, how they relate, predictions, errors, learning curves, Pareto fronts.
 
 The page is one file that needs no network: costs as typed arrays, plotly.js, and a little JavaScript of our own
-(``report_page``). It needs the extra ``report``.
+(``static``). It needs the extra ``report``.
 """
 
 from __future__ import annotations
@@ -21,12 +21,10 @@ import pandas as pd
 
 from hwnas_surrogate.data import CostTable, Target
 from hwnas_surrogate.errors import InvalidInputError, missing_extra
-from hwnas_surrogate.evaluation.holdout import evaluate
-from hwnas_surrogate.evaluation.pareto import Accuracy, quality_by_row
-from hwnas_surrogate.evaluation.protocols import learning_curve
-from hwnas_surrogate.evaluation.report_data import payload
-from hwnas_surrogate.evaluation.results import Evaluation
+from hwnas_surrogate.evaluation import Evaluation, evaluate, learning_curve
 from hwnas_surrogate.files import replacing
+from hwnas_surrogate.report.page_data import payload
+from hwnas_surrogate.search.quality import Accuracy, quality_by_row
 from hwnas_surrogate.trainers import Surrogate
 
 __all__ = ["write_report"]
@@ -251,7 +249,7 @@ def _learned(table: CostTable, random_state: int) -> tuple[Evaluation | None, di
 
 def _page(title: str, plotly: str, data: str) -> str:
     """Fill the template; data and scripts can't end their element early."""
-    folder = resources.files(__package__) / "report_page"
+    folder = resources.files(__package__) / "static"
 
     def text(name: str) -> str:
         return (folder / name).read_text(encoding="utf-8")

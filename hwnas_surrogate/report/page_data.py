@@ -13,10 +13,10 @@ import pandas as pd
 import hwnas_surrogate
 from hwnas_surrogate.data import CostTable, Target
 from hwnas_surrogate.data.table import NOT_MEASURED
-from hwnas_surrogate.evaluation.clusters import cluster_devices
-from hwnas_surrogate.evaluation.correlation import Method, correlation
+from hwnas_surrogate.devices import cluster_devices, correlation
+from hwnas_surrogate.devices.correlation import Method
+from hwnas_surrogate.evaluation import Evaluation
 from hwnas_surrogate.evaluation.holdout import multiply_adds
-from hwnas_surrogate.evaluation.results import Evaluation
 from hwnas_surrogate.spaces import NASBench201, SearchSpace
 
 __all__ = ["payload"]

@@ -1,4 +1,4 @@
-"""Pictures for papers: learning curves, predicted against measured costs, errors by distance.
+"""Pictures of how good surrogates are: learning curves, predicted against measured costs, errors by distance.
 
 All need the extra ``plots``. Without ``ax`` they draw on a figure of their own that pyplot does not know, so that
 nothing has to close it; ``ax.figure.savefig(...)`` writes it.
@@ -6,7 +6,6 @@ nothing has to close it; ``ax.figure.savefig(...)`` writes it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +13,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from hwnas_surrogate.data import TargetLike
-from hwnas_surrogate.errors import InvalidInputError, missing_extra, unknown
+from hwnas_surrogate.errors import InvalidInputError, unknown
+from hwnas_surrogate.report.drawing import COLOURS, LEGEND_ABOVE, MARKERS, axes_or_new, checked_frame, numbers_of, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,15 +37,8 @@ _LABELS = {
     "top_10pct_recall": "recall of the cheapest tenth (0 to 1)",
     "fit_seconds": "time of fitting (s)",
 }
-# Okabe and Ito's colours, which the colour-blind tell apart; their yellow is too pale for lines on white.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _LINES = ("-", "--", ":", "-.")
-_MARKERS = "os^DvP"  # one fewer than colours, so that more lines than colours still differ
 _MOST_INTERVALS, _MOST_BOXES = 500, 12
-_LONGEST = 40
-"""Characters of a name: longer ones are cut in the middle, where names of a kind differ least."""
-_ABOVE: dict[str, Any] = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "ncols": 3, "frameon": False}
-_ABOVE |= {"fontsize": "small", "columnspacing": 1.0, "handletextpad": 0.5, "markerscale": 1.5}
 
 
 def plot_learning_curve(
@@ -94,32 +87,32 @@ def plot_learning_curve(
     shown = _of_target("scores", scores, target, "seed", "n_train", score)
     label = _LABELS[score].format(unit=_one_unit(shown)) if score == "rmse" else _LABELS[score]
     shown["model"] = shown["model"].astype(str) if "model" in shown else ""
-    shown["y"] = _numbers(shown, score, missing=True) * (100 if label.endswith("(%)") else 1)
+    shown["y"] = numbers_of(shown, score, missing=True) * (100 if label.endswith("(%)") else 1)
     keys = ["target", "model", "n_train", "seed"]
     if (twice := shown.duplicated(keys)).any():
         row = shown.loc[twice, keys].iloc[0].to_dict()
         raise InvalidInputError(f"scores must have one row per model, target, seed and n_train, got {row} twice.")
-    if (least := _numbers(shown, "n_train").min()) < 1:
+    if (least := numbers_of(shown, "n_train").min()) < 1:
         raise InvalidInputError(f"n_train must be at least 1, got {least:g}.")
     if shown["y"].isna().all():
         raise InvalidInputError(f"{score} must be a number somewhere, got NaN in all {len(shown)} rows.")
 
     targets, models = (list(dict.fromkeys(shown[name])) for name in ("target", "model"))
     several = len(targets) > 1 or len(models) > 1
-    ax = _axes(ax, (7.4 if several else 5.2, 3.6))
+    ax = axes_or_new(ax, (7.4 if several else 5.2, 3.6))
     for (name, model), rows in shown.groupby(["target", "model"], sort=False):
         # With several targets, the colour tells the target and the line the model.
         colour, line = (targets.index(name), models.index(model)) if len(targets) > 1 else (models.index(model), 0)
-        legend = [_plain(name)] * (len(targets) > 1) + [_plain(model)] * (len(models) > 1)
-        look: dict[str, Any] = {"color": _COLOURS[colour % len(_COLOURS)], "linestyle": _LINES[line % len(_LINES)]}
+        legend = [plain(name)] * (len(targets) > 1) + [plain(model)] * (len(models) > 1)
+        look: dict[str, Any] = {"color": COLOURS[colour % len(COLOURS)], "linestyle": _LINES[line % len(_LINES)]}
         by_size = rows.groupby("n_train")["y"]
         mean, sd = by_size.mean(), by_size.std()
-        ax.plot(mean.index, mean, marker=_MARKERS[colour % len(_MARKERS)], ms=4.5, label=", ".join(legend), **look)
+        ax.plot(mean.index, mean, marker=MARKERS[colour % len(MARKERS)], ms=4.5, label=", ".join(legend), **look)
         if sd.notna().any():
             low = (mean - sd).clip(lower=0) if (shown["y"].dropna() >= 0).all() else mean - sd
             ax.fill_between(mean.index, low, mean + sd, alpha=0.2, linewidth=0, color=look["color"])
     _sizes_axis(ax, sorted(set(shown["n_train"])))
-    ax.set(ylabel=label, title="" if len(targets) > 1 else _plain(targets[0]))
+    ax.set(ylabel=label, title="" if len(targets) > 1 else plain(targets[0]))
     ax.grid(axis="y", alpha=0.3)
     if several:
         ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, fontsize="small", handlelength=3)
@@ -193,26 +186,26 @@ def plot_predicted(predictions: pd.DataFrame, target: TargetLike | None = None, 
     if len(targets := list(dict.fromkeys(shown["target"]))) > 1:
         raise InvalidInputError(f"a picture shows the costs of one target, got {len(targets)}: name one of {targets}.")
     device, metric = (str(shown[name].iloc[0]) for name in ("device", "metric"))
-    about = f"{_plain(metric.replace('_', ' '))} on {_plain(device)} ({_plain(_one_unit(shown))})"
-    measured, predicted = _numbers(shown, "measured"), _numbers(shown, "predicted")
+    about = f"{plain(metric.replace('_', ' '))} on {plain(device)} ({plain(_one_unit(shown))})"
+    measured, predicted = numbers_of(shown, "measured"), numbers_of(shown, "predicted")
     costs = np.concatenate([measured, predicted])
     low, high = _intervals(shown) if len(shown) <= _MOST_INTERVALS else (np.empty(0), np.empty(0))
     every = np.concatenate([costs, low[np.isfinite(low)], high[np.isfinite(high)]])
 
-    ax = _axes(ax, (4.4, 4.6))
+    ax = axes_or_new(ax, (4.4, 4.6))
     if every.min() > 0 and costs.max() > 100 * costs.min():
         ax.set(xscale="log", yscale="log")
     many = len(shown) > _MOST_INTERVALS  # thousands of vector points make papers slow to open
     look: dict[str, Any] = {"s": 5 if many else 14, "alpha": 0.35 if many else 0.8, "rasterized": many}
-    ax.scatter(measured, predicted, color=_COLOURS[0], linewidths=0, zorder=3, label="architecture", **look)
+    ax.scatter(measured, predicted, color=COLOURS[0], linewidths=0, zorder=3, label="architecture", **look)
     if len(low):
         low, high = (np.clip(bound, every.min(), every.max()) for bound in (low, high))  # the infinite ones
-        ax.vlines(measured, low, high, color=_COLOURS[5], linewidth=0.8, alpha=0.7, zorder=2, label="interval")
+        ax.vlines(measured, low, high, color=COLOURS[5], linewidth=0.8, alpha=0.7, zorder=2, label="interval")
     limits = [*ax.get_xlim(), *ax.get_ylim()]
     ends = min(limits), max(limits)
     ax.plot(ends, ends, color="0.35", linewidth=1, zorder=1, label="predicted = measured")
     ax.set(xlim=ends, ylim=ends, aspect="equal", xlabel=f"measured {about}", ylabel=f"predicted {about}")
-    ax.legend(**_ABOVE)
+    ax.legend(**LEGEND_ABOVE)
     return ax
 
 
@@ -246,16 +239,16 @@ def plot_error_by_distance(errors: pd.DataFrame, ax: Axes | None = None) -> Axes
     >>> plot_error_by_distance(errors).get_ylabel()
     'relative error (%)'
     """
-    shown = _checked("errors", errors, "distance", "relative_error")
-    error = 100 * _numbers(shown, "relative_error")
-    bins, width = _bins(_numbers(shown, "distance"))
+    shown = checked_frame("errors", errors, "distance", "relative_error")
+    error = 100 * numbers_of(shown, "relative_error")
+    bins, width = _bins(numbers_of(shown, "distance"))
     centres = np.unique(bins)
     groups = [error[bins == centre] for centre in centres]
 
-    ax = _axes(ax, (5.6, 3.6))
-    line = {"color": _COLOURS[0]}
-    look: dict[str, Any] = {"patch_artist": True, "boxprops": {"facecolor": "#CCE3F0", "edgecolor": _COLOURS[0]}}
-    look |= {"medianprops": {"color": _COLOURS[1], "linewidth": 2}, "whiskerprops": line, "capprops": line}
+    ax = axes_or_new(ax, (5.6, 3.6))
+    line = {"color": COLOURS[0]}
+    look: dict[str, Any] = {"patch_artist": True, "boxprops": {"facecolor": "#CCE3F0", "edgecolor": COLOURS[0]}}
+    look |= {"medianprops": {"color": COLOURS[1], "linewidth": 2}, "whiskerprops": line, "capprops": line}
     look |= {"whis": (5, 95), "showfliers": False, "widths": 0.6 * width, "manage_ticks": False}
     boxes = ax.boxplot(groups, positions=centres, **look)
     ax.axhline(0, color="0.35", linewidth=1, zorder=0)
@@ -264,79 +257,13 @@ def plot_error_by_distance(errors: pd.DataFrame, ax: Axes | None = None) -> Axes
     ax.set_xlabel("distance from the training architectures (octaves)\n(predictions per box in brackets)")
     ax.grid(axis="y", alpha=0.3)
     handles = [boxes[name][0] for name in ("medians", "boxes", "whiskers")]
-    ax.legend(handles, ["median", "quartiles", "5th to 95th percentile"], **_ABOVE)
+    ax.legend(handles, ["median", "quartiles", "5th to 95th percentile"], **LEGEND_ABOVE)
     return ax
-
-
-def _axes(ax: Axes | None, size: tuple[float, float]) -> Axes:
-    """Return the Axes given, or those of a new figure that pyplot does not know."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise missing_extra("pictures", "plots") from error
-    return Figure(figsize=size, layout="constrained").add_subplot() if ax is None else ax
-
-
-def _plain(name: object) -> str:
-    """Return a name as matplotlib can show it.
-
-    Control characters, and those that its fonts lack (an escape stands for each), would be drawn as boxes with a
-    warning for each; a pair of $ would be a formula; what is very long would leave no room for the Axes.
-    """
-    fonts = _fonts()
-    shown = [
-        character
-        if character.isprintable() and any(font.get_char_index(ord(character)) for font in fonts)
-        else character.encode("unicode_escape").decode()
-        for character in str(name)
-    ]
-    if sum(map(len, shown)) > _LONGEST:
-        shown = [*_first(shown, _LONGEST // 2), "…", *reversed(_first(reversed(shown), _LONGEST // 2 - 1))]
-    return "".join(shown).replace("$", r"\$")
-
-
-def _first(parts: Iterable[str], room: int) -> list[str]:
-    """Return the first parts that fit into so many characters together."""
-    kept: list[str] = []
-    for part in parts:
-        room -= len(part)
-        if room < 0:
-            break
-        kept.append(part)
-    return kept
-
-
-def _fonts() -> list[Any]:
-    """Return the fonts that matplotlib takes characters from, as it is set now."""
-    try:
-        from matplotlib import rcParams
-        from matplotlib.font_manager import FontProperties, findfont, get_font
-    except ImportError as error:
-        raise missing_extra("pictures", "plots") from error
-
-    found = []
-    for family in rcParams["font.family"]:
-        try:
-            found.append(get_font(findfont(FontProperties(family=family), fallback_to_default=False)))
-        except ValueError:  # not installed
-            continue
-    return found or [get_font(findfont(FontProperties()))]
-
-
-def _checked(what: str, frame: pd.DataFrame, *columns: str) -> pd.DataFrame:
-    """Return a copy with a fresh index, if it is a table with these columns and a row."""
-    if not isinstance(frame, pd.DataFrame):
-        raise InvalidInputError(f"{what} must be a DataFrame with {', '.join(columns)}, got {type(frame).__name__}.")
-    if missing := [name for name in columns if name not in frame]:
-        raise InvalidInputError(f"{what} must have {', '.join(columns)}; missing: {missing}, got {list(frame)}.")
-    if frame.empty:
-        raise InvalidInputError(f"{what} must have at least one row, got none.")
-    return frame.reset_index(drop=True)
 
 
 def _of_target(what: str, frame: pd.DataFrame, target: TargetLike | None, *columns: str) -> pd.DataFrame:
     """Return the rows of a target, or of all a device's targets, with their ``device/metric`` in a column."""
-    frame = _checked(what, frame, "device", "metric", "unit", *columns)
+    frame = checked_frame(what, frame, "device", "metric", "unit", *columns)
     device = frame["device"].astype(str)
     frame["target"] = device + "/" + frame["metric"].astype(str)
     rows = (frame["target"] == str(target)) | (device == str(target)) | (target is None)
@@ -345,21 +272,12 @@ def _of_target(what: str, frame: pd.DataFrame, target: TargetLike | None, *colum
     return frame[rows].reset_index(drop=True)
 
 
-def _numbers(frame: pd.DataFrame, column: str, missing: bool = False, infinite: bool = False) -> Vector:
-    values: Vector = pd.to_numeric(frame[column], errors="coerce").to_numpy(np.float64, na_value=np.nan)
-    wrong = (np.isnan(values) & (not missing)) | (np.isinf(values) & (not infinite))
-    if wrong.any():
-        at = int(np.argmax(wrong))
-        raise InvalidInputError(f"{column} must be finite numbers, got {frame[column].iloc[at]} in row {at}.")
-    return values
-
-
 def _intervals(frame: pd.DataFrame) -> tuple[Vector, Vector]:
     """Return the bounds, which may be infinite; nothing if there are none."""
     if not {"low", "high"} & set(frame):
         return np.empty(0), np.empty(0)
-    _checked("predictions", frame, "low", "high")
-    low, high = (_numbers(frame, name, infinite=True) for name in ("low", "high"))
+    checked_frame("predictions", frame, "low", "high")
+    low, high = (numbers_of(frame, name, infinite=True) for name in ("low", "high"))
     if (crossed := low > high).any():
         raise InvalidInputError(f"low must not be above high, got {low[crossed][0]} and {high[crossed][0]}.")
     return low, high

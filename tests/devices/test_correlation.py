@@ -11,9 +11,9 @@ import pytest
 from scipy import stats
 
 from hwnas_surrogate.data import BlockTable, CostTable
+from hwnas_surrogate.devices import correlation
+from hwnas_surrogate.devices.correlation import METHODS, Method
 from hwnas_surrogate.errors import InvalidInputError, NotInTableError
-from hwnas_surrogate.evaluation import correlation
-from hwnas_surrogate.evaluation.correlation import METHODS, Method
 
 TARGETS = ["cpu/latency", "cpu/energy", "gpu/latency"]
 SCIPY: dict[str, Callable[..., Any]] = {

@@ -17,22 +17,20 @@ from hwnas_surrogate.data import CostTable, Target
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.evaluation import (
     Evaluation,
-    adaptation_curve,
-    few_shot,
     few_shot_table,
     help2021,
     leave_one_device_out,
     nasflat2024,
-    plot_adaptation_curve,
     score,
+    transfer_protocols,
 )
 from hwnas_surrogate.evaluation.peers import HELP, LAUBE, NASFLAT, NasflatTask
-from hwnas_surrogate.spaces import get_space
 from hwnas_surrogate.trainers import TransferSurrogate
+from tests.evaluation.planted import TRIO, N, planted, with_costs
 
 # pandas 3.1 warns; test_few_shot_table_warns_of_nothing says so.
 
-N, POOL, QUERY, SOURCE_ROWS = 120, range(18), range(20, 100), 18
+POOL, QUERY, SOURCE_ROWS = range(18), range(20, 100), 18
 """Rows of the tables here, and the protocols' row ranges shrunk to fit them; below 20 rows surrogates are fitted in no
 time."""
 SMALL_HELP = {name: replace(task, pool=POOL, query=QUERY) for name, task in HELP.items()}
@@ -41,7 +39,6 @@ SMALL_NASFLAT = {
     "F2": replace(NASFLAT["F2"], sources=("essential_ph_1", "raspi4"), targets=("2080ti_1", "eyeriss")),
     "N0": NASFLAT["N0"],
 }
-TRIO = ("phone", "board", "server")
 SETTINGS = [
     "9 sources, random, full",
     "9 sources, suggested, full",
@@ -49,22 +46,6 @@ SETTINGS = [
     "no source, suggested, full",
     "9 sources, random, trimmed",
 ]
-
-
-def planted(space: str, devices: tuple[str, ...], n: int = N, noise: float = 0.01) -> CostTable:
-    """Return a table of devices whose latency is their own mixture of multiply-adds, weights and a bit of noise."""
-    found, rng = get_space(space), np.random.default_rng(1)
-    archs = found.sample(n, 0)
-    batch = found.batch(archs)
-    sizes = np.column_stack([np.ones(n), batch.macs / batch.macs.mean(), batch.params / batch.params.mean()])
-    costs = sizes @ rng.uniform(0.2, 2, (3, len(devices))) * rng.normal(1, noise, (n, len(devices)))
-    return CostTable(found, archs, costs, [f"{device}/latency" for device in devices])
-
-
-def with_costs(table: CostTable, change: Callable[[npt.NDArray[np.float64]], None]) -> CostTable:
-    costs = table.costs.copy()
-    change(costs)
-    return CostTable(table.space, table.archs, costs, table.targets)
 
 
 # -- published figures ------------------------------------------------------------------------------------
@@ -236,7 +217,7 @@ def ran(protocol: str, table: CostTable, **options: Any) -> Ran:
     sources: list[CostTable] = []
     steps: list[tuple[int, int]] = []
     fit_encoded, predict_encoded = TransferSurrogate.fit_encoded, TransferSurrogate.predict_encoded
-    fit_sources = few_shot.fit_sources
+    fit_sources = transfer_protocols.fit_sources
 
     def fit(self: TransferSurrogate, encoder: Any, training: Any, costs: Any) -> TransferSurrogate:
         names = [str(name).removeprefix("source:") for name in training.features if str(name).startswith("source:")]
@@ -256,11 +237,11 @@ def ran(protocol: str, table: CostTable, **options: Any) -> Ran:
         return fit_sources(table, targets)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(few_shot, "HELP", SMALL_HELP)
-        patch.setattr(few_shot, "NASFLAT", SMALL_NASFLAT)
-        patch.setattr(few_shot, "SOURCE_ROWS", SOURCE_ROWS)
-        patch.setattr(few_shot, "score", scores)
-        patch.setattr(few_shot, "fit_sources", fit_them)
+        patch.setattr(transfer_protocols, "HELP", SMALL_HELP)
+        patch.setattr(transfer_protocols, "NASFLAT", SMALL_NASFLAT)
+        patch.setattr(transfer_protocols, "SOURCE_ROWS", SOURCE_ROWS)
+        patch.setattr(transfer_protocols, "score", scores)
+        patch.setattr(transfer_protocols, "fit_sources", fit_them)
         patch.setattr(TransferSurrogate, "fit_encoded", fit)
         patch.setattr(TransferSurrogate, "predict_encoded", predict)
         if protocol == "devices":
@@ -456,7 +437,7 @@ def test_help_fits_its_sources_on_its_own_pool(monkeypatch: pytest.MonkeyPatch) 
         assert [target.device for target in targets] == HELP_SOURCES.split()
         raise Enough
 
-    monkeypatch.setattr(few_shot, "fit_sources", fit_sources)
+    monkeypatch.setattr(transfer_protocols, "fit_sources", fit_sources)
     table = planted("nasbench201", devices_of("help"), 1900)
     with pytest.raises(Enough):
         help2021(table)
@@ -491,7 +472,7 @@ def test_a_target_of_two_tasks_is_scored_without_sources_once() -> None:
 
 
 def test_nasflats_sources_are_measured_800_times() -> None:
-    assert few_shot.SOURCE_ROWS == 800
+    assert transfer_protocols.SOURCE_ROWS == 800
     every = dict.fromkeys(d for task in NASFLAT.values() for d in (*task.sources, *task.targets) if "256" not in d)
     table = planted("fbnet", tuple(every), 799)
     with pytest.raises(InvalidInputError, match="the protocol needs 800 architectures, the table has 799"):
@@ -551,7 +532,7 @@ def test_energy_is_no_latency() -> None:
 
 
 def test_a_space_that_help_does_not_have_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(few_shot, "HELP", {"nasbench201": HELP["nasbench201"]})
+    monkeypatch.setattr(transfer_protocols, "HELP", {"nasbench201": HELP["nasbench201"]})
     with pytest.raises(InvalidInputError, match="help2021 is over nasbench201, got fbnet"):
         help2021(TABLES["help, fbnet"])
 
@@ -780,115 +761,3 @@ def test_evaluations_without_predictions_are_joined(tmp_path: Path) -> None:
 
 def test_without_predictions_there_are_no_errors_by_distance() -> None:
     assert once("devices").evaluation.by_distance().empty
-
-
-# -- curves of a device's own measurements ----------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def curve() -> pd.DataFrame:
-    return adaptation_curve(planted("nasbench201", ("phone",), 40, noise=0), sizes=[3, 10, 30], draws=6)
-
-
-def test_adaptation_curve_has_a_row_per_size_and_draw(curve: pd.DataFrame) -> None:
-    assert list(curve.columns) == ["device", "metric", "unit", "n_shots", "draw", "mdape", "spearman_rho"]
-    assert curve[["device", "metric", "unit"]].drop_duplicates().to_numpy().tolist() == [["phone", "latency", "ms"]]
-    assert [*zip(curve["n_shots"], curve["draw"], strict=True)] == [(n, i) for n in (3, 10, 30) for i in range(6)]
-    assert curve["mdape"].gt(0).all()
-    assert curve["spearman_rho"].between(-1, 1).all()
-
-
-def test_the_error_falls_with_the_measurements(curve: pd.DataFrame) -> None:
-    errors = curve.groupby("n_shots")["mdape"].mean().tolist()
-    assert errors[0] > errors[1] > errors[2]
-    assert errors[2] < 0.03
-
-
-def test_default_sizes_go_from_three_to_two_less_than_there_are() -> None:
-    table = TABLES["devices"].select("phone")
-    told = adaptation_curve(table.rows(range(23)), draws=1)
-    assert told["n_shots"].tolist() == [3, 7, 10, 14, 17, 21]
-    assert told["spearman_rho"].isna().tolist() == [False] * 5 + [True]
-    assert adaptation_curve(table.rows(range(6)), draws=1)["n_shots"].tolist() == [3, 4]
-
-
-def test_adaptation_curve_is_repeatable() -> None:
-    table = TABLES["devices"].select("phone").rows(range(12))
-    first, same, other = (
-        adaptation_curve(table, sizes=[5], draws=2, random_state=state)["mdape"].tolist() for state in (0, 0, 1)
-    )
-    assert first == same
-    assert first != other
-
-
-def test_every_target_has_its_curve_of_its_own_measurements() -> None:
-    def change(costs: npt.NDArray[np.float64]) -> None:
-        costs[8:, 1] = np.nan
-
-    table = with_costs(TABLES["devices"].select(["phone", "board"]).rows(range(12)), change)
-    told = adaptation_curve(table, draws=1)
-    assert told.groupby("device", sort=False)["n_shots"].max().to_dict() == {"phone": 10, "board": 6}
-    alone = adaptation_curve(table.select("board").rows(range(8)), draws=1)
-    pd.testing.assert_frame_equal(told[told["device"] == "board"].reset_index(drop=True), alone)
-    with pytest.raises(InvalidInputError, match="board/latency: a curve takes 6 measurements or more, got 5"):
-        adaptation_curve(table.rows([0, 1, 2, 3, 4, 9, 10, 11]), draws=1)
-
-
-def test_sources_help_the_first_measurements() -> None:
-    table = TABLES["devices"].rows(range(60))
-    few = table.select("phone").rows(range(12))
-    alone, helped = (
-        adaptation_curve(few, sources, sizes=[3], draws=6)["mdape"].mean() for sources in (None, table.select("board"))
-    )
-    assert helped < alone
-
-
-@pytest.mark.parametrize("sizes", [[1], [12], [3, 13], [0]])
-def test_sizes_out_of_range_are_told(sizes: list[int]) -> None:
-    table = TABLES["devices"].select("phone").rows(range(12))
-    with pytest.raises(InvalidInputError, match="phone/latency: sizes must be from 2 to 11, got") as told:
-        adaptation_curve(table, sizes=sizes)
-    assert str(sizes) in str(told.value)
-
-
-@pytest.mark.parametrize("sizes", [[2], [11]])
-def test_sizes_at_the_ends_are_allowed(sizes: list[int]) -> None:
-    told = adaptation_curve(TABLES["devices"].select("phone").rows(range(12)), sizes=sizes, draws=2)
-    assert told["mdape"].notna().all()
-    assert told["spearman_rho"].isna().all() == (sizes == [11])
-
-
-@pytest.mark.parametrize("sizes", [[], [3.5]])
-def test_sizes_that_are_none_or_no_whole_numbers_are_told(sizes: list[Any]) -> None:
-    with pytest.raises(InvalidInputError):
-        adaptation_curve(TABLES["devices"].select("phone").rows(range(12)), sizes=sizes)
-
-
-def test_adaptation_curve_is_drawn(curve: pd.DataFrame) -> None:
-    pytest.importorskip("matplotlib", reason="the extra plots is not installed")
-    before = curve.copy()
-    ax = plot_adaptation_curve(curve)
-    pd.testing.assert_frame_equal(curve, before)
-    assert ax.get_xlabel() == "measurements of the device"
-    assert ax.get_ylabel() == "median relative error (%)"
-    assert ax.get_title() == "phone/latency"
-    (line,) = ax.get_lines()
-    assert line.get_xdata().tolist() == [3, 10, 30]
-    np.testing.assert_allclose(line.get_ydata(), 100 * curve.groupby("n_shots")["mdape"].mean())
-    assert ax.get_xscale() == "log"
-
-
-def test_adaptation_curves_of_chosen_targets_are_drawn_where_asked(curve: pd.DataFrame) -> None:
-    figure = pytest.importorskip("matplotlib.figure", reason="the extra plots is not installed").Figure()
-    both = pd.concat([curve, curve.assign(device="board", mdape=2 * curve["mdape"])])
-    axes = figure.subplots(1, 2)
-    assert plot_adaptation_curve(both, ax=axes[0]) is axes[0]
-    assert len(axes[0].get_lines()) == 2
-    assert [text.get_text() for text in axes[0].get_legend().get_texts()] == ["phone/latency", "board/latency"]
-    plot_adaptation_curve(both, "board/latency", axes[1])
-    assert len(axes[1].get_lines()) == 1
-    with pytest.raises(InvalidInputError, match="Did you mean 'phone"):
-        plot_adaptation_curve(curve, "phon/latency")
-    for wrong in (curve[:0], curve.drop(columns="mdape"), curve.drop(columns="n_shots")):
-        with pytest.raises(InvalidInputError):
-            plot_adaptation_curve(wrong)

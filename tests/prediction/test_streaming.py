@@ -22,7 +22,8 @@ from hwnas_surrogate.errors import (
     InvalidInputError,
     NotInTableError,
 )
-from hwnas_surrogate.trainers import SurrogateSuite, encoded, predict_batches, predict_file, streaming
+from hwnas_surrogate.prediction import predict_batches, predict_file, streaming
+from hwnas_surrogate.trainers import SurrogateSuite, encoded
 from tests.trainers.conftest import SPACE, planted_costs
 
 LATENCY, ENERGY = "phone/latency (ms)", "phone/energy (mJ)"

@@ -12,20 +12,16 @@ import pandas as pd
 import pytest
 
 from hwnas_surrogate.data import CostTable
+from hwnas_surrogate.devices import cluster_devices, correlation, disagreement, principal_directions, proxies
 from hwnas_surrogate.errors import InvalidInputError, MissingExtraError
-from hwnas_surrogate.evaluation import (
-    cluster_devices,
-    correlation,
-    disagreement,
-    pareto_front,
+from hwnas_surrogate.report import (
     plot_correlation,
     plot_disagreement,
     plot_pareto,
     plot_principal_directions,
     plot_proxies,
-    principal_directions,
-    proxies,
 )
+from hwnas_surrogate.search import pareto_front
 from hwnas_surrogate.spaces import get_space
 
 pytest.importorskip("matplotlib")

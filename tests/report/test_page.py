@@ -16,7 +16,8 @@ from scipy.stats import kendalltau
 
 from hwnas_surrogate.data import BlockTable, CostTable, Device, Target
 from hwnas_surrogate.errors import DataFileError, InvalidInputError, MissingExtraError
-from hwnas_surrogate.evaluation import evaluate, learning_curve, write_report
+from hwnas_surrogate.evaluation import evaluate, learning_curve
+from hwnas_surrogate.report import write_report
 from hwnas_surrogate.spaces import get_space
 from hwnas_surrogate.trainers import Surrogate
 

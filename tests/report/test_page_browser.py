@@ -11,10 +11,11 @@ import pytest
 from scipy.stats import kendalltau
 
 from hwnas_surrogate.data import CostTable, Device
-from hwnas_surrogate.evaluation import evaluate, learning_curve, write_report
+from hwnas_surrogate.evaluation import evaluate, learning_curve
+from hwnas_surrogate.report import write_report
 from hwnas_surrogate.spaces import get_space
 from hwnas_surrogate.trainers import Surrogate
-from tests.evaluation.browser import Browser, chromium
+from tests.report.browser import Browser, chromium
 
 pytest.importorskip("plotly")
 pytestmark = pytest.mark.browser

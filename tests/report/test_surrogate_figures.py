@@ -14,8 +14,16 @@ import pytest
 
 from hwnas_surrogate.data import Target
 from hwnas_surrogate.errors import InvalidInputError, MissingExtraError
-from hwnas_surrogate.evaluation import Scores, plot_correlation, plot_pareto, plot_proxies
-from hwnas_surrogate.evaluation.figures import plot_error_by_distance, plot_learning_curve, plot_predicted
+from hwnas_surrogate.evaluation import Scores
+from hwnas_surrogate.report import (
+    plot_adaptation_curve,
+    plot_correlation,
+    plot_error_by_distance,
+    plot_learning_curve,
+    plot_pareto,
+    plot_predicted,
+    plot_proxies,
+)
 
 pytest.importorskip("matplotlib")
 from matplotlib import pyplot, rc_context
@@ -130,7 +138,7 @@ def test_without_matplotlib_the_extra_is_named(
 
 
 def test_matplotlib_is_imported_for_pictures_only() -> None:
-    code = "import hwnas_surrogate.evaluation.figures, sys; assert 'matplotlib' not in sys.modules"
+    code = "import hwnas_surrogate.report.surrogate_figures, sys; assert 'matplotlib' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
@@ -489,3 +497,41 @@ def test_a_font_that_has_the_characters_draws_them() -> None:
         assert plot_learning_curve(curves("raspi4/latency").assign(device="ℵ𝔸")).get_title() == "ℵ𝔸/latency"
     with rc_context({"font.family": ["no such font", "DejaVu Sans"]}):
         assert plot_learning_curve(curves("raspi4/latency").assign(device="ü中")).get_title() == r"ü\u4e2d/latency"
+
+
+# -- adaptation curves ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def curve() -> pd.DataFrame:
+    rows = [("phone", "latency", "ms", n, draw, (1 + draw / 10) / n) for n in (3, 10, 30) for draw in range(6)]
+    return pd.DataFrame(rows, columns=["device", "metric", "unit", "n_shots", "draw", "mdape"])
+
+
+def test_adaptation_curve_is_drawn(curve: pd.DataFrame) -> None:
+    before = curve.copy()
+    ax = plot_adaptation_curve(curve)
+    pd.testing.assert_frame_equal(curve, before)
+    assert ax.get_xlabel() == "measurements of the device"
+    assert ax.get_ylabel() == "median relative error (%)"
+    assert ax.get_title() == "phone/latency"
+    (line,) = ax.get_lines()
+    assert line.get_xdata().tolist() == [3, 10, 30]
+    np.testing.assert_allclose(line.get_ydata(), 100 * curve.groupby("n_shots")["mdape"].mean())
+    assert ax.get_xscale() == "log"
+
+
+def test_adaptation_curves_of_chosen_targets_are_drawn_where_asked(curve: pd.DataFrame) -> None:
+    figure = Figure()
+    both = pd.concat([curve, curve.assign(device="board", mdape=2 * curve["mdape"])])
+    axes = figure.subplots(1, 2)
+    assert plot_adaptation_curve(both, ax=axes[0]) is axes[0]
+    assert len(axes[0].get_lines()) == 2
+    assert [text.get_text() for text in axes[0].get_legend().get_texts()] == ["phone/latency", "board/latency"]
+    plot_adaptation_curve(both, "board/latency", axes[1])
+    assert len(axes[1].get_lines()) == 1
+    with pytest.raises(InvalidInputError, match="Did you mean 'phone"):
+        plot_adaptation_curve(curve, "phon/latency")
+    for wrong in (curve[:0], curve.drop(columns="mdape"), curve.drop(columns="n_shots")):
+        with pytest.raises(InvalidInputError):
+            plot_adaptation_curve(wrong)
