@@ -18,7 +18,7 @@ from hwnas_surrogate.spaces import ArchBatch, Archs, ConfigLike, NetworkConfig, 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["REPEATS", "CostTable", "Costs", "checked_table", "noise_floor", "target_columns"]
+__all__ = ["NOT_MEASURED", "REPEATS", "CostTable", "Costs", "checked_table", "noise_floor", "target_columns"]
 
 Costs: TypeAlias = npt.NDArray[np.float64]
 Configs: TypeAlias = ConfigLike | Sequence[ConfigLike] | npt.NDArray[Any]
