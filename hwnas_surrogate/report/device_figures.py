@@ -208,7 +208,8 @@ def plot_pareto(front: pd.DataFrame, all: pd.DataFrame, x: str, y: str, ax: Axes
     Examples
     --------
     >>> frame = pd.DataFrame({"raspi4/latency": [1.0, 2.0, 3.0], "accuracy": [60.0, 70.0, 65.0]})
-    >>>     >>> front = pareto_front(frame, ["raspi4/latency", "accuracy"], maximise=["accuracy"])
+    >>> from hwnas_surrogate.search import pareto_front
+    >>> front = pareto_front(frame, ["raspi4/latency", "accuracy"], maximise=["accuracy"])
     >>> plot_pareto(front, frame, "raspi4/latency", "accuracy").get_xlabel()
     'latency on raspi4 (ms)'
     """
