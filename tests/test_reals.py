@@ -15,8 +15,9 @@ import pytest
 from hwnas_surrogate.data import BlockTable, CostTable
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.evaluation import evaluate, regret, score, top_k_recall
-from hwnas_surrogate.evaluation.pareto import pareto_front, quality_by_row
 from hwnas_surrogate.reals import booleans, reals
+from hwnas_surrogate.search import pareto_front
+from hwnas_surrogate.search.quality import quality_by_row
 from hwnas_surrogate.spaces import get_space
 from hwnas_surrogate.trainers import Surrogate, SurrogateSuite, tune
 

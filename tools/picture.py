@@ -10,8 +10,8 @@ import tempfile
 from pathlib import Path
 
 from hwnas_surrogate import load_table
-from hwnas_surrogate.evaluation import write_report
-from tests.evaluation.browser import Browser
+from hwnas_surrogate.report import write_report
+from tests.report.browser import Browser
 
 PICTURE = Path("docs/report.png")
 WIDTH, HEIGHT = 1280, 920

@@ -28,7 +28,7 @@ def correlate(
     as_csv: Csv = False,
 ) -> None:
     """Correlate the costs of a table's targets, pairwise over the architectures that have both."""
-    from hwnas_surrogate.evaluation import correlation, correlation_interval
+    from hwnas_surrogate.devices import correlation, correlation_interval
 
     check_format(as_json, as_csv)
     table = open_cost_table(data, space, dataset, target, rows, seed)

@@ -83,7 +83,8 @@ def evaluate(
     Scores and every prediction are written to FOLDER/SPACE-PROTOCOL.json: enough to draw everything anew. A learning
     curve is drawn beside it (.png), its data too (.csv).
     """
-    from hwnas_surrogate.evaluation import Evaluation, beside_published, plot_learning_curve, readable, summary
+    from hwnas_surrogate.evaluation import Evaluation, beside_published, readable, summary
+    from hwnas_surrogate.report import plot_learning_curve
     from hwnas_surrogate.trainers import Surrogate
 
     check_format(as_json, as_csv)

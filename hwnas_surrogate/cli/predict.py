@@ -73,8 +73,9 @@ def predict(
 ) -> None:
     """Predict the cost of architectures that were never measured."""
     from hwnas_surrogate.data import pick_targets
+    from hwnas_surrogate.prediction import predict_batches, predict_file
     from hwnas_surrogate.spaces import get_space
-    from hwnas_surrogate.trainers import SurrogateSuite, predict_batches, predict_file
+    from hwnas_surrogate.trainers import SurrogateSuite
 
     check_format(as_json, as_csv)
     if (source is None) != (output is None):

@@ -34,7 +34,7 @@ def report(
 
     It needs no network. Devices and metrics are chosen on the page.
     """
-    from hwnas_surrogate.evaluation import write_report
+    from hwnas_surrogate.report import write_report
 
     table = open_cost_table(data, space, dataset, target, rows, seed)
     written = write_report(table, output, quality=quality, title=title, random_state=seed)

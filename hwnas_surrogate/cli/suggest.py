@@ -15,8 +15,9 @@ from hwnas_surrogate.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from hwnas_surrogate.data import CostTable
+    from hwnas_surrogate.search import Suggestion
     from hwnas_surrogate.spaces import SearchSpace
-    from hwnas_surrogate.trainers import Suggestion, SurrogateSuite
+    from hwnas_surrogate.trainers import SurrogateSuite
 
 CURVE = 6
 """So many measurements of a target are needed to draw its error over their number."""
@@ -58,8 +59,8 @@ def suggest(
     """
     import pandas as pd
 
+    from hwnas_surrogate.search import suggest as suggest_archs
     from hwnas_surrogate.spaces import get_space
-    from hwnas_surrogate.trainers import suggest as suggest_archs
 
     check_format(as_json, as_csv)
     form = _form(output, export, given)
@@ -162,7 +163,8 @@ def _draw(table: CostTable, sources: list[SurrogateSuite], stem: Path, seed: int
     """Draw the error over the number of measurements, beside the form."""
     import numpy as np
 
-    from hwnas_surrogate.evaluation import adaptation_curve, plot_adaptation_curve
+    from hwnas_surrogate.evaluation import adaptation_curve
+    from hwnas_surrogate.report import plot_adaptation_curve
 
     counts = dict(zip(table.targets, (~np.isnan(table.costs)).sum(axis=0).tolist(), strict=True))
     for target, count in counts.items():

@@ -18,7 +18,7 @@ from hwnas_surrogate.spaces import ArchBatch, Archs, ConfigLike, NetworkConfig, 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["REPEATS", "CostTable", "Costs", "noise_floor", "target_columns"]
+__all__ = ["NOT_MEASURED", "REPEATS", "CostTable", "Costs", "checked_table", "noise_floor", "target_columns"]
 
 Costs: TypeAlias = npt.NDArray[np.float64]
 Configs: TypeAlias = ConfigLike | Sequence[ConfigLike] | npt.NDArray[Any]
@@ -370,6 +370,16 @@ def _checked_repeats(repeats: npt.ArrayLike, shape: tuple[int, int]) -> Costs:
     if ((values < 0) | np.isinf(values)).any():
         raise InvalidInputError("repeats must be finite and not negative (NaN where unknown).")
     return values
+
+
+def checked_table(what: str, table: CostTable) -> CostTable:
+    """Return the table that a function needs, if it is one."""
+    if not isinstance(table, CostTable):
+        raise InvalidInputError(
+            f"{what} needs a cost table, got {type(table).__name__}. "
+            f"For FBNet's block table: {what}(table.tabulate(table.space.sample(2000, random_state=0)))."
+        )
+    return table
 
 
 def noise_floor(halves: Costs) -> dict[str, float]:

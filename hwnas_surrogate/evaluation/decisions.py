@@ -10,7 +10,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from hwnas_surrogate.errors import InvalidInputError
-from hwnas_surrogate.evaluation.scores import TIE, recall, tied_ranks
+from hwnas_surrogate.evaluation.scores import recall
+from hwnas_surrogate.ranks import TIE, tied_ranks
 from hwnas_surrogate.reals import reals
 
 __all__ = ["pick_under_budget", "regret", "top_k_recall"]

@@ -10,14 +10,13 @@ import numpy.typing as npt
 from scipy import stats
 
 from hwnas_surrogate.errors import InvalidInputError
+from hwnas_surrogate.ranks import tied_ranks
 from hwnas_surrogate.reals import reals
 
-__all__ = ["TIE", "Scores", "score", "tied_ranks"]
+__all__ = ["Scores", "recall", "score"]
 
 Vector = npt.NDArray[np.float64]
 
-TIE = 1e-9
-"""Costs closer than this, relative to the larger one, are ties."""
 _TOP = 0.1
 _IN_PER_CENT = ("mape", "mdape", "within_5pct", "within_10pct", "top_10pct_recall")
 
@@ -80,36 +79,6 @@ def _text(name: str, value: float) -> str:
     if name == "n":
         return f"{value:,}"
     return f"{100 * value:.4g} %" if name in _IN_PER_CENT else f"{value:.4g}"
-
-
-def tied_ranks(values: npt.ArrayLike, relative: float = TIE) -> npt.NDArray[np.int64]:
-    """Rank values so that those closer than ``relative`` (of the larger) share a rank.
-
-    Sorted neighbours are compared, so a chain of close values is one rank.
-
-    Parameters
-    ----------
-    values : array-like of float, shape (n,)
-    relative : float, default=1e-9
-
-    Returns
-    -------
-    ndarray of int, shape (n,)
-        0 for the smallest.
-
-    Examples
-    --------
-    >>> tied_ranks([3.0, 1.0, 3.0 + 1e-12]).tolist()
-    [1, 0, 1]
-    """
-    array = reals(values, "values must be numbers")
-    order = np.argsort(array, kind="stable")
-    ordered = array[order]
-    larger = np.maximum(np.abs(ordered[1:]), np.abs(ordered[:-1]))
-    steps = np.diff(ordered) > relative * larger
-    ranks = np.empty(len(array), np.int64)
-    ranks[order] = np.concatenate([[0], np.cumsum(steps)])[: len(array)]
-    return ranks
 
 
 def score(measured: npt.ArrayLike, predicted: npt.ArrayLike) -> Scores:

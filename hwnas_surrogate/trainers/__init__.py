@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from hwnas_surrogate.trainers.extrapolation import ExtrapolationWarning
 from hwnas_surrogate.trainers.sources import fit_sources
-from hwnas_surrogate.trainers.streaming import predict_batches, predict_file
-from hwnas_surrogate.trainers.suggestions import Suggestion, suggest
 from hwnas_surrogate.trainers.suite import SurrogateSuite
 from hwnas_surrogate.trainers.surrogate import Surrogate
 from hwnas_surrogate.trainers.transfer import AdaptWarning, TransferSurrogate, adapt
@@ -14,15 +12,11 @@ from hwnas_surrogate.trainers.tuning import Tuned, tune
 __all__ = [
     "AdaptWarning",
     "ExtrapolationWarning",
-    "Suggestion",
     "Surrogate",
     "SurrogateSuite",
     "TransferSurrogate",
     "Tuned",
     "adapt",
     "fit_sources",
-    "predict_batches",
-    "predict_file",
-    "suggest",
     "tune",
 ]

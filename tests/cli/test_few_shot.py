@@ -16,12 +16,12 @@ import pytest
 
 import hwnas_surrogate.evaluation
 from hwnas_surrogate.data import CostTable, write_parquet
-from hwnas_surrogate.evaluation import Evaluation, few_shot, few_shot_table
+from hwnas_surrogate.evaluation import Evaluation, few_shot_table, transfer_protocols
 from hwnas_surrogate.evaluation.peers import HELP, NASFLAT
 from hwnas_surrogate.spaces import get_space
 from tests.cli.conftest import Run
 
-# pandas 3.1 warns; tests/evaluation/test_few_shot.py has the test that says so.
+# pandas 3.1 warns; tests/evaluation/test_transfer_protocols.py has the test that says so.
 
 N = 60
 TARGETS = HELP["nasbench201"].targets
@@ -49,12 +49,12 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shrink the protocols to tables of 60 rows, two sources and a task."""
     task = replace(HELP["nasbench201"], sources=HELPS[:2], pool=range(18), query=range(20, 60))
-    monkeypatch.setattr(few_shot, "HELP", {"nasbench201": task})
+    monkeypatch.setattr(transfer_protocols, "HELP", {"nasbench201": task})
     task = replace(NASFLAT["F2"], sources=NASFLATS[:2], targets=NASFLATS[2:])
-    monkeypatch.setattr(few_shot, "NASFLAT", {"F2": task})
-    monkeypatch.setattr(few_shot, "SOURCE_ROWS", 18)
+    monkeypatch.setattr(transfer_protocols, "NASFLAT", {"F2": task})
+    monkeypatch.setattr(transfer_protocols, "SOURCE_ROWS", 18)
     for name, options in (("leave_one_device_out", {"n_source": 18, "sizes": (6,)}), ("help2021", {"sizes": (6, 10)})):
-        monkeypatch.setattr(hwnas_surrogate.evaluation, name, partial(getattr(few_shot, name), **options))
+        monkeypatch.setattr(hwnas_surrogate.evaluation, name, partial(getattr(transfer_protocols, name), **options))
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ import hwnas_surrogate.evaluation
 from hwnas_surrogate.cli import main
 from hwnas_surrogate.cli.costs import show_costs
 from hwnas_surrogate.data import CostTable, Target, load_table, write_parquet
-from hwnas_surrogate.evaluation import few_shot
+from hwnas_surrogate.evaluation import transfer_protocols
 from hwnas_surrogate.spaces import get_space
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
@@ -278,7 +278,7 @@ def test_tables_fit(arguments: tuple[Any, ...], headings: tuple[str, ...]) -> No
 
 
 def test_few_shot_tables_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    quick = partial(few_shot.leave_one_device_out, n_source=18, sizes=(6,))
+    quick = partial(transfer_protocols.leave_one_device_out, n_source=18, sizes=(6,))
     monkeypatch.setattr(hwnas_surrogate.evaluation, "leave_one_device_out", quick)
     chosen = [part for name in ("epyc-torch-1t", "eyeriss-like/latency") for part in ("--target", name)]
     text = fits(run("evaluate", "--protocol", "devices", *chosen, "--seeds", 1))

@@ -13,8 +13,9 @@ import pandas as pd
 import pytest
 
 from hwnas_surrogate.data import CostTable, load_table, write_parquet
+from hwnas_surrogate.search import suggest
 from hwnas_surrogate.spaces import get_space
-from hwnas_surrogate.trainers import Surrogate, SurrogateSuite, TransferSurrogate, suggest
+from hwnas_surrogate.trainers import Surrogate, SurrogateSuite, TransferSurrogate
 from tests.cli.conftest import Run
 
 SPACE = get_space("nasbench201")

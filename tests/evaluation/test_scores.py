@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import stats
 from sklearn.metrics import r2_score
 
 from hwnas_surrogate.errors import InvalidInputError
-from hwnas_surrogate.evaluation import Scores, score, tied_ranks
+from hwnas_surrogate.evaluation import Scores, score
 
 relaxed = settings(deadline=None)
 RANKED = ("kendall_tau", "kendall_tau_raw", "spearman_rho")
@@ -237,52 +236,6 @@ def test_scores_are_values() -> None:
 def test_what_cannot_be_scored_is_refused(measured: object, predicted: object, told: str) -> None:
     with pytest.raises(InvalidInputError, match=told):
         score(measured, predicted)  # type: ignore[arg-type]
-
-
-# -- tied ranks -------------------------------------------------------------------------------------------
-
-
-def test_tied_ranks_of_nothing_are_nothing() -> None:
-    ranks = tied_ranks([])
-    assert ranks.shape == (0,)
-    assert ranks.dtype == np.int64
-
-
-@relaxed
-@given(st.lists(st.floats(-1e6, 1e6).map(lambda value: round(value, 3)), max_size=30))
-def test_tied_ranks_are_dense_ranks_of_clean_values(values: list[float]) -> None:
-    assert tied_ranks(values).tolist() == (stats.rankdata(values, "dense") - 1).tolist()
-
-
-@relaxed
-@given(
-    st.lists(st.integers(1, 8), min_size=1, max_size=30),
-    st.sampled_from([1e-7, 1.0, 1e7]),
-    st.integers(0, 2**32 - 1),
-)
-def test_tied_ranks_see_through_noise(numbers: list[int], unit: float, seed: int) -> None:
-    noise = np.random.default_rng(seed).uniform(-1e-13, 1e-13, len(numbers))
-    values = np.array(numbers) * unit * (1 + noise)
-    assert tied_ranks(values).tolist() == tied_ranks(numbers).tolist()
-
-
-@relaxed
-@given(st.lists(st.floats(0, 1e9), min_size=1, max_size=30))
-def test_tied_ranks_keep_the_order(values: list[float]) -> None:
-    ranks = tied_ranks(values)
-    assert sorted(set(ranks.tolist())) == list(range(ranks.max() + 1))
-    for i, j in combinations(range(len(values)), 2):
-        if values[i] == values[j]:
-            assert ranks[i] == ranks[j]
-        elif values[i] < values[j]:
-            assert ranks[i] <= ranks[j]
-
-
-def test_a_chain_of_close_values_is_one_rank_and_zeros_tie() -> None:
-    chain = 1.0 + 0.9e-9 * np.arange(5)
-    assert tied_ranks(chain).tolist() == [0] * 5
-    assert tied_ranks([0.0, -0.0, 1e-300]).tolist() == [0, 0, 1]
-    assert tied_ranks([1.0, 1.05, 2.0], relative=0.1).tolist() == [0, 0, 1]
 
 
 def test_scores_print_as_lines_of_four_digits() -> None:

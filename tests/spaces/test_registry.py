@@ -14,8 +14,9 @@ from hwnas_surrogate.data import write_parquet
 from hwnas_surrogate.errors import InvalidArchitectureError, InvalidInputError
 from hwnas_surrogate.features import LayerPhysics
 from hwnas_surrogate.graphs import VIEWS
+from hwnas_surrogate.search import suggest
 from hwnas_surrogate.spaces import NASBench201, get_space, register_space, registry, space_names
-from hwnas_surrogate.trainers import TransferSurrogate, fit_sources, suggest
+from hwnas_surrogate.trainers import TransferSurrogate, fit_sources
 from tests.spaces.toy import GraphsOnly, ToyConfig, ToySpace
 
 BUILT_IN = ("nasbench201", "fbnet", "natsbench-size")

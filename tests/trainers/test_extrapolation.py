@@ -15,8 +15,9 @@ from sklearn.linear_model import LinearRegression
 from hwnas_surrogate import CostTable, Surrogate, SurrogateSuite, load_table
 from hwnas_surrogate.data import load_bundled
 from hwnas_surrogate.errors import InvalidConfigError
+from hwnas_surrogate.prediction import predict_batches, predict_file
 from hwnas_surrogate.spaces import get_space
-from hwnas_surrogate.trainers import ExtrapolationWarning, TransferSurrogate, predict_batches, predict_file
+from hwnas_surrogate.trainers import ExtrapolationWarning, TransferSurrogate
 from hwnas_surrogate.trainers.extrapolation import balanced_rows, growth, nearest
 
 SPACE = get_space("nasbench201")

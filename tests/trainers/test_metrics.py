@@ -10,9 +10,11 @@ import pytest
 
 from hwnas_surrogate.data import METRICS, CostTable, read_measurements
 from hwnas_surrogate.errors import InvalidInputError, SavedFormatError
-from hwnas_surrogate.evaluation import evaluate, pareto_front
+from hwnas_surrogate.evaluation import evaluate
+from hwnas_surrogate.prediction import predict_batches
+from hwnas_surrogate.search import pareto_front
 from hwnas_surrogate.spaces import get_space
-from hwnas_surrogate.trainers import Surrogate, SurrogateSuite, TransferSurrogate, predict_batches
+from hwnas_surrogate.trainers import Surrogate, SurrogateSuite, TransferSurrogate
 
 SPACE = get_space("nasbench201")
 BATCH = SPACE.batch(SPACE.sample(300, 0))

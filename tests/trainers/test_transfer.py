@@ -18,6 +18,7 @@ from sklearn.model_selection import cross_val_score
 from hwnas_surrogate.data import CostTable, load_table
 from hwnas_surrogate.errors import InvalidArchitectureError, InvalidInputError, SavedFormatError
 from hwnas_surrogate.models import ConstantCost
+from hwnas_surrogate.search import suggest
 from hwnas_surrogate.spaces import get_space
 from hwnas_surrogate.trainers import (
     AdaptWarning,
@@ -25,7 +26,6 @@ from hwnas_surrogate.trainers import (
     SurrogateSuite,
     TransferSurrogate,
     fit_sources,
-    suggest,
 )
 
 SPACE, FBNET = get_space("nasbench201"), get_space("fbnet")

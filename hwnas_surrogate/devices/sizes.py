@@ -1,0 +1,67 @@
+"""How well the size of a network ranks what it costs on a device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+
+from hwnas_surrogate.data import CostTable, TargetLike, pick_targets
+from hwnas_surrogate.data.table import checked_table
+from hwnas_surrogate.devices.intervals import kendall_interval
+from hwnas_surrogate.features.layer_sums import is_layer
+from hwnas_surrogate.ranks import tied_ranks
+
+__all__ = ["PROXIES", "proxies"]
+
+PROXIES = ("macs", "params", "layers", "activation_bytes")
+"""What costs are compared to; ``layers`` counts those that compute something."""
+
+
+def proxies(table: CostTable, targets: TargetLike | Iterable[TargetLike] | None = None) -> pd.DataFrame:
+    """Tell how well the size of a network ranks its costs: multiply-adds, parameters, layers, activation bytes.
+
+    All layers count, those off any path from input to output too: devices that execute them take time for them.
+
+    Parameters
+    ----------
+    table : CostTable
+        The costs. Each row's network is the one under its config.
+    targets : target or sequence of targets, optional
+        All if None.
+
+    Returns
+    -------
+    DataFrame
+        Four rows per target: ``target, proxy`` (``macs``, ``params``, ``layers``: those that compute something, or
+        ``activation_bytes``), ``n``, ``kendall_tau``, ``low``, ``high`` (95 %, as :func:`correlation_interval`). NaN
+        where the costs or the proxy are constant.
+
+    Raises
+    ------
+    InvalidInputError
+        If the table is no cost table.
+    NotInTableError
+        If a target is not in the table.
+
+    Examples
+    --------
+    >>> space_archs = list(range(50))
+    >>> macs = CostTable("nasbench201", space_archs, [[0.0]] * 50, ["cpu/latency"]).batch.macs
+    >>> table = CostTable("nasbench201", space_archs, macs[:, None], ["cpu/latency"])
+    >>> proxies(table).set_index("proxy")["kendall_tau"]["macs"]
+    np.float64(1.0)
+    """
+    picked = pick_targets(targets, checked_table("proxies", table).targets)
+    batch = table.batch
+    busy = [float(is_layer(op) and op.kind != "zero") for op in batch.distinct()]
+    sizes = (batch.macs, batch.params, batch.sums(busy), batch.activation_bytes)
+    told = []
+    for target in picked:
+        costs = table.costs[:, table.targets.index(target)]
+        known = ~np.isnan(costs)
+        ranks = tied_ranks(costs[known]).astype(np.float64)
+        for name, size in zip(PROXIES, sizes, strict=True):
+            told.append((str(target), name, *kendall_interval(ranks, size[known])))
+    return pd.DataFrame(told, columns=["target", "proxy", "n", "kendall_tau", "low", "high"])

@@ -1,0 +1,88 @@
+"""How the error on a new device falls with its measurements, from the measurements alone."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from hwnas_surrogate.data import CostTable
+from hwnas_surrogate.errors import InvalidInputError
+from hwnas_surrogate.evaluation.scores import score
+from hwnas_surrogate.trainers import AdaptWarning, Surrogate, TransferSurrogate
+from hwnas_surrogate.trainers.sources import Sources, fitted_sources
+
+__all__ = ["adaptation_curve"]
+
+
+def adaptation_curve(
+    table: CostTable,
+    sources: Sources = None,
+    *,
+    sizes: Sequence[int] | None = None,
+    draws: int = 5,
+    random_state: int = 0,
+) -> pd.DataFrame:
+    """Tell how the error falls with the measurements, from the measurements alone.
+
+    Of each target's measurements, n are drawn at random and the others predicted from them.
+
+    Parameters
+    ----------
+    table : CostTable
+        What was measured on the new device (``load_table("samples.csv")``).
+    sources : CostTable, Surrogate or SurrogateSuite, or several, optional
+        What is known of other devices.
+    sizes : sequence of int, optional
+        Numbers of measurements; if None up to six steps from 3 to two less than there are.
+    draws : int, default=5
+        Random draws of each size.
+    random_state : int, default=0
+        Seed.
+
+    Returns
+    -------
+    DataFrame
+        One row per target, size and draw: ``device, metric, unit, n_shots, draw, mdape`` (of those left out),
+        ``spearman_rho`` (NaN for fewer than three). :func:`~hwnas_surrogate.report.plot_adaptation_curve` draws it.
+
+    Raises
+    ------
+    InvalidInputError
+        If a target has fewer than six measurements, or a size leaves none to predict.
+    """
+    fitted = fitted_sources(sources, table.space, random_state)
+    result = []
+    for column, target in enumerate(table.targets):
+        rows = np.flatnonzero(~np.isnan(table.costs[:, column]))
+        if len(rows) < 6:
+            raise InvalidInputError(f"{target}: a curve takes 6 measurements or more, got {len(rows)}.")
+        steps = sorted(set(np.linspace(3, len(rows) - 2, 6).round().astype(int))) if sizes is None else list(sizes)
+        whole = all(isinstance(step, (int, np.integer)) for step in steps)
+        if not steps or not whole or min(steps) < 2 or max(steps) >= len(rows):
+            raise InvalidInputError(f"{target}: sizes must be from 2 to {len(rows) - 1}, got {steps}.")
+        prototype: Surrogate = TransferSurrogate(
+            table.space.name, fitted, random_state, calibrate=False, metric=target.metric
+        )
+        encoder, everything = prototype.encode(table.batch.take(rows))
+        for n in steps:
+            for draw in range(draws):
+                order = np.random.default_rng((random_state, n, draw)).permutation(len(rows))
+                mine, rest = order[:n], order[n:]
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", AdaptWarning)
+                    prototype.fit_encoded(
+                        encoder, everything.rows(mine), target.kind.to_cost(table.costs[rows[mine], column])
+                    )
+                predicted = prototype.predict_encoded(everything.rows(rest).only(prototype.columns_))
+                told = score(table.costs[rows[rest], column], predicted)
+                result.append(
+                    {
+                        "device": target.device, "metric": target.metric, "unit": target.unit, "n_shots": int(n),
+                        "draw": draw, "mdape": told.mdape,
+                        "spearman_rho": told.spearman_rho if len(rest) > 2 else float("nan"),
+                    }
+                )  # fmt: skip
+    return pd.DataFrame(result)

@@ -1,0 +1,371 @@
+"""Protocols for a new device: a few measurements of it, many of other devices, scored on everything else."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from sklearn.base import clone
+
+from hwnas_surrogate.data import CostTable, Target
+from hwnas_surrogate.errors import InvalidInputError
+from hwnas_surrogate.evaluation.peers import HELP, NASFLAT
+from hwnas_surrogate.evaluation.results import Evaluation
+from hwnas_surrogate.evaluation.scores import score
+from hwnas_surrogate.trainers import AdaptWarning, TransferSurrogate, fit_sources
+from hwnas_surrogate.trainers.design import most_telling
+from hwnas_surrogate.trainers.sources import Sources
+
+__all__ = ["few_shot_table", "help2021", "leave_one_device_out", "nasflat2024"]
+
+Rows = npt.NDArray[np.intp]
+Progress = Callable[[int, int], None]
+
+SIZES = (10, 20)
+SOURCE_ROWS = 800
+"""Measurements of each source device in NASFLAT's splits."""
+_CANDIDATES = 4000
+_TRIM = 0.1
+
+
+class _Space:
+    """A table's architectures, encoded once for every surrogate that is fitted to some of them."""
+
+    def __init__(self, table: CostTable, sources: Sources) -> None:
+        self.table = table
+        self.prototype = TransferSurrogate(table.space.name, sources, calibrate=False)
+        self.encoder, self.everything = self.prototype.encode(table.batch)
+        self.sources = [name for name in map(str, self.everything.features) if name.startswith("source:")]
+
+    def costs(self, device: str) -> npt.NDArray[np.float64]:
+        costs: npt.NDArray[np.float64] = self.table.costs[:, self.table.targets.index(Target(device, "latency"))]
+        return costs
+
+    def predict(self, device: str, rows: Rows, sources: Iterable[str]) -> npt.NDArray[np.float64]:
+        """Fit to some rows of a device, with these source columns, and predict all."""
+        dropped = [name for name in self.sources if name not in set(sources)]
+        kept = self.everything.without(dropped)
+        surrogate = clone(self.prototype)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", AdaptWarning)
+            surrogate.fit_encoded(self.encoder, kept.rows(rows), self.costs(device)[rows])
+        predicted: npt.NDArray[np.float64] = surrogate.predict_encoded(kept.only(surrogate.columns_))
+        return predicted
+
+    def suggested(self, n: int, sources: Iterable[str], rng: np.random.Generator) -> Rows:
+        """Choose n rows to measure among random candidates."""
+        pool = np.sort(rng.permutation(len(self.table))[:_CANDIDATES])
+        dropped = [name for name in self.sources if name not in set(sources)]
+        features = self.everything.features.iloc[pool].drop(columns=dropped)
+        return pool[most_telling(features, n)[0]]
+
+
+def _check(table: CostTable, devices: Iterable[str], rows: int, sizes: Sequence[int], seeds: Sequence[int]) -> None:
+    """Refuse tables that lack what a protocol reads, before anything is fitted."""
+    if len(table.configs) != 1:
+        raise InvalidInputError(
+            f"the protocol is over one config, the table has {len(table.configs)}; choose one with dataset."
+        )
+    there = {target.device for target in table.targets if target.metric == "latency"}
+    missing = sorted(set(devices) - there)
+    if missing:
+        raise InvalidInputError(
+            f"the protocol needs the latency of {', '.join(missing)} too; the table has {', '.join(sorted(there))}."
+        )
+    if len(table) < rows:
+        raise InvalidInputError(f"the protocol needs {rows} architectures, the table has {len(table)}.")
+    for device in devices:
+        unknown = np.isnan(table.costs[:, table.targets.index(Target(device, "latency"))])
+        if unknown.any():
+            raise InvalidInputError(
+                f"the protocol needs {device} measured on every architecture; {int(unknown.sum())} of {len(table)} are "
+                "missing. Select other devices, or the rows that all have."
+            )
+    if not len(seeds) or not len(sizes) or min(sizes) < 2 or max(sizes) > len(table) - 3:
+        raise InvalidInputError(
+            f"sizes must be from 2 to {len(table) - 3} and there must be a seed, got sizes {list(sizes)} and "
+            f"{len(seeds)} seeds."
+        )
+
+
+def _row(
+    model: str, device: str, seed: int, n: int, measured: npt.NDArray[np.float64], predicted: npt.NDArray[np.float64],
+    **told: Any,
+) -> dict[str, Any]:  # fmt: skip
+    key = {"model": model, "device": device, "metric": "latency", "unit": "ms", "seed": seed, "n_train": n}
+    return {**key, **score(measured, predicted).to_dict(), **told}
+
+
+def _evaluation(rows: list[dict[str, Any]], table: CostTable, protocol: str) -> Evaluation:
+    about = {"protocol": protocol, "space": table.space.name, "table_fingerprint": table.fingerprint}
+    return Evaluation(pd.DataFrame(rows), pd.DataFrame(), about)
+
+
+def help2021(
+    table: CostTable,
+    *,
+    sizes: Sequence[int] = SIZES,
+    seeds: Sequence[int] = range(10),
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Score few-shot surrogates on the devices of HELP [1]_.
+
+    For every target device and number of measurements: with HELP's nine source devices and without any, on random
+    architectures and on suggested ones, scored on all the others ("full"); and with the sources on HELP's own pool and
+    query set ("trimmed": their fastest and slowest tenths left out, by the target's own costs, as HELP did). Exactly n
+    measurements of the target are used; which those of the trimmed pool are, its other costs decide.
+
+    Parameters
+    ----------
+    table : CostTable
+        Latencies of HELP's devices, in the order of its files: NAS-Bench-201 (15,625 rows) or FBNet (5,000).
+    sizes : sequence of int, default=(10, 20)
+        Measurements of the target.
+    seeds : sequence of int, default=range(10)
+        Of the random draws.
+    progress : callable, optional
+        Called with (targets done, targets to do).
+
+    Returns
+    -------
+    Evaluation
+        Scores only; ``model`` reads ``"9 sources, random, full"``. :func:`few_shot_table` sets the published figures
+        beside them.
+
+    Raises
+    ------
+    InvalidInputError
+        If a device is missing, or the table is not HELP's.
+
+    References
+    ----------
+    .. [1] Lee, Lee, Chong and Hwang, "Hardware-adaptive efficient latency prediction for NAS via meta-learning",
+       NeurIPS 2021, tables 3 and 5.
+    """
+    if table.space.name not in HELP:
+        raise InvalidInputError(f"help2021 is over {' and '.join(HELP)}, got {table.space.name}.")
+    task = HELP[table.space.name]
+    _check(table, (*task.sources, *task.targets), task.query.stop, sizes, seeds)
+    fitted = fit_sources(table.rows(task.pool), [Target(device, "latency") for device in task.sources])
+    space = _Space(table, fitted)
+    settings: list[tuple[list[str], str]] = [(space.sources, f"{len(space.sources)} sources"), ([], "no source")]
+    rows = []
+    for number, device in enumerate(task.targets):
+        costs = space.costs(device)
+        for seed in seeds:
+            order = np.random.default_rng(seed).permutation(len(table))
+            for n in sizes:
+                for columns, name in settings:
+                    for how in ("random", "suggested"):
+                        mine = order[:n]
+                        if how == "suggested":
+                            mine = space.suggested(n, columns, np.random.default_rng(seed))
+                        rest = np.setdiff1d(np.arange(len(table)), mine)
+                        predicted = space.predict(device, mine, columns)
+                        label = f"{name}, {how}, full"
+                        rows.append(_row(label, device, seed, n, costs[rest], predicted[rest]))
+                pool, query = (_trimmed(costs, part) for part in (task.pool, task.query))
+                mine = np.random.default_rng(seed).permutation(pool)[:n]
+                predicted = space.predict(device, mine, space.sources)
+                label = f"{settings[0][1]}, random, trimmed"
+                rows.append(_row(label, device, seed, len(mine), costs[query], predicted[query]))
+        if progress is not None:
+            progress(number + 1, len(task.targets))
+    return _evaluation(rows, table, "help")
+
+
+def _trimmed(costs: npt.NDArray[np.float64], rows: range) -> Rows:
+    """Leave out the fastest and slowest tenths."""
+    ordered = np.array(rows)[np.argsort(costs[rows.start : rows.stop], kind="stable")]
+    cut = round(_TRIM * len(ordered))
+    return ordered[cut : len(ordered) - cut]
+
+
+def nasflat2024(
+    table: CostTable,
+    *,
+    n: int = 20,
+    seeds: Sequence[int] = range(10),
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Score few-shot surrogates on the device splits of NASFLAT [1]_ that the table's space has.
+
+    800 architectures of each source device, n random ones of the target; scored on all the others, afresh for each
+    target, with the sources and without.
+
+    Parameters
+    ----------
+    table : CostTable
+        Latencies of HELP's devices, in the order of its files.
+    n : int, default=20
+        Measurements of the target.
+    seeds : sequence of int, default=range(10)
+        Of the random draws.
+    progress : callable, optional
+        Called with (targets done, targets to do).
+
+    Returns
+    -------
+    Evaluation
+        Scores only, with a column ``task`` (``"F0"``, ...).
+
+    Raises
+    ------
+    InvalidInputError
+        If a device is missing.
+
+    References
+    ----------
+    .. [1] Akhauri and Abdelfattah, "On latency predictors for neural architecture search", MLSys 2024.
+    """
+    tasks = {name: task for name, task in NASFLAT.items() if task.space == table.space.name}
+    devices = {device for task in tasks.values() for device in (*task.sources, *task.targets)}
+    _check(table, sorted(devices), SOURCE_ROWS, [n], seeds)
+    needed = dict.fromkeys(device for task in tasks.values() for device in task.sources)
+    fitted = fit_sources(table.rows(range(SOURCE_ROWS)), [Target(device, "latency") for device in needed])
+    space = _Space(table, fitted)
+    rows, done, todo = [], 0, sum(len(task.targets) for task in tasks.values())
+    bare: dict[tuple[str, int], dict[str, Any]] = {}
+    for name, task in tasks.items():
+        columns = [f"source:{device}/latency" for device in task.sources]
+        for device in task.targets:
+            costs = space.costs(device)
+            for seed in seeds:
+                mine = np.random.default_rng(seed).permutation(len(table))[:n]
+                rest = np.setdiff1d(np.arange(len(table)), mine)
+                predicted = space.predict(device, mine, columns)[rest]
+                rows.append(_row("with the sources", device, seed, n, costs[rest], predicted, task=name))
+                if (device, seed) not in bare:
+                    predicted = space.predict(device, mine, [])[rest]
+                    bare[device, seed] = _row("no source", device, seed, n, costs[rest], predicted)
+                rows.append({**bare[device, seed], "task": name})
+            done += 1
+            if progress is not None:
+                progress(done, todo)
+    return _evaluation(rows, table, "nasflat")
+
+
+def leave_one_device_out(
+    table: CostTable,
+    *,
+    sizes: Sequence[int] = SIZES,
+    n_source: int = SOURCE_ROWS,
+    seeds: Sequence[int] = range(10),
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Score few-shot surrogates on every device in turn, all the others being its sources.
+
+    Parameters
+    ----------
+    table : CostTable
+        Latencies of at least two devices under one config; architectures that were not measured on all are left out.
+    sizes : sequence of int, default=(10, 20)
+        Random measurements of the device left out; beside them it is ranked by the sources alone (0).
+    n_source : int, default=800
+        Architectures that the sources were measured on, the table's first.
+    seeds : sequence of int, default=range(10)
+        Of the random draws.
+    progress : callable, optional
+        Called with (devices done, devices to do).
+
+    Returns
+    -------
+    Evaluation
+        Scores only, with and without the sources, and without them on suggested architectures; ``scores.pivot_table(
+        index="device", columns=["model", "n_train"], values="spearman_rho")`` is the matrix.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is one device only, or too few architectures were measured on all.
+    """
+    targets = [target for target in table.targets if target.metric == "latency"]
+    if len(targets) < 2:
+        raise InvalidInputError(f"leaving one device out takes two or more, the table has {len(targets)}.")
+    known = ~np.isnan(table.select(targets).costs)
+    fewest = int(known.sum(axis=0).argmin())
+    if known.all(axis=1).sum() <= n_source:
+        raise InvalidInputError(
+            f"the protocol needs more than {n_source} architectures that were measured on all {len(targets)} devices: "
+            f"the table has {known.all(axis=1).sum()}; {targets[fewest]} on {known[:, fewest].sum()} only. "
+            "Select other targets."
+        )
+    table = table.rows(np.flatnonzero(known.all(axis=1)))
+    _check(table, [target.device for target in targets], n_source, sizes, seeds)
+    space = _Space(table, fit_sources(table.rows(range(n_source)), targets))
+    suggested = {(seed, n): space.suggested(n, [], np.random.default_rng(seed)) for seed in seeds for n in sizes}
+    rows = []
+    for number, target in enumerate(targets):
+        costs = space.costs(target.device)
+        others = [name for name in space.sources if name != f"source:{target}"]
+        means = space.everything.features[others].mean()
+        ranked = (space.everything.features[others] / means).mean(axis=1).to_numpy()
+        rows.append(_row("the others", target.device, 0, 0, costs, ranked))
+        for seed in seeds:
+            order = np.random.default_rng(seed).permutation(len(table))
+            for n in sizes:
+                settings: list[tuple[str, list[str], Rows]] = [
+                    ("the others", others, order[:n]),
+                    ("no source", [], order[:n]),
+                    ("no source, suggested", [], suggested[seed, n]),
+                ]
+                for model, columns, mine in settings:
+                    rest = np.setdiff1d(np.arange(len(table)), mine)
+                    predicted = space.predict(target.device, mine, columns)[rest]
+                    rows.append(_row(model, target.device, seed, n, costs[rest], predicted))
+        if progress is not None:
+            progress(number + 1, len(targets))
+    return _evaluation(rows, table, "devices")
+
+
+def few_shot_table(evaluation: Evaluation) -> pd.DataFrame:
+    """Return mean Spearman correlations, one row per setting, a published row beside ours wherever there is one.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+        Of :func:`help2021`, :func:`nasflat2024` or :func:`leave_one_device_out`.
+
+    Returns
+    -------
+    DataFrame
+        ``setting``, ``measurements``, a column per device (or task), and ``mean``; published settings are named
+        ``"published: ..."``.
+    """
+    scores, protocol = evaluation.scores, evaluation.about["protocol"]
+    if protocol not in ("help", "nasflat", "devices"):
+        raise InvalidInputError(f"few_shot_table reads help, nasflat and devices evaluations, got {protocol!r}.")
+    by = "task" if protocol == "nasflat" else "device"
+    # Every target counts alike within a task, every draw within a target.
+    keys = ["model", "n_train", *dict.fromkeys([by, "device"])]
+    means = scores.groupby(keys, sort=False)["spearman_rho"].agg(lambda values: values.mean(skipna=False))
+    means = means.groupby(level=keys[:3], sort=False).agg(lambda values: values.mean(skipna=False))
+    columns = list(dict.fromkeys(scores[by]))
+    ours: list[dict[str, Any]] = []
+    for model, n in dict.fromkeys(zip(scores["model"], scores["n_train"], strict=True)):
+        values = {column: float(means.get((model, n, column), np.nan)) for column in columns}
+        ours.append({"setting": model, "measurements": n, **values, "mean": float(np.nanmean([*values.values()]))})
+    if protocol == "devices":
+        settings = [f"{row['setting']}, n={row['measurements']}" for row in ours]
+        return pd.DataFrame(
+            [{"device": column, **{name: row[column] for name, row in zip(settings, ours, strict=True)}}
+             for column in [*columns, "mean"]]
+        )  # fmt: skip
+    return pd.DataFrame([*ours, *_published(protocol, evaluation.about["space"], columns)])
+
+
+def _published(protocol: str, space: str, columns: list[str]) -> Iterator[dict[str, Any]]:
+    if protocol == "help":
+        for name, values in HELP[space].published.items():
+            method, _, n = name.rpartition(", ")
+            mean = float(np.mean([values[column] for column in columns]))
+            yield {"setting": f"published: {method}", "measurements": int(n), **values, "mean": mean}
+        return
+    for method in NASFLAT[columns[0]].published:
+        figures = {column: NASFLAT[column].published[method] for column in columns}
+        mean = float(np.mean([*figures.values()]))
+        yield {"setting": f"published: {method}", "measurements": 20, **figures, "mean": mean}

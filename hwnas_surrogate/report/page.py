@@ -1,0 +1,267 @@
+"""A page for a hardware team: devices, how they relate, predictions, errors, learning curves, Pareto fronts.
+
+The page is one file that needs no network: costs as typed arrays, plotly.js, and a little JavaScript of our own
+(``static``). It needs the extra ``report``.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import html
+import json
+import os
+import re
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hwnas_surrogate.data import CostTable, Target
+from hwnas_surrogate.errors import InvalidInputError, missing_extra
+from hwnas_surrogate.evaluation import Evaluation, evaluate, learning_curve
+from hwnas_surrogate.files import replacing
+from hwnas_surrogate.report.page_data import payload
+from hwnas_surrogate.search.quality import Accuracy, quality_by_row
+from hwnas_surrogate.trainers import Surrogate
+
+__all__ = ["write_report"]
+
+_TRAINED, _TESTED = 200, 200
+_STEPS = (10, 20, 50, 100, 200)
+_ROWS = _TRAINED + _TESTED
+_SMALL = 60
+"""The default surrogate is fitted for up to so many targets times positions; more take long."""
+_FEW_SPLITS = 10
+"""With more targets, each learning curve is over one split."""
+_SCRIPTS = (
+    "core.js",
+    "heatmaps.js",
+    "devices.js",
+    "predicted.js",
+    "residuals.js",
+    "curves.js",
+    "pareto.js",
+    "start.js",
+)
+
+
+def write_report(
+    table: CostTable,
+    path: str | os.PathLike[str],
+    *,
+    evaluation: Evaluation | None = None,
+    curve: Evaluation | None = None,
+    quality: Accuracy | None = None,
+    title: str | None = None,
+    random_state: int = 0,
+) -> Path:
+    """Write one HTML page that shows what a table says and how well it is predicted.
+
+    The same input gives the same file, byte for byte. What can't be shown (one device has no heatmap, a constant cost
+    no rank correlation, ...) is said on the page.
+
+    Parameters
+    ----------
+    table : CostTable
+        The measured costs; for FBNet's block table, ``table.tabulate(archs)``.
+    path : path-like
+        The file to write, ``report.html`` say. What stood there before is replaced at once.
+    evaluation : Evaluation, optional
+        Held-out predictions, as :func:`evaluate` returns them; of several models or splits the first is shown, at its
+        largest number of training architectures. If None, at most 200 architectures of each target are trained on and
+        200 held out: by the default surrogate, or, for many targets or several network configs, by a ridge;
+        the page says which.
+    curve : Evaluation, optional
+        As :func:`learning_curve` returns it. If None, up to 200 training architectures, by a ridge.
+    quality : Series or path-like, optional
+        What architectures are worth, more being better (accuracy, say), for the Pareto explorer: by architecture, or a
+        CSV file, as :func:`pareto_front` takes them. It bears the Series' name there, or that of the file's column.
+    title : str, optional
+        The page's heading.
+    random_state : int, default=0
+        Seed of what is held out.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    InvalidInputError
+        If the table is no cost table, has no rows or no targets, or another argument is not as described.
+    MissingExtraError
+        If plotly is not installed.
+    DataFileError
+        If the file can't be written, or that of ``quality`` is not readable.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from hwnas_surrogate.data import load_table
+    >>> table = load_table().select("epyc-torch-2t/latency")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     written = write_report(table, folder + "/report.html")
+    ...     written.read_text(encoding="utf-8")[:15]
+    '<!DOCTYPE html>'
+    """
+    _check(table, evaluation, curve)
+    wanted = _wanted(table, quality)
+    script = _plotly()
+    heading = f"Costs of {table.space.title} architectures" if title is None else str(title)
+    evaluated: tuple[Evaluation | None, dict[Target, str], str]
+    learned: tuple[Evaluation | None, dict[Target, str], str]
+    evaluated = _evaluated(table, random_state) if evaluation is None else (evaluation, {}, "")
+    learned = _learned(table, random_state) if curve is None else (curve, {}, "")
+    data = payload(table, evaluated, learned, wanted)
+    page = _page(heading, script, json.dumps(data, allow_nan=False, separators=(",", ":")))
+    with replacing(path) as temporary:
+        temporary.write_text(page, encoding="utf-8", newline="\n")
+    return Path(path)
+
+
+def _plotly() -> str:
+    """Return plotly.js, compressed: less than half the file, and the page reads it when its tables stand."""
+    try:
+        from plotly.offline import get_plotlyjs
+    except ImportError as error:
+        raise missing_extra("the report", "report") from error
+    return base64.b64encode(gzip.compress(get_plotlyjs().encode("utf-8"), 6, mtime=0)).decode("ascii")
+
+
+def _check(table: CostTable, evaluation: Evaluation | None, curve: Evaluation | None) -> None:
+    if not isinstance(table, CostTable):
+        raise InvalidInputError(
+            f"a report needs a cost table, got {type(table).__name__}. "
+            "For FBNet's block table: table.tabulate(table.space.sample(2000, random_state=0))."
+        )
+    if not len(table) or not table.targets:
+        raise InvalidInputError(
+            f"a report needs an architecture and a target, the table has {len(table)} and {len(table.targets)}."
+        )
+    for what, given in (("evaluation", evaluation), ("curve", curve)):
+        if given is None:
+            continue
+        if not isinstance(given, Evaluation):
+            raise InvalidInputError(f"{what} must be an Evaluation, got {type(given).__name__}.")
+        told = set(zip(given.scores["device"], given.scores["metric"], strict=True))
+        if told.isdisjoint((target.device, target.metric) for target in table.targets):
+            raise InvalidInputError(f"{what} is of none of the table's targets: {', '.join(map(str, table.targets))}.")
+
+
+def _wanted(table: CostTable, quality: Accuracy | None) -> pd.Series[float] | None:
+    """Return the quality of each row, named."""
+    if quality is None:
+        return None
+    wanted = quality_by_row(table, quality)
+    if wanted.isna().all():
+        raise InvalidInputError("quality tells nothing of the table's architectures.")
+    return wanted.rename("quality" if wanted.name is None else str(wanted.name))
+
+
+def _sampled(table: CostTable, target: Target, random_state: int) -> CostTable:
+    """Return rows of one target that have a cost: as many as are trained and tested on, drawn at random."""
+    part = table.select(target)
+    known = np.flatnonzero(~np.isnan(part.costs[:, 0]))
+    if len(known) > _ROWS:
+        known = np.sort(np.random.default_rng(random_state).choice(known, _ROWS, replace=False))
+    return part.rows(known)
+
+
+def _held_out(n: int) -> int:
+    """Return how many of n architectures are held out: a third of few."""
+    return _TESTED if n >= _ROWS else max(1, n // 3)
+
+
+def _evaluated(table: CostTable, random_state: int) -> tuple[Evaluation | None, dict[Target, str], str]:
+    """Evaluate each target by itself: one that can't be evaluated is told why, the others are shown."""
+    space, slow = table.space.name, _slow(table)
+    if slow:
+        surrogate, name = Surrogate(space, model="ridge"), "ridge"
+    else:
+        surrogate, name = Surrogate(space), "default surrogate"
+    parts, why = [], {}
+    for target in table.targets:
+        part = _sampled(table, target, random_state)
+        tested = _held_out(len(part))
+        n_train = min(_TRAINED, len(part) - tested)
+        if n_train < 2:
+            why[target] = _too_few(len(part), 3)
+            continue
+        try:
+            found = evaluate(part, surrogate, n_train=n_train, n_test=tested, seeds=[random_state])
+        except InvalidInputError as error:
+            why[target] = str(error)
+        else:
+            frames = (found.scores.assign(model=name), found.predictions.assign(model=name))
+            parts.append(Evaluation(*frames, found.about))
+    said = (
+        f"Made for this page: up to {_TRAINED} architectures of each target trained on, up to {_TESTED} held out, by "
+    )
+    said += (
+        f"a ridge regression. The default surrogate, often a little better, takes much longer {slow}: "
+        "`hwnas evaluate` scores it."
+        if slow
+        else "the default surrogate. More training architectures can do better: `hwnas evaluate` scores them."
+    )
+    return Evaluation.joined(parts) if parts else None, why, said
+
+
+def _too_few(n: int, needed: int) -> str:
+    return f"{n} cost{'s' * (n != 1)}, {needed} are needed."
+
+
+def _slow(table: CostTable) -> str:
+    """Return for what the default surrogate takes too long to be fitted for a page; nothing if it does not."""
+    if len(table.configs) > 1:
+        return f"for networks of {len(table.configs)} configs"
+    n = len(table.targets)
+    return f"for {n} targets of {table.space.title}" if n * table.space.n_positions > _SMALL else ""
+
+
+def _learned(table: CostTable, random_state: int) -> tuple[Evaluation | None, dict[Target, str], str]:
+    surrogate = Surrogate(table.space.name, model="ridge", calibrate=False)
+    n_seeds = 3 if len(table.targets) <= _FEW_SPLITS else 1
+    parts, why = [], {}
+    for target in table.targets:
+        part = _sampled(table, target, random_state)
+        tested = _held_out(len(part))
+        room = len(part) - tested
+        sizes = [step for step in _STEPS if step <= room]
+        if len(sizes) < 2:
+            sizes = sorted({room // 2, room})
+        if room < 4:
+            why[target] = _too_few(len(part), 6)
+            continue
+        try:
+            seeds = range(random_state, random_state + n_seeds)
+            parts.append(learning_curve(part, surrogate, sizes=sizes, n_test=tested, seeds=seeds))
+        except InvalidInputError as error:
+            why[target] = str(error)
+    said = "Made for this page by a ridge regression, the quickest model: "
+    said += f"the mean over {n_seeds} random splits, bars are a standard deviation. " if n_seeds > 1 else "one split. "
+    said += "`hwnas evaluate --protocol learning-curve` draws that of any model."
+    return Evaluation.joined(parts) if parts else None, why, said
+
+
+def _page(title: str, plotly: str, data: str) -> str:
+    """Fill the template; data and scripts can't end their element early."""
+    folder = resources.files(__package__) / "static"
+
+    def text(name: str) -> str:
+        return (folder / name).read_text(encoding="utf-8")
+
+    own = "\n".join(text(name) for name in _SCRIPTS)
+    parts = {
+        "title": html.escape(title),
+        "css": text("page.css"),
+        "plotly": plotly,
+        "data": re.sub("[<>&\u2028\u2029]", lambda found: f"\\u{ord(found[0]):04x}", data),
+        "js": f'(() => {{\n"use strict";\n{own}\n}})();',
+    }
+    template: list[Any] = re.split(r"\{\{(\w+)\}\}", text("page.html"))
+    template[1::2] = [parts[name] for name in template[1::2]]
+    return "".join(template)

@@ -1,0 +1,251 @@
+"""What the report's page holds: plain values for JSON, large arrays as base64."""
+
+from __future__ import annotations
+
+import base64
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+import hwnas_surrogate
+from hwnas_surrogate.data import CostTable, Target
+from hwnas_surrogate.data.table import NOT_MEASURED
+from hwnas_surrogate.devices import cluster_devices, correlation
+from hwnas_surrogate.devices.correlation import Method
+from hwnas_surrogate.evaluation import Evaluation
+from hwnas_surrogate.evaluation.holdout import multiply_adds
+from hwnas_surrogate.spaces import NASBench201, SearchSpace
+
+__all__ = ["payload"]
+
+_DRAWN = 1000
+"""More held-out architectures of a target are sampled."""
+_SCORES = ("kendall_tau", "spearman_rho", "mdape", "rmse", "within_10pct", "coverage_90")
+
+Found = tuple[Evaluation | None, dict[Target, str], str]
+
+
+def payload(table: CostTable, evaluated: Found, learned: Found, quality: pd.Series[float] | None) -> dict[str, Any]:
+    """Return everything that the page shows.
+
+    Parameters
+    ----------
+    table : CostTable
+        The costs.
+    evaluated, learned : tuple
+        An evaluation (None if no target has one), why targets are not in it, and a sentence about how it was made
+        (empty: it was given).
+    quality : Series, optional
+        What each row's architecture is worth, by the name that the page gives it.
+    """
+    held_out, connected = _Numbered(), table.space.connected(table.archs)
+    targets = [
+        {
+            **_target(table, column, connected),
+            **_predictions(table, target, evaluated, held_out),
+            **_curve(target, learned),
+        }
+        for column, target in enumerate(table.targets)
+    ]
+    n, configs = len(table), [table.space.dataset_name(config) or str(config) for config in table.configs]
+    given = "Given to the page; of several models or splits the first is shown. "
+    return {
+        "about": _about(table, configs),
+        "foot": f"Written by hwnas-surrogate {hwnas_surrogate.__version__}. Costs are kept to 7 digits on this page. "
+        f"Table fingerprint (sha256): {table.fingerprint}.",
+        "evaluated": (evaluated[2] or given) + " Bars are 90 % intervals; the line is predicted = measured.",
+        "learned": learned[2] or "Given to the page; the mean over the splits, bars are a standard deviation.",
+        "n": n,
+        **_architectures(table),
+        **_macs(table),
+        "cut_off": np.flatnonzero(~connected).tolist(),
+        "quality": None if quality is None else {"name": str(quality.name), "values": _base64(quality, np.float32)},
+        "targets": targets,
+        "reasons": ["", NOT_MEASURED, *table.reasons],
+        "correlation": _correlation(table),
+        "held_out": list(held_out),
+        "held_out_cut_off": np.flatnonzero(~table.space.connected(list(held_out))).tolist(),
+    }
+
+
+def _about(table: CostTable, configs: list[str]) -> str:
+    def counted(number: int, word: str) -> str:
+        return f"{number:,} {word}{'s' * (number != 1)}"
+
+    n, devices = len(table), len({target.device for target in table.targets})
+    metrics = list(dict.fromkeys(target.metric.replace("_", " ") for target in table.targets))
+    if len(configs) == 1:
+        rows = f"{counted(n, 'architecture')} under {configs[0]}"
+    else:
+        rows = f"{counted(n, 'network')} of {len(configs)} network configs"
+    return f"{table.space.title}: {rows}; {', '.join(metrics)} of {counted(devices, 'device')}."
+
+
+def _base64(values: npt.ArrayLike, dtype: type[np.generic]) -> str:
+    little = np.asarray(values).astype(np.dtype(dtype).newbyteorder("<"))
+    return base64.b64encode(np.ascontiguousarray(little).tobytes()).decode("ascii")
+
+
+def _number(value: Any, digits: int = 6) -> float | None:
+    """Return a number as JSON holds it; None unless it is finite."""
+    return float(f"{float(value):.{digits}g}") if math.isfinite(value) else None
+
+
+def _numbers(values: Any) -> list[float | None]:
+    return [_number(value) for value in values]
+
+
+def _architectures(table: CostTable) -> dict[str, Any]:
+    """Return the architectures as op numbers and the text around the ops, or as texts where that does not do."""
+    space, archs = table.space, table.archs
+    made: dict[str, Any] = {"ops": list(space.ops)}
+    pieces, texts = _pieces(space), space.format_all(archs)
+    names = np.array(space.ops, object)[archs]
+    joined = np.full(len(archs), pieces[0], object) if len(pieces) == space.n_positions + 1 else np.array([])
+    for position, piece in enumerate(pieces[1:] if len(joined) else []):
+        joined = joined + names[:, position] + piece
+    if joined.tolist() == texts:
+        made |= {"pieces": pieces, "archs": _base64(archs, np.int8)}
+    else:
+        made["texts"] = texts
+    if isinstance(space, NASBench201):
+        made["index"] = _base64(space.index(archs), np.int32)
+    if len(table.configs) > 1:
+        made["configs"] = [space.dataset_name(config) or str(config) for config in table.configs]
+        made["config_number"] = _base64(table.config_number, np.int32)
+    return made
+
+
+def _pieces(space: SearchSpace) -> list[str]:
+    """Return what stands between the ops in an architecture's text."""
+    return space.format(np.zeros((1, space.n_positions), np.int8)).split(space.ops[0])
+
+
+def _macs(table: CostTable) -> dict[str, Any]:
+    """Return millions of live multiply-adds, and of all where these are others."""
+    live, every = multiply_adds(table, "live"), multiply_adds(table, "all")
+    more = None if (live == every).all() else _base64(every / 1e6, np.float32)
+    return {"macs": _base64(live / 1e6, np.float32), "all_macs": more}
+
+
+def _target(table: CostTable, column: int, connected: npt.NDArray[np.bool_]) -> dict[str, Any]:
+    target, costs = table.targets[column], table.costs[:, column]
+    device, known = table.devices[target.device], costs[~np.isnan(costs)]
+    usable = costs[connected & ~np.isnan(costs)]
+    floor = table.select(target).noise_floor().get(target)
+    codes = np.where(np.isnan(costs), 1, 0)
+    for number, where in enumerate(table.reasons.values(), start=2):
+        codes[where[:, column]] = number
+    names = ["", NOT_MEASURED, *table.reasons]
+    counts = np.bincount(codes, minlength=len(names))
+    return {
+        "name": str(target),
+        "device": target.device,
+        "metric": target.metric,
+        "title": target.kind.title,
+        "better": 1 if target.kind.larger_is_better else -1,
+        "unit": target.unit,
+        "known": len(known),
+        "missing": len(costs) - len(known),
+        "reasons": [[names[code], int(counts[code])] for code in range(1, len(names)) if counts[code]],
+        "why": _base64(codes, np.uint8) if len(known) < len(costs) else None,
+        "low": _number(usable.min()) if len(usable) else None,
+        "high": _number(usable.max()) if len(usable) else None,
+        "floor": None if floor is None else {name: _number(value) for name, value in floor.items()},
+        "source": device.source,
+        "runtime": device.runtime,
+        "hardware": device.hardware,
+        "batch": device.batch,
+        "costs": _base64(costs, np.float32),
+    }
+
+
+def _correlation(table: CostTable) -> dict[str, Any]:
+    known = (~np.isnan(table.costs)).astype(float)
+    methods: tuple[Method, ...] = ("kendall", "spearman")
+    found = {method: correlation(table, method) for method in methods}
+    clusters = {method: cluster_devices(frame) for method, frame in found.items()}
+    number = {str(target): at for at, target in enumerate(table.targets)}
+    return {
+        **{method: [_numbers(row) for row in frame.to_numpy()] for method, frame in found.items()},
+        "order": {method: [number[name] for name in made.order] for method, made in clusters.items()},
+        "cluster": {method: made.cluster.tolist() for method, made in clusters.items()},
+        "common": (known.T @ known).astype(int).tolist(),
+    }
+
+
+class _Numbered(dict[str, int]):
+    """Number texts in the order of their first use."""
+
+    def __missing__(self, text: str) -> int:
+        self[text] = len(self)
+        return self[text]
+
+
+def _of(frame: pd.DataFrame, target: Target) -> pd.DataFrame:
+    if frame.empty:
+        return frame
+    return frame[(frame["device"] == target.device) & (frame["metric"] == target.metric)]
+
+
+def _predictions(table: CostTable, target: Target, evaluated: Found, held_out: _Numbered) -> dict[str, Any]:
+    """Return one fit's scores and predictions, and its residuals by op."""
+    evaluation, why, _ = evaluated
+    nothing = {"evaluation": None, "residuals": None, "no_evaluation": why.get(target, "it was not evaluated.")}
+    if evaluation is None or (scores := _of(evaluation.scores, target)).empty:
+        return nothing
+    first = scores[scores["model"] == scores["model"].iloc[0]]
+    row = first.loc[first["n_train"].idxmax()]
+    rows = _of(evaluation.predictions, target)
+    for name in ("model", "seed", "n_train") if len(rows) else ():
+        rows = rows[rows[name] == row[name]]
+    if rows.empty:
+        return nothing | {"no_evaluation": "its evaluation keeps no predictions."}
+    archs = table.space.as_array(rows["architecture"].tolist())
+    made = {"residuals": _residuals(table.space, archs, rows)}
+    drawn = np.arange(len(rows))
+    if len(rows) > _DRAWN:
+        drawn = np.linspace(0, len(rows) - 1, _DRAWN).astype(int)
+    shown = rows.iloc[drawn]
+    space = table.space
+    evaluation_of_target = {
+        "model": str(row["model"]),
+        "n_train": int(row["n_train"]),
+        "n": len(rows),
+        "scores": {name: _number(row[name]) if name in row else None for name in _SCORES},
+        "archs": [held_out[text] for text in shown["architecture"]],
+        "index": space.index(archs[drawn]).tolist() if isinstance(space, NASBench201) else None,
+        **{name: _numbers(shown[name]) for name in ("measured", "predicted", "low", "high")},
+    }
+    return {**made, "evaluation": evaluation_of_target}
+
+
+def _residuals(space: SearchSpace, archs: npt.NDArray[np.int8], rows: pd.DataFrame) -> list[dict[str, Any]]:
+    measured = rows["measured"].to_numpy(float)
+    usable = measured > 0
+    errors = np.full(len(rows), np.nan)
+    errors[usable] = rows["predicted"].to_numpy(float)[usable] / measured[usable] - 1
+    made = []
+    for number, op in enumerate(space.ops):
+        mine = errors[(archs == number).any(axis=1) & usable]
+        if len(mine):
+            mean, median = _number(mine.mean()), _number(np.median(mine))
+            made.append({"op": op, "mean": mean, "median": median, "n": len(mine)})
+    return made
+
+
+def _curve(target: Target, learned: Found) -> dict[str, Any]:
+    evaluation, why, _ = learned
+    if evaluation is None or (scores := _of(evaluation.scores, target)).empty:
+        return {"curve": None, "no_curve": why.get(target, "it was not evaluated.")}
+    scores = scores[scores["model"] == scores["model"].iloc[0]]
+    steps = []
+    for size, part in scores.groupby("n_train", sort=True):
+        step: dict[str, Any] = {"n_train": int(str(size)), "seeds": len(part)}
+        for name in ("kendall_tau", "mdape"):
+            step |= {name: _number(part[name].mean()), f"{name}_sd": _number(part[name].std())}
+        steps.append(step)
+    return {"curve": steps}

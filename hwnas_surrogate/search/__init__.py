@@ -1,0 +1,30 @@
+"""What to take, and what to measure next: Pareto fronts, and the architectures that tell most about a new device.
+
+Names resolve when they are first used: a Pareto front needs no scikit-learn.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hwnas_surrogate.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from hwnas_surrogate.search.pareto import pareto_front
+    from hwnas_surrogate.search.quality import read_quality
+    from hwnas_surrogate.search.suggestions import Suggestion, suggest
+
+__all__ = [
+    "Suggestion",
+    "pareto_front",
+    "read_quality",
+    "suggest",
+]
+
+_MODULES = {
+    "pareto": ["pareto_front"],
+    "quality": ["read_quality"],
+    "suggestions": ["Suggestion", "suggest"],
+}
+
+__getattr__, __dir__ = lazy_names(__name__, _MODULES)

@@ -1,0 +1,164 @@
+"""Which architectures nothing beats: exact Pareto fronts of costs, and of costs and accuracies that the user brings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from hwnas_surrogate.data import CostTable, TargetLike, pick_targets
+from hwnas_surrogate.errors import InvalidInputError, unknown
+from hwnas_surrogate.ranks import tied_ranks
+from hwnas_surrogate.reals import reals
+from hwnas_surrogate.search.quality import Accuracy, quality_by_row
+
+__all__ = ["ACCURACY", "pareto_front"]
+
+Vector = npt.NDArray[np.float64]
+
+ACCURACY = "accuracy"
+"""The objective that a user's accuracies are."""
+CONNECTED = "connected"
+"""The column that tells whether a path leads from the network's input to its output."""
+
+
+def pareto_front(
+    table_or_frame: CostTable | pd.DataFrame,
+    objectives: TargetLike | Iterable[TargetLike],
+    maximise: str | Iterable[TargetLike] = (),
+    *,
+    accuracy: Accuracy | None = None,
+) -> pd.DataFrame:
+    """Return the architectures that no other beats: none is as good in every objective and better in one.
+
+    The front is exact (Kung, Luccio and Preparata's algorithm [1]_, by moocore). Values closer than 1e-9 (relative) are
+    ties; architectures that tie in every objective stand or fall together.
+
+    Networks of a cost table without a path from input to output are left out: their output does not depend on their
+    input, and on devices that skip what is of no use they cost next to nothing and would beat all others. A DataFrame
+    has no such rows left out unless a column of booleans, ``connected``, tells which they are, as that of
+    :func:`~hwnas_surrogate.prediction.predict_batches` does.
+
+    Parameters
+    ----------
+    table_or_frame : CostTable or DataFrame
+        Costs; or any table with the objectives as columns, predicted costs say.
+    objectives : sequence of targets or column names
+        Two or more (one, with ``accuracy``).
+    maximise : sequence of targets or column names
+        Those of the objectives of which more is better; of a cost table's targets, those whose metric says so
+        (throughput, accuracy) are among them anyway.
+    accuracy : Series or path-like, optional
+        What the architectures of a cost table are worth: by architecture, or a CSV file as :func:`read_quality` reads
+        it. It is one more objective, ``"accuracy"``, to be maximised, under every network config.
+
+    Returns
+    -------
+    DataFrame
+        The front in rising order of the first objective. Of a cost table: ``architecture, config`` and a column per
+        objective; of a frame: its own columns and index. ``attrs`` tells ``n`` rows looked at, ``left_out``: how many
+        more lack a value, ``cut_off``: how many have no path, and the ``objectives`` and those to ``maximise``.
+
+    Raises
+    ------
+    InvalidInputError
+        If there are fewer than two objectives, one stands twice, is no column of numbers or infinite, or what is to be
+        maximised is no objective.
+    NotInTableError
+        If a target is not in the table.
+    DataFileError
+        If the file of accuracies is not readable.
+
+    References
+    ----------
+    .. [1] Kung, Luccio and Preparata, "On finding the maxima of a set of vectors", Journal of the ACM 22, 1975.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"latency": [1.0, 2.0, 3.0, 2.0], "accuracy": [60.0, 70.0, 65.0, 70.0]})
+    >>> pareto_front(frame, ["latency", "accuracy"], maximise=["accuracy"]).index.to_list()
+    [0, 1, 3]
+    """
+    names, larger = _names(objectives), _names(maximise)
+    if isinstance(table_or_frame, CostTable):
+        frame, names, larger = _of_table(table_or_frame, names, larger, accuracy)
+        connected = table_or_frame.space.connected(table_or_frame.archs)
+        frame, cut_off = frame[connected], int(np.count_nonzero(~connected))
+    elif isinstance(table_or_frame, pd.DataFrame):
+        if accuracy is not None:
+            raise InvalidInputError("accuracy goes with a cost table; a DataFrame has it as a column, to be maximised.")
+        frame, cut_off = _connected_rows(table_or_frame)
+    else:
+        raise InvalidInputError(f"a front is of a cost table or a DataFrame, got {type(table_or_frame).__name__}.")
+    if len(names) < 2 or len(set(names)) < len(names):
+        raise InvalidInputError(f"a front needs two or more different objectives, got {names}.")
+    for name in larger:
+        if name not in names:
+            raise unknown(InvalidInputError, "objective to maximise", name, names)
+    values = np.column_stack([_column(frame, name) for name in names])
+    rows = np.flatnonzero(~np.isnan(values).any(axis=1))
+    best = _nondominated(values[rows], [name in larger for name in names])
+    chosen = rows[best]
+    front = frame.iloc[chosen[np.argsort(values[chosen, 0], kind="stable")]].copy()
+    left_out = len(frame) - len(rows)
+    front.attrs |= {"n": len(rows), "left_out": left_out, "cut_off": cut_off, "objectives": names, "maximise": larger}
+    return front
+
+
+def _connected_rows(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    """Return the rows that have a path, or do not tell, and how many others there are."""
+    if CONNECTED not in frame or not pd.api.types.is_bool_dtype(frame[CONNECTED]):
+        return frame, 0
+    connected = frame[CONNECTED].to_numpy(bool, na_value=True)
+    return frame[connected], int(np.count_nonzero(~connected))
+
+
+def _names(given: Any) -> list[str]:
+    single = isinstance(given, str) or not isinstance(given, Iterable)
+    return [str(item) for item in ([given] if single else given)]
+
+
+def _nondominated(values: Vector, larger: list[bool]) -> npt.NDArray[np.bool_]:
+    from moocore import is_nondominated  # its C library takes a moment to load
+
+    if not len(values):
+        return np.empty(0, bool)
+    # Only order counts, and ranks have the ties that the package means.
+    ranks = np.column_stack([tied_ranks(column) for column in values.T]).astype(np.float64)
+    best: npt.NDArray[np.bool_] = is_nondominated(ranks, maximise=larger, keep_weakly=True)
+    return best
+
+
+def _column(frame: pd.DataFrame, name: str) -> Vector:
+    if name not in frame:
+        raise unknown(InvalidInputError, "objective", name, map(str, frame.columns))
+    values = reals(frame[name], f"{name} must be a column of numbers")
+    if np.isinf(values).any():
+        raise InvalidInputError(f"{name} must be finite (NaN where missing), got {values[np.isinf(values)][0]}.")
+    return values
+
+
+def _of_table(
+    table: CostTable, names: list[str], larger: list[str], accuracy: Accuracy | None
+) -> tuple[pd.DataFrame, list[str], list[str]]:
+    """Return a cost table's objectives as a frame, and their full names."""
+    costs = [name for name in names if name != ACCURACY or accuracy is None]
+    columns: dict[str, Any] = {"architecture": table.space.format_all(table.archs)}
+    columns["config"] = [str(config) for config in table.row_configs]
+    full: dict[str, str] = {ACCURACY: ACCURACY}
+    for name in costs:
+        found = pick_targets(name, table.targets)
+        if len(found) > 1:
+            raise InvalidInputError(f"an objective is one target, got {name!r}: name one of {list(map(str, found))}.")
+        full[name] = str(found[0])
+        if found[0].kind.larger_is_better and not {name, full[name]} & set(larger):
+            larger = [*larger, name]
+        columns[full[name]] = table.costs[:, table.targets.index(found[0])]
+    if accuracy is not None:
+        columns[ACCURACY] = quality_by_row(table, accuracy, "accuracy").to_numpy()
+        names = names if ACCURACY in names else [*names, ACCURACY]
+        larger = larger if ACCURACY in larger else [*larger, ACCURACY]
+    return pd.DataFrame(columns), [full[name] for name in names], [full.get(name, name) for name in larger]

@@ -1,0 +1,171 @@
+"""What architectures are worth (their accuracies, say), as the user brings it: by architecture, or in a CSV file."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from hwnas_surrogate.data import CostTable
+from hwnas_surrogate.data.csv_lines import MISSING, WrongLines, batches_of, check_once, columns_of, number_of
+from hwnas_surrogate.errors import DataFileError, HWNASError, InvalidInputError
+from hwnas_surrogate.reals import reals
+from hwnas_surrogate.spaces import SearchSpace, arch_from_text, get_space
+
+__all__ = ["Accuracy", "quality_by_row", "read_quality"]
+
+Vector = npt.NDArray[np.float64]
+Accuracy = pd.Series | str | os.PathLike[str]
+
+
+def quality_by_row(table: CostTable, quality: Accuracy, what: str = "quality") -> pd.Series[float]:
+    """Return what each row's architecture is worth, NaN where that is not told.
+
+    Parameters
+    ----------
+    table : CostTable
+        Whose rows are asked for; an architecture counts under all its network configs.
+    quality : Series or path-like
+        By architecture, or a CSV file as :func:`read_quality` reads it.
+    what : str, default="quality"
+        What messages call it.
+
+    Returns
+    -------
+    Series
+        One value per row; its name is that of the Series or of the file's column.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is neither, holds something else than numbers, an infinite one, or an architecture twice.
+    InvalidArchitectureError
+        If an entry of a Series' index is not one architecture.
+    DataFileError
+        If the file is not readable.
+    """
+    if isinstance(quality, pd.Series):
+        name = quality.name
+        batch = table.space.stack(quality.index)
+        values = reals(quality, f"{what} must hold numbers")
+        if np.isinf(values).any():
+            raise InvalidInputError(f"{what} must be finite (NaN where unknown), got {values[np.isinf(values)][0]}.")
+    elif isinstance(quality, (str, os.PathLike)):
+        batch, values, name = _read_csv(quality, table.space)
+    else:
+        raise InvalidInputError(
+            f"{what} must be a Series by architecture or the path of a CSV file, got {type(quality).__name__}."
+        )
+    codes = table.space.codes(batch)
+    by_code = pd.Series(values, index=pd.Index(codes), name=name)
+    if by_code.index.has_duplicates:
+        twice = int(np.argmax(by_code.index.duplicated()))
+        raise InvalidInputError(f"{what} tells the architecture {table.space.format(batch[twice])!r} twice.")
+    found: pd.Series[float] = by_code.reindex(table.space.codes(table.archs)).reset_index(drop=True)
+    return found
+
+
+def read_quality(
+    path: str | os.PathLike[str], space: str | SearchSpace = "nasbench201"
+) -> tuple[npt.NDArray[np.int8], Vector]:
+    r"""Read what architectures are worth (their accuracies, say) from a CSV file.
+
+    Parameters
+    ----------
+    path : path-like
+        Two columns, named in the first line: ``architecture`` (strings, indices of NAS-Bench-201, or ops joined by
+        commas in quotes) and one of numbers, of any name.
+    space : str or SearchSpace, default="nasbench201"
+        The search space.
+
+    Returns
+    -------
+    archs : ndarray of int8, shape (n, positions)
+    values : ndarray of float, shape (n,)
+        NaN where the file has none.
+
+    Raises
+    ------
+    DataFileError
+        If the file is absent or of another form, or a line is wrong: no architecture of the space, one that stands
+        twice, no number. The lines are named.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "accuracy.csv"
+    ...     _ = path.write_text("architecture,test accuracy (%)\n0,93.1\n17,91.4\n")
+    ...     read_quality(path)[1].tolist()
+    [93.1, 91.4]
+    """
+    archs, values, _ = _read_csv(path, get_space(space))
+    return archs, values
+
+
+def _read_csv(path: str | os.PathLike[str], space: SearchSpace) -> tuple[npt.NDArray[np.int8], Vector, str]:
+    """Return a file's architectures, their values, and the name of the values' column."""
+    file = Path(path)
+    if not file.is_file():
+        raise DataFileError(f"{file} is a folder, not a file." if file.is_dir() else f"there is no file {file}.")
+    wrong = WrongLines(file)
+    archs: list[npt.NDArray[np.int8]] = []
+    values: list[float] = []
+    seen: dict[bytes, int] = {}
+    try:
+        batches = batches_of(file)
+        header = [name.strip() for _, rows in itertools.islice(batches, 1) for name in rows[0]]
+        key, column = _two_columns(file, header)
+        for lines, texts in columns_of(header, batches, wrong):
+            for at, (text, number) in enumerate(zip(texts[key], texts[column], strict=True)):
+                if why := _read_line(text, number, column, space, int(lines[at]), seen, archs, values):
+                    wrong.add(lines[[at]], why)
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataFileError(f"can't read {file}: {str(error).splitlines()[0][:200]}.") from error
+    wrong.check()
+    if not values:
+        raise DataFileError(f"{file} holds no architecture below its header.")
+    return np.concatenate(archs), np.array(values), column
+
+
+def _two_columns(path: Path, header: list[str]) -> tuple[str, str]:
+    check_once(path, header)
+    others = [name for name in header if name != "architecture"]
+    if "architecture" not in header or len(others) != 1:
+        raise DataFileError(
+            f"{path} must have a column 'architecture' and one of numbers, as in 'architecture,accuracy', "
+            f"got {', '.join(header) or 'nothing'}."
+        )
+    return "architecture", others[0]
+
+
+def _read_line(
+    text: str,
+    number: str,
+    column: str,
+    space: SearchSpace,
+    line: int,
+    seen: dict[bytes, int],
+    archs: list[npt.NDArray[np.int8]],
+    values: list[float],
+) -> str:
+    """Append what a line says, or return what is wrong with it."""
+    try:
+        arch = space.as_array(arch_from_text(text.strip()))
+    except HWNASError as error:
+        return str(error)
+    if len(arch) != 1:
+        return f"{text!r:.60} is {len(arch)} architectures, one is needed"
+    if (before := seen.setdefault(arch.tobytes(), line)) != line:
+        return f"the architecture {text!r:.60} stands in line {before} too"
+    value = number_of(number)
+    if not math.isfinite(value) and number.strip().lower() not in MISSING:
+        return f"{column} must be a number, or empty, got {number!r:.60}"
+    archs.append(arch)
+    values.append(value)
+    return ""

@@ -1,0 +1,125 @@
+"""Which architectures to measure: the few that tell most about all the others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas_surrogate.errors import InvalidInputError
+from hwnas_surrogate.features import Combined, LayerPhysics
+from hwnas_surrogate.spaces import Archs, ConfigLike, NetworkConfig, SearchSpace, get_space
+from hwnas_surrogate.spaces.base import ArchArray, as_generator
+from hwnas_surrogate.trainers.design import most_telling
+from hwnas_surrogate.trainers.sources import SourceCosts, Sources, fitted_sources
+
+__all__ = ["Suggestion", "suggest"]
+
+Vector = npt.NDArray[np.float64]
+
+CANDIDATES = 4000
+"""So many random architectures are chosen from."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Suggestion:
+    """Architectures to measure, the most telling first.
+
+    Parameters
+    ----------
+    archs : ndarray of int8, shape (n, positions)
+    config : NetworkConfig
+        Under which to measure them.
+    uncertainty : ndarray of float64, shape (n + 1,)
+        How uncertain the cost of a random architecture is before and after each of them is measured: the standard
+        deviation relative to the cost of a typical network, as the prior of :class:`PhysicsGP` has it; the costs
+        themselves play no part.
+    connected : ndarray of bool, shape (n,)
+        Whether a path leads from the input of each to its output. One without a path tells what its layers cost where
+        they are executed; a converter may leave nothing of it to measure.
+    """
+
+    archs: ArchArray
+    config: NetworkConfig
+    uncertainty: Vector
+    connected: npt.NDArray[np.bool_]
+
+    def __repr__(self) -> str:
+        """Return how many there are and what they tell, without the arrays."""
+        cut_off = np.count_nonzero(~self.connected)
+        some = f", {cut_off} of them without a path from input to output" * bool(cut_off)
+        before, after = self.uncertainty[[0, -1]]
+        return f"Suggestion({len(self)} under {self.config}{some}; uncertainty: {before:.4g}, then {after:.4g})"
+
+    def __len__(self) -> int:
+        """Return the number of architectures."""
+        return len(self.archs)
+
+
+def suggest(
+    space: str | SearchSpace,
+    n: int,
+    config: ConfigLike = None,
+    *,
+    sources: Sources = None,
+    given: Archs | None = None,
+    random_state: int | None = 0,
+) -> Suggestion:
+    """Choose architectures to measure on a new device.
+
+    Greedily, each is the one whose cost is least certain once those before are measured, under the prior of
+    :class:`PhysicsGP`: over the sums that decide cost (of all layers, of those that a converter leaves, of the
+    operators that an inference engine runs), and what the sources predict. That is sequential D-optimal design [1]_.
+    4,000 random architectures are chosen from, but for the twentieth that is least like the others: no device is quite
+    a sum, and extremes would mislead about the rest.
+
+    Parameters
+    ----------
+    space : str or SearchSpace
+        The search space.
+    n : int
+        How many.
+    config : config, optional
+        The network config to measure under; the space's first published one if None.
+    sources : CostTable, Surrogate or SurrogateSuite, or several, optional
+        What is known of other devices.
+    given : architectures, optional
+        What was measured already: they are not suggested again, nor what they tell.
+    random_state : int or None, default=0
+        Seed of the architectures that are chosen from.
+
+    Returns
+    -------
+    Suggestion
+
+    Raises
+    ------
+    InvalidInputError
+        If n is not between 1 and 1,000.
+
+    References
+    ----------
+    .. [1] Fedorov, "Theory of optimal experiments", 1972.
+
+    Examples
+    --------
+    >>> suggest("nasbench201", 3).archs.tolist()
+    [[3, 3, 2, 3, 4, 2], [4, 4, 0, 4, 2, 4], [2, 1, 2, 1, 2, 1]]
+    """
+    if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or not 0 < n <= 1000:
+        raise InvalidInputError(f"n must be a whole number from 1 to 1,000, got {n!r}.")
+    found = get_space(space)
+    known = np.empty((0, found.n_positions), np.int8) if given is None else found.as_array(given)
+    candidates = _candidates(found, found.config(config), known, random_state)
+    encoder = Combined(found, [LayerPhysics(found), SourceCosts(found, fitted_sources(sources, found, random_state))])
+    features = encoder.frame(np.concatenate([candidates, known]), config)
+    picked, uncertainty = most_telling(features, n, len(known))
+    chosen = candidates[picked]
+    return Suggestion(chosen, found.config(config), uncertainty, found.connected(chosen))
+
+
+def _candidates(space: SearchSpace, config: NetworkConfig, known: ArchArray, random_state: int | None) -> ArchArray:
+    rng = as_generator(random_state)
+    candidates = space.sample(CANDIDATES, rng)
+    return candidates[~np.isin(space.codes(candidates), space.codes(known))]

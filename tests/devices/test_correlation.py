@@ -1,0 +1,132 @@
+"""Rank correlation of devices, against scipy on the pairs of columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from scipy import stats
+
+from hwnas_surrogate.data import BlockTable, CostTable
+from hwnas_surrogate.devices import correlation
+from hwnas_surrogate.devices.correlation import METHODS, Method
+from hwnas_surrogate.errors import InvalidInputError, NotInTableError
+
+TARGETS = ["cpu/latency", "cpu/energy", "gpu/latency"]
+SCIPY: dict[str, Callable[..., Any]] = {
+    "kendall": stats.kendalltau,
+    "spearman": stats.spearmanr,
+    "pearson": stats.pearsonr,
+    "pearson_log": lambda first, second: stats.pearsonr(np.log(first), np.log(second)),
+}
+every_method = pytest.mark.parametrize("method", METHODS)
+
+
+def table_of(costs: npt.ArrayLike) -> CostTable:
+    values = np.asarray(costs, float)
+    return CostTable("nasbench201", list(range(len(values))), values, TARGETS[: values.shape[1]])
+
+
+@pytest.fixture
+def costs() -> npt.NDArray[np.float64]:
+    rng = np.random.default_rng(0)
+    common = rng.uniform(1, 5, 60)
+    # Two of the columns hold ties.
+    return np.column_stack([common, np.round(common + rng.normal(0, 0.5, 60), 1) + 2, np.round(9 - common)])
+
+
+@every_method
+def test_equals_scipy_on_clean_costs(costs: npt.NDArray[np.float64], method: Method) -> None:
+    result = correlation(table_of(costs), method)
+    assert list(result.index) == list(result.columns) == TARGETS
+    for i in range(3):
+        for j in range(3):
+            assert result.iloc[i, j] == pytest.approx(SCIPY[method](costs[:, i], costs[:, j]).statistic)
+    assert result.loc["cpu/latency", "gpu/latency"] < -0.8
+
+
+@every_method
+def test_each_pair_uses_the_rows_that_both_have(costs: npt.NDArray[np.float64], method: Method) -> None:
+    costs[:25, 0] = np.nan
+    costs[20:40, 1] = np.nan
+    result = correlation(table_of(costs), method)
+    assert (result.to_numpy() == result.to_numpy().T).all()
+    for i, j in [(0, 1), (0, 2), (1, 2)]:
+        both = ~np.isnan(costs[:, [i, j]]).any(axis=1)
+        assert result.iloc[i, j] == pytest.approx(SCIPY[method](costs[both, i], costs[both, j]).statistic)
+    assert np.diag(result) == pytest.approx([1, 1, 1])
+
+
+@pytest.mark.parametrize("method", ["kendall", "spearman"])
+def test_costs_closer_than_1e_9_are_ties(method: Method) -> None:
+    clean = np.array([1.0, 1.0, 2.0, 2.0, 3.0])
+    noisy = clean * (1 + 1e-13 * np.array([0, 1, 1, 0, 0]))
+    assert stats.kendalltau(clean, noisy).statistic < 0.95
+    assert correlation(table_of(np.column_stack([clean, noisy])), method).iloc[0, 1] == pytest.approx(1.0)
+
+
+@every_method
+def test_constant_columns_have_no_correlation_even_with_themselves(method: Method) -> None:
+    varying = np.arange(1.0, 8.0)
+    constant = np.full(7, 0.1)
+    once = np.where(varying == 3, 4.0, np.nan)
+    result = correlation(table_of(np.column_stack([varying, constant, once])), method).to_numpy()
+    assert result[0, 0] == pytest.approx(1.0)
+    assert np.isnan(result).sum() == 8
+
+
+@every_method
+def test_constant_in_the_common_rows_only(method: Method) -> None:
+    nan = np.nan
+    result = correlation(table_of([[1, 5], [2, 5], [3, 5], [nan, 6], [nan, 7]]), method)
+    assert np.isnan(result.iloc[0, 1])
+    assert np.diag(result) == pytest.approx([1, 1])
+
+
+@every_method
+def test_no_rows_in_common(method: Method) -> None:
+    nan = np.nan
+    result = correlation(table_of([[1, nan], [2, nan], [nan, 6], [nan, 7]]), method)
+    assert np.isnan(result.iloc[0, 1])
+    assert np.isnan(correlation(table_of(np.empty((0, 2))), method).to_numpy()).all()
+
+
+def test_logarithms_are_of_costs_above_0() -> None:
+    powers = np.array([1.0, 2.0, 3.0, 4.0])
+    costs = np.column_stack([10**powers, 10 ** (2 * powers)])
+    assert correlation(table_of(costs), "pearson").iloc[0, 1] < 0.999
+    with_zero = np.vstack([costs, [0.0, 5.0]])
+    assert correlation(table_of(with_zero), "pearson_log").iloc[0, 1] == pytest.approx(1.0, abs=1e-12)
+
+
+def test_some_targets(costs: npt.NDArray[np.float64]) -> None:
+    table = table_of(costs)
+    everything = correlation(table)
+    some = correlation(table, targets=["gpu/latency", "cpu/latency"])
+    assert list(some.index) == ["gpu/latency", "cpu/latency"]
+    assert some.equals(everything.loc[some.index, some.columns])
+    assert list(correlation(table, targets="cpu").columns) == ["cpu/latency", "cpu/energy"]
+    with pytest.raises(NotInTableError, match="Did you mean 'gpu/latency'"):
+        correlation(table, targets="gpo/latency")
+
+
+def test_the_table_is_not_changed(costs: npt.NDArray[np.float64]) -> None:
+    costs[3, 0] = np.nan
+    table = table_of(costs)
+    before = table.costs.copy()
+    correlation(table)
+    assert np.array_equal(table.costs, before, equal_nan=True)
+
+
+def test_an_unknown_method_is_refused(costs: npt.NDArray[np.float64]) -> None:
+    with pytest.raises(InvalidInputError, match="Did you mean 'kendall'"):
+        correlation(table_of(costs), "kendal")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("table", [BlockTable({}), [[1.0, 2.0]]], ids=["blocks", "list"])
+def test_what_is_no_cost_table_is_refused(table: Any) -> None:
+    with pytest.raises(InvalidInputError, match=rf"needs a cost table, got {type(table).__name__}.*tabulate"):
+        correlation(table)
