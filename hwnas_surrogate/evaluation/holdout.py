@@ -21,7 +21,7 @@ from hwnas_surrogate.graphs import View
 from hwnas_surrogate.reals import reals
 from hwnas_surrogate.trainers import Surrogate
 from hwnas_surrogate.trainers.calibration import promised
-from hwnas_surrogate.trainers.encoded import config_sizes, octaves
+from hwnas_surrogate.trainers.encoded import config_sizes, log2_distance
 
 __all__ = ["evaluate", "multiply_adds", "readable", "summary"]
 
@@ -97,7 +97,7 @@ def evaluate(
                 table, column, clone(prototype).set_params(random_state=seed, metric=target.metric), *rows
             )
             known = np.unique(table.config_number[rows[0]])
-            told["distance"] = octaves(sizes, sizes[known])[table.config_number[rows[1]]]
+            told["distance"] = log2_distance(sizes, sizes[known])[table.config_number[rows[1]]]
             scores.append({**key, **_scores(told, wanted[rows[1]], target.kind), "fit_seconds": seconds})
             predictions.append(pd.DataFrame({**key, **{name: told[name] for name in _KEPT}}))
             if progress is not None:

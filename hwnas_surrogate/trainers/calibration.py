@@ -14,7 +14,7 @@ from sklearn.base import clone
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.models import CostModel
 from hwnas_surrogate.models.robust import robust_sd
-from hwnas_surrogate.trainers.encoded import octaves
+from hwnas_surrogate.trainers.encoded import log2_distance
 
 __all__ = ["Calibration", "LeftOut", "config_left_out", "dearest_left_out", "promised", "residuals_by_row", "spreads"]
 
@@ -363,7 +363,7 @@ def config_left_out(
     folds = list(GroupKFold(min(FOLDS, len(np.unique(groups)))).split(costs, groups=groups))
     distances = np.empty(len(costs))
     for train, test in folds:
-        distances[test] = octaves(sizes, sizes[np.unique(groups[train])])[groups[test]]
+        distances[test] = log2_distance(sizes, sizes[np.unique(groups[train])])[groups[test]]
     residuals, sds = _left_out(model, features, costs, folds)
     return LeftOut(rows, costs - residuals, residuals, sds, distances)
 

@@ -26,7 +26,7 @@ __all__ = [
     "each_once",
     "encode",
     "in_batches",
-    "octaves",
+    "log2_distance",
     "stack_encoder",
 ]
 
@@ -112,7 +112,7 @@ class Encoded:
         if away:
             assert isinstance(self.batch, ArchBatch)
             sizes = config_sizes(self.batch.space, list(away.values()))
-            apart[list(away)] = octaves(sizes, config_sizes(self.batch.space, known))
+            apart[list(away)] = log2_distance(sizes, config_sizes(self.batch.space, known))
         return np.asarray(apart[self.number])
 
 
@@ -168,7 +168,7 @@ def amounts(batch: NetworkBatch) -> npt.NDArray[np.float64]:
     return batch.sums(np.array(rows, np.float64).reshape(-1, 4))
 
 
-def octaves(sizes: npt.NDArray[np.float64], known: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def log2_distance(sizes: npt.NDArray[np.float64], known: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Return how far each of m sizes lies from the nearest of k known ones, by the largest difference: -> (m,)."""
     result: npt.NDArray[np.float64] = np.abs(sizes[:, None, :] - known[None]).max(axis=2).min(axis=1)
     return result

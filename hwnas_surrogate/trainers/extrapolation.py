@@ -12,7 +12,7 @@ import pandas as pd
 from hwnas_surrogate.errors import InvalidConfigError
 from hwnas_surrogate.graphs import NetworkBatch
 from hwnas_surrogate.spaces import NetworkConfig, SearchSpace
-from hwnas_surrogate.trainers.encoded import amounts, config_sizes, octaves
+from hwnas_surrogate.trainers.encoded import amounts, config_sizes, log2_distance
 
 __all__ = [
     "MIN_CONFIGS",
@@ -113,7 +113,7 @@ def nearest(space: SearchSpace, config: NetworkConfig, trained: Sequence[Network
     if config in trained:
         return config
     size = config_sizes(space, [config])
-    return min(filter(None, trained), key=lambda known: float(octaves(size, config_sizes(space, [known]))[0]))
+    return min(filter(None, trained), key=lambda known: float(log2_distance(size, config_sizes(space, [known]))[0]))
 
 
 def growth(asked: NetworkBatch, known: NetworkBatch) -> npt.NDArray[np.float64]:

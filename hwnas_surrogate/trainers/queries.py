@@ -10,7 +10,7 @@ from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.features import Encoder
 from hwnas_surrogate.graphs import GraphBatch, NetworkBatch
 from hwnas_surrogate.spaces import ArchBatch, Configs, NetworkConfig, Networks, SearchSpace, as_batch
-from hwnas_surrogate.trainers.encoded import Encoded, asked_config, config_sizes, encode, in_batches, octaves
+from hwnas_surrogate.trainers.encoded import Encoded, asked_config, config_sizes, encode, in_batches, log2_distance
 from hwnas_surrogate.trainers.extrapolation import FAR, TRUSTED_CONFIGS, growth, nearest, refusal, warn_beyond
 
 __all__ = ["Fitted", "asked_batch", "queries"]
@@ -135,5 +135,5 @@ def _known(one: Fitted, space: SearchSpace, config: NetworkConfig) -> NetworkCon
     closest = nearest(space, config, one.bases_)
     if not one.general_ or len(one.configs_) < TRUSTED_CONFIGS:
         return closest
-    far = octaves(config_sizes(space, [config]), config_sizes(space, [closest]))[0] > FAR
+    far = log2_distance(config_sizes(space, [config]), config_sizes(space, [closest]))[0] > FAR
     return closest if far else config
