@@ -7,6 +7,7 @@ from typing import Any
 
 from hwnas_surrogate.errors import InvalidInputError, unknown
 from hwnas_surrogate.models.boosted import BoostedRidge
+from hwnas_surrogate.models.classifier import TreeClassifier
 from hwnas_surrogate.models.linear import AdditiveExact, LeaveOneOutRidge
 from hwnas_surrogate.models.logarithmic import LogRidge
 from hwnas_surrogate.models.mlp import MLP
@@ -25,6 +26,7 @@ __all__ = [
     "PhysicsGP",
     "PhysicsPrior",
     "PhysicsStack",
+    "TreeClassifier",
     "make_classifier",
     "make_model",
 ]
@@ -95,19 +97,6 @@ def make_model(name: str, random_state: int | None = None) -> Any:
     return MODELS["boosted" if name == DEFAULT else name](random_state)
 
 
-def make_classifier(random_state: int | None = None) -> Any:
-    """Build the classifier that tells architectures with a cost from those that a device can't run.
-
-    What a compiler refuses is a matter of rules (this op at that place, too many of those), which trees can say.
-    """
-    from xgboost import XGBClassifier
-
-    return XGBClassifier(
-        n_estimators=200,
-        learning_rate=0.1,
-        max_depth=4,
-        subsample=0.8,
-        colsample_bytree=0.5,
-        n_jobs=1,  # small fits: more threads would only wait for one another
-        random_state=random_state,
-    )
+def make_classifier(random_state: int | None = None) -> TreeClassifier:
+    """Build the classifier that tells architectures with a cost from those that a device can't run."""
+    return TreeClassifier(random_state=random_state)
