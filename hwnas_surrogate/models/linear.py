@@ -16,6 +16,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 from threadpoolctl import threadpool_limits
 
+from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.models.robust import robust_sd
 
 __all__ = ["AdditiveExact", "LeaveOneOutRidge"]
@@ -33,6 +34,9 @@ _MIN_FREE = 15.0
 """Fewer rows than this, beyond those that the columns take up, can't tell an outlier from a steep slope."""
 _DIGITS = 11
 """Predictions of exact sums are rounded to this many digits below the largest cost, so that ties are equal."""
+
+_DECIMALS = 300
+"""Numbers have no more digits before or after the point."""
 
 
 class _LinearPredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
@@ -65,9 +69,22 @@ class _LinearPredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     def from_arrays(self, arrays: dict[str, npt.NDArray[Any]], feature_names: npt.NDArray[np.object_]) -> Self:
         """Take back what :meth:`to_arrays` returned, for columns of these names, shape (k,)."""
-        self.coef_ = arrays["coef"]
-        self.intercept_ = float(arrays["intercept"][0])
-        self.decimals_ = int(arrays["decimals"][0]) if len(arrays["decimals"]) else None
+        coef, intercept, decimals = arrays["coef"], arrays["intercept"], arrays["decimals"]
+        if coef.shape != (len(feature_names),) or intercept.shape != (1,) or decimals.shape not in ((0,), (1,)):
+            raise InvalidInputError(
+                f"coef must hold one number per column, {len(feature_names)}, intercept one and decimals one at most, "
+                f"got shapes {coef.shape}, {intercept.shape} and {decimals.shape}."
+            )
+        if {coef.dtype.kind, intercept.dtype.kind} != {"f"} or decimals.dtype.kind != "i":
+            raise InvalidInputError(
+                f"coef and intercept must be floats and decimals an integer, got {coef.dtype}, {intercept.dtype} and "
+                f"{decimals.dtype}."
+            )
+        if (abs(decimals.astype(np.float64)) > _DECIMALS).any():
+            raise InvalidInputError(f"decimals must be at most {_DECIMALS}, got {decimals[0]}.")
+        self.coef_ = coef
+        self.intercept_ = float(intercept[0])
+        self.decimals_ = int(decimals[0]) if len(decimals) else None
         self.n_features_in_, self.feature_names_in_ = len(self.coef_), feature_names
         return self
 

@@ -195,9 +195,7 @@ class Trees:
         if any(any(tree.get("split_type", ())) for tree in model["trees"]):
             raise InvalidInputError("XGBoost's trees must split numbers, got categorical splits.")
         n_features = int(said["num_feature"])
-        base = float(np.float32(said["base_score"].strip("[]")))
-        if OBJECTIVES[objective][0] != "identity":
-            base = _margin(objective, base, n_features)
+        base = _margin(OBJECTIVES[objective][0], float(said["base_score"].strip("[]")))
         trees = cls(**_by_level(model["trees"], statistics), base=base, n_features=n_features)
         if objective == "reg:squarederror":  # where it was fitted, it need not be built again
             object.__setattr__(trees, "_booster", booster)
@@ -404,13 +402,14 @@ def _booster(model: bytes) -> Any:
     return booster
 
 
-def _margin(objective: str, base_score: float, n_features: int) -> float:
-    """Return what XGBoost starts its sums from: it computes the link function's inverse in its own float32."""
-    leaf = np.zeros(1, np.float32)
-    one = np.ones(1, np.int32)
-    nothing = Trees(-one, leaf, leaf > 0, one, 0.0, n_features)
-    booster = _booster(nothing.to_model(objective, base_score))
-    return float(booster.inplace_predict(np.zeros((1, n_features)), predict_type="margin")[0])
+def _margin(link: str, base_score: float) -> float:
+    """Return what XGBoost starts its sums from, in float32: the base score before the link function."""
+    score, one = np.float32(base_score), np.float32(1)
+    if link == "log":
+        return float(np.float32(np.log(np.float64(score))))
+    if link == "logistic":
+        return float(-np.float32(np.log(np.float64(one / score - one))))
+    return float(score)
 
 
 def _by_level(trees: Sequence[Mapping[str, Any]], statistics: bool) -> dict[str, npt.NDArray[Any]]:

@@ -38,9 +38,9 @@ def to_arrays(model: Any) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
     """
     booster = _booster(model)
     settings = {key: value for key, value in model.get_params().items() if _is_plain(value)}
+    arrays = _trees(booster).to_arrays()
     objective, base_score, trees_per_round = _said(booster)
     said = {"params": settings, "objective": objective, "trees_per_round": trees_per_round}
-    arrays = _trees(booster, statistics=True).to_arrays()
     return said, arrays | {"base_score": np.array([base_score], np.float32)}
 
 
@@ -151,19 +151,20 @@ def _restored(said: dict[str, Any], arrays: dict[str, npt.NDArray[Any]], feature
 
 
 def _booster(model: Any) -> Any:
-    """Return the booster of a regressor, up to its best round if its fit was stopped early."""
+    """Return the booster of a regressor, or raise if its predictions are not those of all its trees."""
     if type(model).__name__ not in _KINDS:
         raise InvalidInputError(f"there are no plain trees in a {type(model).__name__}. {_SUPPORTED}")
     if callable(model.objective):
         raise InvalidInputError(f"its objective is a function. {_SUPPORTED}")
     booster = model.get_booster()
-    best = booster.attr("best_iteration")
-    return booster if best is None else booster[: int(best) + 1]
+    if booster.attr("best_iteration") is not None:
+        raise InvalidInputError(f"its fit was stopped early. {_SUPPORTED}")
+    return booster
 
 
-def _trees(booster: Any, statistics: bool = False) -> Trees:
+def _trees(booster: Any) -> Trees:
     try:
-        return Trees.from_booster(booster, statistics)
+        return Trees.from_booster(booster, statistics=True)
     except InvalidInputError as error:
         raise InvalidInputError(f"{error} {_SUPPORTED}") from error
 
