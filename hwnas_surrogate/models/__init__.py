@@ -8,6 +8,7 @@ from typing import Any
 
 from hwnas_surrogate.errors import InvalidInputError, unknown
 from hwnas_surrogate.models.boosted import BoostedRidge
+from hwnas_surrogate.models.classifier import TreeClassifier
 from hwnas_surrogate.models.cost_model import ConstantCost, CostModel, cost_model
 from hwnas_surrogate.models.linear import AdditiveExact, LeaveOneOutRidge
 from hwnas_surrogate.models.logarithmic import LogRidge
@@ -32,6 +33,7 @@ __all__ = [
     "PhysicsPrior",
     "PhysicsStack",
     "Posterior",
+    "TreeClassifier",
     "cost_model",
     "make_classifier",
     "make_model",
@@ -81,16 +83,26 @@ _models: dict[str, Callable[[int | None], Any]] = {
 MODELS: Mapping[str, Callable[[int | None], Any]] = MappingProxyType(_models)
 """The models by name, each built from a random state. The first is part of the default, the others are baselines to
 compare it with."""
-_saved: dict[str, type[CostModel]] = {
+_saved: dict[str, type[CostModel | TreeClassifier]] = {
     kind.__name__: kind
-    for kind in (AdditiveExact, BoostedRidge, ConstantCost, LeaveOneOutRidge, LogRidge, MLP, PhysicsGP, PhysicsStack)
+    for kind in (
+        AdditiveExact,
+        BoostedRidge,
+        ConstantCost,
+        LeaveOneOutRidge,
+        LogRidge,
+        MLP,
+        PhysicsGP,
+        PhysicsStack,
+        TreeClassifier,
+    )
 }
 
 _given: dict[str, type[CostModel]] = {}
 """What was registered, by name."""
 
 
-def saved_models() -> Mapping[str, type[CostModel]]:
+def saved_models() -> Mapping[str, type[CostModel | TreeClassifier]]:
     """Return the models that are saved as arrays, by the names of their classes: ours, and those registered."""
     return MappingProxyType(_saved)
 
@@ -156,19 +168,6 @@ def make_model(name: str, random_state: int | None = None) -> Any:
     return MODELS["boosted" if name == DEFAULT else name](random_state)
 
 
-def make_classifier(random_state: int | None = None) -> Any:
-    """Build the classifier that tells architectures with a cost from those that a device can't run.
-
-    What a compiler refuses is a matter of rules (this op at that place, too many of those), which trees can say.
-    """
-    from xgboost import XGBClassifier
-
-    return XGBClassifier(
-        n_estimators=200,
-        learning_rate=0.1,
-        max_depth=4,
-        subsample=0.8,
-        colsample_bytree=0.5,
-        n_jobs=1,  # small fits: more threads would only wait for one another
-        random_state=random_state,
-    )
+def make_classifier(random_state: int | None = None) -> TreeClassifier:
+    """Build the classifier that tells architectures with a cost from those that a device can't run."""
+    return TreeClassifier(random_state=random_state)

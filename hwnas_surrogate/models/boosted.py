@@ -11,9 +11,11 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from hwnas_surrogate.columns import Columns
-from hwnas_surrogate.models.cost_model import Vector
+from hwnas_surrogate.errors import InvalidInputError
+from hwnas_surrogate.models.cost_model import Arrays, Vector
 from hwnas_surrogate.models.linear import LeaveOneOutRidge, candidate, candidates
 from hwnas_surrogate.models.robust import inliers
+from hwnas_surrogate.models.trees import Trees
 
 __all__ = ["BoostedRidge"]
 
@@ -28,6 +30,7 @@ MIN_ROWS = 60
 """Fewer rows than this say nothing about trees."""
 _FEW_ROWS = 100.0
 """With so many rows, whose residuals have long tails, trees must help by two standard errors, with thousands by one."""
+_TREES = "trees_"
 _REACH = 20.0
 """What lies more robust standard deviations from its neighbours is no law of the device, but a slip."""
 
@@ -53,13 +56,13 @@ class BoostedRidge(LeaveOneOutRidge):
 
     Attributes
     ----------
-    booster_ : xgboost.Booster or None
+    trees_ : Trees or None
         The trees, if they help.
     gain_ : float
         By which part the trees lowered the mean absolute residual in cross-validation; 0.0 where they were not tried.
     """
 
-    booster_: Any
+    trees_: Trees | None
     gain_: float
 
     def __init__(
@@ -85,7 +88,7 @@ class BoostedRidge(LeaveOneOutRidge):
     def _fit_trees(self, values: Vector, costs: Vector, names: Columns) -> Self:
         tried = candidates(values, names)
         self._fit(values, costs, names, tried)
-        self.booster_, self.gain_ = None, 0.0
+        self.trees_, self.gain_ = None, 0.0
         if self.exact_ or len(costs) < MIN_ROWS or not self.groups_:
             return self
         below = LeaveOneOutRidge(self.alphas, _REACH)._fit_ridge(values, costs, names, tried)
@@ -109,7 +112,7 @@ class BoostedRidge(LeaveOneOutRidge):
             taught, left = costs - middle, alone
             self._sum_is(np.zeros_like(self.coef_), middle, (), 0.0)
         self._left(left)
-        self.booster_ = self._boost(columns[inlier], taught[inlier])
+        self.trees_ = Trees.from_booster(self._boost(columns[inlier], taught[inlier]))
         return self
 
     def _splits(self, n: int, folds: int) -> Iterator[tuple[Rows, Rows]]:
@@ -163,29 +166,32 @@ class BoostedRidge(LeaveOneOutRidge):
     def predict(self, X: pd.DataFrame | Vector) -> Vector:
         """Predict costs: (n, k) named columns as in ``fit`` -> (n,)."""
         predicted = super().predict(X)
-        if self.booster_ is None:
+        if self.trees_ is None:
             return predicted
         values = np.asarray(X, np.float64)[:, self.columns_]
-        return predicted + np.asarray(self.booster_.inplace_predict(values), np.float64)
+        return predicted + np.asarray(self.trees_.predict(values), np.float64)
 
-    def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """Return what was learned as arrays; the trees in XGBoost's own format (UBJSON)."""
+    def to_arrays(self) -> Arrays:
+        """Return what was learned as arrays."""
         arrays = super().to_arrays()
-        if self.booster_ is not None:
+        if self.trees_ is not None:
             arrays["columns"] = self.columns_.astype(np.int64)
-            arrays["trees"] = np.frombuffer(self.booster_.save_raw("ubj"), np.uint8)
+            arrays |= {f"{_TREES}{name}": array for name, array in self.trees_.to_arrays().items()}
         return arrays
 
-    def from_arrays(self, arrays: dict[str, npt.NDArray[Any]], feature_names: npt.NDArray[np.object_]) -> Self:
+    def from_arrays(self, arrays: Arrays, feature_names: npt.NDArray[np.object_]) -> Self:
         """Take back what :meth:`to_arrays` returned, for columns of these names, shape (k,)."""
         super().from_arrays(arrays, feature_names)
-        self.booster_ = None
-        if "trees" in arrays:
-            from xgboost import Booster
-
-            self.columns_ = arrays["columns"]
-            self.booster_ = Booster({"nthread": 1})
-            self.booster_.load_model(bytearray(arrays["trees"].tobytes()))
+        self.trees_ = None
+        trees = {name.removeprefix(_TREES): array for name, array in arrays.items() if name.startswith(_TREES)}
+        if trees:
+            self.columns_ = columns = arrays["columns"]
+            if columns.dtype != np.int64 or columns.ndim != 1 or not np.isin(columns, range(len(feature_names))).all():
+                raise InvalidInputError(
+                    f"columns must be a row of int64 from 0 to {len(feature_names) - 1}, got {columns.dtype} of "
+                    f"{columns.shape}: {columns}."
+                )
+            self.trees_ = Trees.from_arrays(trees, len(columns))
         return self
 
     @property

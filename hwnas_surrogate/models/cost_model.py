@@ -15,7 +15,7 @@ from hwnas_surrogate.columns import Columns
 from hwnas_surrogate.errors import InvalidInputError, SavedFormatError
 from hwnas_surrogate.models.posterior import NormalPosterior, Posterior
 
-__all__ = ["Arrays", "ConstantCost", "CostModel", "Vector", "cost_model"]
+__all__ = ["Arrays", "ConstantCost", "CostModel", "Vector", "checked_array", "cost_model"]
 
 Vector = npt.NDArray[np.float64]
 Arrays = dict[str, npt.NDArray[Any]]
@@ -175,12 +175,13 @@ class ConstantCost(CostModel):
     def to_arrays(self) -> Arrays:
         """Return what was learned as arrays."""
         check_is_fitted(self, "constant_")
-        return {"constant": np.array([self.constant_, self.sd_], np.float64)}
+        return {"constant": np.array([self.constant_]), "sd": np.array([self.sd_], np.float64)}
 
     def from_arrays(self, arrays: Arrays, feature_names: npt.NDArray[np.object_]) -> Self:
         """Take back what :meth:`to_arrays` returned, for columns of these names, shape (k,)."""
         self._columns_are(feature_names)
-        self.constant_, self.sd_ = map(float, arrays["constant"])
+        self.constant_ = float(checked_array(arrays, "constant", (1,))[0])
+        self.sd_ = float(checked_array(arrays, "sd", (1,), 0.0)[0])
         return self
 
 
@@ -201,3 +202,21 @@ class _Foreign(CostModel):
 def cost_model(regressor: Any) -> CostModel:
     """Return a regressor as a :class:`CostModel`: itself if it is one, else wrapped, knowing nothing of its errors."""
     return regressor if isinstance(regressor, CostModel) else _Foreign(regressor)
+
+
+def checked_array(arrays: Arrays, name: str, shape: tuple[int, ...], least: float = -np.inf) -> Vector:
+    """Return one of the arrays that a model is loaded from.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is missing, not of float64 and this shape, or holds a number below the least.
+    """
+    if name not in arrays:
+        raise InvalidInputError(f"the array {name} is missing.")
+    array = arrays[name]
+    if array.shape != shape or array.dtype != np.float64:
+        raise InvalidInputError(f"{name} must be float64 of shape {shape}, got {array.dtype} of {array.shape}.")
+    if not (array >= least).all():
+        raise InvalidInputError(f"{name} must be at least {least:g}, got {array.min():g}.")
+    return array

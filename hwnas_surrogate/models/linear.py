@@ -16,7 +16,8 @@ from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
 from hwnas_surrogate.columns import Columns
-from hwnas_surrogate.models.cost_model import Arrays, CostModel, Vector
+from hwnas_surrogate.errors import InvalidInputError
+from hwnas_surrogate.models.cost_model import Arrays, CostModel, Vector, checked_array
 from hwnas_surrogate.models.robust import robust_sd
 
 __all__ = ["EXACT", "AdditiveExact", "Candidate", "LeaveOneOutRidge", "LinearModel", "candidate", "candidates"]
@@ -32,6 +33,9 @@ _MIN_FREE = 15.0
 """Fewer rows than this, beyond those that the columns take up, can't tell an outlier from a steep slope."""
 _DIGITS = 11
 """Predictions of exact sums are rounded to this many digits below the largest cost, so that ties are equal."""
+
+_DECIMALS = 300
+"""Numbers have no more digits before or after the point."""
 
 
 class LinearModel(CostModel):
@@ -64,10 +68,15 @@ class LinearModel(CostModel):
 
     def from_arrays(self, arrays: Arrays, feature_names: npt.NDArray[np.object_]) -> Self:
         """Take back what :meth:`to_arrays` returned, for columns of these names, shape (k,)."""
-        self.coef_ = arrays["coef"]
-        self.intercept_ = float(arrays["intercept"][0])
-        self.decimals_ = int(arrays["decimals"][0]) if len(arrays["decimals"]) else None
-        self.sd_ = float(arrays["sd"][0]) if "sd" in arrays else None
+        decimals = arrays["decimals"]
+        if decimals.shape not in ((0,), (1,)) or decimals.dtype.kind != "i":
+            raise InvalidInputError(f"decimals must be one integer at most, got {decimals.dtype} of {decimals.shape}.")
+        if (abs(decimals.astype(np.float64)) > _DECIMALS).any():
+            raise InvalidInputError(f"decimals must be at most {_DECIMALS}, got {decimals[0]}.")
+        self.coef_ = checked_array(arrays, "coef", (len(feature_names),))
+        self.intercept_ = float(checked_array(arrays, "intercept", (1,))[0])
+        self.decimals_ = int(decimals[0]) if len(decimals) else None
+        self.sd_ = float(checked_array(arrays, "sd", (1,), 0.0)[0]) if "sd" in arrays else None
         self.n_features_in_, self.feature_names_in_ = len(self.coef_), feature_names
         return self
 

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from hwnas_surrogate.columns import Column, Columns
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.models.boosted import BoostedRidge
-from hwnas_surrogate.models.cost_model import Arrays, CostModel, Vector
+from hwnas_surrogate.models.cost_model import Arrays, CostModel, Vector, checked_array
 from hwnas_surrogate.models.linear import EXACT, LeaveOneOutRidge
 from hwnas_surrogate.models.robust import robust_sd
 
@@ -99,10 +99,8 @@ class LogRidge(CostModel):
     def from_arrays(self, arrays: Arrays, feature_names: npt.NDArray[np.object_]) -> Self:
         """Take back what :meth:`to_arrays` returned, for columns of these names, shape (k,)."""
         self._columns_are(feature_names)
-        self.sd_ = float(arrays["relative_sd"][0])
-        self.offsets_ = arrays["offsets"]
-        if self.offsets_.shape != self._physics().shape or not (self.offsets_ >= 0).all():
-            raise InvalidInputError(f"offsets must be {len(self._physics())} numbers of at least 0.")
+        self.sd_ = float(checked_array(arrays, "relative_sd", (1,), 0.0)[0])
+        self.offsets_ = checked_array(arrays, "offsets", self._physics().shape, 0.0)
         self.ridge_ = self._ridge().from_arrays(arrays, self._names())
         return self
 

@@ -12,7 +12,7 @@ import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
-from hwnas_surrogate.models.cost_model import Arrays, CostModel, Vector
+from hwnas_surrogate.models.cost_model import Arrays, CostModel, Vector, checked_array
 
 __all__ = ["MLP"]
 
@@ -115,10 +115,12 @@ class MLP(CostModel):
 
     def from_arrays(self, arrays: Arrays, feature_names: npt.NDArray[np.object_]) -> Self:
         """Take back what :meth:`to_arrays` returned, for columns of these names, shape (k,)."""
-        depth = sum(name.startswith("weight_") for name in arrays)
-        self.mean_, self.scale_ = arrays["mean"], arrays["scale"]
-        self.y_mean_, self.y_scale_ = map(float, arrays["y"])
-        self.weights_ = [arrays[f"weight_{number}"] for number in range(depth)]
-        self.biases_ = [arrays[f"bias_{number}"] for number in range(depth)]
-        self.n_features_in_, self.feature_names_in_ = len(self.mean_), feature_names
+        self._columns_are(feature_names)
+        self.mean_ = checked_array(arrays, "mean", (len(feature_names),))
+        self.scale_ = checked_array(arrays, "scale", (len(feature_names),), np.finfo(np.float64).tiny)
+        self.y_mean_, self.y_scale_ = map(float, checked_array(arrays, "y", (2,)))
+        sizes = [len(feature_names), *self.hidden, 1]
+        shapes = [(after, before) for before, after in pairwise(sizes)]
+        self.weights_ = [checked_array(arrays, f"weight_{n}", shape) for n, shape in enumerate(shapes)]
+        self.biases_ = [checked_array(arrays, f"bias_{n}", shape[:1]) for n, shape in enumerate(shapes)]
         return self

@@ -13,7 +13,7 @@ from threadpoolctl import ThreadpoolController
 
 from hwnas_surrogate.columns import Columns
 from hwnas_surrogate.errors import InvalidInputError
-from hwnas_surrogate.models.cost_model import Arrays, Vector
+from hwnas_surrogate.models.cost_model import Arrays, Vector, checked_array
 from hwnas_surrogate.models.evidence import Hypotheses
 from hwnas_surrogate.models.linear import LinearModel
 from hwnas_surrogate.models.prior import Belief, PhysicsPrior, Views, beliefs, columns_by_view, correction_unit, twins
@@ -154,7 +154,8 @@ class PhysicsGP(LinearModel):
     def from_arrays(self, arrays: Arrays, feature_names: npt.NDArray[np.object_]) -> Self:
         """Take back what :meth:`to_arrays` returned, for columns of these names, shape (k,)."""
         super().from_arrays(arrays, feature_names)
-        self.covariance_, self.noise_ = arrays["covariance"], float(arrays["noise"][0])
+        self.covariance_ = checked_array(arrays, "covariance", (len(feature_names) + 1,) * 2)
+        self.noise_ = float(checked_array(arrays, "noise", (1,), 0.0)[0])
         return self
 
     def _deviations(self, values: Vector) -> Vector:

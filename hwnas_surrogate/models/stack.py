@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from hwnas_surrogate.columns import Columns
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.models.boosted import BoostedRidge
-from hwnas_surrogate.models.cost_model import Arrays, CostModel, Vector
+from hwnas_surrogate.models.cost_model import Arrays, CostModel, Vector, checked_array
 from hwnas_surrogate.models.linear import EXACT, LeaveOneOutRidge
 from hwnas_surrogate.models.logarithmic import LogRidge
 from hwnas_surrogate.models.physics import PhysicsGP
@@ -282,13 +282,11 @@ class PhysicsStack(CostModel):
     def from_arrays(self, arrays: Arrays, feature_names: npt.NDArray[np.object_]) -> Self:
         """Take back what :meth:`to_arrays` returned, for columns of these names, shape (k,)."""
         self._columns_are(feature_names)
-        weights = arrays["weights"]
-        if weights.shape != (len(_MODELS),) or not ((weights >= 0) & (weights <= 1)).all():
+        weights = checked_array(arrays, "weights", (len(_MODELS),), 0.0)
+        if weights.max() > 1:
             raise InvalidInputError(f"weights must be {len(_MODELS)} numbers between 0 and 1, got {weights}.")
         self.weights_ = dict(zip(_MODELS, map(float, weights), strict=True))
-        self.least_sd_ = float(arrays["least_sd"][0])
-        if not self.least_sd_ >= 0:
-            raise InvalidInputError(f"least_sd must be at least 0, got {self.least_sd_:g}.")
+        self.least_sd_ = float(checked_array(arrays, "least_sd", (1,), 0.0)[0])
         mine, others = self._parts()
         columns = {"physics": mine, "remainder": others, "ordinary": others, "product": self._not_sources()}
         for name, kind in _MODELS.items():

@@ -20,10 +20,10 @@ from hwnas_surrogate.files import replacing
 
 __all__ = ["FORMAT_VERSION", "MANIFEST", "as_json", "read_manifest", "read_weights", "write_folder"]
 
-FORMAT_VERSION = 10
+FORMAT_VERSION = 11
 _FORMAT = "hwnas-surrogate"
 MANIFEST = "manifest.json"
-_WEIGHTS_NAME = re.compile(r"[\w.-]+-[0-9a-f]{16}\.(safetensors|ubj|skops)")
+_WEIGHTS_NAME = re.compile(r"[\w.-]+-[0-9a-f]{16}\.(safetensors|skops)")
 
 
 def _digest(manifest: dict[str, Any]) -> str:

@@ -203,7 +203,10 @@ def _describe(surrogate: Surrogate, prefix: str = "") -> tuple[dict[str, Any], d
         entry["calibration"] = keep("-calibration", arrays_to_bytes(surrogate.calibration_.to_arrays()), "safetensors")
     if surrogate.classifier_ is not None:
         classifier, weights = to_bytes(surrogate.classifier_, names)
-        entry["classifier"] = {"model": classifier, "weights": keep("-classifier", weights, "ubj")}
+        entry["classifier"] = {
+            "model": classifier,
+            "weights": keep("-classifier", weights, SUFFIXES[classifier["format"]]),
+        }
     return entry, files
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -12,19 +11,18 @@ import numpy.typing as npt
 import pandas as pd
 
 from hwnas_surrogate.errors import SavedFormatError
+from hwnas_surrogate.trainers.sound_trees import checked_columns, checked_tree
 
-__all__ = ["check_arrays", "check_regressor", "check_trees"]
+__all__ = ["check_arrays", "check_regressor"]
 
 LARGEST = 1e30
 """Numbers of models that are fitted to costs over their scale are far smaller."""
-_UBJSON_FLOATS = re.compile(rb"\[\$([dD])#L(.{8})", re.DOTALL)
-_BASE_SCORE = re.compile(rb"base_scoreSL.{8}\[?([-+\w.,]+)", re.DOTALL)
 
 
 def check_arrays(what: str, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-    """Raise if an array of floats holds NaN, or a number above 1e30 or whose square overflows; bytes are trees.
+    """Raise if an array of floats holds NaN, or a number above 1e30 or whose square overflows.
 
-    Trees are XGBoost's. Models are fitted to costs over their scale: their weights are nowhere near.
+    Models are fitted to costs over their scale: their weights are nowhere near.
 
     Raises
     ------
@@ -32,25 +30,13 @@ def check_arrays(what: str, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         Naming the array and the number.
     """
     for name, array in arrays.items():
-        if array.dtype == np.uint8:
-            check_trees(what, array.tobytes())
-        else:
-            _check(f"{what}: {name}", array)
-
-
-def check_trees(what: str, data: bytes) -> None:
-    """Check the numbers of an XGBoost model in its own format, UBJSON."""
-    for found in _UBJSON_FLOATS.finditer(data):
-        count, kind = int.from_bytes(found[2], "big"), ">f4" if found[1] == b"d" else ">f8"
-        end = found.end() + count * np.dtype(kind).itemsize
-        if end <= len(data):  # else these five bytes stand there by chance, or XGBoost refuses the rest
-            _check(f"{what}: its trees", np.frombuffer(data[found.end() : end], kind))
-    if base := _BASE_SCORE.search(data):
-        _check(f"{what}: its base score", np.array(base[1].decode().split(","), np.float64))
+        _check(f"{what}: {name}", array)
 
 
 def check_regressor(what: str, model: Any, feature_names: npt.NDArray[np.object_]) -> None:
     """Check a regressor of scikit-learn's: what it holds, and that it predicts numbers.
+
+    The nodes of its trees are checked first: scikit-learn follows them wherever they lead.
 
     NaN is allowed in what it holds (an imputer's statistics, say) but for trees, and infinity in what it predicts far
     from the training rows. Its own numbers may be larger than those of our models: squares of a column, say.
@@ -79,22 +65,26 @@ def _check(what: str, array: npt.NDArray[Any], missing: bool = False, largest: f
         )
 
 
-def _held(thing: Any, name: str, seen: set[int]) -> Iterator[tuple[str, npt.NDArray[Any], bool]]:
-    """Yield the arrays that an object of scikit-learn's holds, by name, and whether NaN is allowed in them."""
+def _held(
+    thing: Any, name: str, seen: set[int], n_columns: int | None = None
+) -> Iterator[tuple[str, npt.NDArray[Any], bool]]:
+    """Yield the arrays that an object of scikit-learn's holds, by name, and whether NaN is allowed in them.
+
+    Trees are checked on the way: they may read as many columns as the narrowest forest around them has.
+    """
     if id(thing) in seen:
         return
     seen.add(id(thing))
-    kind = type(thing).__name__
-    if kind == "Tree":
-        yield f"{name}.value", thing.value, False
-        yield f"{name}.threshold", thing.threshold, False
-    elif kind == "TreePredictor":
-        yield f"{name}.value", thing.nodes["value"], False
+    if (numbers := checked_tree(name, thing, n_columns)) is not None:
+        for key, array in numbers.items():
+            yield f"{name}.{key}", array, False
     elif isinstance(thing, (np.ndarray, float)) and np.asarray(thing).dtype.kind == "f":
         yield name, np.asarray(thing), True
     else:
+        if not isinstance(thing, (Mapping, list, tuple, np.ndarray)):
+            n_columns = checked_columns(name, thing, n_columns)
         for key, part in _parts(thing):
-            yield from _held(part, f"{name}.{key}" if name else key, seen)
+            yield from _held(part, f"{name}.{key}" if name else key, seen, n_columns)
 
 
 def _parts(thing: Any) -> Iterable[tuple[str, Any]]:

@@ -31,6 +31,7 @@ from hwnas_surrogate.models import (
 )
 from hwnas_surrogate.reals import reals
 from hwnas_surrogate.spaces import Configs, Networks, SearchSpace, as_batch, get_space
+from hwnas_surrogate.trainers import xgboosted
 from hwnas_surrogate.trainers.calibration import (
     Calibration,
     config_left_out,
@@ -373,6 +374,12 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         """Return the classes of surrogates that can be loaded, by name: this one, and those that extend it."""
         return {kind.__name__: kind for kind in (Surrogate, *Surrogate.__subclasses__())}
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle XGBoost's regressors as arrays: a forked child hangs where XGBoost reads its own format."""
+        state: dict[str, Any] = super().__getstate__()
+        models = {name: xgboosted.portable(state[name]) for name in ("model_", "other_model_") if name in state}
+        return state | models
+
     @classmethod
     def of_parts(cls, space: str, encoder: Encoder | None, model: Any, sources: tuple[Surrogate, ...]) -> Self:
         """Return a surrogate with these settings, not fitted; ``sources`` are those that its encoder asks."""
@@ -561,7 +568,7 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             return np.empty(0)
         if query.base is not None and query.growth is not None:
             return self._extrapolated(query, self.cost_encoded(query.base), query.growth)
-        predicted = self._by_model(query, lambda model, features: np.asarray(model.predict(features), np.float64))
+        predicted = self._by_model(query, xgboosted.predict)
         return np.maximum(predicted * self.scale_, self.floor_)
 
     def _extrapolated(self, query: Encoded, known: Vector, factors: Vector) -> Vector:

@@ -1,7 +1,7 @@
 """A fitted model as bytes, and back, without pickle.
 
-Our own models are arrays (safetensors); XGBoost has its own format (UBJSON); other scikit-learn regressors go
-through skops, which rebuilds listed types only.
+Our own models and XGBoost's are arrays (safetensors), trees too (:class:`.Trees`); other scikit-learn regressors go
+through skops, which rebuilds listed types only. All are checked before native code sees them.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ import numpy.typing as npt
 import sklearn
 
 from hwnas_surrogate import models
-from hwnas_surrogate.errors import SavedFormatError
+from hwnas_surrogate.errors import InvalidInputError, SavedFormatError
 from hwnas_surrogate.models import PhysicsPrior
-from hwnas_surrogate.trainers.sound import check_arrays, check_regressor, check_trees
+from hwnas_surrogate.trainers import xgboosted
+from hwnas_surrogate.trainers.sound import check_arrays, check_regressor
 
 __all__ = ["SUFFIXES", "from_bytes", "to_bytes"]
 
-SUFFIXES = {"safetensors": "safetensors", "xgboost": "ubj", "skops": "skops"}
+SUFFIXES = {"safetensors": "safetensors", "xgboost": "safetensors", "skops": "skops"}
 
 # What skops leaves to the caller to trust: trees are arrays with a version; a loss is a stateless enum-like class.
 _TRUSTED = (
@@ -33,9 +34,6 @@ _TRUSTED = (
 )
 
 
-_XGBOOST = ("XGBRegressor", "XGBRFRegressor", "XGBClassifier")
-
-
 def to_bytes(model: Any, feature_names: npt.NDArray[np.object_]) -> tuple[dict[str, Any], bytes]:
     """Return what the manifest says of a fitted model of columns of these names, and its weights.
 
@@ -45,7 +43,7 @@ def to_bytes(model: Any, feature_names: npt.NDArray[np.object_]) -> tuple[dict[s
         If the model can't be saved without pickle, or a weight is NaN, infinite or absurdly large.
     """
     kind = type(model).__name__
-    if isinstance(model, models.CostModel):
+    if isinstance(model, (models.CostModel, models.TreeClassifier)):
         if models.saved_models().get(kind) is not type(model):
             raise SavedFormatError(
                 f"a model of your own ({kind}) can't be saved unless it is registered "
@@ -56,11 +54,14 @@ def to_bytes(model: Any, feature_names: npt.NDArray[np.object_]) -> tuple[dict[s
         arrays = {name: np.ascontiguousarray(array) for name, array in model.to_arrays().items()}
         check_arrays(f"the weights of a {kind}", arrays)
         return {"format": "safetensors", "class": kind, "params": _plain(model.get_params(deep=False))}, save(arrays)
-    if type(model).__module__.startswith("xgboost."):
-        params = {key: value for key, value in model.get_params().items() if _is_plain(value)}
-        data = bytes(model.get_booster().save_raw("ubj"))
-        check_trees(f"the weights of a {kind}", data)
-        return {"format": "xgboost", "class": kind, "params": params}, data
+    if xgboosted.is_xgboost(model):
+        from safetensors.numpy import save
+
+        try:
+            said, arrays = xgboosted.to_arrays(model)
+        except InvalidInputError as error:
+            raise SavedFormatError(f"a {kind} can't be saved: {error}") from error
+        return {"format": "xgboost", "class": kind, **said}, save(arrays)
     from skops.io import dumps, get_untrusted_types
 
     try:
@@ -95,8 +96,9 @@ def from_bytes(said: dict[str, Any], data: bytes, feature_names: npt.NDArray[np.
             check_arrays(f"the weights of a {said['class']}", arrays)
             return models.saved_models()[said["class"]](**said["params"]).from_arrays(arrays, feature_names)
         if said["format"] == "xgboost":
-            check_trees(f"the weights of a {said['class']}", data)
-            return _xgboost(said["class"], said["params"], data)
+            from safetensors.numpy import load
+
+            return xgboosted.from_arrays(said, load(data), feature_names)
         if said["format"] == "skops":
             from skops.io import loads
 
@@ -108,16 +110,6 @@ def from_bytes(said: dict[str, Any], data: bytes, feature_names: npt.NDArray[np.
     except Exception as error:
         raise SavedFormatError(f"the weights of a {said.get('class')} can't be read: {error}") from error
     raise SavedFormatError(f"unknown weights format {said['format']!r}; allowed: {', '.join(SUFFIXES)}.")
-
-
-def _xgboost(kind: str, params: dict[str, Any], data: bytes) -> Any:
-    import xgboost
-
-    if kind not in _XGBOOST:
-        raise SavedFormatError(f"unknown XGBoost model {kind!r}; allowed: {', '.join(_XGBOOST)}.")
-    model = getattr(xgboost, kind)(**params)
-    model.load_model(bytearray(data))
-    return model
 
 
 def _plain(params: dict[str, Any]) -> dict[str, Any]:
@@ -134,8 +126,3 @@ def _as_dict(value: object) -> dict[str, Any]:
     if isinstance(value, PhysicsPrior):
         return value.as_dict()
     raise TypeError(f"{type(value).__name__} has no form in JSON")
-
-
-def _is_plain(value: object) -> bool:
-    """Tell whether JSON gives a parameter back; None and NaN are XGBoost's defaults and need not be kept."""
-    return isinstance(value, (bool, int, str)) or (isinstance(value, float) and value == value)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pytest
+from sklearn.base import clone
 
+from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.features import Combined
 from hwnas_surrogate.models import BoostedRidge, LeaveOneOutRidge, make_model
 from hwnas_surrogate.spaces import get_space
@@ -39,7 +45,7 @@ def planted_costs(features: pd.DataFrame) -> npt.NDArray[np.float64]:
 def test_no_trees_for_a_sum(features: pd.DataFrame, n: int) -> None:
     costs = linear_costs(features)
     model, ridge = BoostedRidge().fit(features[:n], costs[:n]), LeaveOneOutRidge().fit(features[:n], costs[:n])
-    assert model.booster_ is None
+    assert model.trees_ is None
     assert np.array_equal(model.predict(features[n:]), ridge.predict(features[n:]))
 
 
@@ -47,7 +53,7 @@ def test_exact_sums_stay_exact(features: pd.DataFrame) -> None:
     costs = linear_costs(features, noise=0.0)
     model = BoostedRidge().fit(features[:400], costs[:400])
     assert model.exact_
-    assert model.booster_ is None
+    assert model.trees_ is None
     assert np.allclose(model.predict(features), costs, rtol=1e-9)
 
 
@@ -61,7 +67,7 @@ def test_trees_for_what_is_no_sum(features: pd.DataFrame) -> None:
             model = make_model(name, 0).fit(features.iloc[train], costs[train])
             of.append(float(np.abs(model.predict(features.iloc[test]) - costs[test]).mean()))
             if name == "boosted":
-                assert model.booster_ is not None
+                assert model.trees_ is not None
                 assert 0 < model.gain_ < 1
     assert np.mean(errors["boosted"]) < 0.7 * np.mean(errors["ridge"])
     assert np.mean(errors["boosted"]) <= 1.05 * np.mean(errors["xgboost"])
@@ -79,7 +85,7 @@ def test_the_seed_decides_the_trees(features: pd.DataFrame) -> None:
 def test_residuals_are_those_of_rows_not_seen(features: pd.DataFrame) -> None:
     costs = planted_costs(features)
     model = BoostedRidge().fit(features[:1500], costs[:1500])
-    assert model.booster_ is not None
+    assert model.trees_ is not None
     seen = np.abs(costs[:1500] - model.predict(features[:1500])).mean()
     unseen = np.abs(costs[1500:] - model.predict(features[1500:])).mean()
     assert seen < 0.8 * unseen
@@ -99,7 +105,33 @@ def test_arrays_and_back(features: pd.DataFrame) -> None:
     costs = planted_costs(features)[:600]
     model = BoostedRidge().fit(features[:600], costs)
     again = BoostedRidge().from_arrays(model.to_arrays(), model.feature_names_in_)
-    assert np.array_equal(again.predict(features[600:]), model.predict(features[600:]))
+    copied = pickle.loads(pickle.dumps(model))
+    for other in (again, copied, copy.deepcopy(model), clone(model).fit(features[:600], costs)):
+        assert np.array_equal(other.predict(features[600:]), model.predict(features[600:]))
+
+
+def test_trees_predict_the_bits_of_their_booster(features: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
+    boosters = []
+    boost = BoostedRidge._boost
+
+    def noted(model: BoostedRidge, values: np.ndarray, residuals: np.ndarray) -> Any:
+        boosters.append(boost(model, values, residuals))
+        return boosters[-1]
+
+    monkeypatch.setattr(BoostedRidge, "_boost", noted)
+    model = BoostedRidge(n_trees=50).fit(features[:600], planted_costs(features)[:600])
+    values = features[600:].to_numpy(np.float64)
+    below = LeaveOneOutRidge.predict(model, features[600:])
+    expected = below + boosters[-1].inplace_predict(values[:, model.columns_]).astype(np.float64)
+    assert np.array_equal(model.predict(features[600:]), expected)
+
+
+@pytest.mark.parametrize("columns", [[0.0, 1.0], [0, 1000], [-1, 0], [[0]]], ids=str)
+def test_columns_that_are_not_there_are_refused(columns: Any, features: pd.DataFrame) -> None:
+    model = BoostedRidge(n_trees=20).fit(features[:600], planted_costs(features)[:600])
+    arrays = model.to_arrays() | {"columns": np.array(columns)}
+    with pytest.raises(InvalidInputError, match="columns must be a row of int64 from 0 to"):
+        BoostedRidge().from_arrays(arrays, model.feature_names_in_)
 
 
 @pytest.mark.parametrize(("n", "errors", "helped"), [(100, 1.5, False), (100, 2.5, True), (4000, 1.5, True)])

@@ -204,7 +204,7 @@ def test_the_manifest_says_what_was_saved(saved: Path) -> None:
     said = {key: manifest[key] for key in ("format", "format_version", "package_version", "class", "space")}
     assert said == {
         "format": "hwnas-surrogate",
-        "format_version": 10,
+        "format_version": 11,
         "package_version": hwnas_surrogate.__version__,
         "class": "SurrogateSuite",
         "space": "nasbench201",
@@ -226,7 +226,8 @@ def test_the_manifest_says_what_was_saved(saved: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "suffix"), [("ridge", "safetensors"), ("mlp", "safetensors"), ("xgboost", "ubj"), ("forest", "skops")]
+    ("model", "suffix"),
+    [("ridge", "safetensors"), ("mlp", "safetensors"), ("xgboost", "safetensors"), ("forest", "skops")],
 )
 def test_weights_are_in_the_formats_own_file(model: str, suffix: str, saved: Path) -> None:
     calibration = manifest_of(saved / model)["surrogates"][0]["calibration"]["file"]
@@ -302,7 +303,7 @@ def test_a_manifest_of_something_else_is_refused(tmp_path: Path) -> None:
 
 def test_another_format_version_says_which_package_wrote_it(copy: Callable[[str], Path]) -> None:
     folder = rewrite(copy("ridge"), lambda said: said.update(format_version=99, package_version="7.5"))
-    with pytest.raises(SavedFormatError, match=r"format version 99 by package version '7\.5'.*reads format 10"):
+    with pytest.raises(SavedFormatError, match=r"format version 99 by package version '7\.5'.*reads format 11"):
         Surrogate.load(folder)
 
 
@@ -497,19 +498,44 @@ def test_a_classifier_must_predict_probabilities(archs: np.ndarray, tmp_path: Pa
 
 
 @absurd
-def test_absurd_numbers_in_xgboosts_trees_are_refused(value: float, copy: Callable[[str], Path]) -> None:
-    folder = copy("xgboost")
-    content = weights_of(folder).read_bytes()
-    start = content.index(b"split_conditions[$d#L") + len(b"split_conditions[$d#L") + 8
+@pytest.mark.parametrize("name", ["value", "base", "base_score"])
+def test_absurd_numbers_in_xgboosts_trees_are_refused(name: str, value: float, copy: Callable[[str], Path]) -> None:
     with np.errstate(over="ignore"):
-        number = np.array([value], ">f4").tobytes()
-    with pytest.raises(SavedFormatError, match="its trees must hold finite numbers"):
-        Surrogate.load(replace_weights(folder, content[:start] + number + content[start + 4 :], "weights"))
-    start = content.index(b"base_scoreSL") + len(b"base_scoreSL") + 8
-    length = content[start - 1]
-    other = content[:start] + b"[nan]".ljust(length) + content[start + length :]
-    with pytest.raises(SavedFormatError, match=r"its base score must hold finite numbers .*got nan"):
-        Surrogate.load(replace_weights(folder, other, "weights"))
+        absurd = np.float32(value)
+    what = {"value": "value of trees must hold finite", "base": "base of trees must be a float32"}
+    with pytest.raises(SavedFormatError, match=what.get(name, "base_score must be a float32 that reg:squarederror")):
+        Surrogate.load(change_array(copy("xgboost"), "weights", name, lambda array: np.append(array[:-1], absurd)))
+
+
+XGBOOST_LIES: dict[str, tuple[dict[str, Any], str]] = {
+    "another class": ({"class": "XGBClassifier"}, "there is no 'XGBClassifier' of the objective"),
+    "an unknown objective": ({"objective": "survival:cox"}, "of the objective 'survival:cox' here. Supported are"),
+    "another objective": ({"objective": "count:poisson"}, "does not fit the base of the trees"),
+    "rounds of three": ({"trees_per_round": 3}, "trees_per_round must divide the number of trees, 50, got 3"),
+    "rounds of none": ({"trees_per_round": 0}, "trees_per_round must divide"),
+    "rounds of a text": ({"trees_per_round": "1"}, "trees_per_round must divide"),
+}
+
+
+@pytest.mark.parametrize("lie", XGBOOST_LIES)
+def test_lies_of_xgboosts_trees_are_refused(lie: str, copy: Callable[[str], Path]) -> None:
+    change, message = XGBOOST_LIES[lie]
+    with pytest.raises(SavedFormatError, match=message):
+        Surrogate.load(rewrite(copy("xgboost"), lambda said: said["surrogates"][0]["model"].update(change)))
+
+
+def test_a_column_that_is_not_there_is_refused(copy: Callable[[str], Path]) -> None:
+    with pytest.raises(SavedFormatError, match=r"weights of a XGBRegressor can't be read: trees must split columns 0"):
+        Surrogate.load(change_array(copy("xgboost"), "weights", "feature", lambda array: array * 0 + 10**6))
+
+
+@pytest.mark.parametrize("change", [lambda array: np.zeros(7), lambda array: array.astype(np.uint16)])
+@pytest.mark.parametrize("name", ["coef", "intercept", "decimals"])
+def test_arrays_of_a_ridge_have_their_shapes(
+    name: str, change: Callable[[np.ndarray], np.ndarray], copy: Callable[[str], Path]
+) -> None:
+    with pytest.raises(SavedFormatError, match=r"coef .* intercept .* decimals"):
+        Surrogate.load(change_array(copy("ridge"), "weights", name, change))
 
 
 @absurd

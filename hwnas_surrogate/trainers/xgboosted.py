@@ -1,0 +1,201 @@
+"""XGBoost's regressors: as arrays and back, and their predictions in a forked child."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from hwnas_surrogate.errors import InvalidInputError
+from hwnas_surrogate.models.trees import OBJECTIVES, Trees, in_forked_child
+from hwnas_surrogate.spaces.reading import is_integer
+
+__all__ = ["from_arrays", "is_xgboost", "portable", "predict", "to_arrays"]
+
+_KINDS = ("XGBRegressor", "XGBRFRegressor")
+_SUPPORTED = (
+    f"Supported are {' and '.join(_KINDS)} with booster='gbtree', one output, numbers as features, and one of the "
+    f"objectives {', '.join(OBJECTIVES)}."
+)
+
+
+def is_xgboost(model: object) -> bool:
+    """Return whether a model is one of XGBoost's own estimators."""
+    return type(model).__module__.startswith("xgboost.")
+
+
+def to_arrays(model: Any) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+    """Return what the manifest says of a fitted regressor of XGBoost's, and its trees as arrays.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is no sum of regression trees.
+    """
+    booster = _booster(model)
+    settings = {key: value for key, value in model.get_params().items() if _is_plain(value)}
+    arrays = _trees(booster).to_arrays()
+    objective, base_score, trees_per_round = _said(booster)
+    said = {"params": settings, "objective": objective, "trees_per_round": trees_per_round}
+    return said, arrays | {"base_score": np.array([base_score], np.float32)}
+
+
+def from_arrays(
+    said: dict[str, Any], arrays: dict[str, npt.NDArray[Any]], feature_names: npt.NDArray[np.object_]
+) -> Any:
+    """Build the fitted regressor that :func:`to_arrays` described, for columns of these names.
+
+    XGBoost reads a model file that is written here, from arrays that were checked.
+
+    Raises
+    ------
+    InvalidInputError
+        If the description or the arrays are none of ours.
+    """
+    kind, objective, trees_per_round = said["class"], said["objective"], said["trees_per_round"]
+    if kind not in _KINDS or objective not in OBJECTIVES:
+        raise InvalidInputError(f"there is no {kind!r} of the objective {objective!r} here. {_SUPPORTED}")
+    trees = Trees.from_arrays(arrays, len(feature_names))
+    if not is_integer(trees_per_round) or trees_per_round < 1 or len(trees.sizes) % trees_per_round:
+        raise InvalidInputError(
+            f"trees_per_round must divide the number of trees, {len(trees.sizes)}, got {trees_per_round!r}."
+        )
+    score = arrays["base_score"]
+    if score.dtype != np.float32 or score.shape != (1,) or not _is_in_range(float(score[0]), objective):
+        raise InvalidInputError(f"base_score must be a float32 that {objective} can predict, got {score!r}.")
+    import xgboost
+
+    # One thread, as after every fit here; a number out of a file could ask for more than the system has.
+    model = getattr(xgboost, kind)(**{**said["params"], "n_jobs": 1})
+    content = trees.to_model(objective, float(score[0]), [str(name) for name in feature_names], trees_per_round)
+    model.load_model(bytearray(content))
+    if Trees.from_booster(model.get_booster()).base != trees.base:
+        raise InvalidInputError(f"base_score {score[0]:g} does not fit the base of the trees, {trees.base:g}.")
+    return model
+
+
+def predict(model: Any, X: pd.DataFrame) -> npt.NDArray[np.float64]:
+    """Predict by any regressor, (n, k) named columns -> (n,); by one of XGBoost's in a forked child as well.
+
+    There, XGBoost would wait for threads that are gone. What NumPy predicts instead is equal to the bit where the
+    objective predicts the sum of the trees itself; elsewhere the last bit may differ.
+
+    Raises
+    ------
+    InvalidInputError
+        In a forked child, if the model is no sum of regression trees.
+    """
+    if not is_xgboost(model) or not in_forked_child():
+        return np.asarray(model.predict(X), np.float64)
+    try:
+        return _Portable.of(model).predict(X)
+    except InvalidInputError as error:
+        raise InvalidInputError(
+            f"this {type(model).__name__} can't predict in a forked child process, where XGBoost hangs: {error} Start "
+            'the process by multiprocessing.get_context("spawn").'
+        ) from error
+
+
+def portable(model: Any) -> Any:
+    """Return what to pickle for a fitted regressor: arrays, if it is one of XGBoost's.
+
+    Reading its own pickles, XGBoost would hang in a forked child, such as those of ``multiprocessing.Pool``. There, the
+    arrays come back as a regressor that NumPy evaluates; in every other process, as the one that it was.
+    """
+    if not is_xgboost(model):
+        return model
+    try:
+        return _Portable.of(model)
+    except InvalidInputError:
+        return model
+
+
+class _Portable:
+    """The arrays of a regressor of XGBoost's, which predict by NumPy."""
+
+    def __init__(
+        self, said: dict[str, Any], arrays: dict[str, npt.NDArray[Any]], feature_names: npt.NDArray[np.object_]
+    ) -> None:
+        self.said, self.arrays, self.feature_names_in_ = said, arrays, feature_names
+        self._trees = Trees.from_arrays(arrays, len(feature_names))
+
+    @classmethod
+    def of(cls, model: Any) -> _Portable:
+        booster = _booster(model)
+        if booster not in _known:
+            said, arrays = to_arrays(model)
+            said |= {"class": type(model).__name__, "params": model.get_params()}
+            _known[booster] = cls(said, arrays, np.asarray(model.feature_names_in_, object))
+        return _known[booster]
+
+    def predict(self, X: pd.DataFrame) -> npt.NDArray[np.float64]:
+        with np.errstate(over="ignore"):  # to infinity, as XGBoost does
+            values = X.to_numpy(np.float64).astype(np.float32)
+        values[values == np.float32(self.said["params"]["missing"])] = np.nan
+        return _linked(self._trees.evaluate(values), self.said["objective"]).astype(np.float64)
+
+    def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
+        return _restored, (self.said, self.arrays, self.feature_names_in_)
+
+
+_known: WeakKeyDictionary[Any, _Portable] = WeakKeyDictionary()
+"""By booster, so that each is converted once."""
+
+
+def _restored(said: dict[str, Any], arrays: dict[str, npt.NDArray[Any]], feature_names: npt.NDArray[np.object_]) -> Any:
+    return (_Portable if in_forked_child() else from_arrays)(said, arrays, feature_names)
+
+
+def _booster(model: Any) -> Any:
+    """Return the booster of a regressor, or raise if its predictions are not those of all its trees."""
+    if type(model).__name__ not in _KINDS:
+        raise InvalidInputError(f"there are no plain trees in a {type(model).__name__}. {_SUPPORTED}")
+    if callable(model.objective):
+        raise InvalidInputError(f"its objective is a function. {_SUPPORTED}")
+    booster = model.get_booster()
+    if booster.attr("best_iteration") is not None:
+        raise InvalidInputError(f"its fit was stopped early. {_SUPPORTED}")
+    return booster
+
+
+def _trees(booster: Any) -> Trees:
+    try:
+        return Trees.from_booster(booster, statistics=True)
+    except InvalidInputError as error:
+        raise InvalidInputError(f"{error} {_SUPPORTED}") from error
+
+
+def _said(booster: Any) -> tuple[str, float, int]:
+    """Return the objective, the base score, and how many trees a round added."""
+    learner = json.loads(booster.save_config())["learner"]
+    score = learner["learner_model_param"]["base_score"].strip("[]")
+    train = learner["gradient_booster"]["gbtree_model_param"]
+    return learner["objective"]["name"], float(np.float32(score)), int(train["num_parallel_tree"])
+
+
+def _is_in_range(score: float, objective: str) -> bool:
+    """Return whether an objective can predict a base score: others have no place before the link function."""
+    lowest, highest = {"identity": (-np.inf, np.inf), "log": (0.0, np.inf), "logistic": (0.0, 1.0)}[
+        OBJECTIVES[objective][0]
+    ]
+    return bool(lowest < score < highest)
+
+
+def _linked(sums: npt.NDArray[np.float32], objective: str) -> npt.NDArray[np.float32]:
+    """Return what an objective predicts from sums of trees, in float32 as XGBoost does."""
+    link, wide = OBJECTIVES[objective][0], sums.astype(np.float64)
+    with np.errstate(over="ignore"):
+        if link == "log":
+            return np.exp(wide).astype(np.float32)
+        if link == "logistic":
+            return np.float32(1) / (np.exp(-wide).astype(np.float32) + np.float32(1))
+    return sums
+
+
+def _is_plain(value: object) -> bool:
+    """Tell whether JSON gives a parameter back; None and NaN are XGBoost's defaults and need not be kept."""
+    return isinstance(value, (bool, int, str)) or (isinstance(value, float) and value == value)

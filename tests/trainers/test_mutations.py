@@ -1,0 +1,22 @@
+"""Weights changed at random, with right hashes, are refused or predict finite numbers: nothing crashes or hangs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+TIMES = 200
+"""Of each of three kinds of trees as arrays; a fifth of each of three kinds of scikit-learn's."""
+
+
+def test_changed_weights_are_refused_or_predict_numbers() -> None:
+    command = [sys.executable, "-W", "error", "-m", "tests.trainers.mutations", str(TIMES), "0"]
+    root = Path(__file__).resolve().parents[2]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd=root)
+    assert ran.returncode == 0, f"{ran.returncode}: {ran.stderr}"
+    counts = json.loads(ran.stdout)
+    assert sum(counts.values()) == 3 * TIMES + 3 * (TIMES // 5)
+    assert counts["refused"] > 300
+    assert counts["finite"] > 100
