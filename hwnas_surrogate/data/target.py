@@ -29,8 +29,9 @@ class Metric:
         The metric, the unit that tables keep it in, and a description.
     units : mapping of str to float
         Every unit that is understood on import, and how many of ``unit`` it is.
-    adds : {"sum", "neither"}, default="sum"
-        Whether a network's cost is about the sum of its operators' costs, so that layer physics applies.
+    adds : {"sum", "maximum", "neither"}, default="sum"
+        How a network's cost follows from its operators: about the sum of their costs, so that layer physics applies; a
+        maximum over the values that live at once (:class:`~hwnas_surrogate.features.PeakMemory`); or neither.
     larger_is_better : bool, default=False
         Whether a larger value is the better one.
     cost : {"value", "reciprocal", "shortfall"}, default="value"
@@ -57,7 +58,7 @@ class Metric:
     unit: str
     title: str
     units: Mapping[str, float]
-    adds: Literal["sum", "neither"] = "sum"
+    adds: Literal["sum", "maximum", "neither"] = "sum"
     larger_is_better: bool = False
     cost: Literal["value", "reciprocal", "shortfall"] = "value"
     limit: float = math.inf
@@ -68,8 +69,8 @@ class Metric:
             raise InvalidInputError(f"a metric's name is lower-case words joined by '_', got {self.name!r}.")
         if self.units.get(self.unit) != 1:
             raise InvalidInputError(f"units of {self.name} must hold its own unit, {self.unit!r}, as 1.")
-        if self.adds not in ("sum", "neither"):
-            raise unknown(InvalidInputError, f"adds of {self.name}", self.adds, ("sum", "neither"))
+        if self.adds not in ("sum", "maximum", "neither"):
+            raise unknown(InvalidInputError, f"adds of {self.name}", self.adds, ("sum", "maximum", "neither"))
         if self.cost not in ("value", "reciprocal", "shortfall"):
             raise unknown(InvalidInputError, f"cost of {self.name}", self.cost, ("value", "reciprocal", "shortfall"))
         if self.larger_is_better != (self.cost != "value"):
@@ -153,7 +154,7 @@ _metrics: dict[str, Metric] = {
         ),
         Metric(
             "peak_memory", "MiB", "most memory in use at once",
-            {unit: size / 2**20 for unit, size in _BYTES.items()}, adds="neither",
+            {unit: size / 2**20 for unit, size in _BYTES.items()}, adds="maximum",
         ),
         Metric(
             "model_size", "MB", "size of the model's file", {unit: size / 1e6 for unit, size in _BYTES.items()},

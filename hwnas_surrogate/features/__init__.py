@@ -10,6 +10,7 @@ from hwnas_surrogate.features.combined import Combined
 from hwnas_surrogate.features.counts import OpCounts
 from hwnas_surrogate.features.encoder import Encoder, saved_by_name
 from hwnas_surrogate.features.layer_sums import LayerSums
+from hwnas_surrogate.features.memory import PeakMemory
 from hwnas_surrogate.features.merged import MergedOperators
 from hwnas_surrogate.features.onehot import OneHot
 from hwnas_surrogate.features.physics import LayerPhysics
@@ -24,6 +25,7 @@ __all__ = [
     "MergedOperators",
     "OneHot",
     "OpCounts",
+    "PeakMemory",
     "make_encoder",
     "register_encoder",
 ]
@@ -34,6 +36,7 @@ _encoders: dict[str, type[Encoder]] = {
     "counts": OpCounts,
     "layers": LayerSums,
     "physics": LayerPhysics,
+    "memory": PeakMemory,
 }
 ENCODERS: Mapping[str, type[Encoder]] = MappingProxyType(_encoders)
 """The encoders by name; the first is the default."""

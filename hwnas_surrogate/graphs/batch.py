@@ -113,6 +113,10 @@ class NetworkBatch(ABC):
             raise unknown(InvalidInputError, "figure", str(figure), ("macs", "params", "activation_bytes"))
         return self.sums([getattr(op, figure) for op in self.distinct(view)], view)
 
+    @abstractmethod
+    def peak_memory(self, view: View = "all") -> npt.NDArray[np.float64]:
+        """Return the largest number of bytes of activations that live at once, shape (n,)."""
+
     @property
     def macs(self) -> npt.NDArray[np.float64]:
         """Multiply-adds of each network, shape (n,): of every operator that is called, whether it matters or not.

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas_surrogate.errors import InvalidArchitectureError, InvalidConfigError, InvalidInputError, unknown
-from hwnas_surrogate.graphs import Graph, View
+from hwnas_surrogate.graphs import Graph, GraphBatch, View
 from hwnas_surrogate.spaces.batch import ArchBatch, ConfigLike, Configs
 from hwnas_surrogate.spaces.config import NetworkConfig
 from hwnas_surrogate.spaces.conventions import Convention
@@ -502,6 +502,13 @@ class SearchSpace(OpLists, ABC):
     def choices(self, archs: ArchArray, config: NetworkConfig, view: View) -> npt.NDArray[np.integer[Any]]:
         """Return what stands at each position of a view's table, (n, positions): the ops, unless told otherwise."""
         return archs
+
+    def peak_memory(self, archs: ArchArray, config: NetworkConfig, view: View) -> npt.NDArray[np.float64]:
+        """Return the largest number of bytes of activations that live at once, int8 (n, positions) -> (n,).
+
+        A space may know a smaller network with the same peak.
+        """
+        return GraphBatch([self.graph(arch, config) for arch in archs]).peak_memory(view)
 
     @abstractmethod
     def executed(self, archs: Archs, view: str, config: ConfigLike = None) -> npt.NDArray[np.bool_]:

@@ -162,6 +162,20 @@ class ArchBatch(NetworkBatch):
             result[rows] = part.sums(per_op[[number[op] for op in part.distinct]])
         return result
 
+    def peak_memory(self, view: View = "all") -> npt.NDArray[np.float64]:
+        """Return the largest number of bytes of activations that live at once, shape (n,).
+
+        That is no sum: each distinct network's graph is built, which takes milliseconds.
+        """
+        checked_view(view)
+        _, first = np.unique(self.repeats, return_index=True)
+        peaks = np.empty(len(first))
+        for number, config in enumerate(self._configs):
+            mine = np.flatnonzero(self._number[first] == number)
+            if len(mine):
+                peaks[mine] = self.space.peak_memory(self.archs[first[mine]], config, view)
+        return peaks[self.repeats]
+
     def graphs(self) -> GraphBatch:
         """Return the same networks as graphs."""
         return GraphBatch(

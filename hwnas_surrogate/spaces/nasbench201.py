@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import cache
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal
@@ -374,6 +375,14 @@ class NASBench201(SearchSpace):
         """Return what each of the 15,625 networks runs; see :meth:`SearchSpace.op_table`."""
         assert isinstance(config, NASBench201Config)
         return cell_table(config, view)
+
+    def peak_memory(self, archs: ArchArray, config: NetworkConfig, view: View) -> npt.NDArray[np.float64]:
+        """Return the largest number of bytes of activations that live at once, int8 (n, 6) -> (n,).
+
+        Cells of a stage are alike, so that two of them keep as much as more do.
+        """
+        assert isinstance(config, NASBench201Config)
+        return super().peak_memory(archs, replace(config, N=min(config.N, 2)), view)
 
     def choices(self, archs: ArchArray, config: NetworkConfig, view: View) -> npt.NDArray[np.integer[Any]]:
         """Return the lexicographic rank of each architecture, shape (n, 1)."""

@@ -105,14 +105,15 @@ class Encoded:
         """Return which rows have one of these configs, shape (n,)."""
         return np.array([config in known for config in self.configs], bool)[self.number]
 
-    def distances(self, known: tuple[NetworkConfig, ...]) -> npt.NDArray[np.float64]:
-        """Return how many octaves each row's config lies from the nearest known one, shape (n,)."""
+    def distances(self, known: tuple[NetworkConfig | None, ...]) -> npt.NDArray[np.float64]:
+        """Return the log2 distance of each row's config from the nearest known one, shape (n,)."""
         apart = np.zeros(len(self.configs))
         away = {which: config for which, config in enumerate(self.configs) if config not in known and config}
         if away:
             assert isinstance(self.batch, ArchBatch)
             sizes = config_sizes(self.batch.space, list(away.values()))
-            apart[list(away)] = log2_distance(sizes, config_sizes(self.batch.space, known))
+            of_known = config_sizes(self.batch.space, [config for config in known if config])
+            apart[list(away)] = log2_distance(sizes, of_known)
         return np.asarray(apart[self.number])
 
 

@@ -3,38 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
-from hwnas_surrogate.data import Target
 from hwnas_surrogate.errors import InvalidInputError
-from hwnas_surrogate.features import Encoder
 from hwnas_surrogate.graphs import GraphBatch, NetworkBatch
 from hwnas_surrogate.spaces import ArchBatch, Configs, NetworkConfig, Networks, SearchSpace, as_batch
 from hwnas_surrogate.trainers.encoded import Encoded, asked_config, config_sizes, encode, in_batches, log2_distance
 from hwnas_surrogate.trainers.extrapolation import FAR, TRUSTED_CONFIGS, growth, nearest, refusal, warn_beyond
+from hwnas_surrogate.trainers.fitted import FittedSurrogate
 
-__all__ = ["Fitted", "asked_batch", "queries"]
+__all__ = ["asked_batch", "queries"]
 
 K = TypeVar("K")
 
 
-class Fitted(Protocol):
-    """What must be known of a surrogate to ask it."""
-
-    encoder_: Encoder
-    configs_: tuple[NetworkConfig | None, ...]
-    bases_: tuple[NetworkConfig | None, ...]
-    general_: bool
-    macs_range_: tuple[float, float]
-    target_: Target | None
-
-    @property
-    def physical(self) -> bool:
-        """Whether the model's columns mean the same under every config."""
-        ...
-
-
-def asked_batch(fitted: Mapping[K, Fitted], space: SearchSpace, networks: Networks, configs: Configs) -> NetworkBatch:
+def asked_batch(
+    fitted: Mapping[K, FittedSurrogate], space: SearchSpace, networks: Networks, configs: Configs
+) -> NetworkBatch:
     """Return what is to be predicted as a batch: architectures without a config are under the one trained on."""
     if configs is None and not isinstance(networks, NetworkBatch):
         batch = as_batch(space, networks)
@@ -46,7 +31,12 @@ def asked_batch(fitted: Mapping[K, Fitted], space: SearchSpace, networks: Networ
 
 
 def queries(
-    fitted: Mapping[K, Fitted], space: SearchSpace, networks: Networks, configs: Configs, *, extrapolate: bool = False
+    fitted: Mapping[K, FittedSurrogate],
+    space: SearchSpace,
+    networks: Networks,
+    configs: Configs,
+    *,
+    extrapolate: bool = False,
 ) -> Iterator[dict[K, Encoded]]:
     """Encode networks for several surrogates, a batch at a time; those that read the same columns share them.
 
@@ -87,7 +77,7 @@ def queries(
         yield {key: _encoded(one, part, made) for key, one in fitted.items()}
 
 
-def _check(one: Fitted, batch: NetworkBatch, named: bool, extrapolate: bool) -> None:
+def _check(one: FittedSurrogate, batch: NetworkBatch, named: bool, extrapolate: bool) -> None:
     name = "the surrogate" if one.target_ is None else f"the surrogate of {one.target_}"
     if one.encoder_.space is None:
         if not extrapolate and len(batch):
@@ -108,7 +98,7 @@ def _check(one: Fitted, batch: NetworkBatch, named: bool, extrapolate: bool) -> 
 
 
 def _encoded(
-    one: Fitted, batch: NetworkBatch, made: dict[tuple[int, tuple[NetworkConfig | None, ...]], Encoded]
+    one: FittedSurrogate, batch: NetworkBatch, made: dict[tuple[int, tuple[NetworkConfig | None, ...]], Encoded]
 ) -> Encoded:
     """Return what one surrogate reads; ``made`` holds what others of the batch have read already."""
 
@@ -128,7 +118,7 @@ def _encoded(
     return own.extrapolated(under(known), growth(batch, batch.under(known)))
 
 
-def _known(one: Fitted, space: SearchSpace, config: NetworkConfig) -> NetworkConfig:
+def _known(one: FittedSurrogate, space: SearchSpace, config: NetworkConfig) -> NetworkConfig:
     """Return the config whose predictions bound those for another: itself, if it is known or close to many known."""
     if config in one.configs_:
         return config

@@ -4,43 +4,33 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from sklearn.base import clone
 
-from hwnas_surrogate.data import METRICS, Target
-from hwnas_surrogate.errors import HWNASError, InvalidInputError, SavedFormatError
+from hwnas_surrogate.errors import HWNASError, SavedFormatError
 from hwnas_surrogate.features import Encoder
 from hwnas_surrogate.features.encoder import known_encoders
 from hwnas_surrogate.files import file_stem
-from hwnas_surrogate.models import ConstantCost
 from hwnas_surrogate.spaces import SearchSpace, get_space
-from hwnas_surrogate.spaces.reading import is_integer
-from hwnas_surrogate.trainers.calibration import Calibration
+from hwnas_surrogate.trainers.fitted import FittedSurrogate
 from hwnas_surrogate.trainers.folders import as_json, read_manifest, read_weights, write_folder
-from hwnas_surrogate.trainers.sound import check_arrays
 from hwnas_surrogate.trainers.weights import SUFFIXES, from_bytes, to_bytes
-
-if TYPE_CHECKING:
-    from hwnas_surrogate.trainers.surrogate import Surrogate
 
 __all__ = ["Kinds", "load", "save"]
 
-Kinds = Mapping[str, type[Any]]
+Kinds = Mapping[str, type[FittedSurrogate]]
 """The classes of surrogates by name."""
 _PROBES = (1, 2, 3)
 """Multiples of the positions that are the ops of the architectures which an encoder is checked with."""
 
 
 def save(
-    fitted: Any, members: Sequence[Surrogate], folder: str | os.PathLike[str], info: dict[str, Any] | None = None
+    fitted: Any, members: Sequence[FittedSurrogate], folder: str | os.PathLike[str], info: dict[str, Any] | None = None
 ) -> Path:
     """Save a fitted surrogate, or a suite of some.
 
@@ -150,67 +140,37 @@ def _describe_sources(encoder: Encoder, prefix: str = "") -> tuple[list[dict[str
     return entries, files
 
 
-def _describe(surrogate: Surrogate, prefix: str = "") -> tuple[dict[str, Any], dict[str, bytes]]:
+def _describe(surrogate: FittedSurrogate, prefix: str = "") -> tuple[dict[str, Any], dict[str, bytes]]:
     """Return a surrogate's part of the manifest, and its files by name."""
-    target: Target | None = surrogate.target_
+    state, parts = surrogate.to_state()
+    target = surrogate.target_
     name = prefix + ("cost" if target is None else file_stem(f"{target.device}-{target.metric}"))
     names = surrogate.encoder_.get_feature_names_out()
     encoder, of_graphs = surrogate.encoder_.to_state(), surrogate.encoder_.space is None
     files: dict[str, bytes] = {}
 
-    def keep(part: str, data: bytes, suffix: str) -> dict[str, str]:
+    def keep(part: str, fitted: Any) -> dict[str, Any] | None:
+        if fitted is None:
+            return None
+        model, data = to_bytes(fitted, names)
         sha256 = hashlib.sha256(data).hexdigest()
-        file = f"{name}{part}-{sha256[:16]}.{suffix}"
+        file = f"{name}{part}-{sha256[:16]}.{SUFFIXES[model['format']]}"
         files[file] = data
-        return {"file": file, "sha256": sha256}
+        return {"model": model, "weights": {"file": file, "sha256": sha256}}
 
-    model, weights = to_bytes(surrogate.model_, names)
     entry = {
+        **state,
         "class": type(surrogate).__name__,
-        "target": None if target is None else {"device": target.device, "metric": target.metric, "unit": target.unit},
         "encoder": encoder,
         "of_graphs": of_graphs,
-        "own_encoder": surrogate.encoder is not None,
         "features": names.tolist(),
-        "probes": _probed(
-            get_space(surrogate.space).name, surrogate.encoder_.space is None, json.dumps(encoder, default=as_json)
-        ),
-        "model": model,
-        "metric": surrogate.metric_,
-        "model_name": surrogate.model if isinstance(surrogate.model, str) else None,
-        "own_model": surrogate.model is not None and not isinstance(surrogate.model, str),
-        "weights": keep("", weights, SUFFIXES[model["format"]]),
-        "other_model": None,
-        "calibration": None,
-        "classifier": None,
-        "configs": [config and str(config) for config in surrogate.configs_],
-        "scale": surrogate.scale_,
-        "floor": surrogate.floor_,
-        "bases": [config and str(config) for config in surrogate.bases_],
-        "general": surrogate.general_,
-        "smallest_macs": surrogate.macs_range_[0],
-        "largest_macs": surrogate.macs_range_[1],
-        "n_train": surrogate.n_train_,
+        "probes": _probed(get_space(surrogate.space).name, of_graphs, json.dumps(encoder, default=as_json)),
+        "parts": {part: keep("" if part == "model" else f"-{part}", fitted) for part, fitted in parts.items()},
     }
-    for number in ("scale", "floor"):
-        _checked_number(entry, number)
-    if surrogate.other_model_ is not None:
-        other, weights = to_bytes(surrogate.other_model_, names)
-        entry["other_model"] = {"model": other, "weights": keep("-other", weights, SUFFIXES[other["format"]])}
-    if surrogate.calibration_ is not None:
-        from safetensors.numpy import save as arrays_to_bytes
-
-        entry["calibration"] = keep("-calibration", arrays_to_bytes(surrogate.calibration_.to_arrays()), "safetensors")
-    if surrogate.classifier_ is not None:
-        classifier, weights = to_bytes(surrogate.classifier_, names)
-        entry["classifier"] = {
-            "model": classifier,
-            "weights": keep("-classifier", weights, SUFFIXES[classifier["format"]]),
-        }
     return entry, files
 
 
-def _restore_sources(entries: list[dict[str, Any]], folder: Path, kinds: Kinds) -> tuple[Surrogate, ...]:
+def _restore_sources(entries: list[dict[str, Any]], folder: Path, kinds: Kinds) -> tuple[FittedSurrogate, ...]:
     encoders: dict[str, Encoder] = {}
     restored = []
     for entry in entries:
@@ -224,10 +184,10 @@ def _restore(
     entry: dict[str, Any],
     folder: Path,
     space: SearchSpace,
-    sources: tuple[Surrogate, ...],
+    sources: tuple[FittedSurrogate, ...],
     encoders: dict[str, Encoder],
     kinds: Kinds,
-) -> Surrogate:
+) -> FittedSurrogate:
     """Build a surrogate; those that read the same columns share an encoder, so that these are made once."""
     of_graphs = entry["of_graphs"] is True
     said = json.dumps([space.name, of_graphs, entry["encoder"]])
@@ -243,64 +203,11 @@ def _restore(
             "the encoder gives other numbers in this version than when it was saved: predictions would change. "
             "Install the version that saved it, or train again."
         )
-    model = from_bytes(entry["model"], read_weights(entry["weights"], folder), names)
-    refit = clone(model) if entry["own_model"] and not isinstance(model, ConstantCost) else entry["model_name"]
-    own_encoder = encoder if entry["own_encoder"] else None
-    surrogate: Surrogate = kinds[entry["class"]].of_parts(space.name, own_encoder, refit, sources)
-    surrogate.encoder_, surrogate.model_ = encoder, model
-    surrogate.columns_, surrogate.n_features_in_ = tuple(names), len(names)
-    said = entry["target"]
-    surrogate.target_ = None if said is None else Target(said["device"], said["metric"])
-    if surrogate.target_ is not None and said["unit"] != surrogate.target_.unit:
-        raise SavedFormatError(f"{surrogate.target_} was saved in {said['unit']!r}, not {surrogate.target_.unit!r}.")
-    surrogate.metric = surrogate.metric_ = entry["metric"]
-    if not isinstance(surrogate.metric, str) or surrogate.metric not in METRICS:
-        raise SavedFormatError(f"the metric must be one of {', '.join(METRICS)}, got {surrogate.metric!r:.60}.")
-    surrogate.other_model_ = surrogate.calibration_ = surrogate.classifier_ = None
-    if entry["other_model"] is not None:
-        said = entry["other_model"]
-        surrogate.other_model_ = from_bytes(said["model"], read_weights(said["weights"], folder), names)
-    if entry["calibration"] is not None:
-        weights = read_weights(entry["calibration"], folder)
-        surrogate.calibration_ = _calibration(weights, surrogate.n_yardsticks)
-    if entry["classifier"] is not None:
-        said = entry["classifier"]
-        surrogate.classifier_ = from_bytes(said["model"], read_weights(said["weights"], folder), names)
-        if not hasattr(surrogate.classifier_, "predict_proba"):
-            raise SavedFormatError(f"the classifier can't be a {said['model']['class']}: it predicts no probability.")
-    surrogate.configs_ = tuple(text and space.config(text) for text in entry["configs"])
-    surrogate.scale_, surrogate.floor_ = _checked_number(entry, "scale"), _checked_number(entry, "floor")
-    if not surrogate.scale_:
-        raise SavedFormatError("the scale of the costs must be above 0, got 0.")
-    surrogate.bases_ = tuple(text and space.config(text) for text in entry["bases"])
-    surrogate.general_ = entry["general"] is True
-    surrogate.macs_range_ = macs = _checked_number(entry, "smallest_macs"), _checked_number(entry, "largest_macs")
-    if surrogate.macs_range_[0] > surrogate.macs_range_[1]:
-        raise SavedFormatError("smallest_macs must not be above largest_macs, got {} and {}.".format(*macs))
-    surrogate.n_train_ = entry["n_train"]
-    if not is_integer(surrogate.n_train_) or surrogate.n_train_ < 0:
-        raise SavedFormatError(f"n_train must be an integer of at least 0, got {surrogate.n_train_!r}.")
-    return surrogate
-
-
-def _checked_number(entry: dict[str, Any], name: str) -> float:
-    """Return a number of the manifest, or raise: its square must not overflow, lest predictions do."""
-    value, limit = entry[name], math.sqrt(sys.float_info.max)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= limit:
-        raise SavedFormatError(f"{name} must be a number from 0 to {limit:.0e}, got {value!r}.")
-    return value
-
-
-def _calibration(data: bytes, n_features: int) -> Calibration:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load as arrays_from_bytes
-
-    try:
-        arrays = arrays_from_bytes(data)
-        check_arrays("the calibration", arrays)
-        return Calibration().from_arrays(arrays, n_features)
-    except (InvalidInputError, KeyError, SafetensorError) as error:
-        raise SavedFormatError(f"the calibration can't be read: {error}.") from error
+    parts = {
+        part: None if kept is None else from_bytes(kept["model"], read_weights(kept["weights"], folder), names)
+        for part, kept in entry["parts"].items()
+    }
+    return kinds[entry["class"]].from_state(entry, parts, space.name, encoder, sources)
 
 
 @lru_cache(maxsize=64)

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 from scipy.stats import spearmanr
-from sklearn.base import BaseEstimator, RegressorMixin, clone
+from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from hwnas_surrogate.data.target import METRICS, Metric, Target
 from hwnas_surrogate.errors import InvalidInputError, SavedFormatError, unknown
-from hwnas_surrogate.features import Encoder, make_encoder
+from hwnas_surrogate.features import Combined, Encoder, PeakMemory, make_encoder
 from hwnas_surrogate.graphs import GraphBatch, NetworkBatch
 from hwnas_surrogate.models import (
     DEFAULT,
@@ -31,7 +30,6 @@ from hwnas_surrogate.models import (
 )
 from hwnas_surrogate.reals import reals
 from hwnas_surrogate.spaces import Configs, Networks, SearchSpace, as_batch, get_space
-from hwnas_surrogate.trainers import xgboosted
 from hwnas_surrogate.trainers.calibration import (
     Calibration,
     config_left_out,
@@ -39,16 +37,10 @@ from hwnas_surrogate.trainers.calibration import (
     residuals_by_row,
     spreads,
 )
-from hwnas_surrogate.trainers.costs import checked_budget, checked_cost, checked_coverage
+from hwnas_surrogate.trainers.costs import checked_budget, checked_cost
 from hwnas_surrogate.trainers.encoded import Encoded, config_sizes, each_once, encode, stack_encoder
-from hwnas_surrogate.trainers.extrapolation import (
-    MIN_BALANCED,
-    MIN_CONFIGS,
-    balanced_rows,
-    growth_steps,
-    spanning,
-    widened,
-)
+from hwnas_surrogate.trainers.extrapolation import MIN_BALANCED, MIN_CONFIGS, balanced_rows, spanning
+from hwnas_surrogate.trainers.fitted import FittedSurrogate
 from hwnas_surrogate.trainers.posterior import CalibratedPosterior
 from hwnas_surrogate.trainers.queries import asked_batch, queries
 from hwnas_surrogate.trainers.saving import load, save
@@ -59,13 +51,11 @@ Vector = npt.NDArray[np.float64]
 
 _SAME = 1e-6
 """A cost this close to what the other rows say, relative to the median cost, is no outlier."""
-_FASTEST = 1e-3
-"""No network is more than so many times faster than half the time of the fastest measured one."""
 _SLIPS_ARE_FEW = 0.25
 """Where a larger part of the costs lies far from what the others say, they are no slips: the model does not fit."""
 
 
-class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+class Surrogate(FittedSurrogate):
     """Predicts the cost of networks on one device.
 
     Trained on architectures of a search space it predicts these, best of all; trained on graphs it predicts networks of
@@ -76,7 +66,7 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     space : str or SearchSpace, default="nasbench201"
         The search space, which parses architectures. Graphs need none.
     encoder : Encoder or str, optional
-        How networks become numbers; all encodings side by side if None.
+        How networks become numbers; all encodings side by side if None, of a peak memory the peak of activations too.
     model : scikit-learn regressor or str, optional
         What regresses the cost. If None or ``"default"``, a stack of layer physics and of a boosted ridge
         (:class:`~hwnas_surrogate.models.PhysicsStack`): with few costs physics has all the weight; where the boosted
@@ -137,7 +127,6 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     1.0
     """
 
-    model_: Any
     _wild = 20.0
     """A cost that lies so many robust standard deviations from what the other rows say is told as an outlier."""
 
@@ -374,17 +363,6 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         """Return the classes of surrogates that can be loaded, by name: this one, and those that extend it."""
         return {kind.__name__: kind for kind in (Surrogate, *Surrogate.__subclasses__())}
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Pickle XGBoost's regressors as arrays: a forked child hangs where XGBoost reads its own format."""
-        state: dict[str, Any] = super().__getstate__()
-        models = {name: xgboosted.portable(state[name]) for name in ("model_", "other_model_") if name in state}
-        return state | models
-
-    @classmethod
-    def of_parts(cls, space: str, encoder: Encoder | None, model: Any, sources: tuple[Surrogate, ...]) -> Self:
-        """Return a surrogate with these settings, not fitted; ``sources`` are those that its encoder asks."""
-        return cls(space, encoder=encoder, model=model)
-
     @property
     def kind(self) -> Metric:
         """What the costs are: the target's metric, or ``metric``.
@@ -408,6 +386,8 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         """Return what encodes networks for training: architectures of a space, or graphs for None."""
         if self.is_default:
             return stack_encoder(space)
+        if self.encoder is None and self.kind.adds == "maximum":
+            return Combined(space, [*Combined(space).parts(), PeakMemory(space)])
         if self.encoder is None or isinstance(self.encoder, str):
             return make_encoder(self.encoder or "combined", space)
         if not isinstance(self.encoder, Encoder):
@@ -437,11 +417,6 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         """Return the encoder for training, and what it makes of the networks to train on: for :meth:`fit_encoded`."""
         encoder = self._encoder(None if isinstance(batch, GraphBatch) else get_space(self.space))
         return encoder, encode(encoder, batch)
-
-    @property
-    def physical(self) -> bool:
-        """Whether the fitted model's columns mean the same under every config (layer physics)."""
-        return cost_model(self.model_).extrapolates
 
     def _queries(self, networks: Networks, configs: Configs, extrapolate: bool = False) -> Iterator[Encoded]:
         """Encode what is to be predicted, batch by batch."""
@@ -545,123 +520,6 @@ class Surrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         size = predicted if model.relative_errors else np.ones(len(costs))
         limit = self._wild * spreads(residuals / size, training.number) * size
         return costs - residuals, np.maximum(limit, _SAME * float(np.median(costs)))
-
-    def _yardstick(self, features: pd.DataFrame) -> Vector:
-        """Return the columns that tell how far a row lies from the training ones, (n, k).
-
-        None where the model's standard deviations tell, as those of layer physics do: few costs span few columns.
-        """
-        return np.asarray(features, np.float64)[:, : self.n_yardsticks]
-
-    @property
-    def n_yardsticks(self) -> int:
-        """How many columns tell how far a row lies from the training ones: all, or none where the model knows."""
-        return 0 if cost_model(self.model_).knows_distance else self.n_features_in_
-
-    def predict_encoded(self, query: Encoded) -> Vector:
-        """Predict networks that are encoded already, shape (n,): in the metric's unit."""
-        return METRICS[self.metric_].from_cost(self.cost_encoded(query))
-
-    def cost_encoded(self, query: Encoded) -> Vector:
-        """Predict the costs of networks that are encoded already, shape (n,): what the surrogate is fitted to."""
-        if not len(query):
-            return np.empty(0)
-        if query.base is not None and query.growth is not None:
-            return self._extrapolated(query, self.cost_encoded(query.base), query.growth)
-        predicted = self._by_model(query, xgboosted.predict)
-        return np.maximum(predicted * self.scale_, self.floor_)
-
-    def _extrapolated(self, query: Encoded, known: Vector, factors: Vector) -> Vector:
-        """Predict under other configs: by the model if it is general or physical, else by the growth of the counts.
-
-        A general model's prediction outside the range that the counts allow is replaced by the middle of that range.
-        """
-        if self.physical:
-            return self.cost_encoded(query.alone())
-        middle: Vector = known * np.sqrt(factors.prod(axis=1))
-        if not self.general_:
-            return middle
-        low, high = (known[:, None] * widened(np.ones_like(factors), factors)).T
-        own = self.cost_encoded(query.alone())
-        return np.where((low <= own) & (own <= high), own, middle)
-
-    def _by_model(self, query: Encoded, ask: Callable[[Any, pd.DataFrame], Vector]) -> Vector:
-        """Ask the model; for rows under configs that were not trained on, the one fitted to all configs alike."""
-        if self.other_model_ is None or (known := query.under(self.configs_)).all():
-            return ask(self.model_, query.features)
-        result = np.empty(len(query))
-        for model, rows in ((self.model_, known), (self.other_model_, ~known)):
-            if rows.any():
-                result[rows] = ask(model, query.features[rows])
-        return result
-
-    def interval_encoded(self, query: Encoded, coverage: float) -> Vector:
-        """Predict intervals of networks that are encoded already, shape (n, 2): in the metric's unit."""
-        bounds, metric = self._cost_interval(query, checked_coverage(coverage)), METRICS[self.metric_]
-        if metric.cost == "reciprocal":  # a bound of 0 would be infinitely many images
-            bounds = np.maximum(bounds, _FASTEST * self.floor_)
-        return np.sort(metric.from_cost(bounds), axis=1)
-
-    def _cost_interval(self, query: Encoded, coverage: float) -> Vector:
-        if not len(query):
-            return np.empty((0, 2))
-        if query.base is not None and query.growth is not None:
-            bounds = widened(self._cost_interval(query.base, coverage), query.growth)
-            predicted = self.cost_encoded(query)
-            return np.stack([np.minimum(bounds[:, 0], predicted), np.maximum(bounds[:, 1], predicted)], axis=1)
-        try:
-            bounds = self._calibrated().interval(*self._told(query), coverage) * self.scale_
-        except InvalidInputError as error:
-            raise error if self.target_ is None else InvalidInputError(f"{self.target_}: {error}") from error
-        return np.maximum(bounds, 0.0)
-
-    def within_encoded(self, query: Encoded, budget: Vector) -> Vector:
-        """Predict how probable it is that networks that are encoded already are within budgets, shape (n,)."""
-        return self._as_good_as(query, budget) * self.has_cost_encoded(query)
-
-    def below_encoded(self, query: Encoded, bound: Vector) -> Vector:
-        """Predict how probable it is that the values of networks that are encoded already, and run, are at most bounds.
-
-        Shape (n,); bounds and values in the metric's unit.
-        """
-        likely = self._as_good_as(query, bound)
-        return 1.0 - likely if METRICS[self.metric_].larger_is_better else likely
-
-    def _as_good_as(self, query: Encoded, value: Vector) -> Vector:
-        """Return the probability that networks, if they run, are as good as values in the metric's unit, shape (n,)."""
-        metric, calibration = METRICS[self.metric_], self._calibrated()
-        if metric.larger_is_better and (value <= 0).any():  # every network has at least nothing
-            likely, some = np.ones(len(query)), np.flatnonzero(value > 0)
-            likely[some] = self._as_good_as(query.rows(some), value[some])
-            return likely
-        if not len(query):
-            return np.empty(0)
-        budget = metric.to_cost(value)
-        known = query if query.base is None else query.base
-        told = self._told(known)
-        factors = np.ones((1, len(query))) if query.growth is None else growth_steps(query.growth)
-        each = [calibration.probability(*told, budget / (factor * self.scale_)) for factor in factors]
-        return np.where(budget < 0, 0.0, np.mean(each, axis=0))
-
-    def has_cost_encoded(self, query: Encoded) -> Vector:
-        """Predict how probable it is that the device can run networks that are encoded already, shape (n,)."""
-        if self.classifier_ is None or not len(query):
-            return np.ones(len(query))
-        asked = query if query.base is None else query.base
-        return np.asarray(self.classifier_.predict_proba(asked.features)[:, 1], np.float64)
-
-    def _calibrated(self) -> Calibration:
-        if self.calibration_ is None:
-            raise InvalidInputError(
-                "the surrogate was fitted with calibrate=False: it knows no intervals; fit it again."
-            )
-        return self.calibration_
-
-    def _told(self, query: Encoded) -> tuple[Vector, Vector, Vector, Vector]:
-        """Return features, predictions over ``scale_``, their sds, and octaves from the configs trained on."""
-        predicted, model = self.cost_encoded(query) / self.scale_, cost_model(self.model_)
-        sds = model.posterior(query.features).sd if model.heteroscedastic else np.ones(len(query))
-        return self._yardstick(query.features), predicted, sds, query.distances(self.configs_)
 
 
 def _predict_on_one_thread(model: Any) -> None:

@@ -290,7 +290,7 @@ class TransferSurrogate(Surrogate):
         return cost_model(self.model_).general_weight
 
     @classmethod
-    def of_parts(cls, space: str, encoder: Encoder | None, model: object, sources: tuple[Surrogate, ...]) -> Self:
+    def of_settings(cls, space: str, encoder: Encoder | None, model: object, sources: tuple[Surrogate, ...]) -> Self:
         """Return a surrogate with these settings, not fitted."""
         transfer = cls(space, sources or None)
         transfer.sources_ = sources

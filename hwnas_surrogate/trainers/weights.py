@@ -7,6 +7,7 @@ through skops, which rebuilds listed types only. All are checked before native c
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from hwnas_surrogate.trainers.sound import check_arrays, check_regressor
 
 __all__ = ["SUFFIXES", "from_bytes", "to_bytes"]
 
+_ARRAYS = "arrays"
 SUFFIXES = {"safetensors": "safetensors", "xgboost": "safetensors", "skops": "skops"}
 
 # What skops leaves to the caller to trust: trees are arrays with a version; a loss is a stateless enum-like class.
@@ -43,10 +45,15 @@ def to_bytes(model: Any, feature_names: npt.NDArray[np.object_]) -> tuple[dict[s
         If the model can't be saved without pickle, or a weight is NaN, infinite or absurdly large.
     """
     kind = type(model).__name__
+    if isinstance(model, Mapping):
+        from safetensors.numpy import save
+
+        check_arrays("the weights", model)
+        return {"format": "safetensors", "class": _ARRAYS}, save(dict(model))
     if isinstance(model, (models.CostModel, models.TreeClassifier)):
         if models.saved_models().get(kind) is not type(model):
             raise SavedFormatError(
-                f"a model of your own ({kind}) can't be saved unless it is registered "
+                f"a {kind} can't be saved: a model of your own must be registered first, by its class {kind} "
                 "(hwnas_surrogate.models.register_model)."
             )
         from safetensors.numpy import save
@@ -90,10 +97,12 @@ def from_bytes(said: dict[str, Any], data: bytes, feature_names: npt.NDArray[np.
         if said["format"] == "safetensors":
             from safetensors.numpy import load
 
-            if said["class"] not in models.saved_models():
+            if said["class"] not in (_ARRAYS, *models.saved_models()):
                 raise SavedFormatError(f"there is no model {said['class']!r} in this version.")
             arrays = load(data)
             check_arrays(f"the weights of a {said['class']}", arrays)
+            if said["class"] == _ARRAYS:
+                return arrays
             return models.saved_models()[said["class"]](**said["params"]).from_arrays(arrays, feature_names)
         if said["format"] == "xgboost":
             from safetensors.numpy import load

@@ -1,0 +1,305 @@
+"""What a fitted surrogate knows, and what it predicts of networks that are encoded already."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from sklearn.base import BaseEstimator, RegressorMixin, clone
+
+from hwnas_surrogate.data.target import METRICS, Target
+from hwnas_surrogate.errors import InvalidInputError, SavedFormatError
+from hwnas_surrogate.features import Encoder
+from hwnas_surrogate.models import ConstantCost, cost_model
+from hwnas_surrogate.spaces import NetworkConfig, get_space
+from hwnas_surrogate.spaces.reading import is_integer
+from hwnas_surrogate.trainers import xgboosted
+from hwnas_surrogate.trainers.calibration import Calibration
+from hwnas_surrogate.trainers.costs import checked_coverage
+from hwnas_surrogate.trainers.encoded import Encoded
+from hwnas_surrogate.trainers.extrapolation import growth_steps, widened
+
+__all__ = ["FittedSurrogate"]
+
+Vector = npt.NDArray[np.float64]
+
+_FASTEST = 1e-3
+"""No network is more than so many times faster than half the time of the fastest measured one."""
+
+
+class FittedSurrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+    """Base of :class:`Surrogate`: the fitted attributes, described there, and predictions from columns."""
+
+    encoder_: Encoder
+    columns_: tuple[str, ...]
+    model_: Any
+    other_model_: Any
+    classifier_: Any
+    calibration_: Calibration | None
+    configs_: tuple[NetworkConfig | None, ...]
+    bases_: tuple[NetworkConfig | None, ...]
+    general_: bool
+    macs_range_: tuple[float, float]
+    metric_: str
+    target_: Target | None
+    n_train_: int
+    n_features_in_: int
+    scale_: float
+    floor_: float
+
+    @property
+    def physical(self) -> bool:
+        """Whether the fitted model's columns mean the same under every config (layer physics)."""
+        return cost_model(self.model_).extrapolates
+
+    def _yardstick(self, features: pd.DataFrame) -> Vector:
+        """Return the columns that tell how far a row lies from the training ones, (n, k).
+
+        None where the model's standard deviations tell, as those of layer physics do: few costs span few columns.
+        """
+        return np.asarray(features, np.float64)[:, : self.n_yardsticks]
+
+    @property
+    def n_yardsticks(self) -> int:
+        """How many columns tell how far a row lies from the training ones: all, or none where the model knows."""
+        return 0 if cost_model(self.model_).knows_distance else self.n_features_in_
+
+    def predict_encoded(self, query: Encoded) -> Vector:
+        """Predict networks that are encoded already, shape (n,): in the metric's unit."""
+        return METRICS[self.metric_].from_cost(self.cost_encoded(query))
+
+    def cost_encoded(self, query: Encoded) -> Vector:
+        """Predict the costs of networks that are encoded already, shape (n,): what the surrogate is fitted to."""
+        if not len(query):
+            return np.empty(0)
+        if query.base is not None and query.growth is not None:
+            return self._extrapolated(query, self.cost_encoded(query.base), query.growth)
+        predicted = self._by_model(query, xgboosted.predict)
+        return np.maximum(predicted * self.scale_, self.floor_)
+
+    def _extrapolated(self, query: Encoded, known: Vector, factors: Vector) -> Vector:
+        """Predict under other configs: by the model if it is general or physical, else by the growth of the counts.
+
+        A general model's prediction outside the range that the counts allow is replaced by the middle of that range.
+        """
+        if self.physical:
+            return self.cost_encoded(query.alone())
+        middle: Vector = known * np.sqrt(factors.prod(axis=1))
+        if not self.general_:
+            return middle
+        low, high = (known[:, None] * widened(np.ones_like(factors), factors)).T
+        own = self.cost_encoded(query.alone())
+        return np.where((low <= own) & (own <= high), own, middle)
+
+    def _by_model(self, query: Encoded, ask: Callable[[Any, pd.DataFrame], Vector]) -> Vector:
+        """Ask the model; for rows under configs that were not trained on, the one fitted to all configs alike."""
+        if self.other_model_ is None or (known := query.under(self.configs_)).all():
+            return ask(self.model_, query.features)
+        result = np.empty(len(query))
+        for model, rows in ((self.model_, known), (self.other_model_, ~known)):
+            if rows.any():
+                result[rows] = ask(model, query.features[rows])
+        return result
+
+    def interval_encoded(self, query: Encoded, coverage: float) -> Vector:
+        """Predict intervals of networks that are encoded already, shape (n, 2): in the metric's unit."""
+        bounds, metric = self._cost_interval(query, checked_coverage(coverage)), METRICS[self.metric_]
+        if metric.cost == "reciprocal":  # a bound of 0 would be infinitely many images
+            bounds = np.maximum(bounds, _FASTEST * self.floor_)
+        return np.sort(metric.from_cost(bounds), axis=1)
+
+    def _cost_interval(self, query: Encoded, coverage: float) -> Vector:
+        if not len(query):
+            return np.empty((0, 2))
+        if query.base is not None and query.growth is not None:
+            bounds = widened(self._cost_interval(query.base, coverage), query.growth)
+            predicted = self.cost_encoded(query)
+            return np.stack([np.minimum(bounds[:, 0], predicted), np.maximum(bounds[:, 1], predicted)], axis=1)
+        try:
+            bounds = self._calibrated().interval(*self._calibration_inputs(query), coverage) * self.scale_
+        except InvalidInputError as error:
+            raise error if self.target_ is None else InvalidInputError(f"{self.target_}: {error}") from error
+        return np.maximum(bounds, 0.0)
+
+    def within_encoded(self, query: Encoded, budget: Vector) -> Vector:
+        """Predict how probable it is that networks that are encoded already are within budgets, shape (n,)."""
+        return self._as_good_as(query, budget) * self.has_cost_encoded(query)
+
+    def below_encoded(self, query: Encoded, bound: Vector) -> Vector:
+        """Predict how probable it is that the values of networks that are encoded already, and run, are at most bounds.
+
+        Shape (n,); bounds and values in the metric's unit.
+        """
+        likely = self._as_good_as(query, bound)
+        return 1.0 - likely if METRICS[self.metric_].larger_is_better else likely
+
+    def _as_good_as(self, query: Encoded, value: Vector) -> Vector:
+        """Return the probability that networks, if they run, are as good as values in the metric's unit, shape (n,)."""
+        metric, calibration = METRICS[self.metric_], self._calibrated()
+        if metric.larger_is_better and (value <= 0).any():  # every network has at least nothing
+            likely, some = np.ones(len(query)), np.flatnonzero(value > 0)
+            likely[some] = self._as_good_as(query.rows(some), value[some])
+            return likely
+        if not len(query):
+            return np.empty(0)
+        budget = metric.to_cost(value)
+        known = query if query.base is None else query.base
+        told = self._calibration_inputs(known)
+        factors = np.ones((1, len(query))) if query.growth is None else growth_steps(query.growth)
+        each = [calibration.probability(*told, budget / (factor * self.scale_)) for factor in factors]
+        return np.where(budget < 0, 0.0, np.mean(each, axis=0))
+
+    def has_cost_encoded(self, query: Encoded) -> Vector:
+        """Predict how probable it is that the device can run networks that are encoded already, shape (n,)."""
+        if self.classifier_ is None or not len(query):
+            return np.ones(len(query))
+        asked = query if query.base is None else query.base
+        return np.asarray(self.classifier_.predict_proba(asked.features)[:, 1], np.float64)
+
+    def _calibrated(self) -> Calibration:
+        if self.calibration_ is None:
+            raise InvalidInputError(
+                "the surrogate was fitted with calibrate=False: it knows no intervals; fit it again."
+            )
+        return self.calibration_
+
+    def _calibration_inputs(self, query: Encoded) -> tuple[Vector, Vector, Vector, Vector]:
+        """Return features, predictions over ``scale_``, their sds, and distances from the configs trained on."""
+        predicted, model = self.cost_encoded(query) / self.scale_, cost_model(self.model_)
+        sds = model.posterior(query.features).sd if model.heteroscedastic else np.ones(len(query))
+        return self._yardstick(query.features), predicted, sds, query.distances(self.configs_)
+
+    def to_state(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Describe the fitted surrogate.
+
+        Returns
+        -------
+        state : dict
+            What JSON can hold.
+        parts : dict
+            The fitted ``model``; ``other_model`` and ``classifier``, and the arrays of ``calibration``, or None.
+
+        Raises
+        ------
+        SavedFormatError
+            If a number overflows as soon as it is used.
+        """
+        target, model = self.target_, self.model
+        state = {
+            "target": None
+            if target is None
+            else {"device": target.device, "metric": target.metric, "unit": target.unit},
+            "metric": self.metric_,
+            "own_encoder": self.encoder is not None,
+            "model_name": model if isinstance(model, str) else None,
+            "own_model": model is not None and not isinstance(model, str),
+            "configs": [config and str(config) for config in self.configs_],
+            "bases": [config and str(config) for config in self.bases_],
+            "general": self.general_,
+            "scale": self.scale_,
+            "floor": self.floor_,
+            "smallest_macs": self.macs_range_[0],
+            "largest_macs": self.macs_range_[1],
+            "n_train": self.n_train_,
+        }
+        for name in ("scale", "floor"):
+            _number(state, name)
+        parts = {
+            "model": self.model_,
+            "other_model": self.other_model_,
+            "classifier": self.classifier_,
+            "calibration": None if self.calibration_ is None else self.calibration_.to_arrays(),
+        }
+        return state, parts
+
+    @classmethod
+    def from_state(
+        cls,
+        state: Mapping[str, Any],
+        parts: Mapping[str, Any],
+        space: str,
+        encoder: Encoder,
+        sources: tuple[Any, ...] = (),
+    ) -> Self:
+        """Return the fitted surrogate that :meth:`to_state` described.
+
+        Parameters
+        ----------
+        state, parts : mapping
+        space : str
+            The name of its search space.
+        encoder : Encoder
+            What it reads.
+        sources : tuple of Surrogate, default=()
+            Those that its encoder asks.
+
+        Raises
+        ------
+        SavedFormatError
+            If a value can't be one of a fitted surrogate.
+        """
+        model = parts["model"]
+        for name, method in (("model", "predict"), ("other_model", "predict"), ("classifier", "predict_proba")):
+            part = parts[name]
+            if (part is not None or name == "model") and not hasattr(part, method):
+                raise SavedFormatError(f"the {name} can't be a {type(part).__name__}: it has no {method}.")
+        given = clone(model) if state["own_model"] and not isinstance(model, ConstantCost) else state["model_name"]
+        own = cls.of_settings(space, encoder if state["own_encoder"] else None, given, sources)
+        own.encoder_, own.model_, own.other_model_ = encoder, model, parts["other_model"]
+        own.classifier_ = parts["classifier"]
+        own.columns_ = encoder.columns.names
+        own.n_features_in_ = len(own.columns_)
+        own._take_target(state)
+        known = get_space(space)
+        own.configs_ = tuple(text and known.config(text) for text in state["configs"])
+        own.bases_ = tuple(text and known.config(text) for text in state["bases"])
+        own.general_ = state["general"] is True
+        own.scale_, own.floor_ = _number(state, "scale"), _number(state, "floor")
+        if not own.scale_:
+            raise SavedFormatError("the scale of the costs must be above 0, got 0.")
+        own.macs_range_ = smallest, largest = _number(state, "smallest_macs"), _number(state, "largest_macs")
+        if smallest > largest:
+            raise SavedFormatError(f"smallest_macs must not be above largest_macs, got {smallest} and {largest}.")
+        own.n_train_ = state["n_train"]
+        if not is_integer(own.n_train_) or own.n_train_ < 0:
+            raise SavedFormatError(f"n_train must be an integer of at least 0, got {own.n_train_!r}.")
+        own.calibration_ = None
+        if parts["calibration"] is not None:
+            try:
+                own.calibration_ = Calibration().from_arrays(parts["calibration"], own.n_yardsticks)
+            except (InvalidInputError, KeyError, TypeError) as error:
+                raise SavedFormatError(f"the calibration can't be read: {error}.") from error
+        return own
+
+    def _take_target(self, state: Mapping[str, Any]) -> None:
+        said = state["target"]
+        self.target_ = None if said is None else Target(said["device"], said["metric"])
+        if self.target_ is not None and said["unit"] != self.target_.unit:
+            raise SavedFormatError(f"{self.target_} was saved in {said['unit']!r}, not {self.target_.unit!r}.")
+        self.metric = self.metric_ = state["metric"]
+        if not isinstance(self.metric, str) or self.metric not in METRICS:
+            raise SavedFormatError(f"the metric must be one of {', '.join(METRICS)}, got {self.metric!r:.60}.")
+
+    @classmethod
+    def of_settings(cls, space: str, encoder: Encoder | None, model: Any, sources: tuple[Any, ...]) -> Self:
+        """Return a surrogate with these settings, not fitted; ``sources`` are those that its encoder asks."""
+        return cls(space, encoder=encoder, model=model)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle XGBoost's regressors as arrays: a forked child hangs where XGBoost reads its own format."""
+        state: dict[str, Any] = super().__getstate__()
+        models = {name: xgboosted.portable(state[name]) for name in ("model_", "other_model_") if name in state}
+        return state | models
+
+
+def _number(state: Mapping[str, Any], name: str) -> float:
+    """Return a number of the state, or raise: its square must not overflow, lest predictions do."""
+    value, limit = state[name], math.sqrt(sys.float_info.max)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= limit:
+        raise SavedFormatError(f"{name} must be a number from 0 to {limit:.0e}, got {value!r}.")
+    return value
