@@ -127,7 +127,7 @@ NASLIB = "|avg_pool_3x3~0|+|skip_connect~0|none~1|+|nor_conv_1x1~0|avg_pool_3x3~
 
 
 def test_predict_reads_op_numbers_of_naslib(run: Run, path: Path, tmp_path: Path) -> None:
-    run("train", "--data", path, "--target", "phone/latency")
+    run("train", "--data", path, "--target", "phone/latency", "--model", "ridge")
     told = json.loads(run("predict", NASLIB, "--json")[0])
     for text in ("4,0,3,1,4,3", "(4, 0, 3, 1, 4, 3)", NASLIB):
         assert json.loads(run("predict", text, "--ops", "naslib", "--json")[0]) == told
@@ -154,7 +154,7 @@ def test_import_reads_op_numbers_of_naslib(run: Run, text: str, tmp_path: Path) 
 
 @pytest.mark.parametrize("network", ["mobilenet_v2", "model.onnx"])
 def test_other_networks_are_refused_by_what_is_supported(run: Run, path: Path, network: str) -> None:
-    run("train", "--data", path, "--target", "phone/latency")
+    run("train", "--data", path, "--target", "phone/latency", "--model", "ridge")
     for command in (("predict", network), ("query", network, "--data", path)):
         _, err = run(*command, code=2)
         assert f"'{network}' is no NAS-Bench-201 architecture" in err
@@ -218,7 +218,7 @@ def test_errors_by_distance_are_shown_for_several_configs(run: Run) -> None:
 
 
 def test_intervals_and_budgets(run: Run, path: Path) -> None:
-    run("train", "--data", path, "--target", "phone", "-o", "saved")
+    run("train", "--data", path, "--target", "phone", "--model", "ridge", "-o", "saved")
     arguments = ("predict", 100, "-s", "saved", "--interval", 80, "--budget", "phone/latency=30", "--json")
     (record,) = json.loads(run(*arguments)[0])
     low, high = record["phone/latency (ms) low"], record["phone/latency (ms) high"]
@@ -238,7 +238,7 @@ def test_intervals_and_budgets(run: Run, path: Path) -> None:
 
 
 def test_predict_from_file_to_file(run: Run, path: Path) -> None:
-    run("train", "--data", path, "-o", "saved")
+    run("train", "--data", path, "--model", "ridge", "-o", "saved")
     Path("archs.txt").write_text("1\n2\n")
     _, err = run("predict", "--input", "archs.txt", "--output", "costs.csv", "-s", "saved")
     assert "2 architectures predicted into costs.csv" in err
@@ -273,7 +273,7 @@ def test_a_device_of_any_name_is_tuned(run: Run, table: CostTable) -> None:
     targets = [Target(name, "latency") for name in ("long" * 80, "..\\up", "my board")]
     costs = np.column_stack([table.costs[:, 0]] * 3)
     write_parquet(CostTable(SPACE, table.archs, costs, targets), "odd.parquet")
-    run("train", "--data", "odd.parquet", "--tune", "1s", "-o", "saved", "--model", "forest")
+    run("train", "--data", "odd.parquet", "--tune", "1s", "-o", "saved", "--model", "boosted")
     assert len(list(Path("saved/tuning").glob("*.jsonl"))) == 3
     assert len(json.loads(run("predict", 3, "-s", "saved", "--json")[0])) == 1
 
@@ -543,7 +543,7 @@ def test_other_failures(
 
 
 def test_a_failed_train_leaves_the_saved_suite(run: Run, path: Path, tmp_path: Path) -> None:
-    run("train", "--data", path)
+    run("train", "--data", path, "--model", "ridge")
     before = {file.name: file.read_bytes() for file in (tmp_path / "surrogates/nasbench201").iterdir()}
     run("train", "--data", path, "--n-train", 60, code=2)
     assert {file.name: file.read_bytes() for file in (tmp_path / "surrogates/nasbench201").iterdir()} == before

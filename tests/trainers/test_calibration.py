@@ -225,7 +225,7 @@ def test_two_configs_are_too_few_to_leave_one_out() -> None:
 @pytest.mark.parametrize("rows", [5, 10, 20, 39])
 def test_few_rows_hold_what_they_say(model: Any, rows: int, asked: np.ndarray) -> None:
     held: dict[float, list[float]] = {coverage: [] for coverage in COVERAGES}
-    for seed in range(12):
+    for seed in range(8):  # one's part inside has a standard deviation of about 0.09, the mean of eight of 0.03
         archs = SPACE.sample(rows, 200 + seed)
         surrogate = Surrogate(model=model).fit(archs, multiplied(archs, seed, 0.2))
         costs = multiplied(asked, 50 + seed, 0.2)

@@ -30,6 +30,8 @@ from tests.trainers.conftest import planted_costs
 
 SPACE = get_space("nasbench201")
 CONFIGS = [f"C{width}-N1-k10-3x16x16" for width in range(2, 12)]
+FOREST = MODELS["forest"], SETTINGS["forest"]
+"""The package's own, which most tests here put a small one in the place of."""
 
 
 class Forest(RandomForestRegressor):
@@ -269,15 +271,20 @@ def test_few_rows_have_fewer_folds(archs: np.ndarray, costs: np.ndarray) -> None
     assert tune(forest(), archs[:4], costs[:4], seconds=60, max_trials=2).trials == 2
 
 
-@pytest.mark.parametrize("family", [name for name in SETTINGS if name != "forest"])
-def test_defaults_are_within_the_search_space_and_build_the_default(family: str) -> None:
+@pytest.mark.parametrize("family", SETTINGS)
+def test_defaults_are_within_the_search_space_and_build_the_default(
+    family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(MODELS, "forest", FOREST[0])
+    monkeypatch.setitem(SETTINGS, "forest", FOREST[1])
     settings = tuning._default_settings(family)
     assert settings.keys() == SETTINGS[family].keys()
     for name, (low, high, _) in SETTINGS[family].items():
         assert low <= settings[name] <= high
     built, default = tuning._build(family, settings, 7), MODELS[family](7)
     unlike = {key for key, value in default.get_params().items() if built.get_params()[key] not in (value, None)}
-    assert unlike - {"missing"} <= {"reg_lambda"}, "XGBoost's None is 1"
+    expected = {"n_jobs"} if family == "forest" else {"reg_lambda"}
+    assert unlike - {"missing"} <= expected, "XGBoost's None is 1; a small forest takes one thread"
 
 
 # -- limits -----------------------------------------------------------------------------------------------
