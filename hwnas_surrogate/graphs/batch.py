@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cached_property
+from dataclasses import replace
+from functools import cached_property, partial, reduce
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
@@ -13,11 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas_surrogate.errors import InvalidGraphError, InvalidInputError, unknown
-from hwnas_surrogate.graphs.folding import folded
+from hwnas_surrogate.graphs.flat import Flat, applied, flattened
+from hwnas_surrogate.graphs.folding import flat_folded
 from hwnas_surrogate.graphs.graph import Graph
+from hwnas_surrogate.graphs.merging import flat_merged
+from hwnas_surrogate.graphs.numbering import Numbers, distinct_rows
 from hwnas_surrogate.graphs.op import Op
-from hwnas_surrogate.graphs.passes import batch_norms_folded, fused, live, merged
-from hwnas_surrogate.graphs.quantizing import quantized
+from hwnas_surrogate.graphs.passes import batch_norms_folded, flat_fused, flat_live
+from hwnas_surrogate.graphs.quantizing import flat_quantized
 
 __all__ = [
     "VIEWS",
@@ -30,16 +34,28 @@ __all__ = [
     "values_of_ops",
 ]
 
+_AT_ONCE = 500
+"""How many graphs passes work on at once: what they gather from fits into a processor's cache."""
+
 View: TypeAlias = Literal["all", "live", "folded", "fused", "quantized"]
 
-VIEWS: Mapping[str, Callable[[Graph], Graph]] = MappingProxyType(
+_PASSES: Mapping[str, tuple[Callable[[Flat], Flat], ...]] = MappingProxyType(
     {
-        "all": batch_norms_folded,
-        "live": lambda graph: batch_norms_folded(live(graph)),
-        "folded": lambda graph: batch_norms_folded(folded(graph)),
-        "fused": lambda graph: fused(merged(graph)),
-        "quantized": quantized,
+        "all": (batch_norms_folded,),
+        "live": (flat_live, batch_norms_folded),
+        "folded": (flat_folded, batch_norms_folded),
+        "fused": (flat_merged, flat_fused),
+        "quantized": (flat_quantized,),
     }
+)
+
+
+def _in_view(view: str, flat: Flat) -> Flat:
+    return reduce(lambda of, run: run(of), _PASSES[view], flat)
+
+
+VIEWS: Mapping[str, Callable[[Graph], Graph]] = MappingProxyType(
+    {view: partial(applied, partial(_in_view, view)) for view in _PASSES}
 )
 """Which operators count; in every view a batch norm is part of the convolution before it.
 
@@ -266,29 +282,60 @@ class GraphBatch(NetworkBatch):
         as_run = VIEWS[checked_view(view)]
         return np.array([as_run(graph).peak_memory for graph in self.graphs], np.float64)
 
+    @cached_property
+    def _parts(self) -> list[Flat]:
+        """The graphs side by side, so many at once that what passes work on fits into a processor's cache."""
+        numbers = Numbers()
+        starts = range(0, len(self), _AT_ONCE)
+        return [flattened(self.graphs[start : start + _AT_ONCE], numbers) for start in starts]
+
     def _counts(self, view: str) -> tuple[tuple[Op, ...], _Counts]:
         if checked_view(view) not in self._counted:
-            number: dict[Op, int] = {}
-            columns, counts, ends = list[int](), list[int](), [0]
-            for place, graph in enumerate(self.graphs):
-                try:
-                    run = VIEWS[view](graph)
-                except InvalidGraphError as error:
-                    raise InvalidGraphError(f"network {place}, view {view!r}: {error}") from error
-                columns += [number.setdefault(op, len(number)) for op in run.counts]
-                counts += run.counts.values()
-                ends.append(len(columns))
-            self._counted[view] = tuple(number), _Counts(columns, counts, ends, len(number))
+            try:
+                self._counted[view] = _counted(_in_view(view, replace(part)) for part in self._parts)
+            except InvalidGraphError:
+                self._refuse(view)
+                raise
         return self._counted[view]
+
+    def _refuse(self, view: str) -> None:
+        """Raise the error of the first network that can't be run in a view."""
+        for place, graph in enumerate(self.graphs):
+            try:
+                VIEWS[view](graph)
+            except InvalidGraphError as error:
+                raise InvalidGraphError(f"network {place}, view {view!r}: {error}") from error
+
+
+def _counted(parts: Iterable[Flat]) -> tuple[tuple[Op, ...], _Counts]:
+    """Return the distinct operators of graphs, in the order of their appearance, and how often each graph has them."""
+    from scipy.sparse import csr_array
+
+    place: dict[Op, int] = {}
+    columns, counts, ends = [np.empty(0, np.int32)], [np.empty(0)], [np.zeros(1, np.intp)]
+    for part in parts:
+        first, of_node = distinct_rows(part.op)
+        for node in np.sort(first).tolist():
+            place.setdefault(part.numbers.ops[part.op[node]], len(place))
+        column = np.array([place[part.numbers.ops[op]] for op in part.op[first].tolist()], np.int32)[of_node]
+        starts = np.searchsorted(part.graph, np.arange(part.n + 1)).astype(np.int32)
+        rows = csr_array((np.ones(len(part)), column, starts), shape=(part.n, len(place)))
+        rows.sum_duplicates()
+        columns.append(rows.indices)
+        counts.append(rows.data)
+        ends.append(ends[-1][-1] + rows.indptr[1:])
+    return tuple(place), _Counts(*map(np.concatenate, (columns, counts, ends)), len(place))
 
 
 class _Counts:
     """A sparse matrix of counts, (n, L): row by row."""
 
-    def __init__(self, columns: list[int], counts: list[int], ends: list[int], width: int) -> None:
+    def __init__(
+        self, columns: npt.NDArray[Any], counts: npt.NDArray[np.float64], ends: npt.NDArray[Any], width: int
+    ) -> None:
         from scipy.sparse import csr_array
 
-        self._matrix = csr_array((np.array(counts, np.float64), columns, ends), shape=(len(ends) - 1, width))
+        self._matrix = csr_array((counts, columns, ends), shape=(len(ends) - 1, width))
 
     def rows(self, which: npt.NDArray[np.intp]) -> _Counts:
         """Return some rows."""

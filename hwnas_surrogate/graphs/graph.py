@@ -74,6 +74,17 @@ class Graph:
         self._check()
 
     @classmethod
+    def trusted(
+        cls, inputs: Sequence[TensorSpec], nodes: Sequence[Node], outputs: Sequence[int], weights: Sequence[TensorSpec]
+    ) -> Graph:
+        """Return a graph that is known to be sound: what a pass makes of one that was checked."""
+        graph = cls.__new__(cls)
+        graph.inputs, graph.nodes, graph.outputs = tuple(inputs), tuple(nodes), tuple(outputs)
+        graph.weights = tuple(weights)
+        graph.values = (*graph.inputs, *(spec for node in graph.nodes for spec in node.op.outputs))
+        return graph
+
+    @classmethod
     def from_torch(cls, module: Any, *example_inputs: Any) -> Graph:
         """Capture a PyTorch module: every operator of its forward pass, without computing anything.
 
