@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial, reduce
+from threading import RLock
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
@@ -36,6 +37,8 @@ __all__ = [
 
 _AT_ONCE = 500
 """How many graphs passes work on at once: what they gather from fits into a processor's cache."""
+_ONE_AT_A_TIME = RLock()
+"""Threads that ask a batch for views at the same time would number its operators differently."""
 
 View: TypeAlias = Literal["all", "live", "folded", "fused", "quantized"]
 
@@ -45,17 +48,17 @@ _PASSES: Mapping[str, tuple[Callable[[Flat], Flat], ...]] = MappingProxyType(
         "live": (flat_live, batch_norms_folded),
         "folded": (flat_folded, batch_norms_folded),
         "fused": (flat_merged, flat_fused),
-        "quantized": (flat_quantized,),
+        "quantized": (flat_merged, flat_quantized),
     }
 )
 
 
-def _in_view(view: str, flat: Flat) -> Flat:
-    return reduce(lambda of, run: run(of), _PASSES[view], flat)
+def _in_turn(passes: Iterable[Callable[[Flat], Flat]], flat: Flat) -> Flat:
+    return reduce(lambda of, run: run(of), passes, flat)
 
 
 VIEWS: Mapping[str, Callable[[Graph], Graph]] = MappingProxyType(
-    {view: partial(applied, partial(_in_view, view)) for view in _PASSES}
+    {view: partial(applied, partial(_in_turn, passes)) for view, passes in _PASSES.items()}
 )
 """Which operators count; in every view a batch norm is part of the convolution before it.
 
@@ -283,20 +286,34 @@ class GraphBatch(NetworkBatch):
         return np.array([as_run(graph).peak_memory for graph in self.graphs], np.float64)
 
     @cached_property
-    def _parts(self) -> list[Flat]:
-        """The graphs side by side, so many at once that what passes work on fits into a processor's cache."""
-        numbers = Numbers()
-        starts = range(0, len(self), _AT_ONCE)
-        return [flattened(self.graphs[start : start + _AT_ONCE], numbers) for start in starts]
+    def _parts(self) -> list[tuple[Flat, Flat]]:
+        """The graphs, some hundreds side by side: as they are, and merged.
+
+        Merging alone looks at which stored tensors are read; these are left out afterwards.
+        """
+        numbers, parts = Numbers(), []
+        for start in range(0, len(self), _AT_ONCE):
+            part = flattened(self.graphs[start : start + _AT_ONCE], numbers)
+            parts.append((part.without_weights(), flat_merged(part).without_weights()))
+        return parts
 
     def _counts(self, view: str) -> tuple[tuple[Op, ...], _Counts]:
-        if checked_view(view) not in self._counted:
-            try:
-                self._counted[view] = _counted(_in_view(view, replace(part)) for part in self._parts)
-            except InvalidGraphError:
-                self._refuse(view)
-                raise
-        return self._counted[view]
+        checked_view(view)
+        with _ONE_AT_A_TIME:
+            if view not in self._counted:
+                try:
+                    self._counted[view] = _counted(self._as_run(part, view) for part in range(len(self._parts)))
+                except InvalidGraphError:
+                    self._refuse(view)
+                    raise
+            return self._counted[view]
+
+    def _as_run(self, part: int, view: str) -> Flat:
+        plain, of_merged = self._parts[part]
+        passes = _PASSES[view]
+        if passes[0] is flat_merged:
+            plain, passes = of_merged, passes[1:]
+        return _in_turn(passes, replace(plain))  # a copy, which forgets what it computed
 
     def _refuse(self, view: str) -> None:
         """Raise the error of the first network that can't be run in a view."""
@@ -312,36 +329,32 @@ def _counted(parts: Iterable[Flat]) -> tuple[tuple[Op, ...], _Counts]:
     from scipy.sparse import csr_array
 
     place: dict[Op, int] = {}
-    columns, counts, ends = [np.empty(0, np.int32)], [np.empty(0)], [np.zeros(1, np.intp)]
+    columns, counts, ends = [np.empty(0, np.int32)], [np.empty(0)], [np.zeros(1, np.int64)]
     for part in parts:
         first, of_node = distinct_rows(part.op)
-        for node in np.sort(first).tolist():
-            place.setdefault(part.numbers.ops[part.op[node]], len(place))
-        column = np.array([place[part.numbers.ops[op]] for op in part.op[first].tolist()], np.int32)[of_node]
+        ops = [part.numbers.ops[op] for op in part.op[first].tolist()]
+        for number in np.argsort(first).tolist():
+            place.setdefault(ops[number], len(place))
+        column = np.array([place[op] for op in ops], np.int32)[of_node]
         starts = np.searchsorted(part.graph, np.arange(part.n + 1)).astype(np.int32)
         rows = csr_array((np.ones(len(part)), column, starts), shape=(part.n, len(place)))
         rows.sum_duplicates()
         columns.append(rows.indices)
         counts.append(rows.data)
         ends.append(ends[-1][-1] + rows.indptr[1:])
-    return tuple(place), _Counts(*map(np.concatenate, (columns, counts, ends)), len(place))
+    content = np.concatenate(counts), np.concatenate(columns), np.concatenate(ends)
+    return tuple(place), _Counts(csr_array(content, shape=(len(content[2]) - 1, len(place))))
 
 
 class _Counts:
     """A sparse matrix of counts, (n, L): row by row."""
 
-    def __init__(
-        self, columns: npt.NDArray[Any], counts: npt.NDArray[np.float64], ends: npt.NDArray[Any], width: int
-    ) -> None:
-        from scipy.sparse import csr_array
-
-        self._matrix = csr_array((counts, columns, ends), shape=(len(ends) - 1, width))
+    def __init__(self, matrix: Any) -> None:
+        self._matrix = matrix
 
     def rows(self, which: npt.NDArray[np.intp]) -> _Counts:
         """Return some rows."""
-        some = object.__new__(_Counts)
-        some._matrix = self._matrix[which]
-        return some
+        return _Counts(self._matrix[which])
 
     def times(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Multiply by values, (L,) or (L, q)."""

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import chain
+from itertools import chain, pairwise
+from typing import Any, TypeVar
 
 import numpy as np
 
 from hwnas_surrogate.errors import InvalidGraphError
 from hwnas_surrogate.graphs.graph import Graph, Node
 from hwnas_surrogate.graphs.numbering import Bools, Ints, Numbers, n_inputs, n_outputs, n_stored, spans
-from hwnas_surrogate.graphs.op import Op
+from hwnas_surrogate.graphs.op import Op, TensorSpec
 
 __all__ = ["Edges", "Flat", "applied", "flattened", "resolved"]
 
 Edges = tuple[Ints, Ints]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,8 +44,8 @@ class Flat:
         The tensor of each input, and its graph.
     outputs, output_graph : ndarray of int, shape (outputs,)
         The values that the graphs return, and whose they are.
-    stored, stored_graph : ndarray of int, shape (stored tensors,)
-        The tensor of each one, and its graph.
+    stored : sequence of TensorSpec
+        The stored tensors of all graphs, graph by graph.
 
     Examples
     --------
@@ -73,8 +75,7 @@ class Flat:
     input_graph: Ints
     outputs: Ints
     output_graph: Ints
-    stored: Ints
-    stored_graph: Ints
+    stored: Sequence[TensorSpec]
 
     def __len__(self) -> int:
         """Return the number of nodes."""
@@ -162,7 +163,7 @@ class Flat:
     def without_weights(self) -> Flat:
         """Leave out which stored tensors nodes read: enough to count operators."""
         none = np.empty(0, np.intp)
-        return replace(self, user=none, weights=none, stored=none, stored_graph=none)
+        return replace(self, user=none, weights=none, stored=())
 
     def rewritten(
         self,
@@ -192,7 +193,7 @@ class Flat:
         """
         nodes = np.flatnonzero(keep)
         graph = self.graph[nodes]
-        if len(np.unique(graph)) < self.n:
+        if not np.bincount(graph, minlength=self.n).all():
             raise InvalidGraphError("a graph has at least one operator, got none.")
         op = self.op[nodes] if op is None else op[nodes]
         written = self.numbers.each(n_outputs)[op]
@@ -212,36 +213,33 @@ class Flat:
 
     def graphs(self) -> list[Graph]:
         """Return the graphs one by one, each with the stored tensors that it reads."""
-        inputs_of, outputs_of = (np.bincount(of, minlength=self.n) for of in (self.input_graph, self.output_graph))
-        first_input = np.cumsum(inputs_of) - inputs_of
-        node_of = np.searchsorted(self.graph, np.arange(self.n + 1))
-        first = np.append(self.first_written, self.n_values)[node_of[:-1]] - inputs_of  # of what is written, as if
-        used, weights = np.unique(self.weights, return_inverse=True)
-        first_used = np.searchsorted(self.stored_graph[used], np.arange(self.n + 1))
         ops, specs = self.numbers.ops, self.numbers.specs
-        first_edge, first_use = self.first_edge.tolist(), self.first_use.tolist()
+        first_node, first_input, first_output = (
+            np.searchsorted(of, np.arange(self.n + 1)) for of in (self.graph, self.input_graph, self.output_graph)
+        )
+        # A graph numbers its inputs first, then what it writes.
+        first_written = self.first_written[first_node[:-1]] - np.diff(first_input)
 
-        def local(values: Ints, graph: Ints) -> list[int]:
-            return (values - np.where(values < len(self.inputs), first_input[graph], first[graph])).tolist()  # type: ignore[no-any-return]
+        def own(values: Ints, graph: Ints) -> Ints:
+            return values - np.where(values < len(self.inputs), first_input[graph], first_written[graph])
 
-        reads = local(self.reads, self.graph[self.reader])
-        read_weights = (weights - first_used[self.graph[self.user]]).tolist()
-        nodes = [
-            Node(ops[op], tuple(reads[a:b]), tuple(read_weights[c:d]))
-            for op, a, b, c, d in zip(
-                self.op.tolist(), first_edge[:-1], first_edge[1:], first_use[:-1], first_use[1:], strict=True
-            )
-        ]
-        outputs, at = local(self.outputs, self.output_graph), np.append(0, np.cumsum(outputs_of))
-        return [
-            Graph.trusted(
-                [specs[spec] for spec in self.inputs[first_input[g] : first_input[g] + inputs_of[g]]],
-                nodes[node_of[g] : node_of[g + 1]],
-                outputs[at[g] : at[g + 1]],
-                [specs[spec] for spec in self.stored[used[first_used[g] : first_used[g + 1]]]],
-            )
-            for g in range(self.n)
-        ]
+        used, use, weights = np.unique(self.weights, return_index=True, return_inverse=True)
+        first_used = np.searchsorted(self.graph[self.user[use]], np.arange(self.n + 1))
+        reads = _split(own(self.reads, self.graph[self.reader]).tolist(), self.first_edge)
+        stored = _split((weights - first_used[self.graph[self.user]]).tolist(), self.first_use)
+        nodes = [Node(ops[op], *read) for op, *read in zip(self.op.tolist(), reads, stored, strict=True)]
+        content = zip(
+            _split([specs[spec] for spec in self.inputs.tolist()], first_input),
+            _split(nodes, first_node),
+            _split(own(self.outputs, self.output_graph).tolist(), first_output),
+            _split([self.stored[weight] for weight in used.tolist()], first_used),
+            strict=True,
+        )
+        return [Graph.trusted(*of) for of in content]
+
+
+def _split(entries: list[T], begins: Ints) -> list[tuple[T, ...]]:
+    return [tuple(entries[start:end]) for start, end in pairwise(begins.tolist())]
 
 
 def flattened(graphs: Sequence[Graph], numbers: Numbers | None = None) -> Flat:
@@ -249,32 +247,34 @@ def flattened(graphs: Sequence[Graph], numbers: Numbers | None = None) -> Flat:
     numbers = Numbers() if numbers is None else numbers
     nodes = [node for graph in graphs for node in graph.nodes]
     op = numbers.of([node.op for node in nodes])
-    nodes_of, inputs_of, outputs_of, stored_of = (
-        np.array([len(of(graph)) for graph in graphs], np.intp)
-        for of in (lambda g: g.nodes, lambda g: g.inputs, lambda g: g.outputs, lambda g: g.weights)
-    )
-    graph, input_graph, output_graph, stored_graph = (
-        np.repeat(np.arange(len(graphs)), of) for of in (nodes_of, inputs_of, outputs_of, stored_of)
-    )
+    graph, _ = _numbered([graph.nodes for graph in graphs])
+    input_graph, first_input = _numbered([graph.inputs for graph in graphs])
+    output_graph, _ = _numbered([graph.outputs for graph in graphs])
+    _, first_stored = _numbered([graph.weights for graph in graphs])
     reader, reads = _edges([node.reads for node in nodes], numbers.each(n_inputs)[op])
     user, weights = _edges([node.weights for node in nodes], numbers.each(n_stored)[op])
+    # A graph numbers its inputs first, then what it writes.
+    n_own = np.bincount(input_graph, minlength=len(graphs))
     written = np.bincount(graph, numbers.each(n_outputs)[op], len(graphs)).astype(np.intp)
-    # A graph's own numbers: its inputs, then what it writes.
-    first_input = np.cumsum(inputs_of) - inputs_of
-    first_written = inputs_of.sum() + np.cumsum(written) - written - inputs_of
+    first_written = len(input_graph) + np.cumsum(written) - written - n_own
 
     def through(values: Ints, of: Ints) -> Ints:
-        return values + np.where(values < inputs_of[of], first_input[of], first_written[of])
+        return values + np.where(values < n_own[of], first_input[of], first_written[of])
 
     outputs = np.fromiter(chain.from_iterable(graph.outputs for graph in graphs), np.intp)
-    first_stored = np.cumsum(stored_of) - stored_of
     return Flat(
         numbers, len(graphs), op, graph, reader, through(reads, graph[reader]),
         user, weights + first_stored[graph[user]],
         numbers.of_specs([spec for graph in graphs for spec in graph.inputs]), input_graph,
         through(outputs, output_graph), output_graph,
-        numbers.of_specs([spec for graph in graphs for spec in graph.weights]), stored_graph,
+        [spec for graph in graphs for spec in graph.weights],
     )  # fmt: skip
+
+
+def _numbered(lists: Sequence[Sequence[Any]]) -> tuple[Ints, Ints]:
+    """Return for each entry of some lists the list, and where each list begins among all entries."""
+    lengths = np.array(list(map(len, lists)), np.intp)
+    return np.repeat(np.arange(len(lists)), lengths), np.cumsum(lengths) - lengths
 
 
 def applied(run: Callable[[Flat], Flat], graph: Graph) -> Graph:

@@ -66,7 +66,8 @@ class _Folding:
         self._bare = set(np.flatnonzero(_bare(flat)).tolist())
 
     def _kind(self, place: int) -> str:
-        return self._flat.numbers.ops[self._op[place]].kind
+        kind: str = self._flat.numbers.ops[self._op[place]].kind
+        return kind
 
     def _read_by(self, place: int) -> list[int]:
         """Return what a node reads, as far as it is left."""

@@ -26,8 +26,8 @@ __all__ = [
 Ints: TypeAlias = npt.NDArray[np.intp]
 Bools: TypeAlias = npt.NDArray[np.bool_]
 
-_DENSE = 1 << 23
-"""Up to this size a table of all possible codes is faster than sorting those that occur."""
+_DENSE = 8
+"""A table of all possible codes is faster than sorting those that occur, up to so many for each."""
 
 
 class Numbers:
@@ -50,8 +50,6 @@ class Numbers:
         self.specs: list[TensorSpec] = []
         self._of_op: dict[Op, int] = {}
         self._of_spec: dict[TensorSpec, int] = {}
-        self._of_object: dict[int, int] = {}
-        self._objects: list[Op] = []  # an address stands for an operator as long as that lives
         self._figures: dict[Any, list[Any]] = {}
         self._made: dict[Any, int] = {}
         self._n_seen = 0
@@ -59,10 +57,8 @@ class Numbers:
     def of(self, ops: Sequence[Op]) -> Ints:
         """Number operators, equal ones alike."""
         # Most are the same objects, and an address has a faster hash than an operator.
-        known, addresses = self._of_object, list(map(id, ops))
-        for place in [place for place, address in enumerate(addresses) if address not in known]:
-            known[addresses[place]] = self.of_op(ops[place])
-            self._objects.append(ops[place])
+        addresses = list(map(id, ops))
+        known = {address: self.of_op(op) for address, op in dict(zip(addresses, ops, strict=True)).items()}
         return np.fromiter(map(known.__getitem__, addresses), np.intp, len(addresses))
 
     def of_op(self, op: Op) -> int:
@@ -174,7 +170,7 @@ def distinct_rows(*columns: Ints) -> tuple[Ints, Ints]:
 def _compact(numbers: Ints) -> tuple[Ints, int]:
     """Number n numbers anew without gaps, in their order; return these, and how many are distinct."""
     size = int(numbers.max(initial=-1)) + 1
-    if size > max(_DENSE, 4 * len(numbers)):
+    if size > _DENSE * (len(numbers) + 1000):
         distinct, which = np.unique(numbers, return_inverse=True)
         return which.astype(np.intp, copy=False), len(distinct)
     present = np.zeros(size, bool)

@@ -8,6 +8,7 @@ Each works on many graphs at once (:class:`Flat`); one graph is a batch of one.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -142,14 +143,20 @@ def _joined(flat: Flat, base: Ints, node: Ints, edge: Ints, made: Ints) -> Flat:
 
 
 def _one(numbers: Numbers, first: int, second: int, place: int) -> int:
-    """Return two operators as one, of which the second reads the first at a place; -1 if they don't fit.
+    """Return two operators as one; -1 if they don't fit."""
+    one = _with(numbers.ops[first], numbers.ops[second], place)
+    return -1 if one is None else numbers.of_op(one)
 
-    An operator may be computed on the fly if it writes a number for each of what it reads.
+
+@lru_cache(maxsize=65536)
+def _with(base: Op, op: Op, place: int) -> Op | None:
+    """Return an operator that takes on one that reads its result at a place.
+
+    That may be computed on the fly if it writes a number for each of what it reads; None if not.
     """
-    base, op = numbers.ops[first], numbers.ops[second]
     if op.outputs != base.outputs or any(spec != base.outputs[0] for spec in op.inputs):
-        return -1
-    one = replace(
+        return None
+    return replace(
         base,
         inputs=(*base.inputs, *op.inputs[:place], *op.inputs[place + 1 :]),
         weights=(*base.weights, *op.weights),
@@ -158,4 +165,3 @@ def _one(numbers: Numbers, first: int, second: int, place: int) -> int:
         factors=base.multiplied(),
         detail=" ".join(filter(None, (base.detail, op.detail))),
     )
-    return numbers.of_op(one)

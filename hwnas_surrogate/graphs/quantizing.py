@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -39,12 +40,12 @@ def quantized(graph: Graph) -> Graph:
     conversions of its own. Equal operators are merged before, batch norms and multiplications by zero folded into
     weights.
     """
-    return applied(flat_quantized, graph)
+    return applied(lambda flat: flat_quantized(flat_merged(flat)), graph)
 
 
 def flat_quantized(flat: Flat) -> Flat:
-    """Return what :func:`quantized` makes of many graphs."""
-    return _Quantizing(zeros_in_weights(batch_norms_folded(flat_merged(flat)))).flat()
+    """Return what :func:`quantized` makes of many graphs that are merged."""
+    return _Quantizing(zeros_in_weights(batch_norms_folded(flat))).flat()
 
 
 class _Modes:
@@ -75,18 +76,19 @@ class _Modes:
         flat = self._flat
         n_kept = flat.n_reads((flat.times_read == 1)[flat.reads]) + self._kept_after()
         all_kept, none_kept = n_kept == flat.n_reads() + 1, n_kept == 0
-        return (
+        runs: Bools = (
             flat.is_of(FREE)
             | (flat.is_of(frozenset({"zero"})) & none_kept)
             | (flat.is_of(_UNWEIGHTED) & (all_kept | none_kept))
             | (flat.is_of(_WEIGHTED) & all_kept)
         )
+        return runs
 
     def _kept_after(self) -> Bools:
         """Return whether one operator reads what each node makes: of a ReLU that is part of it, what that makes."""
         flat = self._flat
         once = flat.times_read == 1
-        kept = once.copy()
+        kept: Bools = once.copy()
         edge = np.flatnonzero(once[flat.reads] & flat.is_of(_PART_OF_QUANTIZATION)[flat.reader])
         kept[flat.reads[edge]] = once[flat.first_written[flat.reader[edge]]]
         return kept[flat.first_written]
@@ -154,9 +156,11 @@ class _Quantizing:
             [self._head, new[old.reads[self._into]], converted[mine], made[self._back], new[old.outputs[self._tail]]]
         )
         order = np.argsort(reader, kind="stable")
+        user, weights, stored = self._stored(place)
         return replace(
-            old, op=op, graph=graph, reader=reader[order], reads=reads[order], outputs=outputs, **self._stored(place)
-        )
+            old, op=op, graph=graph, reader=reader[order], reads=reads[order], outputs=outputs,
+            user=user, weights=weights, stored=stored,
+        )  # fmt: skip
 
     def _in_order(self) -> tuple[Ints, Ints, list[Ints]]:
         """Return all operators in order, the graph of each, and where conversions and nodes stand among them."""
@@ -195,30 +199,28 @@ class _Quantizing:
         # A range may have changed a shape, or a pool in int8 the format of what it writes beside its result.
         spec, specs = old.spec[old.reads], self._spec[old.reads]
         specs = np.where(self._in_float, self._float_of[specs], specs)
-        odd = np.flatnonzero(specs != np.where(modes.int8[old.reader], self._int8_of[spec], spec))
-        for node in np.intersect1d(old.reader[odd], self._nodes).tolist():
+        usual = np.where(modes.int8[old.reader], self._int8_of[spec], spec)
+        odd = np.flatnonzero((specs != usual) & ~modes.ranges[old.reader])
+        for node in dict.fromkeys(old.reader[odd].tolist()):
             read = specs[old.first_edge[node] : old.first_edge[node + 1]].tolist()
             as_run = self._numbers.ops[op[node]]
             op[node] = self._numbers.of_op(replace(as_run, inputs=tuple(self._numbers.specs[one] for one in read)))
         return op[self._nodes]
 
-    def _stored(self, place: Ints) -> dict[str, Ints]:
-        """Return the stored tensors in int8 and as they were, in the order of their uses, and these."""
+    def _stored(self, place: Ints) -> tuple[Ints, Ints, list[TensorSpec]]:
+        """Return which nodes read which stored tensors, and these, in int8 or as they were, as they are first used."""
         old = self._old
         mine = place[old.user] >= 0
         user, weight = old.user[mine], old.weights[mine]
-        wide = self._numbers.each_spec(_is_wide_float).astype(bool)[old.stored[weight]]
-        in_int8 = (self._modes.int8[user] & wide).astype(np.intp)
-        first, which = distinct_rows(weight, in_int8)
+        wide = np.array(list(map(_is_wide_float, old.stored)), bool)
+        in_int8 = self._modes.int8[user] & wide[weight]
+        first, which = distinct_rows(weight, in_int8.astype(np.intp))
         order = np.argsort(first)
         number = np.empty(len(first), np.intp)
         number[order] = np.arange(len(first))
-        kept = weight[first[order]]
-        spec = old.stored[kept]
-        stored = np.where(in_int8[first[order]], self._numbers.made(_as_int8, spec), spec)
-        return {
-            "user": place[user], "weights": number[which], "stored": stored, "stored_graph": old.stored_graph[kept]
-        }  # fmt: skip
+        kept = zip(weight[first[order]].tolist(), in_int8[first[order]].tolist(), strict=True)
+        stored = [_int8(old.stored[tensor]) if becomes else old.stored[tensor] for tensor, becomes in kept]
+        return place[user], number[which], stored
 
 
 def _is_float(spec: TensorSpec) -> bool:
@@ -230,8 +232,12 @@ def _is_wide_float(spec: TensorSpec) -> bool:
     return _is_float(spec) and len(spec.shape) > 1
 
 
+def _int8(spec: TensorSpec) -> TensorSpec:
+    return TensorSpec.of(spec.shape, "int8")
+
+
 def _as_int8(numbers: Numbers, spec: int) -> int:
-    return numbers.of_spec(TensorSpec.of(numbers.specs[spec].shape, "int8"))
+    return numbers.of_spec(_int8(numbers.specs[spec]))
 
 
 def _as_float(numbers: Numbers, spec: int) -> int:
@@ -241,24 +247,26 @@ def _as_float(numbers: Numbers, spec: int) -> int:
 def _quantize(numbers: Numbers, spec: int, ranged: int) -> int:
     read = numbers.specs[spec]
     fused = (numbers.ops[ranged - 1].kind,) if ranged else ()
-    return numbers.of_op(Op("quantize", (read,), (TensorSpec.of(read.shape, "int8"),), fused=fused))
+    return numbers.of_op(Op.of("quantize", (read,), (_int8(read),), fused=fused))
 
 
 def _dequantize(numbers: Numbers, spec: int) -> int:
     read = numbers.specs[spec]
-    return numbers.of_op(Op("dequantize", (read,), (TensorSpec.of(read.shape, "float32"),)))
+    return numbers.of_op(Op.of("dequantize", (read,), (TensorSpec.of(read.shape, "float32"),)))
 
 
 def _as_run(numbers: Numbers, op: int, int8: int) -> int:
+    return numbers.of_op(_run(numbers.ops[op], bool(int8)))
+
+
+@lru_cache(maxsize=65536)
+def _run(op: Op, int8: bool) -> Op:
     """Return an operator in int8, or as it is between conversions."""
-    old = numbers.ops[op]
+    factors = op.multiplied()
     if not int8:
-        return numbers.of_op(replace(old, factors=old.multiplied()))
-    inputs, outputs = (tuple(TensorSpec.of(spec.shape, "int8") for spec in of) for of in (old.inputs, old.outputs))
+        return replace(op, factors=factors)
+    inputs, outputs = (tuple(map(_int8, of)) for of in (op.inputs, op.outputs))
     weights, buffers = (
-        tuple(TensorSpec.of(spec.shape, "int8") if _is_wide_float(spec) else spec for spec in of)
-        for of in (old.weights, old.buffers)
+        tuple(_int8(spec) if _is_wide_float(spec) else spec for spec in of) for of in (op.weights, op.buffers)
     )
-    return numbers.of_op(
-        replace(old, inputs=inputs, outputs=outputs, factors=old.multiplied(), weights=weights, buffers=buffers)
-    )
+    return replace(op, inputs=inputs, outputs=outputs, factors=factors, weights=weights, buffers=buffers)

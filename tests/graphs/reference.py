@@ -1,11 +1,29 @@
 """The passes graph by graph, node by node: slow, and written without arrays. What the fast ones must equal."""
 
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from hwnas_surrogate.graphs import Graph, Node, Op, TensorSpec
 from hwnas_surrogate.graphs.op import FREE, WEIGHTED
 from hwnas_surrogate.graphs.passes import ACTIVATIONS
+
+
+def reads_input(graph):
+    """Return whether any output depends on an input."""
+    depends = set(range(len(graph.inputs)))
+    for node, writes in graph.with_writes():
+        if not depends.isdisjoint(node.reads):
+            depends.update(writes)
+    return not depends.isdisjoint(graph.outputs)
+
+
+def times_read(graph):
+    """Return how often each value is read, by the network's caller too."""
+    if "times_read" not in vars(graph):
+        returned = Counter(graph.outputs)
+        graph.times_read = [len(readers) + returned[value] for value, readers in enumerate(graph.readers)]
+    return graph.times_read
 
 
 def rewritten(graph: Graph, nodes: Mapping[int, Node | None], same: Mapping[int, int] | None = None) -> Graph:
@@ -178,7 +196,7 @@ def _absorbed(graph: Graph, into: Collection[str], what: frozenset[str]) -> Grap
             continue
         for value in node.reads:
             before = writer.get(value)
-            if before is None or before in taken or graph.times_read[value] != 1:
+            if before is None or before in taken or times_read(graph)[value] != 1:
                 continue
             base = graph.nodes[before]
             if base.op.kind not in into or len(base.op.outputs) > 1 or not _fits(base, node):
@@ -236,7 +254,7 @@ def folded(graph: Graph) -> Graph:
         if node.op.kind == "zero":
             folding.fold_zero(place)
     left = without_dead(folding.graph())
-    return left if left.reads_input else constants_without_input(left)
+    return left if reads_input(left) else constants_without_input(left)
 
 
 class _Folding:
@@ -366,7 +384,7 @@ class _Quantizing:
             self._copy(node, writes)
         elif kind in _PART_OF_QUANTIZATION and len(node.reads) == 1:
             (read,) = node.reads
-            self._new[made] = self._new[read] if self._graph.times_read[read] == 1 else self._again(node, read)
+            self._new[made] = self._new[read] if times_read(self._graph)[read] == 1 else self._again(node, read)
         elif kind in FREE or self._runs_in_int8(node, made):
             self._copy(node, writes, "int8")
         else:
@@ -377,7 +395,7 @@ class _Quantizing:
         return self._convert("quantize", self._convert("dequantize", self._new[read]), fused=(node.op.kind,))
 
     def _runs_in_int8(self, node: Node, made: int) -> bool:
-        kept = [self._graph.times_read[value] == 1 for value in node.reads] + [self._is_kept(made)]
+        kept = [times_read(self._graph)[value] == 1 for value in node.reads] + [self._is_kept(made)]
         if node.op.kind == "zero":
             return not any(kept)
         if node.op.kind in _UNWEIGHTED:
@@ -386,12 +404,12 @@ class _Quantizing:
 
     def _is_kept(self, value: int) -> bool:
         """Return whether one operator reads a value that is made: of a ReLU that is part of it, what that makes."""
-        if self._graph.times_read[value] != 1 or not self._graph.readers[value]:
-            return self._graph.times_read[value] == 1
+        if times_read(self._graph)[value] != 1 or not self._graph.readers[value]:
+            return times_read(self._graph)[value] == 1
         place = self._graph.readers[value][0]
         if self._graph.nodes[place].op.kind not in _PART_OF_QUANTIZATION:
             return True
-        return self._graph.times_read[self._graph.writes[place][0]] == 1
+        return times_read(self._graph)[self._graph.writes[place][0]] == 1
 
     def _copy(self, node: Node, writes: range, dtype: str | None = None) -> None:
         """Add an operator in int8, or in its own format between conversions."""

@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from functools import cache
 
 import numpy as np
 import pytest
@@ -168,31 +169,38 @@ def outcome(run, graph):
         return str(error)
 
 
-GRAPHS = random_graphs(600)
+GRAPHS = random_graphs(300)
+
+
+@cache
+def by_reference(name, number):
+    """Return what the reference makes of a random graph by a pass or in a view."""
+    return outcome(getattr(reference, name, None) or reference.VIEWS[name.removeprefix("view ")], GRAPHS[number])
 
 
 @pytest.mark.parametrize("name", PASSES)
 def test_passes_are_those_of_a_slow_reference(name):
-    for graph in GRAPHS:
-        assert outcome(PASSES[name], graph) == outcome(getattr(reference, name), graph)
+    for number, graph in enumerate(GRAPHS):
+        assert outcome(PASSES[name], graph) == by_reference(name, number)
 
 
 @pytest.mark.parametrize("view", VIEWS)
 def test_views_are_those_of_a_slow_reference(view):
     left = 0
-    for graph in GRAPHS:
-        wanted = outcome(reference.VIEWS[view], graph)
+    for number, graph in enumerate(GRAPHS):
+        wanted = by_reference(f"view {view}", number)
         assert outcome(VIEWS[view], graph) == wanted
         left += not isinstance(wanted, str)
-    assert left > 550  # of most, something is left
+    assert left > 270  # of most, something is left
 
 
 @pytest.mark.parametrize("view", VIEWS)
 def test_batches_count_what_a_slow_reference_leaves(view):
-    sound = [graph for graph in GRAPHS if not isinstance(outcome(reference.VIEWS[view], graph), str)]
+    made = [by_reference(f"view {view}", number) for number in range(len(GRAPHS))]
+    sound = [number for number, of in enumerate(made) if not isinstance(of, str)]
     for some in (sound, sound[:1], sound[7:9]):
-        wanted = [reference.VIEWS[view](graph).counts for graph in some]
-        batch = GraphBatch(some)
+        wanted = [Counter(node.op for node in made[number][1]) for number in some]
+        batch = GraphBatch([GRAPHS[number] for number in some])
         ops = batch.distinct(view)
         assert ops == tuple(dict.fromkeys(op for counts in wanted for op in counts))
         assert [
@@ -204,7 +212,7 @@ def test_batches_count_what_a_slow_reference_leaves(view):
 @pytest.mark.parametrize("name", ["nasbench201", "fbnet", "natsbench-size"])
 def test_networks_of_spaces_are_those_of_a_slow_reference(name, view):
     space = get_space(name)
-    for arch in space.sample(25, random_state=8):
+    for arch in space.sample(8, random_state=8):
         graph = space.graph(arch)
         assert outcome(VIEWS[view], graph) == outcome(reference.VIEWS[view], graph)
 
@@ -221,8 +229,8 @@ def test_the_first_network_that_cant_run_is_named():
     build = GraphBuilder()
     x = build.input(IMAGE)
     nothing = build.graph(build.add(x, build.elementwise("zero", x)))
-    batch = GraphBatch([*GRAPHS[:600:60], nothing, nothing])
-    sound = len(GRAPHS[:600:60])
+    batch = GraphBatch([*GRAPHS[:300:30], nothing, nothing])
+    sound = len(GRAPHS[:300:30])
     with pytest.raises(InvalidGraphError, match=rf"^network {sound}, view 'live': a graph has at least one operator"):
         batch.distinct("live")
     assert batch.distinct("all")
