@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
@@ -14,8 +15,8 @@ from torch.utils._pytree import tree_leaves
 from hwnas_surrogate.capture.aten import Call, described, is_view, mutated
 from hwnas_surrogate.errors import InvalidGraphError
 from hwnas_surrogate.graphs import DTYPES, Graph, Node, Op, TensorSpec
+from hwnas_surrogate.graphs.flat import flattened
 from hwnas_surrogate.graphs.op import N_FACTORS
-from hwnas_surrogate.graphs.rewriting import rewritten
 
 __all__ = ["Recording"]
 
@@ -239,14 +240,15 @@ def _spec(tensor: Tensor) -> TensorSpec:
 
 def _tidied(graph: Graph) -> Graph:
     """Leave out views and constants that nothing reads, and trailing outputs of operators that nothing reads."""
-    read, new = set(graph.outputs), dict[int, Node | None]()
+    flat, read = flattened([graph]), set(graph.outputs)
+    keep, op = np.ones(len(graph), bool), flat.op.copy()
     for number in range(len(graph) - 1, -1, -1):
         node, writes = graph.nodes[number], graph.writes[number]
         written = max((place for place, value in enumerate(writes, 1) if value in read), default=0)
         if not written and node.op.kind in ("view", "constant"):
-            new[number] = None
+            keep[number] = False
             continue
         read.update(node.reads)
         if max(written, 1) < len(node.op.outputs):
-            new[number] = replace(node, op=replace(node.op, outputs=node.op.outputs[: max(written, 1)]))
-    return rewritten(graph, new)
+            op[number] = flat.numbers.of_op(replace(node.op, outputs=node.op.outputs[: max(written, 1)]))
+    return flat.rewritten(keep, op).graphs()[0]

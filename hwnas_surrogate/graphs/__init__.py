@@ -4,8 +4,9 @@ from hwnas_surrogate.graphs.batch import VIEWS, GraphBatch, NetworkBatch, View
 from hwnas_surrogate.graphs.builder import GraphBuilder
 from hwnas_surrogate.graphs.folding import folded
 from hwnas_surrogate.graphs.graph import Graph, Node
+from hwnas_surrogate.graphs.merging import merged
 from hwnas_surrogate.graphs.op import DTYPES, Op, TensorSpec
-from hwnas_surrogate.graphs.passes import fused, live, merged
+from hwnas_surrogate.graphs.passes import fused, live
 from hwnas_surrogate.graphs.quantizing import quantized
 
 __all__ = [

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cached_property
+from dataclasses import replace
+from functools import cached_property, partial, reduce
+from threading import RLock
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
@@ -13,11 +15,14 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas_surrogate.errors import InvalidGraphError, InvalidInputError, unknown
-from hwnas_surrogate.graphs.folding import folded
+from hwnas_surrogate.graphs.flat import Flat, applied, flattened
+from hwnas_surrogate.graphs.folding import flat_folded
 from hwnas_surrogate.graphs.graph import Graph
+from hwnas_surrogate.graphs.merging import flat_merged
+from hwnas_surrogate.graphs.numbering import Numbers, distinct_rows
 from hwnas_surrogate.graphs.op import Op
-from hwnas_surrogate.graphs.passes import batch_norms_folded, fused, live, merged
-from hwnas_surrogate.graphs.quantizing import quantized
+from hwnas_surrogate.graphs.passes import batch_norms_folded, flat_fused, flat_live
+from hwnas_surrogate.graphs.quantizing import flat_quantized
 
 __all__ = [
     "VIEWS",
@@ -30,16 +35,30 @@ __all__ = [
     "values_of_ops",
 ]
 
+_AT_ONCE = 500
+"""How many graphs passes work on at once: what they gather from fits into a processor's cache."""
+_ONE_AT_A_TIME = RLock()
+"""Threads that ask a batch for views at the same time would number its operators differently."""
+
 View: TypeAlias = Literal["all", "live", "folded", "fused", "quantized"]
 
-VIEWS: Mapping[str, Callable[[Graph], Graph]] = MappingProxyType(
+_PASSES: Mapping[str, tuple[Callable[[Flat], Flat], ...]] = MappingProxyType(
     {
-        "all": batch_norms_folded,
-        "live": lambda graph: batch_norms_folded(live(graph)),
-        "folded": lambda graph: batch_norms_folded(folded(graph)),
-        "fused": lambda graph: fused(merged(graph)),
-        "quantized": quantized,
+        "all": (batch_norms_folded,),
+        "live": (flat_live, batch_norms_folded),
+        "folded": (flat_folded, batch_norms_folded),
+        "fused": (flat_merged, flat_fused),
+        "quantized": (flat_merged, flat_quantized),
     }
+)
+
+
+def _in_turn(passes: Iterable[Callable[[Flat], Flat]], flat: Flat) -> Flat:
+    return reduce(lambda of, run: run(of), passes, flat)
+
+
+VIEWS: Mapping[str, Callable[[Graph], Graph]] = MappingProxyType(
+    {view: partial(applied, partial(_in_turn, passes)) for view, passes in _PASSES.items()}
 )
 """Which operators count; in every view a batch norm is part of the convolution before it.
 
@@ -270,35 +289,76 @@ class GraphBatch(NetworkBatch):
         as_run = VIEWS[checked_view(view)]
         return np.array([as_run(graph).peak_memory for graph in self.graphs], np.float64)
 
+    @cached_property
+    def _parts(self) -> list[tuple[Flat, Flat]]:
+        """The graphs, some hundreds side by side: as they are, and merged.
+
+        Merging alone looks at which stored tensors are read; these are left out afterwards.
+        """
+        numbers, parts = Numbers(), []
+        for start in range(0, len(self), _AT_ONCE):
+            part = flattened(self.graphs[start : start + _AT_ONCE], numbers)
+            parts.append((part.without_weights(), flat_merged(part).without_weights()))
+        return parts
+
     def _counts(self, view: str) -> tuple[tuple[Op, ...], _Counts]:
-        if checked_view(view) not in self._counted:
-            number: dict[Op, int] = {}
-            columns, counts, ends = list[int](), list[int](), [0]
-            for place, graph in enumerate(self.graphs):
+        checked_view(view)
+        with _ONE_AT_A_TIME:
+            if view not in self._counted:
                 try:
-                    run = VIEWS[view](graph)
-                except InvalidGraphError as error:
-                    raise InvalidGraphError(f"network {place}, view {view!r}: {error}") from error
-                columns += [number.setdefault(op, len(number)) for op in run.counts]
-                counts += run.counts.values()
-                ends.append(len(columns))
-            self._counted[view] = tuple(number), _Counts(columns, counts, ends, len(number))
-        return self._counted[view]
+                    self._counted[view] = _counted(self._as_run(part, view) for part in range(len(self._parts)))
+                except InvalidGraphError:
+                    self._refuse(view)
+                    raise
+            return self._counted[view]
+
+    def _as_run(self, part: int, view: str) -> Flat:
+        plain, of_merged = self._parts[part]
+        passes = _PASSES[view]
+        if passes[0] is flat_merged:
+            plain, passes = of_merged, passes[1:]
+        return _in_turn(passes, replace(plain))  # a copy, which forgets what it computed
+
+    def _refuse(self, view: str) -> None:
+        """Raise the error of the first network that can't be run in a view."""
+        for place, graph in enumerate(self.graphs):
+            try:
+                VIEWS[view](graph)
+            except InvalidGraphError as error:
+                raise InvalidGraphError(f"network {place}, view {view!r}: {error}") from error
+
+
+def _counted(parts: Iterable[Flat]) -> tuple[tuple[Op, ...], _Counts]:
+    """Return the distinct operators of graphs, in the order of their appearance, and how often each graph has them."""
+    from scipy.sparse import csr_array
+
+    place: dict[Op, int] = {}
+    columns, counts, ends = [np.empty(0, np.int32)], [np.empty(0)], [np.zeros(1, np.int64)]
+    for part in parts:
+        first, of_node = distinct_rows(part.op)
+        ops = [part.numbers.ops[op] for op in part.op[first].tolist()]
+        for number in np.argsort(first).tolist():
+            place.setdefault(ops[number], len(place))
+        column = np.array([place[op] for op in ops], np.int32)[of_node]
+        starts = np.searchsorted(part.graph, np.arange(part.n + 1)).astype(np.int32)
+        rows = csr_array((np.ones(len(part)), column, starts), shape=(part.n, len(place)))
+        rows.sum_duplicates()
+        columns.append(rows.indices)
+        counts.append(rows.data)
+        ends.append(ends[-1][-1] + rows.indptr[1:])
+    content = np.concatenate(counts), np.concatenate(columns), np.concatenate(ends)
+    return tuple(place), _Counts(csr_array(content, shape=(len(content[2]) - 1, len(place))))
 
 
 class _Counts:
     """A sparse matrix of counts, (n, L): row by row."""
 
-    def __init__(self, columns: list[int], counts: list[int], ends: list[int], width: int) -> None:
-        from scipy.sparse import csr_array
-
-        self._matrix = csr_array((np.array(counts, np.float64), columns, ends), shape=(len(ends) - 1, width))
+    def __init__(self, matrix: Any) -> None:
+        self._matrix = matrix
 
     def rows(self, which: npt.NDArray[np.intp]) -> _Counts:
         """Return some rows."""
-        some = object.__new__(_Counts)
-        some._matrix = self._matrix[which]
-        return some
+        return _Counts(self._matrix[which])
 
     def times(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Multiply by values, (L,) or (L, q)."""

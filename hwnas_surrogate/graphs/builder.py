@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from math import prod
 
 from hwnas_surrogate.errors import InvalidGraphError
@@ -54,7 +55,7 @@ class GraphBuilder:
 
     def add_op(self, op: Op, reads: Sequence[int], weights: Sequence[int] = ()) -> int:
         """Add any operator; return the first value that it writes, the others follow."""
-        self._nodes.append(Node(op, tuple(reads), tuple(weights)))
+        self._nodes.append(Node(op, _shared(*reads), _shared(*weights)))
         self._values += op.outputs
         return len(self._values) - len(op.outputs)
 
@@ -185,6 +186,12 @@ class GraphBuilder:
         written = TensorSpec.of(tuple(shape), read[0].dtype)
         op = Op.of(kind, read, (written,), tuple(map(self._weights.__getitem__, weights)), groups=groups, **window)
         return self.add_op(op, values, weights)
+
+
+@lru_cache(maxsize=65536, typed=True)
+def _shared(*numbers: int) -> tuple[int, ...]:
+    """Return the one tuple of some numbers: those of a hundred thousand graphs would take a gigabyte."""
+    return numbers
 
 
 def _each(sizes: Sizes, n: int) -> tuple[int, ...]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from hwnas_surrogate.graphs.graph import Graph, Node
-from hwnas_surrogate.graphs.op import WEIGHTED, Op
-from hwnas_surrogate.graphs.passes import plain_sum
-from hwnas_surrogate.graphs.rewriting import constants_without_input, rewritten, without_dead
+import numpy as np
 
-__all__ = ["folded"]
+from hwnas_surrogate.graphs.flat import Flat, applied
+from hwnas_surrogate.graphs.graph import Graph
+from hwnas_surrogate.graphs.numbering import Bools
+from hwnas_surrogate.graphs.op import WEIGHTED
+from hwnas_surrogate.graphs.passes import plain_sum
+from hwnas_surrogate.graphs.rewriting import constants_without_input, with_constants, without_dead
+
+__all__ = ["flat_folded", "folded"]
 
 _OUTPUT = -1
 """Stands for the network's caller among the readers of a value."""
@@ -24,56 +28,86 @@ def folded(graph: Graph) -> Graph:
     The rules have no parameters. They were found on latencies of TensorFlow Lite on a Raspberry Pi 4 and confirmed on a
     Pixel 3 (HW-NAS-Bench, NAS-Bench-201).
     """
-    folding = _Folding(graph)
-    for place, node in enumerate(graph.nodes):
-        if node.op.kind == "zero":
+    return applied(flat_folded, graph)
+
+
+def flat_folded(flat: Flat) -> Flat:
+    """Return what :func:`folded` leaves of many graphs."""
+    zeros = np.flatnonzero(flat.is_of(frozenset({"zero"})))
+    if len(zeros):
+        folding = _Folding(flat)
+        for place in zeros.tolist():
             folding.fold_zero(place)
-    left = without_dead(folding.graph())
-    return left if left.reads_input else constants_without_input(left)
+        flat = folding.left()
+    flat = without_dead(flat)
+    # Everything that is left leads to an output.
+    reads_input = np.zeros(flat.n, bool)
+    reads_input[flat.graph[flat.reader[flat.reads < len(flat.inputs)]]] = True
+    reads_input[flat.output_graph[flat.outputs < len(flat.inputs)]] = True
+    return flat if reads_input.all() else constants_without_input(flat, ~reads_input)
 
 
 class _Folding:
-    """A graph while its multiplications by zero are taken out, in order."""
+    """Graphs while their multiplications by zero are taken out, in order."""
 
-    def __init__(self, graph: Graph) -> None:
-        self._graph = graph
+    def __init__(self, flat: Flat) -> None:
+        self._flat = flat
         self._same: dict[int, int] = {}
-        self._new: dict[int, Node | None] = {}
+        self._left_out: set[int] = set()
         self._constant: set[int] = set()
         self._products: set[int] = set()
-        self._writes = [writes[0] for writes in graph.writes]
-        self._users = [list(readers) for readers in graph.readers]
-        for value in graph.outputs:
-            self._users[value].append(_OUTPUT)
-        # A value is bare if a convolution writes it, perhaps through a batch norm that alone reads the convolution.
-        self._bare: set[int] = set()
-        for place, node in enumerate(graph.nodes):
-            if node.op.kind in WEIGHTED or (node.op.kind == "batch_norm" and self._alone(node.reads[0])):
-                self._bare.add(self._writes[place])
+        self._changed_users: dict[int, list[int]] = {}
+        self._writes = flat.first_written.tolist()
+        self._op = flat.op.tolist()
+        self._reads, self._first_edge = flat.reads.tolist(), flat.first_edge.tolist()
+        order, first_reader = flat.by_value
+        self._readers, self._first_reader = flat.reader[order].tolist(), first_reader.tolist()
+        self._returned = np.bincount(flat.outputs, minlength=flat.n_values).tolist()
+        self._bare = set(np.flatnonzero(_bare(flat)).tolist())
 
-    def _alone(self, value: int) -> bool:
-        return value in self._bare and len(self._users[value]) == 1
+    def _kind(self, place: int) -> str:
+        kind: str = self._flat.numbers.ops[self._op[place]].kind
+        return kind
+
+    def _read_by(self, place: int) -> list[int]:
+        """Return what a node reads, as far as it is left."""
+        return [self._resolved(value) for value in self._reads[self._first_edge[place] : self._first_edge[place + 1]]]
+
+    def _users(self, value: int) -> list[int]:
+        """Return the nodes that read a value now, and the network's caller."""
+        if value not in self._changed_users:
+            readers = self._readers[self._first_reader[value] : self._first_reader[value + 1]]
+            self._changed_users[value] = readers + [_OUTPUT] * self._returned[value]
+        return self._changed_users[value]
+
+    def _no_user(self, value: int, place: int) -> None:
+        self._changed_users[value] = [user for user in self._users(value) if user != place]
 
     def fold_zero(self, place: int) -> None:
         """Take out a multiplication by zero."""
-        if self._new.get(place, ...) is None or self._writes[place] in self._constant:
+        made = self._writes[place]
+        if place in self._left_out or made in self._constant:
             return
-        value, made = self._resolved(self._graph.nodes[place].reads[0]), self._writes[place]
-        readers = self._users[value]
-        only_zeros = all(user != _OUTPUT and self._graph.nodes[user].op.kind == "zero" for user in readers)
+        value = self._read_by(place)[0]
+        only_zeros = all(user != _OUTPUT and self._kind(user) == "zero" for user in self._users(value))
         if value in self._bare and only_zeros:
             self._bare.discard(value)  # its weights are zeros now, for what reads the product
             self._bare.add(made)
             self._products.add(made)
             self._same[made] = value
-            self._new[place] = None
-            self._users[value] = [user for user in readers if user != place]
+            self._left_out.add(place)
+            self._no_user(value, place)
         else:
             self._becomes_constant(place)
 
-    def graph(self) -> Graph:
+    def left(self) -> Flat:
         """Return what is left."""
-        return rewritten(self._graph, self._new, self._same)
+        flat = self._flat
+        constant, keep, same = np.zeros(len(flat), bool), np.ones(len(flat), bool), np.arange(flat.n_values)
+        constant[flat.writer[list(self._constant)]] = True
+        keep[list(self._left_out)] = False
+        same[list(self._same)] = list(self._same.values())
+        return with_constants(flat, constant, keep, same, n_outputs=1)
 
     def _resolved(self, value: int) -> int:
         """Return what a sum that lost its other term is; a multiplication that went into weights stays itself."""
@@ -82,25 +116,40 @@ class _Folding:
         return value
 
     def _becomes_constant(self, place: int) -> None:
-        node, made = self._graph.nodes[place], self._writes[place]
+        made = self._writes[place]
         self._constant.add(made)
-        self._new[place] = Node(Op("constant", (), node.op.outputs[:1]), ())
-        for value in map(self._resolved, node.reads):
-            self._users[value] = [user for user in self._users[value] if user != place]
-        for user in list(self._users[made]):
-            if user != _OUTPUT and self._new.get(user, ...) is not None:
+        for value in self._read_by(place):
+            self._no_user(value, place)
+        for user in list(self._users(made)):
+            if user != _OUTPUT and user not in self._left_out:
                 self._reads_constant(user)
 
     def _reads_constant(self, place: int) -> None:
         """Take out a sum with a constant zero, or a view of one."""
-        node = self._graph.nodes[place]
-        left = [value for value in map(self._resolved, node.reads) if value not in self._constant]
-        if node.op.kind not in ("view", "zero") and not plain_sum(node.op):
+        op = self._flat.numbers.ops[self._op[place]]
+        left = [value for value in self._read_by(place) if value not in self._constant]
+        if op.kind not in ("view", "zero") and not plain_sum(op):
             return
         if not left:
             self._becomes_constant(place)
-        elif node.op.kind == "add" and len(left) == 1 and self._graph.values[left[0]] == node.op.outputs[0]:
-            self._same[self._writes[place]] = left[0]
-            self._new[place] = None
-            users = [user for user in self._users[left[0]] if user != place]
-            self._users[left[0]] = users + self._users[self._writes[place]]
+        elif op.kind == "add" and len(left) == 1 and self._spec(left[0]) == op.outputs[0]:
+            made = self._writes[place]
+            self._same[made] = left[0]
+            self._left_out.add(place)
+            self._no_user(left[0], place)
+            self._changed_users[left[0]] += self._users(made)
+
+    def _spec(self, value: int) -> object:
+        return self._flat.numbers.specs[self._flat.spec[value]]
+
+
+def _bare(flat: Flat) -> Bools:
+    """Return whether a convolution writes each value, perhaps through batch norms that alone read it."""
+    bare = np.zeros(flat.n_values, bool)
+    bare[flat.first_written[flat.is_of(WEIGHTED)]] = True
+    norms = np.flatnonzero(flat.is_of(frozenset({"batch_norm"})))
+    read, made = flat.reads[flat.first_edge[norms]], flat.first_written[norms]
+    alone = flat.times_read[read] == 1
+    while len(fresh := made[bare[read] & alone & ~bare[made]]):
+        bare[fresh] = True
+    return bare

@@ -74,6 +74,20 @@ class Graph:
         self._check()
 
     @classmethod
+    def trusted(
+        cls,
+        inputs: tuple[TensorSpec, ...],
+        nodes: tuple[Node, ...],
+        outputs: tuple[int, ...],
+        weights: tuple[TensorSpec, ...],
+    ) -> Graph:
+        """Return a graph that is known to be sound, unchecked: what a pass makes of one that was checked."""
+        graph = cls.__new__(cls)
+        graph.inputs, graph.nodes, graph.outputs, graph.weights = inputs, nodes, outputs, weights
+        graph.values = (*inputs, *(spec for node in nodes for spec in node.op.outputs))
+        return graph
+
+    @classmethod
     def from_torch(cls, module: Any, *example_inputs: Any) -> Graph:
         """Capture a PyTorch module: every operator of its forward pass, without computing anything.
 
@@ -228,21 +242,6 @@ class Graph:
             for value in node.reads:
                 found[value].append(number)
         return tuple(map(tuple, found))
-
-    @property
-    def reads_input(self) -> bool:
-        """Whether any output depends on an input."""
-        depends = set(range(len(self.inputs)))
-        for node, writes in self.with_writes():
-            if not depends.isdisjoint(node.reads):
-                depends.update(writes)
-        return not depends.isdisjoint(self.outputs)
-
-    @cached_property
-    def times_read(self) -> tuple[int, ...]:
-        """How often each value is read, by the network's caller too."""
-        returned = Counter(self.outputs)
-        return tuple(len(readers) + returned[value] for value, readers in enumerate(self.readers))
 
     def to_json(self) -> str:
         """Write the graph as JSON; :meth:`from_json` reads it."""

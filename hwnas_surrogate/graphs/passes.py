@@ -1,19 +1,33 @@
 """Passes, ``Graph -> Graph``: which operators count, and how a runtime runs them.
 
-:func:`live`, :func:`folded`: without what does not change the output, without what a converter removes.
-:func:`merged`, :func:`fused`: equal operators once, neighbours as one.
+:func:`live`: without what does not change the output. :func:`fused`: neighbours as one.
+
+Each works on many graphs at once (:class:`Flat`); one graph is a batch of one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import replace
+from functools import lru_cache
 
-from hwnas_surrogate.graphs.graph import Graph, Node
+import numpy as np
+
+from hwnas_surrogate.graphs.flat import Flat, applied
+from hwnas_surrogate.graphs.graph import Graph
+from hwnas_surrogate.graphs.numbering import Bools, Ints, Numbers, n_weights
 from hwnas_surrogate.graphs.op import WEIGHTED, Op
-from hwnas_surrogate.graphs.rewriting import constants_without_input, rewritten, without_dead
+from hwnas_surrogate.graphs.rewriting import constants_without_input, spread, with_constants, without_dead
 
-__all__ = ["ACTIVATIONS", "batch_norms_folded", "fused", "live", "merged", "plain_sum", "zeros_in_weights"]
+__all__ = [
+    "ACTIVATIONS",
+    "batch_norms_folded",
+    "flat_fused",
+    "flat_live",
+    "fused",
+    "live",
+    "plain_sum",
+    "zeros_in_weights",
+]
 
 ACTIVATIONS = frozenset(
     {"relu", "relu6", "sigmoid", "tanh", "silu", "gelu", "elu", "leaky_relu", "hardswish", "hardsigmoid", "mish"}
@@ -25,6 +39,7 @@ _ZERO_TO_ZERO = frozenset(
     }
 )  # fmt: skip
 """Kinds that make zeros of zeros; a batch norm does before training."""
+_NORMS = frozenset({"batch_norm", "layer_norm", "group_norm"})
 
 
 def live(graph: Graph) -> Graph:
@@ -34,19 +49,38 @@ def live(graph: Graph) -> Graph:
     these). Sums of something and zeros are that something. A batch norm makes zeros of zeros before it is trained;
     afterwards it adds a constant, which is left out as well. What depends on no input becomes one constant.
     """
-    zeros = set[int]()
-    same: dict[int, int] = {}
-    new: dict[int, Node | None] = {}
-    for place, (node, writes) in enumerate(graph.with_writes()):
-        reads = [same.get(value, value) for value in node.reads]
-        left = [value for value in reads if value not in zeros]
-        if node.op.kind == "zero" or (reads and not left and _keeps_zeros(node.op)):
-            zeros.update(writes)
-            new[place] = Node(Op("constant", (), node.op.outputs), ())
-        elif plain_sum(node.op) and len(reads) == 2 and len(left) == 1 and _alike(graph, left[0], writes[0]):
-            same[writes[0]] = left[0]
-            new[place] = None
-    return constants_without_input(without_dead(rewritten(graph, new, same)))
+    return applied(flat_live, graph)
+
+
+def fused(graph: Graph) -> Graph:
+    """Run neighbours as one operator where nothing else reads what is between them.
+
+    Into a convolution or a matrix product go, in this order: the batch norm after it; then one of the multiplication by
+    zero, the activation or the addition that reads it, of which the last reads one more value. Other normalisations
+    take on the activation after them. ONNX Runtime does all of this but for the last.
+    """
+    return applied(flat_fused, graph)
+
+
+def flat_live(flat: Flat) -> Flat:
+    """Return what :func:`live` leaves of many graphs."""
+    zero = spread(flat, flat.is_of(frozenset({"zero"})), flat.each(_keeps_zeros))
+    if zero.any():
+        same = _sums_with_zeros(flat, zero)
+        only_same = (same != np.arange(flat.n_values))[flat.first_written]
+        flat = with_constants(flat, zero, ~only_same, same)
+    return constants_without_input(without_dead(flat))
+
+
+def _sums_with_zeros(flat: Flat, zero: Bools) -> Ints:
+    """Return for each value the one that it equals: what a sum of two adds to zeros if it has the same shape."""
+    of_zeros = np.append(zero, False)[flat.writer[flat.reads]]  # inputs have the writer -1, the last
+    sums = flat.each(plain_sum) & (flat.n_reads() == 2) & (flat.n_reads(of_zeros) == 1)
+    alike = flat.spec[flat.reads] == flat.spec[flat.first_written[flat.reader]]
+    left = np.flatnonzero(sums[flat.reader] & ~of_zeros & alike)
+    same = np.arange(flat.n_values)
+    same[flat.first_written[flat.reader[left]]] = flat.reads[left]
+    return same
 
 
 def _keeps_zeros(op: Op) -> bool:
@@ -60,98 +94,74 @@ def plain_sum(op: Op) -> bool:
     return op.kind == "add" and not (op.weights or op.buffers or op.detail)
 
 
-def _alike(graph: Graph, first: int, second: int) -> bool:
-    return graph.values[first] == graph.values[second]
+def flat_fused(flat: Flat) -> Flat:
+    """Return what :func:`fused` makes of many graphs."""
+    flat = _absorbed(batch_norms_folded(flat), WEIGHTED, ACTIVATIONS | {"add", "zero"})
+    return _absorbed(flat, _NORMS, ACTIVATIONS)
 
 
-def merged(graph: Graph) -> Graph:
-    """Run equal operators on equal values once (common subexpression elimination).
-
-    Two convolutions that read the same value have weights of their own and stay two; the ReLUs before them are one. The
-    order of what an ``add`` or ``mul`` reads does not matter. Operators that draw random numbers are never equal.
-    """
-    first: dict[tuple[Op, tuple[int, ...], tuple[int, ...]], range] = {}
-    same: dict[int, int] = {}
-    new: dict[int, Node | None] = {}
-    for place, (node, writes) in enumerate(graph.with_writes()):
-        reads = tuple(same.get(value, value) for value in node.reads)
-        key = (node.op, tuple(sorted(reads)) if plain_sum(node.op) or node.op.kind == "mul" else reads, node.weights)
-        if key in first and node.op.kind not in ("dropout", "constant"):
-            same |= dict(zip(writes, first[key], strict=True))
-            new[place] = None
-        else:
-            first[key] = writes
-    return rewritten(graph, new, same)
-
-
-def fused(graph: Graph) -> Graph:
-    """Run neighbours as one operator where nothing else reads what is between them.
-
-    Into a convolution or a matrix product go, in this order: the batch norm after it; then one of the multiplication by
-    zero, the activation or the addition that reads it, of which the last reads one more value. Other normalisations
-    take on the activation after them. ONNX Runtime does all of this but for the last.
-    """
-    graph = _absorbed(batch_norms_folded(graph), WEIGHTED, ACTIVATIONS | {"add", "zero"})
-    return _absorbed(graph, ("batch_norm", "layer_norm", "group_norm"), ACTIVATIONS)
-
-
-def batch_norms_folded(graph: Graph) -> Graph:
+def batch_norms_folded(flat: Flat) -> Flat:
     """Fold batch norms into the weights of the convolutions and matrix products that only they read."""
-    return _absorbed(graph, WEIGHTED, frozenset({"batch_norm"}))
+    return _absorbed(flat, WEIGHTED, frozenset({"batch_norm"}))
 
 
-def zeros_in_weights(graph: Graph) -> Graph:
+def zeros_in_weights(flat: Flat) -> Flat:
     """Fold multiplications by zero into the weights of the convolutions and matrix products that only they read."""
-    return _absorbed(graph, WEIGHTED, frozenset({"zero"}))
+    return _absorbed(flat, WEIGHTED, frozenset({"zero"}))
 
 
-def _absorbed(graph: Graph, into: Collection[str], what: frozenset[str]) -> Graph:
+def _absorbed(flat: Flat, into: frozenset[str], what: frozenset[str]) -> Flat:
     """Let operators of some kinds take on the one operator that reads them, if it is of certain kinds.
 
-    The operator moves to where the one that it takes on was: that may read values which come later.
+    The operator moves to where the one that it takes on was: that may read values which come later. One that could go
+    into several goes into the first that it reads.
     """
-    writer: dict[int, int] = {}
-    new: dict[int, Node | None] = {}
-    taken: set[int] = set()
-    for place, (node, writes) in enumerate(graph.with_writes()):
-        writer[writes[0]] = place
-        if node.op.kind not in what:
-            continue
-        for value in node.reads:
-            before = writer.get(value)
-            if before is None or before in taken or graph.times_read[value] != 1:
-                continue
-            base = graph.nodes[before]
-            if base.op.kind not in into or len(base.op.outputs) > 1 or not _fits(base, node):
-                continue
-            new[before], new[place] = None, _one(base, node, value)
-            taken |= {before, place}
-            break
-    return rewritten(graph, new)
+    edge = np.flatnonzero((flat.times_read[flat.reads] == 1) & flat.is_of(what)[flat.reader])
+    takes = np.append(flat.is_of(into) & (flat.n_written == 1), False)  # inputs have the writer -1, the last
+    edge = edge[takes[flat.writer[flat.reads[edge]]]]
+    base, node = flat.writer[flat.reads[edge]], flat.reader[edge]
+    made = flat.numbers.made(_one, flat.op[base], flat.op[node], edge - flat.first_edge[node])
+    fits = np.flatnonzero(made >= 0)
+    fits = fits[np.append(True, node[fits][1:] != node[fits][:-1])[: len(fits)]]
+    return _joined(flat, base[fits], node[fits], edge[fits], made[fits]) if len(fits) else flat
 
 
-def _fits(base: Node, node: Node) -> bool:
-    """Return whether an operator may be computed on the fly: it writes a number for each of what it reads."""
-    spec = base.op.outputs[0]
-    return node.op.outputs == (spec,) and all(read == spec for read in node.op.inputs)
-
-
-def _one(base: Node, node: Node, value: int) -> Node:
-    """Return two nodes as one: of the second's reads those that the first does not write."""
-    others = [(read, spec) for read, spec in zip(node.reads, node.op.inputs, strict=True) if read != value]
-    n_weights = len(base.op.weights), len(node.op.weights)
-    op = replace(
-        base.op,
-        inputs=(*base.op.inputs, *(spec for _, spec in others)),
-        outputs=node.op.outputs,
-        weights=(*base.op.weights, *node.op.weights),
-        buffers=(*base.op.buffers, *node.op.buffers),
-        fused=(*base.op.fused, node.op.kind, *node.op.fused),
-        factors=base.op.multiplied(),
-        detail=" ".join(filter(None, (base.op.detail, node.op.detail))),
+def _joined(flat: Flat, base: Ints, node: Ints, edge: Ints, made: Ints) -> Flat:
+    """Replace pairs of nodes, of which an edge leads from the first to the second, by operators made of them."""
+    op, keep, left, place = (
+        flat.op.copy(),
+        np.ones(len(flat), bool),
+        np.ones(len(flat.reads), bool),
+        np.arange(len(flat)),
     )
-    weights = (
-        *base.weights[: n_weights[0]], *node.weights[: n_weights[1]],
-        *base.weights[n_weights[0] :], *node.weights[n_weights[1] :],
-    )  # fmt: skip
-    return Node(op, (*base.reads, *(read for read, _ in others)), weights)
+    op[node], keep[base], left[edge], place[base] = made, False, False, node
+    reader, user = place[flat.reader[left]], place[flat.user]
+    order = np.argsort(reader, kind="stable")
+    buffer = flat.which_use >= flat.numbers.each(n_weights)[flat.op[flat.user]]
+    stored = np.lexsort((buffer, user))  # the weights of both, then their buffers
+    return flat.rewritten(keep, op, (reader[order], flat.reads[left][order]), (user[stored], flat.weights[stored]))
+
+
+def _one(numbers: Numbers, first: int, second: int, place: int) -> int:
+    """Return two operators as one; -1 if they don't fit."""
+    one = _with(numbers.ops[first], numbers.ops[second], place)
+    return -1 if one is None else numbers.of_op(one)
+
+
+@lru_cache(maxsize=65536)
+def _with(base: Op, op: Op, place: int) -> Op | None:
+    """Return an operator that takes on one that reads its result at a place.
+
+    That may be computed on the fly if it writes a number for each of what it reads; None if not.
+    """
+    if op.outputs != base.outputs or any(spec != base.outputs[0] for spec in op.inputs):
+        return None
+    return replace(
+        base,
+        inputs=(*base.inputs, *op.inputs[:place], *op.inputs[place + 1 :]),
+        weights=(*base.weights, *op.weights),
+        buffers=(*base.buffers, *op.buffers),
+        fused=(*base.fused, op.kind, *op.fused),
+        factors=base.multiplied(),
+        detail=" ".join(filter(None, (base.detail, op.detail))),
+    )

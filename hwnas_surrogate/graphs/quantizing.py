@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 
-from hwnas_surrogate.graphs.graph import Graph, Node
+import numpy as np
+
+from hwnas_surrogate.graphs.flat import Flat, applied, resolved
+from hwnas_surrogate.graphs.graph import Graph
+from hwnas_surrogate.graphs.merging import flat_merged
+from hwnas_surrogate.graphs.numbering import Bools, Ints, Numbers, distinct_rows, n_outputs, spans
 from hwnas_surrogate.graphs.op import FREE, Op, TensorSpec
-from hwnas_surrogate.graphs.passes import batch_norms_folded, merged, zeros_in_weights
+from hwnas_surrogate.graphs.passes import batch_norms_folded, zeros_in_weights
 
-__all__ = ["quantized"]
+__all__ = ["flat_quantized", "quantized"]
 
 _WEIGHTED = frozenset({"conv", "matmul"})
 """Run in int8 where all that they read and write is."""
@@ -34,107 +40,233 @@ def quantized(graph: Graph) -> Graph:
     conversions of its own. Equal operators are merged before, batch norms and multiplications by zero folded into
     weights.
     """
-    return _Quantizing(zeros_in_weights(batch_norms_folded(merged(graph)))).graph()
+    return applied(lambda flat: flat_quantized(flat_merged(flat)), graph)
+
+
+def flat_quantized(flat: Flat) -> Flat:
+    """Return what :func:`quantized` makes of many graphs that are merged."""
+    return _Quantizing(zeros_in_weights(batch_norms_folded(flat))).flat()
+
+
+class _Modes:
+    """How each node of many graphs runs after quantization, and which values are int8."""
+
+    def __init__(self, flat: Flat) -> None:
+        self._flat = flat
+        spec = flat.spec
+        self.is_float: Bools = flat.numbers.each_spec(_is_float).astype(bool)[spec]
+        """Whether each value is float32 before."""
+        all_float = self.is_float[flat.first_written] & (flat.n_reads(~self.is_float[flat.reads]) == 0)
+        self.ranges = all_float & flat.is_of(_PART_OF_QUANTIZATION) & (flat.n_reads() == 1)
+        """Whether each node is no more than a range of a quantization."""
+        self.int8 = all_float & ~self.ranges & self._has_kernel()
+        """Whether each node runs in int8."""
+        self.float32 = ~self.ranges & ~self.int8
+        """Whether each node runs between conversions."""
+        read = flat.reads[flat.first_edge[:-1][self.ranges]]
+        self.vanishes = self.ranges.copy()
+        self.vanishes[self.ranges] = flat.times_read[read] == 1
+        """Whether each node is the range of the quantization before it."""
+        self.again = self.ranges & ~self.vanishes
+        """Whether each node is a pair of conversions."""
+        self.is_int8 = self.is_float | np.append(self.int8, False)[flat.writer]  # inputs have the writer -1, the last
+        """Whether each value is int8 between operators."""
+
+    def _has_kernel(self) -> Bools:
+        flat = self._flat
+        n_kept = flat.n_reads((flat.times_read == 1)[flat.reads]) + self._kept_after()
+        all_kept, none_kept = n_kept == flat.n_reads() + 1, n_kept == 0
+        runs: Bools = (
+            flat.is_of(FREE)
+            | (flat.is_of(frozenset({"zero"})) & none_kept)
+            | (flat.is_of(_UNWEIGHTED) & (all_kept | none_kept))
+            | (flat.is_of(_WEIGHTED) & all_kept)
+        )
+        return runs
+
+    def _kept_after(self) -> Bools:
+        """Return whether one operator reads what each node makes: of a ReLU that is part of it, what that makes."""
+        flat = self._flat
+        once = flat.times_read == 1
+        kept: Bools = once.copy()
+        edge = np.flatnonzero(once[flat.reads] & flat.is_of(_PART_OF_QUANTIZATION)[flat.reader])
+        kept[flat.reads[edge]] = once[flat.first_written[flat.reader[edge]]]
+        return kept[flat.first_written]
+
+    def same(self, which: Bools) -> Ints:
+        """Return for each value the one before some of the ranges."""
+        same = np.arange(self._flat.n_values)
+        same[self._flat.first_written[which]] = self._flat.reads[self._flat.first_edge[:-1][which]]
+        return resolved(same)
 
 
 class _Quantizing:
-    """Writes the quantized graph node by node."""
+    """Writes the quantized graphs.
 
-    def __init__(self, graph: Graph) -> None:
-        self._graph = graph
-        self._nodes: list[Node] = []
-        self._weights: list[TensorSpec] = []
-        self._weight_number: dict[tuple[int, str], int] = {}
-        self._values: list[TensorSpec] = list(graph.inputs)
-        self._new: dict[int, int] = {}
-        self._quantized: set[int] = set()
+    Values are numbered as before. Each is in its format between operators, int8 if it can be; the conversions are:
 
-    def graph(self) -> Graph:
-        for value, spec in enumerate(self._graph.inputs):
-            self._new[value] = self._convert("quantize", value) if spec.dtype == "float32" else value
-        for node, writes in self._graph.with_writes():
-            self._add(node, writes)
-        outputs = [self._in_float(self._new[value]) for value in self._graph.outputs]
-        return Graph(self._graph.inputs, self._nodes, outputs, self._weights)
+    ========  ==================================================================================
+    ``head``  a ``quantize`` for each input, before the first node of its graph
+    ``into``  a ``dequantize`` for each edge to a node in float32, before the node
+    ``back``  a ``quantize`` for each value that a node writes in float32, after the node
+    ``tail``  a ``dequantize`` for each output, after the last node of its graph
+    ========  ==================================================================================
 
-    def _add(self, node: Node, writes: range) -> None:
-        kind, made = node.op.kind, writes[0]
-        if node.op.dtype != "float32" or any(self._graph.values[value].dtype != "float32" for value in node.reads):
-            self._copy(node, writes)
-        elif kind in _PART_OF_QUANTIZATION and len(node.reads) == 1:
-            (read,) = node.reads
-            self._new[made] = self._new[read] if self._graph.times_read[read] == 1 else self._again(node, read)
-        elif kind in FREE or self._runs_in_int8(node, made):
-            self._copy(node, writes, "int8")
-        else:
-            self._copy(node, writes)
+    So of relu(sigmoid(x)), with one reader each, it makes quantize, dequantize, sigmoid, quantize, dequantize.
+    """
 
-    def _again(self, node: Node, read: int) -> int:
-        """Convert a value to float32 and back, in the range of a ReLU."""
-        return self._convert("quantize", self._convert("dequantize", self._new[read]), fused=(node.op.kind,))
+    def __init__(self, old: Flat) -> None:
+        modes = _Modes(old)
+        self._old, self._numbers, self._modes = old, old.numbers, modes
+        n_inputs, values = len(old.inputs), np.arange(old.n_values)
+        self._nodes = np.flatnonzero(~modes.ranges)
+        self._head = np.flatnonzero(modes.is_float[:n_inputs])
+        self._in_float = modes.float32[old.reader] & modes.is_float[old.reads]
+        self._into = np.flatnonzero(self._in_float | modes.again[old.reader])
+        written = modes.float32[old.writer[n_inputs:]] & modes.is_float[n_inputs:]
+        written[old.first_written[modes.again] - n_inputs] = True
+        self._back = values[n_inputs:][written]
+        self._tail = np.flatnonzero(modes.is_int8[old.outputs])
+        self._int8_of = self._numbers.made(_as_int8, np.arange(len(self._numbers.specs)))
+        # A range leaves the shape that it reads.
+        spec = old.spec[modes.same(modes.ranges)]
+        self._spec = np.where(modes.is_int8, self._int8_of[spec], spec)
+        self._float_of = self._numbers.made(_as_float, np.arange(len(self._numbers.specs)))
 
-    def _runs_in_int8(self, node: Node, made: int) -> bool:
-        kept = [self._graph.times_read[value] == 1 for value in node.reads] + [self._is_kept(made)]
-        if node.op.kind == "zero":
-            return not any(kept)
-        if node.op.kind in _UNWEIGHTED:
-            return all(kept) or not any(kept)
-        return node.op.kind in _WEIGHTED and all(kept)
-
-    def _is_kept(self, value: int) -> bool:
-        """Return whether one operator reads a value that is made: of a ReLU that is part of it, what that makes."""
-        if self._graph.times_read[value] != 1 or not self._graph.readers[value]:
-            return self._graph.times_read[value] == 1
-        place = self._graph.readers[value][0]
-        if self._graph.nodes[place].op.kind not in _PART_OF_QUANTIZATION:
-            return True
-        return self._graph.times_read[self._graph.writes[place][0]] == 1
-
-    def _copy(self, node: Node, writes: range, dtype: str | None = None) -> None:
-        """Add an operator in int8, or in its own format between conversions."""
-        reads = [self._new[value] for value in node.reads]
-        if dtype is None:
-            wanted = [self._graph.values[value].dtype for value in node.reads]
-            reads = [self._in_float(new) if of == "float32" else new for new, of in zip(reads, wanted, strict=True)]
-        stored = [self._weight(weight, dtype) for weight in node.weights]
-        n = len(node.op.weights)
-        op = replace(
-            node.op,
-            inputs=tuple(self._values[value] for value in reads),
-            outputs=tuple(spec if dtype is None else replace(spec, dtype=dtype) for spec in node.op.outputs),
-            factors=node.op.multiplied(),
-            weights=tuple(self._weights[number] for number in stored[:n]),
-            buffers=tuple(self._weights[number] for number in stored[n:]),
+    def flat(self) -> Flat:
+        """Return the quantized graphs."""
+        old, n_inputs = self._old, len(self._old.inputs)
+        op, graph, (head, into, nodes, back, tail) = self._in_order()
+        first = n_inputs + np.cumsum(written := self._numbers.each(n_outputs)[op]) - written
+        made = np.full(old.n_values, -1)  # by the nodes themselves
+        made[spans(old.first_written[self._nodes], old.n_written[self._nodes])] = spans(first[nodes], written[nodes])
+        new = made.copy()
+        new[:n_inputs] = np.arange(n_inputs)
+        new[self._head], new[self._back] = first[head], first[back]
+        new = new[self._modes.same(self._modes.vanishes)]
+        converted = new[old.reads]  # what stands for each edge
+        converted[self._into] = first[into]
+        outputs = new[old.outputs]
+        outputs[self._tail] = first[tail]
+        made[old.first_written[self._modes.again]] = converted[old.first_edge[:-1][self._modes.again]]
+        mine, place = ~self._modes.ranges[old.reader], np.full(len(old), -1)
+        place[self._nodes] = nodes
+        reader = np.concatenate([head, into, place[old.reader[mine]], back, tail])
+        reads = np.concatenate(
+            [self._head, new[old.reads[self._into]], converted[mine], made[self._back], new[old.outputs[self._tail]]]
         )
-        first = self._append(op, reads, stored)
-        if dtype is not None:
-            self._quantized.update(range(first, first + len(writes)))
-        for place, value in enumerate(writes):
-            new = first + place
-            back = dtype is None and op.outputs[place].dtype == "float32"
-            self._new[value] = self._convert("quantize", new) if back else new
+        order = np.argsort(reader, kind="stable")
+        user, weights, stored = self._stored(place)
+        return replace(
+            old, op=op, graph=graph, reader=reader[order], reads=reads[order], outputs=outputs,
+            user=user, weights=weights, stored=stored,
+        )  # fmt: skip
 
-    def _weight(self, weight: int, dtype: str | None) -> int:
-        spec = self._graph.weights[weight]
-        # Biases stay as they are: runtimes add them before they scale.
-        wanted = dtype if dtype and spec.dtype == "float32" and len(spec.shape) > 1 else spec.dtype
-        if (weight, wanted) not in self._weight_number:
-            self._weight_number[weight, wanted] = len(self._weights)
-            self._weights.append(replace(spec, dtype=wanted))
-        return self._weight_number[weight, wanted]
+    def _in_order(self) -> tuple[Ints, Ints, list[Ints]]:
+        """Return all operators in order, the graph of each, and where conversions and nodes stand among them."""
+        old = self._old
+        first, end = (np.searchsorted(old.graph, np.arange(old.n), side) for side in ("left", "right"))
+        writer = old.writer[self._back]
+        ranged = np.where(self._modes.again[writer], old.op[writer], -1)
+        parts = [
+            (3 * first[old.input_graph[self._head]], self._quantize(old.inputs[self._head])),
+            (3 * old.reader[self._into], self._dequantize(old.reads[self._into])),
+            (3 * self._nodes + 1, self._ops()),
+            (3 * writer + 2, self._quantize(self._float_of[self._spec[self._back]], ranged)),
+            (3 * end[old.output_graph[self._tail]] - 1, self._dequantize(old.outputs[self._tail])),
+        ]
+        where = np.concatenate([place for place, _ in parts])
+        order = np.argsort(where, kind="stable")
+        rank = np.empty(len(order), np.intp)
+        rank[order] = np.arange(len(order))
+        ends = np.cumsum([len(place) for place, _ in parts])[:-1]
+        op = np.concatenate([op for _, op in parts])
+        return op[order], old.graph[where[order] // 3], np.split(rank, ends)
 
-    def _in_float(self, value: int) -> int:
-        return self._convert("dequantize", value) if value in self._quantized else value
+    def _quantize(self, specs: Ints, ranges: Ints | None = None) -> Ints:
+        """Return conversions to int8; for those of a range, ``ranges`` is its operator, else -1."""
+        ranges = np.full(len(specs), -1) if ranges is None else ranges
+        return self._numbers.made(_quantize, specs, ranges + 1)
 
-    def _convert(self, kind: str, value: int, fused: tuple[str, ...] = ()) -> int:
-        spec = self._values[value]
-        made = replace(spec, dtype="int8" if kind == "quantize" else "float32")
-        new = self._append(Op(kind, (spec,), (made,), fused=fused), [value], [])
-        if kind == "quantize":
-            self._quantized.add(new)
-        return new
+    def _dequantize(self, values: Ints) -> Ints:
+        return self._numbers.made(_dequantize, self._spec[values])
 
-    def _append(self, op: Op, reads: list[int], weights: list[int]) -> int:
-        self._nodes.append(Node(op, tuple(reads), tuple(weights)))
-        self._values += op.outputs
-        return len(self._values) - len(op.outputs)
+    def _ops(self) -> Ints:
+        """Return the operators of nodes that run."""
+        old, modes = self._old, self._modes
+        op = np.full(len(old), -1)
+        op[self._nodes] = self._numbers.made(_as_run, old.op[self._nodes], modes.int8[self._nodes].astype(np.intp))
+        # A range may have changed a shape, or a pool in int8 the format of what it writes beside its result.
+        spec, specs = old.spec[old.reads], self._spec[old.reads]
+        specs = np.where(self._in_float, self._float_of[specs], specs)
+        usual = np.where(modes.int8[old.reader], self._int8_of[spec], spec)
+        odd = np.flatnonzero((specs != usual) & ~modes.ranges[old.reader])
+        for node in dict.fromkeys(old.reader[odd].tolist()):
+            read = specs[old.first_edge[node] : old.first_edge[node + 1]].tolist()
+            as_run = self._numbers.ops[op[node]]
+            op[node] = self._numbers.of_op(replace(as_run, inputs=tuple(self._numbers.specs[one] for one in read)))
+        return op[self._nodes]
+
+    def _stored(self, place: Ints) -> tuple[Ints, Ints, list[TensorSpec]]:
+        """Return which nodes read which stored tensors, and these, in int8 or as they were, as they are first used."""
+        old = self._old
+        mine = place[old.user] >= 0
+        user, weight = old.user[mine], old.weights[mine]
+        wide = np.array(list(map(_is_wide_float, old.stored)), bool)
+        in_int8 = self._modes.int8[user] & wide[weight]
+        first, which = distinct_rows(weight, in_int8.astype(np.intp))
+        order = np.argsort(first)
+        number = np.empty(len(first), np.intp)
+        number[order] = np.arange(len(first))
+        kept = zip(weight[first[order]].tolist(), in_int8[first[order]].tolist(), strict=True)
+        stored = [_int8(old.stored[tensor]) if becomes else old.stored[tensor] for tensor, becomes in kept]
+        return place[user], number[which], stored
+
+
+def _is_float(spec: TensorSpec) -> bool:
+    return spec.dtype == "float32"
+
+
+def _is_wide_float(spec: TensorSpec) -> bool:
+    """Return whether a stored tensor becomes int8: biases stay, since runtimes add them before they scale."""
+    return _is_float(spec) and len(spec.shape) > 1
+
+
+def _int8(spec: TensorSpec) -> TensorSpec:
+    return TensorSpec.of(spec.shape, "int8")
+
+
+def _as_int8(numbers: Numbers, spec: int) -> int:
+    return numbers.of_spec(_int8(numbers.specs[spec]))
+
+
+def _as_float(numbers: Numbers, spec: int) -> int:
+    return numbers.of_spec(TensorSpec.of(numbers.specs[spec].shape, "float32"))
+
+
+def _quantize(numbers: Numbers, spec: int, ranged: int) -> int:
+    read = numbers.specs[spec]
+    fused = (numbers.ops[ranged - 1].kind,) if ranged else ()
+    return numbers.of_op(Op.of("quantize", (read,), (_int8(read),), fused=fused))
+
+
+def _dequantize(numbers: Numbers, spec: int) -> int:
+    read = numbers.specs[spec]
+    return numbers.of_op(Op.of("dequantize", (read,), (TensorSpec.of(read.shape, "float32"),)))
+
+
+def _as_run(numbers: Numbers, op: int, int8: int) -> int:
+    return numbers.of_op(_run(numbers.ops[op], bool(int8)))
+
+
+@lru_cache(maxsize=65536)
+def _run(op: Op, int8: bool) -> Op:
+    """Return an operator in int8, or as it is between conversions."""
+    factors = op.multiplied()
+    if not int8:
+        return replace(op, factors=factors)
+    inputs, outputs = (tuple(map(_int8, of)) for of in (op.inputs, op.outputs))
+    weights, buffers = (
+        tuple(_int8(spec) if _is_wide_float(spec) else spec for spec in of) for of in (op.weights, op.buffers)
+    )
+    return replace(op, inputs=inputs, outputs=outputs, factors=factors, weights=weights, buffers=buffers)

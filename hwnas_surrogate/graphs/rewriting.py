@@ -1,80 +1,97 @@
-"""Graphs with some of their nodes replaced or left out: what every pass ends with."""
+"""Graphs with some of their nodes left out or replaced by constants: what several passes need."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+import numpy as np
 
-from hwnas_surrogate.graphs.graph import Graph, Node
+from hwnas_surrogate.graphs.flat import Edges, Flat
+from hwnas_surrogate.graphs.numbering import Bools, Ints, Numbers, spans
 from hwnas_surrogate.graphs.op import Op
 
-__all__ = ["constants_without_input", "rewritten", "without_dead"]
+__all__ = ["constants_without_input", "spread", "with_constants", "without_dead"]
 
 
-def rewritten(graph: Graph, nodes: Mapping[int, Node | None], same: Mapping[int, int] | None = None) -> Graph:
-    """Return a graph with other nodes.
+def spread(flat: Flat, start: Bools, through: Bools) -> Bools:
+    """Mark nodes, and then every node of some that reads only what marked nodes write.
 
     Parameters
     ----------
-    graph : Graph
-    nodes : mapping of int to Node or None
-        For the number of a node what stands in its place; None leaves it out. A node may write fewer values than
-        before, and reads values by their old numbers.
-    same : mapping of int to int, optional
-        For a value the one that its readers shall read instead. It may have a replacement of its own.
+    flat : Flat
+    start, through : ndarray of bool, shape (nodes,)
+        What is marked from the beginning, and what may be marked.
 
     Returns
     -------
-    Graph
-        With the stored tensors that are still read.
+    ndarray of bool, shape (nodes,)
     """
-    instead = dict(same or {})
-
-    def resolved(value: int) -> int:
-        while value in instead:
-            value = instead[value]
-        return value
-
-    kept: list[Node] = []
-    number = {value: value for value in range(len(graph.inputs))}
-    free = len(graph.inputs)
-    for place, (node, writes) in enumerate(graph.with_writes()):
-        new = nodes.get(place, node)
-        if new is None:
-            continue
-        reads = tuple(number[resolved(value)] for value in new.reads)
-        kept.append(replace(new, reads=reads))
-        for value in writes[: len(new.op.outputs)]:
-            number[value] = free
-            free += 1
-    used = sorted({weight for node in kept for weight in node.weights})
-    weight_number = {weight: place for place, weight in enumerate(used)}
-    kept = [replace(node, weights=tuple(map(weight_number.__getitem__, node.weights))) for node in kept]
-    outputs = [number[resolved(value)] for value in graph.outputs]
-    return Graph(graph.inputs, kept, outputs, [graph.weights[weight] for weight in used])
+    marked, fresh = start.copy(), np.flatnonzero(start)
+    waits_for = flat.n_reads()
+    while len(fresh):
+        order, begins = flat.by_value
+        values = spans(flat.first_written[fresh], flat.n_written[fresh])
+        readers = flat.reader[order[spans(begins[values], begins[values + 1] - begins[values])]]
+        np.subtract.at(waits_for, readers, 1)
+        fresh = np.unique(readers[(waits_for[readers] == 0) & through[readers] & ~marked[readers]])
+        marked[fresh] = True
+    return marked
 
 
-def without_dead(graph: Graph) -> Graph:
+def with_constants(flat: Flat, constant: Bools, keep: Bools, same: Ints | None = None, n_outputs: int = 0) -> Flat:
+    """Replace nodes by constants, leave out others.
+
+    Parameters
+    ----------
+    flat : Flat
+    constant, keep : ndarray of bool, shape (nodes,)
+        The nodes that become constants, and those that are not left out.
+    same : ndarray of int, shape (values,), optional
+        For each value the one that its readers read instead.
+    n_outputs : int, default=0
+        How many values a constant writes at most; as many as the node did if 0.
+    """
+    op = flat.op.copy()
+    op[constant] = flat.numbers.made(_constant, op[constant], np.full(constant.sum(), n_outputs))
+    return flat.rewritten(keep, op, _of_others(flat.edges, constant), _of_others(flat.uses, constant), same)
+
+
+def _of_others(edges: Edges, which: Bools) -> Edges:
+    node, value = edges
+    others = ~which[node]
+    return node[others], value[others]
+
+
+def _constant(numbers: Numbers, op: int, n_outputs: int) -> int:
+    return numbers.of_op(Op("constant", (), numbers.ops[op].outputs[: n_outputs or None]))
+
+
+def without_dead(flat: Flat) -> Flat:
     """Leave out the operators that no output depends on."""
-    needed, dead = set(graph.outputs), dict[int, Node | None]()
-    for place in range(len(graph) - 1, -1, -1):
-        if needed.isdisjoint(graph.writes[place]):
-            dead[place] = None
-        else:
-            needed.update(graph.nodes[place].reads)
-    return rewritten(graph, dead) if dead else graph
+    readers = flat.of_nodes(flat.times_read)
+    begins = flat.first_edge
+    alive = readers > 0
+    fresh = np.flatnonzero(~alive)
+    while len(fresh):
+        writers = flat.writer[flat.reads[spans(begins[fresh], begins[fresh + 1] - begins[fresh])]]
+        writers = writers[writers >= 0]
+        np.subtract.at(readers, writers, 1)
+        fresh = np.unique(writers[readers[writers] == 0])
+        alive[fresh] = False
+    return flat if alive.all() else flat.rewritten(alive)
 
 
-def constants_without_input(graph: Graph) -> Graph:
-    """Replace what depends on no input by constants; leave it out where nothing else reads it."""
-    fixed, new = set[int](), dict[int, Node | None]()
-    for place, (node, writes) in enumerate(graph.with_writes()):
-        if fixed.issuperset(node.reads):
-            fixed.update(writes)
-            new[place] = Node(Op("constant", (), node.op.outputs), ())
-    read = {value for place, node in enumerate(graph.nodes) if place not in new for value in node.reads}
-    wanted = read.union(graph.outputs)
-    for place, (_, writes) in enumerate(graph.with_writes()):
-        if place in new and wanted.isdisjoint(writes):
-            new[place] = None
-    return rewritten(graph, new) if new else graph
+def constants_without_input(flat: Flat, of: Bools | None = None) -> Flat:
+    """Replace what depends on no input by constants; leave it out where nothing else reads it.
+
+    Parameters
+    ----------
+    flat : Flat
+    of : ndarray of bool, shape (n,), optional
+        The graphs in which to do so; all if None.
+    """
+    here = np.ones(len(flat), bool) if of is None else of[flat.graph]
+    fixed = spread(flat, (flat.n_reads() == 0) & here, here)
+    if not fixed.any():
+        return flat
+    wanted = np.bincount(flat.reads[~fixed[flat.reader]], minlength=flat.n_values)
+    wanted[flat.outputs] += 1
+    return with_constants(flat, fixed, ~fixed | (flat.of_nodes(wanted) > 0))

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from hwnas_surrogate.errors import InvalidGraphError
-from hwnas_surrogate.graphs import Graph, GraphBuilder
+from hwnas_surrogate.graphs import Graph, GraphBuilder, Op, TensorSpec
 
 
 @pytest.mark.parametrize(
@@ -105,3 +105,15 @@ def test_a_batch_norm_has_two_parameters_and_two_statistics_a_channel():
     build = GraphBuilder()
     graph = build.graph(build.batch_norm(build.input((1, 7, 4, 4))))
     assert (graph.params, graph.weight_bytes) == (14, 4 * 28)
+
+
+def test_numbers_of_another_type_are_not_taken_for_those_that_are_equal():
+    relu = Op("relu", (TensorSpec((2,)),), (TensorSpec((2,)),))
+    for wrong in (0.0, False):
+        build = GraphBuilder()
+        build.input((2,))
+        made = build.add_op(relu, [wrong])
+        with pytest.raises(InvalidGraphError, match="reads value"):
+            build.graph(made)
+        build = GraphBuilder()
+        assert build.graph(build.add_op(relu, [build.input((2,))])).nodes[0].reads == (0,)
