@@ -230,14 +230,14 @@ def test_protocols_are_named_in_the_help(run: Run) -> None:
 @pytest.fixture
 def claimed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out fits to 20 architectures beyond the trimmed pool: half of the time, and nothing is claimed of them."""
-    fit_and_predict, pool = few_shot._Space.predict, HELP["nasbench201"].pool
+    fit_and_predict, pool = transfer_protocols._Space.predict, HELP["nasbench201"].pool
 
     def predict(self: Any, device: str, rows: Any, sources: Any) -> Any:
         if len(rows) == 20 and rows.max() >= pool.stop:
             return self.costs(device)
         return fit_and_predict(self, device, rows, sources)
 
-    monkeypatch.setattr(few_shot._Space, "predict", predict)
+    monkeypatch.setattr(transfer_protocols._Space, "predict", predict)
 
 
 @pytest.mark.slow
