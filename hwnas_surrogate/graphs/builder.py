@@ -89,35 +89,16 @@ class GraphBuilder:
         groups : int, default=1
         bias : bool, default=False
         """
-        spec = self.spec(x)
-        n = len(spec.shape) - 2
-        if n < 1 or groups < 1:
-            raise InvalidGraphError(
-                f"a convolution reads (batch, channels, ...) in groups of at least 1, got {spec.shape} and {groups}."
-            )
-        kernel, stride, dilation = (_each(sizes, n) for sizes in (kernel, stride, dilation))
-        padding = tuple(size // 2 for size in kernel) if padding is None else _each(padding, n)
-        size = _window(spec.shape[2:], kernel, stride, padding, dilation)
-        weights = [self.weight((channels, spec.shape[1] // groups, *kernel))]
-        weights += [self.weight((channels,))] if bias else []
-        return self._add(
-            "conv", [x], (spec.shape[0], channels, *size), weights,
-            kernel=kernel, stride=stride, padding=padding, dilation=dilation, groups=groups,
-        )  # fmt: skip
+        windows = (_hashable(sizes) for sizes in (kernel, stride, padding, dilation))
+        return self._with_weights(_conv(self.spec(x), channels, groups, bias, *windows), x)
 
     def batch_norm(self, x: int) -> int:
         """Add a batch norm with its two parameters and two statistics a channel."""
-        spec = self.spec(x)
-        weights, buffers = ([self.weight((spec.shape[1],)) for _ in range(2)] for _ in range(2))
-        stored = (self._weights[weights[0]],) * 2
-        op = Op.of("batch_norm", (spec,), (spec,), stored, stored)
-        return self.add_op(op, [x], weights + buffers)
+        return self._with_weights(_batch_norm(self.spec(x)), x)
 
     def linear(self, x: int, features: int, bias: bool = True) -> int:
         """Add a linear layer over the last dimension."""
-        shape = self.spec(x).shape
-        weights = [self.weight((features, shape[-1])), *([self.weight((features,))] if bias else [])]
-        return self._add("matmul", [x], (*shape[:-1], features), weights)
+        return self._with_weights(_linear(self.spec(x), features, bias), x)
 
     def matmul(self, first: int, second: int) -> int:
         """Multiply two activations, (..., m, k) by (..., k, n)."""
@@ -173,19 +154,61 @@ class GraphBuilder:
         shape[axis] = sum(self.spec(value).shape[axis] for value in values)
         return self._add("concat", values, tuple(shape))
 
-    def _add(
-        self,
-        kind: str,
-        values: Sequence[int],
-        shape: Shape,
-        weights: Sequence[int] = (),
-        groups: int = 1,
-        **window: Shape,
-    ) -> int:
+    def _add(self, kind: str, values: Sequence[int], shape: Shape, **window: Shape) -> int:
         read = tuple(map(self.spec, values))
-        written = TensorSpec.of(tuple(shape), read[0].dtype)
-        op = Op.of(kind, read, (written,), tuple(map(self._weights.__getitem__, weights)), groups=groups, **window)
-        return self.add_op(op, values, weights)
+        return self.add_op(Op.of(kind, read, (TensorSpec.of(tuple(shape), read[0].dtype),), **window), values)
+
+    def _with_weights(self, op: Op, x: int) -> int:
+        """Add an operator that reads one value, and stored tensors of its own."""
+        first = len(self._weights)
+        self._weights += op.weights
+        self._weights += op.buffers
+        return self.add_op(op, (x,), range(first, len(self._weights)))
+
+
+@lru_cache(maxsize=65536, typed=True)
+def _conv(
+    spec: TensorSpec,
+    channels: int,
+    groups: int,
+    bias: bool,
+    kernel: Sizes,
+    stride: Sizes,
+    padding: Sizes | None,
+    dilation: Sizes,
+) -> Op:
+    n = len(spec.shape) - 2
+    if n < 1 or groups < 1:
+        raise InvalidGraphError(
+            f"a convolution reads (batch, channels, ...) in groups of at least 1, got {spec.shape} and {groups}."
+        )
+    kernel, stride, dilation = (_each(sizes, n) for sizes in (kernel, stride, dilation))
+    padding = tuple(size // 2 for size in kernel) if padding is None else _each(padding, n)
+    size = _window(spec.shape[2:], kernel, stride, padding, dilation)
+    weights = (TensorSpec.of((channels, spec.shape[1] // groups, *kernel)),)
+    weights += (TensorSpec.of((channels,)),) if bias else ()
+    written = TensorSpec.of((spec.shape[0], channels, *size), spec.dtype)
+    return Op.of(
+        "conv", (spec,), (written,), weights,
+        kernel=kernel, stride=stride, padding=padding, dilation=dilation, groups=groups,
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=65536)
+def _batch_norm(spec: TensorSpec) -> Op:
+    stored = (TensorSpec.of((spec.shape[1],)),) * 2
+    return Op.of("batch_norm", (spec,), (spec,), stored, stored)
+
+
+@lru_cache(maxsize=65536, typed=True)
+def _linear(spec: TensorSpec, features: int, bias: bool) -> Op:
+    weights = (TensorSpec.of((features, spec.shape[-1])), *([TensorSpec.of((features,))] if bias else []))
+    written = TensorSpec.of((*spec.shape[:-1], features), spec.dtype)
+    return Op.of("matmul", (spec,), (written,), weights)
+
+
+def _hashable(sizes: Sizes | None) -> Sizes | None:
+    return sizes if sizes is None or isinstance(sizes, int) else tuple(sizes)
 
 
 @lru_cache(maxsize=65536, typed=True)
