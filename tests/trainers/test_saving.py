@@ -457,18 +457,23 @@ def test_numbers_that_no_fit_gives_are_refused(model: str, name: str, copy: Call
         Surrogate.load(folder)
 
 
-@pytest.mark.parametrize("weight", [-0.5, 1.5])
-def test_a_weight_outside_of_its_range_is_refused(weight: float, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def few() -> Surrogate:
+    """Return a surrogate of weighted models; tests must not change it."""
     archs = SPACE.sample(20, 0)
-    folder = Surrogate().fit(archs, SPACE.batch(archs).macs / 1e6).save(tmp_path / "few")
+    return Surrogate().fit(archs, SPACE.batch(archs).macs / 1e6)
+
+
+@pytest.mark.parametrize("weight", [-0.5, 1.5])
+def test_a_weight_outside_of_its_range_is_refused(weight: float, few: Surrogate, tmp_path: Path) -> None:
+    folder = few.save(tmp_path / "few")
     Surrogate.load(folder)
     with pytest.raises(SavedFormatError, match=r"weights must be (4 numbers between 0 and 1|at least 0), got"):
         Surrogate.load(change_array(folder, "model", "weights", lambda array: array * 0 + weight))
 
 
-def test_a_model_with_a_weight_must_be_there(tmp_path: Path) -> None:
-    archs = SPACE.sample(20, 0)
-    folder = Surrogate().fit(archs, SPACE.batch(archs).macs / 1e6).save(tmp_path / "few")
+def test_a_model_with_a_weight_must_be_there(few: Surrogate, tmp_path: Path) -> None:
+    folder = few.save(tmp_path / "few")
     with pytest.raises(SavedFormatError, match=r"the arrays of (remainder|ordinary|product) are missing"):
         Surrogate.load(change_array(folder, "model", "weights", lambda array: array * 0 + 0.5))
 
