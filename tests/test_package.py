@@ -120,13 +120,7 @@ def test_every_public_module_has_a_docstring(path: Path) -> None:
     assert docstring.strip().endswith(".") or "\n" in docstring
 
 
-STILL_PRIVATE = {"models/boosted.py", "models/physics.py"}
-"""Modules that import private names of ``models/linear.py``. Add none."""
-
-
-@pytest.mark.parametrize(
-    "path", [path for path in MODULES if str(path.relative_to(ROOT.name)) not in STILL_PRIVATE], ids=str
-)
+@pytest.mark.parametrize("path", MODULES, ids=str)
 def test_no_module_imports_a_private_name_of_another(path: Path) -> None:
     imports = [
         node for node in ast.walk(ast.parse((ROOT.parent / path).read_text())) if isinstance(node, ast.ImportFrom)

@@ -185,7 +185,7 @@ def _conv(
     kernel, stride, dilation = (_each(sizes, n) for sizes in (kernel, stride, dilation))
     padding = tuple(size // 2 for size in kernel) if padding is None else _each(padding, n)
     size = _window(spec.shape[2:], kernel, stride, padding, dilation)
-    weights = (TensorSpec.of((channels, spec.shape[1] // groups, *kernel)),)
+    weights: tuple[TensorSpec, ...] = (TensorSpec.of((channels, spec.shape[1] // groups, *kernel)),)
     weights += (TensorSpec.of((channels,)),) if bias else ()
     written = TensorSpec.of((spec.shape[0], channels, *size), spec.dtype)
     return Op.of(

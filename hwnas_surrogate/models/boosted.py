@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 from hwnas_surrogate.columns import Columns
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.models.cost_model import Arrays, Vector
-from hwnas_surrogate.models.linear import LeaveOneOutRidge, candidate, candidates
+from hwnas_surrogate.models.linear import Candidate, LeaveOneOutRidge, candidate, candidates
 from hwnas_surrogate.models.robust import inliers
 from hwnas_surrogate.models.trees import Trees
 
@@ -79,14 +79,14 @@ class BoostedRidge(LeaveOneOutRidge):
         self.learning_rate = learning_rate
         self.random_state = random_state
 
-    def fit(self, X: pd.DataFrame | Vector, y: npt.ArrayLike) -> Self:
-        """Fit on (n, k) named columns and n costs."""
+    def fit(self, X: pd.DataFrame | Vector, y: npt.ArrayLike, tried: list[Candidate] | None = None) -> Self:
+        """Fit on (n, k) named columns and n costs, whose ``tried`` candidates may be given as to the ridge."""
         # Small fits: more threads would only wait for one another, for ever so long where other programs run.
         with threadpool_limits(1):
-            return self._fit_trees(*self._checked(X, y))
+            values, costs, names = self._checked(X, y)
+            return self._fit_trees(values, costs, names, candidates(values, names) if tried is None else tried)
 
-    def _fit_trees(self, values: Vector, costs: Vector, names: Columns) -> Self:
-        tried = candidates(values, names)
+    def _fit_trees(self, values: Vector, costs: Vector, names: Columns, tried: list[Candidate]) -> Self:
         self._fit(values, costs, names, tried)
         self.trees_, self.gain_ = None, 0.0
         if self.exact_ or len(costs) < MIN_ROWS or not self.groups_:

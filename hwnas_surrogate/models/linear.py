@@ -188,12 +188,16 @@ class LeaveOneOutRidge(LinearModel):
         self.alphas = alphas
         self.reach = reach
 
-    def fit(self, X: pd.DataFrame | Vector, y: npt.ArrayLike) -> Self:
-        """Fit on (n, k) named columns and n costs."""
+    def fit(self, X: pd.DataFrame | Vector, y: npt.ArrayLike, tried: list[Candidate] | None = None) -> Self:
+        """Fit on (n, k) named columns and n costs.
+
+        ``tried`` are the :func:`candidates` of these columns, if several ridges are fitted to them: each is decomposed
+        once then.
+        """
         # The matrices are narrow: more BLAS threads would only wait for one another.
         with threadpool_limits(1):
             values, costs, columns = self._checked(X, y)
-            return self._fit(values, costs, columns, candidates(values, columns))
+            return self._fit(values, costs, columns, candidates(values, columns) if tried is None else tried)
 
     def _left(self, residuals: Vector) -> None:
         """Take note of what is left of each cost if it is predicted without it, and of how much that is."""

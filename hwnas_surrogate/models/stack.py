@@ -15,7 +15,7 @@ from hwnas_surrogate.columns import Columns
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.models.boosted import BoostedRidge
 from hwnas_surrogate.models.cost_model import Arrays, CostModel, Vector, checked_array
-from hwnas_surrogate.models.linear import EXACT, LeaveOneOutRidge
+from hwnas_surrogate.models.linear import EXACT, Candidate, LeaveOneOutRidge, candidates
 from hwnas_surrogate.models.logarithmic import LogRidge
 from hwnas_surrogate.models.physics import PhysicsGP
 from hwnas_surrogate.models.prior import PhysicsPrior
@@ -182,8 +182,9 @@ class PhysicsStack(CostModel):
         With hundreds of rows the ordinary model is taken alone if the stack is not clearly better: it is the simpler
         one, and predicts networks that run the same operators alike.
         """
+        rows = _Rows(X, len(costs) < PROVEN_ROWS, self.random_state or 0)
         ordinary = BoostedRidge(random_state=self.random_state)
-        left = self._left_by(ordinary, X, costs)
+        left = rows.left_by(ordinary, costs)
         # With hardly more rows than columns they are a sum of them by chance, and say nothing of other columns.
         proven = ordinary.exact_ and 3 * len(costs) >= 4 * np.count_nonzero(ordinary.coef_)
         share, of_remainder, below = 1.0, 0.0, self.physics_.residuals_
@@ -191,7 +192,7 @@ class PhysicsStack(CostModel):
             share = _weight(below, left, _DOUBT)
         if share < 1:
             remainder = LeaveOneOutRidge()
-            of_both = self._left_by(remainder, X, self.physics_.residuals_)
+            of_both = rows.left_by(remainder, self.physics_.residuals_)
             of_remainder = _weight(below, of_both, _REMAINDER_DOUBT)
             below = (1 - of_remainder) * below + of_remainder * of_both
             share = _weight(below, left, _DOUBT)
@@ -206,11 +207,6 @@ class PhysicsStack(CostModel):
             self.ordinary_ = ordinary
         self.weights_ |= {"physics": 1 - share, "remainder": (1 - share) * of_remainder, "ordinary": share}
         self.residuals_ = mixed
-
-    def _left_by(self, model: LeaveOneOutRidge, X: pd.DataFrame, costs: Vector) -> Vector:
-        """Fit a ridge; return each cost minus what it predicts without it."""
-        model.fit(X, costs)
-        return model.residuals_ if len(costs) >= PROVEN_ROWS else _left_out(model, X, costs, self.random_state or 0)
 
     def _try_product(self, X: pd.DataFrame, costs: Vector) -> None:
         """Take products instead, if they predict most rows better than the stack does.
@@ -314,15 +310,39 @@ _MODELS: dict[str, Any] = {
 }
 
 
-def _left_out(model: LeaveOneOutRidge, X: pd.DataFrame, costs: Vector, seed: int) -> Vector:
-    """Return each cost minus what the model predicts if it is fitted to other folds, choosing its columns there."""
-    from sklearn.model_selection import KFold
+class _Rows:
+    """The rows that two ridges are fitted to: their columns are decomposed once for both.
 
-    residuals = np.empty(len(costs))
-    for train, test in KFold(FOLDS, shuffle=True, random_state=seed).split(costs):
-        fitted = clone(model).fit(X.iloc[train], costs[train])
-        residuals[test] = costs[test] - fitted.predict(X.iloc[test])
-    return residuals
+    Parameters
+    ----------
+    X : DataFrame, n rows
+    in_folds : bool
+        Whether residuals are those of fits to other folds, which choose their columns there; else leave-one-out.
+    seed : int
+        Of the folds.
+    """
+
+    def __init__(self, X: pd.DataFrame, in_folds: bool, seed: int) -> None:
+        from sklearn.model_selection import KFold
+
+        self._X, self._tried = X, _candidates(X)
+        folds = KFold(FOLDS, shuffle=True, random_state=seed).split(X) if in_folds else ()
+        self._folds = [(train, test, _candidates(X.iloc[train])) for train, test in folds]
+
+    def left_by(self, model: LeaveOneOutRidge, costs: Vector) -> Vector:
+        """Fit a ridge; return each cost minus what it predicts without it."""
+        model.fit(self._X, costs, self._tried)
+        if not self._folds:
+            return model.residuals_
+        residuals = np.empty(len(costs))
+        for train, test, tried in self._folds:
+            fitted = clone(model).fit(self._X.iloc[train], costs[train], tried)
+            residuals[test] = costs[test] - fitted.predict(self._X.iloc[test])
+        return residuals
+
+
+def _candidates(X: pd.DataFrame) -> list[Candidate]:
+    return candidates(X.to_numpy(np.float64), Columns.of(X))
 
 
 def _told_apart(first: Vector, second: Vector) -> npt.NDArray[np.bool_]:
