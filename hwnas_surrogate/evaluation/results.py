@@ -86,7 +86,7 @@ class Evaluation:
         Returns
         -------
         DataFrame
-            One row per model, target and distance that occurs: ``model, device, metric, unit, octaves`` (text), ``n``,
+            One row per model, target and distance that occurs: ``model, device, metric, unit, log2_distance`` (text), ``n``,
             ``mdape``, ``within_10pct``, ``within_20pct``, ``coverage_90``.
         """
         if not len(self.predictions):
@@ -103,7 +103,7 @@ class Evaluation:
             rows.append(
                 {
                     **dict(zip(GROUP[:4], key[:-1], strict=True)),
-                    "octaves": f"{low:g} to {high:g}" if math.isfinite(high) else f"over {low:g}",
+                    "log2_distance": f"{low:g} to {high:g}" if math.isfinite(high) else f"over {low:g}",
                     "n": len(part),
                     "mdape": float(part["error"].median()),
                     "within_10pct": float((part["error"] <= 0.1).mean()),

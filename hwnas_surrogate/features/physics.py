@@ -68,8 +68,8 @@ AVERAGE_LAYERS = 86.0
 _CONVERSIONS = ("quantize", "dequantize")
 _ENGINES = ("fused", "quantized")
 """Views of operators as an inference engine runs them."""
-_FLOAT_SORTS = ("pointwise", "conv", "depthwise", "matmul", "pool", "zero", "add", "other")
-_SORTS = (*_FLOAT_SORTS, *(f"int8_{sort}" for sort in _FLOAT_SORTS), "activation", "fused_add", "convert")
+_FLOAT_OP_KINDS = ("pointwise", "conv", "depthwise", "matmul", "pool", "zero", "add", "other")
+_OP_KINDS = (*_FLOAT_OP_KINDS, *(f"int8_{sort}" for sort in _FLOAT_OP_KINDS), "activation", "fused_add", "convert")
 """Sorts of operators: in float, in int8, and those that are neither.
 
 ``fused_add`` is an addition that the convolution before it takes on, which reads one more value; ``convert`` turns a
@@ -127,7 +127,7 @@ class LayerPhysics(Encoder):
 
     def _columns(self) -> Iterator[Column]:
         for view in self.views:
-            quantities, terms = (_ENGINE_QUANTITIES, _SORTS) if view in _ENGINES else (_QUANTITIES, _CORRECTIONS)
+            quantities, terms = (_ENGINE_QUANTITIES, _OP_KINDS) if view in _ENGINES else (_QUANTITIES, _CORRECTIONS)
             yield from (Column.physics(view, quantity) for quantity in quantities)
             yield from (Column.correction(view, term) for term in terms)
 
@@ -168,7 +168,7 @@ def _layer_values(ops: tuple[Op, ...]) -> npt.NDArray[np.float64]:
 def _engine_values(ops: tuple[Op, ...]) -> npt.NDArray[np.float64]:
     """Return what each operator adds to the columns of an inference engine's view, shape (L, columns)."""
     physics = np.array([_engine_physics(op) for op in ops], np.float64).reshape(-1, len(_ENGINE_QUANTITIES))
-    sorts = np.array([[sort in _sorts(op) for sort in _SORTS] for op in ops], np.float64).reshape(-1, len(_SORTS))
+    sorts = np.array([[sort in _op_kinds(op) for sort in _OP_KINDS] for op in ops], np.float64).reshape(-1, len(_OP_KINDS))
     values = np.column_stack([physics, sorts])
     values[[op.kind in FREE or op.kind == "constant" for op in ops]] = 0.0
     values.setflags(write=False)
@@ -201,7 +201,7 @@ def _in_int8(op: Op) -> bool:
 
 
 @lru_cache(maxsize=65536)
-def _sorts(op: Op) -> frozenset[str]:
+def _op_kinds(op: Op) -> frozenset[str]:
     """Return the sorts of an operator: what it is, and what it takes on."""
     if op.kind in _CONVERSIONS:
         return frozenset({"convert", *(["activation"] if op.fused else [])})
@@ -211,7 +211,7 @@ def _sorts(op: Op) -> frozenset[str]:
         sort = "depthwise" if op.depthwise else "pointwise" if math.prod(op.kernel) == 1 else "conv"
     else:
         sort = {"attention": "matmul", "global_pool": "pool"}.get(op.kind, _KIND_OF.get(op.kind, op.kind))
-        sort = sort if sort in _FLOAT_SORTS else "other"
+        sort = sort if sort in _FLOAT_OP_KINDS else "other"
     return frozenset({f"int8_{sort}" if _in_int8(op) else sort, *(["fused_add"] if "add" in op.fused else [])})
 
 

@@ -52,7 +52,7 @@ class PhysicsStack(CostModel):
     - ``physics``: a :class:`PhysicsGP`. It extrapolates from ten rows.
     - ``remainder``: a :class:`LeaveOneOutRidge` on what physics leaves. It learns what a device does beyond physics,
       and predicts nothing where it knows nothing.
-    - ``ordinary``: a :class:`BoostedRidge` on the costs themselves. With hundreds of rows it often needs no physics.
+    - ``boosted``: a :class:`BoostedRidge` on the costs themselves. With hundreds of rows it often needs no physics.
     - ``product``: a :class:`LogRidge`, alone, for costs over orders of magnitude that are products rather than sums.
 
     With fewer than twenty rows physics is alone.
@@ -71,12 +71,12 @@ class PhysicsStack(CostModel):
     remainder_ : LeaveOneOutRidge or None
         Fitted on all the others; None where it has no weight. It needs no trees: with them, no spearman of 50 targets
         was higher by more than .0003 (n=100, 200, 400).
-    ordinary_ : BoostedRidge or None
+    boosted_ : BoostedRidge or None
         Fitted on the same columns; None where it has no weight.
     product_ : LogRidge or None
         Fitted on all but the ``source`` columns; if there is one, it predicts alone.
     weights_ : dict of str to float
-        The part of each model in the prediction: ``physics``, ``remainder``, ``ordinary``, ``product``. The remainder
+        The part of each model in the prediction: ``physics``, ``remainder``, ``boosted``, ``product``. The remainder
         is added to a part of physics as large or larger; the others add up to 1.
     residuals_ : ndarray of float64, shape (n,)
         Each training cost minus what is predicted without it; not saved.
@@ -93,7 +93,7 @@ class PhysicsStack(CostModel):
 
     physics_: PhysicsGP
     remainder_: LeaveOneOutRidge | None
-    ordinary_: BoostedRidge | None
+    boosted_: BoostedRidge | None
     product_: LogRidge | None
     weights_: dict[str, float]
     residuals_: Vector
@@ -120,7 +120,7 @@ class PhysicsStack(CostModel):
         """Learn the smallest standard deviation, and those of the training rows."""
         if self.product_ is not None:
             self.least_sd_, self.sds_ = self.product_.sd_, self.product_.sds_
-        elif self.ordinary_only:
+        elif self.boosted_only:
             self.least_sd_ = max(robust_sd(self.residuals_), EXACT * float(np.abs(costs).max()))
             self.sds_ = np.full(len(costs), self.least_sd_)
         else:
@@ -128,9 +128,9 @@ class PhysicsStack(CostModel):
             self.sds_ = np.hypot(self.physics_.sds_, self.least_sd_)
 
     @property
-    def ordinary_only(self) -> bool:
+    def boosted_only(self) -> bool:
         """Whether the ordinary model has all the weight."""
-        return self.weights_["ordinary"] == 1
+        return self.weights_["boosted"] == 1
 
     @property
     def heteroscedastic(self) -> bool:
@@ -140,7 +140,7 @@ class PhysicsStack(CostModel):
     @property
     def knows_distance(self) -> bool:
         """Whether the standard deviation grows as networks differ from the training ones: not of the ordinary model."""
-        return not self.ordinary_only
+        return not self.boosted_only
 
     @property
     def relative_errors(self) -> bool:
@@ -155,7 +155,7 @@ class PhysicsStack(CostModel):
     @property
     def general_weight(self) -> float:
         """The weight of all models but physics."""
-        return sum(self.weights_[name] for name in ("remainder", "ordinary", "product"))
+        return sum(self.weights_[name] for name in ("remainder", "boosted", "product"))
 
     @property
     def source_weight(self) -> float:
@@ -169,12 +169,12 @@ class PhysicsStack(CostModel):
 
     def reduced(self) -> CostModel:
         """Return the ordinary model where it has all the weight."""
-        return self.ordinary_ if self.ordinary_only and self.ordinary_ is not None else self
+        return self.boosted_ if self.boosted_only and self.boosted_ is not None else self
 
     def _only_physics(self, physics: PhysicsGP) -> None:
-        self.physics_, self.remainder_, self.ordinary_, self.product_ = physics, None, None, None
+        self.physics_, self.remainder_, self.boosted_, self.product_ = physics, None, None, None
         self.residuals_, self.sds_, self.precisions_ = physics.residuals_, physics.sds_, physics.precisions_
-        self.weights_ = {"physics": 1.0, "remainder": 0.0, "ordinary": 0.0, "product": 0.0}
+        self.weights_ = {"physics": 1.0, "remainder": 0.0, "boosted": 0.0, "product": 0.0}
 
     def _stack(self, X: pd.DataFrame, costs: Vector) -> None:
         """Fit the two models beside physics, and weight them.
@@ -203,8 +203,8 @@ class PhysicsStack(CostModel):
         if len(costs) >= PROVEN_ROWS and better.mean() < wanted:
             share, mixed, self.remainder_ = 1.0, left, None
         if share:
-            self.ordinary_ = ordinary
-        self.weights_ |= {"physics": 1 - share, "remainder": (1 - share) * of_remainder, "ordinary": share}
+            self.boosted_ = ordinary
+        self.weights_ |= {"physics": 1 - share, "remainder": (1 - share) * of_remainder, "boosted": share}
         self.residuals_ = mixed
 
     def _left_by(self, model: LeaveOneOutRidge, X: pd.DataFrame, costs: Vector) -> Vector:
@@ -218,7 +218,7 @@ class PhysicsStack(CostModel):
         Which of two predictions is nearer does not depend on the scale: small costs have as much of a say as large
         ones.
         """
-        exact = self.ordinary_ is not None and self.ordinary_.exact_
+        exact = self.boosted_ is not None and self.boosted_.exact_
         if exact or costs.min() <= 0 or np.log(costs).std() < _SPREAD:
             return
         columns = X.iloc[:, self._not_sources()]
@@ -227,8 +227,8 @@ class PhysicsStack(CostModel):
             nearer = np.abs(product.residuals_) < np.abs(self.residuals_)
             if nearer.mean() < needed:
                 return
-        self.remainder_, self.ordinary_, self.product_ = None, None, product
-        self.weights_ = {"physics": 0.0, "remainder": 0.0, "ordinary": 0.0, "product": 1.0}
+        self.remainder_, self.boosted_, self.product_ = None, None, product
+        self.weights_ = {"physics": 0.0, "remainder": 0.0, "boosted": 0.0, "product": 1.0}
         self.residuals_ = product.residuals_
 
     def rank(self, X: pd.DataFrame) -> Self:
@@ -248,7 +248,7 @@ class PhysicsStack(CostModel):
         mine, others = self._parts()
         predicted: Vector = np.zeros(len(X))
         models = (("physics", self.physics_, mine), ("remainder", self.remainder_, others))
-        for name, model, columns in (*models, ("ordinary", self.ordinary_, others)):
+        for name, model, columns in (*models, ("boosted", self.boosted_, others)):
             if model is not None and self.weights_[name]:
                 predicted += self.weights_[name] * model.predict(X.iloc[:, columns])
         return predicted
@@ -262,7 +262,7 @@ class PhysicsStack(CostModel):
         if self.product_ is not None:
             return self.least_sd_ * mean
         least = np.full(len(mean), self.least_sd_)
-        if self.ordinary_only:
+        if self.boosted_only:
             return least
         return np.asarray(np.hypot(self.physics_.deviations(X.iloc[:, self._parts()[0]]), least))
 
@@ -288,7 +288,7 @@ class PhysicsStack(CostModel):
         self.weights_ = dict(zip(_MODELS, map(float, weights), strict=True))
         self.least_sd_ = float(checked_array(arrays, "least_sd", (1,), 0.0)[0])
         mine, others = self._parts()
-        columns = {"physics": mine, "remainder": others, "ordinary": others, "product": self._not_sources()}
+        columns = {"physics": mine, "remainder": others, "boosted": others, "product": self._not_sources()}
         for name, kind in _MODELS.items():
             own = {key.removeprefix(f"{name}_"): array for key, array in arrays.items() if key.startswith(f"{name}_")}
             if not own and (name == "physics" or self.weights_[name]):
@@ -309,7 +309,7 @@ class PhysicsStack(CostModel):
 _MODELS: dict[str, Any] = {
     "physics": PhysicsGP,
     "remainder": LeaveOneOutRidge,
-    "ordinary": BoostedRidge,
+    "boosted": BoostedRidge,
     "product": LogRidge,
 }
 

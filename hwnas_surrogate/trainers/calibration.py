@@ -16,7 +16,7 @@ from hwnas_surrogate.models import CostModel
 from hwnas_surrogate.models.robust import robust_sd
 from hwnas_surrogate.trainers.encoded import log2_distance
 
-__all__ = ["Calibration", "LeftOut", "config_left_out", "dearest_left_out", "promised", "residuals_by_row", "spreads"]
+__all__ = ["Calibration", "LeftOut", "config_left_out", "expensive_left_out", "promised", "residuals_by_row", "spreads"]
 
 Vector = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]
@@ -108,10 +108,10 @@ class Calibration:
 
     Attributes
     ----------
-    known_, other_, dear_ : scores or None
+    known_, other_, expensive_ : scores or None
         Quantiles of residuals over difficulties: of trained configs, of others, and of networks dearer than all trained
         on; None where too few rows could be held out.
-    dearest_ : float
+    most_expensive_ : float
         The largest training cost.
     low_, high_ : ndarray of float64, shape (k + 1,)
         Range of the training features and of the predictions.
@@ -125,8 +125,8 @@ class Calibration:
 
     known_: _Scores
     other_: _Scores | None
-    dear_: _Scores | None
-    dearest_: float
+    expensive_: _Scores | None
+    most_expensive_: float
     low_: Vector
     high_: Vector
 
@@ -138,7 +138,7 @@ class Calibration:
         sds: Vector | None = None,
         *,
         other: LeftOut | None = None,
-        dear: LeftOut | None = None,
+        expensive: LeftOut | None = None,
     ) -> Self:
         """Learn from out-of-sample residuals.
 
@@ -152,7 +152,7 @@ class Calibration:
             Measured minus predicted.
         sds : ndarray, shape (n,), optional
             The model's standard deviations of these predictions, if they differ.
-        other, dear : LeftOut, optional
+        other, expensive : LeftOut, optional
             The same where whole configs, and where the dearest rows, were left out.
 
         Returns
@@ -161,14 +161,14 @@ class Calibration:
         """
         everything = np.column_stack([features, predicted])
         self.low_, self.high_ = everything.min(axis=0), everything.max(axis=0)
-        self.dearest_ = float((predicted + residuals).max())
+        self.most_expensive_ = float((predicted + residuals).max())
         own, expected = (np.ones(len(predicted)), 0.0) if sds is None else (sds, _EXPECTED)
         power = _power(predicted, residuals / own)
         wide = self.difficulty(features, predicted, own, power)
         self.known_ = _Scores(_quantiles(residuals / wide, expected), len(residuals), power)
-        self.dear_ = self.other_ = None
-        if dear is not None:
-            self.dear_ = self._scores(dear, features, dear.sds, power)
+        self.expensive_ = self.other_ = None
+        if expensive is not None:
+            self.expensive_ = self._scores(expensive, features, expensive.sds, power)
         if other is not None:
             power = _power(other.predicted, other.residuals)
             self.other_ = self._scores(other, features, np.ones(len(other.rows)), power)
@@ -215,7 +215,7 @@ class Calibration:
             _check_promise(coverage, scores.n, scores is self.other_)
             low, high = scores.between(coverage)
             bounds[rows] = np.stack([predicted[rows] + low * wide, predicted[rows] + high * wide], axis=1)
-        for rows, scores, wide in self._dear(features, predicted, sds, distances):
+        for rows, scores, wide in self._expensive(features, predicted, sds, distances):
             upper = predicted[rows] + scores.between(coverage)[1] * wide
             bounds[rows, 1] = np.maximum(bounds[rows, 1], upper)
         slack = _EXACT * np.abs(predicted)
@@ -231,7 +231,7 @@ class Calibration:
         reach = budget + _EXACT * np.abs(predicted) - predicted
         for rows, scores, wide in self._categories(features, predicted, sds, distances):
             result[rows] = scores.below(reach[rows], wide)
-        for rows, scores, wide in self._dear(features, predicted, sds, distances):
+        for rows, scores, wide in self._expensive(features, predicted, sds, distances):
             # As of the bounds, only the upper half is that of dear networks.
             result[rows] = np.minimum(result[rows], np.maximum(scores.below(reach[rows], wide), 0.5))
         return result
@@ -248,37 +248,37 @@ class Calibration:
                 wide = self.difficulty(features[rows], predicted[rows], own[rows], scores.power)
                 yield rows, scores, wide * (1.0 + scores.growth * distances[rows])
 
-    def _dear(
+    def _expensive(
         self, features: Vector, predicted: Vector, sds: Vector, distances: Vector
     ) -> Iterator[tuple[Rows, _Scores, Vector]]:
         """Yield the same of the rows that may well be dearer than all trained on."""
-        if self.dear_ is None:
+        if self.expensive_ is None:
             return
-        wide = self.difficulty(features, predicted, sds, self.dear_.power)
+        wide = self.difficulty(features, predicted, sds, self.expensive_.power)
         reach = predicted + np.interp(_MAY_WELL, _PARTS, self.known_.quantiles) * wide
-        rows = np.flatnonzero((reach > self.dearest_) & (distances == 0))
-        exceeded = np.maximum(predicted[rows] / self.dearest_ - 1.0, 0.0)
-        yield rows, self.dear_, wide[rows] * (1.0 + self.dear_.growth * exceeded)
+        rows = np.flatnonzero((reach > self.most_expensive_) & (distances == 0))
+        exceeded = np.maximum(predicted[rows] / self.most_expensive_ - 1.0, 0.0)
+        yield rows, self.expensive_, wide[rows] * (1.0 + self.expensive_.growth * exceeded)
 
     def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Return what was learned as arrays."""
         arrays = {
-            "dearest": np.array([self.dearest_]),
+            "most_expensive": np.array([self.most_expensive_]),
             "low": self.low_,
             "high": self.high_,
         }
         for name in _CATEGORIES:
             scores: _Scores | None = getattr(self, f"{name}_")
             if scores is not None:
-                arrays |= {name: scores.quantiles, f"{name}_said": np.array([scores.n, scores.power, scores.growth])}
+                arrays |= {name: scores.quantiles, f"{name}_parameters": np.array([scores.n, scores.power, scores.growth])}
         return arrays
 
     def from_arrays(self, arrays: dict[str, npt.NDArray[Any]], n_features: int) -> Self:
         """Take back what :meth:`to_arrays` returned, for so many features, or raise :class:`InvalidInputError`."""
         k = n_features + 1
-        shapes = {"dearest": (1,), "low": (k,), "high": (k,), "known": (_KEPT,), "known_said": (3,)}
+        shapes = {"most_expensive": (1,), "low": (k,), "high": (k,), "known": (_KEPT,), "known_parameters": (3,)}
         for name in _CATEGORIES:
-            shapes |= {name: (_KEPT,), f"{name}_said": (3,)} if name in arrays else {}
+            shapes |= {name: (_KEPT,), f"{name}_parameters": (3,)} if name in arrays else {}
         for name, shape in shapes.items():
             array = arrays[name]
             if array.shape != shape or array.dtype.kind != "f":
@@ -286,7 +286,7 @@ class Calibration:
         for name in _CATEGORIES:
             scores = None
             if name in arrays:
-                n, power, growth = map(float, arrays[f"{name}_said"])
+                n, power, growth = map(float, arrays[f"{name}_parameters"])
                 if not (n >= 1 and n == round(n) and 0 <= power <= 1 and growth >= 0):
                     raise InvalidInputError(
                         f"{name} must be of 1 score or more, of a power between 0 and 1 and a growth of at least 0, "
@@ -297,15 +297,15 @@ class Calibration:
                 scores = _Scores(arrays[name], int(n), power, growth)
             setattr(self, f"{name}_", scores)
         self.low_, self.high_ = arrays["low"], arrays["high"]
-        self.dearest_ = float(arrays["dearest"][0])
-        if not self.dearest_ >= 0:
-            raise InvalidInputError(f"dearest must be at least 0, got {self.dearest_:g}.")
+        self.most_expensive_ = float(arrays["most_expensive"][0])
+        if not self.most_expensive_ >= 0:
+            raise InvalidInputError(f"most_expensive must be at least 0, got {self.most_expensive_:g}.")
         if (self.low_ > self.high_).any():
             raise InvalidInputError("low must not be above high.")
         return self
 
 
-_CATEGORIES = ("known", "other", "dear")
+_CATEGORIES = ("known", "other", "expensive")
 
 
 def promised(n: int) -> float:
@@ -368,7 +368,7 @@ def config_left_out(
     return LeftOut(rows, costs - residuals, residuals, sds, distances)
 
 
-def dearest_left_out(model: CostModel, features: pd.DataFrame, costs: Vector, seed: int) -> LeftOut | None:
+def expensive_left_out(model: CostModel, features: pd.DataFrame, costs: Vector, seed: int) -> LeftOut | None:
     """Return what the model leaves of the dearest fifth of the rows if fitted to the others only.
 
     Of many rows, four hundred drawn at random will do. None of fewer than sixty.

@@ -33,7 +33,7 @@ from hwnas_surrogate.spaces import Configs, Networks, SearchSpace, as_batch, get
 from hwnas_surrogate.trainers.calibration import (
     Calibration,
     config_left_out,
-    dearest_left_out,
+    expensive_left_out,
     residuals_by_row,
     spreads,
 )
@@ -515,7 +515,7 @@ class Surrogate(FittedSurrogate):
             costs - predicted,
             model.sds_,
             other=other,
-            dear=dearest_left_out(model, features, costs, seed),
+            expensive=expensive_left_out(model, features, costs, seed),
         )
         size = predicted if model.relative_errors else np.ones(len(costs))
         limit = self._wild * spreads(residuals / size, training.number) * size

@@ -285,7 +285,7 @@ class TransferSurrogate(Surrogate):
         return cost_model(self.model_).source_weight
 
     @property
-    def ordinary_weight_(self) -> float:
+    def general_weight_(self) -> float:
         """How much of the prediction is learned beyond physics and the sources, from 0 to 1."""
         return cost_model(self.model_).general_weight
 

@@ -468,7 +468,7 @@ def test_it_grows_into_the_ordinary_surrogate() -> None:
     ordinary = Surrogate().fit(part.archs, part.costs)
     assert part.error(grown) < 1.1 * part.error(ordinary)
     assert grown.score(part.others, part.held_out) > ordinary.score(part.others, part.held_out) - 0.002
-    assert grown.ordinary_weight_ > 0.7
+    assert grown.general_weight_ > 0.7
     assert grown.notes_ == ()
     assert 0.85 < coverage_of([(grown, part)], 0.9) < 0.97
 
