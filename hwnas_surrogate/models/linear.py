@@ -195,7 +195,7 @@ class LeaveOneOutRidge(LinearModel):
             values, costs, columns = self._checked(X, y)
             return self._fit(values, costs, columns, candidates(values, columns))
 
-    def _left(self, residuals: Vector) -> None:
+    def _set_residuals(self, residuals: Vector) -> None:
         """Take note of what is left of each cost if it is predicted without it, and of how much that is."""
         self.residuals_, self.sd_ = residuals, robust_sd(residuals)
         self.loo_error_ = float(np.abs(residuals).mean())
@@ -210,7 +210,7 @@ class LeaveOneOutRidge(LinearModel):
         if not tried:
             self.groups_, self.alpha_, self.exact_ = (), 0.0, False
             self._learned(values, np.empty(0, np.intp), np.empty(0), costs.mean())
-            self._left((costs - costs.mean()) * len(costs) / (len(costs) - 1))
+            self._set_residuals((costs - costs.mean()) * len(costs) / (len(costs) - 1))
             return self
         kept = self._choose(values, costs, tried)
         if 0 < np.count_nonzero(~kept) <= len(kept) // 10:
@@ -224,7 +224,7 @@ class LeaveOneOutRidge(LinearModel):
             self.__dict__ = before
             return False
         self.groups_, self.alpha_, self.exact_ = ("onehot",), 0.0, True
-        self._left(costs - self._sum(values))
+        self._set_residuals(costs - self._sum(values))
         return True
 
     def _choose(self, values: Vector, costs: Vector, tried: list[Candidate]) -> npt.NDArray[np.bool_]:
@@ -241,7 +241,7 @@ class LeaveOneOutRidge(LinearModel):
             left_out = _left_out(tried, pulled, self.alphas)
         chosen, alpha = tried[number], self.alphas[penalty]
         self.groups_, self.alpha_ = chosen.groups, alpha
-        self._left(costs - pulled + _chosen_without(tried, left_out))
+        self._set_residuals(costs - pulled + _chosen_without(tried, left_out))
         self._learned(values, chosen.columns, *chosen.sum_of(pulled, alpha))
         return np.asarray(pulled == costs)
 
