@@ -163,7 +163,11 @@ def _evaluate(
 
 
 def _readable_distances(frame: pd.DataFrame) -> pd.DataFrame:
-    told = {"target": frame["device"] + "/" + frame["metric"], "model": frame["model"], "log2 distance": frame["log2_distance"]}
+    told = {
+        "target": frame["device"] + "/" + frame["metric"],
+        "model": frame["model"],
+        "log2 distance": frame["log2_distance"],
+    }
     parts = {
         "median error": "mdape",
         "within 10 %": "within_10pct",

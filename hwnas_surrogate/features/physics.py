@@ -168,7 +168,9 @@ def _layer_values(ops: tuple[Op, ...]) -> npt.NDArray[np.float64]:
 def _engine_values(ops: tuple[Op, ...]) -> npt.NDArray[np.float64]:
     """Return what each operator adds to the columns of an inference engine's view, shape (L, columns)."""
     physics = np.array([_engine_physics(op) for op in ops], np.float64).reshape(-1, len(_ENGINE_QUANTITIES))
-    sorts = np.array([[sort in _op_kinds(op) for sort in _OP_KINDS] for op in ops], np.float64).reshape(-1, len(_OP_KINDS))
+    sorts = np.array([[sort in _op_kinds(op) for sort in _OP_KINDS] for op in ops], np.float64).reshape(
+        -1, len(_OP_KINDS)
+    )
     values = np.column_stack([physics, sorts])
     values[[op.kind in FREE or op.kind == "constant" for op in ops]] = 0.0
     values.setflags(write=False)

@@ -26,9 +26,9 @@ iterations to converge."""
 class Hypotheses:
     """The H hypotheses (every belief with every noise level), and their posterior probabilities.
 
-    Under a hypothesis the costs are Gaussian: ``costs ~ N(mean, kernel + diag(noise))``, where mean and kernel come from
-    the belief. Its evidence is the marginal likelihood of the measurements [1]_, or a variational lower bound of it
-    where the noise is Student's t [2]_.
+    Under a hypothesis the costs are Gaussian: ``costs ~ N(mean, kernel + diag(noise))``, where mean and kernel come
+    from the belief. Its evidence is the marginal likelihood of the measurements [1]_, or a variational lower bound of
+    it where the noise is Student's t [2]_.
 
     Parameters
     ----------
@@ -131,7 +131,7 @@ class Hypotheses:
         return coef
 
     def covariance(self, number: int, width: int) -> Vector:
-        """Return the posterior covariance of the coefficients, (width + 1, width + 1), without the constraint of signs."""
+        """Return the posterior covariance of the coefficients, (width + 1, width + 1), ignoring the sign constraint."""
         belief = self.beliefs[self.belief[number]]
         shares, corrections = self.designs[self.belief[number]]
         design = np.column_stack([belief.share_sd * shares, corrections, np.full(len(shares), self.prior.constant_sd)])
@@ -152,7 +152,8 @@ class Hypotheses:
         """Return leave-one-out residuals and their predictive standard deviations, shape (n,) each.
 
         For each row, the hypotheses are weighted by their evidence without that row [1]_. Under a hypothesis with the
-        inverse covariance A, the residual of row i is ``(A @ off)[i] / A[i, i]``, and its variance ``1 / A[i, i]``.
+        inverse covariance A, the residual of row i is ``(A @ off)[i] / A[i, i]``. Its variance is ``1 / A[i, i]``, less
+        the noise of that measurement, plus the noise of a measurement that is no outlier.
 
         .. [1] Sundararajan and Keerthi, "Predictive approaches for choosing hyperparameters in Gaussian processes",
            Neural Computation 2001.
@@ -165,8 +166,8 @@ class Hypotheses:
         others /= others.sum(axis=0)
         means = (others * residuals).sum(axis=0)
         # Rounding may make the variance of a cost that the other rows determine exactly negative.
-        unsure = np.maximum(1 / own - self.noise, 0.0) + self.variances[:, None]
-        return means, np.sqrt((others * ((residuals - means) ** 2 + unsure)).sum(axis=0))
+        variance = np.maximum(1 / own - self.noise, 0.0) + self.variances[:, None]
+        return means, np.sqrt((others * ((residuals - means) ** 2 + variance)).sum(axis=0))
 
 
 def _student(

@@ -77,8 +77,8 @@ class PhysicsStack(CostModel):
     product_ : LogRidge or None
         Fitted on all but the ``source`` columns. If it is not None, it predicts alone.
     weights_ : dict of str to float
-        The weight of each model: ``physics``, ``remainder``, ``boosted``, ``product``. The weight of ``remainder`` is at
-        most that of ``physics``; the other three add up to 1.
+        The weight of each model: ``physics``, ``remainder``, ``boosted``, ``product``. The weight of ``remainder`` is
+        at most that of ``physics``; the other three add up to 1.
     residuals_ : ndarray of float64, shape (n,)
         Leave-one-out residuals of the training costs (measured minus predicted); not saved.
     sds_ : ndarray of float64, shape (n,)
@@ -141,7 +141,7 @@ class PhysicsStack(CostModel):
 
     @property
     def knows_distance(self) -> bool:
-        """Whether the standard deviation grows with the distance from the training networks: False if ``boosted_only``."""
+        """Whether the standard deviation grows with the distance from the training networks: not if ``boosted_only``."""
         return not self.boosted_only
 
     @property
@@ -182,8 +182,8 @@ class PhysicsStack(CostModel):
         """Fit the remainder and the boosted ridge, and weight them against physics.
 
         The weights minimise the squared leave-one-out residuals of the mixture. With hundreds of rows the boosted ridge
-        is used alone unless the stack is clearly better: it is simpler, and predicts the same cost for networks that run
-        the same operators.
+        is used alone unless the stack is clearly better: it is simpler, and predicts the same cost for networks that
+        run the same operators.
         """
         boosted = BoostedRidge(random_state=self.random_state)
         of_boosted = self._fitted_residuals(boosted, X, costs)
@@ -213,7 +213,9 @@ class PhysicsStack(CostModel):
     def _fitted_residuals(self, model: LeaveOneOutRidge, X: pd.DataFrame, costs: Vector) -> Vector:
         """Fit a ridge on (n, k) columns and n costs; return its residuals on rows it was not fitted to, (n,)."""
         model.fit(X, costs)
-        return model.residuals_ if len(costs) >= PROVEN_ROWS else _fold_residuals(model, X, costs, self.random_state or 0)
+        return (
+            model.residuals_ if len(costs) >= PROVEN_ROWS else _fold_residuals(model, X, costs, self.random_state or 0)
+        )
 
     def _try_product(self, X: pd.DataFrame, costs: Vector) -> None:
         """Replace the stack by products if these predict most rows better.

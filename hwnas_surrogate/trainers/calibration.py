@@ -270,7 +270,10 @@ class Calibration:
         for name in _CATEGORIES:
             scores: _Scores | None = getattr(self, f"{name}_")
             if scores is not None:
-                arrays |= {name: scores.quantiles, f"{name}_parameters": np.array([scores.n, scores.power, scores.growth])}
+                arrays |= {
+                    name: scores.quantiles,
+                    f"{name}_parameters": np.array([scores.n, scores.power, scores.growth]),
+                }
         return arrays
 
     def from_arrays(self, arrays: dict[str, npt.NDArray[Any]], n_features: int) -> Self:
