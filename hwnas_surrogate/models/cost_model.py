@@ -105,7 +105,7 @@ class CostModel(RegressorMixin, BaseEstimator, ABC):  # type: ignore[misc]
 
     @property
     def layer_physics(self) -> CostModel | None:
-        """The part that reads only the columns of layer physics, which any network has; None if there is no such part."""
+        """The part that reads only the columns of layer physics, which any network has; None if there is none."""
         return None
 
     def reduced(self) -> CostModel:

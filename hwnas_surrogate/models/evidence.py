@@ -76,7 +76,7 @@ class Hypotheses:
         self.weights = weights / weights.sum()
 
     def _pair_with_noises(self) -> None:
-        """Number the hypotheses: every belief with each Gaussian noise, then every belief with each Student's t noise."""
+        """Number the hypotheses: every belief with each Gaussian noise, then with each Student's t noise."""
         n, noises = len(self.beliefs), (self.prior.noise_sds, self.prior.robust_noise_sds)
         self.belief = np.concatenate([np.repeat(np.arange(n), len(sds)) for sds in noises])
         self.variances = np.concatenate([np.tile(np.array(sds), n) ** 2 for sds in noises])

@@ -338,8 +338,8 @@ def _left_out(tried: list[Candidate], costs: Vector, alphas: Sequence[float]) ->
 def _best(tried: list[Candidate], left_out: list[Vector], rows: npt.NDArray[np.bool_]) -> tuple[int, int]:
     """Select a candidate and a penalty by the leave-one-out error on some rows; return their numbers.
 
-    The smallest mean absolute error wins. Among candidates with fewer columns than that one, the last whose error is
-    within one standard error (of the paired differences) and which has fewer columns than those before is preferred.
+    The candidate with the smallest mean absolute error is the best. The one with the fewest columns is selected among
+    those within one standard error of it (of the paired differences).
     """
     fits = []
     for residuals in left_out:

@@ -141,7 +141,7 @@ class PhysicsStack(CostModel):
 
     @property
     def knows_distance(self) -> bool:
-        """Whether the standard deviation grows with the distance from the training networks: not if ``boosted_only``."""
+        """Whether the standard deviation grows with the distance from the training networks: if physics has weight."""
         return not self.boosted_only
 
     @property

@@ -480,7 +480,11 @@ CALIBRATIONS: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray], str]] = {
         "known must be of 1 score or more, .* 60, -[45]",
     ),
     "a huge power": ("known_parameters", lambda a: a + np.array([0, 1e9, 0]), r"known must be .*got 60, 1e\+09 and 0"),
-    "two numbers": ("known_parameters", lambda a: a[:2], r"known_parameters must be floats of shape \(3,\), got float64 of \(2,\)"),
+    "two numbers": (
+        "known_parameters",
+        lambda a: a[:2],
+        r"known_parameters must be floats of shape \(3,\), got float64 of \(2,\)",
+    ),
     "a negative growth": ("known_parameters", lambda a: a - np.array([0, 0, 1]), "known must be .* got 60, .* and -1"),
     "scores of nothing": ("known_parameters", lambda a: a * 0, "known must be of 1 score or more, .* got 0, 0 and 0"),
     "scores of a half": ("known_parameters", lambda a: a + np.array([0.5, 0, 0]), "known must be of 1 score or more"),
