@@ -86,8 +86,8 @@ class Evaluation:
         Returns
         -------
         DataFrame
-            One row per model, target and distance that occurs: ``model, device, metric, unit, log2_distance`` (text), ``n``,
-            ``mdape``, ``within_10pct``, ``within_20pct``, ``coverage_90``.
+            One row per model, target and distance that occurs: ``model, device, metric, unit, log2_distance`` (text),
+            ``n``, ``mdape``, ``within_10pct``, ``within_20pct``, ``coverage_90``.
         """
         if not len(self.predictions):
             return pd.DataFrame()

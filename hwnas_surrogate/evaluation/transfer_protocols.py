@@ -17,7 +17,7 @@ from hwnas_surrogate.evaluation.peers import HELP, NASFLAT
 from hwnas_surrogate.evaluation.results import Evaluation
 from hwnas_surrogate.evaluation.scores import score
 from hwnas_surrogate.trainers import AdaptWarning, TransferSurrogate, fit_sources
-from hwnas_surrogate.trainers.design import most_telling
+from hwnas_surrogate.trainers.design import most_informative
 from hwnas_surrogate.trainers.sources import Sources
 
 __all__ = ["few_shot_table", "help2021", "leave_one_device_out", "nasflat2024"]
@@ -61,7 +61,7 @@ class _Space:
         pool = np.sort(rng.permutation(len(self.table))[:_CANDIDATES])
         dropped = [name for name in self.sources if name not in set(sources)]
         features = self.everything.features.iloc[pool].drop(columns=dropped)
-        return pool[most_telling(features, n)[0]]
+        return pool[most_informative(features, n)[0]]
 
 
 def _check(table: CostTable, devices: Iterable[str], rows: int, sizes: Sequence[int], seeds: Sequence[int]) -> None:

@@ -90,7 +90,7 @@ class CostModel(RegressorMixin, BaseEstimator, ABC):  # type: ignore[misc]
 
     @property
     def extrapolates(self) -> bool:
-        """Whether the model extrapolates to other configs and spaces: its columns mean the same there (layer physics)."""
+        """Whether the model extrapolates to other configs and spaces, as layer physics does."""
         return False
 
     @property

@@ -11,7 +11,7 @@ from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.features import Combined, LayerPhysics
 from hwnas_surrogate.spaces import Archs, ConfigLike, NetworkConfig, SearchSpace, get_space
 from hwnas_surrogate.spaces.base import ArchArray, as_generator
-from hwnas_surrogate.trainers.design import most_telling
+from hwnas_surrogate.trainers.design import most_informative
 from hwnas_surrogate.trainers.sources import SourceCosts, Sources, fitted_sources
 
 __all__ = ["Suggestion", "suggest"]
@@ -114,7 +114,7 @@ def suggest(
     candidates = _candidates(found, found.config(config), known, random_state)
     encoder = Combined(found, [LayerPhysics(found), SourceCosts(found, fitted_sources(sources, found, random_state))])
     features = encoder.frame(np.concatenate([candidates, known]), config)
-    picked, uncertainty = most_telling(features, n, len(known))
+    picked, uncertainty = most_informative(features, n, len(known))
     chosen = candidates[picked]
     return Suggestion(chosen, found.config(config), uncertainty, found.connected(chosen))
 
