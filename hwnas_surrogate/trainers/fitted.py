@@ -66,7 +66,7 @@ class FittedSurrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     @property
     def n_yardsticks(self) -> int:
-        """The number of columns that measure the distance from the training rows: all, or 0 (see ``knows_distance``)."""
+        """The number of columns that measure the distance from the training rows: all, or 0."""
         return 0 if cost_model(self.model_).knows_distance else self.n_features_in_
 
     def predict_encoded(self, query: Encoded) -> Vector:
@@ -141,7 +141,7 @@ class FittedSurrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         return 1.0 - probability if METRICS[self.metric_].larger_is_better else probability
 
     def _as_good_as(self, query: Encoded, value: Vector) -> Vector:
-        """Return the probability that networks, if they run, are at least as good as values in the metric's unit, (n,)."""
+        """Return the probability that networks that run are at least as good as values in the metric's unit, (n,)."""
         metric, calibration = METRICS[self.metric_], self._calibrated()
         if metric.larger_is_better and (value <= 0).any():  # every network reaches 0
             probability, positive = np.ones(len(query)), np.flatnonzero(value > 0)
@@ -171,7 +171,7 @@ class FittedSurrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         return self.calibration_
 
     def _calibration_inputs(self, query: Encoded) -> tuple[Vector, Vector, Vector, Vector]:
-        """Return features, predictions divided by ``scale_``, their sds, and log2 distances from the trained configs."""
+        """Return features, predictions over ``scale_``, their sds, and log2 distances from the trained configs."""
         predicted, model = self.cost_encoded(query) / self.scale_, cost_model(self.model_)
         sds = model.posterior(query.features).sd if model.heteroscedastic else np.ones(len(query))
         return self._yardstick(query.features), predicted, sds, query.distances(self.configs_)
