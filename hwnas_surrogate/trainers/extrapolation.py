@@ -43,8 +43,9 @@ RANGE = 2.0
 smallest by it."""
 SLACK = 1.25
 """A cost may grow by this factor more, or less, than all counts of the network: channels that don't fill the vector
-units cost up to a quarter more. It is the smallest of the values from 1 to 1.4 with which 90 % intervals covered 90 % of
-the bundled networks under other configs on each device (10 to 900 training costs under one config; seeds 100 to 103)."""
+units cost up to a quarter more. Of the values from 1 to 1.4 it is the smallest with which 90 % intervals covered 90 %
+of the bundled networks under other configs on each device (10 to 900 training costs under one config; seeds 100 to
+103)."""
 BALANCE = 2
 """Fits for other configs use at most this many times the median number of costs per config from each config."""
 _STEPS = 15

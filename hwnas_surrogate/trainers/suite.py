@@ -319,10 +319,10 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
     ) -> tuple[tuple[Target, ...], npt.NDArray[np.float64]]:
         """Predict by each target's surrogate; return the targets and the predictions side by side, (n, k)."""
         parts = []
-        for queries in self.queries(networks, configs, targets, extrapolate):
-            columns = [predict(self.surrogates_[target], query) for target, query in queries.items()]
+        for by_target in self.queries(networks, configs, targets, extrapolate):
+            columns = [predict(self.surrogates_[target], query) for target, query in by_target.items()]
             parts.append(np.column_stack(columns))
-        return tuple(queries), np.concatenate(parts)
+        return tuple(by_target), np.concatenate(parts)
 
     def queries(
         self,

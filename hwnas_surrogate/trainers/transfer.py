@@ -267,7 +267,7 @@ class TransferSurrogate(Surrogate):
 
     @property
     def loo_spearman_(self) -> float:
-        """Spearman's rank correlation of the measurements and their leave-one-out predictions; NaN for fewer than three."""
+        """Spearman's rank correlation of measurements and leave-one-out predictions; NaN for fewer than three."""
         kept = self.left_out_[~self.left_out_["outlying"]]
         if len(kept) < 3 or kept.nunique()[["measured", "predicted"]].min() < 2:
             return float("nan")
