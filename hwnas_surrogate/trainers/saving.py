@@ -128,7 +128,7 @@ def _rebuild(manifest: dict[str, Any], folder: Path, kinds: Kinds) -> list[Any]:
 
 
 def _describe_sources(encoder: Encoder, prefix: str = "") -> tuple[list[dict[str, Any]], dict[str, bytes]]:
-    """Return the manifest's entries of the sources of an encoder, with sources of their own, and their files by name."""
+    """Return the manifest's entries of an encoder's sources (and of their sources), and their files by name."""
     entries: list[dict[str, Any]] = []
     files: dict[str, bytes] = {}
     for number, source in enumerate(encoder.asked_surrogates()):

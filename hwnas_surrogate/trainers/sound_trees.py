@@ -131,7 +131,7 @@ def _check_nodes(
 
 
 def _check_boosted(name: str, held: dict[str, Any]) -> None:
-    """Check the table of a GradientBoostingRegressor's trees: native code does not check that entries are fitted trees."""
+    """Check the trees of a GradientBoostingRegressor: native code does not check that they are fitted trees."""
     trees = held.get("estimators_")
     if "n_trees_per_iteration_" not in held or trees is None:
         return

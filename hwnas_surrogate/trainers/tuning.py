@@ -60,7 +60,7 @@ SETTINGS: dict[str, dict[str, tuple[float, float, bool]]] = {
         "steps": (500, 4000, True),
     },
 }
-"""By model and setting: lowest and highest value (integers for integer settings), and whether the scale is logarithmic."""
+"""By model and setting: lowest and highest value (integers for integer settings), and whether the scale is log."""
 
 _STUDY_NAME, _FINGERPRINT, _DEFAULT = "hwnas-surrogate tuning", "fingerprint", "default"
 
@@ -318,7 +318,7 @@ class _Search:
         return digest.hexdigest()
 
     def run(self, study: Study, max_trials: int | None) -> None:
-        """Evaluate the default unless the study has it, then other settings until the time or the trials are used up."""
+        """Evaluate the default unless the study has it, then other settings until the limit of time or trials."""
         if not _defaults(study, "COMPLETE"):
             if not _defaults(study, "WAITING"):  # it waits if an earlier call was killed just here
                 params = {f"{self.default}.{name}": value for name, value in _default_settings(self.default).items()}
@@ -368,7 +368,7 @@ def _defaults(study: Study, state: str) -> list[FrozenTrial]:
 
 
 def _counts(study: Study) -> tuple[int, int]:
-    """Return the numbers of completed or pruned trials and of failed ones. A running trial was killed: it counts as neither."""
+    """Return the numbers of completed or pruned trials, and of failed ones; killed trials are neither."""
     states = [trial.state.name for trial in study.get_trials(deepcopy=False)]
     return states.count("COMPLETE") + states.count("PRUNED"), states.count("FAIL")
 
