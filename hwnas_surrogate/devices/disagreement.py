@@ -1,4 +1,4 @@
-"""Where two devices disagree: architectures that are cheap on one and expensive on the other, and ops that explain it."""
+"""Where two devices disagree: architectures cheap on one and expensive on the other, and ops that explain it."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ class Evaluation:
     about: Mapping[str, Any]
 
     def __repr__(self) -> str:
-        """Return what it holds in one line; the frames are printed by themselves."""
+        """Return a summary in one line, without the frames."""
         if self.scores.empty:
             return "Evaluation(no fits)"
         models = ", ".join(self.scores["model"].astype(str).unique())
@@ -177,7 +177,7 @@ class Evaluation:
             archs = np.array(content["architectures"], object)
             configs = np.array(content["configs"], object)
             connected = None
-            if content.get("cut_off") is not None:  # files of earlier versions don't tell
+            if content.get("cut_off") is not None:  # missing in files of earlier versions
                 connected = ~np.isin(np.arange(len(archs)), content["cut_off"])
             parts = [_predictions(group, archs, configs, connected) for group in content["predictions"]]
             predictions = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()

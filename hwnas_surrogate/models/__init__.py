@@ -64,7 +64,7 @@ def _xgboost(random_state: int | None) -> Any:
         subsample=0.8,
         colsample_bytree=0.5,
         min_child_weight=2,
-        n_jobs=1,  # small fits: more threads would only wait for one another
+        n_jobs=1,  # small fits: more threads only wait for one another
         random_state=random_state,
     )
 

@@ -60,7 +60,7 @@ class TreeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             max_depth=self.max_depth,
             subsample=0.8,
             colsample_bytree=0.5,
-            n_jobs=1,  # small fits: more threads would only wait for one another
+            n_jobs=1,  # small fits: more threads only wait for one another
             random_state=self.random_state,
         )
         self.trees_ = Trees.from_booster(model.fit(X, np.asarray(y, bool)).get_booster())

@@ -100,8 +100,8 @@ class Hypotheses:
     def _infer_outliers(self, kernels: Vector, off: Vector, log_odds: Vector) -> Vector:
         """Infer the precision of each measurement under Student's t noise.
 
-        Takes (beliefs, n, n) kernels, (H, n) costs minus prior means and (H,) log odds. Returns what the bound on the
-        log evidence has beyond that of Gaussian noise with these precisions, (H,); 0 under Gaussian noise.
+        Takes (beliefs, n, n) kernels, (H, n) costs minus prior means and (H,) log odds. Returns the terms of the bound
+        on the log evidence beyond those of Gaussian noise with these precisions, (H,); 0 under Gaussian noise.
         """
         robust = slice(self._first_robust, None)
         self.precisions, slack = np.ones_like(off), np.zeros(len(off))
@@ -192,7 +192,7 @@ def _student(
     precisions : ndarray of float64, shape (H, n)
         Posterior means of the precisions, relative to that of a clean measurement.
     slack : ndarray of float64, shape (H,)
-        What the bound on the log evidence has beyond that of Gaussian noise with these precisions.
+        Terms of the bound on the log evidence beyond those of Gaussian noise with these precisions.
     """
     precisions, slack = np.ones_like(off), np.zeros(len(off))
     hopeful = np.arange(len(off))

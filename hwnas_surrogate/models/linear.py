@@ -193,7 +193,7 @@ class LeaveOneOutRidge(LinearModel):
 
     def fit(self, X: pd.DataFrame | Vector, y: npt.ArrayLike) -> Self:
         """Fit on (n, k) named columns and n costs."""
-        # The matrices are narrow: more BLAS threads would only wait for one another.
+        # The matrices are narrow: more BLAS threads only wait for one another.
         with threadpool_limits(1):
             values, costs, columns = self._checked(X, y)
             return self._fit(values, costs, columns, candidates(values, columns))

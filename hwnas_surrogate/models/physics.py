@@ -165,10 +165,10 @@ class PhysicsGP(LinearModel):
     def _deviations(self, values: Vector) -> Vector:
         used = np.flatnonzero(self.covariance_[:-1].any(axis=1))
         # Columns of views that are equal on all measured rows have equal rows of the covariance: add them up.
-        alike: dict[bytes, list[int]] = {}
+        equal: dict[bytes, list[int]] = {}
         for column in used:
-            alike.setdefault(self.covariance_[column].tobytes(), []).append(int(column))
-        groups = list(alike.values())
+            equal.setdefault(self.covariance_[column].tobytes(), []).append(int(column))
+        groups = list(equal.values())
         design = np.ones((len(values), len(groups) + 1))
         design[:, :-1] = values[:, [group[0] for group in groups]]
         for place in range(1, max(map(len, groups), default=1)):
@@ -222,10 +222,12 @@ def _blas() -> ThreadpoolController:
     return ThreadpoolController()
 
 
-def _shared(mean: Vector, covariance: Vector, alike: Sequence[Sequence[npt.NDArray[np.intp]]]) -> tuple[Vector, Vector]:
+def _shared(
+    mean: Vector, covariance: Vector, twin_columns: Sequence[Sequence[npt.NDArray[np.intp]]]
+) -> tuple[Vector, Vector]:
     """Split the coefficients of a view evenly among the views that are equal to it on all measured rows."""
     spread = np.eye(len(mean))
-    for own, *others in alike:
+    for own, *others in twin_columns:
         spread[own, own] = 1 / (1 + len(others))
         for twin in others:
             spread[twin, own] = 1 / (1 + len(others))

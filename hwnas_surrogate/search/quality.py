@@ -65,7 +65,7 @@ def quality_by_row(table: CostTable, quality: Accuracy, what: str = "quality") -
     by_code = pd.Series(values, index=pd.Index(codes), name=name)
     if by_code.index.has_duplicates:
         twice = int(np.argmax(by_code.index.duplicated()))
-        raise InvalidInputError(f"{what} tells the architecture {table.space.format(batch[twice])!r} twice.")
+        raise InvalidInputError(f"{what} holds the architecture {table.space.format(batch[twice])!r} twice.")
     found: pd.Series[float] = by_code.reindex(table.space.codes(table.archs)).reset_index(drop=True)
     return found
 

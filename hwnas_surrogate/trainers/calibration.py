@@ -332,14 +332,14 @@ def _check_promise(coverage: float, n: int, of_others: bool) -> None:
     if coverage > promised(n) + 1e-9:
         needed = int(np.ceil(1 / (_PROMISED * (1 - coverage)) - 1e-9))
         most = np.floor(1e4 * promised(n) + 1e-6) / 1e4
-        asked = f"a coverage of {coverage:g} ({100 * coverage:g} %)"
+        wanted = f"a coverage of {coverage:g} ({100 * coverage:g} %)"
         if of_others:
             raise InvalidInputError(
-                f"under a config that was not trained on, {asked} takes {needed} costs, as many of each trained "
+                f"under a config that was not trained on, {wanted} takes {needed} costs, as many of each trained "
                 f"config; {n} are there: ask for {most:g} at most, or measure more under those with the fewest."
             )
         raise InvalidInputError(
-            f"{asked} takes the costs of {needed} networks, the surrogate was fitted to {n}: ask for {most:g} at most, "
+            f"{wanted} takes the costs of {needed} networks, the surrogate was fitted to {n}: ask for {most:g} at most, "
             f"or measure {needed - n} more."
         )
 

@@ -117,7 +117,7 @@ def nearest(space: SearchSpace, config: NetworkConfig, trained: Sequence[Network
     return min(filter(None, trained), key=lambda known: float(log2_distance(size, config_sizes(space, [known]))[0]))
 
 
-def growth(asked: NetworkBatch, known: NetworkBatch) -> npt.NDArray[np.float64]:
+def growth(new: NetworkBatch, known: NetworkBatch) -> npt.NDArray[np.float64]:
     """Return the smallest and largest factor by which costs change from known networks to the same under other configs.
 
     A layer has an overhead, moves activations and multiplies. The cost therefore grows with one of these counts
@@ -126,14 +126,14 @@ def growth(asked: NetworkBatch, known: NetworkBatch) -> npt.NDArray[np.float64]:
 
     Parameters
     ----------
-    asked, known : NetworkBatch
+    new, known : NetworkBatch
         The same n architectures under two configs each.
 
     Returns
     -------
     ndarray of float64, shape (n, 2)
     """
-    layers, macs, _, moved = (amounts(asked) / amounts(known)).T
+    layers, macs, _, moved = (amounts(new) / amounts(known)).T
     return np.stack([np.minimum.reduce([layers, macs, moved]), np.maximum.reduce([layers, macs, moved])], axis=1)
 
 

@@ -159,8 +159,8 @@ class SourceCosts(Encoder):
                 result[:, number] = np.maximum(predicted, surrogate.floor_)
         if others:
             space, start = get_space(next(iter(others.values())).space), 0
-            for asked in queries(others, space, batch, None, extrapolate=True):
-                for number, query in asked.items():
+            for encoded in queries(others, space, batch, None, extrapolate=True):
+                for number, query in encoded.items():
                     rows = slice(start, start + len(query))
                     result[rows, number] = self.surrogates[number].cost_encoded(query)
                 start += len(query)

@@ -248,8 +248,8 @@ class Surrogate(FittedSurrogate):
         >>> bool(low < surrogate.predict(8000)[0] < high)
         True
         """
-        asked = self._queries(networks, configs, extrapolate)
-        return np.concatenate([self.interval_encoded(query, coverage) for query in asked])
+        encoded = self._queries(networks, configs, extrapolate)
+        return np.concatenate([self.interval_encoded(query, coverage) for query in encoded])
 
     def predict_within(
         self, networks: Networks, budget: npt.ArrayLike, configs: Configs = None, *, extrapolate: bool = False
@@ -312,9 +312,9 @@ class Surrogate(FittedSurrogate):
         >>> posterior.below(1e6).tolist()
         [1.0, 1.0]
         """
-        asked = list(self._queries(networks, configs, extrapolate))
+        encoded = list(self._queries(networks, configs, extrapolate))
         self._calibrated()
-        return CalibratedPosterior(self, asked)
+        return CalibratedPosterior(self, encoded)
 
     def predict_has_cost(self, networks: Networks, configs: Configs = None, *, extrapolate: bool = False) -> Vector:
         """Predict the probability that the device can run each network; 1 if no training network failed.
@@ -330,8 +330,8 @@ class Surrogate(FittedSurrogate):
         ndarray of float64, shape (n,)
             Probabilities.
         """
-        asked = self._queries(networks, configs, extrapolate)
-        return np.concatenate([self.has_cost_encoded(query) for query in asked])
+        encoded = self._queries(networks, configs, extrapolate)
+        return np.concatenate([self.has_cost_encoded(query) for query in encoded])
 
     def score(
         self, networks: Networks, cost: npt.ArrayLike, configs: Configs = None, *, extrapolate: bool = False
@@ -421,8 +421,8 @@ class Surrogate(FittedSurrogate):
     def _queries(self, networks: Networks, configs: Configs, extrapolate: bool = False) -> Iterator[Encoded]:
         """Encode the networks to predict, batch by batch."""
         check_is_fitted(self, "model_")
-        asked = queries({None: self}, get_space(self.space), networks, configs, extrapolate=extrapolate)
-        return (query[None] for query in asked)
+        encoded = queries({None: self}, get_space(self.space), networks, configs, extrapolate=extrapolate)
+        return (query[None] for query in encoded)
 
     def fit_encoded(self, encoder: Encoder, training: Encoded, costs: Vector) -> Self:
         """Fit on encoded networks and the costs of :func:`checked_cost`, NaN where the device can't run the network.
@@ -466,8 +466,8 @@ class Surrogate(FittedSurrogate):
         self.bases_ = tuple(training.configs[number] for number in bases) or self.configs_
         self.other_model_: Any = None
         if balanced is not None and self.general_:
-            alike = training.features.iloc[balanced]
-            self.other_model_ = clone(self.model_).fit(alike, costs[balanced] / self.scale_)
+            balanced_features = training.features.iloc[balanced]
+            self.other_model_ = clone(self.model_).fit(balanced_features, costs[balanced] / self.scale_)
             _predict_on_one_thread(self.other_model_)
         if self._without_physics():
             training = training.only(list(self.model_.feature_names_in_))

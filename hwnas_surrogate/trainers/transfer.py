@@ -227,17 +227,17 @@ class TransferSurrogate(Surrogate):
         n = int(which.max()) + 1
         if n == 1:
             notes.append(
-                f"all {len(measured)} measurements are of one network: they tell the scale, and nothing about how "
-                "other architectures compare."
+                f"all {len(measured)} measurements are of one network: they determine the scale, but not how other "
+                "architectures compare."
             )
         elif isinstance(self.model_, ConstantCost):
             notes.append(
-                f"all {len(measured)} costs are {measured[0]:g}: a timer that coarse tells nothing; the prediction is "
-                "this constant."
+                f"all {len(measured)} costs are {measured[0]:g}: the timer is too coarse; the prediction is this "
+                "constant."
             )
         elif n < _FEW:
             notes.append(
-                f"{n} networks were measured: few to tell how far predictions are off; measure {_FEW} or more."
+                f"{n} networks were measured: too few to estimate the prediction error; measure {_FEW} or more."
             )
         spread = _spread(measured, which.ravel(), n)
         if (spread > _REPEATS).any():
@@ -248,12 +248,12 @@ class TransferSurrogate(Surrogate):
         kept = ~self.left_out_["outlying"].to_numpy()
         if not kept.all():
             named = [
-                f"{row[0]:.4g} (number {place + 1}; the others say {row[1]:.4g})"
+                f"{row[0]:.4g} (number {place + 1}; predicted from the others: {row[1]:.4g})"
                 for place, row in zip(self.left_out_.index[~kept], self.left_out_.to_numpy()[~kept], strict=True)
             ]
             notes.append(
-                f"{int((~kept).sum())} of {len(measured)} measurements lie far from what the others say: "
-                f"{', '.join(named[:3])}. Check them for slips of the unit."
+                f"{int((~kept).sum())} of {len(measured)} measurements lie far from their predictions: "
+                f"{', '.join(named[:3])}. Check their units."
             )
         if n >= _FEW and not isinstance(self.model_, ConstantCost):
             off = float(np.median(np.abs(residuals[kept])))

@@ -285,7 +285,7 @@ def test_a_slip_of_the_unit_is_named(run: Run, known: CostTable) -> None:
     write("samples.csv", lines)
     for arguments in (["adapt", "samples.csv"], ["suggest", "-n", 2, "--given", "samples.csv"]):
         _, err = run(*arguments)
-        (line,) = [line for line in err.splitlines() if "lie far from what the others say" in line]
+        (line,) = [line for line in err.splitlines() if "lie far from their predictions" in line]
         assert line.startswith("my-board/latency: 1 of 12 measurements")
         assert f"{float(wrong):.4g} (number 6; " in line
 
