@@ -341,8 +341,8 @@ def _weight(first: Vector, second: Vector, pseudo_rows: float) -> float:
     """Return the weight w of the second of two models that minimises the squared residuals of their mixture.
 
     The mixture has the residuals ``(1 - w) * first + w * second``, so that least squares gives
-    ``w = first @ (first - second) / (first - second) @ (first - second)``. A penalty of ``pseudo_rows`` shrinks w
-    where rows are few. A w within 5 % of 0 or 1 is rounded to it.
+    ``w = (first @ difference) / (difference @ difference)`` with ``difference = first - second``. A penalty of
+    ``pseudo_rows`` shrinks w where rows are few. A w within 5 % of 0 or 1 is rounded to it.
 
     >>> _weight(np.array([2.0, -2.0, 2.0, -2.0]), np.array([-2.0, 2.0, -2.0, 2.0]), 0.0)  # the errors cancel
     0.5

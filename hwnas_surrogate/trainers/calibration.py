@@ -339,8 +339,8 @@ def _check_promise(coverage: float, n: int, of_others: bool) -> None:
                 f"config; {n} are there: ask for {most:g} at most, or measure more under those with the fewest."
             )
         raise InvalidInputError(
-            f"{wanted} takes the costs of {needed} networks, the surrogate was fitted to {n}: ask for {most:g} at most, "
-            f"or measure {needed - n} more."
+            f"{wanted} takes the costs of {needed} networks, the surrogate was fitted to {n}: ask for {most:g} at "
+            f"most, or measure {needed - n} more."
         )
 
 

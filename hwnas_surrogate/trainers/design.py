@@ -23,7 +23,7 @@ _NOISE = 0.05
 def most_informative(features: pd.DataFrame, n: int, n_known: int = 0) -> tuple[npt.NDArray[np.intp], Vector]:
     """Choose n rows of (m, k) named columns to measure; the last ``n_known`` rows are measured already.
 
-    Greedily, each row is the one with the largest predictive variance given the rows before it.
+    Greedily, each row is the one with the largest information gain given the rows before it.
 
     Returns
     -------
