@@ -130,8 +130,8 @@ def _extrapolated() -> Iterator[Figure]:
 def _distances(told: Evaluation) -> Iterator[Figure]:
     for row in told.by_distance().itertuples():
         yield Figure(
-            f"{row.device}/{row.metric}, {row.octaves} octaves from the configs trained on ({row.n}): median error, "
-            "within 20 %, in the 90 % interval",
+            f"{row.device}/{row.metric}, log2 distance {row.log2_distance} from the configs trained on ({row.n}): "
+            "median error, within 20 %, in the 90 % interval",
             f"{100 * row.mdape:.1f} %, {100 * row.within_20pct:.1f} %, {100 * row.coverage_90:.1f} %",
         )
 

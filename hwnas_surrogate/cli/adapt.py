@@ -87,7 +87,7 @@ def _left_out(suite: SurrogateSuite) -> pd.DataFrame:
                 "mdape": surrogate.loo_error_,
                 "spearman_rho": surrogate.loo_spearman_,
                 "source_weight": surrogate.source_weight_,
-                "ordinary_weight": surrogate.ordinary_weight_,
+                "general_weight": surrogate.general_weight_,
             }
         )
     return pd.DataFrame(rows)
@@ -102,7 +102,7 @@ def _readable(frame: pd.DataFrame) -> pd.DataFrame:
         "median error": [per_cent(part) for part in frame["mdape"]],
         "spearman rho": frame["spearman_rho"],
         "sources' weight": [f"{part:.2f}" for part in frame["source_weight"]],
-        "general model's weight": [f"{part:.2f}" for part in frame["ordinary_weight"]],
+        "general model's weight": [f"{part:.2f}" for part in frame["general_weight"]],
     }
     return pd.DataFrame(columns)
 

@@ -111,8 +111,8 @@ def evaluate(
     else:
         _show(readable(frame))
     if len(table.configs) > 1 and not (as_json or as_csv):
-        title = "\nBy distance of the config from those trained on, in octaves"
-        show(_readable_distances(evaluation.by_distance()), title, keys=(*SCORED, "octaves"))
+        title = "\nBy log2 distance of the config from those trained on (1 is a factor of two)"
+        show(_readable_distances(evaluation.by_distance()), title, keys=(*SCORED, "log2 distance"))
     say(f"scores and predictions are in {file}")
     if protocol == LEARNING_CURVE:
         draw(evaluation.scores, plot_learning_curve, file.with_suffix(".png"), "the learning curve")
@@ -163,7 +163,11 @@ def _evaluate(
 
 
 def _readable_distances(frame: pd.DataFrame) -> pd.DataFrame:
-    told = {"target": frame["device"] + "/" + frame["metric"], "model": frame["model"], "octaves": frame["octaves"]}
+    told = {
+        "target": frame["device"] + "/" + frame["metric"],
+        "model": frame["model"],
+        "log2 distance": frame["log2_distance"],
+    }
     parts = {
         "median error": "mdape",
         "within 10 %": "within_10pct",

@@ -1,13 +1,13 @@
 """How devices relate: correlations and their intervals, clusters, proxies, and where two devices disagree.
 
-Names resolve when they are first used: how devices correlate needs no scikit-learn.
+Names are imported when they are first used: correlations need no scikit-learn.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-# These two are called as their modules are, so they can't wait.
+# These two have the names of their modules, and can't be imported lazily.
 from hwnas_surrogate.devices.correlation import correlation
 from hwnas_surrogate.devices.disagreement import Disagreement, disagreement
 from hwnas_surrogate.lazy import lazy_names

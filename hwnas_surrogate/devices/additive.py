@@ -1,4 +1,4 @@
-"""Whether what a device charges for a network is a sum over its ops."""
+"""Whether the cost of a network on a device is a sum over its ops."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _VIEWS = ("all", "live", "folded")
 
 
 def additivity(table: CostTable, targets: TargetLike | Iterable[TargetLike] | None = None) -> pd.DataFrame:
-    """Tell whether a device prices a network op by op, and which ops it sees.
+    """Estimate how well costs are explained by a sum over ops, and which ops count.
 
-    The coefficients of determination are those of ordinary least squares on the rows themselves: what is missing to 1
-    is what a sum cannot express.
+    The coefficients of determination are those of least squares on the same rows. The difference to 1 is the part of
+    the variance that no sum explains.
 
     Parameters
     ----------
@@ -40,11 +40,11 @@ def additivity(table: CostTable, targets: TargetLike | Iterable[TargetLike] | No
     Returns
     -------
     DataFrame
-        One row per target: ``target, n``; ``r2_all, r2_live, r2_folded``: on the counts of the ops that are called,
-        that are on a path from input to output, that a converter leaves; ``r2_onehot``: on a number for each op at
-        each position; ``exact``: whether the costs are such a sum exactly (:class:`AdditiveExact`); ``best_view``: the
-        view whose counts explain most, the first of equals; ``all`` for an exact sum, missing if none is defined. NaN
-        where the costs are constant or the rows no more than the numbers fitted to them.
+        One row per target: ``target, n``; ``r2_all, r2_live, r2_folded``: on the counts of all ops, of ops on a path
+        from input to output, and of ops that a converter leaves; ``r2_onehot``: on one number for each op at each
+        position; ``exact``: whether the costs are exactly such a sum (:class:`AdditiveExact`); ``best_view``: the view
+        with the largest r2, the first of ties, ``all`` for an exact sum, missing if no r2 is defined. NaN where the
+        costs are constant, or there are no more rows than coefficients.
 
     Raises
     ------
@@ -70,7 +70,7 @@ def additivity(table: CostTable, targets: TargetLike | Iterable[TargetLike] | No
     config = table.configs[0] if table.configs else None
     counts = {view: OpCounts(table.space, [view]).transform(table.archs, config) for view in _VIEWS}
     onehot = OneHot(table.space).frame(table.archs, config)
-    told = []
+    rows_of_targets = []
     for target in picked:
         costs = table.costs[:, table.targets.index(target)]
         rows = np.flatnonzero(~np.isnan(costs))
@@ -81,13 +81,13 @@ def additivity(table: CostTable, targets: TargetLike | Iterable[TargetLike] | No
         row["exact"] = len(rows) > 1 and bool(AdditiveExact().fit(onehot.iloc[rows], y).exact_)
         defined = {view: round(value, 9) for view, value in r2.items() if not math.isnan(value)}
         best = max(defined, key=defined.__getitem__, default=None)
-        told.append(row | {"best_view": "all" if row["exact"] and defined else best})
+        rows_of_targets.append(row | {"best_view": "all" if row["exact"] and defined else best})
     columns = ["target", "n", *(f"r2_{view}" for view in _VIEWS), "r2_onehot", "exact", "best_view"]
-    return pd.DataFrame(told, columns=columns)
+    return pd.DataFrame(rows_of_targets, columns=columns)
 
 
 def _r2(columns: Vector, costs: Vector) -> float:
-    """Return the coefficient of determination of least squares with an intercept, NaN where it says nothing."""
+    """Return the coefficient of determination of least squares with an intercept, NaN where it is undefined."""
     if len(costs) < 2 or (costs == costs[0]).all():
         return math.nan
     centred, y = columns - columns.mean(axis=0), costs - costs.mean()

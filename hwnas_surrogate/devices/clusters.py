@@ -1,4 +1,4 @@
-"""Which devices belong together: clusters by how their costs correlate."""
+"""Clusters of devices by the correlation of their costs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Clusters", "cluster_devices"]
 Vector = npt.NDArray[np.float64]
 
 _STRUCTURE = 0.25
-"""Silhouettes up to this are no substantial structure."""
+"""Largest silhouette without substantial structure."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,14 +28,14 @@ class Clusters:
     Parameters
     ----------
     order : tuple of str
-        The targets, like ones beside each other; those that correlate with nothing last.
+        The targets, similar ones beside each other; targets without a correlation last.
     cluster : Series of int
         The cluster of each target, in the matrix' order: 0 for the first in ``order``; -1 for a target without a
         correlation.
     silhouette : float
-        How well the clusters are apart, -1 to 1; NaN if there is one only.
+        Mean silhouette of the clusters, -1 to 1; NaN if there is only one.
     linkage : ndarray of float, shape (targets - 1, 4)
-        What scipy's ``dendrogram`` draws, of the targets that have a correlation, in the matrix' order.
+        Input of scipy's ``dendrogram``, for the targets with a correlation, in the matrix' order.
     """
 
     order: tuple[str, ...]
@@ -50,17 +50,17 @@ class Clusters:
 
 
 def cluster_devices(matrix: pd.DataFrame) -> Clusters:
-    """Cluster devices by how their costs correlate.
+    """Cluster devices by the correlation of their costs.
 
     Average linkage on 1 - correlation, the leaves in optimal order [1]_. The number of clusters is the one with the
-    largest mean silhouette [2]_; if no number of clusters has one above 0.25, which is no substantial structure [3]_,
-    or there are fewer than three targets, all are one cluster.
+    largest mean silhouette [2]_. If none is above 0.25, there is no substantial structure [3]_, and all targets are one
+    cluster; so are fewer than three targets.
 
     Parameters
     ----------
     matrix : DataFrame, shape (targets, targets)
-        As :func:`correlation` returns it. A pair without a correlation counts as uncorrelated; a target without any
-        (a constant one) is set aside, as cluster -1.
+        As from :func:`correlation`. A pair without a correlation counts as uncorrelated. A target without any (a
+        constant one) is in cluster -1.
 
     Returns
     -------
@@ -103,14 +103,14 @@ def cluster_devices(matrix: pd.DataFrame) -> Clusters:
         silhouette, cut = _best_cut(distances, cuts)
         order = known[leaves_list(tree)]
         labels[known] = cut
-        # Either direction is optimal: the cluster of the matrix' earlier target goes first.
+        # Both directions are optimal: put the cluster with the earlier target of the matrix first.
         ends = [(int(np.argmax(labels == labels[end])), int(end)) for end in (order[0], order[-1])]
         if ends[1] < ends[0]:
             order = order[::-1]
     seen = {label: number for number, label in enumerate(dict.fromkeys(labels[order].tolist()))}
     numbered = pd.Series([seen.get(int(label), -1) for label in labels], index=matrix.columns, name="cluster")
-    aside = np.setdiff1d(np.arange(len(names)), known)
-    return Clusters(tuple(names[at] for at in [*order, *aside]), numbered, silhouette, tree)
+    unclustered = np.setdiff1d(np.arange(len(names)), known)
+    return Clusters(tuple(names[at] for at in [*order, *unclustered]), numbered, silhouette, tree)
 
 
 def _correlations(matrix: pd.DataFrame) -> Vector:

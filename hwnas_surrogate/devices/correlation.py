@@ -1,4 +1,4 @@
-"""How devices relate: rank correlation of their costs over the same architectures."""
+"""Correlation of devices' costs over the same architectures."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ def correlation(
     picked = pick_targets(targets, checked_table("correlation", table).targets)
     columns = {str(target): pd.Series(comparable(table, target, method)) for target in picked}
     result = pd.DataFrame(columns).corr(method="pearson" if method == "pearson_log" else method)
-    # pandas takes any column's Kendall tau with itself for 1.
+    # pandas returns a Kendall tau of 1 for a constant column and itself.
     constant = [name for name, values in columns.items() if values.nunique() < 2]
     result.loc[constant, constant] = float("nan")
     return result
 
 
 def comparable(table: CostTable, target: Target, method: Method) -> npt.NDArray[np.float64]:
-    """Return a target's costs as a method compares them (ranks, logarithms), shape (n,); NaN where there is none."""
+    """Return a target's costs as ranks or logarithms, depending on the method, shape (n,); NaN where missing."""
     values: npt.NDArray[np.float64] = table.costs[:, table.targets.index(target)].copy()
     known = ~np.isnan(values)
     if method in ("kendall", "spearman"):

@@ -1,4 +1,4 @@
-"""How many numbers describe a device: principal directions of the costs."""
+"""Principal directions of the costs: the number of dimensions in which devices differ."""
 
 from __future__ import annotations
 
@@ -21,17 +21,16 @@ Vector = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PrincipalDirections:
-    """How many numbers describe a device.
+    """Principal directions of log costs.
 
     Parameters
     ----------
     explained_variance_ratio : ndarray of float, shape (k,)
-        The part of the variance of the log costs along each direction, falling; sums to 1.
+        Fraction of the variance of the log costs along each direction, descending; the sum is 1.
     loadings : DataFrame, shape (targets, k)
-        How much of each direction is in each target: unit vectors, the largest entry of each positive. Columns count
-        from 1.
+        Unit vectors, one per column, with a positive largest entry. Columns are numbered from 1.
     n : int
-        Rows (architectures) that all targets have.
+        Number of rows (architectures) in which all targets have a cost.
     """
 
     explained_variance_ratio: Vector
@@ -39,12 +38,12 @@ class PrincipalDirections:
     n: int
 
     def __repr__(self) -> str:
-        """Return how much the first directions explain, without the loadings."""
+        """Return the variance explained by the first directions, without the loadings."""
         parts = ", ".join(f"{100 * part:.4g} %" for part in self.explained_variance_ratio[:3])
         return f"PrincipalDirections({len(self.loadings)} targets, n={self.n:,}, explained: {parts}, ...)"
 
     def n_for(self, part: float = 0.99) -> int:
-        """Return how many directions explain a part of the variance.
+        """Return the number of directions that explain a fraction of the variance.
 
         Raises
         ------
@@ -62,8 +61,8 @@ def principal_directions(
 ) -> PrincipalDirections:
     """Find the directions along which the costs of devices vary: principal components of their logarithms.
 
-    The logarithms are centred per device, so that a device that is twice as fast throughout is no different [1]_. Rows
-    that all targets have are taken, without those of cost 0.
+    The logarithms are centred per device, so that a constant factor between devices has no effect [1]_. Rows are used
+    if all targets have a cost above 0.
 
     Parameters
     ----------
@@ -89,7 +88,7 @@ def principal_directions(
 
     Examples
     --------
-    The third device is the product of the others: two numbers describe a device.
+    The third device's cost is the product of the others': there are two directions.
 
     >>> costs = [[n + 1, 40 - n, (n + 1) * (40 - n)] for n in range(30)]
     >>> table = CostTable("nasbench201", list(range(30)), costs, ["cpu/latency", "gpu/latency", "phone/latency"])

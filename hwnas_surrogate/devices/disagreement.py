@@ -1,4 +1,4 @@
-"""Where two devices disagree: the architectures cheap on one and dear on the other, and the ops behind it."""
+"""Where two devices disagree: architectures cheap on one and expensive on the other, and ops that explain it."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ Vector = npt.NDArray[np.float64]
 class Disagreement:
     """Where two targets rank architectures differently.
 
-    A rank is the part of the architectures that cost less, in per cent (ties share the middle); the difference is the
-    rank on the second minus that on the first.
+    A rank is the percentage of architectures that cost less (ties share the mean rank). The difference is the rank on
+    the second target minus that on the first.
 
     Parameters
     ----------
     first, second : str
         The targets, ``device/metric``.
     n : int
-        Architectures with both costs.
+        Number of architectures with both costs.
     cheap_on_first, cheap_on_second : DataFrame
-        Those cheaper by rank on one than on the other, the largest differences first: ``architecture, config,
-        connected`` (whether a path leads from the input to the output; some devices charge nothing without one), the
-        two costs in columns ``device/metric (unit)``, ``rank_first``, ``rank_second``, ``difference``.
+        Architectures with a lower rank on one than on the other, the largest differences first: ``architecture, config,
+        connected`` (whether there is a path from input to output; without one, costs are 0 on some devices), the two
+        costs in columns ``device/metric (unit)``, ``rank_first``, ``rank_second``, ``difference``.
     effects : DataFrame
-        ``op, effect``: by how much the difference grows with one more such op in place of an average one, in per cent
-        of rank; the largest effects first. Positive: the op is dearer on the second, among its peers. NaN for an op
-        that no architecture has.
+        ``op, effect``: the change of the difference if one more such op replaces an average one, in per cent of rank;
+        the largest effects first. If it is positive, the op is relatively more expensive on the second target. NaN for
+        an op that no architecture has.
     effects_by_position : DataFrame
-        ``position, op, effect``: the same of an op at one position.
+        ``position, op, effect``: the same for an op at one position.
     r2, r2_by_position : float
-        The part of the variance of the difference that the effects explain; NaN where there is none.
+        Fraction of the variance of the difference that the effects explain; NaN if the variance is 0.
     """
 
     first: str
@@ -59,16 +59,16 @@ class Disagreement:
     r2_by_position: float
 
     def __repr__(self) -> str:
-        """Return what was compared, without the frames."""
+        """Return the targets, n and r2, without the frames."""
         return f"Disagreement({self.first} and {self.second}: n={self.n:,}, r2={self.r2:.4g})"
 
 
 def disagreement(table: CostTable, first: TargetLike, second: TargetLike, n: int = 10) -> Disagreement:
-    """Find the architectures that are cheap on one device and dear on another, and which ops explain it.
+    """Find the architectures that are cheap on one device and expensive on another, and the ops that explain it.
 
-    The effects are least squares of the rank difference on op counts, and on ops at positions. Counts of all ops sum
-    to a constant: of the solutions the one of smallest norm is taken, whose effects sum to 0. Under several network
-    configs, differences and counts are taken within each.
+    The effects are coefficients of a least squares fit of the rank difference on op counts, or on ops at positions.
+    Since op counts sum to a constant, the solution with the smallest norm is used: its effects sum to 0. With several
+    network configs, differences and counts are centred within each config.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def disagreement(table: CostTable, first: TargetLike, second: TargetLike, n: int
     first, second : target
         Two different targets; a device's name alone if it has one metric.
     n : int, default=10
-        Architectures of either kind to list.
+        Number of architectures of either kind to list.
 
     Returns
     -------
@@ -93,7 +93,7 @@ def disagreement(table: CostTable, first: TargetLike, second: TargetLike, n: int
 
     Examples
     --------
-    The GPU takes time for pooling alone, on top of what the CPU takes:
+    Only pooling costs more on the GPU than on the CPU:
 
     >>> from hwnas_surrogate.features import OpCounts
     >>> archs = list(range(200))
@@ -123,11 +123,11 @@ def disagreement(table: CostTable, first: TargetLike, second: TargetLike, n: int
         chosen = rows[order]
         configs = [str(table.configs[number]) for number in table.config_number[chosen]]
         archs = table.archs[chosen]
-        told: dict[str, Any] = {"architecture": table.space.format_all(archs), "config": configs}
-        told["connected"] = table.space.connected(archs)
-        told |= {f"{target} ({target.unit})": costs[chosen, side] for side, target in enumerate(pair)}
-        told |= {"rank_first": ranks[order, 0], "rank_second": ranks[order, 1], "difference": difference[order]}
-        return pd.DataFrame(told)
+        columns: dict[str, Any] = {"architecture": table.space.format_all(archs), "config": configs}
+        columns["connected"] = table.space.connected(archs)
+        columns |= {f"{target} ({target.unit})": costs[chosen, side] for side, target in enumerate(pair)}
+        columns |= {"rank_first": ranks[order, 0], "rank_second": ranks[order, 1], "difference": difference[order]}
+        return pd.DataFrame(columns)
 
     rising = np.argsort(difference, kind="stable")
     falling = np.argsort(-difference, kind="stable")
@@ -145,7 +145,7 @@ def _one(table: CostTable, name: str, asked: TargetLike) -> Target:
 
 
 def _percentiles(costs: Vector) -> Vector:
-    """Return the part of the costs below each, half of its ties counted, in per cent."""
+    """Return the percentage of costs below each, counting half of its ties."""
     ranks: Vector = 100 * (rankdata(tied_ranks(costs)) - 0.5) / len(costs)
     return ranks
 
@@ -168,12 +168,12 @@ def _effects(
 
 
 def _least_squares(columns: Vector, difference: Vector, group: npt.NDArray[np.intp]) -> tuple[Vector, float]:
-    """Return the coefficients of smallest norm and the explained part, all centred within groups."""
+    """Return the least squares coefficients of smallest norm and r2, after centring within groups."""
     x, y = columns.copy(), difference.copy()
     for number in np.unique(group):
-        mine = group == number
-        x[mine] -= x[mine].mean(axis=0)
-        y[mine] -= y[mine].mean()
+        rows = group == number
+        x[rows] -= x[rows].mean(axis=0)
+        y[rows] -= y[rows].mean()
     effects = lstsq(x, y, cond=1e-10, lapack_driver="gelsy")[0]
     total = float((y**2).sum())
     r2 = 1.0 - float(((y - x @ effects) ** 2).sum()) / total if total > 1e-18 * len(y) else float("nan")

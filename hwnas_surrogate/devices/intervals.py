@@ -1,4 +1,4 @@
-"""How sure a correlation is: intervals for every pair of targets."""
+"""Confidence intervals of correlations, for every pair of targets."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Integers: TypeAlias = npt.NDArray[np.int64]
 Ranked: TypeAlias = tuple[Integers, Integers, Integers]
 
 _FEWEST = 4
-"""Fewer rows than this have no interval: what they vary by says nothing."""
+"""Fewer rows have no interval: their variance can't be estimated."""
 
 
 def correlation_interval(
@@ -40,10 +40,10 @@ def correlation_interval(
 ) -> pd.DataFrame:
     """Correlate the targets of a table pair by pair, with confidence intervals.
 
-    The architectures are taken for a random sample of those one might ask about. Kendall's tau-b has an interval from
-    its asymptotic variance with ties ([1]_; without ties that of [2]_, section 8.3, but for terms that vanish with n):
-    exact counting in O(n log n), no resampling. Below some 30 rows it is too narrow, and where all pairs agree it is a
-    point. The others have percentile intervals from a bootstrap over the rows [3]_.
+    The architectures are treated as a random sample. Intervals of Kendall's tau-b come from its asymptotic variance
+    with ties [1]_ (without ties that of [2]_, section 8.3, up to terms that vanish with n), by exact counting in O(n
+    log n). They are too narrow below about 30 rows, and have width 0 if all pairs are concordant. The other
+    correlations have percentile intervals from a bootstrap over the rows [3]_.
 
     Parameters
     ----------
@@ -64,8 +64,7 @@ def correlation_interval(
     -------
     DataFrame
         One row per pair of targets: ``first, second`` (``device/metric``), ``n`` (rows where both have a cost),
-        ``value`` (as :func:`correlation` returns it), ``low, high``. NaN where the value is, and bounds are NaN below
-        4 rows.
+        ``value`` (as from :func:`correlation`), ``low, high``. Bounds are NaN where the value is, and below 4 rows.
 
     Raises
     ------
@@ -98,23 +97,23 @@ def correlation_interval(
     picked = pick_targets(targets, checked_table("correlation_interval", table).targets)
     values = np.array([comparable(table, target, method) for target in picked]).reshape(len(picked), -1)
     pairs = list(combinations(range(len(picked)), 2))
-    told: dict[tuple[int, int], tuple[float, ...]] = {}
+    results: dict[tuple[int, int], tuple[float, ...]] = {}
     for common, group in _by_common_rows(~np.isnan(values), pairs).items():
         rows = np.flatnonzero(np.frombuffer(common, bool))
         if method == "kendall":
             ranked = {column: _ranked(values[column, rows]) for column in {column for pair in group for column in pair}}
-            told |= {(first, second): _kendall(ranked[first], ranked[second], confidence) for first, second in group}
+            results |= {(first, second): _kendall(ranked[first], ranked[second], confidence) for first, second in group}
         else:
             by_rank = method == "spearman"
-            told |= _bootstrapped(values[:, rows], group, by_rank, confidence, int(n_bootstrap), rng)
+            results |= _bootstrapped(values[:, rows], group, by_rank, confidence, int(n_bootstrap), rng)
     names = list(map(str, picked))
-    rows_told = [(names[first], names[second], *told[first, second]) for first, second in pairs]
-    frame = pd.DataFrame(rows_told, columns=["first", "second", "n", "value", "low", "high"])
+    rows_of_pairs = [(names[first], names[second], *results[first, second]) for first, second in pairs]
+    frame = pd.DataFrame(rows_of_pairs, columns=["first", "second", "n", "value", "low", "high"])
     return frame.astype({"n": int, "value": float, "low": float, "high": float})
 
 
 def _by_common_rows(known: npt.NDArray[np.bool_], pairs: list[tuple[int, int]]) -> dict[bytes, list[tuple[int, int]]]:
-    """Group pairs by the rows that both have, (t, n) -> a mask's bytes: pairs."""
+    """Group pairs of targets by their common rows, (t, n) -> {bytes of the mask: pairs}."""
     groups: dict[bytes, list[tuple[int, int]]] = {}
     for first, second in pairs:
         groups.setdefault((known[first] & known[second]).tobytes(), []).append((first, second))
@@ -132,7 +131,7 @@ def kendall_interval(first: Vector, second: Vector, confidence: float = 0.95) ->
 def _kendall(first: Ranked, second: Ranked, confidence: float) -> tuple[int, float, float, float]:
     ties_first, ties_second = first[1], second[1]
     n, nan = len(ties_first), float("nan")
-    # Pairs that are not tied, each counted twice.
+    # Numbers of untied pairs, each counted twice.
     untied_first, untied_second = float(n * n - ties_first.sum()), float(n * n - ties_second.sum())
     if n < 2 or not untied_first or not untied_second:
         return n, nan, nan, nan
@@ -141,7 +140,7 @@ def _kendall(first: Ranked, second: Ranked, confidence: float) -> tuple[int, flo
     tau = float(np.clip(signs.sum() / pairs, -1, 1))
     if n < _FEWEST:
         return n, tau, nan, nan
-    # Brown and Benedetti's formula with every row a cell of its own, as a sum of squared deviations.
+    # Brown and Benedetti's formula with one cell per row, as a sum of squared deviations.
     influence = 2 * pairs * signs + tau * (ties_first * untied_second + ties_second * untied_first)
     error = float(np.sqrt(((influence - influence.mean()) ** 2).sum())) / pairs**2
     reach = float(ndtri((1 + confidence) / 2)) * error
@@ -149,14 +148,19 @@ def _kendall(first: Ranked, second: Ranked, confidence: float) -> tuple[int, flo
 
 
 def _agreement(first: Ranked, second: Ranked) -> Integers:
-    """Count for each row the rows that both vectors order alike with it, minus those that they order oppositely.
+    """Return for each row the number of concordant minus discordant rows, shape (n,).
 
-    sign(x) is [x > 0] + [x >= 0] - 1; the product of two such sums is counts of rows below in both, below in one and
-    tied in the other, and tied in both.
+    It is the sum over j of sign(a_i - a_j) sign(b_i - b_j), in O(n log n) instead of O(n^2). With sign(x) = [x > 0] +
+    [x >= 0] - 1, the product expands into counts of rows that are below in both, below in one and tied in the other,
+    and tied in both.
+
+    >>> a, b = np.array([1, 2, 3]), np.array([1, 3, 2])  # rows 2 and 3 are discordant
+    >>> _agreement(_ranked(a), _ranked(b)).tolist()
+    [2, 0, 0]
     """
     (a, ties_a, below_a), (b, ties_b, below_b) = first, second
     n = len(a)
-    # In order of a, ties by falling b: no row before another that ties with it in a is below it in b.
+    # Sorted by a, ties by descending b: a row that precedes another with the same a is never below it in b.
     order = np.argsort(a * n - b)
     both_below = np.empty(n, np.int64)
     both_below[order] = _smaller_before(b[order])
@@ -174,25 +178,29 @@ def _agreement(first: Ranked, second: Ranked) -> Integers:
 
 
 def _ranked(values: npt.NDArray[np.generic]) -> Ranked:
-    """Return dense ranks, how many values equal each (itself too), and how many are smaller."""
+    """Return dense ranks, the number of values equal to each (including itself), and of smaller ones, (n,) each."""
     order = np.argsort(values)
     ordered = values[order]
     starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]])[: len(values)])
     counts = np.diff(starts, append=len(values))
-    told = np.empty((3, len(values)), np.int64)
-    told[:, order] = np.repeat([np.arange(len(starts)), counts, starts], counts, axis=1)
-    return told[0], told[1], told[2]
+    result = np.empty((3, len(values)), np.int64)
+    result[:, order] = np.repeat([np.arange(len(starts)), counts, starts], counts, axis=1)
+    return result[0], result[1], result[2]
 
 
 def _smaller_before(values: Integers) -> Integers:
-    """Count for each entry the smaller ones before it, shape (n,): a merge sort run backwards, a level at a time.
+    """Count for each entry the smaller ones before it, shape (n,).
 
-    Positions stand in order of their values, cut into blocks of neighbours. In a block, those of the later half that
-    have some of the earlier half before them exceed those; then each block is parted into its halves.
+    It is a vectorised merge sort in reverse. Positions are sorted by value, in blocks of neighbouring positions: first
+    one block, then its halves, and so on. Within a block, an entry of the later half exceeds the entries of the earlier
+    half that precede it in this order. A slow reference is ``[(values[:i] < values[i]).sum() for i in range(n)]``.
+
+    >>> _smaller_before(np.array([2, 1, 3, 2])).tolist()
+    [0, 0, 2, 1]
     """
     n = len(values)
     width = 1 << max(n - 1, 0).bit_length()
-    # Of equal values the later comes first, so that it does not exceed the earlier.
+    # Among equal values the later comes first, so that it does not count as larger.
     order = np.concatenate([np.argsort(values * n - np.arange(n)), np.arange(n, width)])
     smaller = np.zeros(width, np.int64)
     while width > 1:
@@ -200,7 +208,7 @@ def _smaller_before(values: Integers) -> Integers:
         is_later = (order & half) != 0
         at = np.flatnonzero(is_later).reshape(-1, half)
         later = order[at]
-        # The k-th later one of a block, at place p of it, has p - k earlier ones before it.
+        # The k-th entry of the later half, at place p of its block, follows p - k entries of the earlier half.
         smaller[later] += (at & (width - 1)) - np.arange(half)
         order = np.concatenate([order[~is_later].reshape(-1, half), later], axis=1).ravel()
         width = half
@@ -218,7 +226,7 @@ def _bootstrapped(
     n_bootstrap: int,
     rng: np.random.Generator,
 ) -> dict[tuple[int, int], tuple[float, ...]]:
-    """Return n, correlation and bounds of pairs over the rows that both have: values (t, n), NaN in other targets."""
+    """Return n, correlation and bounds of pairs with the same common rows: values (t, n), NaN for other targets."""
     used = sorted({column for pair in pairs for column in pair})
     part, n = values[used], values.shape[1]
     where = tuple(np.searchsorted(used, np.array(pairs)).T)
@@ -227,10 +235,10 @@ def _bootstrapped(
         return dict.fromkeys(pairs, (n, nan, nan, nan))
     groups = [_ranked(row) for row in part] if by_rank else []
     if not by_rank:
-        # Pearson's r knows neither place nor scale; one of constants, whose spread is rounding, is undefined.
+        # Pearson's r does not depend on location and scale. It is undefined for constants, whose spread is rounding.
         spread = np.ptp(part, axis=1, keepdims=True)
         part = (part - part.mean(axis=1, keepdims=True)) / np.where(spread > 0, spread, np.nan)
-    with threadpool_limits(1):  # narrow matrices: more BLAS threads would only wait for one another
+    with threadpool_limits(1):  # narrow matrices: more BLAS threads only wait for one another
         value = _weighted(part, groups, np.ones(n))[where]
         if n < _FEWEST:
             low = high = np.full(len(pairs), nan)
@@ -241,12 +249,12 @@ def _bootstrapped(
                 draw[:] = _weighted(part, groups, weights)[where]
             low, high = _quantiles(draws, confidence)
     low, high = (np.where(np.isnan(value), nan, bound) for bound in (low, high))
-    told = zip(value.tolist(), low.tolist(), high.tolist(), strict=True)
-    return {pair: (n, *numbers) for pair, numbers in zip(pairs, told, strict=True)}
+    results = zip(value.tolist(), low.tolist(), high.tolist(), strict=True)
+    return {pair: (n, *numbers) for pair, numbers in zip(pairs, results, strict=True)}
 
 
 def _weighted(values: Vector, groups: list[Ranked], weights: Vector) -> Vector:
-    """Correlate rows (t, n) under weights (n,), after ranking them anew if groups are given; NaN for constants."""
+    """Correlate rows (t, n) under weights (n,), of weighted ranks if groups are given; NaN for constants."""
     if groups:
         values = np.empty_like(values)
         for row, (ranks, _, _) in zip(values, groups, strict=True):
@@ -261,8 +269,8 @@ def _weighted(values: Vector, groups: list[Ranked], weights: Vector) -> Vector:
 
 
 def _quantiles(draws: Vector, confidence: float) -> tuple[Vector, Vector]:
-    """Return the bounds of each column; resamples in which a target is constant say nothing."""
+    """Return the bounds of each column, ignoring resamples in which a target is constant."""
     bounds = np.full((2, draws.shape[1]), np.nan)
-    told = ~np.isnan(draws).all(axis=0)
-    bounds[:, told] = np.nanquantile(draws[:, told], [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
+    defined = ~np.isnan(draws).all(axis=0)
+    bounds[:, defined] = np.nanquantile(draws[:, defined], [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
     return bounds[0], bounds[1]

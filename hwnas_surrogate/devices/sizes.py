@@ -1,4 +1,4 @@
-"""How well the size of a network ranks what it costs on a device."""
+"""Rank correlation of the size of networks and their costs."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from hwnas_surrogate.ranks import tied_ranks
 __all__ = ["PROXIES", "proxies"]
 
 PROXIES = ("macs", "params", "layers", "activation_bytes")
-"""What costs are compared to; ``layers`` counts those that compute something."""
+"""The sizes that costs are compared with; ``layers`` counts layers that compute something."""
 
 
 def proxies(table: CostTable, targets: TargetLike | Iterable[TargetLike] | None = None) -> pd.DataFrame:
-    """Tell how well the size of a network ranks its costs: multiply-adds, parameters, layers, activation bytes.
+    """Correlate costs with the size of networks: multiply-adds, parameters, layers, activation bytes.
 
-    All layers count, those off any path from input to output too: devices that execute them take time for them.
+    All layers count, even without a path from input to output: they take time on devices that execute them.
 
     Parameters
     ----------
@@ -57,11 +57,11 @@ def proxies(table: CostTable, targets: TargetLike | Iterable[TargetLike] | None 
     batch = table.batch
     busy = [float(is_layer(op) and op.kind != "zero") for op in batch.distinct()]
     sizes = (batch.macs, batch.params, batch.sums(busy), batch.activation_bytes)
-    told = []
+    rows = []
     for target in picked:
         costs = table.costs[:, table.targets.index(target)]
         known = ~np.isnan(costs)
         ranks = tied_ranks(costs[known]).astype(np.float64)
         for name, size in zip(PROXIES, sizes, strict=True):
-            told.append((str(target), name, *kendall_interval(ranks, size[known])))
-    return pd.DataFrame(told, columns=["target", "proxy", "n", "kendall_tau", "low", "high"])
+            rows.append((str(target), name, *kendall_interval(ranks, size[known])))
+    return pd.DataFrame(rows, columns=["target", "proxy", "n", "kendall_tau", "low", "high"])

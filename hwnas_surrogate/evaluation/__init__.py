@@ -1,6 +1,6 @@
-"""How good a surrogate is: scores, splits, protocols, and what its errors cost the person who chooses by it.
+"""Evaluation of surrogates: scores, splits, protocols, and the cost of wrong decisions.
 
-Names resolve when they are first used: scores need no surrogate.
+Names are imported when they are first used: scores need no surrogate.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How the error on a new device falls with its measurements, from the measurements alone."""
+"""The learning curve of a new device, estimated from its measurements alone."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ def adaptation_curve(
     draws: int = 5,
     random_state: int = 0,
 ) -> pd.DataFrame:
-    """Tell how the error falls with the measurements, from the measurements alone.
+    """Estimate how the error falls with the number of measurements, from the measurements alone.
 
-    Of each target's measurements, n are drawn at random and the others predicted from them.
+    Of each target's measurements, n are drawn at random, and the others are predicted from them.
 
     Parameters
     ----------
     table : CostTable
-        What was measured on the new device (``load_table("samples.csv")``).
+        The measurements of the new device (``load_table("samples.csv")``).
     sources : CostTable, Surrogate or SurrogateSuite, or several, optional
-        What is known of other devices.
+        Costs or surrogates of other devices.
     sizes : sequence of int, optional
-        Numbers of measurements; if None up to six steps from 3 to two less than there are.
+        Numbers of measurements; if None, up to six steps from 3 to two less than there are.
     draws : int, default=5
         Random draws of each size.
     random_state : int, default=0
@@ -45,8 +45,9 @@ def adaptation_curve(
     Returns
     -------
     DataFrame
-        One row per target, size and draw: ``device, metric, unit, n_shots, draw, mdape`` (of those left out),
-        ``spearman_rho`` (NaN for fewer than three). :func:`~hwnas_surrogate.report.plot_adaptation_curve` draws it.
+        One row per target, size and draw: ``device, metric, unit, n_shots, draw, mdape`` and ``spearman_rho`` of
+        the held-out measurements (the latter NaN for fewer than three).
+        :func:`~hwnas_surrogate.report.plot_adaptation_curve` draws it.
 
     Raises
     ------
@@ -70,19 +71,19 @@ def adaptation_curve(
         for n in steps:
             for draw in range(draws):
                 order = np.random.default_rng((random_state, n, draw)).permutation(len(rows))
-                mine, rest = order[:n], order[n:]
+                shots, rest = order[:n], order[n:]
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore", AdaptWarning)
                     prototype.fit_encoded(
-                        encoder, everything.rows(mine), target.kind.to_cost(table.costs[rows[mine], column])
+                        encoder, everything.rows(shots), target.kind.to_cost(table.costs[rows[shots], column])
                     )
                 predicted = prototype.predict_encoded(everything.rows(rest).only(prototype.columns_))
-                told = score(table.costs[rows[rest], column], predicted)
+                scores = score(table.costs[rows[rest], column], predicted)
                 result.append(
                     {
                         "device": target.device, "metric": target.metric, "unit": target.unit, "n_shots": int(n),
-                        "draw": draw, "mdape": told.mdape,
-                        "spearman_rho": told.spearman_rho if len(rest) > 2 else float("nan"),
+                        "draw": draw, "mdape": scores.mdape,
+                        "spearman_rho": scores.spearman_rho if len(rest) > 2 else float("nan"),
                     }
                 )  # fmt: skip
     return pd.DataFrame(result)

@@ -1,4 +1,4 @@
-"""What wrong predictions cost the person who chooses architectures by them."""
+"""The cost of wrong predictions for the choice of architectures."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ Vector = npt.NDArray[np.float64]
 
 
 def top_k_recall(measured: npt.ArrayLike, predicted: npt.ArrayLike, k: int) -> float:
-    """Return the part of the k cheapest architectures that is among the k predicted cheapest.
+    """Return the fraction of the k cheapest architectures that are among the k predicted cheapest.
 
-    Costs closer than 1e-9 (relative) are ties. Those at the border share the places that are left, so that the order
-    of the rows decides nothing; a constant prediction has the recall of chance, ``k / n``.
+    Costs closer than 1e-9 (relative) are ties. Ties at the border share the remaining places, so that the result does
+    not depend on the order of rows. A constant prediction has the recall of chance, ``k / n``.
 
     Parameters
     ----------
     measured, predicted : array-like of float, shape (n,)
         Costs, finite.
     k : int
-        Places there are, 1 to n.
+        Number of places, 1 to n.
 
     Returns
     -------
@@ -56,21 +56,20 @@ def top_k_recall(measured: npt.ArrayLike, predicted: npt.ArrayLike, k: int) -> f
 
 
 def pick_under_budget(cost: npt.ArrayLike, quality: npt.ArrayLike, budget: float) -> int | None:
-    """Pick the architecture of the highest quality among those that the budget pays for.
+    """Pick the architecture with the highest quality among those within the budget.
 
-    Values closer than 1e-9 (relative) are ties, a cost and the budget too. Of several with the highest quality the
-    cheapest is picked, and of several that cost the same the first.
+    Values closer than 1e-9 (relative) are ties, including a cost and the budget. Among ties of quality the cheapest is
+    picked, and among ties of cost the first.
 
     Parameters
     ----------
     cost : array-like of float, shape (n,)
         Costs, measured or predicted, finite.
     quality : array-like of float, shape (n,)
-        What is wanted, larger being better: accuracy, usually. Where none is at hand, live multiply-adds stand
-        in as capacity: ``space.batch(archs).total("macs", "live")``; 0 for a network without a path from input to
-        output.
+        Larger is better: accuracy, usually. Without accuracies, live multiply-adds are a proxy of capacity:
+        ``space.batch(archs).total("macs", "live")``, which is 0 for a network without a path from input to output.
     budget : float
-        What an architecture may cost, in the unit of the costs.
+        Largest allowed cost, in the unit of the costs.
 
     Returns
     -------
@@ -101,23 +100,21 @@ def regret(
 ) -> pd.DataFrame:
     """Compare the architectures picked by predicted costs to the best ones by measured costs.
 
-    At each budget both are picked as in :func:`pick_under_budget`. What a wrong cost does has two sides, to be read
-    together. A cost predicted too high hides good architectures: the regret is the quality lost by it. A cost predicted
-    too low leads to an architecture that breaks the budget: the overrun says by how much. The quality such an
-    architecture has beyond the best within the budget is not won, since it is not paid for: the regret is then 0, never
-    negative.
+    At each budget both are picked as in :func:`pick_under_budget`. Errors have two effects. If the cost of a good
+    architecture is predicted too high, it is not picked: the regret is the lost quality. If a cost is predicted too
+    low, the picked architecture may exceed the budget: the overrun is the relative excess. Its quality may be above the
+    best within the budget; the regret is then 0, never negative.
 
     Parameters
     ----------
     measured, predicted : array-like of float, shape (n,)
         Costs in one unit, finite.
     quality : array-like of float, shape (n,)
-        What is wanted, larger being better: accuracy, usually. Where none is at hand, live multiply-adds stand
-        in as capacity: ``space.batch(archs).total("macs", "live")``; 0 for a network without a path from input to
-        output.
+        Larger is better: accuracy, usually. Without accuracies, live multiply-adds are a proxy of capacity:
+        ``space.batch(archs).total("macs", "live")``, which is 0 for a network without a path from input to output.
     budgets : sequence of float, default=(0.25, 0.5, 0.75)
-        Quantiles of the measured costs, each above 0 and at most 1: at 0.25, a quarter of the architectures is paid
-        for.
+        Quantiles of the measured costs, each above 0 and at most 1: at 0.25, a quarter of the architectures is within
+        the budget.
 
     Returns
     -------
@@ -135,7 +132,7 @@ def regret(
 
     Examples
     --------
-    The middle architecture is predicted too dear, so that the cheap one is picked:
+    The cost of the middle architecture is predicted too high, so that the cheap one is picked:
 
     >>> lost = regret([1.0, 2.0, 3.0], [1.0, 2.5, 3.0], quality=[70.0, 72.5, 73.0], budgets=[0.5])
     >>> lost[["picked", "best", "regret", "overrun"]].values.tolist()

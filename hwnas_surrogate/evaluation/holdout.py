@@ -49,15 +49,15 @@ def evaluate(
     surrogate : Surrogate, optional
         What to evaluate (an unfitted estimator; it is cloned); the default surrogate if None.
     n_train, n_test : int, optional
-        Architectures to train and to test on; four fifths and one fifth of those there are if None.
+        Numbers of training and test architectures; if None, four fifths and one fifth of all.
     seeds : sequence of int, default=(0,)
-        Seeds of the splits, and of models that draw numbers.
+        Seeds of the splits, and of models that draw random numbers.
     split : {"random", "isomorphism", "op", "cost", "config"}, default="random"
-        What is held out: architectures at random; those equivalent to none that was trained on; those that hold one
-        op; the dearest; or whole network configs.
+        The held-out architectures: random ones; ones without an equivalent training architecture; all with a certain
+        op; the most expensive; or all under some network configs.
     quality : array-like of float, one per row of the table, optional
-        What is wanted of an architecture, larger being better (accuracy), for ``regret``. If None, its live
-        multiply-adds: those on a path from input to output, none for a network without a path.
+        The quality of architectures for ``regret``, larger is better (accuracy). If None, live multiply-adds: those on
+        a path from input to output, 0 for a network without a path.
     progress : callable, optional
         Called with (fits done, fits to do).
 
@@ -93,13 +93,13 @@ def evaluate(
                 "seed": int(seed),
                 "n_train": len(rows[0]),
             }
-            told, seconds = _predict(
+            predicted, seconds = _predict(
                 table, column, clone(prototype).set_params(random_state=seed, metric=target.metric), *rows
             )
             known = np.unique(table.config_number[rows[0]])
-            told["distance"] = log2_distance(sizes, sizes[known])[table.config_number[rows[1]]]
-            scores.append({**key, **_scores(told, wanted[rows[1]], target.kind), "fit_seconds": seconds})
-            predictions.append(pd.DataFrame({**key, **{name: told[name] for name in _KEPT}}))
+            predicted["distance"] = log2_distance(sizes, sizes[known])[table.config_number[rows[1]]]
+            scores.append({**key, **_scores(predicted, wanted[rows[1]], target.kind), "fit_seconds": seconds})
+            predictions.append(pd.DataFrame({**key, **{name: predicted[name] for name in _KEPT}}))
             if progress is not None:
                 progress(len(scores), len(table.targets) * len(seeds))
     about = {
@@ -137,7 +137,7 @@ def multiply_adds(table: CostTable, view: View) -> npt.NDArray[np.float64]:
     table : CostTable
         The networks.
     view : {"all", "live", "folded"}
-        Which layers count: all, those on a path from input to output, or those that a converter leaves.
+        Which layers count: all, live ones (on a path from input to output), or those that a converter leaves.
     """
     return table.batch.total("macs", view)
 
@@ -145,14 +145,14 @@ def multiply_adds(table: CostTable, view: View) -> npt.NDArray[np.float64]:
 def _predict(
     table: CostTable, column: int, surrogate: Surrogate, train: Rows, test: Rows
 ) -> tuple[dict[str, Any], float]:
-    """Fit on the training rows and tell everything about the test rows, and the seconds that fitting took."""
+    """Fit on the training rows; return columns of predictions for the test rows, and the seconds of fitting."""
     configs = np.array(table.row_configs, object)
     costs = table.costs[:, column]
     start = time.perf_counter()
     surrogate.fit(table.batch.take(train), costs[train])
     seconds = time.perf_counter() - start
     archs, under = table.archs[test], configs[test]
-    told: dict[str, Any] = {
+    columns: dict[str, Any] = {
         "architecture": table.space.format_all(archs),
         "config": [str(config) for config in under],
         "connected": table.space.connected(archs),
@@ -163,22 +163,22 @@ def _predict(
         bounds = np.full((len(test), 2), np.nan)
         if surrogate.calibrate and part <= promised(surrogate.n_train_):
             bounds = surrogate.predict_interval(archs, under, coverage=part, extrapolate=True)
-        told[f"low_{part}"], told[f"high_{part}"] = bounds.T
-    told["low"], told["high"] = told[f"low_{BOUNDS}"], told[f"high_{BOUNDS}"]
-    return told, seconds
+        columns[f"low_{part}"], columns[f"high_{part}"] = bounds.T
+    columns["low"], columns["high"] = columns[f"low_{BOUNDS}"], columns[f"high_{BOUNDS}"]
+    return columns, seconds
 
 
-def _scores(told: dict[str, Any], quality: npt.NDArray[np.float64], metric: Metric) -> dict[str, float]:
-    measured, predicted = told["measured"], told["predicted"]
+def _scores(columns: dict[str, Any], quality: npt.NDArray[np.float64], metric: Metric) -> dict[str, float]:
+    measured, predicted = columns["measured"], columns["predicted"]
     scores: dict[str, float] = score(measured, predicted).to_dict()
     costs = metric.to_cost(measured), metric.to_cost(predicted)
     if metric.larger_is_better:
         scores["top_10pct_recall"] = score(*costs).top_10pct_recall
     for part in _COVERAGES:
-        low, high = told[f"low_{part}"], told[f"high_{part}"]
-        held = float(((measured >= low) & (measured <= high)).mean())
-        scores[f"coverage_{100 * part:.0f}"] = float("nan") if np.isnan(low).any() else held
-    width = told["high"] - told["low"]
+        low, high = columns[f"low_{part}"], columns[f"high_{part}"]
+        coverage = float(((measured >= low) & (measured <= high)).mean())
+        scores[f"coverage_{100 * part:.0f}"] = float("nan") if np.isnan(low).any() else coverage
+    width = columns["high"] - columns["low"]
     positive = predicted > 0
     relative = np.median(width[positive] / predicted[positive]) if positive.any() else float("nan")
     scores[f"width_{100 * BOUNDS:.0f}"] = float(relative)
@@ -195,11 +195,11 @@ def summary(results: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per model, target and number of training architectures, in their order: the means, ``seeds``, and
+        One row per model, target and number of training architectures, in this order: the means, ``seeds``, and
         ``kendall_tau_sd`` (standard deviation over the seeds, NaN for one).
     """
     keys = ["model", "device", "metric", "unit"]
-    # Splits of whole groups differ by some architectures from seed to seed: they are one line nevertheless.
+    # The size of group splits varies with the seed: they are one row nevertheless.
     sizes = results.groupby([*keys, "seed"], sort=False).cumcount()
     groups = results.assign(size=sizes).groupby([*keys, "size"], sort=False)
     means = groups.mean(numeric_only=True).drop(columns="seed")
@@ -209,7 +209,7 @@ def summary(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def readable(results: pd.DataFrame) -> pd.DataFrame:
-    """Return the columns of ``scores`` or :func:`summary` that people look at first, as text with units."""
+    """Return the main columns of ``scores`` or :func:`summary`, as text with units."""
 
     def decimals(name: str) -> list[str]:
         return ["-" if np.isnan(value) else f"{value:.4f}" for value in results[name]]

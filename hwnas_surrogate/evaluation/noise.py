@@ -1,4 +1,4 @@
-"""The noise of the measurements beside the error of surrogates."""
+"""Measurement noise compared with the error of surrogates."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ __all__ = ["noise_against_error"]
 
 
 def noise_against_error(table: CostTable, evaluation: Evaluation | None = None) -> pd.DataFrame:
-    """Put the noise of the measurements beside the error of surrogates.
+    """Compare measurement noise with the error of surrogates.
 
     Parameters
     ----------
     table : CostTable
-        The costs, with what it keeps of the repeated runs.
+        The costs, with repeated runs.
     evaluation : Evaluation, optional
-        Scores of surrogates on these targets, of :func:`evaluate` or a protocol.
+        Scores of surrogates on these targets, from :func:`evaluate` or a protocol.
 
     Returns
     -------
@@ -31,13 +31,13 @@ def noise_against_error(table: CostTable, evaluation: Evaluation | None = None) 
         ``target, n`` (costs measured repeatedly), ``noise_tau`` and ``noise_difference``: Kendall's tau and the
         median relative difference between two halves of the runs (:meth:`CostTable.noise_floor`), NaN for a target
         without repeats. One row per target; with an evaluation one per target, model and ``n_train``, with ``seeds``,
-        ``surrogate_tau``, ``surrogate_mdape`` (means over the seeds), and ``gap``: what the surrogate's tau is below
-        that of the noise. NaN for targets that were not evaluated.
+        ``surrogate_tau``, ``surrogate_mdape`` (means over the seeds), and ``gap``: the tau of the noise minus the
+        surrogate's. NaN for targets that were not evaluated.
 
     Raises
     ------
     InvalidInputError
-        If the table is no cost table, or the evaluation is none or knows none of its targets.
+        If the table is no cost table, or the evaluation is no evaluation or has none of the table's targets.
 
     Examples
     --------
@@ -48,12 +48,12 @@ def noise_against_error(table: CostTable, evaluation: Evaluation | None = None) 
     [{'target': 'cpu/latency', 'n': 8, 'noise_tau': 0.714, 'noise_difference': 0.097}]
     """
     floors = checked_table("noise_against_error", table).noise_floor()
-    told = []
+    rows = []
     for target in table.targets:
         floor = floors.get(target, {})
         noise = (floor.get("kendall_tau", math.nan), floor.get("median_relative_difference", math.nan))
-        told.append((str(target), int(floor.get("n", 0)), *noise))
-    noises = pd.DataFrame(told, columns=["target", "n", "noise_tau", "noise_difference"])
+        rows.append((str(target), int(floor.get("n", 0)), *noise))
+    noises = pd.DataFrame(rows, columns=["target", "n", "noise_tau", "noise_difference"])
     if evaluation is None:
         return noises
     if not isinstance(evaluation, Evaluation):

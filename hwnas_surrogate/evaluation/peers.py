@@ -1,4 +1,4 @@
-"""Figures that others published, to be read beside ours."""
+"""Published figures, to compare with ours."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ the others."""
 
 @dataclass(frozen=True, slots=True)
 class HelpTask:
-    """HELP's split of one space: which devices are sources and targets, and which rows are whose.
+    """HELP's split of one space: source and target devices, and rows.
 
     Parameters
     ----------
     sources, targets : tuple of str
         Devices.
     pool : range
-        Rows of the table that the sources were measured on, and that the trimmed setting draws samples from.
+        Rows of the table on which the sources were measured; the trimmed setting samples from them.
     query : range
-        Rows that the trimmed setting scores on.
+        Rows on which the trimmed setting is scored.
     published : mapping
         Name of a row of figures to Spearman's rank correlation by target.
     """

@@ -1,4 +1,4 @@
-"""Protocols of the literature, with the figures that were published under them."""
+"""Protocols of the literature, with their published figures."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def laube2022(
     seeds: Sequence[int] = range(20),
     progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
-    """Score a surrogate as Laube, Mutschler and Zell did theirs [1]_.
+    """Score a surrogate by the protocol of Laube, Mutschler and Zell [1]_.
 
-    625 architectures of NAS-Bench-201 are held out at random, and 124, 900 or 14,000 others trained on (sizes that the
-    table is too small for are left out).
+    625 random architectures of NAS-Bench-201 are held out. The training sizes are 124, 900 and 14,000; sizes that are
+    too large for the table are skipped.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def laube2022(
     Returns
     -------
     Evaluation
-        Of all targets and sizes; :func:`beside_published` sets the published figures beside its summary.
+        For all targets and sizes; :func:`beside_published` adds the published figures to its summary.
 
     Raises
     ------
@@ -94,7 +94,7 @@ def learning_curve(
     seeds: Sequence[int] = range(5),
     progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
-    """Score a surrogate at growing numbers of training architectures, on the same held-out ones for each seed.
+    """Score a surrogate at growing numbers of training architectures, with the same held-out ones for each seed.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ def learning_curve(
     sizes : sequence of int, optional
         Training architectures; if None, 10, 20, 50, 100, 200, 500, ... as far as the target's costs go.
     n_test : int, optional
-        Architectures held out; a fifth of those there are if None.
+        Number of held-out architectures; a fifth of all if None.
     seeds : sequence of int, default=range(5)
         Seeds of the splits.
     progress : callable, optional

@@ -1,4 +1,4 @@
-"""What an evaluation leaves: scores, every prediction behind them, and a JSON file that holds both."""
+"""The result of an evaluation: scores and all predictions, and a JSON file of both."""
 
 from __future__ import annotations
 
@@ -23,35 +23,35 @@ __all__ = ["BOUNDS", "DISTANCES", "Evaluation"]
 FORMAT_VERSION = 1
 _FORMAT = "hwnas-evaluation"
 GROUP = ("model", "device", "metric", "unit", "seed", "n_train")
-"""What a fit is known by."""
+"""The columns that identify a fit."""
 _NUMBERS = ("measured", "predicted", "low", "high", "distance")
 _DIGITS = 9
 BOUNDS = 0.9
 """Coverage of the intervals that are kept."""
 DISTANCES = (0.0, 0.25, 0.5, 1.0, 2.0, math.inf)
-"""Octaves at which :meth:`Evaluation.by_distance` cuts."""
+"""Edges of the log2 distances of :meth:`Evaluation.by_distance`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evaluation:
-    """Scores of held-out predictions, and the predictions themselves: enough to draw every picture anew.
+    """Scores of held-out predictions, and the predictions themselves: the data of all figures.
 
     Parameters
     ----------
     scores : DataFrame
         One row per fit: ``model, device, metric, unit, seed, n_train``, the fields of :class:`Scores`,
-        ``coverage_80``, ``coverage_90``, ``coverage_95`` (part of the measured costs inside such intervals),
+        ``coverage_80``, ``coverage_90``, ``coverage_95`` (fraction of the measured costs inside such intervals),
         ``width_90`` (their median width, relative to the prediction), ``regret`` and ``overrun`` (what choosing by the
         predictions costs at the median budget, see :func:`regret`; the regret as a part of the best one's quality),
         and ``fit_seconds`` (encoding and calibration included).
     predictions : DataFrame
         One row per held-out architecture of each fit: the same first six columns, ``architecture, config,
         connected`` (whether a path leads from its input to its output), ``measured, predicted, low, high`` (the 90 %
-        interval; NaN without calibration) and ``distance`` (octaves from the config to the nearest that was trained on:
-        the largest ratio of mean multiply-adds, parameters and activation bytes).
-        None at all where a protocol scores on a whole space many times.
+        interval; NaN without calibration) and ``distance`` (log2 distance of the config from the nearest trained one:
+        the largest log2 ratio of mean multiply-adds, parameters and activation bytes).
+        Empty for protocols that score on a whole space many times.
     about : mapping
-        How it was done: protocol, table fingerprint, package version, ...: plain values.
+        Metadata as plain values: protocol, table fingerprint, package version, ...
     """
 
     scores: pd.DataFrame
@@ -59,7 +59,7 @@ class Evaluation:
     about: Mapping[str, Any]
 
     def __repr__(self) -> str:
-        """Return what it holds in one line; the frames are printed by themselves."""
+        """Return a summary in one line, without the frames."""
         if self.scores.empty:
             return "Evaluation(no fits)"
         models = ", ".join(self.scores["model"].astype(str).unique())
@@ -71,7 +71,7 @@ class Evaluation:
 
     @classmethod
     def joined(cls, parts: Sequence[Evaluation]) -> Evaluation:
-        """Put several evaluations (of models, of targets, of sizes) into one; the first says how it was done."""
+        """Concatenate evaluations (of models, targets or sizes); ``about`` is that of the first."""
         if not parts:
             raise InvalidInputError("there is no evaluation to join.")
         return cls(
@@ -81,13 +81,13 @@ class Evaluation:
         )
 
     def by_distance(self) -> pd.DataFrame:
-        """Summarise the errors by how far the configs are from those trained on.
+        """Summarise the errors by the log2 distance of the configs from those trained on.
 
         Returns
         -------
         DataFrame
-            One row per model, target and distance that occurs: ``model, device, metric, unit, octaves`` (text), ``n``,
-            ``mdape``, ``within_10pct``, ``within_20pct``, ``coverage_90``.
+            One row per model, target and distance that occurs: ``model, device, metric, unit, log2_distance`` (text),
+            ``n``, ``mdape``, ``within_10pct``, ``within_20pct``, ``coverage_90``.
         """
         if not len(self.predictions):
             return pd.DataFrame()
@@ -103,7 +103,7 @@ class Evaluation:
             rows.append(
                 {
                     **dict(zip(GROUP[:4], key[:-1], strict=True)),
-                    "octaves": f"{low:g} to {high:g}" if math.isfinite(high) else f"over {low:g}",
+                    "log2_distance": f"{low:g} to {high:g}" if math.isfinite(high) else f"over {low:g}",
                     "n": len(part),
                     "mdape": float(part["error"].median()),
                     "within_10pct": float((part["error"] <= 0.1).mean()),
@@ -117,7 +117,7 @@ class Evaluation:
         return result.drop(columns="cut", errors="ignore")
 
     def write(self, path: str | os.PathLike[str]) -> Path:
-        """Write everything to a JSON file; numbers keep nine digits. What stood there before is replaced at once."""
+        """Write everything to a JSON file; numbers keep nine digits. An existing file is replaced atomically."""
         target = Path(path)
         archs = _Numbers()
         configs = _Numbers()
@@ -177,7 +177,7 @@ class Evaluation:
             archs = np.array(content["architectures"], object)
             configs = np.array(content["configs"], object)
             connected = None
-            if content.get("cut_off") is not None:  # files of earlier versions don't tell
+            if content.get("cut_off") is not None:  # missing in files of earlier versions
                 connected = ~np.isin(np.arange(len(archs)), content["cut_off"])
             parts = [_predictions(group, archs, configs, connected) for group in content["predictions"]]
             predictions = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()

@@ -23,9 +23,10 @@ _IN_PER_CENT = ("mape", "mdape", "within_5pct", "within_10pct", "top_10pct_recal
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """How well predictions fit measurements. Signs are kept; rank scores of constants are NaN, as scipy has them.
+    """How well predictions fit measurements. Signs are kept; rank scores of constants are NaN, as in scipy.
 
-    ``print`` shows a line per score, at four digits, fractions in per cent and ``-`` for NaN; ``repr`` has every digit.
+    ``print`` shows one score per line, at four digits, fractions in per cent and ``-`` for NaN; ``repr`` has all
+    digits.
 
     Parameters
     ----------
@@ -46,8 +47,8 @@ class Scores:
     within_5pct, within_10pct : float
         Fraction of predictions that are off by at most 5 or 10 % of the measured cost.
     top_10pct_recall : float
-        Fraction of the cheapest tenth that is among the tenth predicted cheapest. Ties as in ``kendall_tau``: those at
-        the border share the places that are left, so that the order of the rows decides nothing.
+        Fraction of the cheapest tenth that is among the tenth predicted cheapest. Ties as in ``kendall_tau``; ties at
+        the border share the remaining places, so that the result does not depend on the order of rows.
     """
 
     n: int
@@ -146,7 +147,7 @@ def score(measured: npt.ArrayLike, predicted: npt.ArrayLike) -> Scores:
 
 
 def _rank(statistic: object, truth: npt.NDArray[np.generic], guess: npt.NDArray[np.generic]) -> float:
-    # scipy warns of constants before it returns NaN for them.
+    # scipy warns about constants before it returns NaN.
     if len(truth) < 2 or (truth == truth[0]).all() or (guess == guess[0]).all():
         return float("nan")
     return float(statistic(truth, guess).statistic)  # type: ignore[operator]
@@ -164,13 +165,17 @@ def _within(truth: Vector, error: Vector, part: float) -> float:
 
 
 def recall(truth: npt.NDArray[np.int64], guess: npt.NDArray[np.int64], k: int) -> float:
-    """Return the part of the k first by one ranking that is among the k first by another; ties share places."""
+    """Return the fraction of the first k of one ranking that are among the first k of another; ties share places."""
     both = float(np.minimum(_places(truth, k), _places(guess, k)).sum())
     return min(both / k, 1.0)
 
 
 def _places(ranks: npt.NDArray[np.int64], k: int) -> Vector:
-    """Give each its part of the k first places: 1 inside, 0 outside, ties at the border share."""
+    """Return each row's share of the first k places: 1 inside, 0 outside, equal shares for ties at the border.
+
+    >>> _places(np.array([0, 1, 1, 3]), 2).tolist()
+    [1.0, 0.5, 0.5, 0.0]
+    """
     border = np.partition(ranks, k - 1)[k - 1]
     inside, tied = ranks < border, ranks == border
     places: Vector = inside + tied * (k - inside.sum()) / tied.sum()

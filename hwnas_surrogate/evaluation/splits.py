@@ -1,4 +1,4 @@
-"""What is held out: architectures at random, or what a surrogate has never seen anything like."""
+"""Splits into training and test rows: random ones, and ones with covariate shift."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def split_rows(n: int, n_train: int | None, n_test: int | None, seed: int) -> tu
     Parameters
     ----------
     n : int
-        Rows there are.
+        Number of rows.
     n_train, n_test : int or None
-        Rows wanted; None: a fifth of the rows for testing, and all others for training.
+        Numbers of rows; if None, a fifth of the rows for testing, and all others for training.
     seed : int
         Seed of the split. The same seed with a larger ``n_train`` keeps the test rows.
 
@@ -73,8 +73,8 @@ def held_out(
     split : str
         ``random`` (:func:`split_rows`), or one of :data:`SPLITS`.
     n_train, n_test : int or None
-        Rows wanted; of a split other than the random one at most so many of either side, drawn at random. None: all
-        there are, of groups a fifth for testing.
+        Numbers of rows. For other splits than the random one, these are the largest numbers, and rows are sampled. If
+        None, all rows; a fifth for testing where groups are held out.
     seed : int
         Seed of the split.
 
@@ -85,7 +85,7 @@ def held_out(
     Raises
     ------
     InvalidInputError
-        If there is no such split, or either side is too small; the message names the target and says why.
+        If there is no such split, or either side is too small; the message names the target.
     """
     if split != "random" and split not in SPLITS:
         raise unknown(InvalidInputError, "split", split, ["random", *SPLITS])
@@ -145,8 +145,8 @@ def _cost(
     table: CostTable, costs: npt.NDArray[np.float64], rows: Rows, n_test: int, rng: np.random.Generator
 ) -> npt.NDArray[np.bool_]:
     ranks = np.argsort(np.argsort(costs[rows], kind="stable"))
-    dearest: npt.NDArray[np.bool_] = ranks >= len(rows) - n_test
-    return dearest
+    most_expensive: npt.NDArray[np.bool_] = ranks >= len(rows) - n_test
+    return most_expensive
 
 
 Split: TypeAlias = Callable[[CostTable, npt.NDArray[np.float64], Rows, int, np.random.Generator], npt.NDArray[np.bool_]]
@@ -156,7 +156,7 @@ SPLITS: Mapping[str, Split] = MappingProxyType(
 )
 """The splits beside ``random``.
 
-``isomorphism``: no architecture is tested of which an equivalent one was trained on (the canonical form that drops
-zeros as well). ``op``: the architectures that hold one op, drawn by the seed, are tested on those without it. ``cost``:
-the dearest are tested. ``config``: whole network configs are held out.
+``isomorphism``: no test architecture has an equivalent training architecture (by the canonical form without zeros).
+``op``: the test rows are all architectures with one op, drawn at random; the training rows have none with it. ``cost``:
+the test rows are the most expensive. ``config``: whole network configs are held out.
 """

@@ -1,4 +1,4 @@
-"""Protocols for a new device: a few measurements of it, many of other devices, scored on everything else."""
+"""Few-shot protocols: a few measurements of a new device, many of other devices, scored on all other rows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hwnas_surrogate.evaluation.peers import HELP, NASFLAT
 from hwnas_surrogate.evaluation.results import Evaluation
 from hwnas_surrogate.evaluation.scores import score
 from hwnas_surrogate.trainers import AdaptWarning, TransferSurrogate, fit_sources
-from hwnas_surrogate.trainers.design import most_telling
+from hwnas_surrogate.trainers.design import most_informative
 from hwnas_surrogate.trainers.sources import Sources
 
 __all__ = ["few_shot_table", "help2021", "leave_one_device_out", "nasflat2024"]
@@ -33,7 +33,7 @@ _TRIM = 0.1
 
 
 class _Space:
-    """A table's architectures, encoded once for every surrogate that is fitted to some of them."""
+    """A table's architectures, encoded once for all surrogates."""
 
     def __init__(self, table: CostTable, sources: Sources) -> None:
         self.table = table
@@ -46,7 +46,7 @@ class _Space:
         return costs
 
     def predict(self, device: str, rows: Rows, sources: Iterable[str]) -> npt.NDArray[np.float64]:
-        """Fit to some rows of a device, with these source columns, and predict all."""
+        """Fit to some rows of a device, with these source columns, and predict all rows."""
         dropped = [name for name in self.sources if name not in set(sources)]
         kept = self.everything.without(dropped)
         surrogate = clone(self.prototype)
@@ -61,11 +61,11 @@ class _Space:
         pool = np.sort(rng.permutation(len(self.table))[:_CANDIDATES])
         dropped = [name for name in self.sources if name not in set(sources)]
         features = self.everything.features.iloc[pool].drop(columns=dropped)
-        return pool[most_telling(features, n)[0]]
+        return pool[most_informative(features, n)[0]]
 
 
 def _check(table: CostTable, devices: Iterable[str], rows: int, sizes: Sequence[int], seeds: Sequence[int]) -> None:
-    """Refuse tables that lack what a protocol reads, before anything is fitted."""
+    """Raise, before anything is fitted, if a table lacks data that a protocol needs."""
     if len(table.configs) != 1:
         raise InvalidInputError(
             f"the protocol is over one config, the table has {len(table.configs)}; choose one with dataset."
@@ -94,10 +94,10 @@ def _check(table: CostTable, devices: Iterable[str], rows: int, sizes: Sequence[
 
 def _row(
     model: str, device: str, seed: int, n: int, measured: npt.NDArray[np.float64], predicted: npt.NDArray[np.float64],
-    **told: Any,
+    **more: Any,
 ) -> dict[str, Any]:  # fmt: skip
     key = {"model": model, "device": device, "metric": "latency", "unit": "ms", "seed": seed, "n_train": n}
-    return {**key, **score(measured, predicted).to_dict(), **told}
+    return {**key, **score(measured, predicted).to_dict(), **more}
 
 
 def _evaluation(rows: list[dict[str, Any]], table: CostTable, protocol: str) -> Evaluation:
@@ -114,10 +114,12 @@ def help2021(
 ) -> Evaluation:
     """Score few-shot surrogates on the devices of HELP [1]_.
 
-    For every target device and number of measurements: with HELP's nine source devices and without any, on random
-    architectures and on suggested ones, scored on all the others ("full"); and with the sources on HELP's own pool and
-    query set ("trimmed": their fastest and slowest tenths left out, by the target's own costs, as HELP did). Exactly n
-    measurements of the target are used; which those of the trimmed pool are, its other costs decide.
+    There are two settings for every target device and number of measurements n:
+
+    - "full": with HELP's nine source devices and without sources, n random or n suggested architectures are measured,
+      and all others are scored.
+    - "trimmed": with the sources, n random architectures of HELP's pool are measured, and its query set is scored. As
+      in HELP, the fastest and slowest tenths of both sets are removed first, which uses the target's other costs.
 
     Parameters
     ----------
@@ -126,15 +128,15 @@ def help2021(
     sizes : sequence of int, default=(10, 20)
         Measurements of the target.
     seeds : sequence of int, default=range(10)
-        Of the random draws.
+        Seeds of the random draws.
     progress : callable, optional
         Called with (targets done, targets to do).
 
     Returns
     -------
     Evaluation
-        Scores only; ``model`` reads ``"9 sources, random, full"``. :func:`few_shot_table` sets the published figures
-        beside them.
+        Scores only; ``model`` is a text such as ``"9 sources, random, full"``. :func:`few_shot_table` adds the
+        published figures.
 
     Raises
     ------
@@ -161,18 +163,18 @@ def help2021(
             for n in sizes:
                 for columns, name in settings:
                     for how in ("random", "suggested"):
-                        mine = order[:n]
+                        shots = order[:n]
                         if how == "suggested":
-                            mine = space.suggested(n, columns, np.random.default_rng(seed))
-                        rest = np.setdiff1d(np.arange(len(table)), mine)
-                        predicted = space.predict(device, mine, columns)
+                            shots = space.suggested(n, columns, np.random.default_rng(seed))
+                        rest = np.setdiff1d(np.arange(len(table)), shots)
+                        predicted = space.predict(device, shots, columns)
                         label = f"{name}, {how}, full"
                         rows.append(_row(label, device, seed, n, costs[rest], predicted[rest]))
                 pool, query = (_trimmed(costs, part) for part in (task.pool, task.query))
-                mine = np.random.default_rng(seed).permutation(pool)[:n]
-                predicted = space.predict(device, mine, space.sources)
+                shots = np.random.default_rng(seed).permutation(pool)[:n]
+                predicted = space.predict(device, shots, space.sources)
                 label = f"{settings[0][1]}, random, trimmed"
-                rows.append(_row(label, device, seed, len(mine), costs[query], predicted[query]))
+                rows.append(_row(label, device, seed, len(shots), costs[query], predicted[query]))
         if progress is not None:
             progress(number + 1, len(task.targets))
     return _evaluation(rows, table, "help")
@@ -194,8 +196,8 @@ def nasflat2024(
 ) -> Evaluation:
     """Score few-shot surrogates on the device splits of NASFLAT [1]_ that the table's space has.
 
-    800 architectures of each source device, n random ones of the target; scored on all the others, afresh for each
-    target, with the sources and without.
+    800 architectures of each source device and n random ones of the target are measured. All others are scored, for
+    each target separately, with the sources and without.
 
     Parameters
     ----------
@@ -204,7 +206,7 @@ def nasflat2024(
     n : int, default=20
         Measurements of the target.
     seeds : sequence of int, default=range(10)
-        Of the random draws.
+        Seeds of the random draws.
     progress : callable, optional
         Called with (targets done, targets to do).
 
@@ -235,12 +237,12 @@ def nasflat2024(
         for device in task.targets:
             costs = space.costs(device)
             for seed in seeds:
-                mine = np.random.default_rng(seed).permutation(len(table))[:n]
-                rest = np.setdiff1d(np.arange(len(table)), mine)
-                predicted = space.predict(device, mine, columns)[rest]
+                shots = np.random.default_rng(seed).permutation(len(table))[:n]
+                rest = np.setdiff1d(np.arange(len(table)), shots)
+                predicted = space.predict(device, shots, columns)[rest]
                 rows.append(_row("with the sources", device, seed, n, costs[rest], predicted, task=name))
                 if (device, seed) not in bare:
-                    predicted = space.predict(device, mine, [])[rest]
+                    predicted = space.predict(device, shots, [])[rest]
                     bare[device, seed] = _row("no source", device, seed, n, costs[rest], predicted)
                 rows.append({**bare[device, seed], "task": name})
             done += 1
@@ -257,18 +259,18 @@ def leave_one_device_out(
     seeds: Sequence[int] = range(10),
     progress: Progress | None = None,
 ) -> Evaluation:
-    """Score few-shot surrogates on every device in turn, all the others being its sources.
+    """Score few-shot surrogates on every device in turn, with all other devices as sources.
 
     Parameters
     ----------
     table : CostTable
-        Latencies of at least two devices under one config; architectures that were not measured on all are left out.
+        Latencies of at least two devices under one config; architectures not measured on all devices are left out.
     sizes : sequence of int, default=(10, 20)
-        Random measurements of the device left out; beside them it is ranked by the sources alone (0).
+        Numbers of random measurements of the held-out device; it is also ranked by the sources alone (0).
     n_source : int, default=800
-        Architectures that the sources were measured on, the table's first.
+        Number of architectures on which the sources were measured: the first rows of the table.
     seeds : sequence of int, default=range(10)
-        Of the random draws.
+        Seeds of the random draws.
     progress : callable, optional
         Called with (devices done, devices to do).
 
@@ -281,7 +283,7 @@ def leave_one_device_out(
     Raises
     ------
     InvalidInputError
-        If there is one device only, or too few architectures were measured on all.
+        If there is only one device, or too few architectures were measured on all devices.
     """
     targets = [target for target in table.targets if target.metric == "latency"]
     if len(targets) < 2:
@@ -313,9 +315,9 @@ def leave_one_device_out(
                     ("no source", [], order[:n]),
                     ("no source, suggested", [], suggested[seed, n]),
                 ]
-                for model, columns, mine in settings:
-                    rest = np.setdiff1d(np.arange(len(table)), mine)
-                    predicted = space.predict(target.device, mine, columns)[rest]
+                for model, columns, shots in settings:
+                    rest = np.setdiff1d(np.arange(len(table)), shots)
+                    predicted = space.predict(target.device, shots, columns)[rest]
                     rows.append(_row(model, target.device, seed, n, costs[rest], predicted))
         if progress is not None:
             progress(number + 1, len(targets))
@@ -323,12 +325,12 @@ def leave_one_device_out(
 
 
 def few_shot_table(evaluation: Evaluation) -> pd.DataFrame:
-    """Return mean Spearman correlations, one row per setting, a published row beside ours wherever there is one.
+    """Return mean Spearman correlations, one row per setting, with the published rows.
 
     Parameters
     ----------
     evaluation : Evaluation
-        Of :func:`help2021`, :func:`nasflat2024` or :func:`leave_one_device_out`.
+        From :func:`help2021`, :func:`nasflat2024` or :func:`leave_one_device_out`.
 
     Returns
     -------
@@ -340,7 +342,7 @@ def few_shot_table(evaluation: Evaluation) -> pd.DataFrame:
     if protocol not in ("help", "nasflat", "devices"):
         raise InvalidInputError(f"few_shot_table reads help, nasflat and devices evaluations, got {protocol!r}.")
     by = "task" if protocol == "nasflat" else "device"
-    # Every target counts alike within a task, every draw within a target.
+    # Within a task all targets have the same weight, and within a target all draws.
     keys = ["model", "n_train", *dict.fromkeys([by, "device"])]
     means = scores.groupby(keys, sort=False)["spearman_rho"].agg(lambda values: values.mean(skipna=False))
     means = means.groupby(level=keys[:3], sort=False).agg(lambda values: values.mean(skipna=False))

@@ -43,13 +43,13 @@ ENCODERS: Mapping[str, type[Encoder]] = MappingProxyType(_encoders)
 
 
 def register_encoder(name: str, kind: type[Encoder]) -> type[Encoder]:
-    """Make an encoder known by a name, for :class:`Surrogate` and for saving, in this process.
+    """Register an encoder under a name, for :class:`Surrogate` and for saving, in this process.
 
     Parameters
     ----------
     name : str
     kind : type
-        A subclass of :class:`Encoder` that is made with a space, ``kind(space)``.
+        A subclass of :class:`Encoder` that can be built by ``kind(space)``.
 
     Returns
     -------
@@ -59,7 +59,7 @@ def register_encoder(name: str, kind: type[Encoder]) -> type[Encoder]:
     Raises
     ------
     InvalidInputError
-        If it is no such class, or another one has the name. The same class may be registered again.
+        If ``kind`` is no such class, or the name is taken. The same class may be registered again.
     """
     if not (isinstance(kind, type) and issubclass(kind, Encoder)):
         raise InvalidInputError(f"register_encoder takes a subclass of Encoder, got {kind!r:.80}.")

@@ -19,15 +19,15 @@ __all__ = ["Combined"]
 
 
 class Combined(Encoder):
-    """The columns of several encoders; all ordinary encodings of a space by default.
+    """The columns of several encoders; by default, all general encodings of a space.
 
     Parameters
     ----------
     space : str, SearchSpace or None, default="nasbench201"
         The search space; None for networks of any kind.
     encoders : sequence of Encoder, optional
-        What to put side by side, all over this space. If None, :class:`OneHot`, :class:`OpCounts`,
-        :class:`MergedOperators` and :class:`LayerSums`; where there is no space, the last alone.
+        The encoders, all over this space. If None, :class:`OneHot`, :class:`OpCounts`, :class:`MergedOperators` and
+        :class:`LayerSums`; without a space, :class:`LayerSums` alone.
 
     Examples
     --------
@@ -42,7 +42,7 @@ class Combined(Encoder):
         self.encoders = encoders
 
     def parts(self) -> list[Encoder]:
-        """Return the encoders that stand side by side.
+        """Return the encoders whose columns are concatenated.
 
         Raises
         ------
@@ -54,15 +54,15 @@ class Combined(Encoder):
             kinds = [LayerSums] if space is None else [OneHot, OpCounts, MergedOperators, LayerSums]
             return [kind(space) for kind in kinds]
         for encoder in self.encoders:
-            theirs = None if encoder.space is None else get_space(encoder.space)
-            if theirs is not space:
+            other = None if encoder.space is None else get_space(encoder.space)
+            if other is not space:
                 raise InvalidInputError(
-                    f"Combined over {space and space.name!r} got an encoder over {theirs and theirs.name!r}: {encoder}."
+                    f"Combined over {space and space.name!r} got an encoder over {other and other.name!r}: {encoder}."
                 )
         return list(self.encoders)
 
     def asked_surrogates(self) -> tuple[Any, ...]:
-        """Return the surrogates that a part asks."""
+        """Return the surrogates whose predictions are columns of a part."""
         return next((found for part in self.parts() if (found := part.asked_surrogates())), ())
 
     def _columns(self) -> Iterator[Column]:

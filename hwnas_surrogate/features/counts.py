@@ -1,4 +1,4 @@
-"""How many positions carry each op: of all, of the live, and of those that a converter leaves."""
+"""Op counts: of all ops, of live ops, and of those that a converter leaves."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ __all__ = ["OpCounts"]
 class OpCounts(Encoder):
     """Op counts, one group of columns per view.
 
-    Most devices price every op that the network calls; runtimes that convert the network first price only what the
-    converter leaves. ``network`` is 1 where anything runs at all.
+    On most devices every op that the network calls costs time. Runtimes that convert the network first run only the ops
+    that the converter leaves. ``network`` is 1 where at least one op runs.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class OpCounts(Encoder):
         of = self._archs(batch)
         n_ops = len(of.space.ops)
         for number, view in enumerate(self.views):
-            # By position: adding whole columns is quick.
+            # Transposed, so that counting adds up contiguous rows.
             ops = np.where(_executed(of, view), of.archs, -1).T.copy()
             group = out[:, number * (n_ops + 1) : (number + 1) * (n_ops + 1)]
             for op in range(n_ops):
@@ -60,7 +60,7 @@ class OpCounts(Encoder):
 
 
 def _executed(batch: ArchBatch, view: str) -> npt.NDArray[np.bool_]:
-    """Return which positions run in a view, (n, positions), each architecture under its config."""
+    """Return a mask of the positions that run in a view, (n, positions), each architecture under its config."""
     if len(batch.configs) == 1:
         return batch.space.executed(batch.archs, view, batch.configs[0])
     runs = np.zeros(batch.archs.shape, bool)

@@ -24,8 +24,8 @@ Features = npt.NDArray[np.float64]
 class Encoder(TransformerMixin, BaseEstimator, ABC):  # type: ignore[misc]
     """Base of the encoders: a scikit-learn transformer over networks.
 
-    An encoding depends on the network (and the space), never on the sample: fitting learns nothing. A new encoder
-    writes :meth:`_columns` and :meth:`_encode`.
+    An encoding depends on the network and the space, never on the sample: ``fit`` learns nothing. A new encoder
+    implements :meth:`_columns` and :meth:`_encode`.
 
     Parameters
     ----------
@@ -34,18 +34,18 @@ class Encoder(TransformerMixin, BaseEstimator, ABC):  # type: ignore[misc]
     """
 
     asks_surrogates: ClassVar[bool] = False
-    """Whether the columns are predictions of surrogates, which are saved themselves."""
+    """Whether the columns are predictions of surrogates, which are saved beside the encoder."""
 
     def __init__(self, space: str | SearchSpace | None = "nasbench201") -> None:
         self.space = space
 
     @abstractmethod
     def _columns(self) -> Iterable[Column]:
-        """Return the k columns: their groups, which models take or leave as a whole, and what each holds."""
+        """Return the k columns. Each has a group, the unit of column selection, and a name."""
 
     @abstractmethod
     def _encode(self, batch: NetworkBatch, out: Features) -> None:
-        """Encode n networks: -> ``out``, float64 (n, k) of zeros."""
+        """Encode n networks into ``out``, an array of float64 zeros, shape (n, k)."""
 
     def fit(self, networks: Networks | None = None, cost: object = None) -> Self:
         """Check the parameters; nothing is learned."""
@@ -72,7 +72,7 @@ class Encoder(TransformerMixin, BaseEstimator, ABC):  # type: ignore[misc]
         Raises
         ------
         InvalidInputError
-            If the encoding is one of architectures, and these are graphs.
+            If the encoder takes architectures only, and graphs are given.
         """
         batch = as_batch(self.space, networks, configs)
         encoded = np.zeros((len(batch), len(self.columns)))
@@ -80,28 +80,28 @@ class Encoder(TransformerMixin, BaseEstimator, ABC):  # type: ignore[misc]
         return encoded
 
     def frame(self, networks: Networks, configs: Configs = None) -> pd.DataFrame:
-        """Encode networks into a DataFrame with named columns: what models see."""
+        """Encode networks into a DataFrame with named columns: the input of the models."""
         return pd.DataFrame(self.transform(networks, configs), columns=list(self.columns.names), copy=False)
 
     @property
     def columns(self) -> Columns:
-        """The k columns: what each is called, and what models may take it for."""
+        """The k columns: their names, and their meaning for models."""
         return Columns(self._columns())
 
     def get_feature_names_out(self, input_features: object = None) -> npt.NDArray[np.object_]:
         """Return the columns' names, shape (k,)."""
         if self.space is not None:
-            get_space(self.space)  # raises where there is none
+            get_space(self.space)  # raises if there is no such space
         return np.array(self.columns.names, object)
 
     def _of_space(self) -> SearchSpace:
-        """Return the space, which an encoding of architectures needs."""
+        """Return the space, or raise if it is None: encodings of architectures need one."""
         if self.space is None:
             raise InvalidInputError(f"{type(self).__name__} encodes architectures of a space: name it, got None.")
         return get_space(self.space)
 
     def _archs(self, batch: NetworkBatch) -> ArchBatch:
-        """Return a batch of architectures of the space, which an encoding of architectures needs."""
+        """Return the batch, or raise unless it holds architectures of the space."""
         space = self._of_space()
         if not isinstance(batch, ArchBatch) or batch.space is not space:
             got = f"architectures of {batch.space.title}" if isinstance(batch, ArchBatch) else "graphs"
@@ -116,12 +116,12 @@ class Encoder(TransformerMixin, BaseEstimator, ABC):  # type: ignore[misc]
         return ()
 
     def to_state(self) -> dict[str, Any]:
-        """Return what JSON can hold of the encoder: its class and parameters, without the space.
+        """Return the encoder's class and parameters as JSON values, without the space.
 
         Raises
         ------
         SavedFormatError
-            If it is of a class that this package does not have: it could not be loaded.
+            If its class is neither this package's nor registered: it could not be loaded.
         """
         if known_encoders().get(type(self).__name__) is not type(self):
             raise SavedFormatError(
@@ -137,12 +137,12 @@ class Encoder(TransformerMixin, BaseEstimator, ABC):  # type: ignore[misc]
 
     @classmethod
     def from_state(cls, state: dict[str, Any], space: SearchSpace | None, surrogates: tuple[Any, ...] = ()) -> Encoder:
-        """Return the encoder that :meth:`to_state` described, over a space; ``surrogates`` are those that it asks.
+        """Return the encoder that :meth:`to_state` described, over a space; ``surrogates`` are those of its columns.
 
         Raises
         ------
         SavedFormatError
-            If this package has no such encoder.
+            If there is no such encoder.
         """
         kind = known_encoders().get(state["class"])
         if kind is None:
@@ -161,10 +161,7 @@ class Encoder(TransformerMixin, BaseEstimator, ABC):  # type: ignore[misc]
 
 
 def known_encoders() -> dict[str, type[Encoder]]:
-    """Return the encoders that can be saved and loaded, by the names of their classes.
-
-    Those of this package, and those that were registered.
-    """
+    """Return the encoders that can be saved and loaded, by class name: this package's and registered ones."""
     found, package = dict(_registered), __name__.partition(".")[0]
     waiting = Encoder.__subclasses__()
     while waiting:
@@ -179,12 +176,12 @@ _registered: dict[str, type[Encoder]] = {}
 
 
 def saved_by_name(kind: type[Encoder]) -> None:
-    """Let surrogates be saved that read an encoder of one's own.
+    """Register a custom encoder for saving.
 
     Raises
     ------
     InvalidInputError
-        If another encoder has the name of its class.
+        If another encoder's class has the same name.
     """
     if known_encoders().get(kind.__name__, kind) is not kind:
         raise InvalidInputError(f"there is an encoder {kind.__name__} already: give the class another name.")

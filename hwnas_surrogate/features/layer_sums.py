@@ -1,4 +1,4 @@
-"""Analytic sums over a network's layers: the features that carry over to other widths, depths and inputs."""
+"""Analytic sums over a network's layers: features that extrapolate to other widths, depths and inputs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["LayerSums", "is_layer", "root"]
 
 
 VECTOR = 16
-"""float32 numbers that wide vector units take at once; kernels are faster where channels come in such portions."""
+"""Number of float32 lanes of wide vector units; kernels are faster if channels are a multiple of it."""
 _POOLS = ("avg_pool", "max_pool", "global_pool")
 _NO_LAYERS = FREE | ACTIVATIONS | {"add", "constant"}
 
@@ -29,8 +29,8 @@ _NO_LAYERS = FREE | ACTIVATIONS | {"add", "constant"}
 def is_layer(op: Op) -> bool:
     """Return whether an operator is a layer: neither a view, nor an activation or an addition.
 
-    Runtimes compute these while the layer beside them writes; the views ``fused`` and ``quantized`` tell which stay
-    alone.
+    Runtimes fuse activations and additions into the layer before them. The views ``fused`` and ``quantized`` show which
+    ones are not fused.
     """
     return op.kind not in _NO_LAYERS
 
@@ -75,9 +75,9 @@ QUANTITIES: Mapping[str, Callable[[Op], float]] = MappingProxyType(
         "n_other": lambda op: not _is_conv(op) and op.kind not in (*_POOLS, "matmul", "batch_norm"),
     }
 )
-"""What is summed over layers: multiply-adds by kind of convolution (once more those of layers whose channels are
-multiples of 16), their square roots (small layers are less efficient), parameters, activation bytes, layers; and how
-many additions there are, which are no layers: a skip costs one, though it computes nothing."""
+"""The quantities that are summed over layers: multiply-adds by kind of convolution (and separately of layers whose
+channels are multiples of 16), their square roots (small layers are less efficient), parameters, activation bytes and
+layers. Additions are counted too, though they are no layers: a skip connection causes one."""
 
 
 class LayerSums(Encoder):
@@ -116,7 +116,7 @@ class LayerSums(Encoder):
 
 @lru_cache(maxsize=256)
 def _values(ops: tuple[Op, ...]) -> npt.NDArray[np.float64]:
-    """Return the quantities of each operator, shape (L, quantities): zeros of what is no layer."""
+    """Return the quantities of each operator, shape (L, quantities): zeros unless it is a layer."""
     values = np.array([_row(op) for op in ops], np.float64).reshape(-1, len(QUANTITIES))
     values.setflags(write=False)
     return values

@@ -1,4 +1,4 @@
-"""How much memory a network needs at once: no sum over its operators, but a maximum."""
+"""Peak memory of a network: a maximum over its operators, not a sum."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _FLOAT32 = 4
 
 
 class PeakMemory(Encoder):
-    """The most bytes of activations that live at once, in MiB, and the weights, which live all the time.
+    """The peak memory of activations, in MiB, and that of the weights, which is constant.
 
-    A value lives from the operator that writes it to the last one that reads it. Which operators there are depends on
-    the view: an inference engine that fuses operators keeps fewer values.
+    A value is live from the operator that writes it to the last one that reads it. The operators depend on the view: an
+    inference engine that fuses operators stores fewer values.
 
     Parameters
     ----------

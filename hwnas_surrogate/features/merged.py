@@ -1,4 +1,4 @@
-"""How many operators a graph compiler leaves after merging equal ones."""
+"""Counts of operators after a graph compiler merges equal ones."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ __all__ = ["MergedOperators"]
 
 
 class MergedOperators(Encoder):
-    """Operators of a NAS-Bench-201 cell after common subexpression elimination, as inference engines do it.
+    """Counts of the operators of a NAS-Bench-201 cell after common subexpression elimination.
 
-    Convolutions that read one node share its ReLU, equal pools are one, and a sum is part of the convolution before it
-    (:func:`~hwnas_surrogate.graphs.merged`, :func:`~hwnas_surrogate.graphs.fused`). The group ``quantized`` holds the
-    same counts, and beside them what of these runs in int8 in a quantized network and how often values are converted
-    (:func:`~hwnas_surrogate.graphs.quantized`). Other spaces have no cells: no columns.
+    Inference engines merge the ReLUs of convolutions that read one node, merge equal pools, and fuse a sum into the
+    convolution before it (:func:`~hwnas_surrogate.graphs.merged`, :func:`~hwnas_surrogate.graphs.fused`). The group
+    ``quantized`` holds the same counts, counts of those that run in int8 in a quantized network, and counts of
+    conversions (:func:`~hwnas_surrogate.graphs.quantized`). For other spaces there are no columns.
 
     Parameters
     ----------

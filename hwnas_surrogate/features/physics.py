@@ -1,4 +1,4 @@
-"""What a layer costs by its physics, summed over a network: the columns that few measurements can price."""
+"""Physical quantities of layers, summed over a network: columns whose coefficients few measurements determine."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ __all__ = ["LayerPhysics"]
 PhysicsView = View | Literal["computed"]
 
 _DENSE = frozenset({"conv", "conv_transpose", "matmul", "attention"})
-"""Kinds that multiply."""
+"""Kinds with multiply-adds."""
 _KINDS = ("matmul", "pool", "global_pool", "norm", "copy", "zero", "attention", "other")
-"""Kinds of layers beside convolutions, which they are compared with."""
+"""Kinds of layers other than convolutions, which are the reference."""
 _KIND_OF: Mapping[str, str] = MappingProxyType(
     {
         "conv": "", "conv_transpose": "", "avg_pool": "pool", "max_pool": "pool",
@@ -35,15 +35,15 @@ _KIND_OF: Mapping[str, str] = MappingProxyType(
     }
 )  # fmt: skip
 _APART = 4.0
-"""Layers of different kinds are this far from one another."""
+"""Distance between layers of different kinds."""
 _REACH = 6.0
 """Length scale of the kernel over layers, in the units of :func:`_description`."""
 _TYPICAL = np.array([8.0, 8.0, 5.0, 4.0, 1.0, 1.0, 0.25, 1.0])
-"""Description of a typical convolution of the published networks, rounded: the corrections are centred there."""
+"""Description of a typical convolution of the published networks, rounded: the centre of the corrections."""
 _FINE = 2.0**40
-"""Corrections are multiples of one part of this many, so that their sums are the same in any batch."""
+"""Corrections are rounded to multiples of 1 over this, so that their sums are the same in any batch."""
 _SMALLEST = 0.02
-"""Even a layer that computes nothing may cost this part of what an average layer does."""
+"""Smallest prior share of a layer, relative to an average layer: layers without computation cost time too."""
 
 _QUANTITIES = (
     "macs", "macs_depthwise", "layers", "outputs", "params", "moved_bytes",
@@ -61,19 +61,19 @@ AVERAGE_NETWORK = np.array(
 )  # fmt: skip
 """The quantities of an average network: the mean of NAS-Bench-201's and FBNet's, under their first published configs.
 
-They are numbers, not computed: columns must not change with what other spaces there are.
+They are constants: columns must not change if spaces are added.
 """
 AVERAGE_LAYERS = 86.0
-"""The layers of such a network, identities too."""
+"""The number of layers of such a network, including identities."""
 _CONVERSIONS = ("quantize", "dequantize")
 _ENGINES = ("fused", "quantized")
 """Views of operators as an inference engine runs them."""
-_FLOAT_SORTS = ("pointwise", "conv", "depthwise", "matmul", "pool", "zero", "add", "other")
-_SORTS = (*_FLOAT_SORTS, *(f"int8_{sort}" for sort in _FLOAT_SORTS), "activation", "fused_add", "convert")
-"""Sorts of operators: in float, in int8, and those that are neither.
+_FLOAT_OP_KINDS = ("pointwise", "conv", "depthwise", "matmul", "pool", "zero", "add", "other")
+_OP_KINDS = (*_FLOAT_OP_KINDS, *(f"int8_{kind}" for kind in _FLOAT_OP_KINDS), "activation", "fused_add", "convert")
+"""Kinds of operators in an inference engine: in float, in int8, and others.
 
-``fused_add`` is an addition that the convolution before it takes on, which reads one more value; ``convert`` turns a
-value to int8 or back.
+``fused_add`` is an addition that is fused into the convolution before it, which reads one more value; ``convert``
+quantizes a value to int8 or dequantizes it.
 """
 _SIZES = ("macs", "bytes", "params", "height", "kernel", "depthwise", "grouped", "stride")
 _PAIRS = [(first, second) for first in range(len(_SIZES)) for second in range(first, len(_SIZES))]
@@ -86,26 +86,28 @@ _CORRECTIONS = (
 
 
 class LayerPhysics(Encoder):
-    """Sums over a network's layers that a handful of measurements can put a price to, in any space and config.
+    """Sums of physical quantities over a network's layers, the same in any space and config.
 
-    Per view two groups. ``physics``: what takes time whatever the device is: multiply-adds (dense, depthwise), calls,
-    outputs written, parameters read, bytes that are only moved, and square roots of the per-layer quantities (small
-    layers are less efficient). ``correction``: for each layer its share in those, times a quadratic function of its
-    logarithmic sizes and its kind: the columns whose small coefficients say by how much layers of one sort are dearer
-    on a device than their physics tells. They are the terms up to the second order of a Gaussian kernel over layers, so
-    that a Gaussian prior on their coefficients is a Gaussian process over layers (additive over the network, as in
-    [1]_).
+    There are two groups per view:
 
-    The views ``fused`` and ``quantized`` are of operators as an inference engine runs them: their ``physics`` keeps
-    int8 and float apart, and their ``correction`` is how many operators of each sort there are.
+    - ``physics``: quantities that take time on any device. They are multiply-adds (dense, depthwise), calls, outputs
+      written, parameters read, bytes that are only moved, and square roots of the per-layer quantities (small layers
+      are less efficient).
+    - ``correction``: the square root of each layer's share in those, times a quadratic function of its logarithmic
+      sizes and its kind. Their coefficients are small: the deviations of a device's layers from physics. The columns
+      are the terms up to second order of a Gaussian kernel over layers. A Gaussian prior on their coefficients is
+      therefore a Gaussian process over layers (additive over the network, as in [1]_).
+
+    The views ``fused`` and ``quantized`` describe the operators of an inference engine. Their ``physics`` separates
+    int8 from float, and their ``correction`` counts the operators of each kind.
 
     Parameters
     ----------
     space : str, SearchSpace or None, default="nasbench201"
         The search space; None for networks of any kind. The columns are the same.
     views : sequence of {"all", "computed", "live", "folded", "fused", "quantized"}, default=all but "live"
-        Which layers to sum over; ``"computed"`` is all but those that only write zeros (accelerators don't run these,
-        whatever depends on them).
+        Which layers to sum over; ``"computed"`` is all layers except those that only write zeros, which accelerators
+        don't run.
 
     References
     ----------
@@ -127,7 +129,7 @@ class LayerPhysics(Encoder):
 
     def _columns(self) -> Iterator[Column]:
         for view in self.views:
-            quantities, terms = (_ENGINE_QUANTITIES, _SORTS) if view in _ENGINES else (_QUANTITIES, _CORRECTIONS)
+            quantities, terms = (_ENGINE_QUANTITIES, _OP_KINDS) if view in _ENGINES else (_QUANTITIES, _CORRECTIONS)
             yield from (Column.physics(view, quantity) for quantity in quantities)
             yield from (Column.correction(view, term) for term in terms)
 
@@ -141,15 +143,15 @@ class LayerPhysics(Encoder):
             values = _engine_values(ops) if view in _ENGINES else _layer_values(ops)
             if left_out:
                 values = np.where(np.array([op.kind == "zero" for op in ops], bool)[:, None], 0.0, values)
-            mine = out[:, start : start + values.shape[1]]
-            mine[:] = done[of, left_out] if (of, left_out) in done else batch.sums(values, of)
-            done[of, left_out] = mine
+            group = out[:, start : start + values.shape[1]]
+            group[:] = done[of, left_out] if (of, left_out) in done else batch.sums(values, of)
+            done[of, left_out] = group
             start += values.shape[1]
 
 
 @lru_cache(maxsize=256)
 def _layer_values(ops: tuple[Op, ...]) -> npt.NDArray[np.float64]:
-    """Return what each operator adds to the columns of a view of layers, shape (L, columns)."""
+    """Return each operator's addends to the columns of a view of layers, shape (L, columns)."""
     physics = np.array([_physics(op) for op in ops], np.float64).reshape(-1, len(_QUANTITIES))
     described = np.array([_description(op) for op in ops]).reshape(-1, len(_SIZES) + len(_KINDS))
     away = described - np.append(_TYPICAL, np.zeros(len(_KINDS)))
@@ -166,10 +168,12 @@ def _layer_values(ops: tuple[Op, ...]) -> npt.NDArray[np.float64]:
 
 @lru_cache(maxsize=256)
 def _engine_values(ops: tuple[Op, ...]) -> npt.NDArray[np.float64]:
-    """Return what each operator adds to the columns of an inference engine's view, shape (L, columns)."""
+    """Return each operator's addends to the columns of an inference engine's view, shape (L, columns)."""
     physics = np.array([_engine_physics(op) for op in ops], np.float64).reshape(-1, len(_ENGINE_QUANTITIES))
-    sorts = np.array([[sort in _sorts(op) for sort in _SORTS] for op in ops], np.float64).reshape(-1, len(_SORTS))
-    values = np.column_stack([physics, sorts])
+    kinds = np.array([[kind in _op_kinds(op) for kind in _OP_KINDS] for op in ops], np.float64).reshape(
+        -1, len(_OP_KINDS)
+    )
+    values = np.column_stack([physics, kinds])
     values[[op.kind in FREE or op.kind == "constant" for op in ops]] = 0.0
     values.setflags(write=False)
     return values
@@ -181,7 +185,7 @@ def _engine_physics(op: Op) -> tuple[float, ...]:
     macs = (0, op.macs) if in_int8 else (op.macs, 0)
     made = _numbers_written(op) if dense else 0
     moved = 0 if dense or converts else op.activation_bytes
-    if dense and "add" in op.fused:  # what is added is read as well
+    if dense and "add" in op.fused:  # the addend is read too
         moved = sum(spec.bytes for spec in op.inputs[len(op.multiplied()) - bool(op.weights) :])
     elif converts and op.fused:  # an activation between conversions reads and writes every number
         moved = 2 * op.inputs[0].bytes
@@ -201,24 +205,25 @@ def _in_int8(op: Op) -> bool:
 
 
 @lru_cache(maxsize=65536)
-def _sorts(op: Op) -> frozenset[str]:
-    """Return the sorts of an operator: what it is, and what it takes on."""
+def _op_kinds(op: Op) -> frozenset[str]:
+    """Return the kinds of an operator: its own, and those of operators fused into it."""
     if op.kind in _CONVERSIONS:
         return frozenset({"convert", *(["activation"] if op.fused else [])})
     if op.kind in ACTIVATIONS:
         return frozenset({"activation"})
     if op.kind in ("conv", "conv_transpose"):
-        sort = "depthwise" if op.depthwise else "pointwise" if math.prod(op.kernel) == 1 else "conv"
+        kind = "depthwise" if op.depthwise else "pointwise" if math.prod(op.kernel) == 1 else "conv"
     else:
-        sort = {"attention": "matmul", "global_pool": "pool"}.get(op.kind, _KIND_OF.get(op.kind, op.kind))
-        sort = sort if sort in _FLOAT_SORTS else "other"
-    return frozenset({f"int8_{sort}" if _in_int8(op) else sort, *(["fused_add"] if "add" in op.fused else [])})
+        kind = {"attention": "matmul", "global_pool": "pool"}.get(op.kind, _KIND_OF.get(op.kind, op.kind))
+        kind = kind if kind in _FLOAT_OP_KINDS else "other"
+    return frozenset({f"int8_{kind}" if _in_int8(op) else kind, *(["fused_add"] if "add" in op.fused else [])})
 
 
 def _shares(physics: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return the prior variance of what each operator costs beyond its physics, (L, quantities) -> (L,).
+    """Return the prior variance of each operator's deviation from physics, (L, quantities) -> (L,).
 
-    Between the operator's share in a network, which leaves small ones no freedom, and the same variance for all.
+    It is proportional to the operator's share in an average network plus a constant, so that small operators may
+    deviate too.
     """
     share: npt.NDArray[np.float64] = (physics / AVERAGE_NETWORK).mean(axis=1) + _SMALLEST / AVERAGE_LAYERS
     return share / AVERAGE_LAYERS
@@ -240,7 +245,7 @@ def _physics(op: Op) -> tuple[float, ...]:
 
 @lru_cache(maxsize=65536)
 def _description(op: Op) -> tuple[float, ...]:
-    """Describe a layer by numbers (sizes two octaves to the unit, the height one), and its kind."""
+    """Describe a layer: half the log2 of its sizes, log2 of its height, kernel, stride, and indicators of its kind."""
     sizes = (math.log2(max(size, 1)) for size in (op.macs, op.activation_bytes, op.params))
     pixels, n_dimensions = _positions(op)
     height = math.log2(max(pixels, 1)) / n_dimensions
@@ -258,10 +263,11 @@ def _description(op: Op) -> tuple[float, ...]:
 
 
 def _positions(op: Op) -> tuple[int, int]:
-    """Return at how many positions an operator reads, and in how many dimensions these lie.
+    """Return the number of positions that an operator reads, and their number of dimensions.
 
-    What has a window reads (batch, channels, ...). Images are the last two of four dimensions or more. Sequences have
-    their channels last, and count as two dimensions, so that an image and its patches in a row are alike.
+    Operators with a window read (batch, channels, ...). Images are the last two of four dimensions or more. Sequences
+    have their channels last. They count as two dimensions, so that an image and the sequence of its patches are alike.
+    For example, an input of shape (1, 16, 32, 32) of a convolution has 1024 positions in 2 dimensions.
     """
     shape = op.inputs[0].shape if op.inputs else ()
     if op.kernel or op.kind in ("global_pool", "batch_norm"):

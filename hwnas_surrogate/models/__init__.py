@@ -1,4 +1,4 @@
-"""Models: columns -> cost. Any scikit-learn regressor will do; these are the ones with names."""
+"""Models: columns -> cost. These have names; any other scikit-learn regressor works too."""
 
 from __future__ import annotations
 
@@ -64,13 +64,13 @@ def _xgboost(random_state: int | None) -> Any:
         subsample=0.8,
         colsample_bytree=0.5,
         min_child_weight=2,
-        n_jobs=1,  # small fits: more threads would only wait for one another
+        n_jobs=1,  # small fits: more threads only wait for one another
         random_state=random_state,
     )
 
 
 DEFAULT = "default"
-"""The name of the default model, whichever that is."""
+"""The name of the default model."""
 _models: dict[str, Callable[[int | None], Any]] = {
     "boosted": lambda random_state: BoostedRidge(random_state=random_state),
     "ridge": lambda random_state: LeaveOneOutRidge(),
@@ -99,23 +99,23 @@ _saved: dict[str, type[CostModel | TreeClassifier]] = {
 }
 
 _given: dict[str, type[CostModel]] = {}
-"""What was registered, by name."""
+"""The registered models, by name."""
 
 
 def saved_models() -> Mapping[str, type[CostModel | TreeClassifier]]:
-    """Return the models that are saved as arrays, by the names of their classes: ours, and those registered."""
+    """Return the models that are saved as arrays, by class name: this package's and registered ones."""
     return MappingProxyType(_saved)
 
 
 def register_model(name: str, kind: type[CostModel]) -> type[CostModel]:
-    """Make a model known by a name, for :class:`Surrogate` and for saving, in this process.
+    """Register a model under a name, for :class:`Surrogate` and for saving, in this process.
 
     Parameters
     ----------
     name : str
     kind : type
-        A subclass of :class:`CostModel` that can be made without arguments. If it has a parameter ``random_state``, it
-        is made with the surrogate's.
+        A subclass of :class:`CostModel` whose arguments all have defaults. A parameter ``random_state`` gets the
+        surrogate's.
 
     Returns
     -------
@@ -125,7 +125,7 @@ def register_model(name: str, kind: type[CostModel]) -> type[CostModel]:
     Raises
     ------
     InvalidInputError
-        If it is no such class, or another one has the name. The same class may be registered again.
+        If ``kind`` is no such class, or the name is taken. The same class may be registered again.
     """
     if not (isinstance(kind, type) and issubclass(kind, CostModel)):
         raise InvalidInputError(f"register_model takes a subclass of CostModel, got {kind!r:.80}.")
@@ -150,9 +150,9 @@ def make_model(name: str, random_state: int | None = None) -> Any:
     Parameters
     ----------
     name : {"default", "boosted", "ridge", "additive", "linear", "forest", "xgboost", "mlp"}
-        Which one, or one that was registered. All but the first two are baselines.
+        One of these, or a registered name. All but the first two are baselines.
     random_state : int or None, default=None
-        Seed of those that draw numbers.
+        Seed of models that draw random numbers.
 
     Returns
     -------
@@ -169,5 +169,5 @@ def make_model(name: str, random_state: int | None = None) -> Any:
 
 
 def make_classifier(random_state: int | None = None) -> TreeClassifier:
-    """Build the classifier that tells architectures with a cost from those that a device can't run."""
+    """Build the classifier that predicts whether a device can run a network."""
     return TreeClassifier(random_state=random_state)

@@ -21,45 +21,49 @@ __all__ = ["BoostedRidge"]
 
 Rows = npt.NDArray[np.intp]
 _Fold = tuple[Rows, Rows, Vector, Vector]
-"""Rows to fit, rows held out, training residuals for the trees, and the ridge's predictions of the rows held out."""
+"""Rows to fit, held-out rows, training residuals for the trees, and the ridge's predictions of the held-out rows."""
 
 FOLDS = 10
 MANY_ROWS = 5000
-"""From so many rows on, half the folds do."""
+"""From so many rows on, half as many folds are used."""
 MIN_ROWS = 60
-"""Fewer rows than this say nothing about trees."""
+"""Trees are not tried on fewer rows."""
 _FEW_ROWS = 100.0
-"""With so many rows, whose residuals have long tails, trees must help by two standard errors, with thousands by one."""
+"""With so many rows trees must help by two standard errors, with thousands by one: residuals have heavy tails."""
 _TREES = "trees_"
 _REACH = 20.0
-"""What lies more robust standard deviations from its neighbours is no law of the device, but a slip."""
+"""Residuals above so many robust standard deviations are measurement errors: trees must not fit them."""
 
 
 class BoostedRidge(LeaveOneOutRidge):
     """A :class:`LeaveOneOutRidge`, plus trees on its leave-one-out residuals where they help.
 
-    Most devices' costs are sums, and the ridge is all there is to them. Others are not: graph compilers merge and fuse
-    what stands side by side, GPUs overlap it. Trees are fitted to the ridge's leave-one-out residuals in ten folds, of
-    which the ridge knows as little; if they lower the mean absolute residual of rows that they did not see by more than
-    one standard error (two with a hundred rows), trees fitted to all rows are added. The ridge below the trees takes
-    all costs as they are but for wild ones: what a ridge alone does better to pull in may be what the trees can
-    explain. Where trees alone do better than on top of the ridge, as on products of ops, they stand alone.
+    On most devices costs are sums over operators, and a ridge suffices. On others they are not: graph compilers merge
+    and fuse adjacent operators, and GPUs overlap them. There, trees fit the residuals:
+
+    1. In ten folds, a ridge is fitted to the training rows, and trees to its leave-one-out residuals on these rows.
+    2. If ridge plus trees lower the mean absolute residual on the held-out rows by more than one standard error (two
+       with a hundred rows), trees fitted to all rows are added.
+    3. If trees without a ridge do better still, as on products of ops, they replace the ridge.
+
+    The ridge below the trees clips extreme outliers only (20 robust standard deviations, not 2.5): trees may explain
+    what looks like an outlier to a ridge.
 
     Parameters
     ----------
     alphas : sequence of float
         Ridge penalties to choose from, on standardised columns.
     n_trees, max_depth, learning_rate : int, int, float
-        Of the trees (XGBoost).
+        Settings of the trees (XGBoost).
     random_state : int or None, default=None
         Seed of the trees and folds; None is 0, so that a fit can be repeated.
 
     Attributes
     ----------
     trees_ : Trees or None
-        The trees, if they help.
+        The trees; None where cross-validation does not prefer them.
     gain_ : float
-        By which part the trees lowered the mean absolute residual in cross-validation; 0.0 where they were not tried.
+        Fraction by which trees lowered the mean absolute residual in cross-validation; 0.0 where they were not tried.
     """
 
     trees_: Trees | None
@@ -81,7 +85,7 @@ class BoostedRidge(LeaveOneOutRidge):
 
     def fit(self, X: pd.DataFrame | Vector, y: npt.ArrayLike, tried: list[Candidate] | None = None) -> Self:
         """Fit on (n, k) named columns and n costs, whose ``tried`` candidates may be given as to the ridge."""
-        # Small fits: more threads would only wait for one another, for ever so long where other programs run.
+        # Small fits: more threads only wait for one another, and longest where other programs run.
         with threadpool_limits(1):
             values, costs, names = self._checked(X, y)
             return self._fit_trees(values, costs, names, candidates(values, names) if tried is None else tried)
@@ -98,21 +102,21 @@ class BoostedRidge(LeaveOneOutRidge):
         columns, inlier = values[:, self.columns_], inliers(below.residuals_, _REACH)
         folds = FOLDS if len(costs) < MANY_ROWS else FOLDS // 2
         ridges = self._below(values, costs, names, below, inlier, folds)
-        left, self.gain_, helped = self._cross_validate(columns, costs, inlier, ridges, self.residuals_)
+        residuals, self.gain_, helped = self._cross_validate(columns, costs, inlier, ridges, self.residuals_)
         if not helped:
             return self
-        self._sum_is(below.coef_, below.intercept_, below.groups_, below.alpha_)
-        middle, taught = float(costs[inlier].mean()), below.residuals_
-        nothing = (
-            (train, test, costs[train] - middle, np.full(len(test), middle))
+        self._set_ridge(below.coef_, below.intercept_, below.groups_, below.alpha_)
+        mean, training_residuals = float(costs[inlier].mean()), below.residuals_
+        means = (
+            (train, test, costs[train] - mean, np.full(len(test), mean))
             for train, test in self._splits(len(costs), FOLDS // 2)
         )
-        alone, _, better = self._cross_validate(columns, costs, inlier, nothing, left)
+        residuals_without_ridge, _, better = self._cross_validate(columns, costs, inlier, means, residuals)
         if better:
-            taught, left = costs - middle, alone
-            self._sum_is(np.zeros_like(self.coef_), middle, (), 0.0)
-        self._left(left)
-        self.trees_ = Trees.from_booster(self._boost(columns[inlier], taught[inlier]))
+            training_residuals, residuals = costs - mean, residuals_without_ridge
+            self._set_ridge(np.zeros_like(self.coef_), mean, (), 0.0)
+        self._set_residuals(residuals)
+        self.trees_ = Trees.from_booster(self._boost(columns[inlier], training_residuals[inlier]))
         return self
 
     def _splits(self, n: int, folds: int) -> Iterator[tuple[Rows, Rows]]:
@@ -129,39 +133,51 @@ class BoostedRidge(LeaveOneOutRidge):
         inlier: npt.NDArray[np.bool_],
         folds: int,
     ) -> Iterator[_Fold]:
-        """Fit the ridge in folds: were it to know the rows held out, the trees would unlearn what it has of them."""
-        calm = np.where(inlier, costs, costs - below.residuals_)
+        """Fit the ridge in folds, without the held-out rows: otherwise their residuals would be too small.
+
+        The costs of outliers are replaced by their leave-one-out predictions.
+        """
+        clipped = np.where(inlier, costs, costs - below.residuals_)
         for train, test in self._splits(len(costs), folds):
             part = candidate(values[train], names, below.groups_)
-            coef, intercept = part.sum_of(calm[train], below.alpha_)
-            left_out = part.ridge.left_out(calm[train], below.alpha_)
+            coef, intercept = part.sum_of(clipped[train], below.alpha_)
+            left_out = part.ridge.left_out(clipped[train], below.alpha_)
             yield train, test, left_out, intercept + values[np.ix_(test, part.columns)] @ coef
 
-    def _sum_is(self, coef: Vector, intercept: float, groups: tuple[str, ...], alpha: float) -> None:
+    def _set_ridge(self, coef: Vector, intercept: float, groups: tuple[str, ...], alpha: float) -> None:
         self.coef_, self.intercept_, self.groups_, self.alpha_ = coef, intercept, groups, alpha
 
     def _cross_validate(
-        self, columns: Vector, costs: Vector, inlier: npt.NDArray[np.bool_], folds: Iterable[_Fold], beaten: Vector
+        self, columns: Vector, costs: Vector, inlier: npt.NDArray[np.bool_], folds: Iterable[_Fold], baseline: Vector
     ) -> tuple[Vector, float, bool]:
-        """Fit trees in folds; return what they leave, and by which part and whether it is less than what to beat.
+        """Fit trees in folds, and compare their residuals on held-out rows with the baseline's, (n,).
 
-        They must leave less than the ridge below them as well, whose columns were selected with the held-out rows.
+        The trees help if they lower the mean absolute residual both of the baseline and of the ridge below them in the
+        same folds, by one to two standard errors each: the columns of that ridge were selected with the held-out rows.
+
+        Returns
+        -------
+        residuals : ndarray of float64, shape (n,)
+            Of ridge and trees, on the held-out rows; the costs of rows in folds that were skipped.
+        gain : float
+            Fraction by which the mean absolute residual is lower than the baseline's.
+        helped : bool
         """
-        left, bare, tried = costs.copy(), costs.copy(), np.zeros(len(costs), bool)
-        for train, test, taught, below in folds:
+        residuals, without_trees, tried = costs.copy(), costs.copy(), np.zeros(len(costs), bool)
+        for train, test, training_residuals, below in folds:
             rows = inlier[train]
-            trees = self._boost(columns[train[rows]], taught[rows])
-            bare[test] = costs[test] - below
-            left[test] = bare[test] - trees.inplace_predict(columns[test])
+            trees = self._boost(columns[train[rows]], training_residuals[rows])
+            without_trees[test] = costs[test] - below
+            residuals[test] = without_trees[test] - trees.inplace_predict(columns[test])
             tried[test] = True
-            better = (np.abs(beaten) - np.abs(left))[tried]
-            if better.mean() < -_standard_error(better):
-                break  # no hope: most devices' costs are sums
-        gain = float(better.mean() / np.abs(beaten[tried]).mean())
+            less = (np.abs(baseline) - np.abs(residuals))[tried]
+            if less.mean() < -_standard_error(less):
+                break  # clearly worse already: most devices' costs are sums
+        gain = float(less.mean() / np.abs(baseline[tried]).mean())
         needed = 1.0 + _FEW_ROWS / len(costs)
-        gains = better, (np.abs(bare) - np.abs(left))[tried]
-        helped = all(less.mean() > needed * _standard_error(less) for less in gains)
-        return left, gain, helped
+        less_than_ridge = (np.abs(without_trees) - np.abs(residuals))[tried]
+        helped = all(lower.mean() > needed * _standard_error(lower) for lower in (less, less_than_ridge))
+        return residuals, gain, helped
 
     def predict(self, X: pd.DataFrame | Vector) -> Vector:
         """Predict costs: (n, k) named columns as in ``fit`` -> (n,)."""
@@ -172,7 +188,7 @@ class BoostedRidge(LeaveOneOutRidge):
         return predicted + np.asarray(self.trees_.predict(values), np.float64)
 
     def to_arrays(self) -> Arrays:
-        """Return what was learned as arrays."""
+        """Return the fitted parameters as arrays."""
         arrays = super().to_arrays()
         if self.trees_ is not None:
             arrays["columns"] = self.columns_.astype(np.int64)
@@ -180,7 +196,7 @@ class BoostedRidge(LeaveOneOutRidge):
         return arrays
 
     def from_arrays(self, arrays: Arrays, feature_names: npt.NDArray[np.object_]) -> Self:
-        """Take back what :meth:`to_arrays` returned, for columns of these names, shape (k,)."""
+        """Restore from the arrays of :meth:`to_arrays`, for columns of these names, shape (k,)."""
         super().from_arrays(arrays, feature_names)
         self.trees_ = None
         trees = {name.removeprefix(_TREES): array for name, array in arrays.items() if name.startswith(_TREES)}

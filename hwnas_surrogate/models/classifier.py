@@ -1,4 +1,4 @@
-"""What a device can run: boosted trees that predict a probability."""
+"""Boosted trees that predict the probability that a device can run a network."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ __all__ = ["TreeClassifier"]
 class TreeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """Boosted trees for two classes, False and True: whether a device can run a network.
 
-    What a compiler refuses is a matter of rules (this op at that place, too many of those), which trees can say.
+    Compilers reject networks by rules (an op at a position, too many of one kind), which trees can represent.
 
     Parameters
     ----------
     n_trees, max_depth, learning_rate : int, int, float
-        Of the trees (XGBoost).
+        Settings of the trees (XGBoost).
     random_state : int or None, default=None
         Seed of the trees; None is 0.
 
     Attributes
     ----------
     trees_ : Trees
-        Their sum is the logarithm of the odds of True.
+        Their sum is the log odds of True.
     """
 
     trees_: Trees
@@ -46,7 +46,7 @@ class TreeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     @property
     def classes_(self) -> npt.NDArray[np.bool_]:
-        """False and True: what the columns of :meth:`predict_proba` stand for."""
+        """False and True: the classes of the columns of :meth:`predict_proba`."""
         return np.array([False, True])
 
     def fit(self, X: pd.DataFrame, y: npt.ArrayLike) -> Self:
@@ -60,7 +60,7 @@ class TreeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             max_depth=self.max_depth,
             subsample=0.8,
             colsample_bytree=0.5,
-            n_jobs=1,  # small fits: more threads would only wait for one another
+            n_jobs=1,  # small fits: more threads only wait for one another
             random_state=self.random_state,
         )
         self.trees_ = Trees.from_booster(model.fit(X, np.asarray(y, bool)).get_booster())
@@ -74,16 +74,16 @@ class TreeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return np.column_stack([expit(-odds), expit(odds)])
 
     def predict(self, X: pd.DataFrame) -> npt.NDArray[np.bool_]:
-        """Predict which is more probable: (n, k) named columns as in ``fit`` -> (n,)."""
+        """Predict the more probable class: (n, k) named columns as in ``fit`` -> (n,)."""
         return np.asarray(self.predict_proba(X)[:, 1] > 0.5)
 
     def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """Return what was learned as arrays."""
+        """Return the fitted parameters as arrays."""
         check_is_fitted(self, "trees_")
         return self.trees_.to_arrays()
 
     def from_arrays(self, arrays: dict[str, npt.NDArray[Any]], feature_names: npt.NDArray[np.object_]) -> Self:
-        """Take back what :meth:`to_arrays` returned, for columns of these names, shape (k,)."""
+        """Restore from the arrays of :meth:`to_arrays`, for columns of these names, shape (k,)."""
         self.feature_names_in_, self.n_features_in_ = feature_names, len(feature_names)
         self.trees_ = Trees.from_arrays(arrays, len(feature_names))
         return self

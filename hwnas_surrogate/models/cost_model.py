@@ -1,4 +1,4 @@
-"""What a surrogate asks of the model that regresses its costs."""
+"""The interface of the models that regress costs."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 
 class CostModel(RegressorMixin, BaseEstimator, ABC):  # type: ignore[misc]
-    """Base of our models: a scikit-learn regressor that also says how far off its predictions may be.
+    """Base of our models: a scikit-learn regressor with a predictive distribution.
 
-    A new model writes :meth:`fit` and :meth:`predict`; all else has an answer here. Any scikit-learn regressor does as
-    well (:func:`cost_model` gives it these answers). Columns come as a DataFrame, whose names say what they mean
+    A new model implements :meth:`fit` and :meth:`predict`; everything else has a default. Any scikit-learn regressor
+    works too (:func:`cost_model` adds the defaults). Columns come as a DataFrame; their names hold their meaning
     (:class:`~hwnas_surrogate.columns.Columns`).
 
     Attributes
     ----------
     residuals_ : ndarray of float64, shape (n,), or None
-        Each training cost minus what is predicted without it; None where the model does not know. Not saved.
+        Leave-one-out residuals of the training costs (measured minus predicted); None if not computed. Not saved.
     sds_ : ndarray of float64, shape (n,), or None
-        The predictive standard deviations of these predictions, where they differ from network to network. Not saved.
+        Predictive standard deviations of the leave-one-out predictions, where they differ by network. Not saved.
     precisions_ : ndarray of float64, shape (n,), or None
-        How far each training cost was trusted: about 1, and near 0 for slips. Not saved.
+        Relative precision of each training cost: about 1, and near 0 for outliers. Not saved.
     sd_ : float or None
         The predictive standard deviation, where it is the same for all networks.
     """
@@ -54,18 +54,18 @@ class CostModel(RegressorMixin, BaseEstimator, ABC):  # type: ignore[misc]
         """Predict costs: (n, k) named columns as in ``fit`` -> (n,)."""
 
     def posterior(self, X: pd.DataFrame) -> Posterior:
-        """Return what is known of the costs of n networks: (n, k) named columns as in ``fit``.
+        """Return the predictive distribution of the costs of n networks: (n, k) named columns as in ``fit``.
 
         Raises
         ------
         InvalidInputError
-            If the model does not know how far off it is.
+            If the model has no predictive standard deviation.
         """
         mean = self.predict(X)
         return NormalPosterior(mean, self._predictive_sd(X, mean))
 
     def _predictive_sd(self, X: pd.DataFrame, mean: Vector) -> Vector:
-        """Return how far predictions are expected to be off, (n, k) columns and (n,) predictions -> (n,)."""
+        """Return predictive standard deviations, (n, k) columns and (n,) predictions -> (n,)."""
         if self.sd_ is None:
             raise InvalidInputError(
                 f"a {type(self).__name__} does not know how far off it is. A surrogate with this model does "
@@ -80,40 +80,40 @@ class CostModel(RegressorMixin, BaseEstimator, ABC):  # type: ignore[misc]
 
     @property
     def knows_distance(self) -> bool:
-        """Whether the standard deviation grows as networks differ from the training ones."""
+        """Whether the standard deviation grows with the distance from the training networks."""
         return False
 
     @property
     def relative_errors(self) -> bool:
-        """Whether predictions are off by a part of the cost rather than by the same amount everywhere."""
+        """Whether errors are proportional to the cost rather than of the same size everywhere."""
         return False
 
     @property
     def extrapolates(self) -> bool:
-        """Whether the columns mean the same under every config and in every space, as those of layer physics do."""
+        """Whether the model extrapolates to other configs and spaces, as layer physics does."""
         return False
 
     @property
     def general_weight(self) -> float:
-        """The weight of what was learned beyond physics and sources, from 0 to 1."""
+        """The weight of everything beyond physics and sources in the prediction, from 0 to 1."""
         return 1.0
 
     @property
     def source_weight(self) -> float:
-        """How much the measurements speak for other devices having a share in the cost, from 0 to 1; not saved."""
+        """Posterior probability that other devices have a share in the cost, from 0 to 1; not saved."""
         return 0.0
 
     @property
     def layer_physics(self) -> CostModel | None:
-        """The part that reads nothing but the columns of layer physics, which any network has; None without one."""
+        """The part that reads only the columns of layer physics, which any network has; None if there is none."""
         return None
 
     def reduced(self) -> CostModel:
-        """Return the part that has all the weight; the model itself where no part does."""
+        """Return the part that has all the weight, or the model itself if no part does."""
         return self
 
     def to_arrays(self) -> Arrays:
-        """Return what was learned as arrays: all that is saved.
+        """Return the fitted parameters as arrays: everything that is saved.
 
         Raises
         ------
@@ -123,16 +123,16 @@ class CostModel(RegressorMixin, BaseEstimator, ABC):  # type: ignore[misc]
         raise SavedFormatError(f"a {type(self).__name__} can't be saved: it has no to_arrays and from_arrays.")
 
     def from_arrays(self, arrays: Arrays, feature_names: npt.NDArray[np.object_]) -> Self:
-        """Take back what :meth:`to_arrays` returned, for columns of these names, shape (k,)."""
+        """Restore from the arrays of :meth:`to_arrays`, for columns of these names, shape (k,)."""
         raise SavedFormatError(f"a {type(self).__name__} can't be loaded: it has no to_arrays and from_arrays.")
 
     def _checked(self, X: pd.DataFrame | Vector, y: npt.ArrayLike) -> tuple[Vector, Vector, Columns]:
-        """Take note of the columns' names, and return values, costs and columns; those of an array are one group."""
+        """Store the columns' names; return values, costs and columns. Columns of an array are one group."""
         validate_data(self, X, skip_check_array=True)
         return np.asarray(X, np.float64), np.asarray(y, np.float64), Columns.of(X)
 
     def _values(self, X: pd.DataFrame | Vector) -> Vector:
-        """Return the values to predict for, or raise unless the columns are those of ``fit``, in the same order."""
+        """Return the values of the columns, or raise unless they are those of ``fit`` in the same order."""
         validate_data(self, X, reset=False, skip_check_array=True)
         return np.asarray(X, np.float64)
 
@@ -141,7 +141,7 @@ class CostModel(RegressorMixin, BaseEstimator, ABC):  # type: ignore[misc]
 
 
 class ConstantCost(CostModel):
-    """Predicts one number: what is left to say where all training costs are equal.
+    """Predicts a constant, for training costs that are all equal.
 
     Attributes
     ----------
@@ -154,7 +154,7 @@ class ConstantCost(CostModel):
     def fit(self, X: pd.DataFrame | Vector, y: npt.ArrayLike) -> Self:
         """Fit on (n, k) named columns and n equal costs.
 
-        Equal costs don't tell how far the next may be off: the fewer they are, the farther.
+        Equal costs hold no information about the error. It is taken to be ``cost / (n + 1)``.
         """
         _, costs, _ = self._checked(X, y)
         self.constant_ = float(costs[0])
@@ -169,16 +169,16 @@ class ConstantCost(CostModel):
 
     @property
     def general_weight(self) -> float:
-        """0: nothing was learned of networks."""
+        """0: the prediction does not depend on the network."""
         return 0.0
 
     def to_arrays(self) -> Arrays:
-        """Return what was learned as arrays."""
+        """Return the fitted parameters as arrays."""
         check_is_fitted(self, "constant_")
         return {"constant": np.array([self.constant_]), "sd": np.array([self.sd_], np.float64)}
 
     def from_arrays(self, arrays: Arrays, feature_names: npt.NDArray[np.object_]) -> Self:
-        """Take back what :meth:`to_arrays` returned, for columns of these names, shape (k,)."""
+        """Restore from the arrays of :meth:`to_arrays`, for columns of these names, shape (k,)."""
         self._columns_are(feature_names)
         self.constant_ = float(checked_array(arrays, "constant", (1,))[0])
         self.sd_ = float(checked_array(arrays, "sd", (1,), 0.0)[0])
@@ -186,7 +186,7 @@ class ConstantCost(CostModel):
 
 
 class _Foreign(CostModel):
-    """A scikit-learn regressor of somebody else's, with the answers that it can't give."""
+    """Adapter that gives any scikit-learn regressor the defaults of :class:`CostModel`."""
 
     def __init__(self, regressor: Any = None) -> None:
         self.regressor = regressor
@@ -200,12 +200,12 @@ class _Foreign(CostModel):
 
 
 def cost_model(regressor: Any) -> CostModel:
-    """Return a regressor as a :class:`CostModel`: itself if it is one, else wrapped, knowing nothing of its errors."""
+    """Return a regressor as a :class:`CostModel`: itself if it is one, else wrapped, without a standard deviation."""
     return regressor if isinstance(regressor, CostModel) else _Foreign(regressor)
 
 
 def checked_array(arrays: Arrays, name: str, shape: tuple[int, ...], least: float = -np.inf) -> Vector:
-    """Return one of the arrays that a model is loaded from.
+    """Return one of the arrays of a saved model, checked.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Which ways of making up a cost the measurements support: hypotheses, and their evidence."""
+"""Hypotheses about how a cost is made up, and their evidence given the measurements."""
 
 from __future__ import annotations
 
@@ -17,13 +17,18 @@ Vector = npt.NDArray[np.float64]
 
 _ITERATIONS = 8
 _HOPELESS_AFTER, _HOPELESS = 1, 25.0
-"""After the second iteration, only hypotheses within so many nats of the best are inferred to the end."""
-_SLIPPED = 0.1
-"""Not where every hypothesis trusts some measurement less than this: slips take iterations to be seen as such."""
+"""After the second iteration, inference goes on only for hypotheses within so many nats of the best."""
+_OUTLYING = 0.1
+"""Nothing is dropped while some measurement has a precision below this under every hypothesis: outliers take more
+iterations to converge."""
 
 
 class Hypotheses:
-    """Beliefs times noises, H of them, and how well each explains the measurements.
+    """The H hypotheses (every belief with every noise level), and their posterior probabilities.
+
+    Under a hypothesis the costs are Gaussian: ``costs ~ N(mean, kernel + diag(noise))``, where mean and kernel come
+    from the belief. Its evidence is the marginal likelihood of the measurements [1]_, or a variational lower bound of
+    it where the noise is Student's t [2]_.
 
     Parameters
     ----------
@@ -33,20 +38,25 @@ class Hypotheses:
         Their costs, relative to that of a typical network.
     beliefs : sequence of Belief
     prior : PhysicsPrior
-        The noises, and what every network costs.
+        The noise levels, and the standard deviation of the constant.
 
     Attributes
     ----------
     belief : ndarray of int, shape (H,)
-        Which belief each hypothesis has.
+        The number of each hypothesis' belief.
     variances : ndarray of float64, shape (H,)
-        Variance of a clean measurement.
+        Noise variance of a measurement that is no outlier.
     noise : ndarray of float64, shape (H, n)
-        Variance of each measurement.
+        Noise variance of each measurement.
     precisions : ndarray of float64, shape (H, n)
-        Expected precision of each measurement over that of a clean one; 1 under Gaussian noise.
+        Posterior mean of each measurement's precision, relative to one that is no outlier; 1 under Gaussian noise.
     weights : ndarray of float64, shape (H,)
-        Evidence, normalised to a sum of 1.
+        Posterior probabilities of the hypotheses: evidence times prior odds, normalised to a sum of 1.
+
+    References
+    ----------
+    .. [1] MacKay, "Bayesian interpolation", Neural Computation 1992.
+    .. [2] Tipping and Lawrence, "Variational inference for Student-t models", Neurocomputing 2005.
     """
 
     def __init__(self, values: Vector, costs: Vector, beliefs: Sequence[Belief], prior: PhysicsPrior) -> None:
@@ -55,7 +65,7 @@ class Hypotheses:
         self._pair_with_noises()
         kernels, off = self._kernels(), costs - self._means()[self.belief]
         log_odds = np.array([belief.log_odds for belief in beliefs])[self.belief]
-        slack = self._infer_slips(kernels, off, log_odds)
+        slack = self._infer_outliers(kernels, off, log_odds)
         self.noise = self.variances[:, None] / self.precisions
         covariance = _with_noise(kernels[self.belief], self.noise)
         self.inverse = np.linalg.inv(covariance)
@@ -66,19 +76,19 @@ class Hypotheses:
         self.weights = weights / weights.sum()
 
     def _pair_with_noises(self) -> None:
-        """Number the hypotheses: every belief with each normal noise, then every belief with each of Student's t."""
+        """Number the hypotheses: every belief with each Gaussian noise, then with each Student's t noise."""
         n, noises = len(self.beliefs), (self.prior.noise_sds, self.prior.robust_noise_sds)
         self.belief = np.concatenate([np.repeat(np.arange(n), len(sds)) for sds in noises])
         self.variances = np.concatenate([np.tile(np.array(sds), n) ** 2 for sds in noises])
         self._first_robust = n * len(self.prior.noise_sds)
 
     def _means(self) -> Vector:
-        """Return what each belief expects of the rows, (beliefs, n)."""
+        """Return the prior mean of the costs under each belief, (beliefs, n)."""
         pairs = zip(self.beliefs, self.designs, strict=True)
         return np.array([shares @ belief.expected for belief, (shares, _) in pairs])
 
     def _kernels(self) -> Vector:
-        """Return how the costs of the rows vary together under each belief, without noise, (beliefs, n, n)."""
+        """Return the prior covariance of the costs under each belief, without noise, (beliefs, n, n)."""
         constant = self.prior.constant_sd**2
         return np.array(
             [
@@ -87,8 +97,12 @@ class Hypotheses:
             ]
         )
 
-    def _infer_slips(self, kernels: Vector, off: Vector, log_odds: Vector) -> Vector:
-        """Learn how far to trust each measurement; return what slips add to the evidence, (H,)."""
+    def _infer_outliers(self, kernels: Vector, off: Vector, log_odds: Vector) -> Vector:
+        """Infer the precision of each measurement under Student's t noise.
+
+        Takes (beliefs, n, n) kernels, (H, n) costs minus prior means and (H,) log odds. Returns the terms of the bound
+        on the log evidence beyond those of Gaussian noise with these precisions, (H,); 0 under Gaussian noise.
+        """
         robust = slice(self._first_robust, None)
         self.precisions, slack = np.ones_like(off), np.zeros(len(off))
         self.precisions[robust], slack[robust] = _student(
@@ -97,7 +111,11 @@ class Hypotheses:
         return slack
 
     def mode(self, number: int, width: int) -> Vector:
-        """Return the coefficients of all columns, and the intercept last, at the mode of a hypothesis' posterior."""
+        """Return the posterior mode of the coefficients under a hypothesis: of all columns, the intercept last.
+
+        Shape (width + 1,). Corrections and the constant are integrated out (they are part of the noise in ``rest``), so
+        that the non-negative shares are the solution of a whitened least squares problem whose last rows are the prior.
+        """
         belief = self.beliefs[self.belief[number]]
         shares, corrections = self.designs[self.belief[number]]
         rest = corrections @ corrections.T + self.prior.constant_sd**2 + np.diag(self.noise[number])
@@ -113,7 +131,7 @@ class Hypotheses:
         return coef
 
     def covariance(self, number: int, width: int) -> Vector:
-        """Return the covariance of what :meth:`mode` returns, but for the signs of shares being known."""
+        """Return the posterior covariance of the coefficients, (width + 1, width + 1), ignoring the sign constraint."""
         belief = self.beliefs[self.belief[number]]
         shares, corrections = self.designs[self.belief[number]]
         design = np.column_stack([belief.share_sd * shares, corrections, np.full(len(shares), self.prior.constant_sd)])
@@ -131,9 +149,11 @@ class Hypotheses:
         return result
 
     def left_out(self) -> tuple[Vector, Vector]:
-        """Return each cost minus what the other rows say, and how far that was expected to be off.
+        """Return leave-one-out residuals and their predictive standard deviations, shape (n,) each.
 
-        The hypotheses are weighted by the others' evidence [1]_.
+        For each row, the hypotheses are weighted by their evidence without that row [1]_. Under a hypothesis with the
+        inverse covariance A, the residual of row i is ``(A @ off)[i] / A[i, i]``. Its variance is ``1 / A[i, i]``, less
+        the noise of that measurement, plus the noise of a measurement that is no outlier.
 
         .. [1] Sundararajan and Keerthi, "Predictive approaches for choosing hyperparameters in Gaussian processes",
            Neural Computation 2001.
@@ -145,18 +165,34 @@ class Hypotheses:
         others = np.exp(others - others.max(axis=0))
         others /= others.sum(axis=0)
         means = (others * residuals).sum(axis=0)
-        # Of a cost that the others decide exactly, rounding may leave less than nothing.
-        unsure = np.maximum(1 / own - self.noise, 0.0) + self.variances[:, None]
-        return means, np.sqrt((others * ((residuals - means) ** 2 + unsure)).sum(axis=0))
+        # Rounding may make the variance of a cost that the other rows determine exactly negative.
+        variance = np.maximum(1 / own - self.noise, 0.0) + self.variances[:, None]
+        return means, np.sqrt((others * ((residuals - means) ** 2 + variance)).sum(axis=0))
 
 
 def _student(
     kernels: Vector, off: Vector, variances: Vector, log_odds: Vector, freedom: float
 ) -> tuple[Vector, Vector]:
-    """Infer precisions under Student's t noise: (H, n, n) kernels, (H, n) residuals of the mean, (H,) others.
+    """Infer precisions under Student's t noise by variational inference (Tipping and Lawrence).
 
-    Returns the expected precisions, (H, n), and what the bound on the evidence has beyond that of Gaussian noise
-    with these precisions, (H,). Hypotheses that are hopeless after a few iterations are left as they are then.
+    Alternates between the posterior of the costs, given precisions, and the gamma posterior of each precision, given
+    the squared residuals. Hypotheses with hopelessly small evidence keep the precisions of the second iteration.
+
+    Parameters
+    ----------
+    kernels : ndarray of float64, shape (H, n, n)
+    off : ndarray of float64, shape (H, n)
+        Costs minus their prior means.
+    variances, log_odds : ndarray of float64, shape (H,)
+    freedom : float
+        Degrees of freedom.
+
+    Returns
+    -------
+    precisions : ndarray of float64, shape (H, n)
+        Posterior means of the precisions, relative to that of a clean measurement.
+    slack : ndarray of float64, shape (H,)
+        Terms of the bound on the log evidence beyond those of Gaussian noise with these precisions.
     """
     precisions, slack = np.ones_like(off), np.zeros(len(off))
     hopeful = np.arange(len(off))
@@ -164,13 +200,13 @@ def _student(
         noise = variances[hopeful, None] / precisions[hopeful]
         inverse = np.linalg.inv(_with_noise(kernels[hopeful], noise))
         pull = np.einsum("hij,hj->hi", inverse, off[hopeful])
-        # What the posterior leaves of each residual, and how sure of that it is.
-        left = noise * pull
-        doubt = np.maximum(noise - noise**2 * np.diagonal(inverse, axis1=1, axis2=2), 0.0)
-        rate = (freedom + (left**2 + doubt) / variances[hopeful, None]) / 2
+        # Mean and variance of each measurement's error under the posterior of the costs.
+        error = noise * pull
+        error_variance = np.maximum(noise - noise**2 * np.diagonal(inverse, axis1=1, axis2=2), 0.0)
+        rate = (freedom + (error**2 + error_variance) / variances[hopeful, None]) / 2
         precisions[hopeful] = (freedom + 1) / 2 / rate
         slack[hopeful] = _slack(rate, precisions[hopeful], freedom)
-        if iteration == _HOPELESS_AFTER and precisions.max(axis=0).min() > _SLIPPED:
+        if iteration == _HOPELESS_AFTER and precisions.max(axis=0).min() > _OUTLYING:
             covariance = _with_noise(kernels, variances[:, None] / precisions)
             fit = -0.5 * (off * np.linalg.solve(covariance, off[..., None])[..., 0]).sum(axis=1)
             bound = fit - 0.5 * np.linalg.slogdet(covariance)[1] + slack + log_odds
@@ -186,7 +222,7 @@ def _with_noise(kernels: Vector, noise: Vector) -> Vector:
 
 
 def _slack(rate: Vector, precisions: Vector, freedom: float) -> Vector:
-    """Return what gamma posteriors of the precisions, of these rates, (H, n), add to the bound: -> (H,)."""
+    """Return the terms of the bound that belong to the gamma posteriors of the precisions, (H, n) rates -> (H,)."""
     shape, half = (freedom + 1) / 2, freedom / 2
     divergence = (
         (shape - half) * digamma(shape)

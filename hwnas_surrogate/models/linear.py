@@ -1,4 +1,4 @@
-"""Linear cost models: additive-exact, and ridges on the right columns, chosen by leave-one-out."""
+"""Linear cost models: exact sums, and ridges on columns selected by leave-one-out error."""
 
 from __future__ import annotations
 
@@ -23,25 +23,26 @@ from hwnas_surrogate.models.robust import robust_sd
 __all__ = ["EXACT", "AdditiveExact", "Candidate", "LeaveOneOutRidge", "LinearModel", "candidate", "candidates"]
 
 EXACT = 1e-9
-"""Leave-one-out errors below this fraction of the largest cost mean that the costs are sums of the columns."""
+"""Costs count as exact sums of columns if leave-one-out errors are below this fraction of the largest cost."""
 _PARTS = 10
-"""What is chosen for a tenth of the rows is chosen by the others."""
+"""Columns and penalty are selected in so many folds, to estimate the error without selection bias."""
 _PASSES = 20
+"""Largest number of iterations of :func:`_pull_in`."""
 _FARTHEST = 0.3
-"""Costs this far off, relative to the farthest, are pulled in first."""
+"""Outliers of at least this fraction of the largest residual are clipped first."""
 _MIN_FREE = 15.0
-"""Fewer rows than this, beyond those that the columns take up, can't tell an outlier from a steep slope."""
+"""Outliers are not clipped with fewer residual degrees of freedom: they can't be distinguished from steep slopes."""
 _DIGITS = 11
 """Predictions of exact sums are rounded to this many digits below the largest cost, so that ties are equal."""
 
 _DECIMALS = 300
-"""Numbers have no more digits before or after the point."""
+"""Largest number of digits to round to, before or after the point."""
 
 
 class LinearModel(CostModel):
     """Base of the linear models: predicts ``X @ coef_ + intercept_``.
 
-    Where the costs are exact sums, predictions are rounded to ``decimals_``. A saved model is these arrays.
+    Where the costs are exact sums, predictions are rounded to ``decimals_``. A saved model holds these three.
     """
 
     coef_: Vector
@@ -60,14 +61,14 @@ class LinearModel(CostModel):
         return predicted if self.decimals_ is None else np.round(predicted, self.decimals_)
 
     def to_arrays(self) -> Arrays:
-        """Return what was learned as arrays."""
+        """Return the fitted parameters as arrays."""
         check_is_fitted(self, "coef_")
         decimals = np.array([] if self.decimals_ is None else [self.decimals_], np.int64)
         arrays = {"coef": self.coef_, "intercept": np.array([self.intercept_]), "decimals": decimals}
         return arrays if self.sd_ is None else {**arrays, "sd": np.array([self.sd_])}
 
     def from_arrays(self, arrays: Arrays, feature_names: npt.NDArray[np.object_]) -> Self:
-        """Take back what :meth:`to_arrays` returned, for columns of these names, shape (k,)."""
+        """Restore from the arrays of :meth:`to_arrays`, for columns of these names, shape (k,)."""
         decimals = arrays["decimals"]
         if decimals.shape not in ((0,), (1,)) or decimals.dtype.kind != "i":
             raise InvalidInputError(f"decimals must be one integer at most, got {decimals.dtype} of {decimals.shape}.")
@@ -87,14 +88,14 @@ class LinearModel(CostModel):
         self.decimals_ = None
 
     def _learn_exactly(self, X: Vector, y: Vector, columns: npt.NDArray[np.intp]) -> bool:
-        """Fit the costs as a sum of columns, by least squares of minimum norm; tell whether that is exact."""
+        """Fit the costs as a sum of columns, by least squares of minimum norm; return whether the fit is exact."""
         design = np.column_stack([np.ones(len(X)), X[:, columns]])
         left, singular, right = _decomposed(design)
         kept = singular > singular[0] * max(design.shape) * np.finfo(float).eps
         left = left[:, kept]
         solution = right[kept].T @ ((left.T @ y) / singular[kept])
         self._learned(X, columns, solution[1:], solution[0])
-        # A row that no other row informs has leverage 1: reproducing it proves nothing.
+        # A row with leverage 1 is fitted exactly whatever its cost: it is no evidence for a sum.
         free = 1.0 - np.einsum("ij,ij->i", left, left)
         informed = free > 1e-6
         largest = np.abs(y).max()
@@ -111,11 +112,11 @@ class LinearModel(CostModel):
 
 
 class AdditiveExact(LinearModel):
-    """Cost = sum of one number for each (position, op): exact for devices that are priced layer by layer.
+    """Cost = sum of one number for each (position, op): exact for devices whose costs come from a layer-wise table.
 
-    Where the training costs are such a sum (leave-one-out errors below 1e-9 of the largest cost), ``exact_`` is True
-    and predictions are rounded so that architectures of equal cost get equal predictions. Else it is ordinary least
-    squares. Devices of this kind in HW-NAS-Bench: eyeriss and fpga, and every target of its FBNet block tables.
+    If the training costs are such a sum (leave-one-out errors below 1e-9 of the largest cost), ``exact_`` is True and
+    predictions are rounded, so that architectures of equal cost get equal predictions. Otherwise it is ordinary least
+    squares. Exact targets of HW-NAS-Bench: eyeriss and fpga, and all of its FBNet block tables.
 
     Parameters
     ----------
@@ -144,19 +145,21 @@ class AdditiveExact(LinearModel):
 class LeaveOneOutRidge(LinearModel):
     """Ridge on columns selected by leave-one-out error: accurate from a few dozen costs on, fitted in milliseconds.
 
-    Columns come in groups (``group:feature``). Costs that are exactly additive over the ``onehot`` group are taken as
-    such (see :class:`AdditiveExact`). Else a ridge is fitted on every group, every pair of groups and all of them;
-    the one with the smallest mean absolute leave-one-out error wins, unless one with fewer columns is within one
-    standard error of it. Costs that lie far from what the other rows say (by more than ``reach`` robust standard
-    deviations of the leave-one-out residuals) are pulled in to that distance, as in Huber's M-estimator by
-    pseudo-values [1]_: phones that throttle and slipped units cost little accuracy then.
+    Columns come in groups (``group:feature``). Costs that are exact sums over the ``onehot`` group are fitted as such
+    (see :class:`AdditiveExact`). Otherwise a ridge is fitted on every group, every pair of groups and all groups
+    together. The one with the smallest mean absolute leave-one-out error is selected, unless one with fewer columns is
+    within one standard error of it.
+
+    Outliers are clipped: a cost whose leave-one-out residual exceeds ``reach`` robust standard deviations is moved to
+    that distance, as in Huber's M-estimator by pseudo-values [1]_. Thermal throttling and wrong units then cost little
+    accuracy.
 
     Parameters
     ----------
     alphas : sequence of float
         Ridge penalties to choose from, on standardised columns.
     reach : float, default=2.5
-        Robust standard deviations within which costs are taken as they are.
+        Robust standard deviations beyond which residuals are clipped.
 
     Attributes
     ----------
@@ -167,7 +170,7 @@ class LeaveOneOutRidge(LinearModel):
     loo_error_ : float
         Mean absolute leave-one-out error, in the unit of the costs.
     residuals_ : ndarray of float64, shape (n,)
-        Each training cost minus what is predicted without it; not saved.
+        Leave-one-out residuals of the training costs (measured minus predicted); not saved.
     exact_ : bool
         Whether the costs are exact sums.
 
@@ -194,13 +197,13 @@ class LeaveOneOutRidge(LinearModel):
         ``tried`` are the :func:`candidates` of these columns, if several ridges are fitted to them: each is decomposed
         once then.
         """
-        # The matrices are narrow: more BLAS threads would only wait for one another.
+        # The matrices are narrow: more BLAS threads only wait for one another.
         with threadpool_limits(1):
             values, costs, columns = self._checked(X, y)
             return self._fit(values, costs, columns, candidates(values, columns) if tried is None else tried)
 
-    def _left(self, residuals: Vector) -> None:
-        """Take note of what is left of each cost if it is predicted without it, and of how much that is."""
+    def _set_residuals(self, residuals: Vector) -> None:
+        """Set the leave-one-out residuals, shape (n,), their robust standard deviation and mean absolute value."""
         self.residuals_, self.sd_ = residuals, robust_sd(residuals)
         self.loo_error_ = float(np.abs(residuals).mean())
 
@@ -210,11 +213,11 @@ class LeaveOneOutRidge(LinearModel):
         return self._fit_ridge(values, costs, names, tried)
 
     def _fit_ridge(self, values: Vector, costs: Vector, names: Columns, tried: list[Candidate]) -> Self:
-        """Fit costs that are no exact sum, but for outlying ones perhaps."""
+        """Fit costs that are no exact sum, or one of all but up to a tenth of the rows."""
         if not tried:
             self.groups_, self.alpha_, self.exact_ = (), 0.0, False
             self._learned(values, np.empty(0, np.intp), np.empty(0), costs.mean())
-            self._left((costs - costs.mean()) * len(costs) / (len(costs) - 1))
+            self._set_residuals((costs - costs.mean()) * len(costs) / (len(costs) - 1))
             return self
         kept = self._choose(values, costs, tried)
         if 0 < np.count_nonzero(~kept) <= len(kept) // 10:
@@ -222,36 +225,36 @@ class LeaveOneOutRidge(LinearModel):
         return self
 
     def _is_sum(self, values: Vector, costs: Vector, names: Columns, kept: npt.NDArray[np.bool_]) -> bool:
-        """Learn the costs as exact sums if those of the rows to keep are; else leave everything as it is."""
+        """Fit an exact sum to the rows in ``kept``, a mask; return whether it is exact, and change nothing if not."""
         before, columns = dict(self.__dict__), names.of_groups(["onehot"])
         if not len(columns) or not self._learn_exactly(values[kept], costs[kept], columns):
             self.__dict__ = before
             return False
         self.groups_, self.alpha_, self.exact_ = ("onehot",), 0.0, True
-        self._left(costs - self._sum(values))
+        self._set_residuals(costs - self._sum(values))
         return True
 
     def _choose(self, values: Vector, costs: Vector, tried: list[Candidate]) -> npt.NDArray[np.bool_]:
-        """Choose columns and penalty, pull outlying costs in, and choose again; return which costs were not moved."""
+        """Select columns and penalty, clip outliers, and select again; return a mask of the costs not clipped, (n,)."""
         self.exact_ = False
-        everyone = np.ones(len(costs), bool)
+        all_rows = np.ones(len(costs), bool)
         left_out = _left_out(tried, costs, self.alphas)
-        number, penalty = _best(tried, left_out, everyone)
+        number, penalty = _best(tried, left_out, all_rows)
         pulled = _pull_in(tried[number].ridge, costs, self.alphas[penalty], self.reach)
         if (pulled != costs).any():
             left_out = _left_out(tried, pulled, self.alphas)
-            number, penalty = _best(tried, left_out, everyone)
+            number, penalty = _best(tried, left_out, all_rows)
             pulled = _pull_in(tried[number].ridge, costs, self.alphas[penalty], self.reach)
             left_out = _left_out(tried, pulled, self.alphas)
         chosen, alpha = tried[number], self.alphas[penalty]
         self.groups_, self.alpha_ = chosen.groups, alpha
-        self._left(costs - pulled + _chosen_without(tried, left_out))
+        self._set_residuals(costs - pulled + _chosen_without(tried, left_out))
         self._learned(values, chosen.columns, *chosen.sum_of(pulled, alpha))
         return np.asarray(pulled == costs)
 
 
 class _Ridge:
-    """The ridges on standardised columns, (n, k) of mean 0, for all penalties and costs: decomposed once, if at all."""
+    """Ridges on standardised columns, (n, k) of mean 0, for any penalty and costs, from one lazy decomposition."""
 
     def __init__(self, standard: Vector) -> None:
         self._standard = standard
@@ -265,22 +268,22 @@ class _Ridge:
         return self._parts[0] ** 2
 
     def shrink(self, alphas: npt.ArrayLike) -> Vector:
-        """Return how much of each direction is left under a penalty: (...) -> (k, ...)."""
+        """Return the shrinkage factor of each singular direction under penalties: (...) -> (k, ...)."""
         squares = self._parts[1] ** 2
         result: Vector = squares.reshape(-1, *[1] * np.ndim(alphas)) / np.add.outer(squares, alphas)
         return result
 
     def free(self, shrink: Vector) -> Vector:
-        """Return which part of each cost its own row does not decide: (k, ...) -> (n, ...)."""
+        """Return 1 minus the leverage of each row, given shrinkage factors: (k, ...) -> (n, ...)."""
         return np.maximum(1.0 - 1.0 / len(self._standard) - self._leverages @ shrink, 1e-9)
 
     def fitted(self, costs: Vector, shrink: Vector) -> Vector:
-        """Return the fit of n costs of mean 0: (k, ...) -> (n, ...)."""
+        """Return the fitted values of n costs of mean 0, given shrinkage factors: (k, ...) -> (n, ...)."""
         left = self._parts[0]
         return np.asarray(left @ (shrink.T * (left.T @ costs)).T)
 
     def left_out(self, costs: Vector, alphas: npt.ArrayLike) -> Vector:
-        """Return each of n costs minus what the other rows say, for each penalty: (...) -> (n, ...)."""
+        """Return the leave-one-out residuals of n costs under penalties: (...) -> (n, ...)."""
         shrink, off = self.shrink(alphas), costs - costs.mean()
         return np.asarray((off.reshape(-1, *[1] * np.ndim(alphas)) - self.fitted(off, shrink)) / self.free(shrink))
 
@@ -292,7 +295,7 @@ class _Ridge:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidate:
-    """Columns that a ridge may be on: the groups, which of them vary, their means and standard deviations."""
+    """Groups of columns for a ridge: the numbers of those that vary, their means and standard deviations."""
 
     groups: tuple[str, ...]
     columns: npt.NDArray[np.intp]
@@ -301,13 +304,13 @@ class Candidate:
     ridge: _Ridge
 
     def sum_of(self, costs: Vector, alpha: float) -> tuple[Vector, float]:
-        """Return the coefficients of the columns as they are, and the intercept."""
+        """Return the coefficients of the columns without standardisation, (k,), and the intercept."""
         coef = self.ridge.coef(costs, alpha) / self.scale
         return coef, float(costs.mean() - self.mean @ coef)
 
 
 def candidates(values: Vector, names: Columns) -> list[Candidate]:
-    """Return every group of columns that vary, every pair of groups, and all together."""
+    """Return a candidate for every group, every pair of groups and all together, unless no column varies."""
     tried = [candidate(values, names, chosen) for chosen in _subsets(names.groups)]
     return [one for one in tried if len(one.columns)]
 
@@ -332,12 +335,16 @@ def _decomposed(matrix: Vector) -> tuple[Vector, Vector, Vector]:
 
 
 def _left_out(tried: list[Candidate], costs: Vector, alphas: Sequence[float]) -> list[Vector]:
-    """Return each cost minus what the other rows say, (n, penalties), for each candidate."""
+    """Return the leave-one-out residuals of each candidate, (n, penalties)."""
     return [one.ridge.left_out(costs, alphas) for one in tried]
 
 
 def _best(tried: list[Candidate], left_out: list[Vector], rows: npt.NDArray[np.bool_]) -> tuple[int, int]:
-    """Return the number of the candidate that leave-one-out on some rows asks for, and that of its penalty."""
+    """Select a candidate and a penalty by the leave-one-out error on some rows; return their numbers.
+
+    The candidate with the smallest mean absolute error is the best. The one with the fewest columns is selected among
+    those within one standard error of it (of the paired differences).
+    """
     fits = []
     for residuals in left_out:
         errors = np.abs(residuals[rows])
@@ -354,9 +361,9 @@ def _best(tried: list[Candidate], left_out: list[Vector], rows: npt.NDArray[np.b
 
 
 def _chosen_without(tried: list[Candidate], left_out: list[Vector]) -> Vector:
-    """Return the leave-one-out residuals of what each row's part of them had no say in choosing [1]_.
+    """Return leave-one-out residuals without selection bias [1]_: each tenth of the rows has no part in its selection.
 
-    The smallest of many errors is smaller than it will be on other rows.
+    The smallest of many estimated errors is too small on average.
 
     .. [1] Varma and Simon, "Bias in error estimation when using cross-validation for model selection", BMC
        Bioinformatics 2006.
@@ -365,33 +372,39 @@ def _chosen_without(tried: list[Candidate], left_out: list[Vector]) -> Vector:
     residuals = np.empty(n)
     part = np.random.default_rng(0).permutation(n) % _PARTS
     for tenth in np.unique(part):
-        mine = part == tenth
-        number, penalty = _best(tried, left_out, ~mine)
-        residuals[mine] = left_out[number][mine, penalty]
+        held_out = part == tenth
+        number, penalty = _best(tried, left_out, ~held_out)
+        residuals[held_out] = left_out[number][held_out, penalty]
     return residuals
 
 
 def _pull_in(ridge: _Ridge, costs: Vector, alpha: float, wide: float) -> Vector:
-    """Return the costs, far ones pulled in towards what the other rows say."""
+    """Return the costs, outliers moved towards their leave-one-out predictions, (n,) -> (n,).
+
+    Iterates Huber's pseudo-values: predict each cost from the others, clip the residuals to ``wide`` robust standard
+    deviations around their median, and set each cost to its prediction plus the clipped residual. For example, with
+    predictions of 10 and a robust standard deviation of 1, ``wide=2.5`` moves a cost of 20 to 12.5.
+    """
     shrink = ridge.shrink(alpha)
     free = ridge.free(shrink)
     if free.sum() < _MIN_FREE:
         return costs
-    pulled, allowed = costs, np.zeros(len(costs), bool)
+    pulled, may_move = costs, np.zeros(len(costs), bool)
     for _ in range(_PASSES):
         mean = pulled.mean()
-        without = pulled - (pulled - mean - ridge.fitted(pulled - mean, shrink)) / free
-        residuals = costs - without
+        predicted = pulled - (pulled - mean - ridge.fitted(pulled - mean, shrink)) / free
+        residuals = costs - predicted
         centre = float(np.median(residuals))
-        off = np.abs(residuals - centre)
+        distance = np.abs(residuals - centre)
         reach = wide * robust_sd(residuals, centre)
         if reach == 0:
             break
-        # The farthest come first: next to a slip its clean kin look like outliers, until it is pulled in.
-        waiting = off[~allowed].max(initial=0.0)
-        allowed |= off >= (_FARTHEST * waiting if waiting > reach else 0.0)
-        moved = np.where((off <= reach) | ~allowed, costs, without + np.clip(residuals, centre - reach, centre + reach))
-        if allowed.all() and np.allclose(moved, pulled, rtol=1e-9, atol=1e-6 * reach):
+        # The farthest first: a gross outlier bends the fit, so that correct rows beside it look like outliers.
+        farthest = distance[~may_move].max(initial=0.0)
+        may_move |= distance >= (_FARTHEST * farthest if farthest > reach else 0.0)
+        clipped = predicted + np.clip(residuals, centre - reach, centre + reach)
+        moved = np.where((distance <= reach) | ~may_move, costs, clipped)
+        if may_move.all() and np.allclose(moved, pulled, rtol=1e-9, atol=1e-6 * reach):
             break
         pulled = moved
     return pulled

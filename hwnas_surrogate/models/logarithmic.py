@@ -1,4 +1,4 @@
-"""Costs as products: for devices and tables whose costs span orders of magnitude."""
+"""A ridge on log costs: for devices and tables whose costs span orders of magnitude."""
 
 from __future__ import annotations
 
@@ -19,34 +19,34 @@ from hwnas_surrogate.models.robust import robust_sd
 __all__ = ["LogRidge"]
 
 _NOTHING = 1e-3
-"""A sum of physics is taken to be larger by this part of its mean, so that none has a logarithm."""
+"""This fraction of its mean is added to each physics column, so that 0 has a logarithm."""
 _LARGEST = 700.0
-"""Larger logarithms have no exponential."""
+"""Logarithms are clipped to this size: exponentials of larger ones overflow."""
 
 
 class LogRidge(CostModel):
-    """A :class:`BoostedRidge` of the logarithm of costs, which reads the logarithms of physics as well.
+    """A :class:`BoostedRidge` on the logarithm of costs. It also reads the logarithms of the physics columns.
 
-    Products and powers are sums of logarithms: where each op multiplies the cost, or the cost grows with a power of the
-    multiply-adds. Its errors are parts of the cost, so that small costs count as much as large ones.
+    It fits costs that are products: each op multiplies the cost, or the cost grows with a power of the multiply-adds.
+    Errors are relative to the cost, so that small costs count as much as large ones.
 
     Parameters
     ----------
     n_trees : int, optional
-        Of the boosted ridge; if None as many as it has by default, if 0 it is a ridge.
+        Trees of the boosted ridge: its default number if None; a ridge without trees if 0.
     random_state : int or None, default=None
         Seed of the boosted ridge; None is 0.
 
     Attributes
     ----------
     ridge_ : BoostedRidge or LeaveOneOutRidge
-        Of the logarithms of costs.
+        Fitted to the logarithms of costs.
     offsets_ : ndarray of float64, shape (p,)
-        What is added to the p columns of physics before the logarithm is taken.
+        Offsets that are added to the p columns of physics before taking logarithms.
     residuals_ : ndarray of float64, shape (n,)
-        Each training cost minus what is predicted without it; not saved.
+        Leave-one-out residuals of the training costs (measured minus predicted); not saved.
     sd_ : float
-        Predictive standard deviation, relative to what is predicted.
+        Predictive standard deviation, relative to the prediction.
     """
 
     ridge_: LeaveOneOutRidge
@@ -80,24 +80,24 @@ class LogRidge(CostModel):
 
     @property
     def heteroscedastic(self) -> bool:
-        """True: errors are parts of the cost."""
+        """True: errors are relative to the cost."""
         return True
 
     @property
     def relative_errors(self) -> bool:
-        """True: errors are parts of the cost."""
+        """True: errors are relative to the cost."""
         return True
 
     def _predictive_sd(self, X: pd.DataFrame | Vector, mean: Vector) -> Vector:
         return self.sd_ * mean
 
     def to_arrays(self) -> Arrays:
-        """Return what was learned as arrays."""
+        """Return the fitted parameters as arrays."""
         check_is_fitted(self, "ridge_")
         return {**self.ridge_.to_arrays(), "offsets": self.offsets_, "relative_sd": np.array([self.sd_], np.float64)}
 
     def from_arrays(self, arrays: Arrays, feature_names: npt.NDArray[np.object_]) -> Self:
-        """Take back what :meth:`to_arrays` returned, for columns of these names, shape (k,)."""
+        """Restore from the arrays of :meth:`to_arrays`, for columns of these names, shape (k,)."""
         self._columns_are(feature_names)
         self.sd_ = float(checked_array(arrays, "relative_sd", (1,), 0.0)[0])
         self.offsets_ = checked_array(arrays, "offsets", self._physics().shape, 0.0)
@@ -111,7 +111,7 @@ class LogRidge(CostModel):
         return boosted if self.n_trees is None else boosted.set_params(n_trees=self.n_trees)
 
     def _physics(self) -> npt.NDArray[np.intp]:
-        """Return the columns whose logarithms are read: sums that are never negative."""
+        """Return the columns whose logarithms are read: those of physics, which are not negative."""
         return Columns.of(self.feature_names_in_).where("physics")
 
     def _others(self) -> npt.NDArray[np.intp]:

@@ -66,7 +66,7 @@ class MLP(CostModel):
         self.y_mean_, self.y_scale_ = float(costs.mean()), float(costs.std()) or 1.0
         inputs = torch.from_numpy((values - self.mean_) / self.scale_).float()
         outputs = torch.from_numpy((costs - self.y_mean_) / self.y_scale_).float()[:, None]
-        # Batches are so small that threads would only wait for one another.
+        # Batches are small: more threads only wait for one another.
         with threadpool_limits(1), torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(np.random.default_rng(self.random_state).integers(2**31)))
             sizes = [values.shape[1], *self.hidden, 1]
@@ -102,7 +102,7 @@ class MLP(CostModel):
         return predicted
 
     def to_arrays(self) -> Arrays:
-        """Return what was learned as arrays."""
+        """Return the fitted parameters as arrays."""
         check_is_fitted(self, "weights_")
         arrays: Arrays = {
             "mean": self.mean_,
@@ -114,7 +114,7 @@ class MLP(CostModel):
         return arrays
 
     def from_arrays(self, arrays: Arrays, feature_names: npt.NDArray[np.object_]) -> Self:
-        """Take back what :meth:`to_arrays` returned, for columns of these names, shape (k,)."""
+        """Restore from the arrays of :meth:`to_arrays`, for columns of these names, shape (k,)."""
         self._columns_are(feature_names)
         self.mean_ = checked_array(arrays, "mean", (len(feature_names),))
         self.scale_ = checked_array(arrays, "scale", (len(feature_names),), np.finfo(np.float64).tiny)

@@ -1,4 +1,4 @@
-"""A Gaussian process over layers, on top of what physics says they cost: the model for a handful of measurements."""
+"""A Gaussian process over layers with a prior mean from physics: the model for a handful of measurements."""
 
 from __future__ import annotations
 
@@ -21,46 +21,50 @@ from hwnas_surrogate.models.prior import Belief, PhysicsPrior, Views, beliefs, c
 __all__ = ["PhysicsGP", "design_of"]
 
 _NEGLIGIBLE = 2e-3
-"""Hypotheses of less evidence than this are left out of predictions."""
+"""Hypotheses with a smaller posterior probability are ignored in predictions."""
 
 
 class PhysicsGP(LinearModel):
-    """Bayesian linear regression on physical sums, for ten measurements and up.
+    """Bayesian linear regression on physical quantities, for ten measurements and up.
 
-    A device's cost is taken to be a sum of shares that are not negative (multiply-adds, calls, bytes: the ``physics``
-    columns of :class:`LayerPhysics`; or what other devices' surrogates predict: ``source`` columns), plus small
-    corrections that vary smoothly from layer to layer (``correction`` columns: a Gaussian process over layers), plus
-    noise. Which layers run (all, those that a converter leaves, or an inference engine's operators), whether the other
-    devices have a share, how free the coefficients are, how large the noise is and whether slips are among the
-    measurements (Student's t [2]_) is not chosen: every answer is weighted by its evidence, the marginal likelihood of
-    the measurements [1]_. Useless sources therefore get no weight. The coefficients of shares are found by non-negative
-    least squares, the mode of their posterior.
+    The cost is modelled as a sum of three terms:
+
+    - shares with non-negative coefficients: of physical quantities (multiply-adds, calls, bytes: the ``physics``
+      columns of :class:`LayerPhysics`), or of the costs that other devices' surrogates predict (``source`` columns);
+    - small corrections that vary smoothly from layer to layer (``correction`` columns: a Gaussian process over layers);
+    - noise.
+
+    Some assumptions are not fixed: which layers run (all, those that a converter leaves, or an inference engine's
+    operators), whether other devices have a share, the prior standard deviations of the coefficients, the noise level,
+    and whether there are outliers (Student's t noise [2]_). Each combination is a hypothesis. Predictions average over
+    the hypotheses, weighted by their evidence, the marginal likelihood of the measurements [1]_. Useless sources
+    therefore get no weight. The coefficients of shares are the mode of their posterior, by non-negative least squares.
 
     Parameters
     ----------
     max_rows : int, default=48
-        Of more rows, so many drawn at random are used; the ordinary models have caught up by then.
+        Of more rows, a random sample of this size is used. Other models are as accurate by then.
     random_state : int or None, default=None
-        Seed of that draw; None is 0.
+        Seed of that sample; None is 0.
     prior : PhysicsPrior or mapping, optional
-        What is believed before anything is measured; a mapping holds the fields that differ from the default's.
+        The prior; a mapping holds the fields that differ from the default's.
 
     Attributes
     ----------
     residuals_ : ndarray of float64, shape (n,)
-        Each training cost minus what is predicted without it; not saved.
+        Leave-one-out residuals of the training costs (measured minus predicted); not saved.
     sds_ : ndarray of float64, shape (n,)
-        The predictive standard deviations of these predictions; not saved.
+        Predictive standard deviations of the leave-one-out predictions; not saved.
     precisions_ : ndarray of float64, shape (n,)
-        How far each measurement was trusted: about 1, and near 0 for slips; not saved.
+        Relative precision of each measurement: about 1, and near 0 for outliers; not saved.
     covariance_ : ndarray of float64, shape (k + 1, k + 1)
-        How uncertain the coefficients of the columns are, and the intercept.
+        Posterior covariance of the coefficients and the intercept.
     noise_ : float
         Standard deviation of a measurement's noise.
     source_weight_ : float
-        Evidence of the answers in which the other devices have a share, between 0 and 1.
+        Posterior probability that other devices have a share in the cost, between 0 and 1.
     view_weights_ : dict of str to float
-        Evidence by which layers run: ``all``, ``folded``, ...
+        Posterior probability of each view, that is, of which layers run: ``all``, ``folded``, ...
 
     References
     ----------
@@ -100,7 +104,7 @@ class PhysicsGP(LinearModel):
         return self
 
     def rank(self, X: pd.DataFrame) -> Self:
-        """Take the average of the ``source`` columns for the cost, each over its mean in (n, k) named columns."""
+        """Predict the average of the ``source`` columns, each divided by its mean over (n, k) named columns."""
         values, _, columns = self._checked(X, [])
         sources = columns.where("source")
         means = values[:, sources].mean(axis=0)
@@ -114,45 +118,45 @@ class PhysicsGP(LinearModel):
 
     @property
     def heteroscedastic(self) -> bool:
-        """True: what is unlike the measured networks is less certain."""
+        """True: the posterior is wider for networks that differ from the measured ones."""
         return True
 
     @property
     def knows_distance(self) -> bool:
-        """True: the coefficients of what was hardly measured are uncertain."""
+        """True: coefficients of columns that hardly vary in the measurements have a wide posterior."""
         return True
 
     @property
     def extrapolates(self) -> bool:
-        """True: layers are described alike in every space and config."""
+        """True: the columns of layer physics mean the same in every space and under every config."""
         return True
 
     @property
     def general_weight(self) -> float:
-        """0: it is physics."""
+        """0: the model is physics alone."""
         return 0.0
 
     @property
     def source_weight(self) -> float:
-        """Evidence of the answers in which the other devices have a share."""
+        """Posterior probability that other devices have a share in the cost."""
         return self.source_weight_
 
     def _predictive_sd(self, X: pd.DataFrame | Vector, mean: Vector) -> Vector:
         return self.deviations(X)
 
     def deviations(self, X: pd.DataFrame | Vector) -> Vector:
-        """Return the standard deviation of what would be measured of each network: (n, k) named columns -> (n,).
+        """Return the predictive standard deviation of each cost, noise included: (n, k) named columns -> (n,).
 
-        That of the posterior, over all the answers.
+        It includes the differences between hypotheses.
         """
         return self._deviations(np.asarray(X, np.float64))
 
     def to_arrays(self) -> Arrays:
-        """Return what was learned as arrays."""
+        """Return the fitted parameters as arrays."""
         return {**super().to_arrays(), "covariance": self.covariance_, "noise": np.array([self.noise_])}
 
     def from_arrays(self, arrays: Arrays, feature_names: npt.NDArray[np.object_]) -> Self:
-        """Take back what :meth:`to_arrays` returned, for columns of these names, shape (k,)."""
+        """Restore from the arrays of :meth:`to_arrays`, for columns of these names, shape (k,)."""
         super().from_arrays(arrays, feature_names)
         self.covariance_ = checked_array(arrays, "covariance", (len(feature_names) + 1,) * 2)
         self.noise_ = float(checked_array(arrays, "noise", (1,), 0.0)[0])
@@ -160,18 +164,18 @@ class PhysicsGP(LinearModel):
 
     def _deviations(self, values: Vector) -> Vector:
         used = np.flatnonzero(self.covariance_[:-1].any(axis=1))
-        # Columns of views that nothing measured distinguishes share their coefficients: they vary as one.
-        alike: dict[bytes, list[int]] = {}
+        # Columns of views that are equal on all measured rows have equal rows of the covariance: add them up.
+        equal: dict[bytes, list[int]] = {}
         for column in used:
-            alike.setdefault(self.covariance_[column].tobytes(), []).append(int(column))
-        groups = list(alike.values())
-        told = np.ones((len(values), len(groups) + 1))
-        told[:, :-1] = values[:, [group[0] for group in groups]]
+            equal.setdefault(self.covariance_[column].tobytes(), []).append(int(column))
+        groups = list(equal.values())
+        design = np.ones((len(values), len(groups) + 1))
+        design[:, :-1] = values[:, [group[0] for group in groups]]
         for place in range(1, max(map(len, groups), default=1)):
             several = [number for number, group in enumerate(groups) if len(group) > place]
-            told[:, several] += values[:, [groups[number][place] for number in several]]
+            design[:, several] += values[:, [groups[number][place] for number in several]]
         inner = np.array([*(group[0] for group in groups), len(self.covariance_) - 1])
-        variance = np.einsum("ij,jk,ik->i", told, self.covariance_[np.ix_(inner, inner)], told, optimize=True)
+        variance = np.einsum("ij,jk,ik->i", design, self.covariance_[np.ix_(inner, inner)], design, optimize=True)
         result: Vector = np.sqrt(np.maximum(variance, 0.0) + self.noise_**2)
         return result
 
@@ -214,14 +218,16 @@ class PhysicsGP(LinearModel):
 
 @cache
 def _blas() -> ThreadpoolController:
-    """Return what limits threads; to look for the libraries takes longer than what is limited."""
+    """Return the controller of BLAS threads, once: finding the libraries takes longer than a fit."""
     return ThreadpoolController()
 
 
-def _shared(mean: Vector, covariance: Vector, alike: Sequence[Sequence[npt.NDArray[np.intp]]]) -> tuple[Vector, Vector]:
-    """Share the coefficients of a view evenly with the views that no measurement distinguishes from it."""
+def _shared(
+    mean: Vector, covariance: Vector, twin_columns: Sequence[Sequence[npt.NDArray[np.intp]]]
+) -> tuple[Vector, Vector]:
+    """Split the coefficients of a view evenly among the views that are equal to it on all measured rows."""
     spread = np.eye(len(mean))
-    for own, *others in alike:
+    for own, *others in twin_columns:
         spread[own, own] = 1 / (1 + len(others))
         for twin in others:
             spread[twin, own] = 1 / (1 + len(others))
@@ -231,9 +237,9 @@ def _shared(mean: Vector, covariance: Vector, alike: Sequence[Sequence[npt.NDArr
 def design_of(X: pd.DataFrame, prior: PhysicsPrior | None = None) -> list[tuple[float, Vector]]:
     """Return (n, k) named columns as designs whose coefficients are independent and of variance 1, one per view.
 
-    Beside each stand its odds: how probable the view is before anything is measured, next to that of all layers. Of the
-    standard deviations that :class:`PhysicsGP` tries, a typical one is taken: shares of the physics and of the sources,
-    the corrections and a constant; shares are divided by their mean over the rows.
+    With each design come its prior odds against the view of all layers. A design holds the corrections, a constant, the
+    shares of physics and the shares of the sources, each times its prior standard deviation (``prior.design_sd`` for
+    shares); shares are divided by their mean over the rows.
     """
     prior = prior or PhysicsPrior()
     values, columns = np.asarray(X, np.float64), Columns.of(X)
@@ -244,15 +250,15 @@ def design_of(X: pd.DataFrame, prior: PhysicsPrior | None = None) -> list[tuple[
             np.full((len(values), 1), prior.constant_sd),
         ]
         sources = columns.where("source")
-        for mine, sd in ((physics, prior.design_sd), (sources, prior.design_sd / np.sqrt(max(len(sources), 1)))):
-            means = values[:, mine].mean(axis=0)
-            parts.append(sd * values[:, mine[means > 0]] / means[means > 0])
+        for shares, sd in ((physics, prior.design_sd), (sources, prior.design_sd / np.sqrt(max(len(sources), 1)))):
+            means = values[:, shares].mean(axis=0)
+            parts.append(sd * values[:, shares[means > 0]] / means[means > 0])
         designs.append((float(np.exp(prior.log_odds_of(view))), np.column_stack(parts)))
     return designs
 
 
 def _typical_cost(values: Vector, costs: Vector, belief: Belief) -> float:
-    """Return the cost of a network with average physics; by the median, so that slips don't move it."""
+    """Return the cost of a network with average physics: a median, which is robust to outliers."""
     size = belief.design(values)[0].mean(axis=1)
     ratios = costs[size > 0] / size[size > 0]
     typical = float(np.median(ratios)) if len(ratios) else 0.0

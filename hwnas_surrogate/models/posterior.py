@@ -1,4 +1,4 @@
-"""What is known of costs that were not measured: a mean, and how far off it may be."""
+"""The predictive distribution of costs that were not measured."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Vector = npt.NDArray[np.float64]
 
 
 class Posterior(ABC):
-    """The distribution of each of n costs, given what was measured.
+    """The predictive distribution of each of n costs, given the measurements.
 
     Attributes
     ----------
     mean : ndarray of float64, shape (n,)
-        What is predicted.
+        Predicted costs.
     sd : ndarray of float64, shape (n,)
         Predictive standard deviation.
     """
@@ -36,14 +36,14 @@ class Posterior(ABC):
 
     @abstractmethod
     def quantile(self, probability: float) -> Vector:
-        """Return what each cost is below with this probability, between 0 and 1: shape (n,)."""
+        """Return the quantile of each cost at a probability between 0 and 1, shape (n,)."""
 
     @abstractmethod
     def below(self, bound: npt.ArrayLike) -> Vector:
         """Return the probability that each cost is at most a bound, (n,) or one number: shape (n,)."""
 
     def interval(self, coverage: float = 0.9) -> Vector:
-        """Return central intervals that hold a cost with this probability, shape (n, 2)."""
+        """Return central intervals that contain a cost with this probability, shape (n, 2)."""
         part = (1 - checked_probability(coverage)) / 2
         return np.stack([self.quantile(part), self.quantile(1 - part)], axis=1)
 
@@ -69,14 +69,14 @@ class NormalPosterior(Posterior):
     sd: Vector
 
     def quantile(self, probability: float) -> Vector:
-        """Return what each cost is below with this probability, between 0 and 1: shape (n,)."""
+        """Return the quantile of each cost at a probability between 0 and 1, shape (n,)."""
         return np.asarray(self.mean + self.sd * ndtri(checked_probability(probability)))
 
     def below(self, bound: npt.ArrayLike) -> Vector:
         """Return the probability that each cost is at most a bound, (n,) or one number: shape (n,)."""
         reach = np.asarray(bound, np.float64) - self.mean
         with np.errstate(divide="ignore", invalid="ignore"):
-            # Where nothing is uncertain, a cost is at most itself.
+            # With sd 0 the distribution is a point: the probability is 0 or 1.
             return np.where(self.sd > 0, ndtr(reach / self.sd), np.where(reach >= 0, 1.0, 0.0))
 
 

@@ -1,4 +1,4 @@
-"""What is believed of a device before it is measured: the prior of the physics model."""
+"""The prior of the physics model: beliefs about a device before it is measured."""
 
 from __future__ import annotations
 
@@ -18,42 +18,44 @@ __all__ = ["Belief", "PhysicsPrior", "Views", "beliefs", "columns_by_view", "twi
 Vector = npt.NDArray[np.float64]
 Which = npt.NDArray[np.intp]
 Views: TypeAlias = dict[str, tuple[Which, Which]]
-"""Of each view which columns are its physics, and which its corrections."""
+"""The columns of physics and of corrections of each view."""
 
 
 @dataclass(frozen=True, slots=True)
 class PhysicsPrior:
     """The prior of :class:`PhysicsGP`: how a device's cost may be made up, before anything is measured.
 
-    Standard deviations are relative to the cost of a typical network. Where there are several values, each is tried,
-    and weighted by its evidence. ``python -m benchmarks choose`` shows what halving and doubling each does.
+    Standard deviations are relative to the cost of a typical network. Where there are several values, each is a
+    hypothesis that is weighted by its evidence. ``python -m benchmarks choose`` shows the effect of halving and
+    doubling each value.
 
     Parameters
     ----------
     share_sds : tuple of float, default=(0.1, 0.3, 1.0)
-        Of the coefficients of physical quantities: how far shares in the cost may be from what is expected.
+        Standard deviations of the coefficients of physical quantities, around their prior means.
     correction_sds : tuple of float, default=(0.0, 0.2, 0.6, 2.0)
-        Of all corrections of a network together.
+        Standard deviations of the sum of all corrections of a network.
     noise_sds : tuple of float, default=(0.001, 0.003, 0.01, 0.03, 0.1, 0.25)
-        Of a measurement's noise, where that is normal.
+        Standard deviations of Gaussian measurement noise.
     robust_noise_sds : tuple of float, default=(0.01, 0.03, 0.1)
-        Of a measurement's noise, where slips are among the measurements (Student's t).
+        Scales of Student's t measurement noise, which allows outliers.
     freedom : float, default=2.0
-        Degrees of freedom of that t.
+        Degrees of freedom of Student's t.
     leaders : tuple of str or None, default=(None, "layers", "macs")
-        Which quantity may lead the cost: none (all have equal shares), the calls (batch 1 on a GPU), the arithmetic.
+        Quantities that may dominate the prior mean of the cost: none (equal shares), the calls (batch 1 on a GPU), the
+        arithmetic.
     lead : float, default=0.7
-        The part of the cost that belongs to the leader; the rest is shared by all alike.
+        The leader's share in the prior mean of the cost. The rest is split evenly among all quantities.
     source_log_odds : float, default=-1.0
-        Log odds that other devices have a share in the cost. Ten costs can't distinguish a device of another kind, so
-        sources count only if the measurements support them.
+        Prior log odds that other devices have a share in the cost. They are negative, so that sources count only if the
+        measurements support them: ten costs can't distinguish a device of another kind.
     view_log_odds : mapping of str to float, default={"fused": -2.0, "quantized": -3.0}
-        Log odds of each view of the network, 0 for those that are not named. Most devices price every layer, or those
-        that a converter leaves. Kept as a tuple of pairs.
+        Prior log odds of each view of the network, 0 for views that are not named. On most devices every layer costs
+        time, or those that a converter leaves. Kept as a tuple of pairs.
     constant_sd : float, default=0.1
-        Of what every network costs.
+        Standard deviation of a constant that is part of every network's cost.
     design_sd : float, default=0.3
-        The one of ``share_sds`` that suggestions of what to measure assume.
+        Standard deviation of shares that :func:`~hwnas_surrogate.search.suggest` assumes.
 
     Raises
     ------
@@ -122,26 +124,26 @@ class PhysicsPrior:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Belief:
-    """One way in which the cost may be made up: which columns have a share in it, and how sure that is.
+    """One way in which the cost may be made up: the columns that have a share in it, and their prior.
 
     Parameters
     ----------
     view : str
-        Which layers run.
+        The view: which layers run.
     of_sources : bool
         Whether other devices have a share, rather than physical quantities.
     shares, corrections : ndarray of int
-        Columns whose coefficients are not negative, and columns whose coefficients are about zero.
+        Columns with non-negative coefficients, and columns whose coefficients have prior mean 0.
     divisors : ndarray of float64
-        What the columns of shares are divided by, so that equal coefficients mean equal shares in the cost.
+        Divisors of the columns of shares: equal coefficients then mean equal shares in the cost.
     expected : ndarray of float64
-        The coefficients of shares as they are expected; their sum is 1.
+        Prior means of the coefficients of shares; their sum is 1.
     unit : float
-        What the corrections are divided by.
+        Divisor of the corrections.
     share_sd, correction_sd : float
-        Standard deviations of the coefficients, relative to the cost of a typical network.
+        Prior standard deviations of the coefficients, relative to the cost of a typical network.
     log_odds : float
-        Logarithm of how probable the belief is before anything is measured, up to a constant.
+        Prior log probability of the belief, up to a constant.
     """
 
     view: str
@@ -156,46 +158,49 @@ class Belief:
     log_odds: float
 
     def design(self, values: Vector) -> tuple[Vector, Vector]:
-        """Return the shares and the corrections of n rows, the latter times their standard deviation."""
+        """Return the shares and the corrections of n rows, the corrections times their prior standard deviation."""
         return values[:, self.shares] / self.divisors, values[:, self.corrections] * (self.correction_sd / self.unit)
 
 
 def columns_by_view(columns: Columns, values: Vector) -> Views:
-    """Return the columns of physics and of corrections of each view; empty ones are none, equal ones are one."""
+    """Return the columns of physics and of corrections of each view.
+
+    Views that are 0 or equal to an earlier view on all rows are left out.
+    """
     views: Views = {}
     for view in columns.views:
-        mine = columns.where("physics", view=view), columns.where("correction", view=view)
-        if values[:, mine[0]].any() and not any(
-            all(np.array_equal(values[:, own], values[:, theirs]) for own, theirs in zip(mine, other, strict=True))
-            for other in views.values()
+        chosen = columns.where("physics", view=view), columns.where("correction", view=view)
+        if values[:, chosen[0]].any() and not any(
+            all(np.array_equal(values[:, own], values[:, others]) for own, others in zip(chosen, earlier, strict=True))
+            for earlier in views.values()
         ):
-            views[view] = mine
+            views[view] = chosen
     return views
 
 
 def twins(columns: Columns, values: Vector, views: Views) -> dict[str, list[Which]]:
-    """Return, for each of the views, the columns of all that are equal to it on these rows, its own first.
+    """Return, for each of the views, the columns of the views that equal it on these rows, its own first.
 
-    On other rows they may differ: nothing measured can distinguish them.
+    They may differ on other rows: the measurements can't distinguish them.
     """
-    found = {view: [np.concatenate(mine)] for view, mine in views.items()}
+    equal = {view: [np.concatenate(own)] for view, own in views.items()}
     for other in columns.views:
         if other in views:
             continue
-        mine = columns.where("physics", "correction", view=other)
-        for same in found.values():
-            if len(mine) == len(same[0]) and np.array_equal(values[:, mine], values[:, same[0]]):
-                same.append(mine)
-    return found
+        others = columns.where("physics", "correction", view=other)
+        for same in equal.values():
+            if len(others) == len(same[0]) and np.array_equal(values[:, others], values[:, same[0]]):
+                same.append(others)
+    return equal
 
 
 def beliefs(prior: PhysicsPrior, columns: Columns, values: Vector, views: Views) -> Iterator[Belief]:
-    """Yield every way in which the prior allows the cost to be made up, given n measured rows.
+    """Yield the beliefs of the prior, given n measured rows.
 
     Raises
     ------
     InvalidInputError
-        If no column of physics holds a quantity that the prior says may lead.
+        If no column of physics holds a quantity that the prior names as a leader.
     """
     quantities = tuple(dict.fromkeys(columns[place].feature for place in columns.where("physics")))
     for leader in prior.leaders:
@@ -204,12 +209,12 @@ def beliefs(prior: PhysicsPrior, columns: Columns, values: Vector, views: Views)
     sources = columns.where("source")
     for view, (physics, corrections) in views.items():
         unit = correction_unit(values, corrections)
-        for mine, are_sources in ((physics, False), (sources, True)):
-            means = values[:, mine].mean(axis=0)
-            shares, divisors = mine[means > 0], means[means > 0]
+        for candidates, are_sources in ((physics, False), (sources, True)):
+            means = values[:, candidates].mean(axis=0)
+            shares, divisors = candidates[means > 0], means[means > 0]
             if not len(shares):
                 continue
-            # Sources are alike: only together may they differ so much from what is believed.
+            # Sources are correlated: the standard deviation is that of their sum.
             narrower = np.sqrt(len(shares)) if are_sources else 1.0
             leaders = [leader for leader in prior.leaders if leader is None or not are_sources] or [None]
             odds = prior.source_log_odds if are_sources else -float(np.log(len(leaders)))
@@ -221,12 +226,15 @@ def beliefs(prior: PhysicsPrior, columns: Columns, values: Vector, views: Views)
 
 
 def correction_unit(values: Vector, corrections: Which) -> float:
-    """Return the size of the corrections of an average network; 1 where there are none."""
+    """Return the root mean square of a network's corrections over n rows; 1 where there are none."""
     return float(np.sqrt((values[:, corrections] ** 2).sum(axis=1).mean())) or 1.0
 
 
 def _expected(columns: Columns, shares: Which, leader: str | None, lead: float) -> Vector:
-    """Return the shares that are expected where one quantity leads."""
+    """Return the prior means of the shares where one quantity leads, or none; their sum is 1.
+
+    With four shares of which the second leads by 0.7, they are 0.075, 0.775, 0.075 and 0.075.
+    """
     leads = np.array([columns[place].feature == leader for place in shares])
     part = lead if leads.any() else 0.0
     return np.full(len(shares), (1 - part) / len(shares)) + part * leads

@@ -1,4 +1,4 @@
-"""Estimates that a few wild values don't move."""
+"""Robust estimates: a few outliers don't change them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def robust_sd(residuals: Vector, centre: float = 0.0) -> float:
     Returns
     -------
     float
-        As large as the usual standard deviation where residuals are normal; at most half of them move it.
+        For normal residuals it estimates the standard deviation. Up to half of the residuals may be outliers.
 
     References
     ----------
@@ -39,9 +39,9 @@ def robust_sd(residuals: Vector, centre: float = 0.0) -> float:
 
 
 def inliers(residuals: Vector, reach: float) -> npt.NDArray[np.bool_]:
-    """Return which residuals lie within so many robust standard deviations of their median, shape (n,).
+    """Return a mask of the residuals within so many robust standard deviations of their median, shape (n,).
 
-    Where more than half are equal there is no such deviation, and all are inliers.
+    Where more than half of them are equal the robust standard deviation is 0, and all count as inliers.
     """
     centre = float(np.median(residuals))
     sd = robust_sd(residuals, centre)

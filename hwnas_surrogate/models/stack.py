@@ -1,4 +1,4 @@
-"""The default model, from two measurements to thousands: physics, what it leaves, and the ordinary model."""
+"""The default model, from two measurements to thousands: physics, its residuals, and a boosted ridge."""
 
 from __future__ import annotations
 
@@ -24,67 +24,69 @@ from hwnas_surrogate.models.robust import robust_sd
 __all__ = ["PhysicsStack"]
 
 MIN_ROWS = 20
-"""Fewer rows than this say nothing about any model but physics."""
+"""With fewer rows, physics is the only model: the others can't be validated."""
 PROVEN_ROWS = 60
-"""Of fewer rows, leave-one-out flatters a ridge that chose its columns by it: it is fitted anew in folds."""
+"""With fewer rows, the ridges are cross-validated: leave-one-out errors are too small for columns chosen by them."""
 FOLDS = 10
-_DOUBT, _REMAINDER_DOUBT = 10.0, 30.0
-"""A model's weight shrinks as if so many more rows supported the model below it.
+_PSEUDO_ROWS, _REMAINDER_PSEUDO_ROWS = 10.0, 30.0
+"""Prior weight of the model below, in rows: a model's weight shrinks as if so many more rows supported the other.
 
-The remainder that physics leaves is small: more rows are needed to distinguish a law in it from chance."""
+The residuals of physics are small. More rows are needed to distinguish a pattern in them from chance."""
 _PREFERRED = 1.5
-"""The ordinary model is taken alone unless the stack is better by so many standard errors; fewer where rows are few."""
+"""The boosted ridge is used alone unless the stack is better by so many standard errors; fewer where rows are few."""
 _ALL = 0.95
-"""Almost all of the weight is all of it."""
+"""A weight above this is rounded to 1, and one below 1 minus this to 0."""
 _LEAST_SD = 0.5
-"""Physics is a bit less certain of what it was fitted to than it thinks: by this part of its median deviation there."""
+"""The posterior of physics is too narrow near the training rows: this fraction of its median there is added."""
 _SPREAD = 0.5
-"""Costs whose logarithms have a smaller standard deviation than this are as good as linear in them."""
+"""Products are tried only if the standard deviation of the log costs is at least this: below, sums do as well."""
 _SURE = 4.0
-"""Products must predict more rows better than sums do, by so many standard errors of a fair coin."""
+"""Products must win more than half of the rows against sums, by so many standard errors of a fair coin."""
 _WORTH = 0.4
-"""Products without trees must predict this part of the rows better for trees to be worth a try."""
+"""Trees are tried only if products without trees win at least this fraction of the rows."""
 
 
 class PhysicsStack(CostModel):
-    """A stack of models, weighted by their errors on rows left out [1]_.
+    """A stack of models, weighted by their errors on held-out rows [1]_.
 
     - ``physics``: a :class:`PhysicsGP`. It extrapolates from ten rows.
-    - ``remainder``: a :class:`LeaveOneOutRidge` on what physics leaves. It learns what a device does beyond physics,
-      and predicts nothing where it knows nothing.
-    - ``ordinary``: a :class:`BoostedRidge` on the costs themselves. With hundreds of rows it often needs no physics.
-    - ``product``: a :class:`LogRidge`, alone, for costs over orders of magnitude that are products rather than sums.
+    - ``remainder``: a :class:`LeaveOneOutRidge` on the residuals of physics. It fits device effects beyond physics, and
+      predicts 0 where there are none.
+    - ``boosted``: a :class:`BoostedRidge` on the costs themselves. With hundreds of rows it often has all the weight.
+    - ``product``: a :class:`LogRidge`, used alone, for costs that are products rather than sums and span orders of
+      magnitude.
 
-    With fewer than twenty rows physics is alone.
+    With fewer than twenty rows, physics is used alone.
 
     Parameters
     ----------
     random_state : int or None, default=None
         Seed of the models; None is 0.
     prior : PhysicsPrior or mapping, optional
-        Of the physics; a mapping holds the fields that differ from the default's.
+        The prior of ``physics``; a mapping holds the fields that differ from the default's.
 
     Attributes
     ----------
     physics_ : PhysicsGP
         Fitted on the columns of :class:`LayerPhysics` and ``source`` ones.
     remainder_ : LeaveOneOutRidge or None
-        Fitted on all the others; None where it has no weight. It needs no trees: with them, no spearman of 50 targets
-        was higher by more than .0003 (n=100, 200, 400).
-    ordinary_ : BoostedRidge or None
-        Fitted on the same columns; None where it has no weight.
+        Fitted on all other columns; None where its weight is 0. It has no trees: they raised Spearman's rho by at most
+        .0003 on each of 50 targets (n=100, 200, 400).
+    boosted_ : BoostedRidge or None
+        Fitted on the same columns; None where its weight is 0.
     product_ : LogRidge or None
-        Fitted on all but the ``source`` columns; if there is one, it predicts alone.
+        Fitted on all but the ``source`` columns. If it is not None, it predicts alone.
     weights_ : dict of str to float
-        The part of each model in the prediction: ``physics``, ``remainder``, ``ordinary``, ``product``. The remainder
-        is added to a part of physics as large or larger; the others add up to 1.
+        The weight of each model: ``physics``, ``remainder``, ``boosted``, ``product``. The weight of ``remainder`` is
+        at most that of ``physics``; the other three add up to 1.
     residuals_ : ndarray of float64, shape (n,)
-        Each training cost minus what is predicted without it; not saved.
+        Leave-one-out residuals of the training costs (measured minus predicted); not saved.
     sds_ : ndarray of float64, shape (n,)
-        The predictive standard deviations of these predictions; not saved.
+        Predictive standard deviations of the leave-one-out predictions; not saved.
     least_sd_ : float
-        The smallest predictive standard deviation: half the median one of physics where that has a part; the robust
-        standard deviation of ``residuals_`` where the ordinary model is alone; of products, relative to the cost.
+        The smallest predictive standard deviation. It is half the median one of physics where physics has weight, the
+        robust standard deviation of ``residuals_`` where the boosted ridge has all the weight, and relative to the cost
+        for products.
 
     References
     ----------
@@ -93,7 +95,7 @@ class PhysicsStack(CostModel):
 
     physics_: PhysicsGP
     remainder_: LeaveOneOutRidge | None
-    ordinary_: BoostedRidge | None
+    boosted_: BoostedRidge | None
     product_: LogRidge | None
     weights_: dict[str, float]
     residuals_: Vector
@@ -108,8 +110,8 @@ class PhysicsStack(CostModel):
     def fit(self, X: pd.DataFrame, y: npt.ArrayLike) -> Self:
         """Fit on (n, k) named columns and n costs."""
         _, costs, _ = self._checked(X, y)
-        mine, others = self._parts()
-        self._only_physics(PhysicsGP(random_state=self.random_state, prior=self.prior).fit(X.iloc[:, mine], costs))
+        physical, others = self._parts()
+        self._only_physics(PhysicsGP(random_state=self.random_state, prior=self.prior).fit(X.iloc[:, physical], costs))
         if len(costs) >= MIN_ROWS and len(others):
             self._stack(X.iloc[:, others], costs)
             self._try_product(X, costs)
@@ -117,10 +119,10 @@ class PhysicsStack(CostModel):
         return self
 
     def _learn_sds(self, costs: Vector) -> None:
-        """Learn the smallest standard deviation, and those of the training rows."""
+        """Set the smallest standard deviation, and the standard deviations of the training rows."""
         if self.product_ is not None:
             self.least_sd_, self.sds_ = self.product_.sd_, self.product_.sds_
-        elif self.ordinary_only:
+        elif self.boosted_only:
             self.least_sd_ = max(robust_sd(self.residuals_), EXACT * float(np.abs(costs).max()))
             self.sds_ = np.full(len(costs), self.least_sd_)
         else:
@@ -128,93 +130,93 @@ class PhysicsStack(CostModel):
             self.sds_ = np.hypot(self.physics_.sds_, self.least_sd_)
 
     @property
-    def ordinary_only(self) -> bool:
-        """Whether the ordinary model has all the weight."""
-        return self.weights_["ordinary"] == 1
+    def boosted_only(self) -> bool:
+        """Whether the boosted ridge has all the weight."""
+        return self.weights_["boosted"] == 1
 
     @property
     def heteroscedastic(self) -> bool:
-        """True: physics knows where it is uncertain, and products are off by a part of the cost."""
+        """True: the posterior of physics varies with the network, and errors of products are relative to the cost."""
         return True
 
     @property
     def knows_distance(self) -> bool:
-        """Whether the standard deviation grows as networks differ from the training ones: not of the ordinary model."""
-        return not self.ordinary_only
+        """Whether the standard deviation grows with the distance from the training networks: if physics has weight."""
+        return not self.boosted_only
 
     @property
     def relative_errors(self) -> bool:
-        """Whether predictions are off by a part of the cost: those of products are."""
+        """Whether errors are relative to the cost: True for products."""
         return self.product_ is not None
 
     @property
     def extrapolates(self) -> bool:
-        """True: layers are described alike in every space and config."""
+        """True: the columns of layer physics mean the same in every space and under every config."""
         return True
 
     @property
     def general_weight(self) -> float:
-        """The weight of all models but physics."""
-        return sum(self.weights_[name] for name in ("remainder", "ordinary", "product"))
+        """The total weight of all models other than physics."""
+        return sum(self.weights_[name] for name in ("remainder", "boosted", "product"))
 
     @property
     def source_weight(self) -> float:
-        """How much the measurements speak for other devices having a share in the cost."""
+        """Posterior weight of the hypotheses in which other devices have a share in the cost."""
         return self.weights_["physics"] * self.physics_.source_weight
 
     @property
     def layer_physics(self) -> PhysicsGP | None:
-        """The physics, unless other devices have a share in it."""
+        """The physics model; None if it reads ``source`` columns."""
         return None if len(Columns.of(self.physics_.feature_names_in_).where("source")) else self.physics_
 
     def reduced(self) -> CostModel:
-        """Return the ordinary model where it has all the weight."""
-        return self.ordinary_ if self.ordinary_only and self.ordinary_ is not None else self
+        """Return the boosted ridge where it has all the weight, else the stack itself."""
+        return self.boosted_ if self.boosted_only and self.boosted_ is not None else self
 
     def _only_physics(self, physics: PhysicsGP) -> None:
-        self.physics_, self.remainder_, self.ordinary_, self.product_ = physics, None, None, None
+        self.physics_, self.remainder_, self.boosted_, self.product_ = physics, None, None, None
         self.residuals_, self.sds_, self.precisions_ = physics.residuals_, physics.sds_, physics.precisions_
-        self.weights_ = {"physics": 1.0, "remainder": 0.0, "ordinary": 0.0, "product": 0.0}
+        self.weights_ = {"physics": 1.0, "remainder": 0.0, "boosted": 0.0, "product": 0.0}
 
     def _stack(self, X: pd.DataFrame, costs: Vector) -> None:
-        """Fit the two models beside physics, and weight them.
+        """Fit the remainder and the boosted ridge, and weight them against physics.
 
-        With hundreds of rows the ordinary model is taken alone if the stack is not clearly better: it is the simpler
-        one, and predicts networks that run the same operators alike.
+        The weights minimise the squared leave-one-out residuals of the mixture. With hundreds of rows the boosted ridge
+        is used alone unless the stack is clearly better: it is simpler, and predicts the same cost for networks that
+        run the same operators.
         """
         rows = _Rows(X, len(costs) < PROVEN_ROWS, self.random_state or 0)
-        ordinary = BoostedRidge(random_state=self.random_state)
-        left = rows.left_by(ordinary, costs)
-        # With hardly more rows than columns they are a sum of them by chance, and say nothing of other columns.
-        proven = ordinary.exact_ and 3 * len(costs) >= 4 * np.count_nonzero(ordinary.coef_)
-        share, of_remainder, below = 1.0, 0.0, self.physics_.residuals_
-        if not proven:
-            share = _weight(below, left, _DOUBT)
+        boosted = BoostedRidge(random_state=self.random_state)
+        of_boosted = rows.residuals(boosted, costs)
+        # With hardly more rows than columns, costs are exact sums of the columns by chance.
+        is_sum = boosted.exact_ and 3 * len(costs) >= 4 * np.count_nonzero(boosted.coef_)
+        share, of_remainder, of_physics = 1.0, 0.0, self.physics_.residuals_
+        if not is_sum:
+            share = _weight(of_physics, of_boosted, _PSEUDO_ROWS)
         if share < 1:
             remainder = LeaveOneOutRidge()
-            of_both = rows.left_by(remainder, self.physics_.residuals_)
-            of_remainder = _weight(below, of_both, _REMAINDER_DOUBT)
-            below = (1 - of_remainder) * below + of_remainder * of_both
-            share = _weight(below, left, _DOUBT)
+            of_both = rows.residuals(remainder, self.physics_.residuals_)
+            of_remainder = _weight(of_physics, of_both, _REMAINDER_PSEUDO_ROWS)
+            of_physics = (1 - of_remainder) * of_physics + of_remainder * of_both
+            share = _weight(of_physics, of_boosted, _PSEUDO_ROWS)
             if of_remainder and share < 1:
                 self.remainder_ = remainder
-        mixed = (1 - share) * below + share * left
-        better = (np.abs(left) - np.abs(mixed))[_told_apart(mixed, left)]
-        wanted = _PREFERRED * (1 - PROVEN_ROWS / len(costs)) * better.std() / np.sqrt(len(better))
-        if len(costs) >= PROVEN_ROWS and better.mean() < wanted:
-            share, mixed, self.remainder_ = 1.0, left, None
+        mixed = (1 - share) * of_physics + share * of_boosted
+        gain = (np.abs(of_boosted) - np.abs(mixed))[_not_outliers_of_both(mixed, of_boosted)]
+        needed = _PREFERRED * (1 - PROVEN_ROWS / len(costs)) * gain.std() / np.sqrt(len(gain))
+        if len(costs) >= PROVEN_ROWS and gain.mean() < needed:
+            share, mixed, self.remainder_ = 1.0, of_boosted, None
         if share:
-            self.ordinary_ = ordinary
-        self.weights_ |= {"physics": 1 - share, "remainder": (1 - share) * of_remainder, "ordinary": share}
+            self.boosted_ = boosted
+        self.weights_ |= {"physics": 1 - share, "remainder": (1 - share) * of_remainder, "boosted": share}
         self.residuals_ = mixed
 
     def _try_product(self, X: pd.DataFrame, costs: Vector) -> None:
-        """Take products instead, if they predict most rows better than the stack does.
+        """Replace the stack by products if these predict most rows better.
 
-        Which of two predictions is nearer does not depend on the scale: small costs have as much of a say as large
-        ones.
+        The test counts rows: it does not depend on the scale, so small costs count as much as large ones.
         """
-        exact = self.ordinary_ is not None and self.ordinary_.exact_
+        exact = self.boosted_ is not None and self.boosted_.exact_
         if exact or costs.min() <= 0 or np.log(costs).std() < _SPREAD:
             return
         columns = X.iloc[:, self._not_sources()]
@@ -223,15 +225,15 @@ class PhysicsStack(CostModel):
             nearer = np.abs(product.residuals_) < np.abs(self.residuals_)
             if nearer.mean() < needed:
                 return
-        self.remainder_, self.ordinary_, self.product_ = None, None, product
-        self.weights_ = {"physics": 0.0, "remainder": 0.0, "ordinary": 0.0, "product": 1.0}
+        self.remainder_, self.boosted_, self.product_ = None, None, product
+        self.weights_ = {"physics": 0.0, "remainder": 0.0, "boosted": 0.0, "product": 1.0}
         self.residuals_ = product.residuals_
 
     def rank(self, X: pd.DataFrame) -> Self:
-        """Take the average of the ``source`` columns for the cost, each over its mean in (n, k) named columns."""
+        """Predict the average of the ``source`` columns, each divided by its mean over (n, k) named columns."""
         self._checked(X, [])
-        mine, _ = self._parts()
-        self._only_physics(PhysicsGP(random_state=self.random_state, prior=self.prior).rank(X.iloc[:, mine]))
+        physical, _ = self._parts()
+        self._only_physics(PhysicsGP(random_state=self.random_state, prior=self.prior).rank(X.iloc[:, physical]))
         self.least_sd_ = 0.0
         return self
 
@@ -241,29 +243,29 @@ class PhysicsStack(CostModel):
         self._values(X)
         if self.product_ is not None:
             return self.product_.predict(X.iloc[:, self._not_sources()])
-        mine, others = self._parts()
+        physical, others = self._parts()
         predicted: Vector = np.zeros(len(X))
-        models = (("physics", self.physics_, mine), ("remainder", self.remainder_, others))
-        for name, model, columns in (*models, ("ordinary", self.ordinary_, others)):
+        models = (("physics", self.physics_, physical), ("remainder", self.remainder_, others))
+        for name, model, columns in (*models, ("boosted", self.boosted_, others)):
             if model is not None and self.weights_[name]:
                 predicted += self.weights_[name] * model.predict(X.iloc[:, columns])
         return predicted
 
     def _predictive_sd(self, X: pd.DataFrame, mean: Vector) -> Vector:
-        """Return how far predictions are expected to be off.
+        """Return the predictive standard deviation, (n, k) columns and (n,) predictions -> (n,).
 
-        Physics says where it is uncertain; products are off by a part of what they predict. The ordinary model alone is
-        off everywhere alike.
+        With physics it is the posterior's. For products it is proportional to the prediction. For the boosted ridge
+        alone it is constant.
         """
         if self.product_ is not None:
             return self.least_sd_ * mean
         least = np.full(len(mean), self.least_sd_)
-        if self.ordinary_only:
+        if self.boosted_only:
             return least
         return np.asarray(np.hypot(self.physics_.deviations(X.iloc[:, self._parts()[0]]), least))
 
     def to_arrays(self) -> Arrays:
-        """Return what was learned as arrays."""
+        """Return the fitted parameters as arrays."""
         check_is_fitted(self, "physics_")
         arrays: Arrays = {
             "weights": np.array([self.weights_[name] for name in _MODELS]),
@@ -276,15 +278,15 @@ class PhysicsStack(CostModel):
         return arrays
 
     def from_arrays(self, arrays: Arrays, feature_names: npt.NDArray[np.object_]) -> Self:
-        """Take back what :meth:`to_arrays` returned, for columns of these names, shape (k,)."""
+        """Restore from the arrays of :meth:`to_arrays`, for columns of these names, shape (k,)."""
         self._columns_are(feature_names)
         weights = checked_array(arrays, "weights", (len(_MODELS),), 0.0)
         if weights.max() > 1:
             raise InvalidInputError(f"weights must be {len(_MODELS)} numbers between 0 and 1, got {weights}.")
         self.weights_ = dict(zip(_MODELS, map(float, weights), strict=True))
         self.least_sd_ = float(checked_array(arrays, "least_sd", (1,), 0.0)[0])
-        mine, others = self._parts()
-        columns = {"physics": mine, "remainder": others, "ordinary": others, "product": self._not_sources()}
+        physical, others = self._parts()
+        columns = {"physics": physical, "remainder": others, "boosted": others, "product": self._not_sources()}
         for name, kind in _MODELS.items():
             own = {key.removeprefix(f"{name}_"): array for key, array in arrays.items() if key.startswith(f"{name}_")}
             if not own and (name == "physics" or self.weights_[name]):
@@ -294,7 +296,7 @@ class PhysicsStack(CostModel):
         return self
 
     def _parts(self) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-        """Return which columns the physics and which the other models read."""
+        """Return the columns that physics reads, and those that the remainder and the boosted ridge read."""
         columns = Columns.of(self.feature_names_in_)
         return columns.where("physics", "correction", "source"), columns.where("feature")
 
@@ -305,21 +307,21 @@ class PhysicsStack(CostModel):
 _MODELS: dict[str, Any] = {
     "physics": PhysicsGP,
     "remainder": LeaveOneOutRidge,
-    "ordinary": BoostedRidge,
+    "boosted": BoostedRidge,
     "product": LogRidge,
 }
 
 
 class _Rows:
-    """The rows that two ridges are fitted to: their columns are decomposed once for both.
+    """Training rows of two ridges, whose columns are decomposed once for both.
 
     Parameters
     ----------
     X : DataFrame, n rows
     in_folds : bool
-        Whether residuals are those of fits to other folds, which choose their columns there; else leave-one-out.
+        Whether residuals are cross-validated, columns being selected on the other folds; else leave-one-out.
     seed : int
-        Of the folds.
+        Seed of the folds.
     """
 
     def __init__(self, X: pd.DataFrame, in_folds: bool, seed: int) -> None:
@@ -329,8 +331,8 @@ class _Rows:
         folds = KFold(FOLDS, shuffle=True, random_state=seed).split(X) if in_folds else ()
         self._folds = [(train, test, _candidates(X.iloc[train])) for train, test in folds]
 
-    def left_by(self, model: LeaveOneOutRidge, costs: Vector) -> Vector:
-        """Fit a ridge; return each cost minus what it predicts without it."""
+    def residuals(self, model: LeaveOneOutRidge, costs: Vector) -> Vector:
+        """Fit a ridge on n costs; return its residuals on rows it was not fitted to, shape (n,)."""
         model.fit(self._X, costs, self._tried)
         if not self._folds:
             return model.residuals_
@@ -345,20 +347,28 @@ def _candidates(X: pd.DataFrame) -> list[Candidate]:
     return candidates(X.to_numpy(np.float64), Columns.of(X))
 
 
-def _told_apart(first: Vector, second: Vector) -> npt.NDArray[np.bool_]:
-    """Return the rows that tell two models apart: rows that both miss are slips or noise."""
+def _not_outliers_of_both(first: Vector, second: Vector) -> npt.NDArray[np.bool_]:
+    """Return a mask of the rows that at least one of two models predicts well, (n,): the others are outliers.
+
+    ``first`` and ``second`` are residuals, shape (n,) each.
+    """
     return np.asarray(np.minimum(np.abs(first), np.abs(second)) <= 3 * robust_sd(first))
 
 
-def _weight(first: Vector, second: Vector, doubtful: float) -> float:
-    """Return the part of the second model that would have left the smallest residuals, held back where rows are few.
+def _weight(first: Vector, second: Vector, pseudo_rows: float) -> float:
+    """Return the weight w of the second of two models that minimises the squared residuals of their mixture.
 
-    Almost all is all, and almost nothing is nothing.
+    The mixture has the residuals ``(1 - w) * first + w * second``, so that least squares gives
+    ``w = (first @ difference) / (difference @ difference)`` with ``difference = first - second``. A penalty of
+    ``pseudo_rows`` shrinks w where rows are few. A w within 5 % of 0 or 1 is rounded to it.
+
+    >>> _weight(np.array([2.0, -2.0, 2.0, -2.0]), np.array([-2.0, 2.0, -2.0, 2.0]), 0.0)  # the errors cancel
+    0.5
     """
-    kept = _told_apart(first, second)
+    kept = _not_outliers_of_both(first, second)
     first, second = first[kept], second[kept]
-    apart = first - second
-    doubt = (doubtful / len(first)) ** 2 * float((first**2).sum())
-    total = float((apart**2).sum()) + doubt
-    weight = float(np.clip((first * apart).sum() / total, 0.0, 1.0)) if total > 0 else 0.0
+    difference = first - second
+    penalty = (pseudo_rows / len(first)) ** 2 * float((first**2).sum())
+    total = float((difference**2).sum()) + penalty
+    weight = float(np.clip((first * difference).sum() / total, 0.0, 1.0)) if total > 0 else 0.0
     return 1.0 if weight > _ALL else 0.0 if weight < 1 - _ALL else weight

@@ -21,9 +21,9 @@ Integers = npt.NDArray[np.int32]
 Indices = npt.NDArray[np.intp]
 
 MAX_TREES, MAX_NODES, MAX_DEPTH = 100_000, 10_000_000, 1000
-"""More than any fit to costs gives; a file that holds more is damaged or made to exhaust the memory."""
+"""Fits to costs stay below these limits; a file with more is damaged, or made to exhaust the memory."""
 LARGEST = float(np.sqrt(np.finfo(np.float32).max))
-"""Larger thresholds and leaves would overflow as soon as they are used."""
+"""Largest threshold and leaf: sums of larger ones could overflow."""
 _LEAF = -1
 _LANES = 1 << 18
 """Rows times trees that NumPy evaluates at once: a few megabytes."""
@@ -41,7 +41,7 @@ OBJECTIVES: dict[str, tuple[str, dict[str, dict[str, str]]]] = {
     "reg:tweedie": ("log", {"tweedie_regression_param": {"tweedie_variance_power": "1.5"}}),
     "count:poisson": ("log", {"poisson_regression_param": {"max_delta_step": "0.7"}}),
 }
-"""XGBoost's objectives whose models are sums of trees: link function, and settings, which predictions don't read."""
+"""XGBoost's objectives whose models are sums of trees: link function, and settings that don't affect predictions."""
 
 _is_forked = False
 
@@ -66,32 +66,33 @@ def in_forked_child() -> bool:
 
 @dataclass(frozen=True, eq=False)
 class Trees:
-    """A sum of regression trees; immutable, and sound from the moment that it is built.
+    """A sum of regression trees; immutable, and validated when it is built.
 
-    The N nodes of all T trees stand one tree after another, those of a tree level by level from its root: the two
-    children of the k-th split of a tree (from 0) are its nodes 2 k + 1 and 2 k + 2. No array names a child, so none can
-    name a wrong one: there are no cycles, and no node has two parents.
+    The N nodes of all T trees are stored one tree after another, each tree level by level from its root. The children
+    of the k-th split of a tree (from 0) are its nodes 2 k + 1 and 2 k + 2. No array holds the numbers of children, so
+    that cycles and nodes with two parents are impossible. A tree with a root split and two leaves has the nodes
+    (split, left leaf, right leaf).
 
-    A row goes left where its number, as float32, is below the threshold. Sums are float32, in the order of the trees,
-    from ``base``: as XGBoost does it, to the bit.
+    A row goes left where its value, as float32, is below the threshold. Leaves are added in float32, in the order of
+    the trees, starting at ``base``. The sums equal XGBoost's to the bit.
 
     Parameters
     ----------
     feature : ndarray of int32, shape (N,)
         The column that a split compares; -1 at leaves.
     value : ndarray of float32, shape (N,)
-        The threshold of a split, or what a leaf adds.
+        The threshold of a split, or the value of a leaf.
     missing_left : ndarray of bool, shape (N,)
-        Whether rows whose number is missing (NaN) go left at a split.
+        Whether rows with a missing value (NaN) go left at a split.
     sizes : ndarray of int32, shape (T,)
         How many nodes each tree has.
     base : float
-        What sums start from; a float32.
+        Start of the sums; a float32.
     n_features : int
         How many columns rows have.
     gain, cover : ndarray of float32, shape (N,), optional
-        What XGBoost computes importances and SHAP values from: how far each split lowered the loss, and the weight of
-        the training rows of each node.
+        Data of XGBoost's importances and SHAP values: the decrease of the loss by each split, and the weight of the
+        training rows of each node.
 
     Raises
     ------
@@ -164,12 +165,12 @@ class Trees:
                 )
 
     def __reduce__(self) -> tuple[type[Self], tuple[object, ...]]:
-        """Copy and pickle the arrays only: XGBoost's model is built again where it is needed."""
+        """Copy and pickle the arrays only. XGBoost's model is built again when it is needed."""
         return type(self), tuple(getattr(self, field.name) for field in fields(self))
 
     @classmethod
     def from_booster(cls, booster: Any, statistics: bool = False) -> Self:
-        """Take the trees of a fitted XGBoost booster.
+        """Convert a fitted XGBoost booster.
 
         Parameters
         ----------
@@ -189,26 +190,26 @@ class Trees:
             raise InvalidInputError(f"XGBoost's booster must be gbtree, got {booster_is}.")
         if objective not in OBJECTIVES:
             raise InvalidInputError(f"XGBoost's objective must be one of {', '.join(OBJECTIVES)}, got {objective}.")
-        said, model = learner["learner_model_param"], learner["gradient_booster"]["model"]
-        if int(said["num_class"]) > 1 or int(said.get("num_target", 1)) > 1 or any(model["tree_info"]):
+        params, model = learner["learner_model_param"], learner["gradient_booster"]["model"]
+        if int(params["num_class"]) > 1 or int(params.get("num_target", 1)) > 1 or any(model["tree_info"]):
             raise InvalidInputError("XGBoost's trees must have one output, got several.")
         if any(any(tree.get("split_type", ())) for tree in model["trees"]):
             raise InvalidInputError("XGBoost's trees must split numbers, got categorical splits.")
-        n_features = int(said["num_feature"])
-        base = _margin(OBJECTIVES[objective][0], float(said["base_score"].strip("[]")))
+        n_features = int(params["num_feature"])
+        base = _margin(OBJECTIVES[objective][0], float(params["base_score"].strip("[]")))
         trees = cls(**_by_level(model["trees"], statistics), base=base, n_features=n_features)
-        if objective == "reg:squarederror":  # where it was fitted, it need not be built again
+        if objective == "reg:squarederror":  # keep the booster: it need not be built again
             object.__setattr__(trees, "_booster", booster)
         return trees
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]], n_features: int) -> Self:
-        """Take back what :meth:`to_arrays` returned, for rows of so many columns.
+        """Restore from the arrays of :meth:`to_arrays`, for rows of so many columns.
 
         Raises
         ------
         InvalidInputError
-            If an array is missing, or they are no trees.
+            If an array is missing, or the arrays are no valid trees.
         """
         missing = [name for name in ("feature", "value", "missing_left", "sizes", "base") if name not in arrays]
         if missing:
@@ -250,7 +251,7 @@ class Trees:
         n = columns.shape[1]
         numbers, rows = columns.ravel(), np.arange(n)
         has_missing = bool(np.isnan(numbers).any())
-        # A leaf is its own right child, and nothing is below its NaN: rows stay there.
+        # A leaf is its own right child, and its threshold is NaN: no value is below it, so that rows stay there.
         is_leaf = self.feature == _LEAF
         offset = np.where(is_leaf, 0, self.feature).astype(np.intp) * n
         threshold = np.where(is_leaf, np.float32(np.nan), self.value)
@@ -272,14 +273,14 @@ class Trees:
         feature_names: Sequence[str] = (),
         trees_per_round: int = 1,
     ) -> bytes:
-        """Return a model file for XGBoost, in JSON, made of nothing but these checked arrays.
+        """Return a model file for XGBoost, in JSON, from these checked arrays alone.
 
         Parameters
         ----------
         objective : str, default="reg:squarederror"
             One of :data:`OBJECTIVES`.
         base_score : float, optional
-            What ``base`` is after the link function; ``base`` itself if left out.
+            ``base`` after the link function; ``base`` itself if left out.
         feature_names : sequence of str, default=()
         trees_per_round : int, default=1
             More than one for a random forest.
@@ -358,10 +359,7 @@ class Trees:
 
     @cached_property
     def _known(self) -> Indices:
-        """The root, and the children of the splits before each node: how many nodes its tree has so far.
-
-        That is where the left child of a split stands in its tree.
-        """
+        """The place of each split's left child in its tree, (N,): 1 plus twice the number of splits before it."""
         splits = np.cumsum(self.feature != _LEAF, dtype=np.intp) - (self.feature != _LEAF)
         known: Indices = 1 + 2 * (splits - np.repeat(splits[self._roots], self.sizes))
         return known
@@ -389,7 +387,7 @@ _ARRAYS: dict[str, type[np.generic]] = {
 
 
 def _as_text(number: float) -> str:
-    """Return a float32 as XGBoost writes it: its version 2 reads 0.5 for whatever has more digits than needed."""
+    """Return a float32 as XGBoost writes it: version 2 misreads texts with more digits than needed as 0.5."""
     mantissa, _, exponent = np.format_float_scientific(np.float32(number), trim="-").partition("e")
     return f"{mantissa}E{int(exponent)}"
 
@@ -403,7 +401,7 @@ def _booster(model: bytes) -> Any:
 
 
 def _margin(link: str, base_score: float) -> float:
-    """Return what XGBoost starts its sums from, in float32: the base score before the link function."""
+    """Return the start of XGBoost's sums in float32: the inverse link function of the base score."""
     score, one = np.float32(base_score), np.float32(1)
     if link == "log":
         return float(np.float32(np.log(np.float64(score))))
@@ -413,9 +411,9 @@ def _margin(link: str, base_score: float) -> float:
 
 
 def _by_level(trees: Sequence[Mapping[str, Any]], statistics: bool) -> dict[str, npt.NDArray[Any]]:
-    """Return the nodes of XGBoost's trees that can be reached, those of each tree level by level.
+    """Return the reachable nodes of XGBoost's trees, each tree level by level.
 
-    It numbers nodes as it grows a tree, and leaves those in place that it cuts off again.
+    XGBoost numbers nodes as it grows a tree, and keeps nodes that it prunes later.
     """
 
     def nodes(name: str) -> npt.NDArray[np.float64]:

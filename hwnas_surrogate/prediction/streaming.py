@@ -28,9 +28,9 @@ from hwnas_surrogate.trainers.surrogate import Surrogate
 __all__ = ["predict_batches", "predict_file"]
 
 COLUMNS = ("architecture", "arch_str", "op_index")
-"""What the column of architectures may be called."""
+"""Accepted names of the column of architectures."""
 CONFIGS = ("config", "dataset")
-"""What the column of their configs may be called."""
+"""Accepted names of the column of configs."""
 SUFFIXES = (".parquet", ".csv", ".txt")
 
 
@@ -45,46 +45,46 @@ def predict_batches(
     extrapolate: bool = False,
     convention: str | None = None,
 ) -> Iterator[pd.DataFrame]:
-    """Predict architectures as they come, some thousands at a time: memory does not grow with their number.
+    """Predict a stream of architectures, some thousands at a time, in bounded memory.
 
     Parameters
     ----------
     suite : SurrogateSuite
         Fitted surrogates.
     archs : iterable
-        Single architectures in any form that the space accepts; an array with a row for each is one as well. Each
-        entry is one architecture: an integer is an index, also where six of them come (``space.stack``).
+        Architectures in any form that the space accepts, or an array with one per row. Each entry is one architecture:
+        an integer is an index, even if there are six of them (``space.stack``).
     configs : config or iterable of configs, optional
-        One network config for all, or one for each, neither fewer nor more; if None, the one trained on, as
-        :meth:`Surrogate.predict` has it.
+        One network config for all, or exactly one for each; if None, the one trained on, as in
+        :meth:`Surrogate.predict`.
     targets : target or iterable of targets, optional
         All if None.
     coverage : float, optional
-        Adds the bounds of intervals of this coverage.
+        If given, add the bounds of intervals of this coverage.
     budgets : mapping of target to float, optional
-        Adds the probability that the cost is at most so much, in the target's unit. A device stands for its target
-        if it has one only.
+        If given, add the probability that the cost is at most the budget, in the target's unit. A device's name is
+        enough if it has one target.
     extrapolate : bool, default=False
-        Predict for other configs as well where fewer than three were trained on: see :meth:`Surrogate.predict`.
+        Predict for other configs even if fewer than three were trained on: see :meth:`Surrogate.predict`.
     convention : str, optional
-        Whose op numbers they are, as in ``space.from_convention``; the space's own if None.
+        The convention of op numbers, as in ``space.from_convention``; the space's own if None.
 
     Returns
     -------
     iterator of DataFrame
-        One row per architecture: ``architecture``, ``connected`` (whether a path leads from its input to its output;
-        what costs least often has none), and for each target its cost, named ``device/metric (unit)``; if
-        asked for, ``... low`` and ``... high`` and ``P(device/metric <= 5 ms)``; and ``P(device/metric has a cost)``
-        for targets that the device could not run every training network for.
+        One row per architecture: ``architecture``, ``connected`` (whether it has a path from input to output; the
+        cheapest often have none), and for each target its cost, named ``device/metric (unit)``. Optionally ``... low``,
+        ``... high`` and ``P(device/metric <= 5 ms)``. For targets with training networks that the device could not run,
+        ``P(device/metric has a cost)``.
 
     Raises
     ------
     InvalidArchitectureError
-        If one can't be read; the message tells which.
+        If an architecture can't be read; the message has its number.
     InvalidConfigError
-        If a config can't be read or predicted for, or there are not as many as architectures.
+        If a config can't be read or predicted for, or their number is not that of the architectures.
     InvalidInputError
-        If a budget is none, or of a device with several metrics, whose units differ; or the coverage is none.
+        If a budget or the coverage is invalid, or a budget is for a device with several metrics.
 
     Examples
     --------
@@ -109,7 +109,7 @@ def predict_file(
     convention: str | None = None,
     ignored: Callable[[Sequence[str]], None] | None = None,
 ) -> int:
-    """Predict a file of architectures into another one, in bounded memory.
+    """Predict a file of architectures and write the predictions to another file, in bounded memory.
 
     Parameters
     ----------
@@ -117,13 +117,13 @@ def predict_file(
         Fitted surrogates.
     source : path-like
         Parquet or CSV with one of the columns ``architecture``, ``arch_str`` and ``op_index`` and, optionally,
-        ``config`` (or ``dataset``), whatever their case; or a text file, an architecture a line.
+        ``config`` (or ``dataset``), in upper or lower case; or a text file with an architecture per line.
     output : path-like
-        Parquet or CSV, by its suffix; written beside and renamed.
+        Parquet or CSV, by its suffix; replaced atomically.
     config, targets, coverage, budgets, extrapolate, convention
-        As :func:`predict_batches` takes them; a column ``config`` wins over ``config``.
+        As in :func:`predict_batches`; a column ``config`` has precedence over the argument.
     ignored : callable, optional
-        Called once, with the names of the file's other columns if it has any: they are not read.
+        Called once with the names of the file's other columns, if there are any: they are ignored.
 
     Returns
     -------
@@ -133,8 +133,8 @@ def predict_file(
     Raises
     ------
     DataFileError
-        If a file can't be read or written, or two of its columns hold architectures, or configs; an ``output`` that
-        stood there is untouched.
+        If a file can't be read or written, or has two columns of architectures or of configs; an existing ``output`` is
+        unchanged.
     InvalidArchitectureError, InvalidConfigError
         If an entry can't be read.
     """
@@ -156,7 +156,7 @@ def predict_file(
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """What is predicted of each target beside its cost, of which networks, and how these are written."""
+    """The options of predictions."""
 
     coverage: float | None
     budgets: Mapping[TargetLike, float] | None
@@ -172,7 +172,7 @@ def _batches(
     wanted: _Wanted,
     start: int,
 ) -> Iterator[pd.DataFrame]:
-    """Predict in batches; the first architecture has the number ``start``."""
+    """Predict in batches; architectures are numbered from ``start`` in messages."""
     space = get_space(suite.space)
     picked = tuple(pick_targets(targets, suite.targets_))
     limits = _limits(suite, wanted.budgets or {}, picked)
@@ -180,16 +180,16 @@ def _batches(
     for chunk, under in _chunks(archs, configs):
         batch = _stacked(space, chunk, wanted.convention, start)
         frame = pd.DataFrame({"architecture": space.format_all(batch), "connected": space.connected(batch)})
-        (asked,) = suite.queries(batch, under, picked, wanted.extrapolate)
-        for target, query in asked.items():
-            for name, values in _told(suite.surrogates_[target], target, query, coverage, limits.get(target)):
+        (queries,) = suite.queries(batch, under, picked, wanted.extrapolate)
+        for target, query in queries.items():
+            for name, values in _columns_of(suite.surrogates_[target], target, query, coverage, limits.get(target)):
                 frame[name] = values
         yield frame
         start += len(chunk)
 
 
 def _chunks(archs: Iterable[Any], configs: Iterable[ConfigLike] | ConfigLike) -> Iterator[tuple[list[Any], Any]]:
-    """Yield architectures and their configs, batch by batch; where each has one, there must be as many."""
+    """Yield architectures and their configs, batch by batch; raise if an iterable of configs has another length."""
     single = isinstance(configs, (str, NetworkConfig, Mapping)) or not isinstance(configs, Iterable)
     waiting = None if single else iter(configs)  # type: ignore[arg-type]
     remaining, n = iter(archs), 0
@@ -204,7 +204,7 @@ def _chunks(archs: Iterable[Any], configs: Iterable[ConfigLike] | ConfigLike) ->
         yield chunk, under
 
 
-def _told(
+def _columns_of(
     surrogate: Surrogate, target: Target, query: Encoded, coverage: float | None, budget: float | None
 ) -> Iterator[tuple[str, Any]]:
     """Yield the columns of one target by name."""
@@ -226,7 +226,7 @@ def _limits(
     limits = {}
     for asked, budget in budgets.items():
         target, *others = pick_targets(asked, suite.targets_)
-        if others:  # one number would be several units
+        if others:  # their units may differ
             names = ", ".join(map(str, (target, *others)))
             raise InvalidInputError(f"a budget is of one target, got {asked!r}, which stands for {names}: name one.")
         if target not in picked:
@@ -275,13 +275,13 @@ def _read(path: Path, ignored: Callable[[Sequence[str]], None] | None) -> Iterat
 
 
 def _arch(entry: Any) -> Any:
-    """Read texts as people type them; a space's own strings need no look."""
+    """Parse texts as users type them; a space's own strings (with |) are returned as they are."""
     return arch_from_text(entry) if isinstance(entry, str) and "|" not in entry else entry
 
 
 @dataclass(frozen=True, slots=True)
 class _Columns:
-    """A file's columns by place: that of the architectures, that of their configs if there is one, and the others."""
+    """A file's columns: the places of the architectures and of the configs (if any), and the names of the others."""
 
     names: tuple[str, ...]
     key: int
@@ -290,7 +290,7 @@ class _Columns:
 
     @classmethod
     def of(cls, path: Path, names: Sequence[str]) -> _Columns:
-        """Find them by their names, whose case and outer spaces don't matter."""
+        """Find the columns by name, ignoring case and outer spaces."""
         plain = [name.strip().casefold() for name in names]
         keys, configs = ([place for place, name in enumerate(plain) if name in known] for known in (COLUMNS, CONFIGS))
         if not keys:
@@ -304,7 +304,7 @@ class _Columns:
 
     @property
     def read(self) -> list[int]:
-        """The places of the columns that are read, the architectures' first."""
+        """The places of the columns to read, the architectures' first."""
         return [self.key] if self.config is None else [self.key, self.config]
 
 
@@ -335,7 +335,7 @@ def _read_parquet(path: Path, columns: _Columns) -> Iterator[pd.DataFrame]:
 
 @contextmanager
 def _writer(path: Path, suffix: str) -> Iterator[Any]:
-    """Give a function that appends a frame to a parquet or CSV file."""
+    """Yield a function that appends a frame to a Parquet or CSV file."""
     if suffix == ".csv":
         with path.open("w", encoding="utf-8", newline="") as file:
             yield lambda frame: frame.to_csv(file, index=False, header=file.tell() == 0)

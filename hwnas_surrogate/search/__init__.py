@@ -1,6 +1,6 @@
-"""What to take, and what to measure next: Pareto fronts, and the architectures that tell most about a new device.
+"""Pareto fronts, and the most informative architectures to measure on a new device.
 
-Names resolve when they are first used: a Pareto front needs no scikit-learn.
+Names are imported when they are first used: a Pareto front needs no scikit-learn.
 """
 
 from __future__ import annotations

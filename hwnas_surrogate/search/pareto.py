@@ -1,4 +1,4 @@
-"""Which architectures nothing beats: exact Pareto fronts of costs, and of costs and accuracies that the user brings."""
+"""Exact Pareto fronts of costs, and of costs and the user's accuracies."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ __all__ = ["ACCURACY", "pareto_front"]
 Vector = npt.NDArray[np.float64]
 
 ACCURACY = "accuracy"
-"""The objective that a user's accuracies are."""
+"""The name of the objective of the user's accuracies."""
 CONNECTED = "connected"
-"""The column that tells whether a path leads from the network's input to its output."""
+"""The column of whether the network has a path from input to output."""
 
 
 def pareto_front(
@@ -32,41 +32,41 @@ def pareto_front(
     *,
     accuracy: Accuracy | None = None,
 ) -> pd.DataFrame:
-    """Return the architectures that no other beats: none is as good in every objective and better in one.
+    """Return the architectures that no other dominates: none is as good in every objective and better in one.
 
     The front is exact (Kung, Luccio and Preparata's algorithm [1]_, by moocore). Values closer than 1e-9 (relative) are
-    ties; architectures that tie in every objective stand or fall together.
+    ties; architectures that tie in every objective are all on the front or all off it.
 
-    Networks of a cost table without a path from input to output are left out: their output does not depend on their
-    input, and on devices that skip what is of no use they cost next to nothing and would beat all others. A DataFrame
-    has no such rows left out unless a column of booleans, ``connected``, tells which they are, as that of
-    :func:`~hwnas_surrogate.prediction.predict_batches` does.
+    Networks of a cost table without a path from input to output are left out. Their output does not depend on their
+    input, and on devices that skip unused layers they cost almost nothing, so that they would dominate all others. Such
+    rows of a DataFrame are left out if it has a boolean column ``connected``, as that of
+    :func:`~hwnas_surrogate.prediction.predict_batches`.
 
     Parameters
     ----------
     table_or_frame : CostTable or DataFrame
-        Costs; or any table with the objectives as columns, predicted costs say.
+        Costs; or any frame with the objectives as columns, predicted costs for example.
     objectives : sequence of targets or column names
         Two or more (one, with ``accuracy``).
     maximise : sequence of targets or column names
-        Those of the objectives of which more is better; of a cost table's targets, those whose metric says so
-        (throughput, accuracy) are among them anyway.
+        The objectives of which more is better. A cost table's targets of such metrics (throughput, accuracy) are
+        maximised anyway.
     accuracy : Series or path-like, optional
-        What the architectures of a cost table are worth: by architecture, or a CSV file as :func:`read_quality` reads
-        it. It is one more objective, ``"accuracy"``, to be maximised, under every network config.
+        Accuracies of the architectures of a cost table: by architecture, or a CSV file as for :func:`read_quality`.
+        They are one more objective, ``"accuracy"``, which is maximised, under every network config.
 
     Returns
     -------
     DataFrame
         The front in rising order of the first objective. Of a cost table: ``architecture, config`` and a column per
-        objective; of a frame: its own columns and index. ``attrs`` tells ``n`` rows looked at, ``left_out``: how many
-        more lack a value, ``cut_off``: how many have no path, and the ``objectives`` and those to ``maximise``.
+        objective; of a frame: its own columns and index. ``attrs`` holds the numbers of rows compared (``n``), without
+        a value (``left_out``) and without a path (``cut_off``), the ``objectives`` and those to ``maximise``.
 
     Raises
     ------
     InvalidInputError
-        If there are fewer than two objectives, one stands twice, is no column of numbers or infinite, or what is to be
-        maximised is no objective.
+        If there are fewer than two objectives, one is repeated, is no column of numbers or infinite, or a name in
+        ``maximise`` is no objective.
     NotInTableError
         If a target is not in the table.
     DataFileError
@@ -109,7 +109,7 @@ def pareto_front(
 
 
 def _connected_rows(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
-    """Return the rows that have a path, or do not tell, and how many others there are."""
+    """Return the rows with a path, or of unknown connection, and the number of the others."""
     if CONNECTED not in frame or not pd.api.types.is_bool_dtype(frame[CONNECTED]):
         return frame, 0
     connected = frame[CONNECTED].to_numpy(bool, na_value=True)
@@ -122,11 +122,11 @@ def _names(given: Any) -> list[str]:
 
 
 def _nondominated(values: Vector, larger: list[bool]) -> npt.NDArray[np.bool_]:
-    from moocore import is_nondominated  # its C library takes a moment to load
+    from moocore import is_nondominated  # its C library is slow to load
 
     if not len(values):
         return np.empty(0, bool)
-    # Only order counts, and ranks have the ties that the package means.
+    # Only the order matters, and ranks have the package's ties.
     ranks = np.column_stack([tied_ranks(column) for column in values.T]).astype(np.float64)
     best: npt.NDArray[np.bool_] = is_nondominated(ranks, maximise=larger, keep_weakly=True)
     return best

@@ -1,4 +1,4 @@
-"""What architectures are worth (their accuracies, say), as the user brings it: by architecture, or in a CSV file."""
+"""The user's qualities of architectures (their accuracies, for example), as a Series or a CSV file."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ Accuracy = pd.Series | str | os.PathLike[str]
 
 
 def quality_by_row(table: CostTable, quality: Accuracy, what: str = "quality") -> pd.Series[float]:
-    """Return what each row's architecture is worth, NaN where that is not told.
+    """Return the quality of each row's architecture, NaN where it is unknown.
 
     Parameters
     ----------
     table : CostTable
-        Whose rows are asked for; an architecture counts under all its network configs.
+        The table. An architecture has the same quality under all network configs.
     quality : Series or path-like
         By architecture, or a CSV file as :func:`read_quality` reads it.
     what : str, default="quality"
-        What messages call it.
+        Its name in messages.
 
     Returns
     -------
@@ -43,7 +43,7 @@ def quality_by_row(table: CostTable, quality: Accuracy, what: str = "quality") -
     Raises
     ------
     InvalidInputError
-        If it is neither, holds something else than numbers, an infinite one, or an architecture twice.
+        If it is neither, holds something other than finite numbers or NaN, or holds an architecture twice.
     InvalidArchitectureError
         If an entry of a Series' index is not one architecture.
     DataFileError
@@ -65,7 +65,7 @@ def quality_by_row(table: CostTable, quality: Accuracy, what: str = "quality") -
     by_code = pd.Series(values, index=pd.Index(codes), name=name)
     if by_code.index.has_duplicates:
         twice = int(np.argmax(by_code.index.duplicated()))
-        raise InvalidInputError(f"{what} tells the architecture {table.space.format(batch[twice])!r} twice.")
+        raise InvalidInputError(f"{what} holds the architecture {table.space.format(batch[twice])!r} twice.")
     found: pd.Series[float] = by_code.reindex(table.space.codes(table.archs)).reset_index(drop=True)
     return found
 
@@ -73,7 +73,7 @@ def quality_by_row(table: CostTable, quality: Accuracy, what: str = "quality") -
 def read_quality(
     path: str | os.PathLike[str], space: str | SearchSpace = "nasbench201"
 ) -> tuple[npt.NDArray[np.int8], Vector]:
-    r"""Read what architectures are worth (their accuracies, say) from a CSV file.
+    r"""Read the qualities of architectures (their accuracies, for example) from a CSV file.
 
     Parameters
     ----------
@@ -87,13 +87,13 @@ def read_quality(
     -------
     archs : ndarray of int8, shape (n, positions)
     values : ndarray of float, shape (n,)
-        NaN where the file has none.
+        NaN where the file has no value.
 
     Raises
     ------
     DataFileError
-        If the file is absent or of another form, or a line is wrong: no architecture of the space, one that stands
-        twice, no number. The lines are named.
+        If the file is missing or has another form, or a line is wrong: no architecture of the space, a repeated one, or
+        no number. The message names the lines.
 
     Examples
     --------
@@ -154,7 +154,7 @@ def _read_line(
     archs: list[npt.NDArray[np.int8]],
     values: list[float],
 ) -> str:
-    """Append what a line says, or return what is wrong with it."""
+    """Append a line's architecture and value, or return what is wrong with the line."""
     try:
         arch = space.as_array(arch_from_text(text.strip()))
     except HWNASError as error:

@@ -1,4 +1,4 @@
-"""Which architectures to measure: the few that tell most about all the others."""
+"""The most informative architectures to measure on a new device."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.features import Combined, LayerPhysics
 from hwnas_surrogate.spaces import Archs, ConfigLike, NetworkConfig, SearchSpace, get_space
 from hwnas_surrogate.spaces.base import ArchArray, as_generator
-from hwnas_surrogate.trainers.design import most_telling
+from hwnas_surrogate.trainers.design import most_informative
 from hwnas_surrogate.trainers.sources import SourceCosts, Sources, fitted_sources
 
 __all__ = ["Suggestion", "suggest"]
@@ -19,25 +19,24 @@ __all__ = ["Suggestion", "suggest"]
 Vector = npt.NDArray[np.float64]
 
 CANDIDATES = 4000
-"""So many random architectures are chosen from."""
+"""Number of random candidates."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Suggestion:
-    """Architectures to measure, the most telling first.
+    """Architectures to measure, the most informative first.
 
     Parameters
     ----------
     archs : ndarray of int8, shape (n, positions)
     config : NetworkConfig
-        Under which to measure them.
+        The config to measure them under.
     uncertainty : ndarray of float64, shape (n + 1,)
-        How uncertain the cost of a random architecture is before and after each of them is measured: the standard
-        deviation relative to the cost of a typical network, as the prior of :class:`PhysicsGP` has it; the costs
-        themselves play no part.
+        Standard deviation of the cost of a random architecture, before and after each measurement, relative to the cost
+        of a typical network. It follows from the prior of :class:`PhysicsGP`, and does not depend on measured costs.
     connected : ndarray of bool, shape (n,)
-        Whether a path leads from the input of each to its output. One without a path tells what its layers cost where
-        they are executed; a converter may leave nothing of it to measure.
+        Whether each has a path from input to output. Without one, layers still cost time on devices that execute them,
+        but a converter may remove them all.
     """
 
     archs: ArchArray
@@ -46,7 +45,7 @@ class Suggestion:
     connected: npt.NDArray[np.bool_]
 
     def __repr__(self) -> str:
-        """Return how many there are and what they tell, without the arrays."""
+        """Return the number of architectures and the uncertainty, without the arrays."""
         cut_off = np.count_nonzero(~self.connected)
         some = f", {cut_off} of them without a path from input to output" * bool(cut_off)
         before, after = self.uncertainty[[0, -1]]
@@ -68,26 +67,26 @@ def suggest(
 ) -> Suggestion:
     """Choose architectures to measure on a new device.
 
-    Greedily, each is the one whose cost is least certain once those before are measured, under the prior of
-    :class:`PhysicsGP`: over the sums that decide cost (of all layers, of those that a converter leaves, of the
-    operators that an inference engine runs), and what the sources predict. That is sequential D-optimal design [1]_.
-    4,000 random architectures are chosen from, but for the twentieth that is least like the others: no device is quite
-    a sum, and extremes would mislead about the rest.
+    This is sequential D-optimal design [1]_ under the prior of :class:`PhysicsGP`. Greedily, each architecture is the
+    one with the largest predictive variance given those before it. The design has the physical sums (of all layers, of
+    those that a converter leaves, of the operators that an inference engine runs) and the predictions of the sources.
+    The candidates are 4,000 random architectures without the most extreme twentieth: on no device are costs exact sums,
+    and extreme architectures would bias the other predictions.
 
     Parameters
     ----------
     space : str or SearchSpace
         The search space.
     n : int
-        How many.
+        Number of architectures.
     config : config, optional
         The network config to measure under; the space's first published one if None.
     sources : CostTable, Surrogate or SurrogateSuite, or several, optional
-        What is known of other devices.
+        Costs or surrogates of other devices.
     given : architectures, optional
-        What was measured already: they are not suggested again, nor what they tell.
+        Architectures measured already: they are not suggested again, and reduce the uncertainty.
     random_state : int or None, default=0
-        Seed of the architectures that are chosen from.
+        Seed of the candidates.
 
     Returns
     -------
@@ -114,7 +113,7 @@ def suggest(
     candidates = _candidates(found, found.config(config), known, random_state)
     encoder = Combined(found, [LayerPhysics(found), SourceCosts(found, fitted_sources(sources, found, random_state))])
     features = encoder.frame(np.concatenate([candidates, known]), config)
-    picked, uncertainty = most_telling(features, n, len(known))
+    picked, uncertainty = most_informative(features, n, len(known))
     chosen = candidates[picked]
     return Suggestion(chosen, found.config(config), uncertainty, found.connected(chosen))
 

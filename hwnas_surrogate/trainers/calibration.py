@@ -1,4 +1,4 @@
-"""How far predictions are off: what intervals and probabilities are made of."""
+"""The distribution of prediction errors, for intervals and probabilities."""
 
 from __future__ import annotations
 
@@ -16,54 +16,54 @@ from hwnas_surrogate.models import CostModel
 from hwnas_surrogate.models.robust import robust_sd
 from hwnas_surrogate.trainers.encoded import log2_distance
 
-__all__ = ["Calibration", "LeftOut", "config_left_out", "dearest_left_out", "promised", "residuals_by_row", "spreads"]
+__all__ = ["Calibration", "LeftOut", "config_left_out", "expensive_left_out", "promised", "residuals_by_row", "spreads"]
 
 Vector = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]
 
 FOLDS = 5
 _KEPT = 2000
-"""So many quantiles of the scores are kept: more would not move any that is asked for."""
+"""Number of quantiles of the scores that are kept: more would not change the intervals."""
 _PROMISED = 5
-"""n residuals promise a coverage of 1 - 1/(5 n) at most: 95 % from 4 on, 99 % from 20 on."""
+"""n residuals support a coverage of at most 1 - 1/(5 n): 95 % from 4 on, 99 % from 20 on."""
 _MOST = 0.999
-"""No number of residuals promises more."""
+"""The largest coverage, for any number of residuals."""
 _TRUSTED = 20.0
-"""With so many scores their own quantiles count as much as those of Student's t."""
+"""With so many scores, empirical quantiles have the same weight as those of Student's t."""
 _TAILS = 6.0
-"""Degrees of freedom of the tails beyond the scores' own quantiles."""
+"""Degrees of freedom of the tails beyond the empirical quantiles."""
 _PARTS = np.arange(1, _KEPT + 1) / (_KEPT + 1)
-"""The probabilities of these quantiles."""
+"""The probabilities of the quantiles that are kept."""
 _MAY_WELL = 0.9
-"""A network may well be dearer than all trained on if this quantile of its cost is."""
+"""A network may be more expensive than all trained on if this quantile of its cost is above their largest cost."""
 _ENOUGH, _PLENTY = 60, 400
-"""So many rows, at least and at most, tell how far predictions of the dearest are off."""
+"""Smallest and largest number of rows to estimate the errors of the most expensive networks from."""
 _EXACT = 1e-9
-"""Intervals of exact sums are this wide, relative to the cost: floats differ in their last digits."""
+"""Relative half-width of intervals of exact sums: floats differ in their last digits."""
 _SMALLEST = 1e-3
-"""Costs below this part of the largest are as hard to predict as one of this size."""
+"""Costs below this fraction of the largest have the difficulty of a cost of this size."""
 _EXPECTED = 2.0
-"""Where a model says how far it is off, that counts for so many residuals that are just as large."""
+"""A model's predictive standard deviation counts as so many residuals of that size."""
 _WILD = 8.0
-"""Residuals count as this many robust standard deviations at most when their spread is told."""
+"""Residuals are clipped to so many robust standard deviations to estimate their spread."""
 _FEW = 30
-"""From fewer residuals nothing is said about how the spread grows with the cost, and each row is a fold of its own."""
+"""With fewer residuals, their spread is taken to be the same for all costs, and cross-validation is leave-one-out."""
 _OWN_SPREAD = 10
-"""A config with fewer residuals has no spread of its own."""
+"""A config needs so many residuals for a standard deviation of its own."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LeftOut:
-    """What a model leaves of training rows that are unlike those it was fitted to.
+    """Held-out residuals of training rows that differ from the rows fitted to (covariate shift).
 
     Parameters
     ----------
     rows : ndarray of int, shape (m,)
-        Which training rows.
+        The held-out training rows.
     predicted, residuals, sds : ndarray of float64, shape (m,)
-        What was predicted of them, their costs minus that, and the predictive standard deviations.
+        Their predictions, residuals (measured minus predicted), and predictive standard deviations.
     distances : ndarray of float64, shape (m,)
-        How far they lie from the rows fitted to.
+        Their distances from the rows fitted to.
     """
 
     rows: Rows
@@ -75,7 +75,10 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Scores:
-    """Quantiles of n scores: residuals over a power of the prediction, and over what grows with the distance."""
+    """Quantiles of n scores: residuals divided by their difficulty.
+
+    The difficulty has the prediction to the ``power``, and the factor ``1 + growth * distance``.
+    """
 
     quantiles: Vector
     n: int
@@ -83,35 +86,37 @@ class _Scores:
     growth: float = 0.0
 
     def between(self, coverage: float) -> tuple[float, float]:
-        """Return the quantiles that a part of the scores lies between."""
+        """Return the bounds of the central interval of this coverage."""
         low, high = np.interp([(1 - coverage) / 2, (1 + coverage) / 2], _PARTS, self.quantiles)
         return float(low), float(high)
 
     def below(self, reach: Vector, difficulty: Vector) -> Vector:
-        """Return the probability that scores times difficulties are at most so large: (n,), (n,) -> (n,)."""
+        """Return the probability that score times difficulty is at most ``reach``: (n,), (n,) -> (n,)."""
         with np.errstate(divide="ignore"):
             return np.interp(reach / difficulty, self.quantiles, _PARTS, left=0.0, right=1.0)
 
 
 class Calibration:
-    """The distribution of what a surrogate's predictions leave, by conformal prediction [1]_ [2]_.
+    """The distribution of a surrogate's prediction errors, by normalised conformal prediction [1]_ [2]_.
 
-    Residuals of training rows, each predicted without it, are divided by a difficulty that can be told for any
-    architecture: the predicted cost to a power, times one plus how far the features and the prediction lie outside
-    what was trained on, times the model's own standard deviation if that differs. Their quantiles, times the
-    difficulty of what is asked, make intervals that are wider where costs are large and where the surrogate
-    extrapolates. n residuals promise a coverage of 1 - 1/(5 n) at most.
+    A score is an out-of-sample residual of a training row, divided by the row's difficulty. The difficulty is the
+    predicted cost to a power, times one plus the distance of features and prediction outside the training range, times
+    the model's predictive standard deviation if it has one. An interval is the prediction plus quantiles of the scores
+    times the difficulty of the network. It is therefore wider for expensive networks and under extrapolation. n
+    residuals support a coverage of at most 1 - 1/(5 n).
 
-    Two categories have distributions of their own (Mondrian categories [2]_), from rows held out as a whole: networks
-    under a config that was not trained on, whose residuals grow with the distance from the nearest config trained on;
-    and networks that may be dearer than all trained on, whose upper bounds grow with how much dearer.
+    Two Mondrian categories [2]_ have scores of their own, from held-out groups of rows:
+
+    - networks under a config that was not trained on: residuals grow with the log2 distance from the nearest config
+      trained on;
+    - networks that may be more expensive than all trained on: upper bounds grow with the relative excess.
 
     Attributes
     ----------
-    known_, other_, dear_ : scores or None
-        Quantiles of residuals over difficulties: of trained configs, of others, and of networks dearer than all trained
-        on; None where too few rows could be held out.
-    dearest_ : float
+    known_, other_, expensive_ : scores or None
+        Scores of trained configs, of other configs, and of networks more expensive than all trained on; None where too
+        few rows could be held out.
+    most_expensive_ : float
         The largest training cost.
     low_, high_ : ndarray of float64, shape (k + 1,)
         Range of the training features and of the predictions.
@@ -125,8 +130,8 @@ class Calibration:
 
     known_: _Scores
     other_: _Scores | None
-    dear_: _Scores | None
-    dearest_: float
+    expensive_: _Scores | None
+    most_expensive_: float
     low_: Vector
     high_: Vector
 
@@ -138,22 +143,22 @@ class Calibration:
         sds: Vector | None = None,
         *,
         other: LeftOut | None = None,
-        dear: LeftOut | None = None,
+        expensive: LeftOut | None = None,
     ) -> Self:
-        """Learn from out-of-sample residuals.
+        """Fit to out-of-sample residuals.
 
         Parameters
         ----------
         features : ndarray, shape (n, k)
             The training rows.
         predicted : ndarray, shape (n,)
-            Their costs, predicted without them.
+            Their out-of-sample predictions.
         residuals : ndarray, shape (n,)
             Measured minus predicted.
         sds : ndarray, shape (n,), optional
-            The model's standard deviations of these predictions, if they differ.
-        other, dear : LeftOut, optional
-            The same where whole configs, and where the dearest rows, were left out.
+            Predictive standard deviations of these predictions, if they differ by row.
+        other, expensive : LeftOut, optional
+            The same with whole configs, and with the most expensive rows, held out.
 
         Returns
         -------
@@ -161,27 +166,27 @@ class Calibration:
         """
         everything = np.column_stack([features, predicted])
         self.low_, self.high_ = everything.min(axis=0), everything.max(axis=0)
-        self.dearest_ = float((predicted + residuals).max())
+        self.most_expensive_ = float((predicted + residuals).max())
         own, expected = (np.ones(len(predicted)), 0.0) if sds is None else (sds, _EXPECTED)
         power = _power(predicted, residuals / own)
-        wide = self.difficulty(features, predicted, own, power)
-        self.known_ = _Scores(_quantiles(residuals / wide, expected), len(residuals), power)
-        self.dear_ = self.other_ = None
-        if dear is not None:
-            self.dear_ = self._scores(dear, features, dear.sds, power)
+        difficulty = self.difficulty(features, predicted, own, power)
+        self.known_ = _Scores(_quantiles(residuals / difficulty, expected), len(residuals), power)
+        self.expensive_ = self.other_ = None
+        if expensive is not None:
+            self.expensive_ = self._scores(expensive, features, expensive.sds, power)
         if other is not None:
             power = _power(other.predicted, other.residuals)
             self.other_ = self._scores(other, features, np.ones(len(other.rows)), power)
         return self
 
     def _scores(self, left_out: LeftOut, features: Vector, sds: Vector, power: float) -> _Scores:
-        wide = self.difficulty(features[left_out.rows], left_out.predicted, sds, power)
-        growth = _growth(left_out.residuals / wide, left_out.distances)
-        scores = left_out.residuals / (wide * (1.0 + growth * left_out.distances))
+        difficulty = self.difficulty(features[left_out.rows], left_out.predicted, sds, power)
+        growth = _growth(left_out.residuals / difficulty, left_out.distances)
+        scores = left_out.residuals / (difficulty * (1.0 + growth * left_out.distances))
         return _Scores(_quantiles(scores), len(scores), power, growth)
 
     def difficulty(self, features: Vector, predicted: Vector, sds: Vector, power: float) -> Vector:
-        """Return how large residuals are expected to be, up to a factor: (n, k) features, (n,) others -> (n,)."""
+        """Return the expected size of residuals, up to a factor: (n, k) features, (n,) others -> (n,)."""
         beyond = np.zeros(len(predicted))
         low, high = self.low_[:-1], self.high_[:-1]
         away = ((features < low) | (features > high)).any(axis=1)
@@ -193,9 +198,13 @@ class Calibration:
         return result
 
     def _beyond(self, everything: Vector) -> Vector:
-        """Return how far rows of features and prediction lie outside what was trained on, in its widths, (n,)."""
+        """Return how far features and prediction, (n, k + 1), lie outside the training range, in units of its width,
+        (n,).
+
+        The column that lies farthest outside counts.
+        """
         outside = np.maximum(np.maximum(self.low_ - everything, everything - self.high_), 0.0)
-        # A column that never varied in training has no width: its own size is the yardstick.
+        # The training range of a constant column has no width: the value itself is the unit.
         width = np.where(
             self.high_ > self.low_, self.high_ - self.low_, np.maximum(np.abs(self.high_), np.abs(everything))
         )
@@ -203,20 +212,20 @@ class Calibration:
         return result
 
     def interval(self, features: Vector, predicted: Vector, sds: Vector, distances: Vector, coverage: float) -> Vector:
-        """Return lower and upper bounds, shape (n, 2), of rows whose configs lie so far from those trained on.
+        """Return lower and upper bounds, shape (n, 2); ``distances``, shape (n,), are those of the configs.
 
         Raises
         ------
         InvalidInputError
-            If so many residuals can't promise the coverage.
+            If there are too few residuals for the coverage.
         """
         bounds = np.empty((len(predicted), 2))
-        for rows, scores, wide in self._categories(features, predicted, sds, distances):
+        for rows, scores, difficulty in self._categories(features, predicted, sds, distances):
             _check_promise(coverage, scores.n, scores is self.other_)
             low, high = scores.between(coverage)
-            bounds[rows] = np.stack([predicted[rows] + low * wide, predicted[rows] + high * wide], axis=1)
-        for rows, scores, wide in self._dear(features, predicted, sds, distances):
-            upper = predicted[rows] + scores.between(coverage)[1] * wide
+            bounds[rows] = np.stack([predicted[rows] + low * difficulty, predicted[rows] + high * difficulty], axis=1)
+        for rows, scores, difficulty in self._expensive(features, predicted, sds, distances):
+            upper = predicted[rows] + scores.between(coverage)[1] * difficulty
             bounds[rows, 1] = np.maximum(bounds[rows, 1], upper)
         slack = _EXACT * np.abs(predicted)
         bounds[:, 0] -= slack
@@ -229,56 +238,59 @@ class Calibration:
         """Return the probability that each cost is at most the budget, shape (n,)."""
         result = np.empty(len(predicted))
         reach = budget + _EXACT * np.abs(predicted) - predicted
-        for rows, scores, wide in self._categories(features, predicted, sds, distances):
-            result[rows] = scores.below(reach[rows], wide)
-        for rows, scores, wide in self._dear(features, predicted, sds, distances):
-            # As of the bounds, only the upper half is that of dear networks.
-            result[rows] = np.minimum(result[rows], np.maximum(scores.below(reach[rows], wide), 0.5))
+        for rows, scores, difficulty in self._categories(features, predicted, sds, distances):
+            result[rows] = scores.below(reach[rows], difficulty)
+        for rows, scores, difficulty in self._expensive(features, predicted, sds, distances):
+            # As with the bounds, scores of expensive networks are used for the upper half only.
+            result[rows] = np.minimum(result[rows], np.maximum(scores.below(reach[rows], difficulty), 0.5))
         return result
 
     def _categories(
         self, features: Vector, predicted: Vector, sds: Vector, distances: Vector
     ) -> Iterator[tuple[Rows, _Scores, Vector]]:
-        """Yield the rows of trained configs and those of others, their scores, and what these are multiplied by."""
+        """Yield the rows of trained configs and those of other configs, their scores, and their difficulties."""
         known, ones = distances == 0, np.ones(len(predicted))
         others = (self.known_, sds) if self.other_ is None else (self.other_, ones)
         for which, (scores, own) in ((known, (self.known_, sds)), (~known, others)):
             rows = np.flatnonzero(which)
             if len(rows):
-                wide = self.difficulty(features[rows], predicted[rows], own[rows], scores.power)
-                yield rows, scores, wide * (1.0 + scores.growth * distances[rows])
+                difficulty = self.difficulty(features[rows], predicted[rows], own[rows], scores.power)
+                yield rows, scores, difficulty * (1.0 + scores.growth * distances[rows])
 
-    def _dear(
+    def _expensive(
         self, features: Vector, predicted: Vector, sds: Vector, distances: Vector
     ) -> Iterator[tuple[Rows, _Scores, Vector]]:
-        """Yield the same of the rows that may well be dearer than all trained on."""
-        if self.dear_ is None:
+        """Yield the same for the rows that may be more expensive than all trained on."""
+        if self.expensive_ is None:
             return
-        wide = self.difficulty(features, predicted, sds, self.dear_.power)
-        reach = predicted + np.interp(_MAY_WELL, _PARTS, self.known_.quantiles) * wide
-        rows = np.flatnonzero((reach > self.dearest_) & (distances == 0))
-        exceeded = np.maximum(predicted[rows] / self.dearest_ - 1.0, 0.0)
-        yield rows, self.dear_, wide[rows] * (1.0 + self.dear_.growth * exceeded)
+        difficulty = self.difficulty(features, predicted, sds, self.expensive_.power)
+        upper = predicted + np.interp(_MAY_WELL, _PARTS, self.known_.quantiles) * difficulty
+        rows = np.flatnonzero((upper > self.most_expensive_) & (distances == 0))
+        excess = np.maximum(predicted[rows] / self.most_expensive_ - 1.0, 0.0)
+        yield rows, self.expensive_, difficulty[rows] * (1.0 + self.expensive_.growth * excess)
 
     def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """Return what was learned as arrays."""
+        """Return the fitted parameters as arrays."""
         arrays = {
-            "dearest": np.array([self.dearest_]),
+            "most_expensive": np.array([self.most_expensive_]),
             "low": self.low_,
             "high": self.high_,
         }
         for name in _CATEGORIES:
             scores: _Scores | None = getattr(self, f"{name}_")
             if scores is not None:
-                arrays |= {name: scores.quantiles, f"{name}_said": np.array([scores.n, scores.power, scores.growth])}
+                arrays |= {
+                    name: scores.quantiles,
+                    f"{name}_parameters": np.array([scores.n, scores.power, scores.growth]),
+                }
         return arrays
 
     def from_arrays(self, arrays: dict[str, npt.NDArray[Any]], n_features: int) -> Self:
-        """Take back what :meth:`to_arrays` returned, for so many features, or raise :class:`InvalidInputError`."""
+        """Restore from the arrays of :meth:`to_arrays`, for so many features, or raise :class:`InvalidInputError`."""
         k = n_features + 1
-        shapes = {"dearest": (1,), "low": (k,), "high": (k,), "known": (_KEPT,), "known_said": (3,)}
+        shapes = {"most_expensive": (1,), "low": (k,), "high": (k,), "known": (_KEPT,), "known_parameters": (3,)}
         for name in _CATEGORIES:
-            shapes |= {name: (_KEPT,), f"{name}_said": (3,)} if name in arrays else {}
+            shapes |= {name: (_KEPT,), f"{name}_parameters": (3,)} if name in arrays else {}
         for name, shape in shapes.items():
             array = arrays[name]
             if array.shape != shape or array.dtype.kind != "f":
@@ -286,7 +298,7 @@ class Calibration:
         for name in _CATEGORIES:
             scores = None
             if name in arrays:
-                n, power, growth = map(float, arrays[f"{name}_said"])
+                n, power, growth = map(float, arrays[f"{name}_parameters"])
                 if not (n >= 1 and n == round(n) and 0 <= power <= 1 and growth >= 0):
                     raise InvalidInputError(
                         f"{name} must be of 1 score or more, of a power between 0 and 1 and a growth of at least 0, "
@@ -297,45 +309,45 @@ class Calibration:
                 scores = _Scores(arrays[name], int(n), power, growth)
             setattr(self, f"{name}_", scores)
         self.low_, self.high_ = arrays["low"], arrays["high"]
-        self.dearest_ = float(arrays["dearest"][0])
-        if not self.dearest_ >= 0:
-            raise InvalidInputError(f"dearest must be at least 0, got {self.dearest_:g}.")
+        self.most_expensive_ = float(arrays["most_expensive"][0])
+        if not self.most_expensive_ >= 0:
+            raise InvalidInputError(f"most_expensive must be at least 0, got {self.most_expensive_:g}.")
         if (self.low_ > self.high_).any():
             raise InvalidInputError("low must not be above high.")
         return self
 
 
-_CATEGORIES = ("known", "other", "dear")
+_CATEGORIES = ("known", "other", "expensive")
 
 
 def promised(n: int) -> float:
-    """Return the largest coverage that n residuals can promise: what lies farther out was hardly ever seen."""
+    """Return the largest coverage that n residuals support: farther out there are hardly any residuals."""
     return min(1 - 1 / (_PROMISED * n), _MOST)
 
 
 def _check_promise(coverage: float, n: int, of_others: bool) -> None:
-    """Refuse a coverage that n residuals can't promise, of trained configs or of others."""
+    """Raise if n residuals, of trained configs or of other configs, do not support a coverage."""
     if coverage > _MOST:
         raise InvalidInputError(f"coverage must be at most {_MOST:g} ({_MOST:.1%}), got {coverage:g}.")
     if coverage > promised(n) + 1e-9:
         needed = int(np.ceil(1 / (_PROMISED * (1 - coverage)) - 1e-9))
         most = np.floor(1e4 * promised(n) + 1e-6) / 1e4
-        asked = f"a coverage of {coverage:g} ({100 * coverage:g} %)"
+        wanted = f"a coverage of {coverage:g} ({100 * coverage:g} %)"
         if of_others:
             raise InvalidInputError(
-                f"under a config that was not trained on, {asked} takes {needed} costs, as many of each trained "
+                f"under a config that was not trained on, {wanted} takes {needed} costs, as many of each trained "
                 f"config; {n} are there: ask for {most:g} at most, or measure more under those with the fewest."
             )
         raise InvalidInputError(
-            f"{asked} takes the costs of {needed} networks, the surrogate was fitted to {n}: ask for {most:g} at most, "
-            f"or measure {needed - n} more."
+            f"{wanted} takes the costs of {needed} networks, the surrogate was fitted to {n}: ask for {most:g} at "
+            f"most, or measure {needed - n} more."
         )
 
 
 def residuals_by_row(model: CostModel, features: pd.DataFrame, costs: Vector, seed: int) -> Vector:
-    """Return each cost minus what the fitted model would predict without the row.
+    """Return out-of-sample residuals of n costs, (n,): the model's ``residuals_`` if it has them.
 
-    Models that know (``residuals_``) are asked; others are fitted again in five folds.
+    Other models are fitted again in five folds; with fewer than thirty rows, in one fold per row.
     """
     from sklearn.model_selection import KFold
 
@@ -353,9 +365,9 @@ def config_left_out(
     sizes: Vector,
     rows: npt.NDArray[np.intp],
 ) -> LeftOut:
-    """Return what the model leaves of some rows if fitted to the other configs of these rows only.
+    """Return held-out residuals of some rows, with the model fitted to the other configs of these rows.
 
-    The configs are left out in five folds; their sizes, (configs, 3), are those of :func:`config_sizes`.
+    The configs are held out in five folds; their ``sizes``, (configs, 3), are those of :func:`config_sizes`.
     """
     from sklearn.model_selection import GroupKFold
 
@@ -368,10 +380,10 @@ def config_left_out(
     return LeftOut(rows, costs - residuals, residuals, sds, distances)
 
 
-def dearest_left_out(model: CostModel, features: pd.DataFrame, costs: Vector, seed: int) -> LeftOut | None:
-    """Return what the model leaves of the dearest fifth of the rows if fitted to the others only.
+def expensive_left_out(model: CostModel, features: pd.DataFrame, costs: Vector, seed: int) -> LeftOut | None:
+    """Return held-out residuals of the most expensive fifth of the rows, with the model fitted to the others.
 
-    Of many rows, four hundred drawn at random will do. None of fewer than sixty.
+    Of more than four hundred rows, four hundred random ones are used. None for fewer than sixty.
     """
     if len(costs) < _ENOUGH:
         return None
@@ -387,9 +399,9 @@ def dearest_left_out(model: CostModel, features: pd.DataFrame, costs: Vector, se
 
 
 def spreads(residuals: Vector, groups: npt.NDArray[np.intp]) -> Vector:
-    """Return the robust standard deviation that each residual is compared with, shape (n,).
+    """Return a robust standard deviation for each residual, to recognise outliers, shape (n,).
 
-    That of all, or that of the row's own config where it is larger: costs of larger networks are off by more.
+    It is that of all residuals, or that of the row's config if larger: errors are larger for larger networks.
     """
     result = np.full(len(residuals), robust_sd(residuals))
     for group in np.unique(groups):
@@ -400,7 +412,7 @@ def spreads(residuals: Vector, groups: npt.NDArray[np.intp]) -> Vector:
 
 
 def _left_out(model: CostModel, features: pd.DataFrame, costs: Vector, folds: list[Any]) -> tuple[Vector, Vector]:
-    """Return what the model leaves of the rows of each fold if fitted to the others, and its own expectation."""
+    """Return held-out residuals and predictive standard deviations, (n,) each; 1 for models without the latter."""
     residuals, sds = np.empty(len(costs)), np.ones(len(costs))
     for train, test in folds:
         try:
@@ -419,49 +431,69 @@ def _left_out(model: CostModel, features: pd.DataFrame, costs: Vector, folds: li
 
 
 def _power(predicted: Vector, residuals: Vector) -> float:
-    """Return by which power of the cost residuals grow: 0 where they don't, 1 where the relative error is constant."""
-    told = (predicted > 0) & (residuals != 0)
-    if np.count_nonzero(told) < _FEW:
+    """Return the power of the cost that residuals grow with: 0 if they don't grow, 1 for a constant relative error."""
+    usable = (predicted > 0) & (residuals != 0)
+    if np.count_nonzero(usable) < _FEW:
         return 0.0
-    size, spread = np.log(predicted[told]), np.log(np.abs(residuals[told]))
+    size, spread = np.log(predicted[usable]), np.log(np.abs(residuals[usable]))
     if size.std() < 1e-6:
         return 0.0
     return float(np.clip(np.polyfit(size, spread, 1)[0], 0.0, 1.0))
 
 
 def _growth(scores: Vector, distances: Vector) -> float:
-    """Return by which part scores grow per octave: 0 where they don't."""
+    """Return the relative growth of absolute scores per unit of distance: 0 if they don't grow."""
     size = np.abs(scores)
     size = np.minimum(size, _WILD * robust_sd(size))
     if np.ptp(distances) < 1e-6 or not size.any():
         return 0.0
     slope, start = np.polyfit(distances, size, 1)
-    # A line that starts below nothing says as much as one that starts at a tenth of the mean.
+    # The intercept may be negative: use a tenth of the mean at least.
     return float(max(slope, 0.0) / max(start, 0.1 * size.mean()))
 
 
 def _quantiles(scores: Vector, expected: float = 0.0) -> Vector:
-    """Return ``_KEPT`` quantiles of the next score, i/(``_KEPT`` + 1) each, given some scores and expected ones.
+    """Return the predictive quantiles of the next score at ``_PARTS``, given n scores.
 
-    Few scores say how wide the distribution is, not which shape it has: Student's t has heavy tails then. Many have
-    quantiles of their own, as in conformal prediction; only beyond the outermost but one on each side the tails are
-    those of a t. In between it is a mixture of the two.
+    Few scores determine the width of the distribution but not its shape: Student's t is used. Many scores have
+    empirical quantiles, as in conformal prediction. In between it is a mixture of the two, with a weight of
+    n^2 / (n^2 + 20^2) of the empirical ones: 0.2 for ten scores, 0.5 for twenty, 0.96 for a hundred.
+
+    Parameters
+    ----------
+    scores : ndarray of float64, shape (n,)
+    expected : float
+        How many scores of size 1 the model's own standard deviation counts for.
     """
+    n, ordered = len(scores), np.sort(scores)
+    result = _student_quantiles(ordered, expected)
+    if n > 3:
+        result += n**2 / (n**2 + _TRUSTED**2) * (_empirical_quantiles(ordered) - result)
+    return result
+
+
+def _student_quantiles(ordered: Vector, expected: float) -> Vector:
+    """Return the quantiles of Student's t around 0, scaled to n rising scores, outliers clipped."""
     from scipy.stats import t as student
 
-    n, ordered = len(scores), np.sort(scores)
-    middle = float(np.median(ordered))
-    spread = robust_sd(ordered, middle)
-    tame = np.clip(ordered, middle - _WILD * spread, middle + _WILD * spread) if spread > 0 else ordered
-    variance = (expected + (tame**2).sum()) / (expected + n)
+    n, median = len(ordered), float(np.median(ordered))
+    spread = robust_sd(ordered, median)
+    clipped = np.clip(ordered, median - _WILD * spread, median + _WILD * spread) if spread > 0 else ordered
+    variance = (expected + (clipped**2).sum()) / (expected + n)
     freedom = min(n / 2 + 2, n - 1 + expected)
     result: Vector = student.ppf(_PARTS, freedom) * np.sqrt(variance)
+    return result
+
+
+def _empirical_quantiles(ordered: Vector) -> Vector:
+    """Return the quantiles of n > 3 rising scores; beyond the second and the last but one, tails of Student's t."""
+    from scipy.stats import t as student
+
+    n, median = len(ordered), float(np.median(ordered))
     outer = 2 / (n + 1)
-    if outer < 0.5:
-        own = np.interp(_PARTS, np.arange(1, n + 1) / (n + 1), ordered)
-        low, high = np.interp([outer, 1 - outer], _PARTS, own) - middle
-        tails = student.ppf(_PARTS, _TAILS) / student.ppf(1 - outer, _TAILS)
-        below, above = np.less(_PARTS, outer), np.greater(_PARTS, 1 - outer)
-        own[below], own[above] = middle - low * tails[below], middle + high * tails[above]
-        result += n**2 / (n**2 + _TRUSTED**2) * (own - result)
+    result = np.interp(_PARTS, np.arange(1, n + 1) / (n + 1), ordered)
+    low, high = np.interp([outer, 1 - outer], _PARTS, result) - median
+    tails = student.ppf(_PARTS, _TAILS) / student.ppf(1 - outer, _TAILS)
+    below, above = np.less(_PARTS, outer), np.greater(_PARTS, 1 - outer)
+    result[below], result[above] = median - low * tails[below], median + high * tails[above]
     return result

@@ -1,4 +1,4 @@
-"""What counts as a cost, and what is said of one that doesn't."""
+"""Validation of costs, budgets and coverages."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ Vector = npt.NDArray[np.float64]
 
 MIN_ROWS = 2
 _WIDEST = 1e100
-"""The largest cost over the smallest; more leaves nothing of the small ones in a float."""
+"""Largest ratio of costs: beyond it, the small ones vanish in the rounding of a float."""
 
 
 def checked_cost(
     cost: npt.ArrayLike, n: int, failed: npt.ArrayLike | None = None, metric: Metric = METRICS["latency"]
 ) -> Vector:
-    """Return n costs, NaN for networks that failed, or raise: at least two are needed, none may be wrong.
+    """Return n costs, NaN for networks that failed, or raise if fewer than two were measured or one is wrong.
 
-    They are given in the metric's unit, and returned as surrogates are fitted to them (:meth:`Metric.to_cost`).
+    They are given in the metric's unit, and returned as the costs that surrogates fit (:meth:`Metric.to_cost`).
     """
     costs = numbers(cost, n)
     without = np.zeros(n, bool) if failed is None else checked_failed(failed, n)
@@ -90,7 +90,7 @@ def checked_budget(budget: npt.ArrayLike, n: int) -> Vector:
 
 
 def checked_coverage(coverage: object) -> float:
-    """Return the part of the costs that an interval shall hold, or raise."""
+    """Return a coverage as a float, or raise."""
     part = one_number(coverage)
     if not 0 < part < 1:
         raise InvalidInputError(f"coverage must be a number between 0 and 1, got {coverage!r}; 0.9 is 90 %.")
@@ -98,7 +98,7 @@ def checked_coverage(coverage: object) -> float:
 
 
 def one_number(value: object) -> float:
-    """Return a real number of any type (of numpy, a decimal, a fraction); NaN for what is none, a bool say."""
+    """Return a real number of any type (NumPy, decimal, fraction) as a float; NaN for anything else, such as a bool."""
     try:
         number = reals(value)
     except InvalidInputError:

@@ -1,4 +1,4 @@
-"""Which rows tell most about all the others: sequential D-optimal design under the prior of layer physics."""
+"""Sequential D-optimal design under the prior of layer physics: the most informative rows to measure."""
 
 from __future__ import annotations
 
@@ -9,25 +9,27 @@ from threadpoolctl import threadpool_limits
 
 from hwnas_surrogate.models.physics import design_of
 
-__all__ = ["most_telling"]
+__all__ = ["most_informative"]
 
 Vector = npt.NDArray[np.float64]
 
 _TYPICAL = 0.95
-"""This part of them, the most typical ones, is chosen from."""
+"""Rows are chosen from this fraction of the candidates, the closest to their mean."""
 _SHRINKAGE = 0.05
 _NOISE = 0.05
-"""Standard deviation of a measurement that the choice allows for, relative to the cost of a typical network."""
+"""Assumed standard deviation of measurement noise, relative to the cost of a typical network."""
 
 
-def most_telling(features: pd.DataFrame, n: int, n_known: int = 0) -> tuple[npt.NDArray[np.intp], Vector]:
-    """Choose n rows of (m, k) named columns, of which the last ``n_known`` are measured already.
+def most_informative(features: pd.DataFrame, n: int, n_known: int = 0) -> tuple[npt.NDArray[np.intp], Vector]:
+    """Choose n rows of (m, k) named columns to measure; the last ``n_known`` rows are measured already.
+
+    Greedily, each row is the one with the largest information gain given the rows before it.
 
     Returns
     -------
     rows : ndarray of int, shape (n,)
     uncertainty : ndarray of float64, shape (n + 1,)
-        As :class:`~hwnas_surrogate.search.Suggestion` has it.
+        As in :class:`~hwnas_surrogate.search.Suggestion`.
     """
     candidates = len(features) - n_known
     with threadpool_limits(1):
@@ -45,7 +47,7 @@ def most_telling(features: pd.DataFrame, n: int, n_known: int = 0) -> tuple[npt.
             gain = np.sum([design.gain() for design in designs], axis=0)
             gain[picked] = -np.inf
             gain[:candidates][extreme] = -np.inf
-            # Rounded, so that equals are told apart by their order and not by the last digit.
+            # Rounded, so that ties are broken by order and not by rounding errors.
             picked.append(int(np.argmax(np.round(gain[:candidates], 9))))
             for design in designs:
                 design.measure(picked[-1])
@@ -54,14 +56,14 @@ def most_telling(features: pd.DataFrame, n: int, n_known: int = 0) -> tuple[npt.
 
 
 def _distance(rows: Vector) -> Vector:
-    """Return how far each row lies from the average one, in the directions in which they vary (Mahalanobis)."""
+    """Return the squared Mahalanobis distance of each row from the mean, (m, k) -> (m,)."""
     from sklearn.covariance import ShrunkCovariance
 
     return np.asarray(ShrunkCovariance(shrinkage=_SHRINKAGE).fit(rows).mahalanobis(rows))
 
 
 class _Design:
-    """What is known after some rows of a design are measured: Bayesian linear regression without the costs."""
+    """The posterior covariance of Bayesian linear regression after some rows are measured; costs are not needed."""
 
     def __init__(self, odds: float, rows: Vector, candidates: int) -> None:
         self.odds, self.rows = odds, rows
@@ -70,19 +72,19 @@ class _Design:
         self._moment = rows[:candidates].T @ rows[:candidates] / candidates
 
     def measure(self, row: int) -> None:
-        """Take note that a row is measured."""
-        spread = self.covariance @ self.rows[row]
-        gain = _NOISE**2 + float(self.rows[row] @ spread)
-        self.variance = self.variance - (self.rows @ spread) ** 2 / gain
-        self.covariance = self.covariance - np.outer(spread, spread) / gain
+        """Update the posterior for the measurement of a row: a rank-one update of the covariance."""
+        direction = self.covariance @ self.rows[row]
+        variance = _NOISE**2 + float(self.rows[row] @ direction)
+        self.variance = self.variance - (self.rows @ direction) ** 2 / variance
+        self.covariance = self.covariance - np.outer(direction, direction) / variance
 
     def gain(self) -> Vector:
-        """Return what measuring each row would tell, times the odds that the costs are of this design."""
+        """Return twice the information gain of measuring each row, (m,), times the odds of this design."""
         result: Vector = self.odds * np.log1p(np.maximum(self.variance, 0.0) / _NOISE**2)
         return result
 
     def uncertainty(self) -> float:
-        """Return the mean variance over the candidates."""
+        """Return the mean predictive variance over the candidates."""
         return float((self.covariance * self._moment).sum())
 
 

@@ -31,10 +31,10 @@ __all__ = [
 ]
 
 BATCH = 8192
-"""Networks predicted at a time: a few megabytes of features."""
+"""Networks per batch of predictions: a few megabytes of features."""
 
 _REFERENCE = 20
-"""So many random architectures tell how large a config's networks are."""
+"""Number of random architectures to estimate the size of a config's networks from."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,11 +48,11 @@ class Encoded:
     batch : NetworkBatch
         The networks themselves.
     of_any : bool, default=False
-        Whether the columns are those of networks of any kind: then configs say nothing.
+        Whether the columns describe networks of any kind; configs are ignored then.
     base : Encoded, optional
-        The same architectures under configs that were trained on, where predictions are extrapolated from those.
+        The same architectures under configs that were trained on, if predictions are extrapolated from those.
     growth : ndarray, shape (n, 2), optional
-        By which factors the cost changes from there at least, and at most.
+        Smallest and largest factor by which the cost changes from ``base``.
     """
 
     features: pd.DataFrame
@@ -67,12 +67,12 @@ class Encoded:
 
     @property
     def configs(self) -> tuple[NetworkConfig | None, ...]:
-        """The distinct configs; ``(None,)`` where they say nothing."""
+        """The distinct configs; ``(None,)`` where they are ignored."""
         return (None,) if self.of_any else self.batch.configs
 
     @property
     def number(self) -> npt.NDArray[np.intp]:
-        """Which config belongs to each row, shape (n,)."""
+        """The number of each row's config, shape (n,)."""
         return np.zeros(len(self), np.intp) if self.of_any else self.batch.config_number
 
     def rows(self, which: npt.NDArray[Any]) -> Encoded:
@@ -94,15 +94,15 @@ class Encoded:
         return replace(self, features=self.features[list(columns)])
 
     def extrapolated(self, base: Encoded, growth: npt.NDArray[np.float64]) -> Encoded:
-        """Return the same rows, to be predicted from others under configs that were trained on."""
+        """Return the same rows, to be extrapolated from ``base``, the same architectures under trained configs."""
         return replace(self, base=base, growth=growth)
 
     def alone(self) -> Encoded:
-        """Return the same rows, to be predicted as they are."""
+        """Return the same rows, to be predicted without extrapolation."""
         return replace(self, base=None, growth=None)
 
     def under(self, known: Sequence[NetworkConfig | None]) -> npt.NDArray[np.bool_]:
-        """Return which rows have one of these configs, shape (n,)."""
+        """Return a mask of the rows under one of these configs, shape (n,)."""
         return np.array([config in known for config in self.configs], bool)[self.number]
 
     def distances(self, known: tuple[NetworkConfig | None, ...]) -> npt.NDArray[np.float64]:
@@ -125,21 +125,21 @@ def encode(encoder: Encoder, batch: NetworkBatch) -> Encoded:
 def each_once(
     encoded: Encoded, costs: npt.NDArray[np.float64]
 ) -> tuple[Encoded, npt.NDArray[np.float64], npt.NDArray[np.intp]]:
-    """Return each network once, its median cost, and for each row which of these networks it is, shape (n,).
+    """Return each distinct network, its median cost, and the number of each row's network, shape (n,).
 
-    Were every measurement of a network a row, leaving out one would leave the others: predictions without it would know
-    it. Repeats of a single network stay as they are: they are all there is to learn from.
+    If repeats were rows of their own, leave-one-out errors would be too small: the other repeats stay in the fit. If
+    all rows are one network, they are returned as they are.
     """
     network = encoded.batch.repeats
     _, first = np.unique(network, return_index=True)
     if len(first) in (1, len(costs)):
         return encoded, costs, np.arange(len(costs))
-    typical = np.asarray(pd.Series(costs).groupby(network).median(), np.float64)
-    return encoded.rows(first), typical, network
+    median_costs = np.asarray(pd.Series(costs).groupby(network).median(), np.float64)
+    return encoded.rows(first), median_costs, network
 
 
 def in_batches(batch: NetworkBatch) -> Iterator[NetworkBatch]:
-    """Cut a batch into parts whose features fit into memory, and into the cache."""
+    """Split a batch into parts whose features fit into memory, and into the cache."""
     if len(batch) <= BATCH:
         yield batch
         return
@@ -148,12 +148,12 @@ def in_batches(batch: NetworkBatch) -> Iterator[NetworkBatch]:
 
 
 def stack_encoder(space: SearchSpace | None, *more: Encoder) -> Combined:
-    """Return what the default model reads: the ordinary encodings, layer physics, and what else is given."""
+    """Return the encoder of the default model: the general encodings, layer physics, and further encoders."""
     return Combined(space, [*Combined(space).parts(), LayerPhysics(space), *more])
 
 
 def config_sizes(space: SearchSpace, configs: Sequence[NetworkConfig]) -> npt.NDArray[np.float64]:
-    """Return how large the networks of c configs are, (c, 3): log2 of their multiply-adds, parameters, activations."""
+    """Return the mean sizes of the networks of c configs, (c, 3): log2 of multiply-adds, parameters, activations."""
     return np.array([_sizes(space, config) for config in configs]).reshape(-1, 3)
 
 
@@ -164,21 +164,28 @@ def _sizes(space: SearchSpace, config: NetworkConfig) -> tuple[float, ...]:
 
 
 def amounts(batch: NetworkBatch) -> npt.NDArray[np.float64]:
-    """Return how large each network is, (n, 4): its layers, their multiply-adds, parameters and activation bytes."""
+    """Return each network's number of layers, and their multiply-adds, parameters and activation bytes, (n, 4)."""
     rows = [(1, op.macs, op.params, op.activation_bytes) if is_layer(op) else (0,) * 4 for op in batch.distinct()]
     return batch.sums(np.array(rows, np.float64).reshape(-1, 4))
 
 
 def log2_distance(sizes: npt.NDArray[np.float64], known: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return how far each of m sizes lies from the nearest of k known ones, by the largest difference: -> (m,)."""
+    """Return the distance of m sizes from the nearest of k known ones, (m, 3), (k, 3) -> (m,): the largest difference.
+
+    1 is a factor of two in multiply-adds, parameters or activations.
+
+    >>> log2_distance(np.log2([[8.0, 4.0, 4.0]]), np.log2([[4.0, 4.0, 4.0], [1.0, 1.0, 1.0]])).tolist()
+    [1.0]
+    """
     result: npt.NDArray[np.float64] = np.abs(sizes[:, None, :] - known[None]).max(axis=2).min(axis=1)
     return result
 
 
 def asked_config(space: SearchSpace, configs: Sequence[NetworkConfig | None]) -> NetworkConfig:
-    """Return the config that is meant where none is given, or raise.
+    """Return the config to predict for if none is given, or raise.
 
-    It is the only config trained on; of several, the space's first published one if it is among them.
+    It is the only config trained on. If there are several, it is the space's first published one, if that is among
+    them.
     """
     if len(configs) == 1:
         return configs[0] or space.default_config

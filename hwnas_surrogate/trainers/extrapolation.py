@@ -1,4 +1,4 @@
-"""Networks under a config that a surrogate was not trained on."""
+"""Predictions for networks under a config that was not trained on."""
 
 from __future__ import annotations
 
@@ -28,31 +28,32 @@ __all__ = [
 ]
 
 MIN_CONFIGS = 3
-"""A surrogate trained under fewer configs does not predict for others."""
+"""A surrogate trained under fewer configs refuses to predict for others."""
 MIN_BALANCED = 100
-"""A model without layer physics is not fitted to fewer costs of all configs alike."""
+"""A model without layer physics is not fitted to fewer costs, balanced over configs."""
 MIN_COSTS = 5
-"""A config with fewer costs is not counted."""
+"""Configs with fewer costs don't count."""
 TRUSTED_CONFIGS = 8
 """From this many configs on, residuals of held-out configs calibrate the intervals for other configs. With fewer,
-intervals span all that the counts of the network allow."""
+intervals span the range that the network's counts allow."""
 FAR = 2.0
-"""So do intervals for configs more than this many octaves away from the nearest one trained on."""
+"""So do intervals for configs whose log2 distance from the nearest one trained on is larger (2 is a factor of four)."""
 RANGE = 2.0
-"""Networks with more multiply-adds than this many times the largest trained on, or fewer than this part of the
-smallest, are warned of."""
+"""A warning is given for networks whose multiply-adds exceed the largest trained on by this factor, or fall below the
+smallest by it."""
 SLACK = 1.25
-"""A cost may change by this factor more, or less, than any count of the network does: channels that don't fill the
-vector units cost up to a quarter more. Of 1 to 1.4, the least with which 90 % intervals held 90 % of the bundled
-networks under other configs on each device (10 to 900 training costs under one config; seeds 100 to 103)."""
+"""A cost may grow by this factor more, or less, than all counts of the network: channels that don't fill the vector
+units cost up to a quarter more. Of the values from 1 to 1.4 it is the smallest with which 90 % intervals covered 90 %
+of the bundled networks under other configs on each device (10 to 900 training costs under one config; seeds 100 to
+103)."""
 BALANCE = 2
-"""To predict for other configs, at most this many times the median number of costs per config is used of each."""
+"""Fits for other configs use at most this many times the median number of costs per config from each config."""
 _STEPS = 15
-"""So many factors between the least and the greatest growth stand for all."""
+"""Number of factors that represent the range from the smallest to the largest growth."""
 
 
 class ExtrapolationWarning(UserWarning):
-    """A network is much larger or smaller than any that the surrogate was trained on."""
+    """A network is much larger or smaller than all that the surrogate was trained on."""
 
 
 def refusal(
@@ -84,9 +85,9 @@ def warn_beyond(
     Parameters
     ----------
     name : str
-        The surrogate's.
+        The surrogate's name.
     config : NetworkConfig or None
-        The config of all of them, if they have one.
+        The config of all these networks, if they have one.
     macs : ndarray of float64, shape (n,)
         Their multiply-adds.
     trained : tuple of float
@@ -109,55 +110,56 @@ def warn_beyond(
 
 
 def nearest(space: SearchSpace, config: NetworkConfig, trained: Sequence[NetworkConfig | None]) -> NetworkConfig:
-    """Return the config trained on whose networks are closest in size; the config itself if it is one of them."""
+    """Return the trained config whose networks are closest in size; the config itself if it was trained on."""
     if config in trained:
         return config
     size = config_sizes(space, [config])
     return min(filter(None, trained), key=lambda known: float(log2_distance(size, config_sizes(space, [known]))[0]))
 
 
-def growth(asked: NetworkBatch, known: NetworkBatch) -> npt.NDArray[np.float64]:
-    """Return by which factors costs change at least, and at most, from known networks to those that are asked for.
+def growth(new: NetworkBatch, known: NetworkBatch) -> npt.NDArray[np.float64]:
+    """Return the smallest and largest factor by which costs change from known networks to the same under other configs.
 
-    Layers have overheads, move activations and multiply. The cost therefore follows one of these counts, or
-    something between them.
+    A layer has an overhead, moves activations and multiplies. The cost therefore grows with one of these counts
+    (layers, activation bytes, multiply-adds), or between two of them. If they grow by factors of 1, 2 and 4, the result
+    is 1 to 4.
 
     Parameters
     ----------
-    asked, known : NetworkBatch
+    new, known : NetworkBatch
         The same n architectures under two configs each.
 
     Returns
     -------
     ndarray of float64, shape (n, 2)
     """
-    layers, macs, _, moved = (amounts(asked) / amounts(known)).T
+    layers, macs, _, moved = (amounts(new) / amounts(known)).T
     return np.stack([np.minimum.reduce([layers, macs, moved]), np.maximum.reduce([layers, macs, moved])], axis=1)
 
 
 def widened(bounds: npt.NDArray[np.float64], factors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return intervals under another config: (n, 2) bounds and :func:`growth` -> (n, 2)."""
+    """Return intervals under another config, from (n, 2) bounds and (n, 2) factors of :func:`growth`: -> (n, 2)."""
     changed = (factors != 1.0).any(axis=1, keepdims=True)
     return np.asarray(bounds * np.where(changed, factors * [1 / SLACK, SLACK], 1.0))
 
 
 def growth_steps(factors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return factors from the least to the greatest growth, each as likely as the others: (n, 2) -> (steps, n)."""
+    """Return equally probable factors from the smallest to the largest growth: (n, 2) -> (steps, n)."""
     low, high = widened(np.ones_like(factors), factors).T
     return np.asarray(low * (high / low) ** np.linspace(0, 1, _STEPS)[:, None])
 
 
 def balanced_rows(number: npt.NDArray[np.intp], seed: int) -> npt.NDArray[np.intp] | None:
-    """Return rows that hold about as many costs of each config; None if all rows together do.
+    """Return rows with about as many costs of each config; None if all rows are balanced already.
 
-    Otherwise one config with thousands of costs would dominate the fit, though it says little about other configs.
+    Otherwise one config with thousands of costs would dominate a fit for other configs.
 
     Parameters
     ----------
     number : ndarray of int, shape (n,)
         The config of each row.
     seed : int
-        Which rows of a config are taken.
+        Seed of the choice of rows.
     """
     counts = np.bincount(number)
     counts = counts[counts >= MIN_COSTS]

@@ -1,4 +1,4 @@
-"""What a fitted surrogate knows, and what it predicts of networks that are encoded already."""
+"""The fitted surrogate: attributes, and predictions for encoded networks."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = ["FittedSurrogate"]
 Vector = npt.NDArray[np.float64]
 
 _FASTEST = 1e-3
-"""No network is more than so many times faster than half the time of the fastest measured one."""
+"""Smallest time of a throughput's interval, relative to half the time of the fastest measured network."""
 
 
 class FittedSurrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
@@ -58,23 +58,23 @@ class FittedSurrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         return cost_model(self.model_).extrapolates
 
     def _yardstick(self, features: pd.DataFrame) -> Vector:
-        """Return the columns that tell how far a row lies from the training ones, (n, k).
+        """Return the columns that measure the distance of rows from the training rows, (n, k).
 
-        None where the model's standard deviations tell, as those of layer physics do: few costs span few columns.
+        k is 0 where the model's standard deviation grows with the distance, as that of layer physics does.
         """
         return np.asarray(features, np.float64)[:, : self.n_yardsticks]
 
     @property
     def n_yardsticks(self) -> int:
-        """How many columns tell how far a row lies from the training ones: all, or none where the model knows."""
+        """The number of columns that measure the distance from the training rows: all, or 0."""
         return 0 if cost_model(self.model_).knows_distance else self.n_features_in_
 
     def predict_encoded(self, query: Encoded) -> Vector:
-        """Predict networks that are encoded already, shape (n,): in the metric's unit."""
+        """Predict encoded networks, shape (n,), in the metric's unit."""
         return METRICS[self.metric_].from_cost(self.cost_encoded(query))
 
     def cost_encoded(self, query: Encoded) -> Vector:
-        """Predict the costs of networks that are encoded already, shape (n,): what the surrogate is fitted to."""
+        """Predict the costs of encoded networks, shape (n,): the quantity that the surrogate is fitted to."""
         if not len(query):
             return np.empty(0)
         if query.base is not None and query.growth is not None:
@@ -83,9 +83,11 @@ class FittedSurrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         return np.maximum(predicted * self.scale_, self.floor_)
 
     def _extrapolated(self, query: Encoded, known: Vector, factors: Vector) -> Vector:
-        """Predict under other configs: by the model if it is general or physical, else by the growth of the counts.
+        """Predict under other configs.
 
-        A general model's prediction outside the range that the counts allow is replaced by the middle of that range.
+        A physical model predicts itself. Otherwise the prediction is the one under a known config, times the geometric
+        mean of the smallest and largest growth of the counts. A general model's own prediction is preferred if it lies
+        in the range that the growth allows.
         """
         if self.physical:
             return self.cost_encoded(query.alone())
@@ -96,20 +98,20 @@ class FittedSurrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         own = self.cost_encoded(query.alone())
         return np.where((low <= own) & (own <= high), own, middle)
 
-    def _by_model(self, query: Encoded, ask: Callable[[Any, pd.DataFrame], Vector]) -> Vector:
-        """Ask the model; for rows under configs that were not trained on, the one fitted to all configs alike."""
+    def _by_model(self, query: Encoded, predict: Callable[[Any, pd.DataFrame], Vector]) -> Vector:
+        """Predict by ``model_``, and by ``other_model_`` for rows under configs that were not trained on, (n,)."""
         if self.other_model_ is None or (known := query.under(self.configs_)).all():
-            return ask(self.model_, query.features)
+            return predict(self.model_, query.features)
         result = np.empty(len(query))
         for model, rows in ((self.model_, known), (self.other_model_, ~known)):
             if rows.any():
-                result[rows] = ask(model, query.features[rows])
+                result[rows] = predict(model, query.features[rows])
         return result
 
     def interval_encoded(self, query: Encoded, coverage: float) -> Vector:
-        """Predict intervals of networks that are encoded already, shape (n, 2): in the metric's unit."""
+        """Predict intervals of encoded networks, shape (n, 2), in the metric's unit."""
         bounds, metric = self._cost_interval(query, checked_coverage(coverage)), METRICS[self.metric_]
-        if metric.cost == "reciprocal":  # a bound of 0 would be infinitely many images
+        if metric.cost == "reciprocal":  # a time of 0 would be an infinite throughput
             bounds = np.maximum(bounds, _FASTEST * self.floor_)
         return np.sort(metric.from_cost(bounds), axis=1)
 
@@ -127,39 +129,39 @@ class FittedSurrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         return np.maximum(bounds, 0.0)
 
     def within_encoded(self, query: Encoded, budget: Vector) -> Vector:
-        """Predict how probable it is that networks that are encoded already are within budgets, shape (n,)."""
+        """Predict the probability that encoded networks are within budgets, shape (n,)."""
         return self._as_good_as(query, budget) * self.has_cost_encoded(query)
 
     def below_encoded(self, query: Encoded, bound: Vector) -> Vector:
-        """Predict how probable it is that the values of networks that are encoded already, and run, are at most bounds.
+        """Predict the probability that the values of encoded networks are at most bounds, shape (n,).
 
-        Shape (n,); bounds and values in the metric's unit.
+        Bounds and values are in the metric's unit. The networks are taken to run on the device.
         """
-        likely = self._as_good_as(query, bound)
-        return 1.0 - likely if METRICS[self.metric_].larger_is_better else likely
+        probability = self._as_good_as(query, bound)
+        return 1.0 - probability if METRICS[self.metric_].larger_is_better else probability
 
     def _as_good_as(self, query: Encoded, value: Vector) -> Vector:
-        """Return the probability that networks, if they run, are as good as values in the metric's unit, shape (n,)."""
+        """Return the probability that networks that run are at least as good as values in the metric's unit, (n,)."""
         metric, calibration = METRICS[self.metric_], self._calibrated()
-        if metric.larger_is_better and (value <= 0).any():  # every network has at least nothing
-            likely, some = np.ones(len(query)), np.flatnonzero(value > 0)
-            likely[some] = self._as_good_as(query.rows(some), value[some])
-            return likely
+        if metric.larger_is_better and (value <= 0).any():  # every network reaches 0
+            probability, positive = np.ones(len(query)), np.flatnonzero(value > 0)
+            probability[positive] = self._as_good_as(query.rows(positive), value[positive])
+            return probability
         if not len(query):
             return np.empty(0)
         budget = metric.to_cost(value)
         known = query if query.base is None else query.base
-        told = self._calibration_inputs(known)
+        inputs = self._calibration_inputs(known)
         factors = np.ones((1, len(query))) if query.growth is None else growth_steps(query.growth)
-        each = [calibration.probability(*told, budget / (factor * self.scale_)) for factor in factors]
+        each = [calibration.probability(*inputs, budget / (factor * self.scale_)) for factor in factors]
         return np.where(budget < 0, 0.0, np.mean(each, axis=0))
 
     def has_cost_encoded(self, query: Encoded) -> Vector:
-        """Predict how probable it is that the device can run networks that are encoded already, shape (n,)."""
+        """Predict the probability that the device can run encoded networks, shape (n,)."""
         if self.classifier_ is None or not len(query):
             return np.ones(len(query))
-        asked = query if query.base is None else query.base
-        return np.asarray(self.classifier_.predict_proba(asked.features)[:, 1], np.float64)
+        known = query if query.base is None else query.base
+        return np.asarray(self.classifier_.predict_proba(known.features)[:, 1], np.float64)
 
     def _calibrated(self) -> Calibration:
         if self.calibration_ is None:
@@ -169,7 +171,7 @@ class FittedSurrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         return self.calibration_
 
     def _calibration_inputs(self, query: Encoded) -> tuple[Vector, Vector, Vector, Vector]:
-        """Return features, predictions over ``scale_``, their sds, and distances from the configs trained on."""
+        """Return features, predictions over ``scale_``, their sds, and log2 distances from the trained configs."""
         predicted, model = self.cost_encoded(query) / self.scale_, cost_model(self.model_)
         sds = model.posterior(query.features).sd if model.heteroscedastic else np.ones(len(query))
         return self._yardstick(query.features), predicted, sds, query.distances(self.configs_)
@@ -180,14 +182,14 @@ class FittedSurrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         Returns
         -------
         state : dict
-            What JSON can hold.
+            Values that JSON can hold.
         parts : dict
             The fitted ``model``; ``other_model`` and ``classifier``, and the arrays of ``calibration``, or None.
 
         Raises
         ------
         SavedFormatError
-            If a number overflows as soon as it is used.
+            If a number is so large that predictions would overflow.
         """
         target, model = self.target_, self.model
         state = {
@@ -234,9 +236,9 @@ class FittedSurrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         space : str
             The name of its search space.
         encoder : Encoder
-            What it reads.
+            The encoder of its columns.
         sources : tuple of Surrogate, default=()
-            Those that its encoder asks.
+            The source surrogates whose predictions are among its columns.
 
         Raises
         ------
@@ -277,17 +279,17 @@ class FittedSurrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         return own
 
     def _take_target(self, state: Mapping[str, Any]) -> None:
-        said = state["target"]
-        self.target_ = None if said is None else Target(said["device"], said["metric"])
-        if self.target_ is not None and said["unit"] != self.target_.unit:
-            raise SavedFormatError(f"{self.target_} was saved in {said['unit']!r}, not {self.target_.unit!r}.")
+        saved = state["target"]
+        self.target_ = None if saved is None else Target(saved["device"], saved["metric"])
+        if self.target_ is not None and saved["unit"] != self.target_.unit:
+            raise SavedFormatError(f"{self.target_} was saved in {saved['unit']!r}, not {self.target_.unit!r}.")
         self.metric = self.metric_ = state["metric"]
         if not isinstance(self.metric, str) or self.metric not in METRICS:
             raise SavedFormatError(f"the metric must be one of {', '.join(METRICS)}, got {self.metric!r:.60}.")
 
     @classmethod
     def of_settings(cls, space: str, encoder: Encoder | None, model: Any, sources: tuple[Any, ...]) -> Self:
-        """Return a surrogate with these settings, not fitted; ``sources`` are those that its encoder asks."""
+        """Return an unfitted surrogate with these settings; ``sources`` are the surrogates that its encoder reads."""
         return cls(space, encoder=encoder, model=model)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -298,7 +300,7 @@ class FittedSurrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
 
 def _number(state: Mapping[str, Any], name: str) -> float:
-    """Return a number of the state, or raise: its square must not overflow, lest predictions do."""
+    """Return a number of the state, or raise if it is negative, or so large that its square overflows."""
     value, limit = state[name], math.sqrt(sys.float_info.max)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= limit:
         raise SavedFormatError(f"{name} must be a number from 0 to {limit:.0e}, got {value!r}.")

@@ -1,7 +1,7 @@
-"""Folders of saved surrogates: ``manifest.json``, and weights under names that hold their hash.
+"""Folders of saved surrogates: ``manifest.json``, and weights in files whose names contain their hash.
 
-Weights are written first; the manifest is replaced last, at once. A killed process or a full disk therefore leaves the
-old surrogates or the new ones, never a mixture.
+Weights are written first. The manifest is replaced last, atomically. A killed process or a full disk therefore leaves
+the old surrogates or the new ones, never a mixture.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def _digest(manifest: dict[str, Any]) -> str:
 
 
 def as_json(value: object) -> object:
-    """Return what JSON writes for a number of numpy's or a tuple."""
+    """Convert a NumPy number or a tuple for JSON."""
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, tuple):
@@ -41,12 +41,12 @@ def as_json(value: object) -> object:
 
 
 def write_folder(folder: Path, content: dict[str, Any], files: dict[str, bytes]) -> Path:
-    """Write a manifest and the files that it names, and remove what an earlier one named.
+    """Write a manifest and the files that it names, and remove the files of an earlier manifest.
 
     Raises
     ------
     DataFileError
-        If the disk refuses; what was there before is untouched.
+        If writing fails; earlier files are unchanged.
     """
     head = {"format": _FORMAT, "format_version": FORMAT_VERSION, "package_version": hwnas_surrogate.__version__}
     manifest = head | content
@@ -57,7 +57,7 @@ def write_folder(folder: Path, content: dict[str, Any], files: dict[str, bytes])
             temporary.write_bytes(data)
     with replacing(folder / MANIFEST) as temporary:
         temporary.write_text(text, encoding="utf-8")
-    # What no manifest names any more: the former weights, and those of a save that was killed.
+    # Files that no manifest names: earlier weights, and those of an interrupted save.
     for path in folder.iterdir():
         if _WEIGHTS_NAME.fullmatch(path.name) and path.name not in files:
             path.unlink(missing_ok=True)
@@ -70,7 +70,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     Raises
     ------
     SavedFormatError
-        If there is none, it is of another format version, or damaged.
+        If there is no manifest, or it has another format version or is damaged.
     """
     path = folder / MANIFEST
     if not path.is_file():
@@ -94,15 +94,15 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def read_weights(said: dict[str, str], folder: Path) -> bytes:
-    """Return a file that the manifest names, checked against the hash that it says.
+def read_weights(entry: dict[str, str], folder: Path) -> bytes:
+    """Return a file that a manifest's entry names, checked against the entry's hash.
 
     Raises
     ------
     SavedFormatError
-        If it is absent, outside the folder, or another byte differs.
+        If the file is missing, outside the folder, or its content has another hash.
     """
-    name = said["file"]
+    name = entry["file"]
     if not _WEIGHTS_NAME.fullmatch(name):
         raise SavedFormatError(f"the manifest names weights outside the folder: {name!r}.")
     try:
@@ -110,9 +110,9 @@ def read_weights(said: dict[str, str], folder: Path) -> bytes:
     except OSError as error:
         raise SavedFormatError(f"the weights {name} can't be read: {error.strerror or error}.") from error
     received = hashlib.sha256(data).hexdigest()
-    if received != said["sha256"]:
+    if received != entry["sha256"]:
         raise SavedFormatError(
-            f"the weights {name} are damaged: sha256 {received}, the manifest says {said['sha256']}. "
+            f"the weights {name} are damaged: sha256 {received}, the manifest says {entry['sha256']}. "
             "Copy the folder again, or train again."
         )
     return data

@@ -1,4 +1,4 @@
-"""What a surrogate knows of costs: predictions, and how far off it has been."""
+"""The predictive distribution of a calibrated surrogate."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ __all__ = ["CalibratedPosterior"]
 Vector = npt.NDArray[np.float64]
 
 _MEDIAN = 1e-6
-"""Coverage of the interval that stands for the median."""
+"""Coverage of the interval whose bounds are used as the median."""
 _ONE_SD = 0.6827
-"""So much of a normal distribution lies within one standard deviation."""
+"""Probability of a normal variable within one standard deviation."""
 
 
 class _Calibrated(Protocol):
@@ -31,10 +31,10 @@ class _Calibrated(Protocol):
 
 
 class CalibratedPosterior(Posterior):
-    """The distribution of n costs, as the surrogate's errors on rows left out say it is.
+    """The predictive distribution of n costs, from the surrogate's errors on held-out rows.
 
-    Quantiles are the ends of the intervals that the surrogate promises, so that they hold whatever its model is. They
-    are those of costs that a network has; whether the device can run it is another question.
+    Quantiles are the bounds of the surrogate's calibrated intervals, so that their coverage does not depend on the
+    model. They are conditional on the network running on the device.
 
     Parameters
     ----------
@@ -46,9 +46,9 @@ class CalibratedPosterior(Posterior):
     Attributes
     ----------
     mean : ndarray of float64, shape (n,)
-        What the surrogate predicts.
+        The surrogate's predictions.
     sd : ndarray of float64, shape (n,)
-        Half the width of the interval that holds 68 % of the costs.
+        Half the width of the 68 % interval.
     """
 
     def __init__(self, surrogate: _Calibrated, queries: Sequence[Encoded]) -> None:
@@ -57,28 +57,28 @@ class CalibratedPosterior(Posterior):
 
     @cached_property
     def mean(self) -> Vector:  # type: ignore[override]
-        """What the surrogate predicts, shape (n,)."""
+        """The surrogate's predictions, shape (n,)."""
         return np.concatenate([self._surrogate.predict_encoded(query) for query in self._queries])
 
     @cached_property
     def sd(self) -> Vector:  # type: ignore[override]
-        """Half the width of the interval that holds 68 % of the costs, shape (n,)."""
+        """Half the width of the 68 % interval, shape (n,)."""
         low, high = self.interval(_ONE_SD).T
         return np.asarray((high - low) / 2)
 
     def interval(self, coverage: float = 0.9) -> Vector:
-        """Return central intervals that hold a cost with this probability, shape (n, 2).
+        """Return central intervals that contain a cost with this probability, shape (n, 2).
 
         Raises
         ------
         InvalidInputError
-            If the coverage is not between 0 and 1, or more than the training costs can promise.
+            If the coverage is not between 0 and 1, or there are too few training costs for it.
         """
-        asked = checked_probability(coverage)
-        return np.concatenate([self._surrogate.interval_encoded(query, asked) for query in self._queries])
+        checked = checked_probability(coverage)
+        return np.concatenate([self._surrogate.interval_encoded(query, checked) for query in self._queries])
 
     def quantile(self, probability: float) -> Vector:
-        """Return what each cost is below with this probability, between 0 and 1: shape (n,)."""
+        """Return the quantile of each cost at a probability between 0 and 1, shape (n,)."""
         coverage = abs(2 * checked_probability(probability) - 1)
         return np.asarray(self.interval(max(coverage, _MEDIAN))[:, int(probability > 0.5)])
 

@@ -1,4 +1,4 @@
-"""What fitted surrogates are asked to predict: checked, encoded, batch by batch."""
+"""Networks to predict: validated and encoded, batch by batch."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ K = TypeVar("K")
 def asked_batch(
     fitted: Mapping[K, FittedSurrogate], space: SearchSpace, networks: Networks, configs: Configs
 ) -> NetworkBatch:
-    """Return what is to be predicted as a batch: architectures without a config are under the one trained on."""
+    """Return the networks to predict as a batch; architectures without a config get the one trained on."""
     if configs is None and not isinstance(networks, NetworkBatch):
         batch = as_batch(space, networks)
         if isinstance(batch, ArchBatch):
-            meant = asked_config(space, list(dict.fromkeys(c for one in fitted.values() for c in one.configs_)))
-            return batch.under([meant])
+            config = asked_config(space, list(dict.fromkeys(c for one in fitted.values() for c in one.configs_)))
+            return batch.under([config])
         return batch
     return as_batch(space, networks, configs)
 
@@ -38,35 +38,35 @@ def queries(
     *,
     extrapolate: bool = False,
 ) -> Iterator[dict[K, Encoded]]:
-    """Encode networks for several surrogates, a batch at a time; those that read the same columns share them.
+    """Encode networks for several surrogates, batch by batch; surrogates with the same columns share them.
 
     Parameters
     ----------
     fitted : mapping
         The surrogates, at least one.
     space : SearchSpace
-        Theirs.
+        The surrogates' search space.
     networks, configs
         As ``Surrogate.predict`` takes them.
     extrapolate : bool, default=False
-        Whether surrogates that know too few configs predict for others as well, and nothing is warned of.
+        Whether surrogates trained on too few configs predict for other configs too, and without warnings.
 
     Returns
     -------
     iterator of dict
-        What each surrogate reads.
+        The encoded networks of each surrogate.
 
     Raises
     ------
     InvalidConfigError
-        If a surrogate can't predict for a config; or if none is given, and which is meant is not clear.
+        If a surrogate can't predict for a config, or none is given and it is ambiguous.
     InvalidInputError
         If graphs are given to a surrogate that was trained on architectures.
 
     Warns
     -----
     ExtrapolationWarning
-        If networks are much larger or smaller than those that a surrogate was trained on.
+        If networks are much larger or smaller than all that a surrogate was trained on.
     """
     batch = asked_batch(fitted, space, networks, configs)
     named = configs is not None or isinstance(networks, NetworkBatch)
@@ -100,7 +100,7 @@ def _check(one: FittedSurrogate, batch: NetworkBatch, named: bool, extrapolate: 
 def _encoded(
     one: FittedSurrogate, batch: NetworkBatch, made: dict[tuple[int, tuple[NetworkConfig | None, ...]], Encoded]
 ) -> Encoded:
-    """Return what one surrogate reads; ``made`` holds what others of the batch have read already."""
+    """Return the encoded networks of one surrogate; ``made`` caches those of the others in this batch."""
 
     def under(chosen: tuple[NetworkConfig | None, ...]) -> Encoded:
         key = id(one.encoder_), chosen
@@ -119,7 +119,11 @@ def _encoded(
 
 
 def _known(one: FittedSurrogate, space: SearchSpace, config: NetworkConfig) -> NetworkConfig:
-    """Return the config whose predictions bound those for another: itself, if it is known or close to many known."""
+    """Return the config to extrapolate from.
+
+    It is the config itself if it was trained on, or if it is near one of eight or more trained configs; else the
+    nearest trained one.
+    """
     if config in one.configs_:
         return config
     closest = nearest(space, config, one.bases_)

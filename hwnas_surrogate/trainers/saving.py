@@ -1,4 +1,4 @@
-"""Saved surrogates: what the manifest says of each, and its weights, nothing pickled (:mod:`.folders`)."""
+"""Saved surrogates: an entry in the manifest and weights for each, without pickle (:mod:`.folders`)."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ __all__ = ["Kinds", "load", "save"]
 Kinds = Mapping[str, type[FittedSurrogate]]
 """The classes of surrogates by name."""
 _PROBES = (1, 2, 3)
-"""Multiples of the positions that are the ops of the architectures which an encoder is checked with."""
+"""Factors of the architectures that encoders are checked with: the op at position p is factor times p, modulo ops."""
 
 
 def save(
     fitted: Any, members: Sequence[FittedSurrogate], folder: str | os.PathLike[str], info: dict[str, Any] | None = None
 ) -> Path:
-    """Save a fitted surrogate, or a suite of some.
+    """Save a fitted surrogate, or a suite.
 
     Parameters
     ----------
     fitted : Surrogate or SurrogateSuite
     members : sequence of Surrogate
-        Those of the suite, or the surrogate itself.
+        The suite's surrogates, or the surrogate itself.
     folder : path-like
-        Made if needed. Surrogates that it held are replaced at once; other files in it are left alone.
+        Created if needed. Surrogates in it are replaced atomically; other files are kept.
     info : dict, optional
-        What the suite says of its training.
+        The suite's ``info_``.
 
     Returns
     -------
@@ -54,7 +54,7 @@ def save(
     SavedFormatError
         If a model or encoder can't be saved without pickle; nothing is written.
     DataFileError
-        If the disk refuses; what was there before is untouched.
+        If writing fails; earlier files are unchanged.
     """
     entries: list[dict[str, Any]] = []
     files: dict[str, bytes] = {}
@@ -62,7 +62,7 @@ def save(
         entry, weights = _describe(surrogate)
         files |= weights
         entries.append(entry)
-    # All members have the same sources, but those that let go of physics don't read them.
+    # All members have the same sources, but members without physics don't read them.
     reading = [member.encoder_ for member in members if member.encoder_.asked_surrogates()]
     sources, weights = _describe_sources((reading or [members[0].encoder_])[0])
     files |= weights
@@ -79,13 +79,13 @@ def save(
 
 
 def load(folder: str | os.PathLike[str], held: str, kinds: Kinds) -> tuple[list[Any], dict[str, Any]]:
-    """Load what :func:`save` wrote, checking every byte.
+    """Load surrogates that :func:`save` wrote, and check their hashes.
 
     Parameters
     ----------
     folder : path-like
     held : str
-        The class that it must hold.
+        The required class.
     kinds : mapping of str to type
         The classes of surrogates.
 
@@ -97,7 +97,7 @@ def load(folder: str | os.PathLike[str], held: str, kinds: Kinds) -> tuple[list[
     Raises
     ------
     SavedFormatError
-        If the folder holds no such surrogate, a byte differs, or it is of another format version.
+        If the folder holds no such surrogate, is damaged, or has another format version.
     """
     path = Path(folder)
     manifest = read_manifest(path)
@@ -128,20 +128,20 @@ def _rebuild(manifest: dict[str, Any], folder: Path, kinds: Kinds) -> list[Any]:
 
 
 def _describe_sources(encoder: Encoder, prefix: str = "") -> tuple[list[dict[str, Any]], dict[str, bytes]]:
-    """Return what the manifest says of the sources that an encoder asks, and of theirs, and their files by name."""
+    """Return the manifest's entries of an encoder's sources (and of their sources), and their files by name."""
     entries: list[dict[str, Any]] = []
     files: dict[str, bytes] = {}
     for number, source in enumerate(encoder.asked_surrogates()):
         name = f"{prefix}source{number}-"
         entry, weights = _describe(source, name)
-        theirs, more = _describe_sources(source.encoder_, name)
+        nested, more = _describe_sources(source.encoder_, name)
         files |= weights | more
-        entries.append({**entry, "space": get_space(source.space).name, "sources": theirs})
+        entries.append({**entry, "space": get_space(source.space).name, "sources": nested})
     return entries, files
 
 
 def _describe(surrogate: FittedSurrogate, prefix: str = "") -> tuple[dict[str, Any], dict[str, bytes]]:
-    """Return a surrogate's part of the manifest, and its files by name."""
+    """Return a surrogate's entry in the manifest, and its files by name."""
     state, parts = surrogate.to_state()
     target = surrogate.target_
     name = prefix + ("cost" if target is None else file_stem(f"{target.device}-{target.metric}"))
@@ -174,9 +174,9 @@ def _restore_sources(entries: list[dict[str, Any]], folder: Path, kinds: Kinds) 
     encoders: dict[str, Encoder] = {}
     restored = []
     for entry in entries:
-        theirs = _restore_sources(entry["sources"], folder, kinds)
+        nested = _restore_sources(entry["sources"], folder, kinds)
         space = get_space(entry["space"])
-        restored.append(_restore(entry, folder, space, theirs, {} if theirs else encoders, kinds))
+        restored.append(_restore(entry, folder, space, nested, {} if nested else encoders, kinds))
     return tuple(restored)
 
 
@@ -188,10 +188,10 @@ def _restore(
     encoders: dict[str, Encoder],
     kinds: Kinds,
 ) -> FittedSurrogate:
-    """Build a surrogate; those that read the same columns share an encoder, so that these are made once."""
+    """Build a surrogate; surrogates with the same columns share an encoder, so that networks are encoded once."""
     of_graphs = entry["of_graphs"] is True
-    said = json.dumps([space.name, of_graphs, entry["encoder"]])
-    encoder = encoders.setdefault(said, Encoder.from_state(entry["encoder"], None if of_graphs else space, sources))
+    key = json.dumps([space.name, of_graphs, entry["encoder"]])
+    encoder = encoders.setdefault(key, Encoder.from_state(entry["encoder"], None if of_graphs else space, sources))
     names = encoder.get_feature_names_out()
     if entry["features"] != names.tolist():
         raise SavedFormatError(
@@ -211,12 +211,12 @@ def _restore(
 
 
 @lru_cache(maxsize=64)
-def _probed(space: str, of_graphs: bool, said: str) -> str:
-    """Return a hash of what an encoder, as the manifest says it, gives for a few fixed architectures, to six digits.
+def _probed(space: str, of_graphs: bool, entry: str) -> str:
+    """Return a hash of the encodings of a few fixed architectures, at six digits; ``entry`` is the manifest's JSON.
 
-    What it asks of source devices is left out: these are saved, and checked, themselves.
+    Columns of source devices are left out: these surrogates are saved and checked themselves.
     """
-    of, encoder = get_space(space), json.loads(said)
+    of, encoder = get_space(space), json.loads(entry)
     parts = [part for part in encoder["params"].get("encoders") or [encoder] if not _asks_surrogates(part)]
     archs = np.outer(_PROBES, np.arange(of.n_positions)) % len(of.ops)
     batch = of.batch(archs, of.default_config)
@@ -225,6 +225,6 @@ def _probed(space: str, of_graphs: bool, said: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _asks_surrogates(said: dict[str, Any]) -> bool:
-    kind = known_encoders().get(said["class"])
+def _asks_surrogates(entry: dict[str, Any]) -> bool:
+    kind = known_encoders().get(entry["class"])
     return kind is not None and kind.asks_surrogates

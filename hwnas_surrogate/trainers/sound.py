@@ -1,4 +1,4 @@
-"""Numbers that no fitted model holds: NaN, infinity, and what would overflow as soon as it is used."""
+"""Checks of a model's numbers: no NaN, no infinity, and none so large that it would overflow."""
 
 from __future__ import annotations
 
@@ -16,30 +16,29 @@ from hwnas_surrogate.trainers.sound_trees import checked_columns, checked_tree
 __all__ = ["check_arrays", "check_regressor"]
 
 LARGEST = 1e30
-"""Numbers of models that are fitted to costs over their scale are far smaller."""
+"""Models are fitted to scaled costs: their numbers are far smaller."""
 
 
 def check_arrays(what: str, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
     """Raise if an array of floats holds NaN, or a number above 1e30 or whose square overflows.
 
-    Models are fitted to costs over their scale: their weights are nowhere near.
+    Models are fitted to scaled costs: their weights are far below these limits.
 
     Raises
     ------
     SavedFormatError
-        Naming the array and the number.
+        The message names the array and the number.
     """
     for name, array in arrays.items():
         _check(f"{what}: {name}", array)
 
 
 def check_regressor(what: str, model: Any, feature_names: npt.NDArray[np.object_]) -> None:
-    """Check a regressor of scikit-learn's: what it holds, and that it predicts numbers.
+    """Check a scikit-learn regressor: its arrays, and that its predictions are numbers.
 
-    The nodes of its trees are checked first: scikit-learn follows them wherever they lead.
-
-    NaN is allowed in what it holds (an imputer's statistics, say) but for trees, and infinity in what it predicts far
-    from the training rows. Its own numbers may be larger than those of our models: squares of a column, say.
+    The nodes of its trees are checked first, since scikit-learn follows them without bounds checks. NaN is allowed in
+    arrays other than trees (an imputer's statistics, for example), and infinite predictions far from the training rows.
+    Its numbers may be larger than those of this package's models (squares of a column, for example).
     """
     for name, array, missing in _held(model, "", set()):
         _check(f"{what}: {name}", array, missing, math.inf)
@@ -68,9 +67,9 @@ def _check(what: str, array: npt.NDArray[Any], missing: bool = False, largest: f
 def _held(
     thing: Any, name: str, seen: set[int], n_columns: int | None = None
 ) -> Iterator[tuple[str, npt.NDArray[Any], bool]]:
-    """Yield the arrays that an object of scikit-learn's holds, by name, and whether NaN is allowed in them.
+    """Yield the arrays of a scikit-learn object by name, and whether they may hold NaN.
 
-    Trees are checked on the way: they may read as many columns as the narrowest forest around them has.
+    Trees are checked too. The columns they read must exist in every forest around them.
     """
     if id(thing) in seen:
         return
@@ -95,7 +94,7 @@ def _parts(thing: Any) -> Iterable[tuple[str, Any]]:
     module = type(thing).__module__
     if not module.startswith("sklearn.") or module.startswith("sklearn._loss") or not hasattr(thing, "__dict__"):
         return ()  # a loss has an interval without ends
-    # Numbers without an underscore are parameters, where infinity may be meant.
+    # Attributes without an underscore are parameters, which may be infinite.
     fitted = [key for key in vars(thing) if key.startswith("_") or key.endswith("_")]
     return [
         (key, part) for key, part in vars(thing).items() if key in fitted or not isinstance(part, (float, np.ndarray))

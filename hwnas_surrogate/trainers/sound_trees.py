@@ -1,4 +1,4 @@
-"""Trees of scikit-learn's out of a file: nodes that lead outside, or round in circles, crash or hang the process."""
+"""Checks of scikit-learn's trees from a file: nodes out of bounds, or in cycles, crash or hang the process."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ _HOLDERS = (
     "sklearn.ensemble._gb",
     "sklearn.ensemble._hist_gradient_boosting.gradient_boosting",
 )
-"""Where the classes are that pass the columns they were given to trees, all of them and unchanged."""
+"""Modules of the classes that pass all their columns to their trees unchanged."""
 _LEAF = -1
 
 Integers = npt.NDArray[np.int64]
 
 
 def checked_columns(name: str, thing: Any, around: int | None) -> int | None:
-    """Return how many columns the trees in an object may read; None if it gives them columns of its own.
+    """Return the number of columns that the trees in an object may read; None if it transforms the columns.
 
     Parameters
     ----------
     name : str
-        Of the object.
+        The object's name.
     thing : object
     around : int or None
-        How many columns the object gets from the forest around it.
+        The number of columns of the forest around it.
 
     Raises
     ------
     SavedFormatError
-        If it is a fitted forest or tree, and does not say.
+        If it is a fitted forest or tree without a valid ``n_features_in_``.
     """
     if type(thing).__module__ not in _HOLDERS:
         return None
@@ -53,21 +53,21 @@ def checked_columns(name: str, thing: Any, around: int | None) -> int | None:
 
 
 def checked_tree(name: str, thing: Any, n_columns: int | None) -> dict[str, npt.NDArray[Any]] | None:
-    """Check the nodes of one of scikit-learn's trees, and return the numbers that it holds; None if it is no tree.
+    """Check the nodes of a scikit-learn tree, and return its arrays of numbers; None if it is no tree.
 
     Parameters
     ----------
     name : str
-        Of the object.
+        The object's name.
     thing : object
     n_columns : int or None
-        How many columns it may read; if None, as many as it says.
+        The number of columns that it may read; if None, its own ``n_features``.
 
     Raises
     ------
     SavedFormatError
         If a split has children outside the tree or before it, a node has two parents or none, a split reads a column
-        that is not there, or an array is too short.
+        that does not exist, or an array is too short.
     """
     kind = type(thing).__name__, type(thing).__module__
     if kind == ("Tree", "sklearn.tree._tree"):
@@ -78,7 +78,7 @@ def checked_tree(name: str, thing: Any, n_columns: int | None) -> dict[str, npt.
 
 
 def _checked_tree(name: str, tree: Any, n_columns: int | None) -> dict[str, npt.NDArray[Any]]:
-    # Before anything else: its arrays are views of so many entries, whether or not there are so many.
+    # Check this first: the arrays are views of node_count entries, even if fewer are allocated.
     if not 1 <= tree.node_count <= tree.capacity:
         raise _refusal(name, f"node_count must be 1 to {tree.capacity}, got {tree.node_count}")
     if tree.value.shape[1:] != (1, 1):
@@ -113,7 +113,7 @@ def _check_nodes(
     feature: Integers,
     n_columns: int,
 ) -> int:
-    """Check that the nodes are one tree, whose children stand after their parents; return its depth."""
+    """Check that the nodes form one tree with children after their parents; return its depth."""
     if not len(is_split):
         raise _refusal(name, "it must have a node, got none")
     splits = np.flatnonzero(is_split)
@@ -131,7 +131,7 @@ def _check_nodes(
 
 
 def _check_boosted(name: str, held: dict[str, Any]) -> None:
-    """Check the table of a GradientBoostingRegressor's trees: native code takes each entry for a fitted tree."""
+    """Check the trees of a GradientBoostingRegressor: native code does not check that they are fitted trees."""
     trees = held.get("estimators_")
     if "n_trees_per_iteration_" not in held or trees is None:
         return

@@ -1,4 +1,4 @@
-"""Source devices: what is known of others when a new one is measured a few times."""
+"""Source devices: costs and surrogates of other devices that help to predict a new one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["SourceCosts", "Sources", "fit_sources", "fitted_sources"]
 
 Source: TypeAlias = CostTable | Surrogate | SurrogateSuite
 Sources: TypeAlias = Source | Iterable[Source] | None
-"""What is known of other devices: tables, fitted surrogates or suites, one or several; None for nothing."""
+"""Tables, fitted surrogates or suites of other devices, one or several; None for no source."""
 
 
 def fit_sources(
@@ -45,8 +45,8 @@ def fit_sources(
     Returns
     -------
     SurrogateSuite
-        For ``TransferSurrogate(sources=...)``. Beside the ordinary model each surrogate holds one of layer physics,
-        which speaks for other spaces and configs.
+        For ``TransferSurrogate(sources=...)``. Each surrogate keeps its model of layer physics, which predicts for
+        other spaces and configs.
 
     Examples
     --------
@@ -64,7 +64,7 @@ def fit_sources(
 def fitted_sources(
     sources: Sources, space: SearchSpace | None, random_state: int | None = None
 ) -> tuple[Surrogate, ...]:
-    """Return the fitted surrogates of sources, fitting tables; refuse those that can't predict in the space.
+    """Return the fitted surrogates of sources; tables are fitted. Raise if one can't predict in the space.
 
     ``space`` is None for networks of any kind.
     """
@@ -85,33 +85,33 @@ def fitted_sources(
                 f"a source must be a CostTable, a Surrogate or a SurrogateSuite, got {type(item).__name__}."
             )
     for surrogate in surrogates:
-        theirs = get_space(surrogate.space)
-        if surrogate.encoder_.space is not None and theirs is not space and not _travels(surrogate):
+        own = get_space(surrogate.space)
+        if surrogate.encoder_.space is not None and own is not space and not _has_physics(surrogate):
             raise InvalidInputError(
-                f"the source {surrogate.target_ or 'without a name'} is a surrogate over {theirs.name}, which can't "
+                f"the source {surrogate.target_ or 'without a name'} is a surrogate over {own.name}, which can't "
                 f"predict {'graphs' if space is None else space.name}: give its cost table instead, or what "
                 "fit_sources makes of it."
             )
     return tuple(surrogates)
 
 
-def _travels(surrogate: Surrogate) -> bool:
-    """Return whether a surrogate can predict in other spaces: by layer physics, without sources of its own."""
+def _has_physics(surrogate: Surrogate) -> bool:
+    """Return whether a surrogate can predict in other spaces: it has layer physics, and no sources of its own."""
     return cost_model(surrogate.model_).layer_physics is not None
 
 
 class SourceCosts(Encoder):
-    """What the surrogates of source devices predict, a column each.
+    """Predictions of the surrogates of source devices, one column each.
 
-    A source that was trained in another space, or under one or two other configs, is asked for its layer physics, if it
-    has some. Otherwise its predictions are extrapolated.
+    A source that was trained in another space, or under one or two other configs, predicts by its layer physics, if it
+    has a model of it. Otherwise its predictions are extrapolated.
 
     Parameters
     ----------
     space : str, SearchSpace or None, default="nasbench201"
         The search space of the architectures; None for networks of any kind.
     surrogates : tuple of Surrogate
-        Fitted.
+        Fitted surrogates.
     """
 
     asks_surrogates: ClassVar[bool] = True
@@ -146,7 +146,7 @@ class SourceCosts(Encoder):
                 out[rows] = self._predicted(batch if len(rows) == len(batch) else batch.take(rows))
 
     def _predicted(self, batch: NetworkBatch) -> Features:
-        """Return what each source predicts for networks under one config, (n, sources)."""
+        """Return the predictions of each source for networks under one config, (n, sources)."""
         result = np.zeros((len(batch), len(self.surrogates)))
         by_physics = {n: one for n, one in enumerate(self.surrogates) if _by_physics(one, batch)}
         others = {n: one for n, one in enumerate(self.surrogates) if n not in by_physics}
@@ -159,8 +159,8 @@ class SourceCosts(Encoder):
                 result[:, number] = np.maximum(predicted, surrogate.floor_)
         if others:
             space, start = get_space(next(iter(others.values())).space), 0
-            for asked in queries(others, space, batch, None, extrapolate=True):
-                for number, query in asked.items():
+            for encoded in queries(others, space, batch, None, extrapolate=True):
+                for number, query in encoded.items():
                     rows = slice(start, start + len(query))
                     result[rows, number] = self.surrogates[number].cost_encoded(query)
                 start += len(query)
@@ -168,9 +168,9 @@ class SourceCosts(Encoder):
 
 
 def _by_physics(surrogate: Surrogate, batch: NetworkBatch) -> bool:
-    """Return whether a source is asked for its layer physics only: about networks of which it learned nothing else."""
+    """Return whether a source predicts by layer physics only: for networks of other spaces and configs."""
     if surrogate.encoder_.space is None:
         return False
     same = isinstance(batch, ArchBatch) and get_space(surrogate.space) is batch.space
     known = surrogate.general_ or batch.configs[0] in surrogate.configs_
-    return not (same and known) and _travels(surrogate)
+    return not (same and known) and _has_physics(surrogate)

@@ -28,20 +28,20 @@ __all__ = ["SurrogateSuite"]
 
 
 class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
-    """Surrogates for several targets; architectures are encoded once for all that read the same columns.
+    """Surrogates for several targets; architectures are encoded once for all targets with the same columns.
 
     Parameters
     ----------
     space, encoder, random_state, calibrate
-        As :class:`Surrogate` takes them, the same for every target.
+        As in :class:`Surrogate`, the same for every target.
     model : scikit-learn regressor, str or mapping, optional
-        As :class:`Surrogate` takes it; or target to model, the default for targets that are not in it.
+        As in :class:`Surrogate`; or a mapping of target to model, with the default model for other targets.
 
     Attributes
     ----------
     surrogates_ : dict of Target to Surrogate
     info_ : dict
-        What is told about the training (table fingerprint, scores): plain values, saved along.
+        Plain values about the training (table fingerprint, scores); saved with the suite.
 
     Examples
     --------
@@ -87,12 +87,12 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
         networks : architectures, batch or graphs
             n of them.
         costs : DataFrame or mapping, n rows
-            A DataFrame as :meth:`CostTable.lookup` returns it, or target to costs; NaN where there is none.
+            A DataFrame as from :meth:`CostTable.lookup`, or a mapping of target to costs; NaN where there is no cost.
         configs : config or sequence of n configs, optional
             The network configs.
         failed : DataFrame or mapping of bool, n rows, optional
-            Which missing costs mean that the device can't run the network; the surrogates of these targets learn to
-            tell (:meth:`Surrogate.predict_has_cost`). The other missing ones were not measured.
+            Which missing costs mean that the device can't run the network. The surrogates of these targets predict such
+            failures (:meth:`Surrogate.predict_has_cost`). Other missing costs were not measured.
         progress : callable, optional
             Called with (done, total) after each target.
 
@@ -103,7 +103,7 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
         Raises
         ------
         InvalidInputError
-            If there is no target, or one has too few costs: the message names it.
+            If there is no target, or one has too few costs; the message names it.
         """
         columns = _by_target("costs", costs)
         if not columns:
@@ -132,7 +132,7 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
             except InvalidInputError as error:
                 raise InvalidInputError(f"{target}: {error}") from error
             surrogate.outliers_ = np.flatnonzero(tried)[surrogate.outliers_]
-            # Those that let go of physics read the same columns.
+            # Surrogates without physics share an encoder: they read the same columns.
             surrogate.encoder_ = shared.setdefault(surrogate.n_features_in_, surrogate.encoder_)
             surrogates[target] = surrogate
             if progress is not None:
@@ -180,7 +180,7 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
         return len(getattr(self, "surrogates_", ()))
 
     def __bool__(self) -> bool:
-        """Return True: a suite without targets is a suite all the same."""
+        """Return True, even without targets."""
         return True
 
     def __iter__(self) -> Iterator[Target]:
@@ -224,23 +224,23 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
         Parameters
         ----------
         networks, configs, extrapolate
-            As :meth:`Surrogate.predict` takes them.
+            As in :meth:`Surrogate.predict`.
         targets : targets, optional
             Which; all if None.
 
         Returns
         -------
         DataFrame
-            One row per architecture; columns (device, metric, unit), as :meth:`CostTable.lookup` has them.
+            One row per architecture; columns (device, metric, unit), as in :meth:`CostTable.lookup`.
 
         Raises
         ------
         NotInTableError
             If there is no surrogate for a target.
         InvalidConfigError
-            If one of the surrogates can't predict for a config; the message names it, and says what to do.
+            If a surrogate can't predict for a config; the message names the surrogate and a remedy.
         """
-        picked, values = self._told(networks, configs, targets, extrapolate, Surrogate.predict_encoded)
+        picked, values = self._predicted(networks, configs, targets, extrapolate, Surrogate.predict_encoded)
         return pd.DataFrame(values, columns=target_columns(picked), copy=False)
 
     def predict_interval(
@@ -260,7 +260,7 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
             One row per architecture; columns (device, metric, unit, bound), the bounds being ``low`` and ``high``.
         """
         part = checked_coverage(coverage)
-        picked, bounds = self._told(
+        picked, bounds = self._predicted(
             networks, configs, targets, extrapolate, lambda one, query: one.interval_encoded(query, part)
         )
         names = [(*name, bound) for name in target_columns(picked) for bound in ("low", "high")]
@@ -275,18 +275,18 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
         *,
         extrapolate: bool = False,
     ) -> pd.DataFrame:
-        """Predict how probable it is that each device can run each network, as :meth:`Surrogate.predict_has_cost` does.
+        """Predict the probability that each device can run each network: see :meth:`Surrogate.predict_has_cost`.
 
         Returns
         -------
         DataFrame
-            One row per architecture; columns (device, metric, unit) as :meth:`predict` has them.
+            One row per architecture; columns (device, metric, unit) as in :meth:`predict`.
         """
-        picked, values = self._told(networks, configs, targets, extrapolate, Surrogate.has_cost_encoded)
+        picked, values = self._predicted(networks, configs, targets, extrapolate, Surrogate.has_cost_encoded)
         return pd.DataFrame(values, columns=target_columns(picked), copy=False)
 
     def default_config(self, targets: TargetLike | Iterable[TargetLike] | None = None) -> NetworkConfig:
-        """Return the config that is meant where none is given, for some targets: see :meth:`Surrogate.predict`."""
+        """Return the config that is used if none is given, for some targets: see :meth:`Surrogate.predict`."""
         check_is_fitted(self, "surrogates_")
         members = [self.surrogates_[target] for target in pick_targets(targets, self.targets_)]
         configs = dict.fromkeys(config for one in members for config in one.configs_)
@@ -309,19 +309,20 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
         members = self.surrogates_.items()
         return tuple(target for target, one in members if one.general_ or asked <= set(one.configs_))
 
-    def _told(
+    def _predicted(
         self,
         networks: Networks,
         configs: Configs,
         targets: TargetLike | Iterable[TargetLike] | None,
         extrapolate: bool,
-        ask: Callable[[Surrogate, Encoded], npt.NDArray[np.float64]],
+        predict: Callable[[Surrogate, Encoded], npt.NDArray[np.float64]],
     ) -> tuple[tuple[Target, ...], npt.NDArray[np.float64]]:
-        """Ask each target's surrogate; return the targets and the answers side by side, (n, k)."""
+        """Predict by each target's surrogate; return the targets and the predictions side by side, (n, k)."""
         parts = []
-        for asked in self.queries(networks, configs, targets, extrapolate):
-            parts.append(np.column_stack([ask(self.surrogates_[target], query) for target, query in asked.items()]))
-        return tuple(asked), np.concatenate(parts)
+        for by_target in self.queries(networks, configs, targets, extrapolate):
+            columns = [predict(self.surrogates_[target], query) for target, query in by_target.items()]
+            parts.append(np.column_stack(columns))
+        return tuple(by_target), np.concatenate(parts)
 
     def queries(
         self,
@@ -330,7 +331,7 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
         targets: TargetLike | Iterable[TargetLike] | None,
         extrapolate: bool = False,
     ) -> Iterator[dict[Target, Encoded]]:
-        """Return what is to be predicted as each target's surrogate reads it, batch by batch."""
+        """Encode the networks to predict for each target's surrogate, batch by batch."""
         check_is_fitted(self, "surrogates_")
         picked = {target: self.surrogates_[target] for target in pick_targets(targets, self.targets_)}
         if not picked:
@@ -351,7 +352,7 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
         models = {member.target_: member.model for member in members}
         if None in models:
             raise SavedFormatError(f"{folder}: the manifest of a suite must name the target of each surrogate.")
-        # Regressors of the user's own may differ from target to target; a name was the same for all.
+        # Custom regressors may differ by target; a name is the same for all targets.
         same = all(isinstance(model, str) or model is None for model in models.values())
         suite = cls(manifest["space"], encoder=members[0].encoder, model=members[0].model if same else models)
         suite.random_state, suite.calibrate = manifest["random_state"], manifest["calibrate"]
@@ -376,9 +377,9 @@ def _by_target(what: str, items: Mapping[Any, Any] | pd.DataFrame) -> dict[Targe
 
 
 def _among(columns: Mapping[Target, Any], what: str, items: Mapping[Any, Any] | pd.DataFrame) -> dict[Target, Any]:
-    """Return items by target; each must be one that there are costs of."""
-    told = _by_target(what, items)
-    for target in told:
+    """Return items by target, or raise if there are no costs of one."""
+    by_target = _by_target(what, items)
+    for target in by_target:
         if target not in columns:
             raise unknown(InvalidInputError, f"target in {what}", str(target), map(str, columns))
-    return told
+    return by_target

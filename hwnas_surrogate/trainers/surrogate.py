@@ -33,7 +33,7 @@ from hwnas_surrogate.spaces import Configs, Networks, SearchSpace, as_batch, get
 from hwnas_surrogate.trainers.calibration import (
     Calibration,
     config_left_out,
-    dearest_left_out,
+    expensive_left_out,
     residuals_by_row,
     spreads,
 )
@@ -50,37 +50,37 @@ __all__ = ["Surrogate"]
 Vector = npt.NDArray[np.float64]
 
 _SAME = 1e-6
-"""A cost this close to what the other rows say, relative to the median cost, is no outlier."""
+"""A cost whose residual is smaller than this, relative to the median cost, is no outlier."""
 _SLIPS_ARE_FEW = 0.25
-"""Where a larger part of the costs lies far from what the others say, they are no slips: the model does not fit."""
+"""If more than this fraction of the costs has large residuals, the model does not fit, and none is an outlier."""
 
 
 class Surrogate(FittedSurrogate):
     """Predicts the cost of networks on one device.
 
-    Trained on architectures of a search space it predicts these, best of all; trained on graphs it predicts networks of
-    any kind.
+    Trained on architectures of a search space, it predicts architectures of that space. Trained on graphs, it predicts
+    networks of any kind, less accurately.
 
     Parameters
     ----------
     space : str or SearchSpace, default="nasbench201"
         The search space, which parses architectures. Graphs need none.
     encoder : Encoder or str, optional
-        How networks become numbers; all encodings side by side if None, of a peak memory the peak of activations too.
+        How networks are encoded. If None, all encodings are used together; for peak memory, that of activations too.
     model : scikit-learn regressor or str, optional
-        What regresses the cost. If None or ``"default"``, a stack of layer physics and of a boosted ridge
-        (:class:`~hwnas_surrogate.models.PhysicsStack`): with few costs physics has all the weight; where the boosted
-        ridge has all of it, it is all that is kept. If an encoder is given, the default is the boosted ridge: a ridge
-        on the columns selected by leave-one-out error, and trees on its residuals where cross-validation prefers them.
+        The regressor of the cost. If None or ``"default"``, it is a stack of layer physics and a boosted ridge
+        (:class:`~hwnas_surrogate.models.PhysicsStack`). With few costs physics has all the weight. If the boosted ridge
+        has all the weight, only the ridge is kept. If an encoder is given, the default is the boosted ridge: a ridge on
+        columns selected by leave-one-out error, and trees on its residuals where cross-validation prefers them.
     random_state : int or None, default=None
-        Seed of models that draw numbers and have no seed of their own.
+        Seed of models that draw random numbers and have no seed of their own.
     calibrate : bool, default=True
-        Whether ``fit`` learns how far predictions are off as well, for intervals. The default model and the ridge know;
-        others are fitted five times more, on folds; any is, on folds of configs, where three configs or more are
-        trained on.
+        Whether ``fit`` estimates the distribution of prediction errors, for intervals. The default model and the ridge
+        have leave-one-out residuals; other models are fitted five times more, on folds. With three configs or more, any
+        model is also fitted on folds of configs.
     metric : str, default="latency"
-        What the costs are, one of :data:`~hwnas_surrogate.data.METRICS`: a throughput is fitted as the time for each
-        image, an accuracy as what is missing to 100 %. Where a target is known (``target_``), its metric counts.
+        The kind of cost, one of :data:`~hwnas_surrogate.data.METRICS`. A throughput is fitted as time per image, an
+        accuracy as the error rate in %. If ``target_`` is known, its metric is used.
 
     Attributes
     ----------
@@ -90,31 +90,31 @@ class Surrogate(FittedSurrogate):
     model_ : scikit-learn regressor
         Fitted on costs divided by ``scale_``, a power of two, so that its settings do not depend on the unit.
     other_model_ : scikit-learn regressor or None
-        Predicts for configs that were not trained on, where one config has many more training costs than the others:
-        it is fitted to as many of each. ``model_`` does if None.
+        Predicts for configs that were not trained on, if one config has many more training costs than the others: it is
+        fitted to a sample that is balanced over configs. If None, ``model_`` predicts for them.
     configs_ : tuple of NetworkConfig
         The distinct configs trained on; ``(None,)`` of graphs.
     bases_ : tuple of NetworkConfig
-        Those with five costs or more, if any: what is predicted under them bounds extrapolations.
+        Configs with five costs or more, if any: extrapolations start from predictions under them.
     general_ : bool
         Whether the surrogate predicts for other configs: it was trained on five costs or more of three configs or more.
     macs_range_ : tuple of float
         The smallest and the largest number of multiply-adds of a training network (of all its layers).
     metric_ : str
-        The metric that it was fitted to.
+        The metric of the training costs.
     target_ : Target or None
-        What is predicted, where that is known; its metric then counts, rather than ``metric``.
+        The predicted target, if known; its metric is then used instead of ``metric``.
     n_train_ : int
-        Networks with a cost that it was trained on; repeats count once.
+        Number of training networks with a cost; repeats count once.
     floor_ : float
         Smallest prediction: half the smallest training cost, so that positive costs are predicted positive.
     calibration_ : Calibration or None
-        How far predictions are off.
+        Distribution of prediction errors.
     classifier_ : scikit-learn classifier or None
-        Tells architectures that have a cost from those that the device can't run, if any were among the training ones.
+        Predicts whether the device can run a network; None if it ran all training networks.
     outliers_ : ndarray of int
-        Training rows whose cost lies far (20 robust standard deviations) from what the other rows say: slips of the
-        pen or the unit. They were kept, and bend the default model little. Not saved.
+        Training rows whose leave-one-out residual exceeds 20 robust standard deviations: typos, or wrong units. They
+        are kept; the default model is robust to them. Not saved.
 
     Examples
     --------
@@ -128,7 +128,7 @@ class Surrogate(FittedSurrogate):
     """
 
     _wild = 20.0
-    """A cost that lies so many robust standard deviations from what the other rows say is told as an outlier."""
+    """A cost is an outlier if its residual exceeds so many robust standard deviations."""
 
     def __init__(
         self,
@@ -154,16 +154,16 @@ class Surrogate(FittedSurrogate):
         Parameters
         ----------
         networks : architectures, batch or graphs
-            n of them: architectures in any form that the space accepts, or graphs. Of a network that comes several
-            times, the median cost is taken: were each a row of its own, no row would be predicted by what is known of
-            others.
+            n of them: architectures in any form that the space accepts, or graphs. Of a network that occurs several
+            times, the median cost is used. Otherwise leave-one-out errors would be too small, since repeats of the
+            network would stay in the fit.
         cost : array-like of float, shape (n,)
             Their costs: finite, not negative, all in one unit. A throughput is above 0, an accuracy at most 100.
         configs : config or sequence of n configs, optional
             The configs of architectures; the space's first published one if None.
         failed : array-like of bool, shape (n,), optional
-            Which networks the device can't run: they have no cost (what stands there is not looked at), and a
-            classifier learns to tell them (:meth:`predict_has_cost`).
+            Which networks the device can't run. Their costs are ignored, and a classifier is fitted to predict such
+            failures (:meth:`predict_has_cost`).
 
         Returns
         -------
@@ -185,14 +185,14 @@ class Surrogate(FittedSurrogate):
         Parameters
         ----------
         networks : architectures, batch or graphs
-            n of them. One that was trained on graphs predicts architectures as well.
+            n of them. A surrogate trained on graphs predicts architectures too.
         configs : config or sequence of n configs, optional
             The configs of architectures. If None, the one trained on; of several, the space's first published one.
         extrapolate : bool, default=False
-            A surrogate trained under fewer than three configs (with five costs or more each) can't know how the cost
-            depends on the config, and refuses any other. If True, it predicts all the same: as much as the network's
-            layers, activations and multiply-adds grow (where layer physics has a part: by that). Such predictions are
-            often off by a third; their intervals span all that these counts allow.
+            A surrogate trained under fewer than three configs (with five costs or more each) has no data on how the
+            cost depends on the config, and refuses other configs. If True, it extrapolates: costs grow with the
+            network's layers, activations and multiply-adds (by layer physics, if that has weight). Errors of a third
+            are common; the intervals span the range that these counts allow.
 
         Returns
         -------
@@ -202,7 +202,7 @@ class Surrogate(FittedSurrogate):
         Raises
         ------
         InvalidConfigError
-            If a config was not trained on, and fewer than three were; or if none is given, several were trained on, and
+            If a config was not trained on and fewer than three were, or if none is given, several were trained on and
             the space's first published one is not among them.
         InvalidInputError
             If graphs are given to a surrogate that was trained on architectures.
@@ -218,25 +218,25 @@ class Surrogate(FittedSurrogate):
     def predict_interval(
         self, networks: Networks, configs: Configs = None, *, coverage: float = 0.9, extrapolate: bool = False
     ) -> Vector:
-        """Predict intervals that hold the measured cost of so many networks (of those that have one).
+        """Predict intervals that contain the measured costs with a given coverage (of networks that run).
 
         Parameters
         ----------
         networks, configs, extrapolate
-            As :meth:`predict` takes them.
+            As in :meth:`predict`.
         coverage : float, default=0.9
-            Part of the measured costs that shall lie inside, between 0 and 1.
+            Fraction of the measured costs inside the intervals, between 0 and 1.
 
         Returns
         -------
         ndarray of float64, shape (n, 2)
-            Lower and upper bounds, in the unit of the training costs. Few costs may leave the lower one at 0; the upper
-            one of a throughput is then 2,000 times the fastest measured one.
+            Lower and upper bounds, in the unit of the training costs. With few costs the lower bound may be 0; the
+            upper bound of a throughput is then 2,000 times the fastest measured one.
 
         Raises
         ------
         InvalidInputError
-            If the coverage is no such number, n training costs can't promise it (1 - 1/(5 n) at most, and never more
+            If the coverage is not between 0 and 1, is larger than n training costs support (1 - 1/(5 n), and never more
             than 99.9 %), or the surrogate was fitted with ``calibrate=False``.
 
         Examples
@@ -248,27 +248,27 @@ class Surrogate(FittedSurrogate):
         >>> bool(low < surrogate.predict(8000)[0] < high)
         True
         """
-        asked = self._queries(networks, configs, extrapolate)
-        return np.concatenate([self.interval_encoded(query, coverage) for query in asked])
+        encoded = self._queries(networks, configs, extrapolate)
+        return np.concatenate([self.interval_encoded(query, coverage) for query in encoded])
 
     def predict_within(
         self, networks: Networks, budget: npt.ArrayLike, configs: Configs = None, *, extrapolate: bool = False
     ) -> Vector:
-        """Predict how probable it is that each cost is at most a budget: the constraint of a search.
+        """Predict the probability that each cost is at most a budget, as the constraint of a search.
 
-        Of a metric of which more is better, such as a throughput, that it is at least as much.
+        For a metric of which more is better, such as a throughput: that the value is at least the budget.
 
         Parameters
         ----------
         networks, configs, extrapolate
-            As :meth:`predict` takes them.
+            As in :meth:`predict`.
         budget : float, or array-like of shape (n,)
             In the unit of the training costs.
 
         Returns
         -------
         ndarray of float64, shape (n,)
-            Probabilities; a network without a cost is in no budget.
+            Probabilities. They include the probability that the device can run the network.
 
         Raises
         ------
@@ -278,11 +278,11 @@ class Surrogate(FittedSurrogate):
         check_is_fitted(self, "model_")
         batch = asked_batch({None: self}, get_space(self.space), networks, configs)
         budgets = checked_budget(budget, len(batch))
-        told, start = [], 0
+        probabilities, start = [], 0
         for query in self._queries(batch, None, extrapolate):
-            told.append(self.within_encoded(query, budgets[start : start + len(query)]))
+            probabilities.append(self.within_encoded(query, budgets[start : start + len(query)]))
             start += len(query)
-        return np.concatenate(told)
+        return np.concatenate(probabilities)
 
     def posterior(self, networks: Networks, configs: Configs = None, *, extrapolate: bool = False) -> Posterior:
         """Return the distribution of each cost: mean, standard deviation, quantiles and the probability of a bound.
@@ -290,7 +290,7 @@ class Surrogate(FittedSurrogate):
         Parameters
         ----------
         networks, configs, extrapolate
-            As :meth:`predict` takes them.
+            As in :meth:`predict`.
 
         Returns
         -------
@@ -312,26 +312,26 @@ class Surrogate(FittedSurrogate):
         >>> posterior.below(1e6).tolist()
         [1.0, 1.0]
         """
-        asked = list(self._queries(networks, configs, extrapolate))
+        encoded = list(self._queries(networks, configs, extrapolate))
         self._calibrated()
-        return CalibratedPosterior(self, asked)
+        return CalibratedPosterior(self, encoded)
 
     def predict_has_cost(self, networks: Networks, configs: Configs = None, *, extrapolate: bool = False) -> Vector:
-        """Predict how probable it is that the device can run each network; 1 where no training network failed.
+        """Predict the probability that the device can run each network; 1 if no training network failed.
 
         Parameters
         ----------
         networks, configs, extrapolate
-            As :meth:`predict` takes them. Where predictions are extrapolated, the probability is that of the same
-            architecture under the nearest config trained on.
+            As in :meth:`predict`. Where predictions are extrapolated, the probability is that of the same architecture
+            under the nearest config trained on.
 
         Returns
         -------
         ndarray of float64, shape (n,)
             Probabilities.
         """
-        asked = self._queries(networks, configs, extrapolate)
-        return np.concatenate([self.has_cost_encoded(query) for query in asked])
+        encoded = self._queries(networks, configs, extrapolate)
+        return np.concatenate([self.has_cost_encoded(query) for query in encoded])
 
     def score(
         self, networks: Networks, cost: npt.ArrayLike, configs: Configs = None, *, extrapolate: bool = False
@@ -360,12 +360,12 @@ class Surrogate(FittedSurrogate):
 
     @staticmethod
     def kinds() -> dict[str, type[Surrogate]]:
-        """Return the classes of surrogates that can be loaded, by name: this one, and those that extend it."""
+        """Return the classes of surrogates that can be loaded, by name: this one and its subclasses."""
         return {kind.__name__: kind for kind in (Surrogate, *Surrogate.__subclasses__())}
 
     @property
     def kind(self) -> Metric:
-        """What the costs are: the target's metric, or ``metric``.
+        """The kind of cost: the target's metric, or ``metric``.
 
         Raises
         ------
@@ -379,11 +379,11 @@ class Surrogate(FittedSurrogate):
 
     @property
     def is_default(self) -> bool:
-        """Whether both the model and what it reads are the default, and layer physics applies."""
+        """Whether model and encoder are the defaults, and layer physics applies."""
         return self.model in (None, DEFAULT) and self.encoder is None and self.kind.adds == "sum"
 
     def _encoder(self, space: SearchSpace | None) -> Encoder:
-        """Return what encodes networks for training: architectures of a space, or graphs for None."""
+        """Return the encoder for training, of architectures of a space, or of graphs for None."""
         if self.is_default:
             return stack_encoder(space)
         if self.encoder is None and self.kind.adds == "maximum":
@@ -392,14 +392,14 @@ class Surrogate(FittedSurrogate):
             return make_encoder(self.encoder or "combined", space)
         if not isinstance(self.encoder, Encoder):
             raise InvalidInputError(f"encoder must be an Encoder, its name or None, got {type(self.encoder).__name__}.")
-        theirs = None if self.encoder.space is None else get_space(self.encoder.space)
-        if theirs not in (None, space):
-            mine = "graphs" if space is None else repr(space.name)
-            raise InvalidInputError(f"the surrogate is over {mine}, its encoder over {theirs.name!r}.")
+        of_encoder = None if self.encoder.space is None else get_space(self.encoder.space)
+        if of_encoder not in (None, space):
+            own = "graphs" if space is None else repr(space.name)
+            raise InvalidInputError(f"the surrogate is over {own}, its encoder over {of_encoder.name!r}.")
         return clone(self.encoder)  # type: ignore[no-any-return]
 
     def _model(self) -> Any:
-        """Return the model, not fitted."""
+        """Return the unfitted model."""
         if self.is_default:
             return PhysicsStack(self.random_state)
         if self.model is None or isinstance(self.model, str):
@@ -414,20 +414,20 @@ class Surrogate(FittedSurrogate):
         return model
 
     def encode(self, batch: NetworkBatch) -> tuple[Encoder, Encoded]:
-        """Return the encoder for training, and what it makes of the networks to train on: for :meth:`fit_encoded`."""
+        """Return the encoder for training and the encoded training networks, for :meth:`fit_encoded`."""
         encoder = self._encoder(None if isinstance(batch, GraphBatch) else get_space(self.space))
         return encoder, encode(encoder, batch)
 
     def _queries(self, networks: Networks, configs: Configs, extrapolate: bool = False) -> Iterator[Encoded]:
-        """Encode what is to be predicted, batch by batch."""
+        """Encode the networks to predict, batch by batch."""
         check_is_fitted(self, "model_")
-        asked = queries({None: self}, get_space(self.space), networks, configs, extrapolate=extrapolate)
-        return (query[None] for query in asked)
+        encoded = queries({None: self}, get_space(self.space), networks, configs, extrapolate=extrapolate)
+        return (query[None] for query in encoded)
 
     def fit_encoded(self, encoder: Encoder, training: Encoded, costs: Vector) -> Self:
-        """Fit on encoded networks and what :func:`checked_cost` returned, NaN where the device can't run one.
+        """Fit on encoded networks and the costs of :func:`checked_cost`, NaN where the device can't run the network.
 
-        What fails leaves everything as it was.
+        If it raises, the surrogate is unchanged.
         """
         before = dict(self.__dict__)
         try:
@@ -466,8 +466,8 @@ class Surrogate(FittedSurrogate):
         self.bases_ = tuple(training.configs[number] for number in bases) or self.configs_
         self.other_model_: Any = None
         if balanced is not None and self.general_:
-            alike = training.features.iloc[balanced]
-            self.other_model_ = clone(self.model_).fit(alike, costs[balanced] / self.scale_)
+            balanced_features = training.features.iloc[balanced]
+            self.other_model_ = clone(self.model_).fit(balanced_features, costs[balanced] / self.scale_)
             _predict_on_one_thread(self.other_model_)
         if self._without_physics():
             training = training.only(list(self.model_.feature_names_in_))
@@ -487,7 +487,7 @@ class Surrogate(FittedSurrogate):
         return self
 
     def _without_physics(self) -> bool:
-        """Keep the boosted ridge alone, and the columns that it reads, if that is all there is to the default."""
+        """Replace the stack by its boosted ridge if that has all the weight; return whether it has."""
         fitted = [model for model in (self.model_, self.other_model_) if model is not None]
         kept: list[CostModel] = [model.reduced() for model in fitted] if self.is_default else []
         if not kept or any(part is whole for part, whole in zip(kept, fitted, strict=True)):
@@ -499,7 +499,7 @@ class Surrogate(FittedSurrogate):
     def _calibrate(
         self, training: Encoded, costs: Vector, balanced: npt.NDArray[np.intp] | None
     ) -> tuple[Vector, Vector]:
-        """Learn how far predictions are off; return each cost predicted without it, and how far off a slip would be."""
+        """Fit the calibration; return leave-one-out predictions and the smallest residual of an outlier, (n,) each."""
         features = training.features
         seed, model = self.random_state or 0, cost_model(self.model_)
         residuals = residuals_by_row(model, features, costs, seed)
@@ -515,7 +515,7 @@ class Surrogate(FittedSurrogate):
             costs - predicted,
             model.sds_,
             other=other,
-            dear=dearest_left_out(model, features, costs, seed),
+            expensive=expensive_left_out(model, features, costs, seed),
         )
         size = predicted if model.relative_errors else np.ones(len(costs))
         limit = self._wild * spreads(residuals / size, training.number) * size
@@ -523,6 +523,6 @@ class Surrogate(FittedSurrogate):
 
 
 def _predict_on_one_thread(model: Any) -> None:
-    """Make predictions repeatable to the bit: forests sum their trees in the order that threads finish."""
+    """Make predictions repeatable to the bit: with several threads, forests add up trees in random order."""
     threads = [name for name in model.get_params() if name.rpartition("__")[2] == "n_jobs"]
     model.set_params(**dict.fromkeys(threads, 1))

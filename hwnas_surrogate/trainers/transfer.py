@@ -27,61 +27,61 @@ from hwnas_surrogate.trainers.surrogate import Surrogate, Vector
 __all__ = ["AdaptWarning", "TransferSurrogate", "adapt"]
 
 MANY = 200
-"""From so many measurements on, far residuals are the ordinary surrogate's outliers."""
+"""From so many measurements on, outliers are those of :class:`Surrogate`: costs with large residuals."""
 _FEW = 8
-"""With fewer measurements than this, little can be said."""
+"""With fewer networks, the error can't be estimated well."""
 _POOR = 0.8
-"""Leave-one-out errors above this part of the costs' own spread are as large as the spread."""
+"""Leave-one-out errors above this fraction of the costs' spread give a warning."""
 _REPEATS = 0.2
-"""Repeats of one network that differ by more than this part are told."""
+"""Repeats of one network that differ by more than this fraction give a warning."""
 _SLIP = 0.2
-"""A measurement nearer than this part of it to what the others say is no slip."""
+"""A measurement with a smaller relative residual is no outlier."""
 _UNIT = 100.0
-"""A measurement so many times below what the others say is a slip of the unit, however few they are."""
+"""A measurement below its leave-one-out prediction by this factor has the wrong unit, whatever the other evidence."""
 _REFERENCE = 1000
-"""So many random networks tell how the sources' costs compare where nothing was measured."""
+"""Number of random networks to normalise the sources' costs with, if nothing was measured."""
 
 
 class AdaptWarning(UserWarning):
-    """What should be known of measurements before a surrogate fitted to them is trusted."""
+    """A property of the measurements that makes predictions unreliable."""
 
 
 class TransferSurrogate(Surrogate):
     """Predicts the cost of every architecture on a device that was measured ten or twenty times.
 
-    Without sources, layer physics and a prior carry it; what the surrogates of other devices predict joins in by its
-    evidence, so that useless sources do no harm; as the measurements grow it turns into the ordinary model
-    (:class:`~hwnas_surrogate.models.PhysicsStack`). With a source that is the same device under another config, three
-    measurements recalibrate it.
+    The model is :class:`~hwnas_surrogate.models.PhysicsStack`. With few measurements, predictions rest on layer physics
+    and its prior. Predictions of other devices' surrogates (sources) are weighted by their evidence, so that useless
+    sources do no harm. With more measurements, the general model gets more weight. If a source is the same device under
+    another config, three measurements recalibrate it.
 
     Parameters
     ----------
     space : str or SearchSpace, default="nasbench201"
         The search space of the new device's architectures.
     sources : CostTable, Surrogate or SurrogateSuite, or several, optional
-        What is known of other devices, also from the other search space. Tables are fitted first; fit them once with
-        :func:`fit_sources` to adapt to several devices.
+        Costs or surrogates of other devices, also from another search space. Tables are fitted first; fit them once
+        with :func:`fit_sources` to adapt to several devices.
     random_state : int or None, default=None
         Seed.
     calibrate : bool, default=True
-        Whether ``fit`` learns how far predictions are off, for intervals.
+        Whether ``fit`` estimates the distribution of prediction errors, for intervals.
     metric : str, default="latency"
-        What the costs are, as :class:`Surrogate` takes it.
+        The kind of cost, as in :class:`Surrogate`.
 
     Attributes
     ----------
     left_out_ : DataFrame
-        One row per cost, at its place among the measurements: ``measured, predicted`` (without it; in the unit of the
+        Leave-one-out predictions, one row per cost, indexed by measurement: ``measured, predicted`` (in the unit of the
         costs) and ``outlying``. Not saved.
     notes_ : tuple of str
-        What should be known before the surrogate is trusted; each was warned of when it was fitted. Not saved.
+        Warnings about the measurements, as given by ``fit``. Not saved.
     sources_ : tuple of Surrogate
         The fitted sources.
 
     Notes
     -----
-    Fitted to no measurement at all (``fit([], [])``), it ranks architectures as the sources do on average; the
-    predictions have no unit then.
+    Fitted to no measurement at all (``fit([], [])``), it predicts the average of the normalised sources. Such
+    predictions rank architectures, and have no unit.
 
     Examples
     --------
@@ -120,7 +120,7 @@ class TransferSurrogate(Surrogate):
         Parameters
         ----------
         networks, cost, configs, failed
-            As :meth:`Surrogate.fit` takes them. None at all, if there are sources.
+            As in :meth:`Surrogate.fit`. If there are sources, they may be empty.
 
         Returns
         -------
@@ -129,12 +129,12 @@ class TransferSurrogate(Surrogate):
         Raises
         ------
         InvalidInputError
-            If there is one cost only, or none and no source; if one is missing, infinite or negative.
+            If there is only one cost, or none and no source, or a cost is missing, infinite or negative.
 
         Warns
         -----
         AdaptWarning
-            If the measurements are too few, contradict one another, or some lie far from what the others say.
+            If there are few measurements, repeats differ much, or some measurements are outliers.
         """
         if isinstance(networks, Sized) and not isinstance(networks, str) and not len(networks):
             self._rank(reals(cost), get_space(self.space).group_configs(configs, 1)[0][0])
@@ -145,7 +145,7 @@ class TransferSurrogate(Surrogate):
         return self
 
     def _rank(self, cost: Vector, config: NetworkConfig) -> None:
-        """Rank as the sources do on average."""
+        """Fit to no measurement: predict the average of the normalised sources."""
         space = get_space(self.space)
         if len(cost):
             raise InvalidInputError(f"cost must hold one value per architecture: got {len(cost)} for none.")
@@ -176,11 +176,11 @@ class TransferSurrogate(Surrogate):
         self.sources_ = encoder.asked_surrogates()
         has_cost = ~np.isnan(costs)
         measured = costs[has_cost]
-        _, typical, network = each_once(training.rows(has_cost), measured)
+        _, medians, network = each_once(training.rows(has_cost), measured)
         constant = isinstance(self.model_, ConstantCost)
-        residuals = measured - (typical if constant else typical - self.model_.residuals_ * self.scale_)[network]
-        if self._knows_slips:
-            self.outliers_ = np.flatnonzero(has_cost)[self._slipped(measured, residuals, network)]
+        residuals = measured - (medians if constant else medians - self.model_.residuals_ * self.scale_)[network]
+        if self._has_precisions:
+            self.outliers_ = np.flatnonzero(has_cost)[self._outlying(measured, residuals, network)]
         outlying = np.zeros(len(costs), bool)
         outlying[self.outliers_] = True
         self.left_out_ = pd.DataFrame(
@@ -195,21 +195,21 @@ class TransferSurrogate(Surrogate):
         return self
 
     @property
-    def _knows_slips(self) -> bool:
-        """Whether the model says how far it trusts each measurement; else far residuals are outliers, as everywhere."""
+    def _has_precisions(self) -> bool:
+        """Whether outliers are recognised by the model's precisions of measurements, rather than by residuals alone."""
         return self.model_.precisions_ is not None and self.n_train_ < MANY
 
-    def _slipped(self, costs: Vector, residuals: Vector, network: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
-        """Return the rows that lie far from what the others say."""
-        told = costs - residuals
-        slipped = np.abs(residuals) > _SLIP * np.maximum(costs, told)
+    def _outlying(self, costs: Vector, residuals: Vector, network: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+        """Return the rows of outliers, given n costs, leave-one-out residuals and the number of each row's network."""
+        predicted = costs - residuals
+        outlying = np.abs(residuals) > _SLIP * np.maximum(costs, predicted)
         if self.model_.relative_errors:
-            parts = np.abs(residuals) / np.maximum(told, self.floor_)
-            slipped &= parts > self._wild * robust_sd(parts)
+            relative = np.abs(residuals) / np.maximum(predicted, self.floor_)
+            outlying &= relative > self._wild * robust_sd(relative)
         else:
-            # What Student's t makes of a residual that many deviations from what is expected.
-            slipped &= self.model_.precisions_[network] < 3 / (2 + self._wild**2)
-        return np.flatnonzero(slipped | (costs * _UNIT < told))
+            # The precision under Student's t of a residual of so many standard deviations.
+            outlying &= self.model_.precisions_[network] < 3 / (2 + self._wild**2)
+        return np.flatnonzero(outlying | (costs * _UNIT < predicted))
 
     def _calibrated(self) -> Calibration:
         if self.n_train_ == 0:
@@ -219,7 +219,7 @@ class TransferSurrogate(Surrogate):
         return super()._calibrated()
 
     def _judge(self, training: Encoded, costs: Vector, residuals: Vector) -> list[str]:
-        """Say what should be known of the measurements."""
+        """Return warnings about the measurements."""
         notes: list[str] = []
         measured = costs[~np.isnan(costs)]
         values = np.asarray(training.rows(~np.isnan(costs)).features, np.float64)
@@ -227,17 +227,17 @@ class TransferSurrogate(Surrogate):
         n = int(which.max()) + 1
         if n == 1:
             notes.append(
-                f"all {len(measured)} measurements are of one network: they tell the scale, and nothing about how "
-                "other architectures compare."
+                f"all {len(measured)} measurements are of one network: they determine the scale, but not how other "
+                "architectures compare."
             )
         elif isinstance(self.model_, ConstantCost):
             notes.append(
-                f"all {len(measured)} costs are {measured[0]:g}: a timer that coarse tells nothing; the prediction is "
-                "this constant."
+                f"all {len(measured)} costs are {measured[0]:g}: the timer is too coarse; the prediction is this "
+                "constant."
             )
         elif n < _FEW:
             notes.append(
-                f"{n} networks were measured: few to tell how far predictions are off; measure {_FEW} or more."
+                f"{n} networks were measured: too few to estimate the prediction error; measure {_FEW} or more."
             )
         spread = _spread(measured, which.ravel(), n)
         if (spread > _REPEATS).any():
@@ -248,12 +248,12 @@ class TransferSurrogate(Surrogate):
         kept = ~self.left_out_["outlying"].to_numpy()
         if not kept.all():
             named = [
-                f"{told[0]:.4g} (number {place + 1}; the others say {told[1]:.4g})"
-                for place, told in zip(self.left_out_.index[~kept], self.left_out_.to_numpy()[~kept], strict=True)
+                f"{row[0]:.4g} (number {place + 1}; predicted from the others: {row[1]:.4g})"
+                for place, row in zip(self.left_out_.index[~kept], self.left_out_.to_numpy()[~kept], strict=True)
             ]
             notes.append(
-                f"{int((~kept).sum())} of {len(measured)} measurements lie far from what the others say: "
-                f"{', '.join(named[:3])}. Check them for slips of the unit."
+                f"{int((~kept).sum())} of {len(measured)} measurements lie far from their predictions: "
+                f"{', '.join(named[:3])}. Check their units."
             )
         if n >= _FEW and not isinstance(self.model_, ConstantCost):
             off = float(np.median(np.abs(residuals[kept])))
@@ -267,38 +267,38 @@ class TransferSurrogate(Surrogate):
 
     @property
     def loo_spearman_(self) -> float:
-        """Spearman's rank correlation of the measurements and what the others say of each; NaN for fewer than three."""
-        told = self.left_out_[~self.left_out_["outlying"]]
-        if len(told) < 3 or told.nunique()[["measured", "predicted"]].min() < 2:
+        """Spearman's rank correlation of measurements and leave-one-out predictions; NaN for fewer than three."""
+        kept = self.left_out_[~self.left_out_["outlying"]]
+        if len(kept) < 3 or kept.nunique()[["measured", "predicted"]].min() < 2:
             return float("nan")
-        return float(spearmanr(told["measured"], told["predicted"]).statistic)
+        return float(spearmanr(kept["measured"], kept["predicted"]).statistic)
 
     @property
     def loo_error_(self) -> float:
-        """Median relative error of the measurements, each predicted from the others; NaN where there are none."""
-        told = self.left_out_[(self.left_out_["measured"] > 0) & ~self.left_out_["outlying"].astype(bool)]
-        return float((told["predicted"] / told["measured"] - 1).abs().median()) if len(told) else float("nan")
+        """Median relative leave-one-out error of the measurements; NaN if there are none."""
+        kept = self.left_out_[(self.left_out_["measured"] > 0) & ~self.left_out_["outlying"].astype(bool)]
+        return float((kept["predicted"] / kept["measured"] - 1).abs().median()) if len(kept) else float("nan")
 
     @property
     def source_weight_(self) -> float:
-        """How much the measurements speak for the sources having a share in the cost, from 0 to 1; not saved."""
+        """Posterior probability that the sources have a share in the cost, from 0 to 1; not saved."""
         return cost_model(self.model_).source_weight
 
     @property
-    def ordinary_weight_(self) -> float:
-        """How much of the prediction is learned beyond physics and the sources, from 0 to 1."""
+    def general_weight_(self) -> float:
+        """The weight of the general model, which is everything beyond physics and the sources, from 0 to 1."""
         return cost_model(self.model_).general_weight
 
     @classmethod
     def of_settings(cls, space: str, encoder: Encoder | None, model: object, sources: tuple[Surrogate, ...]) -> Self:
-        """Return a surrogate with these settings, not fitted."""
+        """Return an unfitted surrogate with these settings."""
         transfer = cls(space, sources or None)
         transfer.sources_ = sources
         return transfer
 
 
 def _spread(costs: Vector, network: npt.NDArray[np.intp], n: int) -> Vector:
-    """Return by what part the dearest cost of each of n networks is above its cheapest one."""
+    """Return the relative excess of the largest over the smallest cost of each of n networks, shape (n,)."""
     low, high = np.full(n, np.inf), np.zeros(n)
     np.minimum.at(low, network, costs)
     np.maximum.at(high, network, costs)
@@ -312,14 +312,14 @@ def adapt(
     *,
     random_state: int | None = None,
 ) -> SurrogateSuite:
-    """Adapt to every device of a table of few measurements.
+    """Fit a :class:`TransferSurrogate` to every target of a table of few measurements.
 
     Parameters
     ----------
     table : CostTable
-        What was measured (``load_table("samples.csv")``).
+        The measurements (``load_table("samples.csv")``).
     sources : CostTable, Surrogate or SurrogateSuite, or several, optional
-        What is known of other devices.
+        Costs or surrogates of other devices.
     targets : targets, optional
         Which of the table's targets; all if None.
     random_state : int or None, default=None
@@ -333,7 +333,7 @@ def adapt(
     Raises
     ------
     InvalidInputError
-        If a target has fewer than two costs: the message names it.
+        If a target has fewer than two costs; the message names it.
     """
     space = table.space
     fitted = fitted_sources(sources, space, random_state)

@@ -1,4 +1,4 @@
-"""Tuning on request: Optuna searches a model's settings, and cross-validation decides whether they are used."""
+"""Tuning: Optuna searches a model's settings, and cross-validation decides whether they are used."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _Progress = Callable[[int, int], None] | None
 
 FOLDS = 5
 MIN_ROWS = 4  # two folds of two: fewer rows leave nothing to fit on
-TUNED_ROWS = 100  # of fewer, no model without physics is better than the default but by chance
+TUNED_ROWS = 100  # with fewer, a model without physics beats the default only by chance
 EXACT = 1e-9  # a default with a smaller relative error leaves nothing to gain
 
 SETTINGS: dict[str, dict[str, tuple[float, float, bool]]] = {
@@ -60,27 +60,27 @@ SETTINGS: dict[str, dict[str, tuple[float, float, bool]]] = {
         "steps": (500, 4000, True),
     },
 }
-"""By model and setting: lowest and highest value (integers for whole numbers), and whether to search the logarithm."""
+"""By model and setting: lowest and highest value (integers for integer settings), and whether the scale is log."""
 
 _STUDY_NAME, _FINGERPRINT, _DEFAULT = "hwnas-surrogate tuning", "fingerprint", "default"
 
 
 @dataclass(frozen=True, slots=True)
 class Tuned:
-    """What :func:`tune` found.
+    """The result of :func:`tune`.
 
     Parameters
     ----------
     surrogate : Surrogate
-        Not fitted: with the tuned model where ``kept``, else as it was given.
+        Unfitted: with the tuned model if ``kept``, else as given.
     kept : bool
-        Whether cross-validation says that the tuned settings are better.
+        Whether the tuned settings are better in cross-validation.
     error, default_error : float
-        Mean absolute errors of ``surrogate`` and of the default on folds that the search did not see, over the mean
-        absolute deviation of the costs: 1 is as good as guessing the mean.
+        Mean absolute errors of ``surrogate`` and of the default on folds that the search did not use, divided by the
+        mean absolute deviation of the costs: 1 is as good as predicting the mean.
     trials, failed : int
-        Settings tried, the default and those given up early included, and those that ended in an error or were
-        interrupted; over all calls with the same study.
+        Number of settings tried, including the default and pruned ones, and of those that raised or were interrupted;
+        over all calls with the same study.
     settings : dict
         The name of the model of ``surrogate`` under ``"model"``, and its settings.
     """
@@ -94,7 +94,7 @@ class Tuned:
     settings: dict[str, str | int | float]
 
     def __str__(self) -> str:
-        """Return what was found, at four digits."""
+        """Return the result at four digits."""
         settings = {
             name: float(f"{value:.4g}") if isinstance(value, float) else value for name, value in self.settings.items()
         }
@@ -118,17 +118,17 @@ def tune(
 ) -> Tuned:
     """Search for better settings of a surrogate's model on its training architectures.
 
-    Give the training side only, and keep the test split away: whatever is given is seen by the search, and the errors
-    returned are cross-validated ones. The default is tried first. Settings are compared by five-fold cross-validation
-    (whole configs stay together where there are at least five), and given up after the fold in which they fall behind.
-    The best are compared with the default on other folds, and used only if their absolute errors are smaller by more
-    than one standard error of the paired differences. Of costs that are all equal, the default is returned untried; of
-    fewer than a hundred, nothing else is tried.
+    Pass training rows only: the search uses all rows, and the returned errors are cross-validated. The default is tried
+    first. Settings are compared by five-fold cross-validation (with five configs or more, whole configs are held out),
+    and pruned after a fold in which they are worse than the median. The best settings are compared with the default on
+    other folds. They are used only if their absolute errors are smaller by more than one standard error of the paired
+    differences. If all costs are equal the default is returned untried; with fewer than a hundred, nothing else is
+    tried.
 
     Parameters
     ----------
     surrogate : Surrogate
-        Its model must be None or ``"default"``, to choose among all models with settings, or the name of one of these.
+        Its model must be the name of a model with settings; None or ``"default"`` searches over all of these.
     archs : architectures
         n of them, at least four.
     cost : array-like of float, shape (n,)
@@ -136,13 +136,13 @@ def tune(
     configs : config or sequence of n configs, optional
         The network configs; the space's first published one if None.
     seconds : float
-        Time limit. The default is evaluated and compared in any case, and a fold that has begun is ended.
+        Time limit. The default is evaluated and compared in any case, and a fold that has begun is completed.
     study : path-like, optional
-        A file that keeps the trials (Optuna's journal: JSON lines), and is continued if it exists.
+        A file that stores the trials (Optuna's journal: JSON lines). If it exists, the study is continued.
     max_trials : int, optional
-        End at so many trials, those already in ``study`` included, if the time is not up before.
+        Largest number of trials, including those already in ``study``.
     progress : callable, optional
-        Called after each trial with the whole seconds that have passed, and those there are.
+        Called after each trial with the elapsed and the total time in whole seconds.
 
     Returns
     -------
@@ -151,10 +151,10 @@ def tune(
     Raises
     ------
     InvalidInputError
-        If the costs are not such as :meth:`Surrogate.fit` takes, the model has no settings to tune, a limit is not
+        If the costs are invalid (see :meth:`Surrogate.fit`), the model has no settings to tune, a limit is not
         positive, or the study's file belongs to other data or settings.
     DataFileError
-        If the study's file is damaged, no study, or can't be read or written; it is left untouched.
+        If the study's file is damaged, is no study, or can't be read or written; it is not changed.
     MissingExtraError
         If Optuna is not installed.
 
@@ -164,7 +164,7 @@ def tune(
     >>> space = get_space("nasbench201")
     >>> archs = space.sample(100, random_state=0)
     >>> tuned = tune(Surrogate(), archs, space.batch(archs).macs / 1e6, seconds=60, max_trials=3)
-    >>> tuned.kept, tuned.settings["model"]  # these are exact sums
+    >>> tuned.kept, tuned.settings["model"]  # the costs are exact sums
     (False, 'default')
     """
     _check_limits(seconds, max_trials)
@@ -213,27 +213,27 @@ def _family(surrogate: Surrogate) -> str:
 
 
 def _default_settings(family: str) -> dict[str, Any]:
-    """Return the settings that a model has by default, by the names of ``SETTINGS``."""
+    """Return a model's default settings, by the names of ``SETTINGS``."""
     params = make_model(family).get_params(deep=False)
     if family == "mlp":
         params |= {"layers": len(params["hidden"]), "width": params["hidden"][0]}
-    # What XGBoost leaves at None is a penalty of 1.
+    # XGBoost's None is a penalty of 1.
     return {name: 1.0 if params[name] is None else params[name] for name in SETTINGS[family]}
 
 
 def _build(family: str, settings: dict[str, Any], random_state: int | None) -> Any:
-    """Build a regressor: the default one for no settings."""
+    """Build a regressor with some settings, the others at their defaults."""
     params = dict(settings)
     if "layers" in params:
         params["hidden"] = (params.pop("width"),) * params.pop("layers")
     if family == "forest":
-        params["n_jobs"] = 1  # small fits: more threads would only wait for one another
+        params["n_jobs"] = 1  # small fits: more threads only wait for one another
     return make_model(family, random_state).set_params(**params)
 
 
 @dataclass(frozen=True, slots=True)
 class _Rows:
-    """The training rows, encoded once, and how well a model does on them."""
+    """The training rows, encoded once, and the cross-validated errors of models on them."""
 
     surrogate: Surrogate
     seed: int
@@ -244,17 +244,17 @@ class _Rows:
 
     @property
     def training(self) -> Encoded:
-        """What models with settings read."""
+        """The encoded rows of models with settings."""
         return self.of_others[1]
 
     @property
     def given(self) -> Any:
-        """The surrogate's own model, before any search; None is the default."""
+        """The surrogate's model before the search; None is the default."""
         return None if self.surrogate.is_default else _build(_family(self.surrogate), {}, self.seed)
 
     @property
     def few(self) -> bool:
-        """Whether there are too few rows to try anything but the default."""
+        """Whether there are too few rows to try other models than the default."""
         return self.surrogate.is_default and len(self.costs) < TUNED_ROWS
 
     @classmethod
@@ -271,20 +271,20 @@ class _Rows:
         return cls(surrogate, surrogate.random_state or 0, of_default, of_others, costs, deviation)
 
     def folds(self, fresh: bool = False) -> Folds:
-        """Split the rows into folds, fewer if there are few rows: those of the search, or fresh ones."""
+        """Split the rows into folds, fewer if there are few rows; ``fresh`` ones differ from those of the search."""
         from sklearn.model_selection import GroupKFold, KFold
 
         seed, n, n_configs = self.seed + fresh, min(FOLDS, len(self.costs) // 2), len(self.training.configs)
         if n_configs < FOLDS:
             return list(KFold(n, shuffle=True, random_state=seed).split(self.costs))
         if fresh:
-            n = min(n, n_configs // 2)  # a config alone would make the same fold whatever the seed
+            n = min(n, n_configs // 2)  # folds of one config would be the same for every seed
         return list(GroupKFold(n, shuffle=True, random_state=seed).split(self.costs, groups=self.training.number))
 
     def errors(self, model: Any, folds: Folds) -> Iterator[Vector]:
-        """Fit to all folds but one and yield the relative absolute errors in that one, for each.
+        """Yield the absolute errors on each fold, divided by ``deviation``, of a model fitted to the other folds.
 
-        The model is the default if None.
+        If the model is None, it is the default.
         """
         surrogate = clone(self.surrogate).set_params(calibrate=False)
         encoder, everything = self.of_default
@@ -301,7 +301,7 @@ class _Rows:
 
 
 class _Search:
-    """The study's objective, and its clock."""
+    """The objective of the study, and its time limit."""
 
     def __init__(self, rows: _Rows, families: list[str], default: str, seconds: float, progress: _Progress) -> None:
         self.rows, self.families, self.default, self.progress = rows, families, default, progress
@@ -309,28 +309,28 @@ class _Search:
         self.folds = rows.folds()
 
     def fingerprint(self) -> str:
-        """Return a hash of all that decides a trial's value."""
+        """Return a hash of everything that determines a trial's value."""
         rows, features = self.rows, self.rows.training.features
-        said = [self.families, self.default, rows.seed, SETTINGS, list(map(str, features.columns))]
-        digest = hashlib.sha256(repr(said).encode())
+        settings = [self.families, self.default, rows.seed, SETTINGS, list(map(str, features.columns))]
+        digest = hashlib.sha256(repr(settings).encode())
         for array in (features.to_numpy(np.float64), rows.costs, *(test for _, test in self.folds)):
             digest.update(repr(array.shape).encode() + np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
 
     def run(self, study: Study, max_trials: int | None) -> None:
-        """Evaluate the default, unless the study knows it, then others until the time or the trials are up."""
+        """Evaluate the default unless the study has it, then other settings until the limit of time or trials."""
         if not _defaults(study, "COMPLETE"):
-            if not _defaults(study, "WAITING"):  # as it does if a call was killed just here
+            if not _defaults(study, "WAITING"):  # it waits if an earlier call was killed just here
                 params = {f"{self.default}.{name}": value for name, value in _default_settings(self.default).items()}
                 study.enqueue_trial({"model": self.default, **params}, user_attrs={_DEFAULT: True})
             study.optimize(self, n_trials=1)
         self.after(study)
-        left = None if max_trials is None else max(max_trials - sum(_counts(study)), 0)
+        remaining = None if max_trials is None else max(max_trials - sum(_counts(study)), 0)
         if study.best_value > EXACT and not self.time_is_up():
-            study.optimize(self, n_trials=left, catch=(Exception,), callbacks=[self.after])
+            study.optimize(self, n_trials=remaining, catch=(Exception,), callbacks=[self.after])
 
     def __call__(self, trial: Trial) -> float:
-        """Return the mean absolute error of a trial's settings; its value after each fold is reported."""
+        """Return the mean absolute error of a trial's settings; report it after each fold."""
         from optuna import TrialPruned
 
         family = trial.suggest_categorical("model", self.families)
@@ -340,17 +340,17 @@ class _Search:
             settings[name] = suggest(f"{family}.{name}", low, high, log=log)
         is_default = _DEFAULT in trial.user_attrs
         model = self.rows.given if is_default else _build(family, settings, self.rows.seed)
-        seen = np.empty(0)
-        for number, errors in enumerate(self.rows.errors(model, self.folds)):
-            seen = np.concatenate([seen, errors])
-            trial.report(float(seen.mean()), number)
-            may_end = not is_default and len(seen) < len(self.rows.costs)
-            if may_end and (trial.should_prune() or self.time_is_up()):
+        errors = np.empty(0)
+        for number, of_fold in enumerate(self.rows.errors(model, self.folds)):
+            errors = np.concatenate([errors, of_fold])
+            trial.report(float(errors.mean()), number)
+            may_prune = not is_default and len(errors) < len(self.rows.costs)
+            if may_prune and (trial.should_prune() or self.time_is_up()):
                 raise TrialPruned
-        return float(seen.mean())
+        return float(errors.mean())
 
     def after(self, study: Study, trial: FrozenTrial | None = None) -> None:
-        """Keep the time that comparing the best with the default will take, and stop when the rest is spent."""
+        """Reserve the time to compare the best settings with the default; stop when the rest is used up."""
         compared = [_defaults(study, "COMPLETE")[0], study.best_trial]
         self.reserved = sum(known.duration.total_seconds() for known in compared if known.duration is not None)
         if self.progress is not None:
@@ -368,13 +368,13 @@ def _defaults(study: Study, state: str) -> list[FrozenTrial]:
 
 
 def _counts(study: Study) -> tuple[int, int]:
-    """Return how many trials ended well, and how many failed; one that still runs was cut off by a kill."""
+    """Return the numbers of completed or pruned trials, and of failed ones; killed trials are neither."""
     states = [trial.state.name for trial in study.get_trials(deepcopy=False)]
     return states.count("COMPLETE") + states.count("PRUNED"), states.count("FAIL")
 
 
 def _compare(rows: _Rows, study: Study) -> Tuned:
-    """Compare the best trial with the default on folds that the search did not see."""
+    """Compare the best trial with the default on folds that the search did not use."""
     folds = rows.folds(fresh=True)
     before = np.concatenate(list(rows.errors(rows.given, folds)))
     result = _as_given(rows, float(before.mean()), *_counts(study))
@@ -388,24 +388,24 @@ def _compare(rows: _Rows, study: Study) -> Tuned:
     if gain.mean() <= gain.std() / math.sqrt(len(gain)):
         return result
     tuned = clone(rows.surrogate).set_params(model=_build(family, settings, rows.surrogate.random_state))
-    said = {"model": family} | settings
-    return replace(result, surrogate=tuned, kept=True, error=float(after.mean()), settings=said)
+    found = {"model": family} | settings
+    return replace(result, surrogate=tuned, kept=True, error=float(after.mean()), settings=found)
 
 
 def _as_given(rows: _Rows, error: float, trials: int, failed: int) -> Tuned:
     family = _family(rows.surrogate)
-    said = {"model": DEFAULT} if rows.surrogate.is_default else {"model": family} | _default_settings(family)
-    return Tuned(clone(rows.surrogate), False, error, error, trials, failed, said)
+    settings = {"model": DEFAULT} if rows.surrogate.is_default else {"model": family} | _default_settings(family)
+    return Tuned(clone(rows.surrogate), False, error, error, trials, failed, settings)
 
 
 def _open(path: str | os.PathLike[str] | None, fingerprint: str, seed: int) -> Study:
-    """Open the study kept in a file, or a new one."""
+    """Open the study in a file, or a new one."""
     import optuna
 
     storage = None if path is None else _storage(Path(path), fingerprint)
     pruner = optuna.pruners.MedianPruner()
     study = optuna.create_study(storage=storage, study_name=_STUDY_NAME, pruner=pruner, load_if_exists=True)
-    # A study that goes on must not draw again what it has drawn before.
+    # A continued study must not repeat its random draws.
     study.sampler = optuna.samplers.TPESampler(seed=seed + len(study.get_trials(deepcopy=False)))
     if _FINGERPRINT not in study.user_attrs:
         study.set_user_attr(_FINGERPRINT, fingerprint)
@@ -413,15 +413,15 @@ def _open(path: str | os.PathLike[str] | None, fingerprint: str, seed: int) -> S
 
 
 def _storage(path: Path, fingerprint: str) -> JournalStorage:
-    """Return the storage of a study's file, which is not written unless it is empty or of this fingerprint."""
+    """Return the storage of a study's file; the file is changed only if it is empty or has this fingerprint."""
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         raw = path.read_bytes() if path.exists() else b""
-        lock = JournalFileOpenLock(str(path), grace_period=10)  # a lock older than this was left by a kill
-        # Optuna would take a last line that is no JSON for one that is still being written.
+        lock = JournalFileOpenLock(str(path), grace_period=10)  # an older lock belongs to a killed process
+        # Optuna takes a last line that is no JSON for one that is still being written.
         whole = raw[: raw.rfind(b"\n") + 1]
         list(map(json.loads, whole.splitlines()))
         storage = JournalStorage(JournalFileBackend(str(path), lock))
@@ -439,6 +439,6 @@ def _storage(path: Path, fingerprint: str) -> JournalStorage:
             "configs, encoder, model and random_state that it was begun with; to begin anew, choose another file."
         )
     if len(whole) < len(raw):
-        # A kill cut the last line short, and the next one must not be appended to it.
+        # The last line is incomplete after a kill; the next one must not be appended to it.
         os.truncate(path, len(whole))
     return storage

@@ -1,7 +1,8 @@
 """A fitted model as bytes, and back, without pickle.
 
-Our own models and XGBoost's are arrays (safetensors), trees too (:class:`.Trees`); other scikit-learn regressors go
-through skops, which rebuilds listed types only. All are checked before native code sees them.
+This package's models and XGBoost's are saved as arrays (safetensors), including trees (:class:`.Trees`). Other
+scikit-learn regressors are saved by skops, which rebuilds listed types only. All are checked before they are passed to
+native code.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ __all__ = ["SUFFIXES", "from_bytes", "to_bytes"]
 _ARRAYS = "arrays"
 SUFFIXES = {"safetensors": "safetensors", "xgboost": "safetensors", "skops": "skops"}
 
-# What skops leaves to the caller to trust: trees are arrays with a version; a loss is a stateless enum-like class.
+# Types that skops trusts only if the caller lists them: trees are arrays with a version; losses have no state.
 _TRUSTED = (
     "sklearn.tree._tree.Tree",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
@@ -37,7 +38,7 @@ _TRUSTED = (
 
 
 def to_bytes(model: Any, feature_names: npt.NDArray[np.object_]) -> tuple[dict[str, Any], bytes]:
-    """Return what the manifest says of a fitted model of columns of these names, and its weights.
+    """Return the manifest's description of a fitted model of columns of these names, and its weights.
 
     Raises
     ------
@@ -65,10 +66,10 @@ def to_bytes(model: Any, feature_names: npt.NDArray[np.object_]) -> tuple[dict[s
         from safetensors.numpy import save
 
         try:
-            said, arrays = xgboosted.to_arrays(model)
+            description, arrays = xgboosted.to_arrays(model)
         except InvalidInputError as error:
             raise SavedFormatError(f"a {kind} can't be saved: {error}") from error
-        return {"format": "xgboost", "class": kind, **said}, save(arrays)
+        return {"format": "xgboost", "class": kind, **description}, save(arrays)
     from skops.io import dumps, get_untrusted_types
 
     try:
@@ -85,44 +86,46 @@ def to_bytes(model: Any, feature_names: npt.NDArray[np.object_]) -> tuple[dict[s
     return {"format": "skops", "class": kind, "sklearn": sklearn.__version__}, data
 
 
-def from_bytes(said: dict[str, Any], data: bytes, feature_names: npt.NDArray[np.object_]) -> Any:
+def from_bytes(description: dict[str, Any], data: bytes, feature_names: npt.NDArray[np.object_]) -> Any:
     """Build the fitted model that :func:`to_bytes` described, for columns of these names.
 
     Raises
     ------
     SavedFormatError
-        If the description or the weights are none of ours, or a weight is NaN, infinite or absurdly large.
+        If the description or the weights are invalid, or a weight is NaN, infinite or absurdly large.
     """
     try:
-        if said["format"] == "safetensors":
+        if description["format"] == "safetensors":
             from safetensors.numpy import load
 
-            if said["class"] not in (_ARRAYS, *models.saved_models()):
-                raise SavedFormatError(f"there is no model {said['class']!r} in this version.")
+            if description["class"] not in (_ARRAYS, *models.saved_models()):
+                raise SavedFormatError(f"there is no model {description['class']!r} in this version.")
             arrays = load(data)
-            check_arrays(f"the weights of a {said['class']}", arrays)
-            if said["class"] == _ARRAYS:
+            check_arrays(f"the weights of a {description['class']}", arrays)
+            if description["class"] == _ARRAYS:
                 return arrays
-            return models.saved_models()[said["class"]](**said["params"]).from_arrays(arrays, feature_names)
-        if said["format"] == "xgboost":
+            return models.saved_models()[description["class"]](**description["params"]).from_arrays(
+                arrays, feature_names
+            )
+        if description["format"] == "xgboost":
             from safetensors.numpy import load
 
-            return xgboosted.from_arrays(said, load(data), feature_names)
-        if said["format"] == "skops":
+            return xgboosted.from_arrays(description, load(data), feature_names)
+        if description["format"] == "skops":
             from skops.io import loads
 
             model = loads(data, trusted=list(_TRUSTED))
-            check_regressor(f"the weights of a {said['class']}", model, feature_names)
+            check_regressor(f"the weights of a {description['class']}", model, feature_names)
             return model
     except SavedFormatError:
         raise
     except Exception as error:
-        raise SavedFormatError(f"the weights of a {said.get('class')} can't be read: {error}") from error
-    raise SavedFormatError(f"unknown weights format {said['format']!r}; allowed: {', '.join(SUFFIXES)}.")
+        raise SavedFormatError(f"the weights of a {description.get('class')} can't be read: {error}") from error
+    raise SavedFormatError(f"unknown weights format {description['format']!r}; allowed: {', '.join(SUFFIXES)}.")
 
 
 def _plain(params: dict[str, Any]) -> dict[str, Any]:
-    """Return parameters as JSON gives them back."""
+    """Return parameters after a round trip through JSON."""
     try:
         plain: dict[str, Any] = json.loads(json.dumps(params, default=_as_dict))
     except TypeError as error:
@@ -131,7 +134,7 @@ def _plain(params: dict[str, Any]) -> dict[str, Any]:
 
 
 def _as_dict(value: object) -> dict[str, Any]:
-    """Return a prior as JSON holds it."""
+    """Convert a prior for JSON."""
     if isinstance(value, PhysicsPrior):
         return value.as_dict()
     raise TypeError(f"{type(value).__name__} has no form in JSON")

@@ -1,4 +1,4 @@
-"""XGBoost's regressors: as arrays and back, and their predictions in a forked child."""
+"""XGBoost's regressors: conversion to arrays and back, and predictions in a forked child."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def is_xgboost(model: object) -> bool:
 
 
 def to_arrays(model: Any) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
-    """Return what the manifest says of a fitted regressor of XGBoost's, and its trees as arrays.
+    """Return the manifest's description of a fitted XGBoost regressor, and its trees as arrays.
 
     Raises
     ------
@@ -37,26 +37,26 @@ def to_arrays(model: Any) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
         If it is no sum of regression trees.
     """
     booster = _booster(model)
-    settings = {key: value for key, value in model.get_params().items() if _is_plain(value)}
+    params = {key: value for key, value in model.get_params().items() if _is_plain(value)}
     arrays = _trees(booster).to_arrays()
-    objective, base_score, trees_per_round = _said(booster)
-    said = {"params": settings, "objective": objective, "trees_per_round": trees_per_round}
-    return said, arrays | {"base_score": np.array([base_score], np.float32)}
+    objective, base_score, trees_per_round = _settings(booster)
+    description = {"params": params, "objective": objective, "trees_per_round": trees_per_round}
+    return description, arrays | {"base_score": np.array([base_score], np.float32)}
 
 
 def from_arrays(
-    said: dict[str, Any], arrays: dict[str, npt.NDArray[Any]], feature_names: npt.NDArray[np.object_]
+    description: dict[str, Any], arrays: dict[str, npt.NDArray[Any]], feature_names: npt.NDArray[np.object_]
 ) -> Any:
     """Build the fitted regressor that :func:`to_arrays` described, for columns of these names.
 
-    XGBoost reads a model file that is written here, from arrays that were checked.
+    XGBoost reads a model file that is generated from the checked arrays.
 
     Raises
     ------
     InvalidInputError
-        If the description or the arrays are none of ours.
+        If the description or the arrays are invalid.
     """
-    kind, objective, trees_per_round = said["class"], said["objective"], said["trees_per_round"]
+    kind, objective, trees_per_round = description["class"], description["objective"], description["trees_per_round"]
     if kind not in _KINDS or objective not in OBJECTIVES:
         raise InvalidInputError(f"there is no {kind!r} of the objective {objective!r} here. {_SUPPORTED}")
     trees = Trees.from_arrays(arrays, len(feature_names))
@@ -69,8 +69,8 @@ def from_arrays(
         raise InvalidInputError(f"base_score must be a float32 that {objective} can predict, got {score!r}.")
     import xgboost
 
-    # One thread, as after every fit here; a number out of a file could ask for more than the system has.
-    model = getattr(xgboost, kind)(**{**said["params"], "n_jobs": 1})
+    # One thread, as after every fit here: a number from a file could exceed the system's limit.
+    model = getattr(xgboost, kind)(**{**description["params"], "n_jobs": 1})
     content = trees.to_model(objective, float(score[0]), [str(name) for name in feature_names], trees_per_round)
     model.load_model(bytearray(content))
     if Trees.from_booster(model.get_booster()).base != trees.base:
@@ -79,10 +79,10 @@ def from_arrays(
 
 
 def predict(model: Any, X: pd.DataFrame) -> npt.NDArray[np.float64]:
-    """Predict by any regressor, (n, k) named columns -> (n,); by one of XGBoost's in a forked child as well.
+    """Predict by any regressor, (n, k) named columns -> (n,), also in a forked child.
 
-    There, XGBoost would wait for threads that are gone. What NumPy predicts instead is equal to the bit where the
-    objective predicts the sum of the trees itself; elsewhere the last bit may differ.
+    There, XGBoost would wait for threads that don't exist, and NumPy evaluates its trees. The predictions are equal to
+    the bit if the objective has no link function; else the last bit may differ.
 
     Raises
     ------
@@ -101,10 +101,10 @@ def predict(model: Any, X: pd.DataFrame) -> npt.NDArray[np.float64]:
 
 
 def portable(model: Any) -> Any:
-    """Return what to pickle for a fitted regressor: arrays, if it is one of XGBoost's.
+    """Return the object to pickle for a fitted regressor: arrays, if it is one of XGBoost's.
 
-    Reading its own pickles, XGBoost would hang in a forked child, such as those of ``multiprocessing.Pool``. There, the
-    arrays come back as a regressor that NumPy evaluates; in every other process, as the one that it was.
+    XGBoost hangs when it reads its own pickles in a forked child, such as those of ``multiprocessing.Pool``. There, the
+    arrays are unpickled as a regressor that NumPy evaluates; in other processes, as the original class.
     """
     if not is_xgboost(model):
         return model
@@ -115,43 +115,45 @@ def portable(model: Any) -> Any:
 
 
 class _Portable:
-    """The arrays of a regressor of XGBoost's, which predict by NumPy."""
+    """An XGBoost regressor as arrays, evaluated by NumPy."""
 
     def __init__(
-        self, said: dict[str, Any], arrays: dict[str, npt.NDArray[Any]], feature_names: npt.NDArray[np.object_]
+        self, description: dict[str, Any], arrays: dict[str, npt.NDArray[Any]], feature_names: npt.NDArray[np.object_]
     ) -> None:
-        self.said, self.arrays, self.feature_names_in_ = said, arrays, feature_names
+        self.description, self.arrays, self.feature_names_in_ = description, arrays, feature_names
         self._trees = Trees.from_arrays(arrays, len(feature_names))
 
     @classmethod
     def of(cls, model: Any) -> _Portable:
         booster = _booster(model)
         if booster not in _known:
-            said, arrays = to_arrays(model)
-            said |= {"class": type(model).__name__, "params": model.get_params()}
-            _known[booster] = cls(said, arrays, np.asarray(model.feature_names_in_, object))
+            description, arrays = to_arrays(model)
+            description |= {"class": type(model).__name__, "params": model.get_params()}
+            _known[booster] = cls(description, arrays, np.asarray(model.feature_names_in_, object))
         return _known[booster]
 
     def predict(self, X: pd.DataFrame) -> npt.NDArray[np.float64]:
         with np.errstate(over="ignore"):  # to infinity, as XGBoost does
             values = X.to_numpy(np.float64).astype(np.float32)
-        values[values == np.float32(self.said["params"]["missing"])] = np.nan
-        return _linked(self._trees.evaluate(values), self.said["objective"]).astype(np.float64)
+        values[values == np.float32(self.description["params"]["missing"])] = np.nan
+        return _linked(self._trees.evaluate(values), self.description["objective"]).astype(np.float64)
 
     def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
-        return _restored, (self.said, self.arrays, self.feature_names_in_)
+        return _restored, (self.description, self.arrays, self.feature_names_in_)
 
 
 _known: WeakKeyDictionary[Any, _Portable] = WeakKeyDictionary()
-"""By booster, so that each is converted once."""
+"""A cache by booster: each is converted once."""
 
 
-def _restored(said: dict[str, Any], arrays: dict[str, npt.NDArray[Any]], feature_names: npt.NDArray[np.object_]) -> Any:
-    return (_Portable if in_forked_child() else from_arrays)(said, arrays, feature_names)
+def _restored(
+    description: dict[str, Any], arrays: dict[str, npt.NDArray[Any]], feature_names: npt.NDArray[np.object_]
+) -> Any:
+    return (_Portable if in_forked_child() else from_arrays)(description, arrays, feature_names)
 
 
 def _booster(model: Any) -> Any:
-    """Return the booster of a regressor, or raise if its predictions are not those of all its trees."""
+    """Return the booster of a regressor, or raise if its predictions are not the sum of all its trees."""
     if type(model).__name__ not in _KINDS:
         raise InvalidInputError(f"there are no plain trees in a {type(model).__name__}. {_SUPPORTED}")
     if callable(model.objective):
@@ -169,8 +171,8 @@ def _trees(booster: Any) -> Trees:
         raise InvalidInputError(f"{error} {_SUPPORTED}") from error
 
 
-def _said(booster: Any) -> tuple[str, float, int]:
-    """Return the objective, the base score, and how many trees a round added."""
+def _settings(booster: Any) -> tuple[str, float, int]:
+    """Return the objective, the base score and the number of trees per round."""
     learner = json.loads(booster.save_config())["learner"]
     score = learner["learner_model_param"]["base_score"].strip("[]")
     train = learner["gradient_booster"]["gbtree_model_param"]
@@ -178,7 +180,7 @@ def _said(booster: Any) -> tuple[str, float, int]:
 
 
 def _is_in_range(score: float, objective: str) -> bool:
-    """Return whether an objective can predict a base score: others have no place before the link function."""
+    """Return whether a base score is in the range of an objective's link function."""
     lowest, highest = {"identity": (-np.inf, np.inf), "log": (0.0, np.inf), "logistic": (0.0, 1.0)}[
         OBJECTIVES[objective][0]
     ]
@@ -186,7 +188,7 @@ def _is_in_range(score: float, objective: str) -> bool:
 
 
 def _linked(sums: npt.NDArray[np.float32], objective: str) -> npt.NDArray[np.float32]:
-    """Return what an objective predicts from sums of trees, in float32 as XGBoost does."""
+    """Apply an objective's link function to sums of trees, in float32 as XGBoost does."""
     link, wide = OBJECTIVES[objective][0], sums.astype(np.float64)
     with np.errstate(over="ignore"):
         if link == "log":
@@ -197,5 +199,5 @@ def _linked(sums: npt.NDArray[np.float32], objective: str) -> npt.NDArray[np.flo
 
 
 def _is_plain(value: object) -> bool:
-    """Tell whether JSON gives a parameter back; None and NaN are XGBoost's defaults and need not be kept."""
+    """Return whether a parameter survives JSON; None and NaN are XGBoost's defaults and need not be saved."""
     return isinstance(value, (bool, int, str)) or (isinstance(value, float) and value == value)

@@ -258,7 +258,7 @@ def test_many_targets_of_many_architectures_are_counted(tmp_path: Path) -> None:
                 "--seeds",
                 1,
             ),
-            ("octaves", "rmse"),
+            ("log2 distance", "rmse"),
         ),
         (
             ("evaluate", "--model", "ridge", "--protocol", "laube2022", "--target", "epyc-torch-1t", "--seeds", 2),

@@ -126,11 +126,11 @@ def test_sources_change_what_is_suggested_and_help_to_adapt(run: Run, known: Cos
     samples(known, 10)
     (record,) = json.loads(run("adapt", "samples.csv", "--sources", source, "-o", "saved", "--json")[0])
     assert record.keys() == {
-        "device", "metric", "unit", "n_shots", "mdape", "spearman_rho", "source_weight", "ordinary_weight",
+        "device", "metric", "unit", "n_shots", "mdape", "spearman_rho", "source_weight", "general_weight",
     }  # fmt: skip
     assert (record["device"], record["metric"], record["unit"], record["n_shots"]) == ("my-board", "latency", "ms", 10)
     assert 0 < record["source_weight"] <= 1
-    assert record["ordinary_weight"] == 0
+    assert record["general_weight"] == 0
     assert record["mdape"] < 0.2
     assert record["spearman_rho"] > 0.8
     out, _ = run("predict", 7, "-s", "saved", "--csv")
@@ -285,7 +285,7 @@ def test_a_slip_of_the_unit_is_named(run: Run, known: CostTable) -> None:
     write("samples.csv", lines)
     for arguments in (["adapt", "samples.csv"], ["suggest", "-n", 2, "--given", "samples.csv"]):
         _, err = run(*arguments)
-        (line,) = [line for line in err.splitlines() if "lie far from what the others say" in line]
+        (line,) = [line for line in err.splitlines() if "lie far from their predictions" in line]
         assert line.startswith("my-board/latency: 1 of 12 measurements")
         assert f"{float(wrong):.4g} (number 6; " in line
 

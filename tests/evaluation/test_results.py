@@ -87,7 +87,7 @@ def test_without_calibration_there_are_no_intervals(table: CostTable) -> None:
     assert told.predictions["low"].isna().all()
 
 
-def test_distance_is_in_octaves_to_the_nearest_config(held_out_configs: Evaluation) -> None:
+def test_distance_is_log2_to_the_nearest_config(held_out_configs: Evaluation) -> None:
     frame = held_out_configs.predictions
     assert (frame["distance"] > 0).all()
     for _, part in frame.groupby(["metric", "seed"]):
@@ -111,7 +111,7 @@ def test_distance_is_in_octaves_to_the_nearest_config(held_out_configs: Evaluati
 def test_errors_by_distance_count_every_prediction(held_out_configs: Evaluation) -> None:
     frame = held_out_configs.by_distance()
     assert frame["n"].sum() == len(held_out_configs.predictions)
-    assert set(frame["octaves"]) <= {"0 to 0.25", "0.25 to 0.5", "0.5 to 1", "1 to 2", "over 2"}
+    assert set(frame["log2_distance"]) <= {"0 to 0.25", "0.25 to 0.5", "0.5 to 1", "1 to 2", "over 2"}
     assert ((frame["within_10pct"] <= frame["within_20pct"]) & (frame["mdape"] >= 0)).all()
     first = frame.iloc[0]
     edges = {
@@ -121,7 +121,7 @@ def test_errors_by_distance_count_every_prediction(held_out_configs: Evaluation)
         "1 to 2": (1, 2),
         "over 2": (2, 99),
     }
-    low, high = edges[first["octaves"]]
+    low, high = edges[first["log2_distance"]]
     mine = held_out_configs.predictions
     mine = mine[(mine["metric"] == first["metric"]) & (mine["distance"] >= low) & (mine["distance"] < high)]
     assert first["mdape"] == pytest.approx((mine["predicted"] / mine["measured"] - 1).abs().median())

@@ -526,7 +526,7 @@ def test_a_change_that_two_spaces_share_adds_the_same_columns() -> None:
     np.testing.assert_allclose(cells[1] - cells[0], blocks[1] - blocks[0], rtol=1e-6, atol=1e-9)
 
 
-def test_dear_layers_may_be_corrected_by_more() -> None:
+def test_expensive_layers_may_be_corrected_by_more() -> None:
     sizes = np.linalg.norm(corrections([conv(channels, 16) for channels in (16, 32, 64)]), axis=1)
     assert (np.diff(sizes) > 0).all()
     # The work grows 16-fold, the bytes 4-fold, the call stays one: a root of their mean.

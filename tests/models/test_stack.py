@@ -87,7 +87,7 @@ def fitted(planted: Callable[[int], Array], n: int, seed: int) -> PhysicsStack:
 def errors(planted: Callable[[int], Array], n: int, seed: int) -> tuple[float, float, float]:
     """Return the mean absolute errors on unseen rows, as measured: of the whole, of physics, of the ordinary model."""
     model, costs = fitted(planted, n, seed), measured(planted(seed), seed)
-    ordinary = model.ordinary_ or BoostedRidge().fit(ordinary_columns().iloc[seed : seed + n], costs[seed : seed + n])
+    ordinary = model.boosted_ or BoostedRidge().fit(ordinary_columns().iloc[seed : seed + n], costs[seed : seed + n])
     predictions = (
         model.predict(columns()[TEST]),
         model.physics_.predict(physical_columns()[TEST]),
@@ -104,8 +104,8 @@ def test_a_handful_is_told_by_physics_alone() -> None:
     few = MIN_ROWS - 1
     costs = measured(law(0), 0)
     model = PhysicsStack().fit(columns()[:few], costs[:few])
-    assert model.ordinary_ is None
-    assert model.weights_["ordinary"] == 0
+    assert model.boosted_ is None
+    assert model.weights_["boosted"] == 0
     alone = PhysicsGP().fit(physical_columns()[:few], costs[:few])
     assert np.array_equal(model.predict(columns()), alone.predict(physical_columns()))
     assert np.array_equal(model.residuals_, alone.residuals_)
@@ -117,7 +117,7 @@ def test_sums_over_positions_are_found_exactly(n: int, seeds: int) -> None:
     for seed in range(seeds):
         costs = additive(seed)
         model = PhysicsStack().fit(columns()[:n], costs[:n])
-        assert model.weights_["ordinary"] == 1
+        assert model.weights_["boosted"] == 1
         np.testing.assert_allclose(model.predict(columns()), costs, rtol=1e-9)
         assert np.abs(model.residuals_).max() < 1e-8
 
@@ -126,13 +126,13 @@ def test_sums_over_positions_are_mostly_believed_where_rows_are_few() -> None:
     costs = additive(0)
     model = PhysicsStack().fit(columns()[:32], costs[:32])
     physics = model.physics_.predict(physical_columns())
-    assert 0.5 < model.weights_["ordinary"] < 0.95
+    assert 0.5 < model.weights_["boosted"] < 0.95
     assert np.abs(model.predict(columns()) - costs).mean() < 0.8 * np.abs(physics - costs).mean()
 
 
 def test_hundreds_of_measurements_are_told_by_the_ordinary_model_where_ops_interact() -> None:
     model = fitted(interacting, 600, 0)
-    assert model.weights_["ordinary"] > 0.8
+    assert model.weights_["boosted"] > 0.8
     whole, physics, ordinary = errors(interacting, 600, 0)
     assert whole < 0.6 * physics
     assert whole < 1.05 * ordinary
@@ -140,7 +140,7 @@ def test_hundreds_of_measurements_are_told_by_the_ordinary_model_where_ops_inter
 
 def test_physics_alone_has_less_of_a_say_the_more_is_measured() -> None:
     weights = [
-        np.mean([sum(fitted(interacting, n, seed).weights_[of] for of in ("ordinary", "remainder")) for seed in seeds])
+        np.mean([sum(fitted(interacting, n, seed).weights_[of] for of in ("boosted", "remainder")) for seed in seeds])
         for n, seeds in ((20, range(3)), (50, range(3)), (200, range(2)), (600, range(1)))
     ]
     assert weights[0] < 0.3
@@ -168,7 +168,7 @@ def test_slips_do_not_decide_who_has_the_say() -> None:
     spoilt = costs.copy()
     spoilt[[7, 90]] *= 1000
     model, clean = PhysicsStack().fit(columns()[:200], spoilt), fitted(interacting, 200, 0)
-    learned = [sum(either.weights_[of] for of in ("ordinary", "remainder")) for either in (model, clean)]
+    learned = [sum(either.weights_[of] for of in ("boosted", "remainder")) for either in (model, clean)]
     assert learned[0] == pytest.approx(learned[1], abs=0.15)
     truth = interacting(0)[TEST]
     apart = [np.abs(either.predict(columns()[TEST]) - truth).mean() for either in (model, clean)]
@@ -195,7 +195,7 @@ def test_residuals_are_as_large_as_errors_on_unseen_rows(planted: Callable[[int]
 def test_without_ordinary_columns_it_is_physics_and_without_physics_nothing() -> None:
     costs = measured(law(1), 1)
     model = PhysicsStack().fit(physical_columns()[:30], costs[:30])
-    assert model.ordinary_ is None
+    assert model.boosted_ is None
     alone = PhysicsGP().fit(physical_columns()[:30], costs[:30])
     assert np.array_equal(model.predict(physical_columns()), alone.predict(physical_columns()))
     with pytest.raises(InvalidInputError, match=r"columns of LayerPhysics"):
@@ -205,9 +205,9 @@ def test_without_ordinary_columns_it_is_physics_and_without_physics_nothing() ->
 def test_sources_are_told_to_physics_and_hidden_from_the_ordinary_model() -> None:
     frame = columns().assign(**{"source:kin": law(2)})
     model = PhysicsStack().fit(frame[:40], additive(2)[:40])
-    assert model.ordinary_ is not None
+    assert model.boosted_ is not None
     assert "source:kin" in model.physics_.feature_names_in_
-    names = [*model.physics_.feature_names_in_, *model.ordinary_.feature_names_in_]
+    names = [*model.physics_.feature_names_in_, *model.boosted_.feature_names_in_]
     assert sorted(names) == sorted(frame)
 
 
@@ -231,8 +231,8 @@ def test_ranked_by_sources_alone_it_is_their_average() -> None:
     model = PhysicsStack().rank(frame[:40])
     expected = np.mean([costs / costs[:40].mean() for costs in sources.values()], axis=0)
     np.testing.assert_allclose(model.predict(frame), expected, rtol=1e-12)
-    assert model.ordinary_ is None
-    assert model.weights_["ordinary"] == 0
+    assert model.boosted_ is None
+    assert model.weights_["boosted"] == 0
     again = PhysicsStack().from_arrays(model.to_arrays(), model.feature_names_in_)
     assert np.array_equal(again.predict(frame), model.predict(frame))
 
@@ -243,16 +243,16 @@ def test_ranked_by_sources_alone_it_is_their_average() -> None:
 @pytest.mark.parametrize(
     ("planted", "n", "part"),
     [(law, 20, 0), (interacting, 200, None), (interacting, 600, 1)],
-    ids=["physics", "both", "ordinary"],
+    ids=["physics", "both", "boosted"],
 )
 def test_arrays_hold_all_that_was_learned(planted: Callable[[int], Array], n: int, part: float | None) -> None:
     model = fitted(planted, n, 0)
-    assert model.weights_["ordinary"] == part if part is not None else 0 < model.weights_["ordinary"] < 1
+    assert model.weights_["boosted"] == part if part is not None else 0 < model.weights_["boosted"] < 1
     arrays = {name: array.copy() for name, array in model.to_arrays().items()}
     assert all(array.dtype.kind in "fiu" for array in arrays.values())
     again = PhysicsStack().from_arrays(arrays, model.feature_names_in_)
     assert again.predict(columns()).tobytes() == model.predict(columns()).tobytes()
-    assert again.weights_["ordinary"] == model.weights_["ordinary"]
+    assert again.weights_["boosted"] == model.weights_["boosted"]
     assert {name: array.tobytes() for name, array in again.to_arrays().items()} == {
         name: array.tobytes() for name, array in arrays.items()
     }

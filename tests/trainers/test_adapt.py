@@ -108,7 +108,7 @@ def test_a_target_with_too_few_costs_is_named(left: int) -> None:
 
 
 def test_what_is_to_be_said_is_warned_of() -> None:
-    with pytest.warns(AdaptWarning, match="networks were measured: few to tell"):
+    with pytest.warns(AdaptWarning, match="networks were measured: too few"):
         adapt(few(rows=6), targets=TORCH)
 
 

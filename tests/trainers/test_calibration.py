@@ -161,12 +161,12 @@ def test_intervals_are_wider_for_configs_that_were_not_trained_on(seed: int, mod
 def test_intervals_of_other_configs_grow_with_their_distance() -> None:
     rng, n = np.random.default_rng(0), 2000
     columns, ones = np.empty((n, 0)), np.ones(n)
-    octaves = rng.choice([0.1, 0.5, 1.5], n)
+    distances = rng.choice([0.1, 0.5, 1.5], n)
 
     def noise(distances: np.ndarray) -> np.ndarray:
         return np.asarray(0.02 * (1 + 2 * distances) * rng.normal(size=n))
 
-    left_out = LeftOut(np.arange(n), ones, noise(octaves), ones, octaves)
+    left_out = LeftOut(np.arange(n), ones, noise(distances), ones, distances)
     calibration = Calibration().fit(columns, ones, 0.01 * rng.normal(size=n), other=left_out)
     assert calibration.other_.growth == pytest.approx(2, rel=0.25)
     again = Calibration().from_arrays(calibration.to_arrays(), 0)
@@ -182,9 +182,9 @@ def test_intervals_of_other_configs_grow_with_their_distance() -> None:
 
 def test_where_errors_do_not_grow_with_the_distance_neither_do_intervals() -> None:
     rng, n = np.random.default_rng(1), 4000
-    octaves = rng.choice([0.1, 0.5, 1.5], n)
-    unseen = rng.normal(size=n) * np.where(octaves > 1, 0.5, 1.0)
-    left_out = LeftOut(np.arange(n), np.ones(n), unseen, np.ones(n), octaves)
+    distances = rng.choice([0.1, 0.5, 1.5], n)
+    unseen = rng.normal(size=n) * np.where(distances > 1, 0.5, 1.0)
+    left_out = LeftOut(np.arange(n), np.ones(n), unseen, np.ones(n), distances)
     calibration = Calibration().fit(np.empty((n, 0)), np.ones(n), rng.normal(size=n), other=left_out)
     assert calibration.other_.growth == 0
 
@@ -199,18 +199,18 @@ def test_known_and_other_configs_may_be_mixed_in_one_question(asked: np.ndarray)
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_intervals_hold_costs_beyond_the_dearest_trained_on(seed: int) -> None:
-    """Predictions there are too low: what is dear is dear by its noise, too, and ridges shrink."""
+def test_intervals_hold_costs_beyond_the_most_expensive_trained_on(seed: int) -> None:
+    """Predictions there are too low: an expensive network is expensive by its noise too, and ridges shrink."""
     archs = SPACE.sample(3000, seed)
     costs = multiplied(archs, seed, 0.05)
-    dear = costs > np.quantile(costs, 0.8)
-    surrogate = Surrogate().fit(archs[~dear][:400], costs[~dear][:400])
-    bounds = surrogate.predict_interval(archs[dear])
-    assert inside(bounds, costs[dear]).mean() > 0.8
-    alike = surrogate.predict_interval(archs[~dear][400:])
-    assert inside(alike, costs[~dear][400:]).mean() == pytest.approx(0.9, abs=0.04)
+    expensive = costs > np.quantile(costs, 0.8)
+    surrogate = Surrogate().fit(archs[~expensive][:400], costs[~expensive][:400])
+    bounds = surrogate.predict_interval(archs[expensive])
+    assert inside(bounds, costs[expensive]).mean() > 0.8
+    alike = surrogate.predict_interval(archs[~expensive][400:])
+    assert inside(alike, costs[~expensive][400:]).mean() == pytest.approx(0.9, abs=0.04)
     high = bounds[:, 1]
-    np.testing.assert_allclose(surrogate.predict_within(archs[dear], high), 0.95, atol=0.01)
+    np.testing.assert_allclose(surrogate.predict_within(archs[expensive], high), 0.95, atol=0.01)
 
 
 def test_two_configs_are_too_few_to_leave_one_out() -> None:

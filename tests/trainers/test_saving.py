@@ -436,7 +436,7 @@ absurd = pytest.mark.parametrize("value", [np.nan, np.inf, -1e308], ids=str)
 @pytest.mark.parametrize(
     ("model", "part", "name"),
     [("ridge", "model", "coef"), ("boosted", "model", "intercept"), ("mlp", "model", "y"),
-     ("ridge", "calibration", "known"), ("ridge", "calibration", "known_said")],
+     ("ridge", "calibration", "known"), ("ridge", "calibration", "known_parameters")],
 )  # fmt: skip
 def test_absurd_numbers_in_arrays_are_refused(
     model: str, part: str, name: str, value: float, copy: Callable[[str], Path]
@@ -474,27 +474,31 @@ def test_a_weight_outside_of_its_range_is_refused(weight: float, few: Surrogate,
 
 def test_a_model_with_a_weight_must_be_there(few: Surrogate, tmp_path: Path) -> None:
     folder = few.save(tmp_path / "few")
-    with pytest.raises(SavedFormatError, match=r"the arrays of (remainder|ordinary|product) are missing"):
+    with pytest.raises(SavedFormatError, match=r"the arrays of (remainder|boosted|product) are missing"):
         Surrogate.load(change_array(folder, "model", "weights", lambda array: array * 0 + 0.5))
 
 
 CALIBRATIONS: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray], str]] = {
     "a negative power": (
-        "known_said",
+        "known_parameters",
         lambda a: a - np.array([0, 5, 0]),
         "known must be of 1 score or more, .* 60, -[45]",
     ),
-    "a huge power": ("known_said", lambda a: a + np.array([0, 1e9, 0]), r"known must be .*got 60, 1e\+09 and 0"),
-    "two numbers": ("known_said", lambda a: a[:2], r"known_said must be floats of shape \(3,\), got float64 of \(2,\)"),
-    "a negative growth": ("known_said", lambda a: a - np.array([0, 0, 1]), "known must be .* got 60, .* and -1"),
-    "scores of nothing": ("known_said", lambda a: a * 0, "known must be of 1 score or more, .* got 0, 0 and 0"),
-    "scores of a half": ("known_said", lambda a: a + np.array([0.5, 0, 0]), "known must be of 1 score or more"),
-    "a negative dearest": ("dearest", lambda a: a * 0 - 1, "dearest must be at least 0, got -1"),
+    "a huge power": ("known_parameters", lambda a: a + np.array([0, 1e9, 0]), r"known must be .*got 60, 1e\+09 and 0"),
+    "two numbers": (
+        "known_parameters",
+        lambda a: a[:2],
+        r"known_parameters must be floats of shape \(3,\), got float64 of \(2,\)",
+    ),
+    "a negative growth": ("known_parameters", lambda a: a - np.array([0, 0, 1]), "known must be .* got 60, .* and -1"),
+    "scores of nothing": ("known_parameters", lambda a: a * 0, "known must be of 1 score or more, .* got 0, 0 and 0"),
+    "scores of a half": ("known_parameters", lambda a: a + np.array([0.5, 0, 0]), "known must be of 1 score or more"),
+    "a negative maximum": ("most_expensive", lambda a: a * 0 - 1, "most_expensive must be at least 0, got -1"),
     "no score": ("known", lambda a: a[:0], r"known must be floats of shape \(2000,\), got float64 of \(0,\)"),
     "falling scores": ("known", lambda a: a[::-1].copy(), "the quantiles of known must not fall"),
     "scores in rows": ("known", lambda a: a[:, None], "known must be floats of shape"),
     "whole scores": ("known", lambda a: a.astype(np.int64), "known must be floats .*got int64"),
-    "dear ones in rows": ("dear", lambda a: np.zeros((2, 2)), "dear must be floats of shape"),
+    "expensive ones in rows": ("expensive", lambda a: np.zeros((2, 2)), "expensive must be floats of shape"),
     "no lowest": ("low", lambda a: a[:0], r"low must be floats of shape \(\d+,\), got float64 of \(0,\)"),
     "too few highest": ("high", lambda a: a[1:], "high must be floats of shape"),
     "a low above high": ("low", lambda a: a + 1e6, "low must not be above high"),

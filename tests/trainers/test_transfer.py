@@ -334,7 +334,7 @@ def test_clean_measurements_are_not_spoken_of(adapted: dict[Any, Any]) -> None:
 
 def test_few_networks_are_told() -> None:
     part = draw("nasbench201", TORCH, 7, 0)
-    surrogate = noted(part.archs, part.costs, "7 networks were measured: few to tell")
+    surrogate = noted(part.archs, part.costs, "7 networks were measured: too few")
     assert surrogate.score(part.others, part.held_out) > 0.8
 
 
@@ -349,7 +349,7 @@ def test_measurements_of_one_network_tell_the_scale_only() -> None:
 @pytest.mark.parametrize("cost", [5.0, 0.0])
 def test_equal_costs_are_a_coarse_timer(cost: float) -> None:
     archs = SPACE.sample(10, 0)
-    surrogate = noted(archs, np.full(10, cost), f"all 10 costs are {cost:g}: a timer that coarse tells nothing")
+    surrogate = noted(archs, np.full(10, cost), f"all 10 costs are {cost:g}: the timer is too coarse")
     assert isinstance(surrogate.model_, ConstantCost)
     assert surrogate.predict(SPACE.sample(50, 1)).tolist() == [cost] * 50
     assert surrogate.source_weight_ == 0.0
@@ -362,9 +362,9 @@ def test_one_slipped_unit_is_named_and_counts_little(n: int, factor: float, seed
     clean = quietly(TransferSurrogate(), part.archs, part.costs)
     slipped = part.costs.copy()
     slipped[seed + 2] *= factor
-    surrogate = noted(part.archs, slipped, f"1 of {n} measurements lie far from what the others say: ")
+    surrogate = noted(part.archs, slipped, f"1 of {n} measurements lie far from their predictions: ")
     (note,) = (text for text in surrogate.notes_ if "lie far" in text)
-    assert f"{slipped[seed + 2]:.4g} (number {seed + 3}; the others say" in note
+    assert f"{slipped[seed + 2]:.4g} (number {seed + 3}; predicted from the others: " in note
     assert np.flatnonzero(surrogate.left_out_["outlying"]).tolist() == [seed + 2] == surrogate.outliers_.tolist()
     assert surrogate.left_out_["predicted"][seed + 2] == pytest.approx(part.costs[seed + 2], rel=0.25)
     assert surrogate.left_out_["measured"].tolist() == slipped.tolist()
@@ -450,7 +450,7 @@ def test_failures_are_no_measurements() -> None:
     surrogate = quietly(TransferSurrogate(), part.archs, costs, failed=failed)
     assert surrogate.left_out_.reset_index(drop=True).equals(rest.left_out_)
     assert surrogate.left_out_.index.tolist() == np.flatnonzero(~failed).tolist()
-    assert any("(number 12; the others say" in note for note in surrogate.notes_)
+    assert any("(number 12; predicted from the others: " in note for note in surrogate.notes_)
     assert surrogate.left_out_["measured"].tolist() == costs[~failed].tolist()
     assert surrogate.outliers_.tolist() == [11]
     assert rest.outliers_.tolist() == [8]
@@ -468,7 +468,7 @@ def test_it_grows_into_the_ordinary_surrogate() -> None:
     ordinary = Surrogate().fit(part.archs, part.costs)
     assert part.error(grown) < 1.1 * part.error(ordinary)
     assert grown.score(part.others, part.held_out) > ordinary.score(part.others, part.held_out) - 0.002
-    assert grown.ordinary_weight_ > 0.7
+    assert grown.general_weight_ > 0.7
     assert grown.notes_ == ()
     assert 0.85 < coverage_of([(grown, part)], 0.9) < 0.97
 
