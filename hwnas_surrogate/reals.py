@@ -19,6 +19,10 @@ _SPANS = "time spans (divide them by the unit that the costs shall have: spans /
 _KINDS = {"b": "booleans", "c": "complex numbers", "U": "texts", "S": "texts", "M": "dates", "m": _SPANS}
 """What arrays hold that is no real number, by numpy's kinds."""
 _PLAIN = frozenset([float, int, np.float64, np.float32, np.int64])
+_DEEPEST = 4
+"""Sequences are nested no deeper: rows, columns, and repeats."""
+_MOST = 10**9
+"""Numbers in one place. A list that holds itself, or the same list many times, can stand for more than any memory."""
 
 
 def reals(values: Any, must: str = "costs must be numbers") -> npt.NDArray[np.float64]:
@@ -44,6 +48,7 @@ def reals(values: Any, must: str = "costs must be numbers") -> npt.NDArray[np.fl
     >>> reals([1, 2.5, None]).tolist()
     [1.0, 2.5, nan]
     """
+    _check_size(values, must)
     try:
         refused = _refused(values)
         if not refused:
@@ -56,6 +61,28 @@ def reals(values: Any, must: str = "costs must be numbers") -> npt.NDArray[np.fl
     except (TypeError, ValueError, OverflowError, RuntimeError) as error:
         raise InvalidInputError(f"{must}: {str(error).rstrip('.')}.") from error
     raise InvalidInputError(f"{must}, got {refused}.")
+
+
+def _check_size(values: Any, must: str) -> None:
+    """Raise, before a number is looked at, if nested sequences hold more than anybody means."""
+    if _size(values, 1, {}) > _MOST:
+        raise InvalidInputError(f"{must}, {_MOST:,} at most, got nested sequences of more.")
+
+
+def _size(values: Any, depth: int, known: dict[tuple[int, int], int]) -> int:
+    """Return how many values nested sequences hold: infinitely many if they are nested too deep.
+
+    Sequences are looked at once, however often they are held.
+    """
+    if not isinstance(values, Sequence) or isinstance(values, (str, bytes)):
+        return 1
+    if all(not issubclass(kind, Sequence) for kind in set(map(type, values))):
+        return len(values)
+    if depth == _DEEPEST:
+        return _MOST + 1
+    if (id(values), depth) not in known:
+        known[id(values), depth] = sum(_size(item, depth + 1, known) for item in values)
+    return known[id(values), depth]
 
 
 def _refused(values: Any) -> str:
@@ -105,6 +132,7 @@ def booleans(values: Any, must: str = "marks must be True or False") -> npt.NDAr
     >>> booleans([[True], [False]]).tolist()
     [[True], [False]]
     """
+    _check_size(values, must)
     if refused := _no_boolean(values):
         raise InvalidInputError(f"{must}, got {refused}.")
     try:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import socket
 import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from hwnas_surrogate.errors import DataFileError
-from hwnas_surrogate.files import file_stem, replacing
+from hwnas_surrogate.errors import DataFileError, InvalidInputError
+from hwnas_surrogate.files import check_output, file_stem, locked, replacing
 
 
 @pytest.fixture
@@ -111,7 +114,7 @@ def test_a_folder_that_cannot_be_made(old: Path) -> None:
 
 def test_a_folder_of_that_name_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "taken" / "inside").mkdir(parents=True)
-    with pytest.raises(DataFileError, match="can't write"), replacing(tmp_path / "taken") as temporary:
+    with pytest.raises(InvalidInputError, match="is a folder"), replacing(tmp_path / "taken") as temporary:
         temporary.write_text("new")
     assert (tmp_path / "taken" / "inside").is_dir()
     assert alone(tmp_path / "taken")
@@ -136,11 +139,188 @@ def test_a_kill_leaves_the_old_file(old: Path) -> None:
     child = subprocess.run([sys.executable, "-c", KILLED, str(old)], check=False)
     assert child.returncode == -signal.SIGKILL
     assert old.read_text() == "old"
-    # What a kill leaves beside it is hidden and does not stand in the way of the next one.
-    assert all(entry.name.startswith(".") for entry in old.parent.iterdir() if entry != old)
+    # What a kill leaves beside it is hidden, and removed by the next one.
+    (left,) = (entry for entry in old.parent.iterdir() if entry != old)
+    assert left.name.startswith(".table.parquet.")
     with replacing(old) as temporary:
         temporary.write_text("new")
     assert old.read_text() == "new"
+    assert alone(old)
+
+
+def test_a_part_that_is_being_written_is_left_alone(old: Path) -> None:
+    with replacing(old) as first:
+        first.write_text("first")
+        with replacing(old) as second:
+            second.write_text("second")
+        assert first.read_text() == "first"
+        assert old.read_text() == "second"
+    assert old.read_text() == "first"
+    assert alone(old)
+
+
+def test_parts_of_other_files_are_left_alone(tmp_path: Path) -> None:
+    others = [tmp_path / ".other.csv.abc.part", tmp_path / ".table[1].csv.abc.part", tmp_path / "table1.csv"]
+    for other in others:
+        other.write_text("theirs")
+    with replacing(tmp_path / "table1.csv") as temporary:
+        temporary.write_text("new")
+    assert [other.read_text() for other in others] == ["theirs", "theirs", "new"]
+
+
+# -- what may be replaced ----------------------------------------------------------------------------------
+
+
+def write(path: Path, text: str = "new") -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(text)
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o444])
+def test_permissions_stay(old: Path, umask: None, mode: int) -> None:
+    old.chmod(mode)
+    write(old)
+    assert stat.S_IMODE(old.stat().st_mode) == mode
+    assert old.read_text() == "new"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only an administrator may give a file away")
+def test_the_owner_stays(old: Path) -> None:
+    os.chown(old, 1234, 2345)
+    write(old)
+    assert (old.stat().st_uid, old.stat().st_gid) == (1234, 2345)
+
+
+def test_a_symbolic_link_stays_and_its_file_is_replaced(old: Path, tmp_path: Path) -> None:
+    (tmp_path / "links").mkdir()
+    link = tmp_path / "links" / "latest.parquet"
+    link.symlink_to(Path("..") / old.name)
+    write(link)
+    assert link.is_symlink()
+    assert old.read_text() == "new"
+    assert [entry.name for entry in link.parent.iterdir()] == [link.name]
+
+
+def test_a_link_to_nothing_gets_its_file(tmp_path: Path) -> None:
+    link = tmp_path / "latest"
+    link.symlink_to(tmp_path / "first")
+    write(link)
+    assert (tmp_path / "first").read_text() == "new"
+    assert link.is_symlink()
+
+
+def test_a_link_to_itself_is_refused(tmp_path: Path) -> None:
+    link = tmp_path / "circle"
+    link.symlink_to(link)
+    with pytest.raises(DataFileError, match="can't write"):
+        write(link)
+    assert link.is_symlink()
+
+
+def test_one_of_two_names_is_refused(old: Path, tmp_path: Path) -> None:
+    other = tmp_path / "backup"
+    other.hardlink_to(old)
+    with pytest.raises(InvalidInputError, match=r"is one of 2 names of the same file \(hard links\)"):
+        write(old)
+    assert old.read_text() == other.read_text() == "old"
+
+
+@pytest.mark.parametrize("device", ["/dev/null", "/dev/zero"])
+def test_a_device_stays_a_device(device: str) -> None:
+    before = os.stat(device)
+    write(Path(device))
+    after = os.stat(device)
+    assert stat.S_ISCHR(after.st_mode)
+    assert (after.st_ino, after.st_mode, after.st_rdev) == (before.st_ino, before.st_mode, before.st_rdev)
+    assert not list(Path("/dev").glob(f".{Path(device).name}*"))
+
+
+def test_a_full_device_is_an_error() -> None:
+    with pytest.raises(DataFileError, match="can't write /dev/full: No space left"):
+        write(Path("/dev/full"))
+    assert stat.S_ISCHR(os.stat("/dev/full").st_mode)
+
+
+def test_a_pipe_gets_the_content(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as pool:
+        read = pool.submit(pipe.read_text)
+        write(pipe, "through")
+        assert read.result(timeout=10) == "through"
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+
+
+def test_a_socket_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+        with pytest.raises(InvalidInputError, match="is neither a file nor a pipe"):
+            write(path)
+
+
+@pytest.mark.parametrize("other", ["table.parquet", "link", "./a/../table.parquet"])
+def test_an_input_is_not_replaced(old: Path, tmp_path: Path, other: str) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "link").symlink_to(old)
+    with (
+        pytest.raises(InvalidInputError, match="is the input as well"),
+        replacing(tmp_path / other, [old]) as temporary,
+    ):
+        temporary.write_text("new")
+    assert old.read_text() == "old"
+
+
+def test_an_output_is_checked_before_the_work(old: Path, tmp_path: Path) -> None:
+    check_output(tmp_path / "new.parquet", (".parquet",), [old])
+    check_output(tmp_path / "new", (".parquet",))
+    with pytest.raises(InvalidInputError, match=r"must end in \.parquet, which is how it is written, got 'new\.csv'"):
+        check_output(tmp_path / "new.csv", (".parquet",))
+    with pytest.raises(InvalidInputError, match="is the input as well"):
+        check_output(old, (), [old])
+    with pytest.raises(InvalidInputError, match="is a folder"):
+        check_output(tmp_path)
+
+
+# -- locks -------------------------------------------------------------------------------------------------
+
+HOLDS = """
+import sys, time
+from pathlib import Path
+from hwnas_surrogate.files import locked
+with locked(Path(sys.argv[1]), shared=sys.argv[2] == "shared"):
+    print("held", flush=True)
+    sys.stdin.readline()
+"""
+
+
+@contextmanager
+def held_elsewhere(folder: Path, how: str) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-c", HOLDS, str(folder), how]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "held\n"
+        yield child
+        child.kill()
+
+
+@pytest.mark.parametrize(
+    ("theirs", "mine", "waits"),
+    [("alone", "alone", True), ("alone", "shared", True), ("shared", "alone", True), ("shared", "shared", False)],
+)
+def test_a_folder_is_held_alone_or_shared(tmp_path: Path, theirs: str, mine: str, waits: bool) -> None:
+    def take() -> None:
+        with locked(tmp_path, shared=mine == "shared"):
+            pass
+
+    with held_elsewhere(tmp_path, theirs) as child, ThreadPoolExecutor(1) as pool:
+        taken = pool.submit(take)
+        if waits:
+            with pytest.raises(TimeoutError):
+                taken.result(timeout=0.3)
+            child.kill()  # a lock ends with its process
+        taken.result(timeout=10)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["raspi4-latency", "a.b_c-1", "ü-latency", "a" * 120])

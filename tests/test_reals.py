@@ -61,6 +61,22 @@ def test_what_is_no_number_is_refused(values: Any, what: str) -> None:
         reals(values)
 
 
+ITSELF: list[Any] = [1.0]
+ITSELF.append(ITSELF)
+DOUBLED: list[Any] = [1.0]
+for _ in range(40):
+    DOUBLED = [DOUBLED, DOUBLED]
+SHARED: list[Any] = [[[1.0] * 1000] * 1000] * 1_000_000
+"""A few megabytes that stand for terabytes."""
+
+
+@pytest.mark.parametrize("values", [ITSELF, DOUBLED, SHARED, [SHARED]], ids=["itself", "doubled", "shared", "deeper"])
+def test_a_few_bytes_do_not_take_all_memory(values: Any) -> None:
+    for read in (reals, booleans):
+        with pytest.raises(InvalidInputError, match=r"at most, got nested sequences of more"):
+            read(values)
+
+
 @pytest.mark.parametrize(
     ("values", "expected"),
     [

@@ -49,6 +49,6 @@ def import_(
     check_format(as_json, as_csv)
     table = read_measurements(path, space, dataset, metric, unit, ops, read_columns(columns))
     say_columns(table)
-    written = write_parquet(table, output or Path("measurements") / f"{path.stem}.parquet")
+    written = write_parquet(table, output or Path("measurements") / f"{path.stem}.parquet", [path])
     say(f"{len(table)} rows written to {written}; train on them with: hwnas train --data {written}")
     show_contents(table, as_json, as_csv)

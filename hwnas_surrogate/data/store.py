@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -19,25 +19,34 @@ from hwnas_surrogate.data.blocks import BlockTable
 from hwnas_surrogate.data.table import REPEATS, Costs, CostTable
 from hwnas_surrogate.data.target import Device, Target
 from hwnas_surrogate.errors import DataFileError, HWNASError
-from hwnas_surrogate.files import replacing
+from hwnas_surrogate.files import check_output, replacing
 from hwnas_surrogate.spaces import get_space
 
-__all__ = ["AnyTable", "is_table", "read_parquet", "write_parquet"]
+__all__ = ["TABLE_SUFFIXES", "AnyTable", "is_table", "read_parquet", "write_parquet"]
 
 AnyTable: TypeAlias = CostTable | BlockTable
 """What :func:`load_table` returns."""
 
+TABLE_SUFFIXES = (".parquet",)
 FORMAT_VERSION = 2
 _REPEATS = tuple(f" {part}" for part in REPEATS)
 _METADATA_KEY = b"hwnas_surrogate"
 _DIGEST_KEY = b"hwnas_surrogate.sha256"  # of the metadata: parquet has checksums for the data only
 
 
-def write_parquet(table: AnyTable, path: str | os.PathLike[str]) -> Path:
+def write_parquet(table: AnyTable, path: str | os.PathLike[str], inputs: Iterable[str | os.PathLike[str]] = ()) -> Path:
     """Write a table; a file that stood there before is replaced at once or not at all.
 
     A cost table has one int8 column per position (``op_00``, ...), ``config`` (a number into the metadata's list)
     and one float64 column per target. A block table has ``key`` and one float64 column per target.
+
+    Parameters
+    ----------
+    table : CostTable or BlockTable
+    path : path-like
+        Ends in ``.parquet``, or in nothing.
+    inputs : iterable of path-like, default=()
+        Files that the table was read from, which are not to be replaced.
 
     Returns
     -------
@@ -46,9 +55,12 @@ def write_parquet(table: AnyTable, path: str | os.PathLike[str]) -> Path:
 
     Raises
     ------
+    InvalidInputError
+        If the path ends in something else, or is one of the inputs.
     DataFileError
         If the file can't be written.
     """
+    check_output(path, TABLE_SUFFIXES, inputs)
     header: dict[str, Any] = {
         "version": FORMAT_VERSION,
         "kind": "costs" if isinstance(table, CostTable) else "blocks",
@@ -70,7 +82,7 @@ def write_parquet(table: AnyTable, path: str | os.PathLike[str]) -> Path:
             columns[str(target)] = pa.array([costs.get(key) for key in table.keys], pa.float64())
     raw = json.dumps(header).encode()
     arrow = pa.table(columns).replace_schema_metadata({_METADATA_KEY: raw, _DIGEST_KEY: _digest(raw)})
-    with replacing(path) as temporary:
+    with replacing(path, inputs) as temporary:
         pq.write_table(arrow, temporary, compression="zstd", write_page_checksum=True)
     return Path(path)
 

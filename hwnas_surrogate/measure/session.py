@@ -14,8 +14,10 @@ import numpy.typing as npt
 
 from hwnas_surrogate.data import BlockTable, CostTable, Device, Target, write_parquet
 from hwnas_surrogate.data.blocks import block_keys
+from hwnas_surrogate.data.store import TABLE_SUFFIXES
 from hwnas_surrogate.data.table import Configs, noise_floor
 from hwnas_surrogate.errors import InvalidInputError, MeasurementError
+from hwnas_surrogate.files import check_output
 from hwnas_surrogate.measure.environment import environment
 from hwnas_surrogate.measure.journal import Journal
 from hwnas_surrogate.measure.protocol import BLOCK, Progress, Protocol, Readings, time_subjects
@@ -184,6 +186,7 @@ def _run(
     """Open the journal, time what is missing, and describe how it was done."""
     if time_limit is not None and not time_limit > 0:
         raise InvalidInputError(f"time_limit must be a positive number of seconds, got {time_limit!r}.")
+    check_output(output, TABLE_SUFFIXES)
     deadline = None if time_limit is None else time.monotonic() + time_limit
     settings = {
         "space": anchor.space,

@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 
 from hwnas_surrogate.data import CostTable, Device, Target, write_parquet
+from hwnas_surrogate.data.store import TABLE_SUFFIXES
 from hwnas_surrogate.data.table import Configs
 from hwnas_surrogate.errors import InvalidInputError, MeasurementError, missing_extra
+from hwnas_surrogate.files import check_output
 from hwnas_surrogate.graphs import Op
 from hwnas_surrogate.measure.environment import environment
 from hwnas_surrogate.measure.journal import Journal
@@ -85,6 +87,7 @@ def simulate(
     batch = chosen.batch(archs, configs)
     if not len(batch):
         raise InvalidInputError("there is nothing to simulate: no architectures were given.")
+    check_output(output, TABLE_SUFFIXES)
     ops = batch.distinct()
     called = batch.sums(np.eye(len(ops))).sum(axis=0)
     costed = [op for op, times in zip(ops, called, strict=True) if times and _workload(op)]

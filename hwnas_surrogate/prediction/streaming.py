@@ -143,7 +143,7 @@ def predict_file(
         if path.suffix not in allowed:
             raise InvalidInputError(f"the file must end in {', '.join(allowed)}, got {path.name!r}.")
     n, wanted = 0, _Wanted(coverage, budgets, extrapolate, convention)
-    with replacing(target) as temporary, _writer(temporary, target.suffix) as write:
+    with replacing(target, [origin]) as temporary, _writer(temporary, target.suffix) as write:
         for archs, configs in _read(origin, ignored):
             under: Any = config if configs is None else configs
             for frame in _batches(suite, archs, under, targets, wanted, n):

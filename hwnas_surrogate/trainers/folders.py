@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 import hwnas_surrogate
-from hwnas_surrogate.errors import SavedFormatError
-from hwnas_surrogate.files import replacing
+from hwnas_surrogate.errors import DataFileError, SavedFormatError
+from hwnas_surrogate.files import locked, replacing
 
 __all__ = ["FORMAT_VERSION", "MANIFEST", "as_json", "read_manifest", "read_weights", "write_folder"]
 
@@ -43,6 +43,8 @@ def as_json(value: object) -> object:
 def write_folder(folder: Path, content: dict[str, Any], files: dict[str, bytes]) -> Path:
     """Write a manifest and the files that it names, and remove the files of an earlier manifest.
 
+    Of several processes that save to one folder, one does so after the other; the last one's surrogates stay.
+
     Raises
     ------
     DataFileError
@@ -52,15 +54,20 @@ def write_folder(folder: Path, content: dict[str, Any], files: dict[str, bytes])
     manifest = head | content
     manifest["sha256"] = _digest(manifest)
     text = json.dumps(manifest, indent=1, sort_keys=True, default=as_json)
-    for name, data in files.items():
-        with replacing(folder / name) as temporary:
-            temporary.write_bytes(data)
-    with replacing(folder / MANIFEST) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-    # Files that no manifest names: earlier weights, and those of an interrupted save.
-    for path in folder.iterdir():
-        if _WEIGHTS_NAME.fullmatch(path.name) and path.name not in files:
-            path.unlink(missing_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataFileError(f"can't make the folder {folder}: {error.strerror or error}.") from error
+    with locked(folder):
+        for name, data in files.items():
+            with replacing(folder / name) as temporary:
+                temporary.write_bytes(data)
+        with replacing(folder / MANIFEST) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+        # Weights that no manifest names: the former ones, and those of a save that was killed.
+        for path in folder.iterdir():
+            if _WEIGHTS_NAME.fullmatch(path.name) and path.name not in files:
+                path.unlink(missing_ok=True)
     return folder
 
 

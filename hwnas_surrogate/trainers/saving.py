@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import numpy as np
 from hwnas_surrogate.errors import HWNASError, SavedFormatError
 from hwnas_surrogate.features import Encoder
 from hwnas_surrogate.features.encoder import known_encoders
-from hwnas_surrogate.files import file_stem
+from hwnas_surrogate.files import file_stem, locked
 from hwnas_surrogate.spaces import SearchSpace, get_space
 from hwnas_surrogate.trainers.fitted import FittedSurrogate
 from hwnas_surrogate.trainers.folders import as_json, read_manifest, read_weights, write_folder
@@ -100,12 +101,25 @@ def load(folder: str | os.PathLike[str], held: str, kinds: Kinds) -> tuple[list[
         If the folder holds no such surrogate, is damaged, or has another format version.
     """
     path = Path(folder)
-    manifest = read_manifest(path)
+    with locked(path, shared=True) if path.is_dir() else nullcontext():
+        manifest = read_manifest(path)
+        try:
+            return _read(manifest, path, held, kinds), manifest
+        except SavedFormatError:
+            # Where folders can't be locked, somebody may have saved others while these were read.
+            latest = read_manifest(path)
+            if latest == manifest:
+                raise
+            return _read(latest, path, held, kinds), latest
+
+
+def _read(manifest: dict[str, Any], path: Path, held: str, kinds: Kinds) -> list[Any]:
+    """Build what a manifest describes."""
     if manifest.get("class") != held:
         found = manifest.get("class")
         raise SavedFormatError(f"{path} holds a {found}, not a {held}: use {found}.load.")
     try:
-        return _rebuild(manifest, path, kinds), manifest
+        return _rebuild(manifest, path, kinds)
     except SavedFormatError as error:
         raise SavedFormatError(f"{path}: {error}") from error
     except (HWNASError, AttributeError, KeyError, TypeError, ValueError) as error:
