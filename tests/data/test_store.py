@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from hwnas_surrogate.data import BlockTable, CostTable, Device, Target, read_parquet, write_parquet
-from hwnas_surrogate.errors import DataFileError
+from hwnas_surrogate.errors import DataFileError, InvalidInputError
 from hwnas_surrogate.spaces import FBNetConfig, NASBench201Config, get_space
 from tests.data.reference import all_keys, same_bits
 
@@ -413,7 +413,7 @@ class TestFailedWrite:
 
     def test_a_folder_in_the_way(self, path):
         path.mkdir()
-        with pytest.raises(DataFileError, match="can't write"):
+        with pytest.raises(InvalidInputError, match="is a folder"):
             write_parquet(block_table(), path)
         assert [item.name for item in path.parent.iterdir()] == [path.name]
 
