@@ -15,22 +15,22 @@ from hwnas_surrogate.errors import DataFileError
 __all__ = ["file_stem", "replacing"]
 
 _LONGEST = 120
-"""Bytes of a stem: names end in a hash, a part and a suffix, temporary ones in more, and have 255 at most."""
+"""Maximum bytes of a stem: with a hash, a part, a suffix and a temporary ending, a name has 255 at most."""
 
 
 def file_stem(name: str) -> str:
-    """Return what a file of this name may be called on any system.
+    """Return a file name for a text that is valid on every system.
 
     Parameters
     ----------
     name : str
-        Any text: a device and its metric, say.
+        Any text, such as a device and its metric.
 
     Returns
     -------
     str
-        The name, if it is short and holds letters, digits, ``.``, ``_`` and ``-`` only. Else what is left of it and a
-        hash of the whole, so that different names have different files.
+        The text itself, if it is short and has only letters, digits, ``.``, ``_`` and ``-``. Otherwise its valid
+        characters and a hash of the whole text, so that different texts give different files.
 
     Examples
     --------
@@ -47,7 +47,7 @@ def file_stem(name: str) -> str:
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a temporary path beside ``path``; when the block ends well, it takes the place of ``path``.
+    """Yield a temporary path beside ``path``; if the block succeeds, the temporary file replaces ``path``.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     Raises
     ------
     DataFileError
-        If the file can't be written; whatever stood under ``path`` is untouched.
+        If the file can't be written; an existing file at ``path`` is unchanged.
     """
     final = Path(path)
     temporary: Path | None = None
@@ -74,7 +74,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb+") as written:
             os.fsync(written.fileno())
-        # mkstemp makes files that only their owner reads; a result is an ordinary file.
+        # mkstemp lets only the owner read the file; give a result the usual permissions.
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)

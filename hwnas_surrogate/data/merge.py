@@ -1,4 +1,4 @@
-"""Several cost tables as one, to compare devices that were measured apart."""
+"""Merge cost tables, to compare devices that were measured separately."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ __all__ = ["merge"]
 
 
 def merge(tables: Sequence[CostTable]) -> CostTable:
-    """Put several tables together: their targets side by side, the rows of a common target one below the other.
+    """Merge tables: targets become columns side by side, and rows of a common target are appended.
 
     Parameters
     ----------
     tables : sequence of CostTable
-        Over one search space. Their rows and targets may differ, or be the same; but no cost may stand in two tables.
+        Tables of one search space. Their rows and targets may differ or overlap, but no cost may be in two tables.
 
     Returns
     -------
     CostTable
         Every row of any table, in order of first appearance; a cost that no table has is missing as "not measured".
-        ``meta`` holds each table's under ``"tables"``.
+        ``meta["tables"]`` holds the ``meta`` of each table.
 
     Raises
     ------
     InvalidInputError
-        If there is no table, the spaces differ, tables describe a device differently, or a target's cost of one
-        architecture under one config stands in two of them.
+        If there is no table, the spaces differ, tables describe a device differently, or two tables hold a target's
+        cost of the same architecture under the same config.
 
     Examples
     --------
@@ -93,7 +93,7 @@ def _devices(tables: Sequence[CostTable]) -> list[Device]:
     devices: dict[str, Device] = {}
     for table in tables:
         for name, device in table.devices.items():
-            if devices.get(name, Device(name)) == Device(name):  # nothing was known of it but its name
+            if devices.get(name, Device(name)) == Device(name):  # only its name was known
                 devices[name] = device
             elif device not in (devices[name], Device(name)):
                 raise InvalidInputError(

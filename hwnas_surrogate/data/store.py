@@ -1,4 +1,4 @@
-"""Cost tables as parquet files, with everything about them inside."""
+"""Cost tables as parquet files that include all metadata."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _DIGEST_KEY = b"hwnas_surrogate.sha256"  # of the metadata: parquet has checksum
 
 
 def write_parquet(table: AnyTable, path: str | os.PathLike[str]) -> Path:
-    """Write a table; a file that stood there before is replaced at once or not at all.
+    """Write a table; an existing file is replaced atomically.
 
     A cost table has one int8 column per position (``op_00``, ...), ``config`` (a number into the metadata's list)
     and one float64 column per target. A block table has ``key`` and one float64 column per target.
@@ -98,7 +98,7 @@ def _cost_columns(table: CostTable) -> dict[str, Any]:
 
 
 def is_table(path: str | os.PathLike[str]) -> bool:
-    """Tell whether a file is a table of ours; a damaged parquet file counts as one."""
+    """Return whether a file is a table of this package; a damaged parquet file counts as one."""
     with open(path, "rb") as file:
         if file.read(4) != b"PAR1":
             return False
@@ -114,13 +114,13 @@ def read_parquet(path: str | os.PathLike[str]) -> AnyTable:
     Raises
     ------
     DataFileError
-        If the file is not there, damaged, or no table of ours.
+        If the file is missing, damaged, or not a table of this package.
     """
     name = Path(path)
     if not name.is_file():
         raise DataFileError(f"there is no file {name}.")
     try:
-        # pq.read_table does the same by way of pyarrow.dataset, which imports pandas.
+        # pq.read_table would go through pyarrow.dataset, which imports pandas.
         with pq.ParquetFile(name, page_checksum_verification=True) as file:
             arrow = file.read()
     except (pa.ArrowException, OSError, ValueError) as error:
@@ -163,7 +163,7 @@ def _from_arrow(arrow: pa.Table, header: dict[str, Any]) -> AnyTable:
     devices = [Device(**item) for item in header["devices"]]
     if header["kind"] == "blocks":
         return _block_table(arrow, header, targets, devices)
-    # Damage to a name must not pass for a table without that optional column.
+    # A damaged name must not be mistaken for a missing optional column.
     ops = [f"op_{position:02d}" for position in range(space.n_positions)]
     known = {f"{target}{part}" for target in targets for part in ("", " missing", *_REPEATS)} | {"config", *ops}
     if not known.issuperset(arrow.column_names):

@@ -26,7 +26,7 @@ Configs: TypeAlias = ConfigLike | Sequence[ConfigLike] | npt.NDArray[Any]
 NOT_MEASURED = "not measured"
 
 REPEATS = ("lower quartile", "median", "upper quartile", "first half", "second half")
-"""What a table keeps of the repeated runs behind a cost."""
+"""Statistics of a cost's repeated runs that a table keeps."""
 
 
 def target_columns(targets: Iterable[Target]) -> pd.MultiIndex:
@@ -54,27 +54,27 @@ class CostTable:
     archs : architectures
         n of them.
     costs : array-like of float, shape (n, t)
-        Costs in the targets' units; NaN where there is none.
+        Costs in the targets' units; NaN for missing costs.
     targets : sequence of Target or str
         t of them.
     configs : config or sequence of n configs, optional
         The network configs; the space's first published one if None.
     devices : iterable of Device, optional
-        What is known of the devices.
+        Descriptions of the devices.
     reasons : mapping of str to array-like of bool, shape (n, t), optional
-        Why costs are missing, and which of them: True and False, nothing else; ``"not measured"`` where nothing is
-        said. A cost that is there has none.
+        Why costs are missing: each reason, and a boolean mask of the costs. ``"not measured"`` is the default. Only
+        missing costs may have a reason.
     repeats : array-like of float, shape (n, t, 5), optional
-        What repeated measuring says, in the targets' units (:data:`REPEATS`): the runs' lower quartile, median and
-        upper quartile, and the costs from two independent halves of the runs. :meth:`noise_floor` compares the halves.
+        Statistics of repeated runs, in the targets' units (:data:`REPEATS`): the runs' lower quartile, median and upper
+        quartile, and the costs from two independent halves of the runs. :meth:`noise_floor` compares the halves.
     meta : mapping, optional
-        How the table was made: plain values that JSON can hold.
+        How the table was made, as plain values that JSON can hold.
 
     Raises
     ------
     InvalidInputError
-        If shapes disagree, a cost is negative or infinite, a row or a target stands twice, or a reason is no text,
-        its mask not of booleans, or the cost there.
+        If shapes disagree, a cost is negative or infinite, a row or a target is repeated, a reason is not a string, or
+        a reason's mask is not boolean or marks a cost that is not missing.
 
     Examples
     --------
@@ -97,7 +97,7 @@ class CostTable:
         meta: Mapping[str, Any] | None = None,
     ) -> None:
         self.space = get_space(space)
-        self.archs = _frozen(np.array(self.space.as_array(archs)))  # a copy: int8 input passes as_array as it is
+        self.archs = _frozen(np.array(self.space.as_array(archs)))  # a copy: as_array returns int8 input itself
         self.targets = tuple(Target.parse(item) if isinstance(item, str) else item for item in targets)
         _check_distinct(self.targets)
         shape = (len(self.archs), len(self.targets))
@@ -139,17 +139,17 @@ class CostTable:
 
     @cached_property
     def batch(self) -> ArchBatch:
-        """The networks of the rows: what surrogates and encoders take."""
+        """The networks of the rows, as surrogates and encoders accept them."""
         return ArchBatch(self.space, self.archs, self.configs, self.config_number).buildable()
 
     @cached_property
     def _by_target(self) -> Costs:
-        """The costs as (t, n), where a lookup of all targets gathers fastest."""
+        """The costs as (t, n), the layout in which looking up all targets is fastest."""
         return np.ascontiguousarray(self.costs.T)
 
     @cached_property
     def _complete(self) -> int:
-        """Rows that a config has when it holds the whole space; codes are then row ranks. -1 if it can't."""
+        """Size of the space, or -1 if it has none. If a config has this many rows, codes are row ranks."""
         return len(self.space) if isinstance(self.space, Sized) else -1
 
     def find(self, archs: Archs, configs: Configs = None) -> npt.NDArray[np.intp]:
@@ -158,7 +158,7 @@ class CostTable:
         Raises
         ------
         NotInTableError
-            Naming the first architecture, or the config, that is not in the table.
+            If an architecture or the config is not in the table; the message names the first.
         """
         batch = self.space.as_array(archs)
         distinct, numbers = self.space.group_configs(self._only_config() if configs is None else configs, len(batch))
@@ -201,21 +201,20 @@ class CostTable:
         archs : architectures, optional
             One or many; every row of the table if None.
         configs : config or sequence of n configs, optional
-            May be left out where the table has one config. Without ``archs``: the rows under this config, or under
-            any of these.
+            Optional if the table has one config. Without ``archs``: the rows under this config, or under any of these.
         targets : target or sequence of targets, optional
             All if None.
 
         Returns
         -------
         DataFrame
-            One row per architecture asked for, in that order; columns (device, metric, unit); NaN where there is
-            no value (:meth:`why_missing` says why).
+            One row per requested architecture, in the order given; columns (device, metric, unit); NaN for missing
+            costs (:meth:`why_missing` returns the reasons).
 
         Raises
         ------
         NotInTableError
-            If an architecture, a config or a target is not in the table: the message says what there is.
+            If an architecture, a config or a target is not in the table; the message lists what it holds.
         """
         import pandas as pd
 
@@ -228,7 +227,7 @@ class CostTable:
         return pd.DataFrame(values.T, columns=target_columns(picked), copy=False)
 
     def why_missing(self, archs: Archs | None = None, configs: Configs = None) -> pd.DataFrame:
-        """Return why each cost is missing: text, empty where there is a cost; shaped as :meth:`lookup`."""
+        """Return the reason why each cost is missing, empty for costs that are not; shaped as :meth:`lookup`."""
         import pandas as pd
 
         rows = self._asked(archs, configs)
@@ -248,7 +247,7 @@ class CostTable:
         return self._take(np.arange(len(self)) if configs is None else self._under(configs), columns)
 
     def rows(self, rows: npt.ArrayLike) -> CostTable:
-        """Return the part of the table with these row numbers (0 and up, none twice), in that order."""
+        """Return the part of the table with these row numbers (from 0, without repeats), in that order."""
         numbers = np.asarray(rows)
         integers = numbers.ndim == 1 and (numbers.dtype.kind in "iu" or not len(numbers))
         if not integers or ((numbers < 0) | (numbers >= len(self))).any():
@@ -259,7 +258,7 @@ class CostTable:
         return self._take(numbers.astype(np.intp), list(range(len(self.targets))))
 
     def _asked(self, archs: Archs | None, configs: Configs) -> npt.NDArray[np.intp] | slice:
-        """Return the rows that a question means."""
+        """Return the requested rows."""
         if archs is not None:
             return self.find(archs, configs)
         return slice(None) if configs is None else self._under(configs)
@@ -296,7 +295,7 @@ class CostTable:
         return [self.configs[number] for number in self.config_number]
 
     def noise_floor(self) -> dict[Target, dict[str, float]]:
-        """Tell how well two independent halves of the runs agree; no surrogate can be asked for more.
+        """Return how well two independent halves of the runs agree, which limits how well any surrogate can do.
 
         Returns
         -------
@@ -373,7 +372,7 @@ def _checked_repeats(repeats: npt.ArrayLike, shape: tuple[int, int]) -> Costs:
 
 
 def checked_table(what: str, table: CostTable) -> CostTable:
-    """Return the table that a function needs, if it is one."""
+    """Return the table if it is a cost table; raise otherwise."""
     if not isinstance(table, CostTable):
         raise InvalidInputError(
             f"{what} needs a cost table, got {type(table).__name__}. "
