@@ -27,9 +27,9 @@ _VIEWS = ("all", "live", "folded")
 """The views for which spaces report which positions run."""
 
 
-def _holds(law: bool | np.bool_, what: str, said: str) -> None:
-    if not law:
-        raise ContractError(f"{what}: {said}.")
+def _holds(holds: bool | np.bool_, what: str, rule: str) -> None:
+    if not holds:
+        raise ContractError(f"{what}: {rule}.")
 
 
 def check_space(space: SearchSpace, n: int = 12) -> None:
@@ -130,10 +130,10 @@ def _check_built(space: SearchSpace, arch: npt.NDArray[np.int8], config: Network
     image = torch.zeros(graph.inputs[0].shape, device="meta")
     captured = Graph.from_torch(built.to("meta").eval(), image)
     for figure in ("macs", "params"):
-        mine, theirs = getattr(graph, figure), getattr(captured, figure)
+        expected, got = getattr(graph, figure), getattr(captured, figure)
         _holds(
-            mine == theirs,
-            under, f"the network of {space.format(arch)} must have the {figure} of its graph, {mine:,}, got {theirs:,}",
+            expected == got,
+            under, f"the network of {space.format(arch)} must have the {figure} of its graph, {expected:,}, got {got:,}",
         )  # fmt: skip
 
 
@@ -239,8 +239,8 @@ def check_model(model: CostModel) -> None:
 def _check_errors(fitted: CostModel, unseen: pd.DataFrame, predicted: npt.NDArray[np.float64], what: str) -> None:
     """Check the errors and standard deviations that a fitted model reports."""
     for name in ("residuals_", "sds_", "precisions_"):
-        said = getattr(fitted, name)
-        _holds(said is None or said.shape == (_ROWS,), what, f"{name} must hold a number for each training row")
+        reported = getattr(fitted, name)
+        _holds(reported is None or reported.shape == (_ROWS,), what, f"{name} must hold a number for each training row")
     if fitted.heteroscedastic:
         _holds(fitted.sds_ is not None, what, "sds_ must be there where standard deviations differ (heteroscedastic)")
     try:

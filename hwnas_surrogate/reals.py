@@ -15,7 +15,7 @@ from hwnas_surrogate.errors import InvalidInputError
 
 __all__ = ["booleans", "reals"]
 
-_SPANS = "time spans (divide them by the unit that the costs shall have: spans / np.timedelta64(1, 'ms'))"
+_SPANS = "time spans (divide them by the costs' unit: spans / np.timedelta64(1, 'ms'))"
 _KINDS = {"b": "booleans", "c": "complex numbers", "U": "texts", "S": "texts", "M": "dates", "m": _SPANS}
 """Names of array contents that are not real numbers, by numpy's kinds."""
 _PLAIN = frozenset([float, int, np.float64, np.float32, np.int64])

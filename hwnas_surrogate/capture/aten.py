@@ -111,10 +111,10 @@ def _said(args: Any, kwargs: dict[str, Any]) -> str:
         return "tensor" if isinstance(value, Tensor) else value
 
     named = {name: value for name, value in kwargs.items() if name not in _SET_APART}
-    said = [*map(text, args), *(f"{name}={text(value)}" for name, value in named.items())]
-    while said and said[-1] == "tensor":
-        said.pop()  # tensors alone say nothing that the inputs don't
-    return " ".join(map(str, said))
+    parts = [*map(text, args), *(f"{name}={text(value)}" for name, value in named.items())]
+    while parts and parts[-1] == "tensor":
+        parts.pop()  # trailing tensors add nothing to the inputs
+    return " ".join(map(str, parts))
 
 
 def mutated(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Tensor]:

@@ -186,8 +186,8 @@ class BlockTable:
             return self._sum(batch, distinct[0], targets)
         values = np.empty((len(batch), len(targets)))
         for number, config in enumerate(distinct):
-            mine = numbers == number
-            values[mine] = self._sum(batch[mine], config, targets)
+            selected = numbers == number
+            values[selected] = self._sum(batch[selected], config, targets)
         return values
 
     def _sum(self, archs: npt.NDArray[np.int8], config: NetworkConfig, targets: tuple[Target, ...]) -> Costs:

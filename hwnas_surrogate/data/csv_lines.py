@@ -58,12 +58,12 @@ class WrongLines:
             return
         listed = sorted(self.why)[:LISTED]
         n = len(self.lines)
-        told = [f"  line {line}: {self.why[line]}" for line in listed]
+        messages = [f"  line {line}: {self.why[line]}" for line in listed]
         if n > len(listed):
-            told.append(f"  and {n - len(listed)} more")
+            messages.append(f"  and {n - len(listed)} more")
         raise DataFileError(
             f"{self.path} has {'at least ' if self.gave_up else ''}{n} wrong line{'s' if n > 1 else ''}; "
-            "nothing was imported.\n" + "\n".join(told)
+            "nothing was imported.\n" + "\n".join(messages)
         )
 
 

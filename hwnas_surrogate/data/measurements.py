@@ -310,10 +310,10 @@ def _merge(
     at = np.flatnonzero((high > CONTRADICTION * low)[cell] & (costs == low[cell]))
 
     def why(place: int) -> str:
-        mine = cell[at[place]]
-        other = lines[np.argmax((cell == mine) & (costs == high[mine]))]
+        this = cell[at[place]]
+        other = lines[np.argmax((cell == this) & (costs == high[this]))]
         return (
-            f"contradicts line {other}: the same measurement, {low[mine]:.6g} {units[mine]} here and {high[mine]:.6g} "
+            f"contradicts line {other}: the same measurement, {low[this]:.6g} {units[this]} here and {high[this]:.6g} "
             f"there (repeats may differ by a factor of {CONTRADICTION:g}; is a unit wrong?)"
         )
 
@@ -322,7 +322,7 @@ def _merge(
     counts = np.bincount(cell, minlength=n)
     repeat = np.empty(len(cell), np.int64)
     repeat[order] = np.arange(len(cell)) - np.repeat(np.cumsum(counts) - counts, counts)
-    halves = [_quantiles(cell[mine], costs[mine], n, (0.5,))[:, 0] for mine in (repeat % 2 == 0, repeat % 2 == 1)]
+    halves = [_quantiles(cell[half], costs[half], n, (0.5,))[:, 0] for half in (repeat % 2 == 0, repeat % 2 == 1)]
     return np.stack([*quartiles, *halves], axis=1)
 
 

@@ -60,15 +60,15 @@ def merge(tables: Sequence[CostTable]) -> CostTable:
     reasons: dict[str, npt.NDArray[np.bool_]] = {}
     archs = np.empty((len(row_of), space.n_positions), np.int8)
     configs = np.empty(len(row_of), object)
-    for table, mine in zip(tables, rows, strict=True):
-        archs[mine] = table.archs
-        configs[mine] = table.row_configs
+    for table, table_rows in zip(tables, rows, strict=True):
+        archs[table_rows] = table.archs
+        configs[table_rows] = table.row_configs
         holds = ~np.isnan(table.costs)
         for where in table.reasons.values():
             holds |= where
         for column, target in enumerate(table.targets):
             filled = np.flatnonzero(holds[:, column])
-            cells = np.asarray(mine, np.intp)[filled], targets.index(target)
+            cells = np.asarray(table_rows, np.intp)[filled], targets.index(target)
             _check_free(table, taken[cells], filled, target)
             taken[cells] = True
             costs[cells] = table.costs[filled, column]

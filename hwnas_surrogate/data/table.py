@@ -124,8 +124,8 @@ class CostTable:
         codes = self.space.codes(self.archs)
         rows = {}
         for number, config in enumerate(self.configs):
-            mine = np.flatnonzero(self.config_number == number)
-            order = mine[np.argsort(codes[mine], kind="stable")]
+            selected = np.flatnonzero(self.config_number == number)
+            order = selected[np.argsort(codes[selected], kind="stable")]
             ordered = codes[order]
             repeated = np.flatnonzero(ordered[1:] == ordered[:-1])
             if len(repeated):
@@ -171,21 +171,21 @@ class CostTable:
                     f"{', '.join(map(self._config_name, self.configs)) or 'no rows'}."
                 )
             ordered, rows = self._rows[config]
-            mine = numbers == number if len(distinct) > 1 else slice(None)
-            asked = codes[mine]
+            selected = numbers == number if len(distinct) > 1 else slice(None)
+            wanted = codes[selected]
             if len(ordered) == self._complete:
-                found[mine] = rows[asked]
+                found[selected] = rows[wanted]
                 continue
-            at = np.minimum(np.searchsorted(ordered, asked), len(ordered) - 1)
-            wrong = ordered[at] != asked
+            at = np.minimum(np.searchsorted(ordered, wanted), len(ordered) - 1)
+            wrong = ordered[at] != wanted
             if wrong.any():
-                text = self.space.format(batch[mine][np.argmax(wrong)])
+                text = self.space.format(batch[selected][np.argmax(wrong)])
                 raise NotInTableError(
-                    f"{int(wrong.sum())} of {len(asked)} architectures are not in the table, the first is {text!r}; "
+                    f"{int(wrong.sum())} of {len(wanted)} architectures are not in the table, the first is {text!r}; "
                     f"the table has {len(ordered)} under config {self._config_name(config)}. "
                     "A surrogate trained on the table predicts the others."
                 )
-            found[mine] = rows[at]
+            found[selected] = rows[at]
         return found
 
     def lookup(
@@ -408,11 +408,11 @@ def _checked_reasons(
         mask = booleans(where, f"the reason {reason!r} must be True or False for each cost")
         if mask.shape != costs.shape:
             raise InvalidInputError(f"a reason's mask must have the shape of costs, {costs.shape}, got {mask.shape}.")
-        if (told := mask & ~missing).any():
-            row, column = map(int, np.argwhere(told)[0])
+        if (conflicting := mask & ~missing).any():
+            row, column = map(int, np.argwhere(conflicting)[0])
             raise InvalidInputError(
                 f"{targets[column]} has a cost in row {row} and a reason why it is missing, {reason!r} "
-                f"({int(told.sum())} such costs in all). Make the cost NaN, or the mask False."
+                f"({int(conflicting.sum())} such costs in all). Make the cost NaN, or the mask False."
             )
         if mask.any():
             checked[reason] = _frozen(mask)

@@ -132,7 +132,7 @@ class Wide:
             return CostTable(
                 chosen, archs, values, [heading.target for heading in self.headings.values()], configs=configs,
                 reasons={NOT_COMPILED: failed},
-                meta={"imported": imported, "columns": {name: str(told) for name, told in self.headings.items()}},
+                meta={"imported": imported, "columns": {name: str(heading) for name, heading in self.headings.items()}},
             )  # fmt: skip
         except InvalidInputError as error:
             raise DataFileError(f"{self.path}: {error}") from error

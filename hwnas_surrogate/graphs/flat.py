@@ -298,5 +298,5 @@ def _of_kept(edges: Edges, keep: Bools) -> Edges:
     node, value = edges
     if keep.all():
         return edges
-    mine = keep[node]
-    return (np.cumsum(keep) - 1)[node[mine]], value[mine]
+    kept = keep[node]
+    return (np.cumsum(keep) - 1)[node[kept]], value[kept]

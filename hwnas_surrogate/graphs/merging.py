@@ -55,8 +55,8 @@ def _equal_nodes(flat: Flat, keep: Bools, reads: Ints) -> tuple[Ints, Ints]:
     columns = [flat.op[nodes], flat.graph[nodes]]
     rank = np.cumsum(may) - 1
     for node, value, place in (_in_order(flat, may, reads), (*flat.uses, flat.which_use)):
-        mine = may[node]
-        node, value, place = rank[node[mine]], value[mine], place[mine]
+        kept = may[node]
+        node, value, place = rank[node[kept]], value[kept], place[kept]
         for number in range(place.max(initial=-1) + 1):
             columns.append(np.zeros(len(nodes), np.intp))
             columns[-1][node[place == number]] = value[place == number]
@@ -67,9 +67,9 @@ def _equal_nodes(flat: Flat, keep: Bools, reads: Ints) -> tuple[Ints, Ints]:
 
 def _in_order(flat: Flat, may: Bools, reads: Ints) -> tuple[Ints, Ints, Ints]:
     """Return readers, what they read, and at which place: of sums and products in the order of the values."""
-    mine = may[flat.reader]
-    reader, reads = flat.reader[mine], reads[mine]
-    place = np.flatnonzero(mine) - flat.first_edge[reader]
+    kept = may[flat.reader]
+    reader, reads = flat.reader[kept], reads[kept]
+    place = np.flatnonzero(kept) - flat.first_edge[reader]
     order = np.lexsort((np.where(flat.each(_commutes)[reader], reads, place), reader))
     return reader, reads[order], place
 

@@ -127,14 +127,14 @@ def _hint(guessed: SearchSpace) -> str:
 
 
 def _choose_space(arch: Archs | Mapping[str, Any], config: ConfigLike, space: str | SearchSpace | None) -> SearchSpace:
-    told = _space_of(arch)
+    implied = _space_of(arch)
     if space is None:
-        return get_space(told or _space_of(config) or "nasbench201")
+        return get_space(implied or _space_of(config) or "nasbench201")
     chosen = get_space(space)
-    if told is not None and told != chosen.name:
+    if implied is not None and implied != chosen.name:
         raise InvalidArchitectureError(
-            f"the dict is a config of {get_space(told).title}, but space is {chosen.name!r}. "
-            f"Pass space={told!r}, or leave space out."
+            f"the dict is a config of {get_space(implied).title}, but space is {chosen.name!r}. "
+            f"Pass space={implied!r}, or leave space out."
         )
     return chosen
 

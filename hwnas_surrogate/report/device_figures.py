@@ -267,7 +267,7 @@ def plot_disagreement(disagreement: Disagreement, ax: Axes | None = None) -> Axe
     ax.axvline(0, color="0.35", linewidth=1)
     ax.set_yticks(range(len(shown)), [plain(op) for op in shown["op"]])
     ax.invert_yaxis()
-    sides = f"< 0: dearer on {plain(disagreement.first)}\n> 0: dearer on {plain(disagreement.second)}"
+    sides = f"< 0: more expensive on {plain(disagreement.first)}\n> 0: more expensive on {plain(disagreement.second)}"
     ax.set(ylabel="op (one more)", xlabel=f"change of rank (% of the architectures)\n{sides}")
     ax.grid(axis="x", alpha=0.3)
     return ax

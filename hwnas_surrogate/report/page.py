@@ -241,10 +241,10 @@ def _learned(table: CostTable, random_state: int) -> tuple[Evaluation | None, di
             parts.append(learning_curve(part, surrogate, sizes=sizes, n_test=tested, seeds=seeds))
         except InvalidInputError as error:
             why[target] = str(error)
-    said = "Made for this page by a ridge regression, the quickest model: "
-    said += f"the mean over {n_seeds} random splits, bars are a standard deviation. " if n_seeds > 1 else "one split. "
-    said += "`hwnas evaluate --protocol learning-curve` draws that of any model."
-    return Evaluation.joined(parts) if parts else None, why, said
+    note = "Made for this page by a ridge regression, the quickest model: "
+    note += f"the mean over {n_seeds} random splits, bars are a standard deviation. " if n_seeds > 1 else "one split. "
+    note += "`hwnas evaluate --protocol learning-curve` draws that of any model."
+    return Evaluation.joined(parts) if parts else None, why, note
 
 
 def _page(title: str, plotly: str, data: str) -> str:

@@ -69,8 +69,8 @@ class ArchBatch(NetworkBatch):
     def buildable(self) -> ArchBatch:
         """Return the batch itself, or raise :class:`InvalidConfigError` if one of its networks can't be built."""
         for number, config in enumerate(self._configs):
-            mine = self.archs[self._number == number] if len(self._configs) > 1 else self.archs
-            self.space.check_buildable(mine, config)
+            selected = self.archs[self._number == number] if len(self._configs) > 1 else self.archs
+            self.space.check_buildable(selected, config)
         return self
 
     def __len__(self) -> int:
@@ -171,9 +171,9 @@ class ArchBatch(NetworkBatch):
         _, first = np.unique(self.repeats, return_index=True)
         peaks = np.empty(len(first))
         for number, config in enumerate(self._configs):
-            mine = np.flatnonzero(self._number[first] == number)
-            if len(mine):
-                peaks[mine] = self.space.peak_memory(self.archs[first[mine]], config, view)
+            selected = np.flatnonzero(self._number[first] == number)
+            if len(selected):
+                peaks[selected] = self.space.peak_memory(self.archs[first[selected]], config, view)
         return peaks[self.repeats]
 
     def graphs(self) -> GraphBatch:
@@ -192,7 +192,7 @@ class ArchBatch(NetworkBatch):
         if view not in self._by_view:
             several = len(self._configs) > 1
             rows = [np.flatnonzero(self._number == n) if several else slice(None) for n in range(len(self._configs))]
-            self._by_view[view] = [(mine, self._part(mine, n, view)) for n, mine in enumerate(rows)]
+            self._by_view[view] = [(selected, self._part(selected, n, view)) for n, selected in enumerate(rows)]
         return self._by_view[view]
 
     def _part(self, rows: npt.NDArray[np.intp] | slice, number: int, view: View) -> _Part:

@@ -68,10 +68,10 @@ class OpLists(NamedSpace):
         bad = (archs < 0) | (archs >= len(self.ops))
         if bad.any():
             row, position = map(int, np.argwhere(bad)[0])
-            told = order or self._own()
+            numbering = order or self._own()
             raise InvalidArchitectureError(
-                f"architecture number {row}: op {archs[row, position]} at {told.positions[position]} does "
-                f"not exist in {self.title}; allowed: {numbered(told.ops)}."
+                f"architecture number {row}: op {archs[row, position]} at {numbering.positions[position]} does "
+                f"not exist in {self.title}; allowed: {numbered(numbering.ops)}."
             )
         batch = archs.astype(np.int8, copy=False)
         return batch if order is None else order.translate(batch, self._own())

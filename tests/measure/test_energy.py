@@ -80,7 +80,7 @@ def test_nvml(monkeypatch: pytest.MonkeyPatch) -> None:
     meter = Nvml()
     before = meter.millijoules()
     assert meter.millijoules() - before == 250.0
-    with pytest.raises(MeasurementError, match="NVML tells no energy of GPU 1: Invalid Argument"):
+    with pytest.raises(MeasurementError, match="NVML reports no energy of GPU 1: Invalid Argument"):
         Nvml(1)
 
 
