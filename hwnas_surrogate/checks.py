@@ -27,8 +27,8 @@ _VIEWS = ("all", "live", "folded")
 """The views for which spaces report which positions run."""
 
 
-def _holds(holds: bool | np.bool_, what: str, rule: str) -> None:
-    if not holds:
+def _holds(condition: bool | np.bool_, what: str, rule: str) -> None:
+    if not condition:
         raise ContractError(f"{what}: {rule}.")
 
 
@@ -130,10 +130,10 @@ def _check_built(space: SearchSpace, arch: npt.NDArray[np.int8], config: Network
     image = torch.zeros(graph.inputs[0].shape, device="meta")
     captured = Graph.from_torch(built.to("meta").eval(), image)
     for figure in ("macs", "params"):
-        expected, got = getattr(graph, figure), getattr(captured, figure)
+        counted, got = getattr(graph, figure), getattr(captured, figure)
         _holds(
-            expected == got,
-            under, f"the network of {space.format(arch)} must have the {figure} of its graph, {expected:,}, got {got:,}",
+            counted == got,
+            under, f"the network of {space.format(arch)} must have the {figure} of its graph, {counted:,}, got {got:,}",
         )  # fmt: skip
 
 

@@ -30,8 +30,9 @@ def reals(values: Any, must: str = "costs must be numbers") -> npt.NDArray[np.fl
     Parameters
     ----------
     values : array-like
-        One number or many: nested sequences, arrays, and anything else that numpy converts to an array. must : str,
-        default="costs must be numbers" Beginning of the error message.
+        One number or many: nested sequences, arrays, and anything else that numpy converts to an array.
+    must : str, default="costs must be numbers"
+        Beginning of the error message.
 
     Raises
     ------

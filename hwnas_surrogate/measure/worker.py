@@ -96,7 +96,11 @@ def relative_half_width(ns: Sequence[float]) -> float:
 
 
 class Worker:
-    """A process that times networks with one runtime. Parameters ---------- runtime : Runtime
+    """A process that times networks with one runtime.
+
+    Parameters
+    ----------
+    runtime : Runtime
         The runtime that runs the networks.
 
     Raises
