@@ -239,7 +239,7 @@ class BlockTable:
         covered = self.configs
         if len(covered) != 1:
             raise NotInTableError(
-                f"say which config: the block table has "
+                f"choose a config: the block table has "
                 f"{', '.join(map(self._config_name, covered)) or 'no complete published config'}."
             )
         return covered[0]

@@ -147,4 +147,4 @@ def check_once(path: Path, names: Sequence[str]) -> None:
     """Raise if a column occurs twice."""
     for name in names:
         if names.count(name) > 1:
-            raise DataFileError(f"{path}: the column {name!r} stands {names.count(name)} times, it must stand once.")
+            raise DataFileError(f"{path}: the column {name!r} occurs {names.count(name)} times, it must occur once.")

@@ -261,16 +261,16 @@ def _device(rest: str, metric: str, unit: str) -> str:
             raise InvalidInputError(f"{part!r} is not {_or(METRICS)}")
     if not unit and words and words[-1].lower() in known.written:
         raise InvalidInputError(
-            f"{words[-1]!r} is no unit as units are written: behind a blank or '_' or in brackets, in these letters, "
+            f"{words[-1]!r} is not written as a unit: units follow a space or '_' or are in brackets, case matters, "
             "as in raspi4_ms, raspi4 (ms) or fpga_energy_mJ"
         )
     for part in parts:
         if part.lower() in known.inside or re.search("latency|energy", part.lower()):
-            raise InvalidInputError(f"{part!r} must stand apart and come last, as in device_latency_ms")
+            raise InvalidInputError(f"{part!r} must be a separate word at the end, as in device_latency_ms")
     if rest.lower() == "device":
         raise InvalidInputError(
             "it names the device of a line; a file with one measurement a line is a CSV file with the columns "
-            "architecture, device and value, named so"
+            "architecture, device and value, with exactly these names"
         )
     if all(word.lower() in _NO_DEVICE or word.isdigit() for word in words):
         if not (metric or unit):

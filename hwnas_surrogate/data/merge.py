@@ -107,7 +107,7 @@ def _check_free(table: CostTable, taken: npt.NDArray[np.bool_], rows: npt.NDArra
     if taken.any():
         row = rows[np.argmax(taken)]
         raise InvalidInputError(
-            f"the cost {target} of {table.space.format(table.archs[row])} under {table.row_configs[row]} stands in "
+            f"the cost {target} of {table.space.format(table.archs[row])} under {table.row_configs[row]} is in "
             f"more than one table ({int(taken.sum())} such costs in all). select() the targets, or rows(), to merge."
         )
 

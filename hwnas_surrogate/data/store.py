@@ -225,7 +225,7 @@ def _check_once(what: str, names: Sequence[str]) -> None:
     seen: set[str] = set()
     for name in names:
         if name in seen:
-            raise ValueError(f"the {what} {name!r} stands more than once.")
+            raise ValueError(f"the {what} {name!r} occurs more than once.")
         seen.add(name)
 
 

@@ -131,7 +131,7 @@ class CostTable:
             if len(repeated):
                 text = self.space.format(self.archs[order[repeated[0]]])
                 raise InvalidInputError(
-                    f"architecture {text!r} stands more than once under config {config} "
+                    f"architecture {text!r} occurs more than once under config {config} "
                     f"({len(repeated)} repeats in all). Merge repeated measurements first."
                 )
             rows[config] = (ordered, order)
@@ -326,7 +326,7 @@ class CostTable:
     def _only_config(self) -> NetworkConfig:
         if len(self.configs) != 1:
             raise NotInTableError(
-                f"the table has {len(self.configs)} configs, say which one: "
+                f"the table has {len(self.configs)} configs, choose one: "
                 f"{', '.join(map(self._config_name, self.configs))}."
                 if self.configs
                 else "the table has no rows."
@@ -337,7 +337,7 @@ class CostTable:
 def _check_distinct(targets: tuple[Target, ...]) -> None:
     for number, target in enumerate(targets):
         if target in targets[:number]:
-            raise InvalidInputError(f"each target stands once, got {target} more than once.")
+            raise InvalidInputError(f"targets must differ, got {target} more than once.")
 
 
 def _checked_costs(costs: npt.ArrayLike, shape: tuple[int, int], targets: tuple[Target, ...]) -> Costs:

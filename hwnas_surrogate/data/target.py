@@ -77,9 +77,9 @@ class Metric:
         if self.cost not in ("value", "reciprocal", "shortfall"):
             raise unknown(InvalidInputError, f"cost of {self.name}", self.cost, ("value", "reciprocal", "shortfall"))
         if self.larger_is_better != (self.cost != "value"):
+            allowed = "'reciprocal' or 'shortfall'" if self.larger_is_better else "'value'"
             raise InvalidInputError(
-                f"surrogates are fitted to what is better the smaller it is: the cost of {self.name} must be "
-                f"{'one over the value or what is missing to a limit' if self.larger_is_better else 'the value'}, "
+                f"surrogates are fitted to costs, of which smaller is better: the cost of {self.name} must be {allowed}, "
                 f"got {self.cost!r}."
             )
         if self.cost == "shortfall" and not 0 < self.limit < math.inf:

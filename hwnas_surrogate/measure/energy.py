@@ -45,7 +45,9 @@ class Rapl:
         # intel-rapl:0 is a package, intel-rapl:0:1 a part of it.
         self._zones = [zone for zone in zones if zone.parent.name.count(":") == 1]
         if not self._zones:
-            raise MeasurementError(f"this host shows no RAPL energy counter in {folder}; virtual machines seldom do.")
+            raise MeasurementError(
+                f"this host has no RAPL energy counter in {folder}; virtual machines seldom have one."
+            )
         try:
             self._before = [self._read(zone) for zone in self._zones]
             self._ranges = [self._read(zone.with_name("max_energy_range_uj")) for zone in self._zones]

@@ -240,7 +240,7 @@ def _check(
         selected = numbers == number
         if len(np.unique(codes[selected])) < selected.sum():
             raise InvalidInputError(
-                f"an architecture stands more than once under config {config} among those to measure; give each once."
+                f"an architecture occurs more than once under config {config} among those to measure; give each once."
             )
         space.check_buildable(archs[selected], config)
 

@@ -159,7 +159,7 @@ def _wanted(table: CostTable, quality: Accuracy | None) -> pd.Series[float] | No
         return None
     wanted = quality_by_row(table, quality)
     if wanted.isna().all():
-        raise InvalidInputError("quality tells nothing of the table's architectures.")
+        raise InvalidInputError("quality has no value for any of the table's architectures.")
     return wanted.rename("quality" if wanted.name is None else str(wanted.name))
 
 

@@ -42,7 +42,7 @@ def test_a_counter_that_starts_again(tmp_path: Path) -> None:
 
 
 def test_a_host_without_counters(tmp_path: Path) -> None:
-    with pytest.raises(MeasurementError, match="shows no RAPL energy counter"):
+    with pytest.raises(MeasurementError, match="has no RAPL energy counter"):
         Rapl(tmp_path)
 
 
