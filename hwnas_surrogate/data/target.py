@@ -79,7 +79,7 @@ class Metric:
         if self.larger_is_better != (self.cost != "value"):
             allowed = "'reciprocal' or 'shortfall'" if self.larger_is_better else "'value'"
             raise InvalidInputError(
-                f"surrogates are fitted to costs, of which smaller is better: the cost of {self.name} must be {allowed}, "
+                f"surrogates are fitted to costs (smaller is better): the cost of {self.name} must be {allowed}, "
                 f"got {self.cost!r}."
             )
         if self.cost == "shortfall" and not 0 < self.limit < math.inf:
