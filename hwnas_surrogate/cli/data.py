@@ -26,7 +26,7 @@ def info(
     as_json: Json = False,
     as_csv: Csv = False,
 ) -> None:
-    """Show a table's targets, devices and configs, the number of costs, and, with --verbose, how it was made."""
+    """Show a table's targets, devices and configs, the number of costs, and, if requested, how it was made."""
     from hwnas_surrogate.data import describe
 
     check_format(as_json, as_csv)
