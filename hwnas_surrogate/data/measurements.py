@@ -177,7 +177,7 @@ def _known(path: Path, header: Sequence[str]) -> list[str]:
         raise DataFileError(
             f"{path} has columns that one measurement a line does not have: {', '.join(others)[:200]}. They may change "
             f"what the costs mean, so none is passed over. {form}, and {', '.join(_NOT_READ)}, which are not read. "
-            f"Rename or delete the others; what they tell goes into device (runtime, batch), config or unit.{index}"
+            f"Rename or delete the others; put their information into device (runtime, batch), config or unit.{index}"
         )
     return names
 
