@@ -1,7 +1,6 @@
 """Surrogate cost models for hardware-aware NAS: what will this network cost on that device?
 
-Names resolve when they are first used, so that importing the package loads none of numpy, pandas,
-scikit-learn, xgboost or torch.
+Names are imported on first use, so importing the package loads none of numpy, pandas, scikit-learn, xgboost or torch.
 """
 
 from __future__ import annotations

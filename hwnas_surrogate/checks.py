@@ -1,7 +1,7 @@
-"""The laws that search spaces, encoders and models keep: check your own with them, in a test of your package.
+"""Contract checks for custom search spaces, encoders and models: call them in your package's tests.
 
-Each check returns nothing if all is well, and raises :class:`~hwnas_surrogate.errors.ContractError`, which says the
-law, what was got and what should have been.
+Each check returns None if the object passes and raises :class:`~hwnas_surrogate.errors.ContractError` if it does not.
+The message states the violated rule, the value received and the value expected.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ __all__ = ["check_encoder", "check_model", "check_space"]
 _ROWS = 24
 _UNSEEN = 12
 _VIEWS = ("all", "live", "folded")
-"""The views in which spaces say which positions run."""
+"""The views for which spaces report which positions run."""
 
 
-def _holds(law: bool | np.bool_, what: str, said: str) -> None:
-    if not law:
-        raise ContractError(f"{what}: {said}.")
+def _holds(condition: bool | np.bool_, what: str, rule: str) -> None:
+    if not condition:
+        raise ContractError(f"{what}: {rule}.")
 
 
 def check_space(space: SearchSpace, n: int = 12) -> None:
     """Check a search space.
 
-    Strings and arrays must be read back as they were; samples must be of the size asked for, without repeats, and
-    decided by the seed; what ``op_table`` counts must be what the passes count in ``graph``, in every view; what
-    ``build`` builds must run the operators of ``graph`` where it exists.
+    Strings and arrays must survive a round trip. Samples must have the requested size and no repeats, and depend on the
+    seed only. In every view, ``op_table`` must count the same operators as the passes count in ``graph``. If the space
+    defines ``build``, the network must run the operators of ``graph``.
 
     Parameters
     ----------
     space : SearchSpace
     n : int, default=12
-        So many random architectures are tried, under each published config.
+        Number of random architectures to check under each published config.
 
     Raises
     ------
@@ -120,7 +120,7 @@ def _counts(batch: Any, view: str) -> list[dict[Any, float]]:
 
 
 def _check_built(space: SearchSpace, arch: npt.NDArray[np.int8], config: NetworkConfig, under: str) -> None:
-    """Compare what ``build`` builds with the graph, if the space builds networks and torch is there."""
+    """Compare the built network with the graph, if the space builds networks and torch is installed."""
     if type(space).build is SearchSpace.build:
         return
     import torch
@@ -130,23 +130,23 @@ def _check_built(space: SearchSpace, arch: npt.NDArray[np.int8], config: Network
     image = torch.zeros(graph.inputs[0].shape, device="meta")
     captured = Graph.from_torch(built.to("meta").eval(), image)
     for figure in ("macs", "params"):
-        mine, theirs = getattr(graph, figure), getattr(captured, figure)
+        counted, got = getattr(graph, figure), getattr(captured, figure)
         _holds(
-            mine == theirs,
-            under, f"the network of {space.format(arch)} must have the {figure} of its graph, {mine:,}, got {theirs:,}",
+            counted == got,
+            under, f"the network of {space.format(arch)} must have the {figure} of its graph, {counted:,}, got {got:,}",
         )  # fmt: skip
 
 
 def check_encoder(encoder: Encoder) -> None:
     """Check an encoder.
 
-    There must be one finite number a column; columns must depend on the network and its config and not on the other
-    networks of the batch; a clone must give the same numbers.
+    Every value must be finite. A network's columns must depend on the network and its config only, not on the rest of
+    the batch. A clone must return the same values.
 
     Parameters
     ----------
     encoder : Encoder
-        Over a space; or over none, for networks of any kind, which are then graphs of the built-in spaces.
+        For one space, or for networks of any kind; the latter is checked with graphs of the built-in spaces.
 
     Raises
     ------
@@ -189,14 +189,14 @@ def _one_by_one(networks: Any) -> list[Any]:
 def check_model(model: CostModel) -> None:
     """Check a model.
 
-    It must predict one finite number a row, the same alone and in a batch; learn the same from the same rows; leave its
-    input alone; know its own errors, if it says that it does; and be the same after ``to_arrays`` and ``from_arrays``,
-    if it can be saved.
+    The model must predict one finite number per row, the same alone and in a batch. Fitting on the same rows must give
+    the same model and must not modify the rows. Errors and standard deviations, if the model reports them, must be
+    valid. If the model can be saved, ``to_arrays`` and ``from_arrays`` must preserve its predictions.
 
     Parameters
     ----------
     model : CostModel
-        Not fitted; it stays so.
+        An unfitted model; it is not modified.
 
     Raises
     ------
@@ -237,10 +237,10 @@ def check_model(model: CostModel) -> None:
 
 
 def _check_errors(fitted: CostModel, unseen: pd.DataFrame, predicted: npt.NDArray[np.float64], what: str) -> None:
-    """Check what a fitted model says of its own errors."""
+    """Check the errors and standard deviations that a fitted model reports."""
     for name in ("residuals_", "sds_", "precisions_"):
-        said = getattr(fitted, name)
-        _holds(said is None or said.shape == (_ROWS,), what, f"{name} must hold a number for each training row")
+        reported = getattr(fitted, name)
+        _holds(reported is None or reported.shape == (_ROWS,), what, f"{name} must hold a number for each training row")
     if fitted.heteroscedastic:
         _holds(fitted.sds_ is not None, what, "sds_ must be there where standard deviations differ (heteroscedastic)")
     try:
@@ -257,7 +257,7 @@ def _check_errors(fitted: CostModel, unseen: pd.DataFrame, predicted: npt.NDArra
 def _check_arrays(
     model: CostModel, fitted: CostModel, unseen: pd.DataFrame, predicted: npt.NDArray[np.float64], what: str
 ) -> None:
-    """Check that a model's arrays hold all that it learned, if it can be saved."""
+    """Check that a model can be restored from its arrays, if it can be saved."""
     if type(model).to_arrays is CostModel.to_arrays:
         return
     arrays = fitted.to_arrays()

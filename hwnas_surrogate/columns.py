@@ -1,4 +1,4 @@
-"""Columns: the named numbers that encoders make and models read, and what each means to a model."""
+"""Columns: the named features that encoders produce and models read, and the role of each."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _ARRAY = "x"
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column. Its name, ``group:feature``, says all there is to know of it, and is what tables of columns hold.
+    """One column, fully described by its name ``group:feature``, which is also its name in a DataFrame.
 
     Parameters
     ----------
     group : str
-        Columns that belong together: models take all of a group, or none.
+        Columns that belong together: a model uses all columns of a group or none.
     feature : str
-        What the column holds, within the group.
+        The feature within the group.
 
     Examples
     --------
@@ -46,12 +46,12 @@ class Column:
 
     @classmethod
     def physics(cls, view: str, quantity: str) -> Column:
-        """Return the column of a quantity that costs something on any device, summed over a view of the network."""
+        """Return the column of a quantity that has a cost on every device, summed over a view of the network."""
         return cls(_PHYSICS + view, quantity)
 
     @classmethod
     def correction(cls, view: str, term: str) -> Column:
-        """Return the column of a term by which a device may differ from its physics, in a view of the network."""
+        """Return the column of a correction to a device's physics, in a view of the network."""
         return cls(_CORRECTION + view, term)
 
     @classmethod
@@ -72,10 +72,10 @@ class Column:
 
     @property
     def role(self) -> Role:
-        """What models may take the column for.
+        """The column's role in a model.
 
-        ``physics``: its coefficient is a price, which is not negative. ``correction``: its coefficient is small, of
-        either sign. ``source``: the cost on another device. ``feature``: anything else.
+        ``physics``: its coefficient is a cost per unit, which is not negative. ``correction``: its coefficient is small
+        and has either sign. ``source``: the predicted cost on another device. ``feature``: anything else.
         """
         if self.group == _SOURCE:
             return "source"
@@ -92,7 +92,7 @@ class Column:
 
 
 class Columns(Sequence[Column]):
-    """k columns in order, and where those of a role, a view or a group stand.
+    """k columns in order, with look-up by role, view or group.
 
     Parameters
     ----------
@@ -156,11 +156,11 @@ class Columns(Sequence[Column]):
 
     @cached_property
     def views(self) -> tuple[str, ...]:
-        """The views that there is physics of, each once, in order."""
+        """The views with physics columns, each once, in order."""
         return tuple(dict.fromkeys(str(column.view) for column in self._columns if column.role == "physics"))
 
     def where(self, *roles: Role, view: str | None = None) -> npt.NDArray[np.intp]:
-        """Return the numbers of the columns of some roles, and of one view if it is named."""
+        """Return the indices of the columns with some roles, and of one view if it is given."""
         return np.array(
             [
                 number
@@ -171,7 +171,7 @@ class Columns(Sequence[Column]):
         )
 
     def of_groups(self, groups: Iterable[str]) -> npt.NDArray[np.intp]:
-        """Return the numbers of the columns of some groups."""
+        """Return the indices of the columns of some groups."""
         wanted = set(groups)
         return np.array([number for number, column in enumerate(self._columns) if column.group in wanted], np.intp)
 

@@ -1,6 +1,6 @@
 """Errors: one base class, each child also a fitting builtin.
 
-Every message says what was asked, what was got, what is allowed and, where one can be given, a hint.
+Every message states what was wrong, what was received, what is allowed and, where possible, a hint.
 """
 
 from __future__ import annotations
@@ -34,27 +34,27 @@ class HWNASError(Exception):
 
 
 class ContractError(HWNASError, AssertionError):
-    """A search space, an encoder or a model of somebody's own that breaks a law which the package relies on."""
+    """A custom search space, encoder or model violates a rule that the package relies on."""
 
 
 class InvalidArchitectureError(HWNASError, ValueError):
-    """Something that is no architecture of the search space."""
+    """A value is not an architecture of the search space."""
 
 
 class InvalidConfigError(HWNASError, ValueError):
-    """A network config that is malformed, or that the search space cannot build."""
+    """A network config is malformed, or the search space cannot build it."""
 
 
 class InvalidGraphError(HWNASError, ValueError):
-    """A network that is no graph of operators at known shapes, or a module that can't be captured as one."""
+    """A network is not a graph of operators with known shapes, or a module can't be captured as one."""
 
 
 class InvalidInputError(HWNASError, ValueError):
-    """An argument outside what is allowed (costs, shapes, names, parameters)."""
+    """An argument is not allowed (costs, shapes, names, parameters)."""
 
 
 class NotInTableError(HWNASError, LookupError):
-    """A question that a cost table cannot answer: the message says what there is."""
+    """A cost table does not hold what was requested; the message lists what it holds."""
 
     def __str__(self) -> str:
         """Return the message itself (``LookupError`` children would print its repr)."""
@@ -62,19 +62,19 @@ class NotInTableError(HWNASError, LookupError):
 
 
 class DataFileError(HWNASError, ValueError):
-    """A data file that is damaged, hostile, truncated or of another format."""
+    """A data file is damaged, hostile, truncated or of another format."""
 
 
 class DownloadError(HWNASError, OSError):
-    """A download that failed; nothing half-done is left under the final name."""
+    """A download failed; no partial file is left under the final name."""
 
 
 class SavedFormatError(HWNASError, ValueError):
-    """A saved surrogate that is damaged or of another format version."""
+    """A saved surrogate is damaged or of another format version."""
 
 
 class MeasurementError(HWNASError, RuntimeError):
-    """A measurement that cannot go on."""
+    """A measurement cannot continue."""
 
 
 class MissingExtraError(HWNASError, ImportError):
@@ -105,9 +105,9 @@ def unknown(error: type[E_], what: str, got: object, allowed: Iterable[str], hin
     got : object
         What was received.
     allowed : iterable of str
-        Everything that would have been accepted.
+        The accepted names.
     hint : str, default=""
-        One more sentence for the reader.
+        One more sentence at the end of the message.
 
     Returns
     -------
@@ -125,7 +125,7 @@ def missing_extra(what: str, extra: str) -> MissingExtraError:
     Parameters
     ----------
     what : str
-        What was asked for.
+        The feature that needs the extra.
     extra : str
         The extra's name in pyproject.toml.
     """
@@ -134,7 +134,7 @@ def missing_extra(what: str, extra: str) -> MissingExtraError:
 
 
 def _packages(extra: str) -> list[str]:
-    """Return the names of the packages that an extra adds, those of extras that it includes first."""
+    """Return the packages of an extra, those of the extras that it includes first."""
     from importlib.metadata import PackageNotFoundError, requires
 
     try:

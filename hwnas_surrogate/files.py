@@ -26,22 +26,22 @@ __all__ = ["check_output", "file_stem", "locked", "replacing"]
 _PART = ".part"
 
 _LONGEST = 120
-"""Bytes of a stem: names end in a hash, a part and a suffix, temporary ones in more, and have 255 at most."""
+"""Maximum bytes of a stem: with a hash, a part, a suffix and a temporary ending, a name has 255 at most."""
 
 
 def file_stem(name: str) -> str:
-    """Return what a file of this name may be called on any system.
+    """Return a file name for a text that is valid on every system.
 
     Parameters
     ----------
     name : str
-        Any text: a device and its metric, say.
+        Any text, such as a device and its metric.
 
     Returns
     -------
     str
-        The name, if it is short and holds letters, digits, ``.``, ``_`` and ``-`` only. Else what is left of it and a
-        hash of the whole, so that different names have different files.
+        The text itself, if it is short and has only letters, digits, ``.``, ``_`` and ``-``. Otherwise its valid
+        characters and a hash of the whole text, so that different texts give different files.
 
     Examples
     --------
@@ -113,7 +113,7 @@ def replacing(path: str | os.PathLike[str], inputs: Iterable[str | os.PathLike[s
         If ``path`` is one of the inputs, or something that must not be replaced: a folder, a disk, a socket, or a file
         with several names (hard links).
     DataFileError
-        If the file can't be written; whatever stood under ``path`` is untouched.
+        If the file can't be written; an existing file at ``path`` is unchanged.
     """
     try:
         final, kind = _destination(Path(path), inputs)

@@ -1,4 +1,4 @@
-"""Names of a package that resolve when they are first used, so that importing it loads little."""
+"""Lazy package names: imported on first use, so that importing the package loads little."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ __all__ = ["lazy_names"]
 def lazy_names(
     package: str, modules: Mapping[str, Sequence[str]]
 ) -> tuple[Callable[[str], object], Callable[[], list[str]]]:
-    """Return the ``__getattr__`` and ``__dir__`` of a package whose names live in its modules.
+    """Return the ``__getattr__`` and ``__dir__`` of a package whose names are defined in its modules.
 
-    No name may be that of a module: Python binds a module to its package as soon as it is imported, over the name.
+    No name may equal a module's name: importing the module would overwrite it in the package.
 
     Parameters
     ----------
     package : str
         The package's ``__name__``.
     modules : mapping of str to sequence of str
-        Modules of the package, and the names that live there.
+        Modules of the package, and the names defined in each.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Ranks of values with ties: costs that differ by noise of floating-point numbers alone share a rank."""
+"""Ranks of values with ties: costs that differ only by floating-point noise share a rank."""
 
 from __future__ import annotations
 

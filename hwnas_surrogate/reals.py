@@ -1,4 +1,4 @@
-"""What counts as a number where costs, scores and budgets enter, and what as a truth value."""
+"""Validate numbers (costs, scores, budgets) and booleans."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from hwnas_surrogate.errors import InvalidInputError
 
 __all__ = ["booleans", "reals"]
 
-_SPANS = "time spans (divide them by the unit that the costs shall have: spans / np.timedelta64(1, 'ms'))"
+_SPANS = "time spans (divide them by the costs' unit: spans / np.timedelta64(1, 'ms'))"
 _KINDS = {"b": "booleans", "c": "complex numbers", "U": "texts", "S": "texts", "M": "dates", "m": _SPANS}
-"""What arrays hold that is no real number, by numpy's kinds."""
+"""Names of array contents that are not real numbers, by numpy's kinds."""
 _PLAIN = frozenset([float, int, np.float64, np.float32, np.int64])
 _DEEPEST = 4
 """Sequences are nested no deeper: rows, columns, and repeats."""
@@ -26,22 +26,22 @@ _MOST = 10**9
 
 
 def reals(values: Any, must: str = "costs must be numbers") -> npt.NDArray[np.float64]:
-    """Return real numbers as float64, of any shape; NaN where there is none (None, ``pandas.NA``).
+    """Return real numbers as float64, of any shape; missing values (None, ``pandas.NA``) become NaN.
 
-    Integers, floats, fractions and decimals are numbers, however they are stored. Booleans, complex numbers, texts,
-    dates, time spans and masked values are not: each would become a number that nobody meant.
+    Integers, floats, fractions and decimals are accepted in any container. Booleans, complex numbers, strings, dates,
+    time spans and masked values are refused, because numpy would convert them to meaningless numbers.
 
     Parameters
     ----------
     values : array-like
-        One number or many: nested sequences, arrays, and whatever numpy makes an array of.
+        One number or many: nested sequences, arrays, and anything else that numpy converts to an array.
     must : str, default="costs must be numbers"
-        How the message begins.
+        Beginning of the error message.
 
     Raises
     ------
     InvalidInputError
-        If a value is no real number: the message tells what it is.
+        If a value is not a real number; the message states what it is.
 
     Examples
     --------
@@ -86,7 +86,7 @@ def _size(values: Any, depth: int, known: dict[tuple[int, int], int]) -> int:
 
 
 def _refused(values: Any) -> str:
-    """Return what values hold that is no real number, or an empty text."""
+    """Return a description of values that are not real numbers, or an empty string."""
     if isinstance(values, (bool, complex, str, bytes)):
         return _KINDS[np.asarray(values).dtype.kind]
     if isinstance(values, Sequence):
@@ -112,8 +112,7 @@ def _refused(values: Any) -> str:
 def booleans(values: Any, must: str = "marks must be True or False") -> npt.NDArray[np.bool_]:
     """Return True and False as bool, of any shape.
 
-    Nothing else is a truth value, however it is stored: not 0 and 1, nor texts (``"False"`` would be True), dates,
-    missing and masked values.
+    Nothing else is accepted: not 0 and 1, nor strings (``"False"`` would be True), dates, missing or masked values.
 
     Parameters
     ----------
@@ -125,7 +124,7 @@ def booleans(values: Any, must: str = "marks must be True or False") -> npt.NDAr
     Raises
     ------
     InvalidInputError
-        If a value is neither True nor False: the message tells what it is.
+        If a value is neither True nor False; the message states what it is.
 
     Examples
     --------
@@ -142,7 +141,7 @@ def booleans(values: Any, must: str = "marks must be True or False") -> npt.NDAr
 
 
 def _no_boolean(values: Any) -> str:
-    """Return what values hold that is neither True nor False, or an empty text."""
+    """Return a description of values that are neither True nor False, or an empty string."""
     if isinstance(values, (bool, np.bool_)):
         return ""
     if values is None or values is pd.NA:

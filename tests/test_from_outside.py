@@ -97,8 +97,8 @@ def test_two_metrics_of_one_name_are_refused(carbon: Metric) -> None:
         ({"units": {"mg": 2.0}}, "must hold its own unit, 'mg', as 1"),
         ({"adds": "median"}, "unknown adds of carbon"),
         ({"cost": "square"}, "unknown cost of carbon"),
-        ({"larger_is_better": True}, "must be one over the value or what is missing"),
-        ({"cost": "reciprocal"}, "must be the value"),
+        ({"larger_is_better": True}, "must be 'reciprocal' or 'shortfall'"),
+        ({"cost": "reciprocal"}, "must be 'value'"),
         ({"cost": "shortfall", "larger_is_better": True}, "the limit of carbon must be a number above 0"),
     ],
 )

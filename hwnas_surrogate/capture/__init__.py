@@ -1,4 +1,4 @@
-"""Networks of other formats as graphs."""
+"""Capture networks of other formats as graphs."""
 
 from hwnas_surrogate.capture.torch_module import graph_of_module
 

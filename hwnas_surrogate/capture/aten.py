@@ -1,4 +1,4 @@
-"""PyTorch's own operators (ATen) in our terms."""
+"""Translate PyTorch's operators (ATen) to this package's."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ __all__ = ["Call", "described", "is_view", "mutated"]
 
 @dataclass(slots=True)
 class Call:
-    """One operator that was called.
+    """A call of one operator.
 
     Parameters
     ----------
     kind : str
     tensors : list of Tensor
-        What it reads: for matrix products the two factors first.
+        The tensors that it reads; for matrix products, the two factors first.
     outputs : list of Tensor
     window : dict
         Kernel, stride, dilation, padding and groups, where it has them.
     in_place : bool
-        Whether it writes into a tensor that was there before.
+        Whether it writes into an existing tensor.
     detail : str
-        Whatever else decides the result.
+        Anything else that determines the result.
     """
 
     kind: str
@@ -41,7 +41,7 @@ class Call:
 
 
 _SET_APART = frozenset({"dtype", "layout", "device", "pin_memory", "memory_format", "non_blocking"})
-"""Keywords that say how a result is stored: its shape and number format are known anyway."""
+"""Keywords for how a result is stored; they are omitted, since its shape and number format are known."""
 _VIEWS = frozenset({"_unsafe_view", "_reshape_alias", "lift_fresh", "detach", "alias"})
 _KINDS = {
     "native_layer_norm": "layer_norm",
@@ -66,11 +66,11 @@ _KINDS = {
         "batch_norm",
     ),
 }  # fmt: skip
-"""Our names; an operator that is not here keeps its own."""
+"""This package's names; an operator that is not listed keeps PyTorch's name."""
 
 
 def is_view(func: Any) -> bool:
-    """Return whether an operator only shows the numbers of its input under another shape."""
+    """Return whether an operator only views its input with another shape."""
     if _name(func) in _VIEWS:
         return True
     returned = func._schema.returns
@@ -78,7 +78,7 @@ def is_view(func: Any) -> bool:
 
 
 def described(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], outputs: list[Tensor]) -> Call:
-    """Return an operator that was called, in our terms."""
+    """Return a call in this package's terms."""
     name = _name(func)
     in_place = func._schema.is_mutable
     base = name[:-1] if in_place and name.endswith("_") else name
@@ -99,11 +99,11 @@ def described(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], outputs:
 
 
 _DRAWS = itertools.count()
-"""Numbers for operators that draw random numbers: no two give the same."""
+"""Numbers for operators that draw random numbers, so that no two are equal."""
 
 
 def _said(args: Any, kwargs: dict[str, Any]) -> str:
-    """Return the scalars and dimensions of a call as text; where tensors stand is part of it."""
+    """Return the scalars and dimensions of a call as text, including the positions of tensors."""
 
     def text(value: Any) -> Any:
         if isinstance(value, list | tuple):
@@ -111,10 +111,10 @@ def _said(args: Any, kwargs: dict[str, Any]) -> str:
         return "tensor" if isinstance(value, Tensor) else value
 
     named = {name: value for name, value in kwargs.items() if name not in _SET_APART}
-    said = [*map(text, args), *(f"{name}={text(value)}" for name, value in named.items())]
-    while said and said[-1] == "tensor":
-        said.pop()  # tensors alone say nothing that the inputs don't
-    return " ".join(map(str, said))
+    parts = [*map(text, args), *(f"{name}={text(value)}" for name, value in named.items())]
+    while parts and parts[-1] == "tensor":
+        parts.pop()  # trailing tensors add nothing to the inputs
+    return " ".join(map(str, parts))
 
 
 def mutated(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Tensor]:
@@ -169,7 +169,7 @@ def _product(args: Sequence[Any], outputs: list[Tensor]) -> Call:
 
 
 def _product_and_sum(args: Sequence[Any], outputs: list[Tensor]) -> Call:
-    """Describe a product that is added to another tensor, which PyTorch names first."""
+    """Describe a product that is added to another tensor, which is PyTorch's first argument."""
     return Call("matmul", [args[1], args[2], args[0]], outputs)
 
 
@@ -182,7 +182,7 @@ def _mean(args: Sequence[Any], outputs: list[Tensor]) -> Call:
 
 
 def _multiplied(args: Sequence[Any], outputs: list[Tensor]) -> Call:
-    """Describe a product number by number; a multiplication by the constant 0 is an operator of search spaces."""
+    """Describe an elementwise product; a multiplication by the constant 0 is the search spaces' op ``none``."""
     factors = list(args[:2])
     zero = any(isinstance(factor, int | float) and not isinstance(factor, bool) and factor == 0 for factor in factors)
     tensors = [factor for factor in factors if isinstance(factor, Tensor)]
@@ -190,12 +190,12 @@ def _multiplied(args: Sequence[Any], outputs: list[Tensor]) -> Call:
 
 
 def _attention(args: Sequence[Any], outputs: list[Tensor]) -> Call:
-    """Describe one of the fused attentions: queries, keys, values, and a mask perhaps."""
+    """Describe one of the fused attentions: queries, keys, values, and possibly a mask."""
     return Call("attention", [arg for arg in args if isinstance(arg, Tensor)], outputs[:1])
 
 
 def _copied(args: Sequence[Any], outputs: list[Tensor]) -> Call:
-    """Describe a copy into a tensor: what was there is not read."""
+    """Describe a copy into a tensor, whose old contents are not read."""
     return Call("copy", list(args[1:2]), outputs)
 
 

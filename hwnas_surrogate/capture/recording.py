@@ -1,4 +1,4 @@
-"""What a forward pass has called so far, and the graph that it makes."""
+"""Record the calls of a forward pass, and return their graph."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ __all__ = ["Recording"]
 class Recording:
     """Operators of one forward pass, in order, as nodes of a graph.
 
-    A value is what a tensor object held when an operator wrote it: an operator in place gives its tensor a new value,
-    and the other views of the same memory as well.
+    A value is the contents of a tensor object when an operator wrote it. An in-place operator gives a new value to its
+    tensor and to the other views of the same memory.
 
     Parameters
     ----------
@@ -42,20 +42,20 @@ class Recording:
         self._values: list[TensorSpec] = []
         self._value_of: dict[int, int] = {}
         self._seen_at: dict[int, int] = {}
-        """When a tensor last took its value, by how often its memory had been written in place."""
+        """The number of in-place writes to a tensor's memory at the time when it got its value."""
         self._written: dict[int, list[int]] = {}
         """The values that were written into memory in place, one after the other."""
         self._parts: dict[tuple[Any, ...], int] = {}
         """The numbers of parts of stored tensors."""
         self._root: dict[int, int] = {}
         """The value that a view shows."""
-        self._alive: list[Tensor] = []  # the number of a dead object may be given to another
+        self._alive: list[Tensor] = []  # keeps objects alive, since the id of a dead one may be reused
         self._paused = False
         for stored in (*module.parameters(), *module.buffers()):
             self._store(stored)
 
     def takes(self, inputs: Sequence[Tensor]) -> None:
-        """Note the tensors that the module is called with."""
+        """Record the tensors that the module is called with."""
         for tensor in inputs:
             self._inputs.append(_spec(tensor))
             self._values.append(self._inputs[-1])
@@ -87,7 +87,7 @@ class Recording:
             self._add_views([leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)], outputs)
             return
         first = self._add_call(described(func, args, kwargs, outputs))
-        # Stored tensors are given as they are, and come back as fake ones: both hold what was written.
+        # Stored tensors are passed as real ones and returned as fake ones: both hold the written value.
         for place, tensor in enumerate(written[: len(outputs)]):
             if tensor is not outputs[place]:
                 self._written.setdefault(_memory(tensor), []).append(first + place)
@@ -103,7 +103,7 @@ class Recording:
         self._add_call(Call(kind, tensors, [result]))
 
     def graph(self, returned: Sequence[Tensor]) -> Graph:
-        """Return the graph of what was recorded, without views and outputs that nothing reads."""
+        """Return the recorded graph, without views and outputs that nothing reads."""
         if not self._nodes:
             raise InvalidGraphError("the module calls no operator on its inputs: there is nothing to capture.")
         outputs = [self._read(tensor) for tensor in returned if self._is_value(tensor)]
@@ -117,13 +117,13 @@ class Recording:
         return self._weight_of.setdefault(id(tensor), len(self._weights) - 1)
 
     def _holds(self, tensor: Tensor, value: int) -> None:
-        """Note that a tensor now holds a value."""
+        """Record that a tensor now holds a value."""
         self._alive.append(tensor)
         self._value_of[id(tensor)] = value
         self._seen_at[id(tensor)] = len(self._written.get(_memory(tensor), ()))
 
     def _is_value(self, tensor: Tensor) -> bool:
-        """Return whether a tensor holds what an operator wrote: a stored one does once it was written into."""
+        """Return whether a tensor holds an operator's result; a stored one does after an in-place write."""
         return id(tensor) in self._value_of or bool(self._written.get(_memory(tensor)))
 
     def _read(self, tensor: Tensor) -> int:
@@ -165,7 +165,7 @@ class Recording:
             self._holds(output, shown)
 
     def _add_view_of_weight(self, weight: int, output: Tensor) -> None:
-        """Note a view of a stored tensor: the tensor itself under another shape, or a part of it, stored too."""
+        """Record a view of a stored tensor: the same tensor with another shape, or a part of it as a new one."""
         self._alive.append(output)
         if output.numel() < self._weights[weight][0].numel:
             place = (weight, tuple(output.shape), _layout(output))
@@ -195,7 +195,7 @@ class Recording:
         inputs = tuple(self._values[value] for value in reads)
         factors = tuple(map(_spec, call.tensors[: N_FACTORS.get(call.kind, 0)]))
         if factors == (*inputs, *specs[0], *specs[1])[: len(factors)]:
-            factors = ()  # as everyone expects
+            factors = ()  # the default
         outputs = tuple(map(_spec, call.outputs))
         op = Op.of(call.kind, inputs, outputs, *specs, factors=factors, detail=call.detail, **call.window)
         first = self._append(Node(op, tuple(reads), (*weights, *buffers)))
@@ -215,7 +215,7 @@ _ARGUMENTS = {
 
 
 def _layout(tensor: Tensor) -> str:
-    """Return where the numbers of a view stand in memory; nothing of one that is in order, from the beginning on."""
+    """Return a view's strides and offset as text; empty for one that is contiguous from the beginning."""
     if tensor.storage_offset() == 0 and tensor.is_contiguous():
         return ""
     return f"{tuple(tensor.stride())} from {tensor.storage_offset()}"
@@ -239,7 +239,7 @@ def _spec(tensor: Tensor) -> TensorSpec:
 
 
 def _tidied(graph: Graph) -> Graph:
-    """Leave out views and constants that nothing reads, and trailing outputs of operators that nothing reads."""
+    """Remove views and constants that nothing reads, and trailing outputs of operators that nothing reads."""
     flat, read = flattened([graph]), set(graph.outputs)
     keep, op = np.ones(len(graph), bool), flat.op.copy()
     for number in range(len(graph) - 1, -1, -1):

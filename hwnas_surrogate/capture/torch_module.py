@@ -1,7 +1,7 @@
 """PyTorch modules as graphs: every operator that a forward pass calls, recorded without computing anything.
 
-The module runs once on fake tensors, which have shapes and no numbers. A dispatch mode sees each operator, those of
-functional calls and of attention too; which tensor object an operator reads tells which value that is.
+The module runs once on fake tensors, which have shapes but no numbers. A dispatch mode records each operator, including
+those of functional calls and of attention. The tensor objects that an operator reads identify its values.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ __all__ = ["graph_of_module"]
 def graph_of_module(module: nn.Module, *example_inputs: Any) -> Graph:
     """Record the operators of a module's forward pass as a graph.
 
-    Nothing is computed and no weight is copied: modules on the ``meta`` device do as well. Operators whose results
-    nobody uses are part of the graph, as they run.
+    Nothing is computed and no weight is copied, so modules on the ``meta`` device are accepted. Operators whose results
+    are unused are part of the graph, since they run.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def graph_of_module(module: nn.Module, *example_inputs: Any) -> Graph:
     Raises
     ------
     InvalidInputError
-        If it is no module, or no tensor is among its inputs.
+        If it is not a module, or no tensor is among its inputs.
     InvalidGraphError
         If a part of the module is in training mode, its control flow depends on the numbers, or it fails on its inputs.
     """
@@ -75,14 +75,14 @@ def graph_of_module(module: nn.Module, *example_inputs: Any) -> Graph:
 
 
 _ALONE = threading.RLock()
-"""PyTorch's settings are those of the process: one capture at a time changes them, and puts them back."""
+"""PyTorch's settings are global to the process: one capture at a time changes and restores them."""
 
 
 def _recorded(module: nn.Module, example_inputs: tuple[Any, ...]) -> Graph:
     """Run the module on fake tensors, and return the graph of what it called."""
     with FakeTensorMode(allow_non_fake_inputs=True) as fake:
         recording = Recording(module)
-        # Each input is a tensor of its own, even if the same example is given twice.
+        # Each input is a separate tensor, even if the same example is given twice.
         inputs = tree_map_only(
             Tensor, lambda tensor: torch.empty_like(fake.from_tensor(_beside(module, tensor))), example_inputs
         )
@@ -94,7 +94,7 @@ def _recorded(module: nn.Module, example_inputs: tuple[Any, ...]) -> Graph:
 
 @contextmanager
 def _left_as_it_was(module: nn.Module) -> Iterator[None]:
-    """Put back what a forward pass assigns to the module's parts: caches, counters, buffers that grow."""
+    """Restore attributes that a forward pass assigns to submodules: caches, counters, growing buffers."""
     before = []
     for part in module.modules():
         state = dict(part.__dict__)
@@ -113,14 +113,14 @@ def _left_as_it_was(module: nn.Module) -> Iterator[None]:
 
 
 def _beside(module: nn.Module, tensor: Tensor) -> Tensor:
-    """Return an input as it would be on the device of a module without numbers."""
+    """Return an input moved to the device of a module without numbers."""
     first = next(module.parameters(), None)
     return tensor.to("meta") if first is not None and first.device.type == "meta" else tensor
 
 
 @contextmanager
 def _in_parts() -> Iterator[None]:
-    """Keep transformer and recurrent layers from calling one operator of PyTorch's own: its parts are not seen."""
+    """Keep transformer and recurrent layers from calling a single PyTorch operator, whose parts can't be recorded."""
     fast_path, onednn = torch.backends.mha.get_fastpath_enabled(), torch._C._get_mkldnn_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     torch._C._set_mkldnn_enabled(False)
@@ -155,7 +155,7 @@ class _Dispatched(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 class _Called(TorchFunctionMode):
-    """Records functions that are one operator to us, before PyTorch splits them into parts."""
+    """Records functions that are one operator in this package, before PyTorch splits them into parts."""
 
     def __init__(self, recording: Recording) -> None:
         super().__init__()

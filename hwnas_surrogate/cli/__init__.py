@@ -10,7 +10,7 @@ __all__ = ["main"]
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line.
 
-    Exit codes: 0 done; 1 something failed (a file, a table, a download, a measurement); 2 the command line asks for
+    Exit codes: 0 done; 1 something failed (a file, a table, a download, a measurement); 2 the command line requests
     something that does not exist.
 
     Parameters

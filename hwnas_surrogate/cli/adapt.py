@@ -36,8 +36,8 @@ def adapt(
 ) -> None:
     """Fit surrogates of a new device to ten measurements or more, and save them.
 
-    Each measurement is predicted from the others, which tells the errors. Sources help by as much as the measurements
-    speak for them, and do no harm.
+    Errors are estimated by predicting each measurement from the others. Sources are weighted by how well they agree
+    with the measurements.
     """
     check_format(as_json, as_csv)
     table = open_samples(samples, space, dataset, target)
@@ -51,7 +51,7 @@ def adapt(
 
 
 def adapted(table: CostTable, sources: list[SurrogateSuite], seed: int, target: str | None = None) -> SurrogateSuite:
-    """Adapt, and tell what should be known of the measurements."""
+    """Adapt, and print notes about the measurements."""
     import warnings
 
     from hwnas_surrogate.trainers import AdaptWarning
@@ -79,10 +79,10 @@ def _left_out(suite: SurrogateSuite) -> pd.DataFrame:
 
     rows = []
     for target, surrogate in zip(suite.targets_, transferred(suite).values(), strict=True):
-        told = {"device": target.device, "metric": target.metric, "unit": target.unit}
+        fields = {"device": target.device, "metric": target.metric, "unit": target.unit}
         rows.append(
             {
-                **told,
+                **fields,
                 "n_shots": len(surrogate.left_out_),
                 "mdape": surrogate.loo_error_,
                 "spearman_rho": surrogate.loo_spearman_,
@@ -108,5 +108,5 @@ def _readable(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def per_cent(part: float) -> str:
-    """Return a part as per cent, for people."""
+    """Return a fraction as per cent, as text."""
     return "-" if part != part else f"{100 * part:.1f} %"

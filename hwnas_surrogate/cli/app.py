@@ -1,4 +1,4 @@
-"""The command's parts put together."""
+"""The command and its sub-commands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the contents of a table are shown: its targets, and the devices they are of."""
+"""Print the contents of a table: its targets and their devices."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ if TYPE_CHECKING:
     from hwnas_surrogate.data import AnyTable
 
 _MANY = 10
-"""Of more configs, people see the sums."""
+"""With more configs than this, the printed table shows sums."""
 _OF_DEVICE = ("hardware", "runtime", "batch", "source")
 
 
 def show_contents(table: AnyTable, as_json: bool = False, as_csv: bool = False, *, verbose: bool = False) -> None:
-    """Print what a table holds, a line per target and config; for people, what is known of its devices below.
+    """Print what a table holds, a line per target and config; the devices follow unless it is JSON or CSV.
 
-    Of many configs people see the sums, unless all is asked for (``verbose``).
+    For many configs, only sums are printed, unless ``verbose``.
     """
     import pandas as pd
 

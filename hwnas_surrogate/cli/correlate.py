@@ -1,4 +1,4 @@
-"""``hwnas correlate``: how devices relate."""
+"""``hwnas correlate``: correlations between targets."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ def correlate(
 
 
 def _triangle(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return what is below the diagonal, the columns numbered as the rows are."""
+    """Return the part below the diagonal, with columns numbered like the rows."""
     import pandas as pd
 
     names, rows = list(frame), range(len(frame))
     columns = {"target": [f"{row + 1} {name}" for row, name in enumerate(names)]}
     for column in rows[:-1]:
-        told = [f"{value:.3f}" if value == value else "-" for value in frame.iloc[column + 1 :, column]]
-        columns[str(column + 1)] = [""] * (column + 1) + told
+        cells = [f"{value:.3f}" if value == value else "-" for value in frame.iloc[column + 1 :, column]]
+        columns[str(column + 1)] = [""] * (column + 1) + cells
     return pd.DataFrame(columns)

@@ -1,4 +1,4 @@
-"""How costs of architectures are shown to people: targets as rows where architectures are few."""
+"""Print costs of architectures: targets are rows if there are few architectures."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from hwnas_surrogate.spaces import SearchSpace
 
 _FEW = 20
-"""Up to so many architectures are written out below the table."""
+"""Up to this many architectures are written out below the table."""
 _WITHIN, _HAS_COST = "P(within budget)", "P(has a cost)"
 CONNECTED = "connected: whether a path leads from the input to the output"
-"""What a column of that name says."""
+"""The meaning of a column of that name."""
 _ORDER = ("cost", "low", "high", _WITHIN, _HAS_COST)
 
 
@@ -30,45 +30,45 @@ def show_costs(
     *,
     title: str = "",
 ) -> None:
-    """Print costs of architectures: for machines the frame as it is.
+    """Print costs of architectures; JSON and CSV have the columns of the frame.
 
-    For people, architectures go by their index (by a number where the space has none), and few are written out below.
+    In tables, architectures are labelled by their index (by a number if the space has none); few are written out below.
 
     Parameters
     ----------
     frame : DataFrame
-        A row per architecture: ``architecture``; ``device/metric (unit)`` of each target, and what else
-        :func:`predict_batches` tells of it; any other column is a remark about the architecture.
+        A row per architecture: ``architecture``; ``device/metric (unit)`` of each target, and its other columns from
+        :func:`predict_batches`; any further column is a remark about the architecture.
     targets : iterable of Target
         The targets.
     space : SearchSpace
         The architectures' space.
     as_json, as_csv : bool
-        Print for machines.
+        The output format; a table if neither.
     title : str
-        Stands above the costs, for people.
+        The table's title.
     """
     if as_json or as_csv:
         return show(frame, "", as_json, as_csv)
     notes: list[str] = []
     if "connected" in frame:
         frame, notes = _connections(frame)
-    told = {f"{target} ({target.unit})": _columns_of(target, frame.columns) for target in targets}
-    about = frame.drop(columns=[column for columns in told.values() for column in columns.values()])
+    by_target = {f"{target} ({target.unit})": _columns_of(target, frame.columns) for target in targets}
+    about = frame.drop(columns=[column for columns in by_target.values() for column in columns.values()])
     archs = about.pop("architecture").tolist()
     heading, labels = _labels(archs, space)
     about.insert(0, heading, labels)
-    several = any(len(columns) > 1 for columns in told.values())
+    several = any(len(columns) > 1 for columns in by_target.values())
     if len(archs) > _FEW:
         notes.append("--json and --csv print the architectures as strings")
-    if not several and len(archs) <= min(len(told), _FEW):
-        _targets_as_rows(frame, told, labels, title, notes)
+    if not several and len(archs) <= min(len(by_target), _FEW):
+        _targets_as_rows(frame, by_target, labels, title, notes)
         _write_out(about, archs)
     else:
         if several:
-            _lines(frame, told, about, title, notes)
+            _lines(frame, by_target, about, title, notes)
         else:
-            costs = frame[[columns["cost"] for columns in told.values()]]
+            costs = frame[[columns["cost"] for columns in by_target.values()]]
             show(_beside(about, costs), title, keys=tuple(about.columns), choose="--target", notes=notes)
         if len(archs) <= _FEW:
             _write_out(about[[heading]], archs)
@@ -76,7 +76,7 @@ def show_costs(
 
 
 def _connections(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """Return the frame with a remark about networks without a path, if there are any, and what the remark means."""
+    """Return the frame with a remark about networks without a path, if there are any, and its meaning."""
     if frame["connected"].all():
         return frame.drop(columns="connected"), []
     remarks = frame["connected"].map({True: "yes", False: "no"})
@@ -84,7 +84,7 @@ def _connections(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
 
 
 def _columns_of(target: Target, columns: Iterable[str]) -> dict[str, str]:
-    """Return a target's columns by what they hold."""
+    """Return a target's columns by their content."""
     cost = f"{target} ({target.unit})"
     found = {"cost": cost, "low": f"{cost} low", "high": f"{cost} high", _HAS_COST: f"P({target} has a cost)"}
     names = list(columns)
@@ -95,7 +95,7 @@ def _columns_of(target: Target, columns: Iterable[str]) -> dict[str, str]:
 
 
 def _labels(archs: list[str], space: SearchSpace) -> tuple[str, list[str]]:
-    """Return how architectures are called: by index, by number, or, where many have none, by their ops."""
+    """Return labels of architectures: the index, a number, or, for many without an index, the ops."""
     index = getattr(space, "index", None)
     if index is not None and (len(archs) > _FEW or len(set(archs)) == len(archs)):
         return "index", [str(number) for number in index(archs)]
@@ -105,28 +105,28 @@ def _labels(archs: list[str], space: SearchSpace) -> tuple[str, list[str]]:
 
 
 def _targets_as_rows(
-    frame: pd.DataFrame, told: dict[str, dict[str, str]], labels: list[str], title: str, notes: list[str]
+    frame: pd.DataFrame, by_target: dict[str, dict[str, str]], labels: list[str], title: str, notes: list[str]
 ) -> None:
     import pandas as pd
 
-    costs = frame[[columns["cost"] for columns in told.values()]].to_numpy().T
-    show(_beside(pd.DataFrame({"target": list(told)}), pd.DataFrame(costs, columns=labels)), title, notes=notes)
+    costs = frame[[columns["cost"] for columns in by_target.values()]].to_numpy().T
+    show(_beside(pd.DataFrame({"target": list(by_target)}), pd.DataFrame(costs, columns=labels)), title, notes=notes)
 
 
 def _lines(
-    frame: pd.DataFrame, told: dict[str, dict[str, str]], about: pd.DataFrame, title: str, notes: list[str]
+    frame: pd.DataFrame, by_target: dict[str, dict[str, str]], about: pd.DataFrame, title: str, notes: list[str]
 ) -> None:
     """Print a line per target and architecture: the cost, its interval, probabilities."""
     import pandas as pd
 
-    budgets = [columns[_WITHIN][2:-1] for columns in told.values() if _WITHIN in columns]
+    budgets = [columns[_WITHIN][2:-1] for columns in by_target.values() if _WITHIN in columns]
     parts = []
-    for name, columns in told.items():
+    for name, columns in by_target.items():
         part = frame[list(columns.values())].set_axis(list(columns), axis=1).astype(object)
         blank = pd.DataFrame("", index=range(len(frame)), columns=[name for name in _ORDER if name not in columns])
         target = pd.DataFrame({"target": [name] + [""] * (len(frame) - 1)})
         parts.append(_beside(target, about, part, blank))
-    order = [name for name in _ORDER if any(name in columns for columns in told.values())]
+    order = [name for name in _ORDER if any(name in columns for columns in by_target.values())]
     lines = pd.concat(parts, ignore_index=True)[["target", *about.columns, *order]]
     if budgets:
         notes = [f"budget: {', '.join(budgets)}", *notes]

@@ -1,4 +1,4 @@
-"""``hwnas data``: what a table holds; the official file: download, convert."""
+"""``hwnas data``: show what a table holds; download and convert the official file."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def info(
     dataset: Dataset = None,
     verbose: Annotated[
         bool,
-        typer.Option("--verbose", "-v", help="How it was made too, and every config; JSON has both."),
+        typer.Option("--verbose", "-v", help="Also print how it was made, and every config; JSON has both."),
     ] = False,
     as_json: Json = False,
     as_csv: Csv = False,
 ) -> None:
-    """Show a table's targets, devices and configs, how many costs it holds, and, if asked, how it was made."""
+    """Show a table's targets, devices and configs, the number of costs, and, if requested, how it was made."""
     from hwnas_surrogate.data import describe
 
     check_format(as_json, as_csv)
@@ -46,7 +46,7 @@ def info(
 @data.command()
 def convert(
     path: Annotated[Path, typer.Argument(help="HW-NAS-Bench-v1_0.pickle, or a part of it in the same layout.")],
-    folder: Annotated[Path, typer.Argument(help="Where nasbench201.parquet and fbnet.parquet go.")],
+    folder: Annotated[Path, typer.Argument(help="The folder for nasbench201.parquet and fbnet.parquet.")],
 ) -> None:
     """Convert the official file to parquet, which opens in milliseconds. No code from the file is run."""
     from hwnas_surrogate.data import convert as convert_file
@@ -58,13 +58,13 @@ def convert(
 @data.command()
 def download(
     folder: Annotated[
-        Path | None, typer.Option(help="Where to put it. Default: $HWNAS_DATA, or the user's data folder.")
+        Path | None, typer.Option(help="The folder for the file. Default: $HWNAS_DATA, or the user's data folder.")
     ] = None,
-    url: Annotated[str | None, typer.Option(help="Another place that has the same file.")] = None,
+    url: Annotated[str | None, typer.Option(help="Another address of the same file.")] = None,
 ) -> None:
     """Download HW-NAS-Bench's official file, check it, and convert it to parquet.
 
-    An interrupted download goes on where it was. Afterwards --data hw-nas-bench finds it.
+    An interrupted download resumes. Afterwards, --data hw-nas-bench loads it.
     """
     from hwnas_surrogate.data import BENCHMARK, data_dir
     from hwnas_surrogate.data import convert as convert_file

@@ -51,27 +51,27 @@ def evaluate(
     n_train: Annotated[int | None, typer.Option(min=2, help="Architectures to train on. Default: the rest.")] = None,
     n_test: Annotated[int | None, typer.Option(min=1, help="Architectures held out. Default: a fifth.")] = None,
     seeds: Annotated[
-        int | None, typer.Option(min=1, help="How many random splits. Default: 5; 10 for few measurements.")
+        int | None, typer.Option(min=1, help="Number of random splits. Default: 5; 10 for few measurements.")
     ] = None,
     protocol: Annotated[
         str,
         typer.Option(
             metavar="NAME",
-            help="What is held out: random, isomorphism (no equivalent architecture), op, cost (the dearest), config; "
-            "laube2022: 625 architectures, 124, 900 and 14,000 trained on, beside the published figures; "
-            "learning-curve: a fifth, at growing numbers of training architectures, drawn as well. For few "
+            help="What is held out: random, isomorphism (no equivalent architecture), op, cost (the most expensive), "
+            "config; laube2022: 625 architectures, with 124, 900 and 14,000 trained on, beside the published figures; "
+            "learning-curve: a fifth, with growing numbers of training architectures, also drawn. For few "
             "measurements of a new device: help, nasflat (HELP's and NASFLAT's devices, beside the published figures) "
-            "or devices (each in turn, all others being its sources).",
+            "or devices (each in turn, with all others as sources).",
         ),
     ] = "random",
     sizes: Annotated[
-        str | None, typer.Option(metavar="N,N,...", help="Of the learning curve. Default: 10, 20, 50, 100, ...")
+        str | None, typer.Option(metavar="N,N,...", help="Sizes for the learning curve. Default: 10, 20, 50, ...")
     ] = None,
     intervals: Annotated[
-        bool, typer.Option(help="Calibrate and score intervals too: models without own ones take six times as long.")
+        bool, typer.Option(help="Also calibrate and score intervals; models without their own take six times as long.")
     ] = True,
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where scores and predictions go, as JSON.")
+        Path, typer.Option("--output", "-o", metavar="FOLDER", help="Folder for scores and predictions, as JSON.")
     ] = Path("evaluations"),
     rows: Rows = ROWS,
     seed: Seed = 0,
@@ -80,8 +80,8 @@ def evaluate(
 ) -> None:
     """Score models on held-out architectures, mean over random splits.
 
-    Scores and every prediction are written to FOLDER/SPACE-PROTOCOL.json: enough to draw everything anew. A learning
-    curve is drawn beside it (.png), its data too (.csv).
+    Scores and every prediction are written to FOLDER/SPACE-PROTOCOL.json. A learning curve is also drawn (.png), and
+    its data written (.csv).
     """
     from hwnas_surrogate.evaluation import Evaluation, beside_published, readable, summary
     from hwnas_surrogate.report import plot_learning_curve
@@ -119,13 +119,15 @@ def evaluate(
 
 
 def _show(frame: pd.DataFrame) -> None:
-    """Print the scores, and below them the published ones."""
+    """Print the scores, followed by the published ones."""
     published = [name for name in frame.columns if name.startswith("published ")]
     show(frame.drop(columns=published), "Held-out scores", keys=SCORED)
     if published:
-        theirs = frame[["target", *published]].drop_duplicates("target")
-        theirs = theirs.rename(columns={name: name.removeprefix("published ") for name in published})
-        show(theirs, "\nPublished kendall tau, 625 held out: Laube, Mutschler and Zell 2022, table 3")
+        published_scores = frame[["target", *published]].drop_duplicates("target")
+        published_scores = published_scores.rename(
+            columns={name: name.removeprefix("published ") for name in published}
+        )
+        show(published_scores, "\nPublished kendall tau, 625 held out: Laube, Mutschler and Zell 2022, table 3")
 
 
 def _sizes(text: str | None, protocol: str) -> list[int] | None:
@@ -174,6 +176,6 @@ def _readable_distances(frame: pd.DataFrame) -> pd.DataFrame:
         "within 20 %": "within_20pct",
         "in 90 % interval": "coverage_90",
     }
-    told["held out"] = frame["n"]
-    told |= {name: frame[column].map("{:.1%}".format) for name, column in parts.items()}
-    return frame.assign(**told)[list(told)]
+    shown["held out"] = frame["n"]
+    shown |= {name: frame[column].map("{:.1%}".format) for name, column in parts.items()}
+    return frame.assign(**shown)[list(shown)]

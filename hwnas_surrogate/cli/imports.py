@@ -1,4 +1,4 @@
-"""``hwnas import``: measurements made elsewhere into a cost table."""
+"""``hwnas import``: convert measurements made elsewhere to a cost table."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ def import_(
     ops: Ops = None,
     dataset: Dataset = None,
     metric: Annotated[
-        str | None, typer.Option(help="The metric where the file names none. Default: that of the unit, or latency.")
+        str | None, typer.Option(help="Metric, if the file names none. Default: that of the unit, or latency.")
     ] = None,
     unit: Annotated[
-        str | None, typer.Option(help="The unit where the file names none: s, ms, us, ns, J, mJ, uJ, nJ.")
+        str | None, typer.Option(help="Unit, if the file names none: s, ms, us, ns, J, mJ, uJ, nJ.")
     ] = None,
     columns: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME[=HEADER],...",
-            help="The columns wanted of a wide file; t1=raspi4_latency_us reads the column t1 as if it were headed "
-            "raspi4_latency_us, and quotes hold a name with a comma together. Repeatable. Default: all.",
+            help="The columns to read from a wide file; t1=raspi4_latency_us reads the column t1 as if its header were "
+            "raspi4_latency_us; put a name that has a comma in quotes. Repeatable. Default: all.",
         ),
     ] = None,
     as_json: Json = False,
     as_csv: Csv = False,
 ) -> None:
-    """Bring measurements back into a cost table.
+    """Convert measurements to a cost table.
 
-    One measurement a line: architecture, config, device, metric, value, unit. Or wide: arch_str or op_index, config
-    where it differs, and a column of costs for each device and metric, headed DEVICE, DEVICE_METRIC, DEVICE_METRIC_UNIT
-    or "DEVICE/METRIC (UNIT)"; what each was taken for is printed. Every line is checked; units are converted; repeats
+    One measurement a line: architecture, config, device, metric, value, unit. Or wide: arch_str or op_index, config if
+    it differs, and a column of costs for each device and metric, headed DEVICE, DEVICE_METRIC, DEVICE_METRIC_UNIT or
+    "DEVICE/METRIC (UNIT)"; how each was interpreted is printed. Every line is checked; units are converted; repeats
     become their median.
     """
     from hwnas_surrogate.data import read_measurements, write_parquet

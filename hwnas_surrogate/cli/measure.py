@@ -20,38 +20,36 @@ if TYPE_CHECKING:
 def measure(
     archs: Archs = None,
     n: Annotated[int | None, typer.Option("--n", "-n", min=1, help="Measure this many random architectures.")] = None,
-    blocks: Annotated[bool, typer.Option("--blocks", help="Measure every block of FBNet on its own instead.")] = False,
+    blocks: Annotated[bool, typer.Option("--blocks", help="Measure each block of FBNet by itself instead.")] = False,
     space: Space = None,
     dataset: Dataset = None,
     runtime: Annotated[
         str,
-        typer.Option(
-            metavar="NAME", help="What runs them: torch, torch-cuda, onnxruntime, onnxruntime-int8 or openvino."
-        ),
+        typer.Option(metavar="NAME", help="The runtime: torch, torch-cuda, onnxruntime, onnxruntime-int8 or openvino."),
     ] = "torch",
-    threads: Annotated[str, typer.Option(metavar="N", help="Threads of one execution, or all.")] = "1",
+    threads: Annotated[str, typer.Option(metavar="N", help="Threads per execution, or all.")] = "1",
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Table to write. Default: measurements/SPACE-RUNTIME.parquet.")
     ] = None,
     device: Annotated[str | None, typer.Option(help="The device's name in the table.")] = None,
     time_limit: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Stop after this time: 90s, 30m, 2h. Run again to go on.")
+        str | None, typer.Option(metavar="TIME", help="Stop after this time: 90s, 30m, 2h. Run again to resume.")
     ] = None,
     budget: Annotated[str | None, typer.Option(hidden=True)] = None,
-    passes: Annotated[int, typer.Option(min=1, help="Passes over all networks; 2 tell the noise floor.")] = 2,
+    passes: Annotated[int, typer.Option(min=1, help="Passes over all networks; a noise floor needs 2.")] = 2,
     repeats: Annotated[int, typer.Option(min=2, help="Timed runs in each pass, at least.")] = 10,
     max_repeats: Annotated[int, typer.Option(min=2, help="Timed runs in each pass, at most.")] = 20,
     half_width: Annotated[
-        float, typer.Option(min=1e-6, help="Run again until the median's 95 % interval is +- this part of it.")
+        float, typer.Option(min=1e-6, help="Run again until the median's 95 % interval is +- this fraction of it.")
     ] = 0.02,
-    energy: Annotated[bool, typer.Option("--energy", help="Count energy too (RAPL; NVML on an NVIDIA GPU).")] = False,
+    energy: Annotated[bool, typer.Option("--energy", help="Also count energy (RAPL; NVML on an NVIDIA GPU).")] = False,
     seed: Seed = 0,
     as_json: Json = False,
     as_csv: Csv = False,
 ) -> None:
-    """Measure the costs of networks on this host, into a table to train on.
+    """Measure the costs of networks on this host, and write a table to train on.
 
-    Stopped or killed, it goes on where it was when the same command is run again.
+    If it is stopped or killed, run the same command again to resume.
     """
     from hwnas_surrogate.measure import Protocol, make_runtime, measure_blocks
     from hwnas_surrogate.measure import measure as measure_networks
@@ -84,10 +82,10 @@ def measure(
                 progress=update,
             )  # fmt: skip
     fast, slow = table.meta["anchor"]["percentiles_5_95_ms"]
-    say(f"drift, taken out: the anchor network ran in {fast:.4g} to {slow:.4g} ms (5th to 95th percentile over blocks)")
+    say(f"drift, corrected: the anchor network ran in {fast:.4g} to {slow:.4g} ms (5th to 95th percentile over blocks)")
     left = table.meta["protocol"].get("left", 0)
     if left:
-        say(f"the time is up, {left} architectures are not yet measured; run the same command again to go on")
+        say(f"time limit reached, {left} architectures are not measured yet; run the same command again to resume")
     say(f"written to {path}; {'look costs up' if blocks else 'train on it'} with: {_next(path, blocks)}")
     show(_summary(table), as_json=as_json, as_csv=as_csv)
 

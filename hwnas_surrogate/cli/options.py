@@ -1,4 +1,4 @@
-"""Options that several commands share, and how their texts are read."""
+"""Options that several commands share, and functions to parse them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Data = Annotated[
         "--data",
         metavar="PATH",
         help="A cost table (.parquet), measurements (.csv, .npz; see hwnas import), a folder of converted tables, "
-        "HW-NAS-Bench's official file, hw-nas-bench (as `hwnas data download` left it), or one of the bundled tables: "
+        "HW-NAS-Bench's official file, hw-nas-bench (fetched by `hwnas data download`), or one of the bundled tables: "
         "bundled (default), modified, blocks.",
     ),
 ]
@@ -30,7 +30,7 @@ Space = Annotated[
     typer.Option(
         "--space",
         metavar="NAME",
-        help="A search space: nasbench201 (default), fbnet, natsbench-size, or one that an installed package brings.",
+        help="A search space: nasbench201 (default), fbnet, natsbench-size, or one from an installed package.",
     ),
 ]
 Dataset = Annotated[
@@ -38,7 +38,7 @@ Dataset = Annotated[
     typer.Option(
         "--dataset",
         metavar="NAME",
-        help="Whose network config: cifar10, cifar100, ImageNet16-120, ImageNet, or a config string such as "
+        help="Network config: that of cifar10, cifar100, ImageNet16-120, ImageNet, or a config string such as "
         "C16-N5-k10-3x32x32.",
     ),
 ]
@@ -51,8 +51,8 @@ Sources = Annotated[
     typer.Option(
         "--sources",
         metavar="PATH",
-        help="What is known of other devices: a folder that `hwnas train` saved to (quickest), or what --data takes, "
-        "of another search space too. Repeatable.",
+        help="Costs of other devices: a folder that `hwnas train` saved to (quickest), or what --data accepts, "
+        "also of another search space. Repeatable.",
     ),
 ]
 Model = Annotated[
@@ -60,7 +60,7 @@ Model = Annotated[
     typer.Option(
         "--model",
         metavar="NAME",
-        help="boosted, ridge, additive, linear, forest, xgboost or mlp; left out: the default, for any size.",
+        help="boosted, ridge, additive, linear, forest, xgboost or mlp. If omitted: the default model.",
     ),
 ]
 EncoderName = Annotated[
@@ -68,13 +68,13 @@ EncoderName = Annotated[
     typer.Option(
         "--encoder",
         metavar="NAME",
-        help="combined, onehot, counts, layers or physics; left out: what the model reads best.",
+        help="combined, onehot, counts, layers or physics. If omitted: the best one for the model.",
     ),
 ]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of every random choice.")]
 Rows = Annotated[
     int,
-    typer.Option("--rows", min=2, help="FBNet block tables: how many sampled architectures make the cost table."),
+    typer.Option("--rows", min=2, help="FBNet block tables: number of architectures sampled for the cost table."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Csv = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
@@ -83,7 +83,7 @@ Ops = Annotated[
     typer.Option(
         "--ops",
         metavar="NAME",
-        help="Whose numbers of ops these are: naslib. Left out: those of NAS-Bench-201, NATS-Bench and HW-NAS-Bench.",
+        help="Convention of op numbers: naslib. If omitted: that of NAS-Bench-201, NATS-Bench and HW-NAS-Bench.",
     ),
 ]
 Archs = Annotated[
@@ -98,7 +98,7 @@ ROWS = 4000
 
 
 def read_archs(texts: list[str] | None, space: SearchSpace, ops: str | None = None) -> Any:
-    """Turn the command line's texts into a batch; their op numbers follow a convention, or are the space's own."""
+    """Parse the command line's architectures into a batch; op numbers follow a convention, or are the space's own."""
     import numpy as np
 
     from hwnas_surrogate.spaces import arch_from_text
@@ -113,18 +113,18 @@ def read_archs(texts: list[str] | None, space: SearchSpace, ops: str | None = No
 
 
 def check_choice(texts: list[str] | None, n: int | None, option: str = "-n N") -> None:
-    """Refuse architectures beside a number of random ones, or neither, before any work is done."""
+    """Raise if both architectures and a number of random ones are given, or neither, before any work is done."""
     if bool(texts) == (n is not None):
         raise InvalidInputError(f"give either architectures or {option}.")
 
 
 def choose_archs(texts: list[str] | None, n: int | None, space: SearchSpace, seed: int, ops: str | None = None) -> Any:
-    """Return the architectures that were named, or n random ones."""
+    """Return the given architectures, or n random ones."""
     return read_archs(texts, space, ops) if n is None else space.sample(n, seed)
 
 
 def open_table(data: str | None, space: str | None, dataset: str | None) -> AnyTable:
-    """Load the table that the options name."""
+    """Load the table given by the options."""
     from hwnas_surrogate.data import load_table
     from hwnas_surrogate.data.store import is_table
 
@@ -135,12 +135,12 @@ def open_table(data: str | None, space: str | None, dataset: str | None) -> AnyT
 
 
 def say_columns(table: AnyTable) -> None:
-    """Say what each column of a wide file was taken for."""
+    """Print how each column of a wide file was interpreted."""
     columns: dict[str, str] = table.meta.get("columns", {})
     if not columns:
         return  # one measurement a line: it names device, metric and unit itself
-    told = "; ".join(f"{name} = {heading}" for name, heading in columns.items())
-    say(f"columns of {table.meta['imported']['file']} taken for: {told}")
+    read_as = "; ".join(f"{name} = {heading}" for name, heading in columns.items())
+    say(f"columns of {table.meta['imported']['file']} read as: {read_as}")
 
 
 def read_columns(texts: list[str] | None) -> dict[str, str] | None:
@@ -173,7 +173,7 @@ def read_columns(texts: list[str] | None) -> dict[str, str] | None:
 def open_cost_table(
     data: str | None, space: str | None, dataset: str | None, targets: list[str] | None, rows: int, seed: int
 ) -> CostTable:
-    """Load a cost table; of FBNet's block table, tabulate a sample."""
+    """Load a cost table; for FBNet's block table, tabulate a sample."""
     from hwnas_surrogate.data import CostTable
 
     table = open_table(data, space, dataset)
@@ -183,7 +183,7 @@ def open_cost_table(
 
 
 def open_samples(path: str, space: str | None, dataset: str | None, targets: list[str] | None = None) -> CostTable:
-    """Load what was measured on a new device."""
+    """Load the measurements of a new device."""
     from hwnas_surrogate.data import CostTable
 
     table = open_table(path, space, dataset)
@@ -195,7 +195,7 @@ def open_samples(path: str, space: str | None, dataset: str | None, targets: lis
 
 
 def open_sources(paths: list[str] | None, space: SearchSpace, seed: int) -> list[SurrogateSuite]:
-    """Load what is known of other devices, for architectures of a space; tables are fitted."""
+    """Load sources for architectures of a space: saved surrogates, or surrogates fitted to a table."""
     from hwnas_surrogate.trainers import SurrogateSuite, fit_sources
 
     suites = []

@@ -1,7 +1,8 @@
-"""How results are shown: a table that fits the terminal, JSON or CSV for machines.
+"""Print results: a table that fits the terminal, or JSON or CSV.
 
-A table that is too wide names once what is alike in every row, folds long texts, and goes on below with the columns
-that are left; where an option chooses the columns, it hides them instead, and tells how many. No number is cut in two.
+In a table that is too wide, values that are equal in every row are printed once below, long texts are wrapped, and the
+remaining columns follow in a second table. If an option selects columns, the remaining ones are hidden and counted
+instead. Numbers are never split.
 """
 
 from __future__ import annotations
@@ -29,13 +30,13 @@ if TYPE_CHECKING:
 __all__ = ["SCORED", "Progress", "check_format", "draw", "echo", "echo_json", "progress", "say", "show"]
 
 SCORED = ("target", "model", "trained on")
-"""Columns that tell what a line of scores is about."""
+"""Columns that identify a line of scores."""
 
 _GAP = 2
 _FOLDED = 16
-"""No column is folded to less; numbers are shorter."""
+"""Minimum width of a wrapped column; numbers are shorter."""
 _HEADING = 8
-"""Headings are folded to the width of their column, but not to less than this."""
+"""Headings are wrapped to the width of their column, but not to less than this."""
 
 
 def check_format(as_json: bool, as_csv: bool) -> None:
@@ -54,11 +55,11 @@ def show(
     choose: str = "",
     notes: Sequence[str] = (),
 ) -> None:
-    """Print a frame: every column's name holds its unit.
+    """Print a frame; a column's name includes its unit.
 
-    For people, ``keys`` are the columns that tell what a row is about (the first if none is named): they stay at the
-    left. ``choose`` is how to choose among the other columns: then those without room are hidden, and counted.
-    ``notes`` are printed below.
+    In tables, ``keys`` are the columns that identify a row (the first if None); they stay at the left. ``choose`` tells
+    the user how to select among the other columns; if given, those that do not fit are hidden and counted. ``notes``
+    are printed below.
     """
     if as_json:
         echo_json(frame.to_dict(orient="records"), indent=1)
@@ -83,7 +84,7 @@ def _finite(value: Any) -> Any:
 
 
 def draw(frame: pd.DataFrame, plot: Callable[[pd.DataFrame], Axes], picture: Path, what: str) -> None:
-    """Write a frame as CSV, draw it beside that as PNG where matplotlib is installed, and say where both are."""
+    """Write a frame as CSV, draw it as PNG if matplotlib is installed, and print where both files are."""
     from hwnas_surrogate.errors import MissingExtraError
     from hwnas_surrogate.files import replacing
 
@@ -108,7 +109,7 @@ class _Column(NamedTuple):
     cells: list[str]
 
     def width(self, *, folded: bool) -> int:
-        """Return how wide the column is, its heading on one line or folded at its words."""
+        """Return the column's width, with its heading on one line or wrapped at its words."""
         cells = max(map(cell_len, self.cells), default=0)
         if not folded:
             return max(cells, cell_len(self.name))
@@ -140,7 +141,7 @@ def _print(frame: pd.DataFrame, title: str, keys: Sequence[str], choose: str, no
         if number:
             console.print()
         wide = Terminal(sys.stdout)
-        wide.width = max(console.width, _total(widths.values()))  # a number is never cut in two
+        wide.width = max(console.width, _total(widths.values()))  # numbers are never split
         wide.print(_table([columns[i] for i in widths], list(widths.values())))
     for note in below:
         console.print(note, style="italic")
@@ -160,7 +161,7 @@ def _table(columns: Sequence[_Column], widths: Sequence[int]) -> Table:
 
 
 def _groups(widths: dict[int, int], keys: Sequence[int], room: int) -> list[dict[int, int]]:
-    """Split columns into tables that fit, each with the keys: numbers of columns to their widths."""
+    """Split columns into tables that fit, each with the keys: indices of columns to their widths."""
     if _total([min(width, _FOLDED) for width in widths.values()]) <= room:
         return [_folded(widths, room)]
     fixed = _folded({key: widths[key] for key in keys}, 3 * room // 5)
@@ -176,7 +177,7 @@ def _groups(widths: dict[int, int], keys: Sequence[int], room: int) -> list[dict
 
 
 def _folded(widths: dict[int, int], room: int) -> dict[int, int]:
-    """Make the widest columns narrower until all fit, as far as texts may be folded."""
+    """Make the widest columns narrower until all fit, as far as texts may be wrapped."""
     widths = dict(widths)
     while _total(widths.values()) > room:
         widest = max(widths, key=widths.__getitem__)
@@ -191,12 +192,12 @@ def _total(widths: Collection[int]) -> int:
 
 
 def _words(text: str) -> list[str]:
-    """Split a text where a line may end: after a space or a mark, as names of devices and architectures have them."""
+    """Split a text where a line may end: after a space or a mark, as in names of devices and architectures."""
     return re.findall(r"[^\s/|+,=-]*[\s/|+,=-]|[^\s/|+,=-]+", text) or [""]
 
 
 def _fold(text: str, width: int) -> str:
-    """Fold a text to lines of a width, between words if they are short enough."""
+    """Wrap a text to lines of a width, between words if they are short enough."""
     if cell_len(text) <= width:
         return text
     lines = [""]

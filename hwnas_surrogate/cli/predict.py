@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 def predict(
     archs: Archs = None,
-    surrogates: Annotated[Path, typer.Option("--surrogates", "-s", help="Folder that `hwnas train` saved to.")] = Path(
+    surrogates: Annotated[Path, typer.Option("--surrogates", "-s", help="Folder saved by `hwnas train`.")] = Path(
         "surrogates/nasbench201"
     ),
     sample: Annotated[int | None, typer.Option(min=1, help="Predict this many random architectures.")] = None,
@@ -43,28 +43,28 @@ def predict(
         ),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where --input goes: .parquet or .csv.")
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Output of --input: .parquet or .csv.")
     ] = None,
     ops: Ops = None,
     dataset: Dataset = None,
     target: Targets = None,
     interval: Annotated[
         float | None,
-        typer.Option(metavar="PERCENT", help="Add intervals that hold so many per cent of the measured costs, 90 say."),
+        typer.Option(metavar="PERCENT", help="Add intervals that contain this share of measured costs, 90 for 90 %."),
     ] = None,
     budget: Annotated[
         list[str] | None,
         typer.Option(
             metavar="DEVICE/METRIC=COST",
-            help="Add the probability that the cost is at most so much (a throughput or an accuracy at least), in the "
-            "target's unit. Repeatable.",
+            help="Add the probability that the cost is at most this value (at least, for throughput and accuracy), in "
+            "the target's unit. Repeatable.",
         ),
     ] = None,
     extrapolate: Annotated[
         bool,
         typer.Option(
             "--extrapolate",
-            help="Predict with surrogates that were trained under one or two other configs as well, roughly.",
+            help="Also use surrogates that were trained under only one or two other configs: rough predictions.",
         ),
     ] = False,
     seed: Seed = 0,
@@ -88,7 +88,7 @@ def predict(
     budgets = read_budgets(budget or [])
     if source is not None and output is not None:
         if archs or sample is not None:
-            raise InvalidInputError("--input takes the place of architectures and --sample.")
+            raise InvalidInputError("--input replaces architectures and --sample: give one of them.")
         suite = SurrogateSuite.load(surrogates)
         asked = target if extrapolate or target else _answering(suite, dataset)
         n = predict_file(
@@ -100,7 +100,7 @@ def predict(
         return
     check_choice(archs, sample, "--sample N, or --input FILE")
     if sample is not None and ops is not None:
-        raise InvalidInputError("--ops says how the numbers of given architectures are read; --sample needs none.")
+        raise InvalidInputError("--ops is the convention of op numbers in given architectures; --sample needs none.")
     suite = SurrogateSuite.load(surrogates)
     space = get_space(suite.space)
     batch = choose_archs(archs, sample, space, seed, ops)
@@ -114,7 +114,7 @@ def predict(
 
 
 def _answering(suite: SurrogateSuite, dataset: str | None) -> list[Target] | None:
-    """Return the targets that can be predicted under a config, and say which can't; None (all) where none can."""
+    """Return the targets that can be predicted under a config, and print which can't; None (all) if none can."""
     answering = list(suite.targets_for(dataset))
     silent = [str(target) for target in suite.targets_ if target not in answering]
     if not answering or not silent:

@@ -40,7 +40,7 @@ def query(
         configs = [str(only)] * len(batch)
     targets = pick_targets(target, table.targets)
     frame = costs.set_axis([f"{target} ({target.unit})" for target in targets], axis=1)
-    # The CSV can be imported again: it holds nothing but costs, and a config that nobody names is the default there.
+    # The CSV can be imported again: it holds only costs, and `hwnas import` uses the default config if it has none.
     if len(set(configs)) > 1 or ((as_json or as_csv) and set(configs) - {str(table.space.config(None))}):
         frame.insert(0, "config", configs)
     if not as_csv:

@@ -20,23 +20,21 @@ if TYPE_CHECKING:
     from hwnas_surrogate.trainers import SurrogateSuite
 
 CURVE = 6
-"""So many measurements of a target are needed to draw its error over their number."""
+"""Minimum number of measurements of a target for a curve of its error."""
 
 
 def suggest(
-    n: Annotated[int, typer.Option("--n", "-n", min=1, max=1000, help="How many.")] = 10,
+    n: Annotated[int, typer.Option("--n", "-n", min=1, max=1000, help="Number of architectures.")] = 10,
     space: Space = None,
     dataset: Dataset = None,
     sources: Sources = None,
     given: Annotated[
         str | None,
-        typer.Option(
-            metavar="SAMPLES", help="What was measured already: told are its errors, and how much more would help."
-        ),
+        typer.Option(metavar="SAMPLES", help="Measurements so far: print their errors, and how much more would help."),
     ] = None,
     export: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Write the networks there too, as ONNX files with a form (hwnas export)."),
+        typer.Option(metavar="FOLDER", help="Also write the networks here, as ONNX files with a form (hwnas export)."),
     ] = None,
     output: Annotated[
         Path | None,
@@ -44,18 +42,18 @@ def suggest(
             "--output",
             "-o",
             metavar="FILE",
-            help="The form to fill in, a CSV file. Default: samples.csv; with --given SAMPLES-more.csv, which holds "
-            "what was measured as well; with --export none but its results.csv.",
+            help="The form to fill in, a CSV file. Default: samples.csv; with --given SAMPLES-more.csv, which also "
+            "holds the measurements so far; with --export only its results.csv.",
         ),
     ] = None,
     seed: Seed = 0,
     as_json: Json = False,
     as_csv: Csv = False,
 ) -> None:
-    """Choose the architectures to measure on a new device: the few that tell most about all the others.
+    """Choose the architectures to measure on a new device: those most informative about all others.
 
-    Measure them, fill in the form, and run hwnas adapt. With --given the median error is drawn over the number of
-    measurements as well (.png), its data too (.csv), beside the form.
+    Measure them, fill in the form, and run hwnas adapt. With --given, the median error over the number of measurements
+    is also drawn (.png) and written (.csv), beside the form.
     """
     import pandas as pd
 
@@ -91,7 +89,7 @@ def suggest(
 
 
 def _form(output: Path | None, export: Path | None, given: str | None) -> Path | None:
-    """Return where the form goes; refuse a file that may hold measurements, before any work is done."""
+    """Return the form's path; raise if it may hold measurements, before any work is done."""
     if output is None and export is not None:
         return None
     path = output or Path("samples.csv" if given is None else f"{Path(given).stem}-more.csv")
@@ -113,7 +111,7 @@ def _given(path: str, space: str | None, dataset: str | None) -> CostTable:
 
 
 def _adapt(form: Path, sources: list[str] | None) -> str:
-    """Return the command that adapts to a form, as it is typed."""
+    """Return the command that adapts to a form."""
     return " ".join(["hwnas adapt", str(form), *(f"--sources {source}" for source in sources or [])])
 
 
@@ -127,7 +125,7 @@ def _export(space: SearchSpace, suggestion: Suggestion, folder: Path, sources: l
 
 
 def _write(form: Path, table: CostTable | None, names: list[str], config: str, sources: list[str] | None) -> None:
-    """Write the form: what was measured, and lines to fill in."""
+    """Write the form: the measurements so far, and lines to fill in."""
     from hwnas_surrogate.measure.form import write_form
 
     blank: list[dict[str, Any]] = [{}]
@@ -135,8 +133,8 @@ def _write(form: Path, table: CostTable | None, names: list[str], config: str, s
     if table is not None:
         blank = [{"device": t.device, "metric": t.metric, "unit": t.unit} for t in table.targets]
         for name, costs in zip(table.space.format_all(table.archs), table.costs.tolist(), strict=True):
-            told = [{**target, "value": cost} for target, cost in zip(blank, costs, strict=True) if cost == cost]
-            lines += [{"architecture": name, "config": config, **line} for line in told]
+            measured = [{**target, "value": cost} for target, cost in zip(blank, costs, strict=True) if cost == cost]
+            lines += [{"architecture": name, "config": config, **line} for line in measured]
     empty = [{"architecture": name, "config": config, **target} for name in names for target in blank]
     write_form(form, lines + empty)
     what = "device, value and unit" if table is None else f"the last {len(empty)} values"
@@ -144,7 +142,7 @@ def _write(form: Path, table: CostTable | None, names: list[str], config: str, s
 
 
 def _tell(table: CostTable, sources: list[SurrogateSuite], suggestion: Suggestion, seed: int) -> None:
-    """Tell how good the surrogates are that the measurements give, and how much more ones would help."""
+    """Print how good the surrogates from these measurements are, and how much more measurements would help."""
     before, after = suggestion.uncertainty[[0, -1]]
     more = "this one" if len(suggestion) == 1 else f"these {len(suggestion)}"
     part = f"{100 - 100 * after / before:.0f} %"

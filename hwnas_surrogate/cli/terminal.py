@@ -1,7 +1,7 @@
-"""The door to the terminal: text that comes from data is printed, never obeyed.
+"""Output to the terminal: text that comes from data is printed, never interpreted.
 
-Names of devices, files and columns, errors and answers of servers may hold terminal escapes, Rich markup (``[bold]``)
-or characters without a shape of their own. All that people read passes :class:`Terminal` or :func:`visible`.
+Names of devices, files and columns, errors and responses of servers may contain terminal escapes, Rich markup
+(``[bold]``) or invisible characters. All text for the terminal goes through :class:`Terminal` or :func:`visible`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Progress = Callable[[int, int | None], None]
 
 
 def visible(text: str) -> str:
-    r"""Return a text whose unprintable characters but line ends are escaped as :func:`repr` does, ``\x1b`` say.
+    r"""Return a text with its unprintable characters, except line ends, escaped as :func:`repr` does (``\x1b``).
 
     Control characters, overrides of the writing direction and invisible characters are unprintable.
     """
@@ -48,7 +48,7 @@ class Terminal(Console):
         super().__init__(file=file, width=width, markup=False, emoji=False, highlight=False)
 
     def render_str(self, text: str, **how: Any) -> Text:
-        """Turn a text into what is printed; Rich calls this for every text that is not styled already."""
+        """Return the text to print; Rich calls this for every text that is not styled already."""
         return super().render_str(visible(text), **how)
 
 
@@ -58,7 +58,7 @@ def say(text: str) -> None:
 
 
 def echo(text: str) -> None:
-    """Write a result to stdout: exact for machines, visible on a terminal."""
+    """Write a result to stdout: exact in a file or pipe, escaped on a terminal."""
     sys.stdout.write(f"{visible(text) if sys.stdout.isatty() else text}\n")
 
 
@@ -78,7 +78,7 @@ def progress(what: str) -> Iterator[Progress]:
 
 @contextmanager
 def warnings_said() -> Iterator[None]:
-    """Print the warnings of the block as lines for people."""
+    """Print the block's warnings as lines on stderr."""
 
     def show(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
         say(f"warning: {message}")

@@ -46,8 +46,8 @@ def train(
         str | None,
         typer.Option(
             metavar="TIME",
-            help="Search for better settings of the models, 30s, 5m or 2h in all. They are kept only where "
-            "cross-validation says so; the same command goes on where it stopped.",
+            help="Search for better settings of the models, 30s, 5m or 2h in all. They are kept only if "
+            "cross-validation prefers them; the same command resumes where it stopped.",
         ),
     ] = None,
     output: Annotated[
@@ -146,7 +146,7 @@ def _tune(
     seed: int,
     seconds: float,
 ) -> dict[Target, Surrogate]:
-    """Tune each target on the architectures that its scores will be trained on."""
+    """Tune each target on the architectures used to train its scores."""
     import numpy as np
     from sklearn.base import clone
 

@@ -49,15 +49,15 @@ __all__ = [
 ]
 
 BENCHMARK = "hw-nas-bench"
-"""The name under which :func:`load_table` finds the downloaded and converted benchmark."""
+"""The name of the downloaded and converted benchmark in :func:`load_table`."""
 
 BUNDLED = {"bundled": "{space}", "modified": "nasbench201-modified", "blocks": "fbnet-blocks"}
-"""The names under which it finds the measurements that come with the package, and their files."""
+"""The names of the bundled tables in :func:`load_table`, and their files."""
 
 _WHOLE_NETWORKS = {"nasbench201": ("bundled", "modified"), "fbnet": ("bundled",)}
-"""Which of them hold costs of whole networks, by space."""
+"""The bundled tables of whole networks, by space."""
 BUNDLED_SPACES = tuple(_WHOLE_NETWORKS)
-"""The search spaces of which measurements of whole networks are bundled."""
+"""The search spaces with bundled measurements of whole networks."""
 
 
 def load_table(
@@ -72,13 +72,14 @@ def load_table(
     path : path-like, optional
         A table (parquet), measurements from elsewhere (CSV, npz, parquet; :func:`read_measurements` gives the forms and
         how the headers of a wide file are read), a folder of converted tables, HW-NAS-Bench's official file,
-        ``"hw-nas-bench"`` for the benchmark as ``hwnas data download`` left it, or a bundled table: ``"bundled"`` (as
-        None), ``"modified"`` (NAS-Bench-201 networks under other configs) or ``"blocks"`` (FBNet's, each alone).
+        ``"hw-nas-bench"`` for the benchmark that ``hwnas data download`` fetched, or a bundled table: ``"bundled"`` (as
+        None), ``"modified"`` (NAS-Bench-201 networks under other configs) or ``"blocks"`` (FBNet's blocks, measured
+        individually).
     space : {"nasbench201", "fbnet"}, optional
-        The search space; a parquet file knows its own, elsewhere ``nasbench201`` is meant if None.
+        The search space. If None: the space recorded in a parquet file, otherwise ``nasbench201``.
     dataset : str, optional
-        Keep the costs under this published config (``"cifar10"``, ...) or config string; all if None. Also the config
-        of measurements that name none.
+        Keep the costs under this published config (``"cifar10"``, ...) or config string; all if None. It is also the
+        default config of measurements without one.
 
     Returns
     -------
@@ -90,7 +91,7 @@ def load_table(
     DataFileError
         If the file is absent, damaged or of another format.
     NotInTableError
-        If it does not hold the search space or the dataset; the message says what there is.
+        If the table does not hold the search space or the dataset; the message lists what it holds.
 
     Examples
     --------
@@ -120,7 +121,7 @@ def load_bundled(space: str | SearchSpace = "nasbench201") -> CostTable:
     Returns
     -------
     CostTable
-        What ``hwnas train`` trains on if nothing else is named.
+        The default training data of ``hwnas train``.
 
     Examples
     --------
@@ -135,14 +136,13 @@ def load_bundled(space: str | SearchSpace = "nasbench201") -> CostTable:
 
 
 def describe(table: AnyTable) -> list[dict[str, Any]]:
-    """Tell what a table holds: one record per target and config.
+    """Describe what a table holds: one record per target and config.
 
     Returns
     -------
     list of dict
         ``target, unit, config, costs, missing, noise_floor, hardware, runtime, batch, source``; the noise floor is
-        the kendall tau between two halves of the repeated runs, NaN where there were none; the batch is None where
-        the table does not tell it.
+        the kendall tau between two halves of the repeated runs, NaN without repeats; the batch is None if unknown.
     """
     records: list[dict[str, Any]] = []
     for target in table.targets:

@@ -31,7 +31,7 @@ __all__ = ["HWNASBenchAPI"]
 _KEYS = {target: key for key, target in METRIC_KEYS.items()}
 _SPACES = ("nasbench201", "fbnet")
 _NOT_AVERAGED = "eyeriss_arithmetic_intensity"
-# What the original has for FBNet: neither the Edge TPU nor arithmetic intensity.
+# The original API's metrics for FBNet: neither the Edge TPU nor arithmetic intensity.
 _FBNET_KEYS = tuple(key for key in METRIC_KEYS if key not in ("edgetpu_latency", _NOT_AVERAGED))
 
 
@@ -57,9 +57,9 @@ class HWNASBenchAPI:
     Notes
     -----
     Latency is in ms, energy in mJ, for one image (batch 1); arithmetic intensity is a ratio. Where an architecture
-    did not compile for the Edge TPU, its latency is -1.0 as in the original, and enters the product;
-    :class:`CostTable` has NaN there. On a file that holds a part of the benchmark, ``query_by_index`` returns the
-    keys that are there, leaves out ``average_hw_metric`` (a product of all) and warns once.
+    did not compile for the Edge TPU, its latency is -1.0 as in the original, also in the product;
+    :class:`CostTable` has NaN there. If the file holds only part of the benchmark, ``query_by_index`` returns the
+    available keys, omits ``average_hw_metric`` (a product of all) and warns once.
 
     References
     ----------
@@ -103,7 +103,7 @@ class HWNASBenchAPI:
         InvalidArchitectureError
             If the index or an op is out of range.
         NotInTableError
-            If the dataset is not there.
+            If the file does not hold the dataset.
         """
         part = self._part(dataname)
         result = dict(zip(part.keys, part.row(arch_index), strict=True))
@@ -126,7 +126,7 @@ class HWNASBenchAPI:
         ----------
         arch_index : int, or list of 22 int
         dataname : str
-            As :meth:`query_by_index` takes them.
+            As in :meth:`query_by_index`.
 
         Returns
         -------
@@ -149,7 +149,7 @@ class HWNASBenchAPI:
         try:
             return self._tables[dataname]
         except (KeyError, TypeError):
-            published = list(self._space.configs)  # a list: what was asked need not be hashable
+            published = list(self._space.configs)  # a list: the requested name need not be hashable
             hint = "The file holds a part of the benchmark only." if dataname in published else ""
             raise unknown(NotInTableError, "dataset", dataname, self._tables, hint) from None
 

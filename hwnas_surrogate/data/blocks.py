@@ -84,11 +84,11 @@ class BlockTable:
     costs : mapping of Target or str to (mapping of key to float)
         The cost of each block by its published key.
     devices : iterable of Device, optional
-        What is known of the devices.
+        Descriptions of the devices.
     meta : mapping, optional
         How the table was made.
     config : config, optional
-        The config that lookups mean when they name none; the only published one that the table covers if None.
+        The default config of lookups; if None, the only published config that the table covers.
 
     Raises
     ------
@@ -126,11 +126,11 @@ class BlockTable:
 
     @property
     def configs(self) -> tuple[NetworkConfig, ...]:
-        """The published configs of which a target has stem and head, and a block for every layer."""
+        """The published configs for which a target has the stem, the head and a block for every layer."""
         return tuple(config for config in self.space.configs.values() if self._covers(config))
 
     def with_config(self, config: ConfigLike) -> BlockTable:
-        """Return the table with this config as the one that lookups mean."""
+        """Return the table with this config as the default of lookups."""
         return BlockTable(
             self.block_costs, devices=self.devices.values(), meta=self.meta, config=self.space.config(config)
         )
@@ -146,7 +146,7 @@ class BlockTable:
         Raises
         ------
         NotInTableError
-            Naming the first block that the table does not have.
+            If the table lacks a block; the message names the first.
         """
         import pandas as pd
 
@@ -186,8 +186,8 @@ class BlockTable:
             return self._sum(batch, distinct[0], targets)
         values = np.empty((len(batch), len(targets)))
         for number, config in enumerate(distinct):
-            mine = numbers == number
-            values[mine] = self._sum(batch[mine], config, targets)
+            selected = numbers == number
+            values[selected] = self._sum(batch[selected], config, targets)
         return values
 
     def _sum(self, archs: npt.NDArray[np.int8], config: NetworkConfig, targets: tuple[Target, ...]) -> Costs:
@@ -239,7 +239,7 @@ class BlockTable:
         covered = self.configs
         if len(covered) != 1:
             raise NotInTableError(
-                f"say which config: the block table has "
+                f"choose a config: the block table has "
                 f"{', '.join(map(self._config_name, covered)) or 'no complete published config'}."
             )
         return covered[0]

@@ -1,4 +1,4 @@
-"""The lines of a CSV file, checked one by one: what is wrong in any of them is told at once."""
+"""The lines of a CSV file, checked one by one; one error reports all wrong lines."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ __all__ = [
 ]
 
 LINES_AT_ONCE = 500
-"""Lines of a CSV file in memory as text: so few that Python's garbage collector, a third of the time, stays out."""
+"""Number of lines held as text: small enough to avoid garbage collection, which took a third of the time."""
 LISTED = 10
-"""Wrong lines that an error lists."""
+"""Number of wrong lines that an error lists."""
 MISSING = frozenset(["", "nan", "na", "n/a", "null", "none"])
-"""What stands in a wide CSV file where there is no cost."""
+"""Entries of a wide CSV file that mean a missing cost."""
 
 Batches: TypeAlias = Iterator[tuple[npt.NDArray[np.int64], list[list[str]]]]
 
 
 class WrongLines:
-    """Wrong lines, collected so that all are told at once."""
+    """Wrong lines, collected so that one error reports all of them."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -45,7 +45,7 @@ class WrongLines:
         self.gave_up = False
 
     def add(self, lines: npt.NDArray[np.int64], why: str | Callable[[int], str]) -> None:
-        """Note wrong lines, in rising order; ``why`` may take a place in them. The first reason of a line counts."""
+        """Record wrong lines, in ascending order; ``why`` may be a function of the position. First reasons count."""
         numbers = lines.tolist()
         self.lines.update(numbers)
         for place, line in enumerate(numbers[:LISTED]):
@@ -58,17 +58,17 @@ class WrongLines:
             return
         listed = sorted(self.why)[:LISTED]
         n = len(self.lines)
-        told = [f"  line {line}: {self.why[line]}" for line in listed]
+        messages = [f"  line {line}: {self.why[line]}" for line in listed]
         if n > len(listed):
-            told.append(f"  and {n - len(listed)} more")
+            messages.append(f"  and {n - len(listed)} more")
         raise DataFileError(
             f"{self.path} has {'at least ' if self.gave_up else ''}{n} wrong line{'s' if n > 1 else ''}; "
-            "nothing was imported.\n" + "\n".join(told)
+            "nothing was imported.\n" + "\n".join(messages)
         )
 
 
 def batches_of(path: Path) -> Batches:
-    """Yield rows that are not blank, each with the number of the line where it starts; the header comes alone."""
+    """Yield batches of non-blank rows with the line number where each starts; the header is a batch of its own."""
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file, strict=True, skipinitialspace=True)
         lines, rows, line, size = [], [], 1, 1
@@ -90,7 +90,7 @@ def batches_of(path: Path) -> Batches:
 def columns_of(
     header: Sequence[str], batches: Batches, wrong: WrongLines
 ) -> Iterator[tuple[npt.NDArray[np.int64], dict[str, tuple[str, ...]]]]:
-    """Yield line numbers and each column's texts; what a short line lacks is empty."""
+    """Yield line numbers and each column's texts; fields missing from a short line are empty."""
     n = len(header)
     for lines, rows in batches:
         for number in np.flatnonzero(np.array(list(map(len, rows))) != n):
@@ -103,7 +103,7 @@ def columns_of(
 
 
 class Numbered(dict[str, int]):
-    """The number of each text as the file has it, given out in order of first appearance."""
+    """Numbers for distinct texts of the file, assigned in order of first appearance."""
 
     def __init__(self, default: str) -> None:
         self.default = default
@@ -115,7 +115,7 @@ class Numbered(dict[str, int]):
 
 
 def number_of(text: str) -> float:
-    """Read a number as CSV files have it; NaN for what only Python calls one (9_3, digits of other scripts)."""
+    """Read a number in CSV notation; NaN for notations that only Python accepts (9_3, digits of other scripts)."""
     try:
         return float(text) if text.isascii() and "_" not in text else np.nan
     except ValueError:
@@ -130,7 +130,7 @@ def costs_of(
     or_missing: bool = False,
     or_failed: float | None = None,
 ) -> npt.NDArray[np.float64]:
-    """Read costs; NaN where there is none. ``or_failed`` is what stands for a network that failed."""
+    """Read costs; missing ones are NaN. ``or_failed`` is the entry for a network that failed."""
     values = np.array([number_of(text) for text in texts])
     bad = ~(np.isfinite(values) & (values >= 0))
     if or_failed is not None:
@@ -144,7 +144,7 @@ def costs_of(
 
 
 def check_once(path: Path, names: Sequence[str]) -> None:
-    """Raise if a column stands twice."""
+    """Raise if a column occurs twice."""
     for name in names:
         if names.count(name) > 1:
-            raise DataFileError(f"{path}: the column {name!r} stands {names.count(name)} times, it must stand once.")
+            raise DataFileError(f"{path}: the column {name!r} occurs {names.count(name)} times, it must occur once.")

@@ -1,4 +1,4 @@
-"""Fetching the official file: only when asked, resumed when cut off, verified before it gets its name."""
+"""Download the official file: only on request, resumable, verified before it gets its final name."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ OFFICIAL_NAME = "HW-NAS-Bench-v1_0.pickle"
 OFFICIAL_BLOB_ID = "b0634cb7f6e7be07192c77833df9eafa4baf705e"
 """The git blob id of the official file: see :func:`git_blob_id`."""
 OFFICIAL_URL = f"https://raw.githubusercontent.com/GATECH-EIC/HW-NAS-Bench/main/{OFFICIAL_NAME}"
-"""Where the official file lies."""
+"""The official file's address."""
 
 _CHUNK = 1 << 16
 _BY_HAND = "or fetch the file by hand and pass its path"
@@ -80,22 +80,22 @@ def download(
 ) -> Path:
     """Fetch a file whose git blob id is known.
 
-    The bytes go into a part file beside the destination, named after the destination and the blob id. A part file
-    that an earlier call left is continued. Only a complete file with the right id gets the final name, so that
-    what lies there is always right. If the right file is there already, no request is made.
+    The bytes go into a part file beside the destination, named after the destination and the blob id. A part file of an
+    earlier call is resumed. Only a complete file with the right id gets the final name. If the right file exists
+    already, no request is made.
 
     Parameters
     ----------
     url : str
-        Where the file lies (http or https).
+        The file's address (http or https).
     destination : str or path-like
         The file to write; its folder is created.
     blob_id : str
-        What :func:`git_blob_id` gives for the right file.
+        The right file's :func:`git_blob_id`.
     progress : callable, optional
-        Called with the bytes that are there and the bytes of the whole file (None while unknown).
+        Called with the number of bytes received and of the whole file (None while unknown).
     timeout : float, default=30.0
-        Seconds without an answer after which to give up.
+        Seconds to wait for a response before giving up.
 
     Returns
     -------
@@ -105,9 +105,8 @@ def download(
     Raises
     ------
     DownloadError
-        If another file has the destination's name (it is left as it is), if the file cannot be fetched or
-        written (what has arrived is kept, and calling again resumes), or if what arrived is another file (it is
-        deleted).
+        If another file has the destination's name (it is left unchanged), if the file cannot be fetched or written (the
+        bytes received are kept, and calling again resumes), or if the server sent another file (it is deleted).
     """
     path = Path(destination)
     part = path.with_name(f"{path.name}.{blob_id[:12]}.part")
@@ -115,7 +114,7 @@ def download(
         if _is_there(path, blob_id):
             return path
         path.parent.mkdir(parents=True, exist_ok=True)
-        # A part file may be complete: then the call before this one was stopped just before the renaming.
+        # A part file may be complete, if the previous call was stopped just before renaming it.
         if not part.exists() or git_blob_id(part) != blob_id:
             _fetch(url, part, progress or _ignore, timeout)
             _verify(part, blob_id, url)
@@ -135,7 +134,7 @@ def _ignore(done: int, total: int | None) -> None:
 
 
 def _is_there(path: Path, blob_id: str) -> bool:
-    """Return whether the file is there; raise if something else has its name."""
+    """Return whether the file exists; raise if something else has its name."""
     if not path.exists():
         return False
     found = git_blob_id(path) if path.is_file() else "none: it is a folder"
@@ -161,7 +160,7 @@ def _verify(part: Path, blob_id: str, url: str) -> None:
 
 
 def _fetch(url: str, part: Path, progress: Callable[[int, int | None], None], timeout: float) -> None:
-    """Append what is missing to the part file, or write it anew where the server doesn't continue."""
+    """Append the missing bytes to the part file, or rewrite it if the server can't resume."""
     response, done, total = _open(url, part.stat().st_size if part.exists() else 0, timeout)
     failure: Exception | None = None
     with response, open(part, "ab" if done else "wb") as file:
@@ -188,14 +187,14 @@ def _fetch(url: str, part: Path, progress: Callable[[int, int | None], None], ti
 
 
 def _open(url: str, start: int, timeout: float) -> tuple[HTTPResponse, int, int | None]:
-    """Request the file from byte `start`; return the answer, where it starts and the whole file's size."""
+    """Request the file from byte `start`; return the response, its first byte and the whole file's size."""
     if not url.lower().startswith(("https://", "http://")):
         raise DownloadError(f"cannot fetch {url!r}: expected an address that begins with https:// or http://.")
     request = urllib.request.Request(url, headers={"Range": f"bytes={start}-"} if start else {})
     try:
         response: HTTPResponse = urllib.request.urlopen(request, timeout=timeout)
     except urllib.error.HTTPError as error:
-        with error:  # it holds the connection
+        with error:  # the error holds the connection
             if start and error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
                 return _open(url, 0, timeout)
             raise DownloadError(

@@ -1,4 +1,4 @@
-"""The columns of a wide table: which device, metric and unit a header names, and what is no cost."""
+"""The columns of a wide table: which device, metric and unit a header names, and which columns are not costs."""
 
 from __future__ import annotations
 
@@ -30,24 +30,24 @@ _NO_COST = frozenset([
     # units that no metric has
     "minute", "minutes", "mins", "hour", "hours", "hr", "hrs", "day", "days", "ps", "picoseconds", "pj", "kj", "wh",
     "mwh", "kwh", "mw", "kw", "cycle", "cycles", "ticks", "clock", "clocks", "hz", "khz", "mhz", "ghz",
-    # what networks are worth
+    # quality of networks
     "accuracy", "acc", "top", "top1", "top5", "err", "error", "loss", "auc", "score", "perplexity", "iou", "miou",
     "map", "bleu", "rouge", "psnr", "ssim", "wer", "mse", "rmse", "mae", "precision", "recall", "synflow",
-    # how costs scatter
+    # spread of costs
     "std", "stdev", "stddev", "sd", "var", "variance", "sem", "cv", "iqr", "mad", "min", "minimum", "maximum",
     "low", "high", "lower", "upper", "quantile", "percentile", "quartile", "noise", "uncertainty", "confidence", "ci",
     "ci90", "ci95", "ci99", "p5", "p10", "p25", "p50", "p75", "p90", "p95", "p99", "p999", "q1", "q3", "q5", "q10",
     "q25", "q50", "q75", "q90", "q95", "q99", "25th", "50th", "75th", "90th", "95th", "99th",
-    # costs made into something else
+    # derived from costs
     "log", "log2", "log10", "log1p", "ln", "sqrt", "normalized", "normalised", "norm", "standardized",
     "standardised", "scaled", "relative", "rel", "ratio", "delta", "diff", "difference", "rank", "zscore", "predicted",
     "prediction", "predictions", "pred", "budget",
-    # what lines are about
+    # identifiers and settings of a line
     "seed", "epoch", "epochs", "index", "idx", "id", "uid", "uuid", "hash", "date", "timestamp", "fold", "count",
     "num", "runs", "layers", "depth", "valid", "label", "labels", "class", "classes", "connected", "train",
     "training", "search", "compile", "build", "warmup",
 ])  # fmt: skip
-"""Words that name something else than a cost, unless a metric has the name."""
+"""Words in the names of columns that are not costs, unless a metric has the name."""
 _NO_DEVICE = frozenset([
     "arch", "architecture", "batch", "config", "cost", "dataset", "f1", "inference", "average", "avg", "mac", "mean",
     "measured", "median", "model", "n", "name", "network", "no", "number", "repeat", "repeats", "row", "run",
@@ -57,7 +57,7 @@ _NO_DEVICE = frozenset([
 
 _IN_BRACKETS = re.compile(r"(.*?)\s*[(\[]([^()\[\]]*)[)\]]")
 _CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-"""Where a word of latencyMs, mIoU or MParams begins."""
+"""The word boundaries in latencyMs, mIoU or MParams."""
 
 
 class _Vocabulary:
@@ -66,17 +66,17 @@ class _Vocabulary:
     Attributes
     ----------
     units : dict
-        How units are written, and their names. Capitals count: MJ is no mJ, S is no s.
+        Spellings of units, and the unit of each. Case matters: MJ is not mJ, S is not s.
     with_unit : dict
-        Of a unit's name, the metrics that have it.
+        The metrics that have a unit.
     metric_of : dict
-        The metric that a unit tells; of bytes, the header must name it.
+        The only metric that has a unit. Bytes have several, so the header must name the metric.
     unit_last, metric_last : re.Pattern
-        What a header ends with.
+        The unit or metric at the end of a header.
     written : frozenset
-        Units in whatever letters: at a header's end, they are units written otherwise (raspi4_S, raspi4-ms).
+        Units in lower case: at the end of a header, they are misspelt units (raspi4_S, raspi4-ms).
     inside : frozenset
-        Words of metrics and units: left in a device's name, they say that the header was not understood.
+        Words of metrics and units. If one is left in a device's name, the header was not understood.
     """
 
     def __init__(self) -> None:
@@ -102,12 +102,12 @@ def _vocabulary() -> _Vocabulary:
 
 @lru_cache(maxsize=8)
 def _vocabulary_of(metrics: tuple[str, ...]) -> _Vocabulary:
-    """Return the words; they change when a metric is registered."""
+    """Return the words for the metrics that are registered."""
     return _Vocabulary()
 
 
 def factor_of(metric: str, unit: str) -> float:
-    """Return how many of the metric's own unit a unit is; an empty text is the metric's own."""
+    """Return the factor from a unit to the metric's own unit; an empty string means the metric's own."""
     if metric not in METRICS:
         raise unknown(InvalidInputError, "metric", metric, METRICS)
     return METRICS[metric].factor(unit or METRICS[metric].unit)
@@ -115,7 +115,7 @@ def factor_of(metric: str, unit: str) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Heading:
-    """What a column of a wide table is taken for.
+    """How a column of a wide table is interpreted.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ class Heading:
     target : Target
         Device and metric.
     unit : str
-        What the file has the costs in.
+        The unit of the costs in the file.
     named : bool, default=True
         Whether the header names the device; else it is named after the file.
     """
@@ -148,9 +148,9 @@ class Headings:
     Parameters
     ----------
     metric, unit : str
-        Those of columns that name none; empty where the unit tells the metric, and the metric the unit.
+        Defaults for columns that name none. If empty, the metric follows from the unit, and the unit from the metric.
     columns : mapping of str to str, optional
-        The columns wanted, and how their headers read; all there are, as they are, if None.
+        The columns to read, and the header to interpret each by; if None, all columns by their own headers.
     """
 
     metric: str = ""
@@ -159,12 +159,12 @@ class Headings:
 
     @classmethod
     def of(cls, metric: str | None, unit: str | None, columns: Mapping[str, str] | Iterable[str] | None) -> Headings:
-        """Check what a user asks for.
+        """Check the user's choices.
 
         Raises
         ------
         InvalidInputError
-            If the metric does not exist or has no such unit, or a column is named twice or by something else than text.
+            If the metric does not exist or has no such unit, or a column name is repeated or not a string.
         """
         factor_of(metric or _vocabulary().metric_of.get(unit or "", next(iter(METRICS))), unit or "")
         if isinstance(columns, str):
@@ -184,11 +184,11 @@ class Headings:
 
     @property
     def default_metric(self) -> str:
-        """The metric where nothing names one."""
+        """The default metric."""
         return self.metric or _vocabulary().metric_of.get(self.unit, next(iter(METRICS)))
 
     def read(self, path: Path, names: Sequence[str]) -> dict[str, Heading]:
-        """Return what each of a file's columns is taken for, the key left out, by name.
+        """Return the interpretation of each of a file's columns but the key, by name.
 
         Raises
         ------
@@ -242,7 +242,7 @@ class Headings:
         return Heading(text, Target(device or stem, known), checked, named=bool(device))
 
     def _checked_unit(self, metric: str, unit: str, named: bool) -> str:
-        """Return a column's unit; what its header says must not contradict what the user says."""
+        """Return a column's unit; raise if its header contradicts the user's choice."""
         if (named or unit) and self.metric not in ("", metric):
             raise InvalidInputError(f"its header names {metric}, but the metric asked for is {self.metric}")
         if unit and self.unit and factor_of(metric, unit) != METRICS[metric].units.get(self.unit):
@@ -253,7 +253,7 @@ class Headings:
 
 
 def _device(rest: str, metric: str, unit: str) -> str:
-    """Return the device that is left of a header; empty where it names a metric or a unit alone."""
+    """Return the device in the rest of a header; empty if the header names only a metric or a unit."""
     known, words = _vocabulary(), re.findall(r"[^\W_]+", rest)
     parts = [part for word in words for part in (word, *_CAPITAL.split(word))]
     for part in parts:
@@ -261,16 +261,16 @@ def _device(rest: str, metric: str, unit: str) -> str:
             raise InvalidInputError(f"{part!r} is not {_or(METRICS)}")
     if not unit and words and words[-1].lower() in known.written:
         raise InvalidInputError(
-            f"{words[-1]!r} is no unit as units are written: behind a blank or '_' or in brackets, in these letters, "
+            f"{words[-1]!r} is not written as a unit: units follow a space or '_' or are in brackets, case matters, "
             "as in raspi4_ms, raspi4 (ms) or fpga_energy_mJ"
         )
     for part in parts:
         if part.lower() in known.inside or re.search("latency|energy", part.lower()):
-            raise InvalidInputError(f"{part!r} must stand apart and come last, as in device_latency_ms")
+            raise InvalidInputError(f"{part!r} must be a separate word at the end, as in device_latency_ms")
     if rest.lower() == "device":
         raise InvalidInputError(
             "it names the device of a line; a file with one measurement a line is a CSV file with the columns "
-            "architecture, device and value, named so"
+            "architecture, device and value, with exactly these names"
         )
     if all(word.lower() in _NO_DEVICE or word.isdigit() for word in words):
         if not (metric or unit):

@@ -31,11 +31,11 @@ from hwnas_surrogate.spaces import SearchSpace, arch_from_text, get_space
 __all__ = ["read_measurements"]
 
 CONTRADICTION = 10.0
-"""Repeats of one measurement that differ by more than this factor are no repeats: a unit slipped."""
+"""Repeats of one measurement may differ by this factor; if they differ by more, a unit is probably wrong."""
 COLUMNS = ("architecture", "config", "device", "metric", "value", "unit")
 _NEEDED = ("architecture", "device", "value")
 _NOT_READ = ("file", "number", "comment", "note")
-"""What a form may have beside."""
+"""Further columns that a form may have."""
 
 
 def read_measurements(
@@ -50,20 +50,20 @@ def read_measurements(
     r"""Read measurements made elsewhere into a cost table.
 
     Long form (CSV): one measurement a line, with the columns ``architecture, config, device, metric, value, unit``, in
-    any letters; ``dataset`` is another name of ``config``. ``file``, ``number``, ``comment`` and ``note`` are not read,
-    and any other column is refused. An architecture is a string, a NAS-Bench-201 index, or ops joined by commas. Every
-    line is checked; units are converted; repeats of one measurement become their median, and the table keeps their
-    quartiles and halves.
+    upper or lower case; ``dataset`` is a synonym of ``config``. ``file``, ``number``, ``comment`` and ``note`` are
+    ignored, and any other column is refused. An architecture is a string, a NAS-Bench-201 index, or ops joined by
+    commas. Every line is checked, and units are converted. Repeats of one measurement become their median; the table
+    keeps their quartiles and the medians of two halves.
 
-    Wide form (CSV, parquet without this package's metadata, npz): ``arch_str``, ``op_index`` or, as ``hwnas query
-    --csv`` writes it, ``architecture``; each row's ``config`` (or ``dataset``), if not all have the same; and one
-    column of costs for each device and metric; empty or NaN where there is none. A header reads ``device``,
+    Wide form (CSV, parquet without this package's metadata, npz): a key column ``arch_str``, ``op_index`` or
+    ``architecture`` (as ``hwnas query --csv`` writes it); a column ``config`` (or ``dataset``), if rows differ in it;
+    and one column of costs for each device and metric, empty or NaN for missing costs. A header reads ``device``,
     ``device_metric`` (HW-NAS-Bench's keys), ``device_metric_unit``, ``device_unit``, ``device (unit)``,
-    ``device/metric`` or ``device/metric (unit)``. A unit tells the metric where none is named; a header without a
-    device means the one that the file is named after. A name of something else (``accuracy``, ``nano_fps``,
-    ``flops``, ``latency_std``, ``seed``) is refused: ``columns`` picks and renames. What each column was taken for
-    stands in ``table.meta["columns"]``. Under HW-NAS-Bench's key ``edgetpu_latency``, -1 means that the network did
-    not compile.
+    ``device/metric`` or ``device/metric (unit)``. If a header names no metric, the metric follows from the unit. If it
+    names no device, the device is named after the file. Columns that are not costs (``accuracy``, ``nano_fps``,
+    ``flops``, ``latency_std``, ``seed``) are refused: select and rename columns with ``columns``.
+    ``table.meta["columns"]`` records how each column was interpreted. Under HW-NAS-Bench's key ``edgetpu_latency``, -1
+    means that the network did not compile.
 
     Parameters
     ----------
@@ -72,17 +72,18 @@ def read_measurements(
     space : str or SearchSpace, optional
         The search space; recognised from the architectures if None.
     dataset : str, optional
-        The config where a line or a wide file names none: a published name or a config string; the space's first
-        published one if None.
+        The default config of lines and wide files without one: a published name or a config string; the space's first
+        published config if None.
     metric : str, optional
-        The metric where a line or a header names none; that of the unit if None, or latency.
+        The default metric of lines and headers; if None, the unit's metric, or latency.
     unit : str, optional
-        The unit where a line or a header names none; the metric's own (ms, mJ) if None. A header that contradicts
+        The default unit of lines and headers; the metric's own (ms, mJ) if None. A header that contradicts
         ``metric`` or ``unit`` is refused.
     convention : str, optional
-        Whose op numbers the file has, as in ``space.from_convention`` (``"naslib"``); the space's own if None.
+        The convention of the file's op numbers, as in ``space.from_convention`` (``"naslib"``); the space's own if
+        None.
     columns : sequence of str, or mapping of str to str, optional
-        The columns wanted of a wide file; a mapping gives each the header that it is read by:
+        The columns to read from a wide file. A mapping gives the header to interpret each column by:
         ``{"t1": "raspi4/latency (us)"}``. All if None.
 
     Returns
@@ -93,10 +94,10 @@ def read_measurements(
     Raises
     ------
     DataFileError
-        If the file can't be read, has other columns, or holds wrong lines: the first ten are listed with what is
-        wrong. Nothing is imported then.
+        If the file can't be read, has other columns, or holds wrong lines. The message lists the first ten and what is
+        wrong with each; nothing is imported.
     InvalidInputError, InvalidConfigError
-        If the space, metric, unit, dataset or convention asked for does not exist.
+        If the given space, metric, unit, dataset or convention does not exist.
 
     Examples
     --------
@@ -129,7 +130,7 @@ def read_measurements(
         else:
             batches = batches_of(name)
             header = [column.strip() for _, rows in itertools.islice(batches, 1) for column in rows[0]]
-            while header and not header[-1]:  # spreadsheets end lines so
+            while header and not header[-1]:  # spreadsheets add empty fields to lines
                 header.pop()
             if _is_long(header):
                 if columns is not None:
@@ -145,7 +146,7 @@ def read_measurements(
 
 
 def _is_long(header: Sequence[str]) -> bool:
-    """Tell whether a CSV file has one measurement a line; else it is a wide table."""
+    """Return whether a CSV file has one measurement a line; otherwise it is a wide table."""
     names = {name.casefold() for name in header}
     if {"device", "value"} <= names:
         return True
@@ -154,7 +155,7 @@ def _is_long(header: Sequence[str]) -> bool:
 
 
 def _known(path: Path, header: Sequence[str]) -> list[str]:
-    """Return the names of the columns as we write them; all that must be there are, and no other."""
+    """Return the canonical column names; raise if a required column is missing or another one is there."""
     names = [name.casefold() for name in header]
     both = [name for name in header if name.casefold() in CONFIGS]
     if {name.casefold() for name in both} == set(CONFIGS):
@@ -176,7 +177,7 @@ def _known(path: Path, header: Sequence[str]) -> list[str]:
         raise DataFileError(
             f"{path} has columns that one measurement a line does not have: {', '.join(others)[:200]}. They may change "
             f"what the costs mean, so none is passed over. {form}, and {', '.join(_NOT_READ)}, which are not read. "
-            f"Rename or delete the others; what they tell goes into device (runtime, batch), config or unit.{index}"
+            f"Rename or delete the others; put their information into device (runtime, batch), config or unit.{index}"
         )
     return names
 
@@ -207,12 +208,12 @@ def _read_long(
 def _resolved(
     numbers: npt.NDArray[Any], resolve: Callable[[int], Any], lines: npt.NDArray[Any], wrong: WrongLines
 ) -> dict[int, Any]:
-    """Resolve each distinct number, and note the lines of those that can't be."""
+    """Resolve each distinct number, and record the lines of those that can't be resolved."""
     found, errors = {}, {}
     for number in np.unique(numbers).tolist():
         try:
             found[number] = resolve(number)
-        except (HWNASError, ValueError) as error:  # int() has ValueErrors of its own
+        except (HWNASError, ValueError) as error:  # int() raises ValueError
             errors[number] = str(error).removeprefix("architecture number 0: ")
             if len(errors) == GIVE_UP:
                 wrong.gave_up = True
@@ -229,7 +230,7 @@ def _assemble(
     space: SearchSpace | None,
     defaults: dict[str, str],
 ) -> CostTable:
-    """Check the distinct texts, merge repeats, and put the costs where they belong."""
+    """Check the distinct texts, merge repeats, and put the costs into a table."""
     lines, value, architectures = columns["line"], columns["value"], texts["architecture"]
     metrics, units, devices = texts["metric"], texts["unit"], texts["device"]
     chosen = space or space_of(architectures)
@@ -267,7 +268,7 @@ def _table(
     lines: npt.NDArray[np.int64],
     wrong: WrongLines,
 ) -> CostTable:
-    """Merge repeats, and put the costs where they belong."""
+    """Merge repeats, and put the costs into a table."""
     archs, configs, targets = names
     (rows, row), (used, column) = (np.unique(place, return_inverse=True) for place in places)
     cells, cell = np.unique(row * len(used) + column, return_inverse=True)
@@ -290,7 +291,7 @@ def _table(
 
 
 def _merged(space: SearchSpace, archs: npt.NDArray[np.int8]) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.int64]]:
-    """Number architectures that were written differently but are the same alike."""
+    """Give equal architectures the same number, however they were written."""
     _, first, inverse = np.unique(space.codes(archs), return_index=True, return_inverse=True)
     order = np.argsort(np.argsort(first))
     return archs[np.sort(first)], order[inverse.ravel()].astype(np.int64)
@@ -303,16 +304,16 @@ def _merge(
     units: Sequence[str],
     wrong: WrongLines,
 ) -> npt.NDArray[np.float64]:
-    """Return the quartiles, and the medians of every other repeat, of each cell: shape (cells, 5)."""
+    """Return the quartiles of each cell, and the medians of its even and odd repeats: shape (cells, 5)."""
     n = len(units)
     low, *quartiles, high = _quantiles(cell, costs, n, (0, 0.25, 0.5, 0.75, 1)).T
     at = np.flatnonzero((high > CONTRADICTION * low)[cell] & (costs == low[cell]))
 
     def why(place: int) -> str:
-        mine = cell[at[place]]
-        other = lines[np.argmax((cell == mine) & (costs == high[mine]))]
+        this = cell[at[place]]
+        other = lines[np.argmax((cell == this) & (costs == high[this]))]
         return (
-            f"contradicts line {other}: the same measurement, {low[mine]:.6g} {units[mine]} here and {high[mine]:.6g} "
+            f"contradicts line {other}: the same measurement, {low[this]:.6g} {units[this]} here and {high[this]:.6g} "
             f"there (repeats may differ by a factor of {CONTRADICTION:g}; is a unit wrong?)"
         )
 
@@ -321,7 +322,7 @@ def _merge(
     counts = np.bincount(cell, minlength=n)
     repeat = np.empty(len(cell), np.int64)
     repeat[order] = np.arange(len(cell)) - np.repeat(np.cumsum(counts) - counts, counts)
-    halves = [_quantiles(cell[mine], costs[mine], n, (0.5,))[:, 0] for mine in (repeat % 2 == 0, repeat % 2 == 1)]
+    halves = [_quantiles(cell[half], costs[half], n, (0.5,))[:, 0] for half in (repeat % 2 == 0, repeat % 2 == 1)]
     return np.stack([*quartiles, *halves], axis=1)
 
 

@@ -1,4 +1,4 @@
-"""Several cost tables as one, to compare devices that were measured apart."""
+"""Merge cost tables, to compare devices that were measured separately."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ __all__ = ["merge"]
 
 
 def merge(tables: Sequence[CostTable]) -> CostTable:
-    """Put several tables together: their targets side by side, the rows of a common target one below the other.
+    """Merge tables: targets become columns side by side, and rows of a common target are appended.
 
     Parameters
     ----------
     tables : sequence of CostTable
-        Over one search space. Their rows and targets may differ, or be the same; but no cost may stand in two tables.
+        Tables of one search space. Their rows and targets may differ or overlap, but no cost may be in two tables.
 
     Returns
     -------
     CostTable
         Every row of any table, in order of first appearance; a cost that no table has is missing as "not measured".
-        ``meta`` holds each table's under ``"tables"``.
+        ``meta["tables"]`` holds the ``meta`` of each table.
 
     Raises
     ------
     InvalidInputError
-        If there is no table, the spaces differ, tables describe a device differently, or a target's cost of one
-        architecture under one config stands in two of them.
+        If there is no table, the spaces differ, tables describe a device differently, or two tables hold a target's
+        cost of the same architecture under the same config.
 
     Examples
     --------
@@ -60,15 +60,15 @@ def merge(tables: Sequence[CostTable]) -> CostTable:
     reasons: dict[str, npt.NDArray[np.bool_]] = {}
     archs = np.empty((len(row_of), space.n_positions), np.int8)
     configs = np.empty(len(row_of), object)
-    for table, mine in zip(tables, rows, strict=True):
-        archs[mine] = table.archs
-        configs[mine] = table.row_configs
+    for table, table_rows in zip(tables, rows, strict=True):
+        archs[table_rows] = table.archs
+        configs[table_rows] = table.row_configs
         holds = ~np.isnan(table.costs)
         for where in table.reasons.values():
             holds |= where
         for column, target in enumerate(table.targets):
             filled = np.flatnonzero(holds[:, column])
-            cells = np.asarray(mine, np.intp)[filled], targets.index(target)
+            cells = np.asarray(table_rows, np.intp)[filled], targets.index(target)
             _check_free(table, taken[cells], filled, target)
             taken[cells] = True
             costs[cells] = table.costs[filled, column]
@@ -93,7 +93,7 @@ def _devices(tables: Sequence[CostTable]) -> list[Device]:
     devices: dict[str, Device] = {}
     for table in tables:
         for name, device in table.devices.items():
-            if devices.get(name, Device(name)) == Device(name):  # nothing was known of it but its name
+            if devices.get(name, Device(name)) == Device(name):  # only its name was known
                 devices[name] = device
             elif device not in (devices[name], Device(name)):
                 raise InvalidInputError(
@@ -107,7 +107,7 @@ def _check_free(table: CostTable, taken: npt.NDArray[np.bool_], rows: npt.NDArra
     if taken.any():
         row = rows[np.argmax(taken)]
         raise InvalidInputError(
-            f"the cost {target} of {table.space.format(table.archs[row])} under {table.row_configs[row]} stands in "
+            f"the cost {target} of {table.space.format(table.archs[row])} under {table.row_configs[row]} is in "
             f"more than one table ({int(taken.sum())} such costs in all). select() the targets, or rows(), to merge."
         )
 

@@ -1,4 +1,4 @@
-"""HW-NAS-Bench's official file: its layout, and how it becomes cost tables."""
+"""HW-NAS-Bench's official file: its layout, and its conversion to cost tables."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def read_official(path: str | os.PathLike[str]) -> dict[str, AnyTable]:
     Returns
     -------
     dict of str to CostTable or BlockTable
-        By search space: those that the file holds.
+        The tables that the file holds, by search space.
 
     Raises
     ------
@@ -177,7 +177,7 @@ def convert(path: str | os.PathLike[str], folder: str | os.PathLike[str]) -> dic
     path : path-like
         The official file.
     folder : path-like
-        Where ``nasbench201.parquet`` and ``fbnet.parquet`` go.
+        The folder to write ``nasbench201.parquet`` and ``fbnet.parquet`` to.
 
     Returns
     -------

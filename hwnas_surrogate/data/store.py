@@ -1,4 +1,4 @@
-"""Cost tables as parquet files, with everything about them inside."""
+"""Cost tables as parquet files that include all metadata."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def _cost_columns(table: CostTable) -> dict[str, Any]:
 
 
 def is_table(path: str | os.PathLike[str]) -> bool:
-    """Tell whether a file is a table of ours; a damaged parquet file counts as one."""
+    """Return whether a file is a table of this package; a damaged parquet file counts as one."""
     with open(path, "rb") as file:
         if file.read(4) != b"PAR1":
             return False
@@ -126,13 +126,13 @@ def read_parquet(path: str | os.PathLike[str]) -> AnyTable:
     Raises
     ------
     DataFileError
-        If the file is not there, damaged, or no table of ours.
+        If the file is missing, damaged, or not a table of this package.
     """
     name = Path(path)
     if not name.is_file():
         raise DataFileError(f"there is no file {name}.")
     try:
-        # pq.read_table does the same by way of pyarrow.dataset, which imports pandas.
+        # pq.read_table would go through pyarrow.dataset, which imports pandas.
         with pq.ParquetFile(name, page_checksum_verification=True) as file:
             arrow = file.read()
     except (pa.ArrowException, OSError, ValueError) as error:
@@ -175,7 +175,7 @@ def _from_arrow(arrow: pa.Table, header: dict[str, Any]) -> AnyTable:
     devices = [Device(**item) for item in header["devices"]]
     if header["kind"] == "blocks":
         return _block_table(arrow, header, targets, devices)
-    # Damage to a name must not pass for a table without that optional column.
+    # A damaged name must not be mistaken for a missing optional column.
     ops = [f"op_{position:02d}" for position in range(space.n_positions)]
     known = {f"{target}{part}" for target in targets for part in ("", " missing", *_REPEATS)} | {"config", *ops}
     if not known.issuperset(arrow.column_names):
@@ -237,7 +237,7 @@ def _check_once(what: str, names: Sequence[str]) -> None:
     seen: set[str] = set()
     for name in names:
         if name in seen:
-            raise ValueError(f"the {what} {name!r} stands more than once.")
+            raise ValueError(f"the {what} {name!r} occurs more than once.")
         seen.add(name)
 
 

@@ -26,7 +26,7 @@ Configs: TypeAlias = ConfigLike | Sequence[ConfigLike] | npt.NDArray[Any]
 NOT_MEASURED = "not measured"
 
 REPEATS = ("lower quartile", "median", "upper quartile", "first half", "second half")
-"""What a table keeps of the repeated runs behind a cost."""
+"""Statistics of a cost's repeated runs that a table keeps."""
 
 
 def target_columns(targets: Iterable[Target]) -> pd.MultiIndex:
@@ -54,27 +54,27 @@ class CostTable:
     archs : architectures
         n of them.
     costs : array-like of float, shape (n, t)
-        Costs in the targets' units; NaN where there is none.
+        Costs in the targets' units; NaN for missing costs.
     targets : sequence of Target or str
         t of them.
     configs : config or sequence of n configs, optional
         The network configs; the space's first published one if None.
     devices : iterable of Device, optional
-        What is known of the devices.
+        Descriptions of the devices.
     reasons : mapping of str to array-like of bool, shape (n, t), optional
-        Why costs are missing, and which of them: True and False, nothing else; ``"not measured"`` where nothing is
-        said. A cost that is there has none.
+        Why costs are missing: each reason, and a boolean mask of the costs. ``"not measured"`` is the default. Only
+        missing costs may have a reason.
     repeats : array-like of float, shape (n, t, 5), optional
-        What repeated measuring says, in the targets' units (:data:`REPEATS`): the runs' lower quartile, median and
-        upper quartile, and the costs from two independent halves of the runs. :meth:`noise_floor` compares the halves.
+        Statistics of repeated runs, in the targets' units (:data:`REPEATS`): the runs' lower quartile, median and upper
+        quartile, and the costs from two independent halves of the runs. :meth:`noise_floor` compares the halves.
     meta : mapping, optional
-        How the table was made: plain values that JSON can hold.
+        How the table was made, as plain values that JSON can hold.
 
     Raises
     ------
     InvalidInputError
-        If shapes disagree, a cost is negative or infinite, a row or a target stands twice, or a reason is no text,
-        its mask not of booleans, or the cost there.
+        If shapes disagree, a cost is negative or infinite, a row or a target is repeated, a reason is not a string, or
+        a reason's mask is not boolean or marks a cost that is not missing.
 
     Examples
     --------
@@ -97,7 +97,7 @@ class CostTable:
         meta: Mapping[str, Any] | None = None,
     ) -> None:
         self.space = get_space(space)
-        self.archs = _frozen(np.array(self.space.as_array(archs)))  # a copy: int8 input passes as_array as it is
+        self.archs = _frozen(np.array(self.space.as_array(archs)))  # a copy: as_array returns int8 input itself
         self.targets = tuple(Target.parse(item) if isinstance(item, str) else item for item in targets)
         _check_distinct(self.targets)
         shape = (len(self.archs), len(self.targets))
@@ -124,14 +124,14 @@ class CostTable:
         codes = self.space.codes(self.archs)
         rows = {}
         for number, config in enumerate(self.configs):
-            mine = np.flatnonzero(self.config_number == number)
-            order = mine[np.argsort(codes[mine], kind="stable")]
+            selected = np.flatnonzero(self.config_number == number)
+            order = selected[np.argsort(codes[selected], kind="stable")]
             ordered = codes[order]
             repeated = np.flatnonzero(ordered[1:] == ordered[:-1])
             if len(repeated):
                 text = self.space.format(self.archs[order[repeated[0]]])
                 raise InvalidInputError(
-                    f"architecture {text!r} stands more than once under config {config} "
+                    f"architecture {text!r} occurs more than once under config {config} "
                     f"({len(repeated)} repeats in all). Merge repeated measurements first."
                 )
             rows[config] = (ordered, order)
@@ -139,17 +139,17 @@ class CostTable:
 
     @cached_property
     def batch(self) -> ArchBatch:
-        """The networks of the rows: what surrogates and encoders take."""
+        """The networks of the rows, as surrogates and encoders accept them."""
         return ArchBatch(self.space, self.archs, self.configs, self.config_number).buildable()
 
     @cached_property
     def _by_target(self) -> Costs:
-        """The costs as (t, n), where a lookup of all targets gathers fastest."""
+        """The costs as (t, n), the layout in which looking up all targets is fastest."""
         return np.ascontiguousarray(self.costs.T)
 
     @cached_property
     def _complete(self) -> int:
-        """Rows that a config has when it holds the whole space; codes are then row ranks. -1 if it can't."""
+        """Size of the space, or -1 if it has none. If a config has this many rows, codes are row ranks."""
         return len(self.space) if isinstance(self.space, Sized) else -1
 
     def find(self, archs: Archs, configs: Configs = None) -> npt.NDArray[np.intp]:
@@ -158,7 +158,7 @@ class CostTable:
         Raises
         ------
         NotInTableError
-            Naming the first architecture, or the config, that is not in the table.
+            If an architecture or the config is not in the table; the message names the first.
         """
         batch = self.space.as_array(archs)
         distinct, numbers = self.space.group_configs(self._only_config() if configs is None else configs, len(batch))
@@ -171,21 +171,21 @@ class CostTable:
                     f"{', '.join(map(self._config_name, self.configs)) or 'no rows'}."
                 )
             ordered, rows = self._rows[config]
-            mine = numbers == number if len(distinct) > 1 else slice(None)
-            asked = codes[mine]
+            selected = numbers == number if len(distinct) > 1 else slice(None)
+            wanted = codes[selected]
             if len(ordered) == self._complete:
-                found[mine] = rows[asked]
+                found[selected] = rows[wanted]
                 continue
-            at = np.minimum(np.searchsorted(ordered, asked), len(ordered) - 1)
-            wrong = ordered[at] != asked
+            at = np.minimum(np.searchsorted(ordered, wanted), len(ordered) - 1)
+            wrong = ordered[at] != wanted
             if wrong.any():
-                text = self.space.format(batch[mine][np.argmax(wrong)])
+                text = self.space.format(batch[selected][np.argmax(wrong)])
                 raise NotInTableError(
-                    f"{int(wrong.sum())} of {len(asked)} architectures are not in the table, the first is {text!r}; "
+                    f"{int(wrong.sum())} of {len(wanted)} architectures are not in the table, the first is {text!r}; "
                     f"the table has {len(ordered)} under config {self._config_name(config)}. "
                     "A surrogate trained on the table predicts the others."
                 )
-            found[mine] = rows[at]
+            found[selected] = rows[at]
         return found
 
     def lookup(
@@ -201,21 +201,20 @@ class CostTable:
         archs : architectures, optional
             One or many; every row of the table if None.
         configs : config or sequence of n configs, optional
-            May be left out where the table has one config. Without ``archs``: the rows under this config, or under
-            any of these.
+            Optional if the table has one config. Without ``archs``: the rows under this config, or under any of these.
         targets : target or sequence of targets, optional
             All if None.
 
         Returns
         -------
         DataFrame
-            One row per architecture asked for, in that order; columns (device, metric, unit); NaN where there is
-            no value (:meth:`why_missing` says why).
+            One row per requested architecture, in the order given; columns (device, metric, unit); NaN for missing
+            costs (:meth:`why_missing` returns the reasons).
 
         Raises
         ------
         NotInTableError
-            If an architecture, a config or a target is not in the table: the message says what there is.
+            If an architecture, a config or a target is not in the table; the message lists what it holds.
         """
         import pandas as pd
 
@@ -228,7 +227,7 @@ class CostTable:
         return pd.DataFrame(values.T, columns=target_columns(picked), copy=False)
 
     def why_missing(self, archs: Archs | None = None, configs: Configs = None) -> pd.DataFrame:
-        """Return why each cost is missing: text, empty where there is a cost; shaped as :meth:`lookup`."""
+        """Return the reason why each cost is missing, empty for costs that are not; shaped as :meth:`lookup`."""
         import pandas as pd
 
         rows = self._asked(archs, configs)
@@ -248,7 +247,7 @@ class CostTable:
         return self._take(np.arange(len(self)) if configs is None else self._under(configs), columns)
 
     def rows(self, rows: npt.ArrayLike) -> CostTable:
-        """Return the part of the table with these row numbers (0 and up, none twice), in that order."""
+        """Return the part of the table with these row numbers (from 0, without repeats), in that order."""
         numbers = np.asarray(rows)
         integers = numbers.ndim == 1 and (numbers.dtype.kind in "iu" or not len(numbers))
         if not integers or ((numbers < 0) | (numbers >= len(self))).any():
@@ -259,7 +258,7 @@ class CostTable:
         return self._take(numbers.astype(np.intp), list(range(len(self.targets))))
 
     def _asked(self, archs: Archs | None, configs: Configs) -> npt.NDArray[np.intp] | slice:
-        """Return the rows that a question means."""
+        """Return the requested rows."""
         if archs is not None:
             return self.find(archs, configs)
         return slice(None) if configs is None else self._under(configs)
@@ -296,7 +295,7 @@ class CostTable:
         return [self.configs[number] for number in self.config_number]
 
     def noise_floor(self) -> dict[Target, dict[str, float]]:
-        """Tell how well two independent halves of the runs agree; no surrogate can be asked for more.
+        """Return how well two independent halves of the runs agree, which limits how well any surrogate can do.
 
         Returns
         -------
@@ -327,7 +326,7 @@ class CostTable:
     def _only_config(self) -> NetworkConfig:
         if len(self.configs) != 1:
             raise NotInTableError(
-                f"the table has {len(self.configs)} configs, say which one: "
+                f"the table has {len(self.configs)} configs, choose one: "
                 f"{', '.join(map(self._config_name, self.configs))}."
                 if self.configs
                 else "the table has no rows."
@@ -338,7 +337,7 @@ class CostTable:
 def _check_distinct(targets: tuple[Target, ...]) -> None:
     for number, target in enumerate(targets):
         if target in targets[:number]:
-            raise InvalidInputError(f"each target stands once, got {target} more than once.")
+            raise InvalidInputError(f"targets must differ, got {target} more than once.")
 
 
 def _checked_costs(costs: npt.ArrayLike, shape: tuple[int, int], targets: tuple[Target, ...]) -> Costs:
@@ -373,7 +372,7 @@ def _checked_repeats(repeats: npt.ArrayLike, shape: tuple[int, int]) -> Costs:
 
 
 def checked_table(what: str, table: CostTable) -> CostTable:
-    """Return the table that a function needs, if it is one."""
+    """Return the table if it is a cost table; raise otherwise."""
     if not isinstance(table, CostTable):
         raise InvalidInputError(
             f"{what} needs a cost table, got {type(table).__name__}. "
@@ -409,11 +408,11 @@ def _checked_reasons(
         mask = booleans(where, f"the reason {reason!r} must be True or False for each cost")
         if mask.shape != costs.shape:
             raise InvalidInputError(f"a reason's mask must have the shape of costs, {costs.shape}, got {mask.shape}.")
-        if (told := mask & ~missing).any():
-            row, column = map(int, np.argwhere(told)[0])
+        if (conflicting := mask & ~missing).any():
+            row, column = map(int, np.argwhere(conflicting)[0])
             raise InvalidInputError(
                 f"{targets[column]} has a cost in row {row} and a reason why it is missing, {reason!r} "
-                f"({int(told.sum())} such costs in all). Make the cost NaN, or the mask False."
+                f"({int(conflicting.sum())} such costs in all). Make the cost NaN, or the mask False."
             )
         if mask.any():
             checked[reason] = _frozen(mask)

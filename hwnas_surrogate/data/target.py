@@ -1,4 +1,4 @@
-"""What is measured where: metrics with their units, devices, and targets (a device's metric)."""
+"""Metrics with their units, devices, and targets (a device's metric)."""
 
 from __future__ import annotations
 
@@ -19,34 +19,37 @@ __all__ = ["METRICS", "Device", "Metric", "Target", "TargetLike", "devices_of", 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """What is counted, and its unit, for ONE network execution at the device's batch size.
+    """A measured quantity and its unit, for ONE network execution at the device's batch size.
 
-    Surrogates are fitted to a **cost**: not negative, smaller is better. Of most metrics that is the value itself.
+    Surrogates are fitted to a **cost**: not negative, smaller is better. For most metrics, the cost is the value
+    itself.
 
     Parameters
     ----------
     name, unit, title : str
-        The metric, the unit that tables keep it in, and a description.
+        The metric's name, the unit that tables use, and a description.
     units : mapping of str to float
-        Every unit that is understood on import, and how many of ``unit`` it is.
+        Every unit accepted on import, and its factor to ``unit``.
     adds : {"sum", "maximum", "neither"}, default="sum"
-        How a network's cost follows from its operators: about the sum of their costs, so that layer physics applies; a
-        maximum over the values that live at once (:class:`~hwnas_surrogate.features.PeakMemory`); or neither.
+        How a network's cost follows from its operators: as roughly the sum of their costs, so that layer physics
+        applies; as a maximum over the values that are in memory at once
+        (:class:`~hwnas_surrogate.features.PeakMemory`); or neither.
     larger_is_better : bool, default=False
         Whether a larger value is the better one.
     cost : {"value", "reciprocal", "shortfall"}, default="value"
-        What surrogates are fitted to: the value; one over it (the time for each image, of a throughput); or what is
-        missing to ``limit``.
+        What surrogates are fitted to: the value; its reciprocal (for a throughput, the time per image); or the
+        shortfall ``limit - value``.
     limit : float, default=inf
-        The largest value that there is.
+        The largest possible value.
     of_device : bool, default=True
-        Whether it depends on the device: a column that names no device is taken for one of the file's device then.
+        Whether the metric depends on the device. If so, a column that names no device gets the device that the file is
+        named after.
 
     Raises
     ------
     InvalidInputError
-        If the name is no lower-case word or words joined by ``_``, the unit is not among ``units``, or a parameter is
-        not one of those allowed.
+        If the name is not lower-case words joined by ``_``, the unit is not among ``units``, or a parameter is not one
+        of those allowed.
 
     Examples
     --------
@@ -74,16 +77,16 @@ class Metric:
         if self.cost not in ("value", "reciprocal", "shortfall"):
             raise unknown(InvalidInputError, f"cost of {self.name}", self.cost, ("value", "reciprocal", "shortfall"))
         if self.larger_is_better != (self.cost != "value"):
+            allowed = "'reciprocal' or 'shortfall'" if self.larger_is_better else "'value'"
             raise InvalidInputError(
-                f"surrogates are fitted to what is better the smaller it is: the cost of {self.name} must be "
-                f"{'one over the value or what is missing to a limit' if self.larger_is_better else 'the value'}, "
+                f"surrogates are fitted to costs (smaller is better): the cost of {self.name} must be {allowed}, "
                 f"got {self.cost!r}."
             )
         if self.cost == "shortfall" and not 0 < self.limit < math.inf:
             raise InvalidInputError(f"the limit of {self.name} must be a number above 0, got {self.limit!r}.")
 
     def factor(self, unit: str) -> float:
-        """Return how many of the metric's unit a unit is.
+        """Return the factor from a unit to the metric's unit.
 
         Raises
         ------
@@ -96,18 +99,18 @@ class Metric:
 
     @property
     def allowed(self) -> str:
-        """Which values there are, in words."""
+        """The allowed values, in words."""
         if self.cost == "reciprocal":
             return "finite and above 0"
         return "finite and not negative" if math.isinf(self.limit) else f"from 0 to {self.limit:g}"
 
     def is_wrong(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
-        """Return which values can't be: negative or infinite ones, and what the metric excludes; NaN is missing."""
+        """Return a mask of invalid values: negative, infinite or excluded by the metric; NaN means missing."""
         wrong = (values < 0) | np.isinf(values) | (values > self.limit)
         return wrong | (values < _SLOWEST) if self.cost == "reciprocal" else wrong
 
     def are_fractions(self, values: npt.NDArray[np.float64]) -> bool:
-        """Return whether all of some percentages are so small that they must be meant as parts of 1."""
+        """Return whether all percentages are so small that they are probably fractions."""
         largest = float(np.nanmax(values, initial=0.0))
         return self.unit == "%" and 0 < largest <= 1
 
@@ -119,7 +122,7 @@ class Metric:
         return 1.0 / given if self.cost == "reciprocal" else given
 
     def from_cost(self, costs: npt.ArrayLike) -> npt.NDArray[np.float64]:
-        """Return the values that belong to costs, of any shape."""
+        """Return the metric's values of costs, of any shape."""
         given = np.asarray(costs, np.float64)
         if self.cost == "shortfall":
             return np.clip(self.limit - given, 0.0, self.limit)
@@ -130,11 +133,11 @@ class Metric:
 
 
 _SLOWEST = 1e-300
-"""One over anything smaller is no number."""
+"""The reciprocal of a smaller number may be infinite."""
 
 
 def _units(base: str, per_base: float) -> dict[str, float]:
-    """Return a unit and its thousandths, millionths and billionths, as parts of ``1 / per_base`` of it."""
+    """Return a unit and its thousandth, millionth and billionth, each with its factor to the metric's unit."""
     prefixes = {"": 1.0, "m": 1e-3, "u": 1e-6, "\N{MICRO SIGN}": 1e-6, "\N{GREEK SMALL LETTER MU}": 1e-6, "n": 1e-9}
     return {prefix + base: value * per_base for prefix, value in prefixes.items()}
 
@@ -167,12 +170,12 @@ _metrics: dict[str, Metric] = {
     )
 }  # fmt: skip
 METRICS: Mapping[str, Metric] = MappingProxyType(_metrics)
-"""What is measured, by name: ``latency`` (ms), ``energy`` (mJ), ``arithmetic_intensity`` (ops/byte), ``throughput``
-(images/s), ``peak_memory`` (MiB), ``model_size`` (MB), ``accuracy`` (%), and those that were registered."""
+"""The metrics by name: ``latency`` (ms), ``energy`` (mJ), ``arithmetic_intensity`` (ops/byte), ``throughput``
+(images/s), ``peak_memory`` (MiB), ``model_size`` (MB), ``accuracy`` (%), and the registered ones."""
 
 
 def register_metric(metric: Metric) -> Metric:
-    """Make a metric known by its name: in tables, files, surrogates and reports of this process.
+    """Register a metric by its name, for tables, files, surrogates and reports of this process.
 
     Parameters
     ----------
@@ -186,7 +189,7 @@ def register_metric(metric: Metric) -> Metric:
     Raises
     ------
     InvalidInputError
-        If it is no metric, or another one has its name. The same one may be registered again.
+        If it is not a metric, or another metric has its name. The same metric may be registered again.
 
     Examples
     --------
@@ -255,18 +258,18 @@ TargetLike: TypeAlias = Target | str
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """Where costs come from. A device is data: adding one needs no code.
+    """The hardware and runtime that costs come from. A device is data: adding one needs no code.
 
     Parameters
     ----------
     name : str
         Short name, used in targets.
     hardware : str
-        What it is.
+        Description of the hardware.
     runtime : str
-        What executes the network.
+        The runtime that executes the network.
     batch : int, optional
-        Images per execution; None where that is not known.
+        Images per execution; None if unknown.
     source : {"measured", "estimated"}, default="measured"
         Timed on the hardware, or computed by a simulator or a model.
     """
@@ -289,31 +292,30 @@ class Device:
 
 
 def devices_of(targets: Iterable[Target], known: Iterable[Device]) -> dict[str, Device]:
-    """Return what is known of the targets' devices, by name; of the others, their name alone."""
+    """Return the targets' devices by name; a device without a description has its name only."""
     by_name = {device.name: device for device in known}
     return {name: by_name.get(name, Device(name)) for name in dict.fromkeys(target.device for target in targets)}
 
 
 def pick_targets(asked: TargetLike | Iterable[TargetLike] | None, available: tuple[Target, ...]) -> tuple[Target, ...]:
-    """Resolve the targets that a user asks for among those there are.
+    """Resolve requested targets among the available ones.
 
     Parameters
     ----------
     asked : target, sequence of targets or None
-        Targets as objects or as ``device/metric``; a device's name alone stands for all its metrics; None for
-        all there are.
+        Targets as objects or as ``device/metric``; a device's name selects all its metrics; None selects all targets.
     available : tuple of Target
-        What there is.
+        The available targets.
 
     Returns
     -------
     tuple of Target
-        In the order asked for.
+        In the order requested.
 
     Raises
     ------
     NotInTableError
-        Naming what is not there, and what is.
+        If a target is not available; the message names it and those that are.
     """
     if asked is None:
         return available

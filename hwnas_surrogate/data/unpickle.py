@@ -1,10 +1,10 @@
 """Reading the benchmark's official file, a pickle, without trusting it.
 
-A pickle is a program; three steps keep it to plain data. `_scan` walks the opcodes without executing them and
-refuses what plain data never needs, also what a restricted ``find_class`` lets through: lengths and memo indices
-that reserve gigabytes, nested tuples as keys, whose hash overflows the C stack or never ends. `_Unpickler` gives
-the file stand-ins instead of numpy's own functions: a real dtype can be told to take raw bytes for pointers.
-`_finish` puts arrays where the stand-ins are and refuses whatever else is no data.
+A pickle is a program; three steps restrict it to plain data. `_scan` walks the opcodes without executing them and
+refuses those that plain data never needs. These include attacks that a restricted ``find_class`` lets through: lengths
+and memo indices that reserve gigabytes, and nested tuples as keys, whose hash overflows the C stack or never ends.
+`_Unpickler` returns stand-ins instead of numpy's own functions, since a real dtype can be made to treat raw bytes as
+pointers. `_finish` replaces the stand-ins by arrays and refuses everything else that is not data.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ _LEAVES = frozenset(
     [type(None), bool, int, float, str, bytes, np.bytes_, np.str_] + [np.dtype(code).type for code in _NUMBERS]
 )
 
-# Opcodes that the scan passes at once. The memo is as long as its largest index: at most 2^22. Tuples are made of
-# integers, or are consumed at once (arguments of a call, state of an object): they cannot be nested deeply. NEWOBJ
-# passes, as it fails on everything that `_Unpickler` gives: so that the name of the class is what is refused.
+# Opcodes that the scan accepts. The memo is as long as its largest index, at most 2^22. Tuples hold integers or are
+# consumed immediately (arguments of a call, state of an object), so they cannot be nested deeply. NEWOBJ is accepted
+# because it fails on everything that `_Unpickler` returns; the error then names the class.
 _PUT = rb"(?:\x94|q.|r..[\x00-\x3f]\x00)"
 _INT = rb"(?:K.|M..|J.{4})"
 _TUPLE = rb"(?:\x85|" + _INT + rb"(?:\x86|" + _INT + rb"\x87))?"
@@ -70,9 +70,9 @@ _WHY = {
 def read_pickle(path: str | os.PathLike[str]) -> object:
     """Read a pickle that holds nothing but plain data and numpy arrays.
 
-    What the file says is never executed: only dicts (their keys texts or integers), lists, tuples of integers,
-    texts, numbers, bytes, booleans, None, numpy scalars and arrays are built, and anything else is refused by its
-    name. Files of every numpy version are read, without a warning.
+    Nothing in the file is executed. Only dicts (with strings or integers as keys), lists, tuples of integers, strings,
+    numbers, bytes, booleans, None, numpy scalars and arrays are built; an error names anything else. Files of every
+    numpy version are read, without a warning.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def read_pickle(path: str | os.PathLike[str]) -> object:
 
 
 def _read_bytes(path: Path) -> bytes:
-    """Return the bytes of a file, or raise `DataFileError` if there are none to be had."""
+    """Return the bytes of a file; raise `DataFileError` if it can't be read or is empty."""
     try:
         data = path.read_bytes() if path.is_file() or not path.exists() else None
     except FileNotFoundError as error:
@@ -175,9 +175,9 @@ def _check_name(name: str) -> None:
 
 
 class _Budget:
-    """How many bytes the calls may still create: calls on one remembered value could fill the memory.
+    """The number of bytes that calls may still create; without a limit, calls on one memo entry could fill the memory.
 
-    An honest file has at least one byte for every 8 bytes (a None in an array of objects).
+    A valid file has at least one byte for every 8 bytes that it creates (a None in an array of objects).
     """
 
     __slots__ = ("left",)
@@ -193,7 +193,7 @@ class _Budget:
 
 
 class _Unpickler(pickle.Unpickler):
-    """Knows the names of `_GLOBALS`, by their stand-ins, and no other."""
+    """Resolves the names of `_GLOBALS` to their stand-ins, and no other name."""
 
     def __init__(self, data: bytes, budget: _Budget) -> None:
         super().__init__(io.BufferedReader(io.BytesIO(data)))
@@ -206,7 +206,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 class _Global:
-    """The stand-in of an allowed name: what the file may do with it, and nothing else."""
+    """The stand-in of an allowed name, which supports only the operations that a file may use."""
 
     __slots__ = ("budget", "name")
     __hash__ = None  # type: ignore[assignment]
@@ -333,7 +333,7 @@ def _call_scalar(budget: _Budget, args: tuple[object, ...]) -> object:
     match args:
         case (_DType() as kind, bytes() as raw) if len(raw) == kind.dtype.itemsize and not kind.dtype.hasobject:
             budget.spend(len(raw))
-            # A stand-in again: numpy's scalars accept any state, also one that the scan counts on being refused.
+            # Also a stand-in: numpy's scalars accept any state, even one that the scan relies on being refused.
             scalar = _Array(budget)
             scalar.value = np.ndarray((), kind.dtype, raw)[()]
             return scalar

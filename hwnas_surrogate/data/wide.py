@@ -26,23 +26,23 @@ __all__ = ["ARCHITECTURE", "CONFIGS", "GIVE_UP", "KEYS", "Wide", "space_of"]
 
 KEYS = ("arch_str", "op_index")
 ARCHITECTURE = "architecture"
-"""The key of what `hwnas query --csv` writes, and of one measurement a line: where none of KEYS stands beside it."""
+"""The key of `hwnas query --csv` and of one measurement a line; used if none of KEYS is there."""
 CONFIGS = ("config", "dataset")
-"""What a column of configs is called, in any letters."""
+"""Names of the column of configs, in upper or lower case."""
 GIVE_UP = 1000
-"""Distinct entries that can't be read after which no more are looked at."""
+"""Number of distinct unreadable entries after which reading stops."""
 
 _FAILED = {"edgetpu_latency": -1.0}
-"""What HW-NAS-Bench has, under its own key, where the compiler failed."""
+"""HW-NAS-Bench's entry, under its own key, for a network that did not compile."""
 
 _NPZ_ERRORS = (
     ValueError, zipfile.BadZipFile, zlib.error, tokenize.TokenError, EOFError, MemoryError, RuntimeError,
 )  # fmt: skip
-"""What numpy and zipfile raise for damaged bytes."""
+"""Exceptions that numpy and zipfile raise for damaged bytes."""
 
 
 def space_of(texts: Iterable[str]) -> SearchSpace:
-    """Return the space of the first architecture that any space can read, the default one where none can."""
+    """Return the space of the first architecture that any space can read; the default space if there is none."""
     for text in itertools.islice(texts, GIVE_UP):
         for name in space_names():
             try:
@@ -54,7 +54,7 @@ def space_of(texts: Iterable[str]) -> SearchSpace:
 
 
 class Wide:
-    """A wide file's columns: architectures, configs where it has them, and costs by the column's name."""
+    """A wide file's columns: architectures, configs if it has them, and costs by the column's name."""
 
     def __init__(self, path: Path, columns: dict[str, Any], headings: dict[str, Heading]) -> None:
         self.path = path
@@ -68,7 +68,7 @@ class Wide:
     def from_parquet(cls, path: Path, read_as: Headings) -> Wide:
         """Read a parquet file."""
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            # Not those where pandas keeps row numbers.
+            # Leave out the columns in which pandas stores row numbers.
             names = [name for name in file.schema_arrow.names if not name.startswith("__index_level_")]
             check_once(path, names)
             about, headings = _columns(path, names, read_as)
@@ -102,7 +102,7 @@ class Wide:
     def from_npz(cls, path: Path, read_as: Headings) -> Wide:
         """Read an npz file of plain arrays."""
         try:
-            # Opened here: np.load leaves a file open whose list of members is damaged.
+            # Opened here, since np.load does not close a file whose list of members is damaged.
             with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 about, headings = _columns(path, arrays.files, read_as)
                 columns = {name: arrays[name] for name in (*about, *headings)}
@@ -132,7 +132,7 @@ class Wide:
             return CostTable(
                 chosen, archs, values, [heading.target for heading in self.headings.values()], configs=configs,
                 reasons={NOT_COMPILED: failed},
-                meta={"imported": imported, "columns": {name: str(told) for name, told in self.headings.items()}},
+                meta={"imported": imported, "columns": {name: str(heading) for name, heading in self.headings.items()}},
             )  # fmt: skip
         except InvalidInputError as error:
             raise DataFileError(f"{self.path}: {error}") from error
@@ -162,7 +162,7 @@ class Wide:
             raise DataFileError(f"{self.path}: {self.key}: {error}") from error
 
     def _configs(self, space: SearchSpace, default: NetworkConfig, n: int) -> NetworkConfig | list[NetworkConfig]:
-        """Return the config of each row; the default where the file names none."""
+        """Return the config of each row; the default if the file names none."""
         if self.configs is None:
             return default
         if self.configs.shape != (n,):
@@ -217,7 +217,7 @@ def _keys(path: Path, names: Sequence[str]) -> tuple[str, str | None]:
 
 
 def _columns(path: Path, names: Sequence[str], read_as: Headings) -> tuple[list[str], dict[str, Heading]]:
-    """Return the columns that say what was measured, the key first, and what the others are taken for."""
+    """Return the columns of architectures and configs, and the interpretation of the others."""
     about = [name for name in _keys(path, names) if name is not None]
     return about, read_as.read(path, [name for name in names if name not in about])
 

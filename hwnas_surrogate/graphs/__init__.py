@@ -1,4 +1,4 @@
-"""Networks as graphs of operators: what any of them computes, whatever it comes from."""
+"""Networks as graphs of operators, independent of their source."""
 
 from hwnas_surrogate.graphs.batch import VIEWS, GraphBatch, NetworkBatch, View
 from hwnas_surrogate.graphs.builder import GraphBuilder

@@ -1,4 +1,4 @@
-"""Many networks at once, whatever they come from."""
+"""Batches of networks, independent of their source."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ __all__ = [
 ]
 
 _AT_ONCE = 500
-"""How many graphs passes work on at once: what they gather from fits into a processor's cache."""
+"""Number of graphs that passes process at once: small enough for the processor's cache."""
 _ONE_AT_A_TIME = RLock()
-"""Threads that ask a batch for views at the same time would number its operators differently."""
+"""Held while operators are numbered: threads that request views of a batch would number them differently."""
 
 View: TypeAlias = Literal["all", "live", "folded", "fused", "quantized"]
 
@@ -60,22 +60,23 @@ def _in_turn(passes: Iterable[Callable[[Flat], Flat]], flat: Flat) -> Flat:
 VIEWS: Mapping[str, Callable[[Graph], Graph]] = MappingProxyType(
     {view: partial(applied, partial(_in_turn, passes)) for view, passes in _PASSES.items()}
 )
-"""Which operators count; in every view a batch norm is part of the convolution before it.
+"""A view selects the operators that count; in every view a batch norm is part of the convolution before it.
 
-``all`` that are called; those that change an output (``live``); those that a converter leaves (``folded``); those that
-an inference engine runs, equal ones once and neighbours as one (``fused``); and as ``quantized`` to int8.
+``all``: every operator that is called. ``live``: those that change an output. ``folded``: those that a converter keeps.
+``fused``: those that an inference engine runs, with equal operators merged and neighbours fused. ``quantized``: as
+quantized to int8.
 """
 
 
 def checked_view(view: str) -> str:
-    """Return a view's name as it is, or raise :class:`InvalidInputError`."""
+    """Return a view's name, or raise :class:`InvalidInputError` if it is unknown."""
     if not isinstance(view, str) or view not in VIEWS:
         raise unknown(InvalidInputError, "view", view, VIEWS)
     return view
 
 
 class NetworkBatch(ABC):
-    """n networks: all that encoders, surrogates and tables know of them."""
+    """n networks: the interface that encoders, surrogates and tables use."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self):,} networks)"
@@ -110,7 +111,7 @@ class NetworkBatch(ABC):
 
     @abstractmethod
     def distinct(self, view: View = "all") -> tuple[Op, ...]:
-        """Return the operators that any of the networks may run in a view, L of them."""
+        """Return the L operators that any of the networks may run in a view."""
 
     def same_view(self, view: View) -> View:
         """Return the first of the views in which every network runs the same operators; the view itself if unknown."""

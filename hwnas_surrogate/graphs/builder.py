@@ -1,4 +1,4 @@
-"""Writing graphs by hand: what a search space does for its networks."""
+"""Build graphs operator by operator, as search spaces do for their networks."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class GraphBuilder:
         self._values: list[TensorSpec] = []
 
     def input(self, shape: Shape, dtype: str = "float32") -> int:
-        """Add an input; all come before the first operator."""
+        """Add an input; inputs come before the first operator."""
         if self._nodes:
             raise InvalidGraphError("inputs come before the first operator.")
         self._inputs.append(TensorSpec.of(tuple(shape), dtype))
@@ -54,7 +54,7 @@ class GraphBuilder:
         return self._values[value]
 
     def add_op(self, op: Op, reads: Sequence[int], weights: Sequence[int] = ()) -> int:
-        """Add any operator; return the first value that it writes, the others follow."""
+        """Add any operator; return the first value that it writes. The others are numbered after it."""
         self._nodes.append(Node(op, _shared(*reads), _shared(*weights)))
         self._values += op.outputs
         return len(self._values) - len(op.outputs)
@@ -120,12 +120,12 @@ class GraphBuilder:
         return self._add("global_pool", [x], (*shape[:2], *(1 for _ in shape[2:])))
 
     def flatten(self, x: int) -> int:
-        """View all but the batch as one dimension."""
+        """Flatten all dimensions but the batch into one, as a view."""
         shape = self.spec(x).shape
         return self.view(x, (shape[0], prod(shape[1:])))
 
     def view(self, x: int, shape: Shape, strides: Shape | None = None) -> int:
-        """View a value under another shape, its numbers in order or at other strides; nothing is moved."""
+        """View a value with another shape, in order or with other strides; nothing is moved."""
         spec = self.spec(x)
         detail = "" if strides is None else f"{tuple(strides)} from 0"
         return self.add_op(Op.of("view", (spec,), (TensorSpec.of(tuple(shape), spec.dtype),), detail=detail), [x])
@@ -139,13 +139,13 @@ class GraphBuilder:
         return self.elementwise("add", first, second)
 
     def elementwise(self, kind: str, *values: int) -> int:
-        """Add any operator that writes one number for each that it reads of the first value."""
+        """Add any elementwise operator: it writes one number for each that it reads of the first value."""
         if not values:
             raise InvalidGraphError(f"the operator {kind!r} reads nothing: give the values that it reads.")
         return self._add(kind, values, self.spec(values[0]).shape)
 
     def concat(self, values: Sequence[int], axis: int = 1) -> int:
-        """Join values along a dimension; their other dimensions are alike."""
+        """Join values along a dimension; their other dimensions are equal."""
         shapes = [list(self.spec(value).shape) for value in values]
         others = {tuple(size for place, size in enumerate(shape) if place != axis) for shape in shapes}
         if len(others) != 1 or not 0 <= axis < len(shapes[0]):
@@ -159,7 +159,7 @@ class GraphBuilder:
         return self.add_op(Op.of(kind, read, (TensorSpec.of(tuple(shape), read[0].dtype),), **window), values)
 
     def _with_weights(self, op: Op, x: int) -> int:
-        """Add an operator that reads one value, and stored tensors of its own."""
+        """Add an operator that reads one value and its own stored tensors."""
         first = len(self._weights)
         self._weights += op.weights
         self._weights += op.buffers
@@ -213,7 +213,7 @@ def _hashable(sizes: Sizes | None) -> Sizes | None:
 
 @lru_cache(maxsize=65536, typed=True)
 def _shared(*numbers: int) -> tuple[int, ...]:
-    """Return the one tuple of some numbers: those of a hundred thousand graphs would take a gigabyte."""
+    """Return a shared tuple of some numbers: without sharing, those of 100,000 graphs would take a gigabyte."""
     return numbers
 
 
@@ -230,7 +230,7 @@ def _each(sizes: Sizes, n: int) -> tuple[int, ...]:
 def _window(
     sizes: Shape, kernel: tuple[int, ...], stride: tuple[int, ...], padding: tuple[int, ...], dilation: tuple[int, ...]
 ) -> Shape:
-    """Return the sizes that a window leaves, rounded down as PyTorch does."""
+    """Return the output sizes of a window, rounded down as in PyTorch."""
     if min(stride, default=1) < 1:
         raise InvalidGraphError(f"strides must be at least 1, got {stride}.")
     left = tuple(

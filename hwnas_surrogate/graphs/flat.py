@@ -1,4 +1,4 @@
-"""Many graphs as one: operators by number, edges as arrays. What passes work on."""
+"""Many graphs as one, for passes: operators by number, edges as arrays."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, eq=False)
 class Flat:
-    """n graphs side by side, their nodes and values numbered through.
+    """n graphs side by side, with nodes and values numbered consecutively.
 
-    Values: first the inputs of all graphs, then what each node writes, node by node. Nothing is validated: a graph was
-    when it was made, and a pass keeps what it must.
+    Values: first the inputs of all graphs, then what each node writes, node by node. Nothing is validated: graphs are
+    validated when they are made, and passes keep them valid.
 
     Parameters
     ----------
     numbers : Numbers
-        Whose operators and tensors the numbers mean.
+        The operators and tensors that the numbers refer to.
     n : int
-        How many graphs there are.
+        The number of graphs.
     op, graph : ndarray of int, shape (nodes,)
         The operator of each node, and its graph, ascending.
     reader, reads : ndarray of int, shape (edges,)
         A node, ascending, and a value that it reads.
     user, weights : ndarray of int, shape (uses,)
-        A node, ascending, and a stored tensor that it reads. What only counts operators may leave these out.
+        A node, ascending, and a stored tensor that it reads. These may be omitted if operators are only counted.
     inputs, input_graph : ndarray of int, shape (inputs,)
         The tensor of each input, and its graph.
     outputs, output_graph : ndarray of int, shape (outputs,)
-        The values that the graphs return, and whose they are.
+        The values that the graphs return, and the graph of each.
     stored : sequence of TensorSpec
         The stored tensors of all graphs, graph by graph.
 
@@ -83,22 +83,22 @@ class Flat:
 
     @property
     def edges(self) -> Edges:
-        """What reads which value: ``reader, reads``."""
+        """The edges: ``reader, reads``."""
         return self.reader, self.reads
 
     @property
     def uses(self) -> Edges:
-        """What reads which stored tensor: ``user, weights``."""
+        """The uses of stored tensors: ``user, weights``."""
         return self.user, self.weights
 
     @property
     def n_values(self) -> int:
-        """How many values there are."""
+        """The number of values."""
         return len(self.writer)
 
     @cached_property
     def n_written(self) -> Ints:
-        """How many values each node writes, shape (nodes,)."""
+        """The number of values that each node writes, shape (nodes,)."""
         return self.numbers.each(n_outputs)[self.op]
 
     @cached_property
@@ -120,22 +120,22 @@ class Flat:
 
     @cached_property
     def times_read(self) -> Ints:
-        """How often each value is read, by the network's caller too, shape (values,)."""
+        """How often each value is read, including by the network's caller, shape (values,)."""
         return np.bincount(np.concatenate([self.reads, self.outputs]), minlength=self.n_values)
 
     @cached_property
     def first_edge(self) -> Ints:
-        """Where the edges of each node begin, and their end, shape (nodes + 1,)."""
+        """Where the edges of each node begin, and the end of the last, shape (nodes + 1,)."""
         return np.searchsorted(self.reader, np.arange(len(self) + 1))
 
     @cached_property
     def first_use(self) -> Ints:
-        """Where the uses of stored tensors of each node begin, and their end, shape (nodes + 1,)."""
+        """Where the uses of stored tensors of each node begin, and the end of the last, shape (nodes + 1,)."""
         return np.searchsorted(self.user, np.arange(len(self) + 1))
 
     @property
     def which_use(self) -> Ints:
-        """Which of the uses of its node each one is, shape (uses,)."""
+        """The position of each use among the uses of its node, shape (uses,)."""
         return np.arange(len(self.user)) - self.first_use[self.user]
 
     @cached_property
@@ -145,7 +145,7 @@ class Flat:
         return order, np.searchsorted(self.reads[order], np.arange(self.n_values + 1))
 
     def is_of(self, kinds: frozenset[str]) -> Bools:
-        """Return whether each node is of one of some kinds, shape (nodes,)."""
+        """Return whether each node's kind is one of some kinds, shape (nodes,)."""
         return self.numbers.kind_in(kinds)[self.op]
 
     def each(self, figure: Callable[[Op], bool]) -> Bools:
@@ -153,7 +153,7 @@ class Flat:
         return self.numbers.each(figure).astype(bool)[self.op]
 
     def n_reads(self, which: Bools | None = None) -> Ints:
-        """Return how many edges each node has, those of a mask, shape (nodes,)."""
+        """Return the number of edges of each node, optionally within a mask, shape (nodes,)."""
         return np.bincount(self.reader if which is None else self.reader[which], minlength=len(self))
 
     def of_nodes(self, figure: Ints) -> Ints:
@@ -161,7 +161,7 @@ class Flat:
         return np.bincount(self.writer[len(self.inputs) :], figure[len(self.inputs) :], len(self)).astype(np.intp)
 
     def without_weights(self) -> Flat:
-        """Leave out which stored tensors nodes read: enough to count operators."""
+        """Omit the stored tensors that nodes read, which counting operators does not need."""
         none = np.empty(0, np.intp)
         return replace(self, user=none, weights=none, stored=())
 
@@ -173,23 +173,23 @@ class Flat:
         uses: Edges | None = None,
         same: Ints | None = None,
     ) -> Flat:
-        """Return the graphs with some of the nodes, in their order.
+        """Return the graphs with only some of the nodes, in the same order.
 
         Parameters
         ----------
         keep : ndarray of bool, shape (nodes,)
         op : ndarray of int, shape (nodes,), optional
-            The operators instead. They may write fewer values than before.
+            New operators. They may write fewer values than before.
         edges, uses : pair of ndarray of int, optional
-            ``reader, reads`` and ``user, weights`` instead, by the old numbers of nodes and values. What nodes read
-            that are not kept is left out.
+            New ``reader, reads`` and ``user, weights``, by the old numbers of nodes and values. Edges and uses of
+            removed nodes are dropped.
         same : ndarray of int, shape (values,), optional
-            For each value the one that its readers read instead; that may have a replacement of its own.
+            For each value, the one that its readers read instead, which may be replaced in turn.
 
         Raises
         ------
         InvalidGraphError
-            If nothing is left of a graph, or a node reads a value that is not there any more.
+            If a graph has no nodes left, or a node reads a value that was removed.
         """
         nodes = np.flatnonzero(keep)
         graph = self.graph[nodes]
@@ -278,12 +278,12 @@ def _numbered(lists: Sequence[Sequence[Any]]) -> tuple[Ints, Ints]:
 
 
 def applied(run: Callable[[Flat], Flat], graph: Graph) -> Graph:
-    """Apply a pass of many graphs to one."""
+    """Apply a pass for many graphs to one."""
     return run(flattened([graph])).graphs()[0]
 
 
 def resolved(same: Ints) -> Ints:
-    """Follow replacements to their ends, shape (values,)."""
+    """Follow chains of replacements to their ends, shape (values,)."""
     while not np.array_equal(further := same[same], same):
         same = further
     return same
@@ -294,9 +294,9 @@ def _edges(numbers: list[tuple[int, ...]], lengths: Ints) -> Edges:
 
 
 def _of_kept(edges: Edges, keep: Bools) -> Edges:
-    """Leave out the edges of nodes that are not kept, and number the others' nodes anew."""
+    """Drop the edges of removed nodes, and renumber the nodes of the others."""
     node, value = edges
     if keep.all():
         return edges
-    mine = keep[node]
-    return (np.cumsum(keep) - 1)[node[mine]], value[mine]
+    kept = keep[node]
+    return (np.cumsum(keep) - 1)[node[kept]], value[kept]

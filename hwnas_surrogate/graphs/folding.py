@@ -1,4 +1,4 @@
-"""What a converter to an inference format leaves of a graph."""
+"""Constant folding, as a converter to an inference format does it."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _OUTPUT = -1
 
 
 def folded(graph: Graph) -> Graph:
-    """Leave out what a converter removes: multiplications by zero, sums with zeros, and what nothing reads then.
+    """Remove the operators that a converter removes: multiplications by zero, sums with zeros, and unused operators.
 
-    A multiplication by zero becomes a constant, and sums with it are what is left of them. Only where every operator
-    that reads a convolution (with its batch norm) multiplies it by zero, the first of these goes into the weights, so
-    that the convolution still runs and its result is still added. Operators that read a constant zero run, other than
-    views: the converter does not look through them. Outputs that depend on no input are constants.
+    A multiplication by zero becomes a constant, and a sum with it becomes its other terms. There is one exception: if
+    every operator that reads a convolution (with its batch norm) multiplies it by zero, the first of these is folded
+    into the weights, so that the convolution still runs and its result is still added. Other operators that read a
+    constant zero still run, except views. Outputs that depend on no input are constants.
 
     The rules have no parameters. They were found on latencies of TensorFlow Lite on a Raspberry Pi 4 and confirmed on a
     Pixel 3 (HW-NAS-Bench, NAS-Bench-201).
@@ -32,7 +32,7 @@ def folded(graph: Graph) -> Graph:
 
 
 def flat_folded(flat: Flat) -> Flat:
-    """Return what :func:`folded` leaves of many graphs."""
+    """Apply :func:`folded` to many graphs."""
     zeros = np.flatnonzero(flat.is_of(frozenset({"zero"})))
     if len(zeros):
         folding = _Folding(flat)
@@ -40,7 +40,7 @@ def flat_folded(flat: Flat) -> Flat:
             folding.fold_zero(place)
         flat = folding.left()
     flat = without_dead(flat)
-    # Everything that is left leads to an output.
+    # Every remaining node leads to an output.
     reads_input = np.zeros(flat.n, bool)
     reads_input[flat.graph[flat.reader[flat.reads < len(flat.inputs)]]] = True
     reads_input[flat.output_graph[flat.outputs < len(flat.inputs)]] = True
@@ -48,7 +48,7 @@ def flat_folded(flat: Flat) -> Flat:
 
 
 class _Folding:
-    """Graphs while their multiplications by zero are taken out, in order."""
+    """The state of graphs while their multiplications by zero are removed, in order."""
 
     def __init__(self, flat: Flat) -> None:
         self._flat = flat
@@ -70,11 +70,11 @@ class _Folding:
         return kind
 
     def _read_by(self, place: int) -> list[int]:
-        """Return what a node reads, as far as it is left."""
+        """Return the remaining values that a node reads."""
         return [self._resolved(value) for value in self._reads[self._first_edge[place] : self._first_edge[place + 1]]]
 
     def _users(self, value: int) -> list[int]:
-        """Return the nodes that read a value now, and the network's caller."""
+        """Return the nodes that currently read a value, and the network's caller."""
         if value not in self._changed_users:
             readers = self._readers[self._first_reader[value] : self._first_reader[value + 1]]
             self._changed_users[value] = readers + [_OUTPUT] * self._returned[value]
@@ -84,14 +84,14 @@ class _Folding:
         self._changed_users[value] = [user for user in self._users(value) if user != place]
 
     def fold_zero(self, place: int) -> None:
-        """Take out a multiplication by zero."""
+        """Remove a multiplication by zero."""
         made = self._writes[place]
         if place in self._left_out or made in self._constant:
             return
         value = self._read_by(place)[0]
         only_zeros = all(user != _OUTPUT and self._kind(user) == "zero" for user in self._users(value))
         if value in self._bare and only_zeros:
-            self._bare.discard(value)  # its weights are zeros now, for what reads the product
+            self._bare.discard(value)  # its weights are zeros now, for the readers of the product
             self._bare.add(made)
             self._products.add(made)
             self._same[made] = value
@@ -101,7 +101,7 @@ class _Folding:
             self._becomes_constant(place)
 
     def left(self) -> Flat:
-        """Return what is left."""
+        """Return the graphs without the removed nodes."""
         flat = self._flat
         constant, keep, same = np.zeros(len(flat), bool), np.ones(len(flat), bool), np.arange(flat.n_values)
         constant[flat.writer[list(self._constant)]] = True
@@ -110,7 +110,7 @@ class _Folding:
         return with_constants(flat, constant, keep, same, n_outputs=1)
 
     def _resolved(self, value: int) -> int:
-        """Return what a sum that lost its other term is; a multiplication that went into weights stays itself."""
+        """Return the term that replaces a sum with one term left; a multiplication folded into weights stays."""
         while value in self._same and value not in self._products:
             value = self._same[value]
         return value
@@ -125,7 +125,7 @@ class _Folding:
                 self._reads_constant(user)
 
     def _reads_constant(self, place: int) -> None:
-        """Take out a sum with a constant zero, or a view of one."""
+        """Remove a sum with a constant zero, or a view of one."""
         op = self._flat.numbers.ops[self._op[place]]
         left = [value for value in self._read_by(place) if value not in self._constant]
         if op.kind not in ("view", "zero") and not plain_sum(op):
@@ -144,7 +144,7 @@ class _Folding:
 
 
 def _bare(flat: Flat) -> Bools:
-    """Return whether a convolution writes each value, perhaps through batch norms that alone read it."""
+    """Return whether a convolution writes each value, directly or through batch norms that are its only readers."""
     bare = np.zeros(flat.n_values, bool)
     bare[flat.first_written[flat.is_of(WEIGHTED)]] = True
     norms = np.flatnonzero(flat.is_of(frozenset({"batch_norm"})))

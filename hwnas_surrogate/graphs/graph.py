@@ -1,4 +1,4 @@
-"""A network as operators and values: what reads what. Equal content, equal hash."""
+"""A network as a graph of operators and the values that they read and write. Equal graphs have equal hashes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Node:
 
 
 class Graph:
-    """A network: operators in an order in which they can run, and which of them reads which value.
+    """A network: operators in an order in which they can run, and the values that each reads.
 
     Values are numbered: first the inputs, then what each node writes, node by node. Graphs are immutable. Two are
     equal if they have the same operators that read the same values; the order of nodes that do not depend on each
@@ -51,7 +51,7 @@ class Graph:
     outputs : sequence of int
         The values that the network returns.
     weights : sequence of TensorSpec, optional
-        The stored tensors. One that two nodes read (tied weights) is there once.
+        The stored tensors. One that several nodes read (tied weights) is listed once.
 
     Raises
     ------
@@ -81,7 +81,7 @@ class Graph:
         outputs: tuple[int, ...],
         weights: tuple[TensorSpec, ...],
     ) -> Graph:
-        """Return a graph that is known to be sound, unchecked: what a pass makes of one that was checked."""
+        """Return a graph without checking it, for passes that transform a valid graph."""
         graph = cls.__new__(cls)
         graph.inputs, graph.nodes, graph.outputs, graph.weights = inputs, nodes, outputs, weights
         graph.values = (*inputs, *(spec for node in nodes for spec in node.op.outputs))
@@ -94,8 +94,8 @@ class Graph:
         Parameters
         ----------
         module : torch.nn.Module
-            In eval mode; on any device, ``meta`` too.
-        *example_inputs : Tensor or anything else that it takes
+            In eval mode; on any device, including ``meta``.
+        *example_inputs : Tensor or anything else that the module accepts
             Only the shapes and number formats of tensors count.
 
         Raises
@@ -197,12 +197,12 @@ class Graph:
 
     @cached_property
     def peak_memory(self) -> int:
-        """Largest number of bytes of activations that live at once, in the order of the nodes.
+        """Largest number of bytes of activations in memory at once, in the order of the nodes.
 
-        A value lives from the operator that writes it to the last one that reads it; inputs from the beginning, outputs
-        to the end. A ``view`` is its input; nothing is written in place.
+        A value is in memory from the operator that writes it to the last one that reads it; inputs from the beginning,
+        outputs to the end. A ``view`` shares its input's memory; nothing is written in place.
         """
-        owner = list(range(len(self.values)))  # which value holds the numbers of each one
+        owner = list(range(len(self.values)))  # the value whose memory each value uses
         last_read = dict.fromkeys(range(len(self.inputs)), -1)
         for number, (node, writes) in enumerate(self.with_writes()):
             for value in node.reads:
@@ -258,7 +258,7 @@ class Graph:
 
     @classmethod
     def from_json(cls, text: str) -> Graph:
-        """Read what :meth:`to_json` wrote.
+        """Read a graph written by :meth:`to_json`.
 
         Raises
         ------

@@ -1,9 +1,9 @@
-"""Hashes of graphs: equal for graphs that are the same but for the order of independent nodes.
+"""Hashes of graphs: equal for graphs that differ only in the order of independent nodes.
 
-Each node gets a colour: a hash of its operator, of the colours of what it reads, in order, and of those of the nodes
-that read its values. That is colour refinement (Weisfeiler and Leman; Shervashidze et al., "Weisfeiler-Lehman graph
-kernels", JMLR 2011), once from the inputs to the outputs and back, and a second time with the stored tensors that
-several nodes read, so that tied weights differ from separate ones of the same shape.
+Each node gets a colour: a hash of its operator, of the colours of the values that it reads, in order, and of the
+colours of the nodes that read its values. This is colour refinement (Weisfeiler and Leman; Shervashidze et al.,
+"Weisfeiler-Lehman graph kernels", JMLR 2011). It runs once from the inputs to the outputs and back, and a second time
+with the stored tensors that several nodes read, so that tied weights differ from separate ones of the same shape.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def _hash(*parts: bytes) -> bytes:
 
 
 def _numbered(colour: bytes, place: int) -> bytes:
-    """Tell the places of one operator's values apart."""
+    """Distinguish the positions of one operator's values."""
     return colour + place.to_bytes(4, "big") if place else colour
 
 
@@ -58,7 +58,7 @@ def _of_spec(spec: TensorSpec) -> bytes:
 
 
 def _values(graph: Graph, colours: Colours, inputs: Colours) -> Colours:
-    """Return a colour for each value: that of its writer, and which of its outputs it is."""
+    """Return a colour for each value: that of its writer, combined with the output's position."""
     values = list(inputs)
     for node, colour in zip(graph.nodes, colours, strict=True):
         values += [_numbered(colour, place) for place in range(len(node.op.outputs))]
@@ -66,7 +66,7 @@ def _values(graph: Graph, colours: Colours, inputs: Colours) -> Colours:
 
 
 def _downwards(graph: Graph, colours: Colours, inputs: Colours, tied: dict[int, bytes]) -> Colours:
-    """Hash each node with what it reads, from the inputs on."""
+    """Hash each node with the values that it reads, from the inputs on."""
     values, result = list(inputs), []
     for node, colour in zip(graph.nodes, colours, strict=True):
         shared = [_numbered(tied[weight], place) for place, weight in enumerate(node.weights) if weight in tied]
@@ -77,7 +77,7 @@ def _downwards(graph: Graph, colours: Colours, inputs: Colours, tied: dict[int, 
 
 
 def _upwards(graph: Graph, colours: Colours) -> Colours:
-    """Hash each node with what reads its values, from the outputs back."""
+    """Hash each node with the readers of its values, from the outputs back."""
     seen: list[Colours] = [[] for _ in graph.values]
     for place, value in enumerate(graph.outputs):
         seen[value].append(b"output" + place.to_bytes(4, "big"))

@@ -1,4 +1,4 @@
-"""Equal operators on equal values once."""
+"""Common subexpression elimination: run equal operators on equal values once."""
 
 from __future__ import annotations
 
@@ -13,22 +13,23 @@ from hwnas_surrogate.graphs.passes import plain_sum
 __all__ = ["flat_merged", "merged"]
 
 _NEVER_EQUAL = frozenset({"dropout", "constant"})
-"""Kinds whose results differ though all that they read is equal: random numbers, and numbers stored elsewhere."""
+"""Kinds whose results may differ for equal inputs: random numbers, and numbers stored elsewhere."""
 
 
 def merged(graph: Graph) -> Graph:
     """Run equal operators on equal values once (common subexpression elimination).
 
-    Two convolutions that read the same value have weights of their own and stay two; the ReLUs before them are one. The
-    order of what an ``add`` or ``mul`` reads does not matter. Operators that draw random numbers are never equal.
+    Two convolutions that read the same value have different weights and stay separate; the ReLUs before them become
+    one. The order of the inputs of an ``add`` or ``mul`` does not matter. Operators that draw random numbers are never
+    equal.
     """
     return applied(flat_merged, graph)
 
 
 def flat_merged(flat: Flat) -> Flat:
-    """Return what :func:`merged` leaves of many graphs.
+    """Apply :func:`merged` to many graphs.
 
-    Nodes that are equal become one; then those that are equal because of that, until there are none.
+    Equal nodes become one; this repeats until no nodes are equal.
     """
     keep, same = np.ones(len(flat), bool), np.arange(flat.n_values)
     while True:
@@ -45,8 +46,8 @@ def _written(flat: Flat, nodes: Ints) -> Ints:
 
 
 def _equal_nodes(flat: Flat, keep: Bools, reads: Ints) -> tuple[Ints, Ints]:
-    """Return the nodes that are equal to an earlier one, and the first of those that each is equal to."""
-    # Equal nodes read the same: what one of them reads is read twice. Few nodes are left to compare.
+    """Return the nodes that are equal to an earlier one, and the first equal node of each."""
+    # Equal nodes read the same values, so these are read twice. That leaves few nodes to compare.
     may = keep & ~flat.is_of(_NEVER_EQUAL)
     for node, value in ((flat.reader, reads), flat.uses):
         times = np.bincount(value[keep[node]])
@@ -55,8 +56,8 @@ def _equal_nodes(flat: Flat, keep: Bools, reads: Ints) -> tuple[Ints, Ints]:
     columns = [flat.op[nodes], flat.graph[nodes]]
     rank = np.cumsum(may) - 1
     for node, value, place in (_in_order(flat, may, reads), (*flat.uses, flat.which_use)):
-        mine = may[node]
-        node, value, place = rank[node[mine]], value[mine], place[mine]
+        kept = may[node]
+        node, value, place = rank[node[kept]], value[kept], place[kept]
         for number in range(place.max(initial=-1) + 1):
             columns.append(np.zeros(len(nodes), np.intp))
             columns[-1][node[place == number]] = value[place == number]
@@ -66,10 +67,10 @@ def _equal_nodes(flat: Flat, keep: Bools, reads: Ints) -> tuple[Ints, Ints]:
 
 
 def _in_order(flat: Flat, may: Bools, reads: Ints) -> tuple[Ints, Ints, Ints]:
-    """Return readers, what they read, and at which place: of sums and products in the order of the values."""
-    mine = may[flat.reader]
-    reader, reads = flat.reader[mine], reads[mine]
-    place = np.flatnonzero(mine) - flat.first_edge[reader]
+    """Return readers, the values they read, and the positions; sums and products read values in ascending order."""
+    kept = may[flat.reader]
+    reader, reads = flat.reader[kept], reads[kept]
+    place = np.flatnonzero(kept) - flat.first_edge[reader]
     order = np.lexsort((np.where(flat.each(_commutes)[reader], reads, place), reader))
     return reader, reads[order], place
 

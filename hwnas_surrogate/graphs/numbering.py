@@ -1,4 +1,4 @@
-"""Operators and tensors by number: each distinct one is looked at once, however many nodes are it."""
+"""Operators and tensors by number: each distinct one is processed once, however many nodes have it."""
 
 from __future__ import annotations
 
@@ -27,13 +27,14 @@ Ints: TypeAlias = npt.NDArray[np.intp]
 Bools: TypeAlias = npt.NDArray[np.bool_]
 
 _DENSE = 8
-"""A table of all possible codes is faster than sorting those that occur, up to so many for each."""
+"""Up to this many possible codes per actual code, a table of all codes is faster than sorting."""
 
 
 class Numbers:
-    """Distinct operators and tensors, numbered as they appear, and what a pass asks of them.
+    """Distinct operators and tensors, numbered in order of appearance, with their cached properties.
 
-    A pass decides by the operator, or by two of them: it does so once for each distinct one, and gathers.
+    The decisions of a pass depend on one operator or a pair. They are made once for each distinct one and then indexed
+    by node.
 
     Examples
     --------
@@ -55,8 +56,8 @@ class Numbers:
         self._n_seen = 0
 
     def of(self, ops: Sequence[Op]) -> Ints:
-        """Number operators, equal ones alike."""
-        # Most are the same objects, and an address has a faster hash than an operator.
+        """Number operators; equal ones get the same number."""
+        # Most are identical objects, and hashing an address is faster than hashing an operator.
         addresses = list(map(id, ops))
         known = {address: self.of_op(op) for address, op in dict(zip(addresses, ops, strict=True)).items()}
         return np.fromiter(map(known.__getitem__, addresses), np.intp, len(addresses))
@@ -76,7 +77,7 @@ class Numbers:
         return number
 
     def of_specs(self, specs: Sequence[TensorSpec]) -> Ints:
-        """Number tensors, equal ones alike."""
+        """Number tensors; equal ones get the same number."""
         return np.fromiter(map(self.of_spec, specs), np.intp, len(specs))
 
     def each(self, figure: Callable[[Op], Any]) -> npt.NDArray[Any]:
@@ -88,7 +89,7 @@ class Numbers:
         return self._extended(figure, self.specs)
 
     def kind_in(self, kinds: frozenset[str]) -> Bools:
-        """Return whether each operator is of one of some kinds, shape (L,)."""
+        """Return whether each operator's kind is one of some kinds, shape (L,)."""
         known = self._figures.setdefault(kinds, [])
         known += [op.kind in kinds for op in self.ops[len(known) :]]
         return np.array(known, bool)
@@ -99,7 +100,7 @@ class Numbers:
         return np.array(known, None if known else np.intp)
 
     def written(self) -> tuple[Ints, Ints]:
-        """Return the tensors that each operator writes, one after the other, and where those of each begin, (L,)."""
+        """Return the tensors that the operators write, concatenated, and where those of each begin, (L,)."""
         known = self._figures.setdefault("written", [])
         known += [self.of_spec(spec) for op in self.ops[self._n_seen :] for spec in op.outputs]
         self._n_seen = len(self.ops)
@@ -107,7 +108,7 @@ class Numbers:
         return np.array(known, np.intp), np.cumsum(lengths) - lengths
 
     def made(self, make: Callable[..., int], *keys: Ints) -> Ints:
-        """Return what a function makes of each row of keys, a number; it is called once for each distinct row."""
+        """Return a function's result for each row of keys, a number; it is called once for each distinct row."""
         if not len(keys[0]):
             return np.empty(0, np.intp)
         first, which = distinct_rows(*keys)
@@ -142,12 +143,12 @@ def n_stored(op: Op) -> int:
 
 
 def distinct_rows(*columns: Ints) -> tuple[Ints, Ints]:
-    """Return where each distinct row stands first, and which of them each row is.
+    """Return the first occurrence of each distinct row, and the number of each row's distinct one.
 
     Parameters
     ----------
     *columns : ndarray of int, shape (n,)
-        Of numbers of at least 0.
+        Numbers of at least 0.
 
     Returns
     -------
@@ -168,7 +169,7 @@ def distinct_rows(*columns: Ints) -> tuple[Ints, Ints]:
 
 
 def _compact(numbers: Ints) -> tuple[Ints, int]:
-    """Number n numbers anew without gaps, in their order; return these, and how many are distinct."""
+    """Renumber n numbers without gaps, in their order; return the new numbers, and how many are distinct."""
     size = int(numbers.max(initial=-1)) + 1
     if size > _DENSE * (len(numbers) + 1000):
         distinct, which = np.unique(numbers, return_inverse=True)
@@ -180,14 +181,14 @@ def _compact(numbers: Ints) -> tuple[Ints, int]:
 
 
 def first_of_each(numbers: Ints, n: int) -> Ints:
-    """Return where each of the numbers 0..n-1 stands first, shape (n,)."""
+    """Return the first position of each of the numbers 0..n-1, shape (n,)."""
     first = np.empty(n, np.intp)
-    first[numbers[::-1]] = np.arange(len(numbers) - 1, -1, -1)  # of several, the last that is assigned stays
+    first[numbers[::-1]] = np.arange(len(numbers) - 1, -1, -1)  # the last assignment wins, so in reverse order
     return first
 
 
 def spans(starts: Ints, lengths: Ints) -> Ints:
-    """Return the numbers of several ranges, one after the other.
+    """Return the numbers of several ranges, concatenated.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Operators at their shapes, and what follows from these: multiply-adds, parameters, bytes."""
+"""Operators with their shapes, and their multiply-adds, parameters and bytes."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ DTYPES: Mapping[str, int] = MappingProxyType(
 )  # fmt: skip
 """Bytes of one number."""
 FREE = frozenset({"view", "identity"})
-"""Kinds that neither compute nor move anything: the same numbers under another shape, or none."""
+"""Kinds that neither compute nor move anything: they return the same numbers, perhaps with another shape."""
 WEIGHTED = frozenset({"conv", "conv_transpose", "matmul"})
-"""Kinds that multiply by stored tensors, which may take on what is a factor for each output channel."""
+"""Kinds that multiply by stored tensors, into which a factor for each output channel can be folded."""
 N_FACTORS: Mapping[str, int] = MappingProxyType({**dict.fromkeys(WEIGHTED, 2), "attention": 3})
-"""How many tensors an operator multiplies with each other: the first that it reads."""
+"""The number of tensors that an operator multiplies with each other: the first ones that it reads."""
 
 
 def whole_number(number: Any) -> int:
-    """Return a whole number of at least 0 as it is; anything else raises ValueError."""
+    """Return a whole number of at least 0; anything else raises ValueError."""
     if type(number) is not int or number < 0:
         raise ValueError(f"a whole number of at least 0 is expected, got {number!r:.40}")
     return number
@@ -81,7 +81,7 @@ class TensorSpec:
     @classmethod
     @lru_cache(maxsize=65536)
     def of(cls, shape: Shape, dtype: str = "float32") -> TensorSpec:
-        """Return the one object of a shape and format: graphs hold thousands that are equal."""
+        """Return the shared object of a shape and format, since graphs hold thousands that are equal."""
         return cls(shape, dtype)
 
     def __post_init__(self) -> None:
@@ -94,7 +94,7 @@ class TensorSpec:
             raise unknown(InvalidGraphError, "number format", self.dtype, DTYPES)
 
     def to_list(self) -> list[Any]:
-        """Write it as JSON can hold it: the format, then the sizes."""
+        """Return it as a JSON list: the format, then the sizes."""
         return [self.dtype, *self.shape]
 
     @classmethod
@@ -107,32 +107,33 @@ class TensorSpec:
 
     @property
     def numel(self) -> int:
-        """How many numbers it holds."""
+        """The number of elements."""
         return math.prod(self.shape)
 
     @property
     def bytes(self) -> int:
-        """Bytes that they take."""
+        """The number of bytes of the elements."""
         return self.numel * DTYPES[self.dtype]
 
 
 @dataclass(frozen=True)
 class Op:
-    """One operator at its shapes.
+    """One operator with its shapes.
 
-    Every figure follows from the fields; two operators are equal if these are.
+    Every figure follows from the fields; two operators are equal if their fields are.
 
     Parameters
     ----------
     kind : str
-        What it computes: ``conv``, ``conv_transpose``, ``matmul`` (a linear layer too), ``attention``, ``batch_norm``,
-        ``layer_norm``, ``relu``, ``add``, ``avg_pool``, ``view``, ...; any other name counts with its bytes.
+        What the operator computes: ``conv``, ``conv_transpose``, ``matmul`` (a linear layer too), ``attention``,
+        ``batch_norm``, ``layer_norm``, ``relu``, ``add``, ``avg_pool``, ``view``, ...; operators of any other kind have
+        bytes but no multiply-adds.
     inputs, outputs : tuple of TensorSpec
         Activations read and written.
     weights : tuple of TensorSpec, optional
-        Parameters read, those that are trained.
+        Trained parameters that the operator reads.
     buffers : tuple of TensorSpec, optional
-        Other stored tensors read, such as the statistics of a batch norm.
+        Other stored tensors that it reads, such as the statistics of a batch norm.
     kernel, stride, dilation, padding : tuple of int, optional
         One number per spatial dimension, for operators with a window.
     groups : int, default=1
@@ -140,11 +141,11 @@ class Op:
     fused : tuple of str, optional
         Kinds that a runtime computes with this operator, in order: ``("batch_norm", "relu")``.
     factors : tuple of TensorSpec, optional
-        What a convolution, a matrix product or an attention multiplies, in order, where that is not what stands first
-        among the inputs and weights.
+        The tensors that a convolution, a matrix product or an attention multiplies, in order, if they are not the first
+        of the inputs and weights.
     detail : str, optional
-        Whatever else decides the result: the scalars and dimensions that the operator is called with. Operators of
-        different details are different, and cost the same.
+        Anything else that determines the result: the scalars and dimensions of the call. Operators with different
+        details are not equal, but cost the same.
 
     Raises
     ------
@@ -185,11 +186,11 @@ class Op:
     @classmethod
     @lru_cache(maxsize=65536)
     def of(cls, *values: Any, **named: Any) -> Op:
-        """Return the one object of an operator: as the class itself, but equal operators are the same object."""
+        """Return the shared object of an operator: like the constructor, but equal operators are the same object."""
         return cls(*values, **named)
 
     def to_dict(self) -> dict[str, Any]:
-        """Write the operator as JSON can hold it, without what has its default."""
+        """Return the operator as a JSON object, without fields that have their default."""
         written: dict[str, Any] = {"kind": self.kind}
         written |= {name: [spec.to_list() for spec in getattr(self, name)] for name in _TENSORS}
         written |= {name: list(getattr(self, name)) for name in (*_LISTS, "fused")}
@@ -219,7 +220,7 @@ class Op:
         return self._hash
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out what is cached: hashes of texts differ from process to process."""
+        """Omit cached values: hashes of strings differ between processes."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @cached_property
@@ -270,12 +271,12 @@ class Op:
 
     @property
     def dtype(self) -> str:
-        """The number format of what it writes."""
+        """The number format of its outputs."""
         return self.outputs[0].dtype
 
     @property
     def depthwise(self) -> bool:
-        """Whether it is a convolution of each channel by itself."""
+        """Whether it is a depthwise convolution."""
         return self.kind == "conv" and self.groups > 1 and _factors(self)[0].shape[1] == self.groups
 
 
@@ -284,14 +285,14 @@ _TENSORS = ("inputs", "outputs", "weights", "buffers", "factors")
 
 
 def _factors(op: Op) -> tuple[TensorSpec, ...]:
-    """Return what an operator multiplies, in order."""
+    """Return the tensors that an operator multiplies, in order."""
     return op.factors or (*op.inputs, *op.weights, *op.buffers)
 
 
 def _conv_macs(op: Op) -> int:
     x, kernel = _factors(op)[:2]
     channels_in, channels_out = x.shape[1], op.outputs[0].shape[1]
-    # A transposed convolution is the other way round: each number that it reads goes into a window of outputs.
+    # In a transposed convolution, each number that it reads contributes to a window of outputs.
     read, written, numbers = channels_in, channels_out, op.outputs[0].numel
     if op.kind == "conv_transpose":
         read, written, numbers = channels_out, channels_in, x.numel
@@ -302,7 +303,7 @@ def _conv_macs(op: Op) -> int:
 
 
 def _matmul_macs(op: Op) -> int:
-    """Multiply each number that is written by the length that is summed over: (..., m, k) by (..., k, n).
+    """Count multiply-adds: outputs times the length of the sum, for (..., m, k) by (..., k, n).
 
     A stored matrix may stand second, as (n, k), as in a linear layer.
     """
@@ -312,7 +313,7 @@ def _matmul_macs(op: Op) -> int:
 
 
 def _attention_macs(op: Op) -> int:
-    """Multiply queries (..., l, e) by keys (..., s, e), and what comes of it by values (..., s, v)."""
+    """Count multiply-adds of queries (..., l, e) by keys (..., s, e), and of the result by values (..., s, v)."""
     query, key, value = _factors(op)[:3]
     if query.shape[-1] != key.shape[-1] or key.shape[-2] != value.shape[-2]:
         return -1

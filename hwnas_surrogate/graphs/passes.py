@@ -1,6 +1,6 @@
-"""Passes, ``Graph -> Graph``: which operators count, and how a runtime runs them.
+"""Passes, ``Graph -> Graph``: remove operators that do not count, and fuse operators as a runtime does.
 
-:func:`live`: without what does not change the output. :func:`fused`: neighbours as one.
+:func:`live`: without operators that do not change the output. :func:`fused`: with neighbours fused.
 
 Each works on many graphs at once (:class:`Flat`); one graph is a batch of one.
 """
@@ -38,32 +38,33 @@ _ZERO_TO_ZERO = frozenset(
         "relu", "relu6", "tanh", "silu", "gelu", "elu", "leaky_relu", "hardswish",
     }
 )  # fmt: skip
-"""Kinds that make zeros of zeros; a batch norm does before training."""
+"""Kinds whose output is zero if all inputs are zero; for a batch norm, before training."""
 _NORMS = frozenset({"batch_norm", "layer_norm", "group_norm"})
 
 
 def live(graph: Graph) -> Graph:
-    """Leave out the operators that change no output of the untrained network.
+    """Remove the operators that do not change an output of the untrained network.
 
-    Those that no output depends on, and those that only make zeros (a multiplication by 0, and what makes zeros of
-    these). Sums of something and zeros are that something. A batch norm makes zeros of zeros before it is trained;
-    afterwards it adds a constant, which is left out as well. What depends on no input becomes one constant.
+    These are operators that no output depends on, and operators whose result is always zero (a multiplication by 0, and
+    operators that map these zeros to zeros). A sum with zeros is replaced by its other term. A batch norm maps zeros to
+    zeros before training; after training it adds a constant, which is ignored. Operators that depend on no input become
+    one constant.
     """
     return applied(flat_live, graph)
 
 
 def fused(graph: Graph) -> Graph:
-    """Run neighbours as one operator where nothing else reads what is between them.
+    """Fuse neighbouring operators if nothing else reads the value between them.
 
-    Into a convolution or a matrix product go, in this order: the batch norm after it; then one of the multiplication by
-    zero, the activation or the addition that reads it, of which the last reads one more value. Other normalisations
-    take on the activation after them. ONNX Runtime does all of this but for the last.
+    These are fused into a convolution or a matrix product, in this order: the batch norm after it; then one of a
+    multiplication by zero, an activation or an addition that reads it (an addition reads one more value). The
+    activation after another normalisation is fused into that. ONNX Runtime does all of this except the last.
     """
     return applied(flat_fused, graph)
 
 
 def flat_live(flat: Flat) -> Flat:
-    """Return what :func:`live` leaves of many graphs."""
+    """Apply :func:`live` to many graphs."""
     zero = spread(flat, flat.is_of(frozenset({"zero"})), flat.each(_keeps_zeros))
     if zero.any():
         same = _sums_with_zeros(flat, zero)
@@ -73,7 +74,7 @@ def flat_live(flat: Flat) -> Flat:
 
 
 def _sums_with_zeros(flat: Flat, zero: Bools) -> Ints:
-    """Return for each value the one that it equals: what a sum of two adds to zeros if it has the same shape."""
+    """Return for each value the one that it equals: a sum with zeros equals its other term if shapes agree."""
     of_zeros = np.append(zero, False)[flat.writer[flat.reads]]  # inputs have the writer -1, the last
     sums = flat.each(plain_sum) & (flat.n_reads() == 2) & (flat.n_reads(of_zeros) == 1)
     alike = flat.spec[flat.reads] == flat.spec[flat.first_written[flat.reader]]
@@ -84,7 +85,7 @@ def _sums_with_zeros(flat: Flat, zero: Bools) -> Ints:
 
 
 def _keeps_zeros(op: Op) -> bool:
-    """Return whether an operator makes zeros of zeros."""
+    """Return whether an operator maps zeros to zeros."""
     has_bias = any(len(spec.shape) == 1 for spec in op.weights)
     return op.kind in _ZERO_TO_ZERO or plain_sum(op) or (op.kind in WEIGHTED and not has_bias)
 
@@ -95,7 +96,7 @@ def plain_sum(op: Op) -> bool:
 
 
 def flat_fused(flat: Flat) -> Flat:
-    """Return what :func:`fused` makes of many graphs."""
+    """Apply :func:`fused` to many graphs."""
     flat = _absorbed(batch_norms_folded(flat), WEIGHTED, ACTIVATIONS | {"add", "zero"})
     return _absorbed(flat, _NORMS, ACTIVATIONS)
 
@@ -111,10 +112,10 @@ def zeros_in_weights(flat: Flat) -> Flat:
 
 
 def _absorbed(flat: Flat, into: frozenset[str], what: frozenset[str]) -> Flat:
-    """Let operators of some kinds take on the one operator that reads them, if it is of certain kinds.
+    """Fuse operators of some kinds with their only reader, if it is of certain kinds.
 
-    The operator moves to where the one that it takes on was: that may read values which come later. One that could go
-    into several goes into the first that it reads.
+    The fused operator takes the reader's place in the order, since the reader may read later values. A reader that
+    could be fused into several operators is fused into the first that it reads.
     """
     edge = np.flatnonzero((flat.times_read[flat.reads] == 1) & flat.is_of(what)[flat.reader])
     takes = np.append(flat.is_of(into) & (flat.n_written == 1), False)  # inputs have the writer -1, the last
@@ -127,7 +128,7 @@ def _absorbed(flat: Flat, into: frozenset[str], what: frozenset[str]) -> Flat:
 
 
 def _joined(flat: Flat, base: Ints, node: Ints, edge: Ints, made: Ints) -> Flat:
-    """Replace pairs of nodes, of which an edge leads from the first to the second, by operators made of them."""
+    """Replace pairs of nodes that are connected by an edge by fused operators."""
     op, keep, left, place = (
         flat.op.copy(),
         np.ones(len(flat), bool),
@@ -143,17 +144,14 @@ def _joined(flat: Flat, base: Ints, node: Ints, edge: Ints, made: Ints) -> Flat:
 
 
 def _one(numbers: Numbers, first: int, second: int, place: int) -> int:
-    """Return two operators as one; -1 if they don't fit."""
+    """Return the fused operator of two; -1 if they can't be fused."""
     one = _with(numbers.ops[first], numbers.ops[second], place)
     return -1 if one is None else numbers.of_op(one)
 
 
 @lru_cache(maxsize=65536)
 def _with(base: Op, op: Op, place: int) -> Op | None:
-    """Return an operator that takes on one that reads its result at a place.
-
-    That may be computed on the fly if it writes a number for each of what it reads; None if not.
-    """
+    """Return an operator fused with the reader of its result; None if the reader is not elementwise."""
     if op.outputs != base.outputs or any(spec != base.outputs[0] for spec in op.inputs):
         return None
     return replace(

@@ -1,4 +1,4 @@
-"""What of a network runs in int8 after static quantization."""
+"""Static quantization: which operators of a network run in int8."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ from hwnas_surrogate.graphs.passes import batch_norms_folded, zeros_in_weights
 __all__ = ["flat_quantized", "quantized"]
 
 _WEIGHTED = frozenset({"conv", "matmul"})
-"""Run in int8 where all that they read and write is."""
+"""Kinds that run in int8 if all values that they read and write are int8."""
 _UNWEIGHTED = frozenset({"avg_pool", "max_pool", "global_pool", "add", "mul", "concat"})
-"""Run in int8 where all that they read and write is alike: int8 or not."""
+"""Kinds that run in int8 if the values that they read and write are all int8, or all not."""
 _PART_OF_QUANTIZATION = frozenset({"relu", "relu6"})
-"""A range of numbers is all that these do, and a quantization has a range."""
+"""Kinds that only clip to a range, which a quantization does too."""
 
 
 def quantized(graph: Graph) -> Graph:
-    """Quantize to int8, statically, and run what a runtime has int8 kernels for.
+    """Quantize to int8, statically; operators run in int8 if the runtime has a kernel for them.
 
-    ``quantize`` and ``dequantize`` stand where values change their format. Between operators every value is int8, but
-    an operator may run in float32 between conversions of its own. ONNX Runtime 1.32 on x86 keeps a value in int8 only
-    where exactly one operator reads it. Then:
+    ``quantize`` and ``dequantize`` operators convert values. Between operators every value is int8, but an operator may
+    run in float32 between its own conversions. ONNX Runtime 1.32 on x86 keeps a value in int8 only if exactly one
+    operator reads it. Then:
 
-    - a convolution or a matrix product runs in int8 where what it reads and what it writes is kept;
-    - a pool, a sum, a product or a concatenation does where all of that is kept, or none of it;
-    - a multiplication by zero does where none of it is kept, since its constant never is;
+    - a convolution or a matrix product runs in int8 if the values that it reads and writes are kept;
+    - a pool, a sum, a product or a concatenation does if all of these values are kept, or none;
+    - a multiplication by zero does if none is kept, since its constant never is;
     - every other operator runs in float32.
 
-    A ReLU is part of the quantization of the value before it where nothing else reads that; else it is a pair of
-    conversions of its own. Equal operators are merged before, batch norms and multiplications by zero folded into
-    weights.
+    A ReLU is part of the quantization of the value before it if nothing else reads that value; otherwise it is a
+    separate pair of conversions. Before quantization, equal operators are merged, and batch norms and multiplications
+    by zero are folded into weights.
     """
     return applied(lambda flat: flat_quantized(flat_merged(flat)), graph)
 
 
 def flat_quantized(flat: Flat) -> Flat:
-    """Return what :func:`quantized` makes of many graphs that are merged."""
+    """Apply :func:`quantized` to many merged graphs."""
     return _Quantizing(zeros_in_weights(batch_norms_folded(flat))).flat()
 
 
@@ -55,20 +55,20 @@ class _Modes:
         self._flat = flat
         spec = flat.spec
         self.is_float: Bools = flat.numbers.each_spec(_is_float).astype(bool)[spec]
-        """Whether each value is float32 before."""
+        """Whether each value is float32 before quantization."""
         all_float = self.is_float[flat.first_written] & (flat.n_reads(~self.is_float[flat.reads]) == 0)
         self.ranges = all_float & flat.is_of(_PART_OF_QUANTIZATION) & (flat.n_reads() == 1)
-        """Whether each node is no more than a range of a quantization."""
+        """Whether each node only clips to a range."""
         self.int8 = all_float & ~self.ranges & self._has_kernel()
         """Whether each node runs in int8."""
         self.float32 = ~self.ranges & ~self.int8
-        """Whether each node runs between conversions."""
+        """Whether each node runs in float32 between conversions."""
         read = flat.reads[flat.first_edge[:-1][self.ranges]]
         self.vanishes = self.ranges.copy()
         self.vanishes[self.ranges] = flat.times_read[read] == 1
-        """Whether each node is the range of the quantization before it."""
+        """Whether each node becomes part of the quantization before it."""
         self.again = self.ranges & ~self.vanishes
-        """Whether each node is a pair of conversions."""
+        """Whether each node becomes a pair of conversions."""
         self.is_int8 = self.is_float | np.append(self.int8, False)[flat.writer]  # inputs have the writer -1, the last
         """Whether each value is int8 between operators."""
 
@@ -85,7 +85,7 @@ class _Modes:
         return runs
 
     def _kept_after(self) -> Bools:
-        """Return whether one operator reads what each node makes: of a ReLU that is part of it, what that makes."""
+        """Return whether exactly one operator reads each node's result, after a ReLU that is part of it."""
         flat = self._flat
         once = flat.times_read == 1
         kept: Bools = once.copy()
@@ -94,7 +94,7 @@ class _Modes:
         return kept[flat.first_written]
 
     def same(self, which: Bools) -> Ints:
-        """Return for each value the one before some of the ranges."""
+        """Return for each value the one that it equals without some of the ranges."""
         same = np.arange(self._flat.n_values)
         same[self._flat.first_written[which]] = self._flat.reads[self._flat.first_edge[:-1][which]]
         return resolved(same)
@@ -103,7 +103,7 @@ class _Modes:
 class _Quantizing:
     """Writes the quantized graphs.
 
-    Values are numbered as before. Each is in its format between operators, int8 if it can be; the conversions are:
+    Values are numbered as before. Each has its format between operators, int8 if possible. The conversions are:
 
     ========  ==================================================================================
     ``head``  a ``quantize`` for each input, before the first node of its graph
@@ -112,7 +112,7 @@ class _Quantizing:
     ``tail``  a ``dequantize`` for each output, after the last node of its graph
     ========  ==================================================================================
 
-    So of relu(sigmoid(x)), with one reader each, it makes quantize, dequantize, sigmoid, quantize, dequantize.
+    For example, relu(sigmoid(x)), with one reader each, becomes quantize, dequantize, sigmoid, quantize, dequantize.
     """
 
     def __init__(self, old: Flat) -> None:
@@ -128,7 +128,7 @@ class _Quantizing:
         self._back = values[n_inputs:][written]
         self._tail = np.flatnonzero(modes.is_int8[old.outputs])
         self._int8_of = self._numbers.made(_as_int8, np.arange(len(self._numbers.specs)))
-        # A range leaves the shape that it reads.
+        # A range keeps the shape of its input.
         spec = old.spec[modes.same(modes.ranges)]
         self._spec = np.where(modes.is_int8, self._int8_of[spec], spec)
         self._float_of = self._numbers.made(_as_float, np.arange(len(self._numbers.specs)))
@@ -138,13 +138,13 @@ class _Quantizing:
         old, n_inputs = self._old, len(self._old.inputs)
         op, graph, (head, into, nodes, back, tail) = self._in_order()
         first = n_inputs + np.cumsum(written := self._numbers.each(n_outputs)[op]) - written
-        made = np.full(old.n_values, -1)  # by the nodes themselves
+        made = np.full(old.n_values, -1)  # written by the nodes themselves
         made[spans(old.first_written[self._nodes], old.n_written[self._nodes])] = spans(first[nodes], written[nodes])
         new = made.copy()
         new[:n_inputs] = np.arange(n_inputs)
         new[self._head], new[self._back] = first[head], first[back]
         new = new[self._modes.same(self._modes.vanishes)]
-        converted = new[old.reads]  # what stands for each edge
+        converted = new[old.reads]  # the value that each edge reads now
         converted[self._into] = first[into]
         outputs = new[old.outputs]
         outputs[self._tail] = first[tail]
@@ -163,7 +163,7 @@ class _Quantizing:
         )  # fmt: skip
 
     def _in_order(self) -> tuple[Ints, Ints, list[Ints]]:
-        """Return all operators in order, the graph of each, and where conversions and nodes stand among them."""
+        """Return all operators in order, the graph of each, and the positions of conversions and nodes among them."""
         old = self._old
         first, end = (np.searchsorted(old.graph, np.arange(old.n), side) for side in ("left", "right"))
         writer = old.writer[self._back]
@@ -196,7 +196,7 @@ class _Quantizing:
         old, modes = self._old, self._modes
         op = np.full(len(old), -1)
         op[self._nodes] = self._numbers.made(_as_run, old.op[self._nodes], modes.int8[self._nodes].astype(np.intp))
-        # A range may have changed a shape, or a pool in int8 the format of what it writes beside its result.
+        # A range may have changed a shape, or an int8 pool the format of its further outputs.
         spec, specs = old.spec[old.reads], self._spec[old.reads]
         specs = np.where(self._in_float, self._float_of[specs], specs)
         usual = np.where(modes.int8[old.reader], self._int8_of[spec], spec)
@@ -208,7 +208,7 @@ class _Quantizing:
         return op[self._nodes]
 
     def _stored(self, place: Ints) -> tuple[Ints, Ints, list[TensorSpec]]:
-        """Return which nodes read which stored tensors, and these, in int8 or as they were, as they are first used."""
+        """Return the nodes' uses of stored tensors, and these tensors, in int8 or unchanged, in order of first use."""
         old = self._old
         mine = place[old.user] >= 0
         user, weight = old.user[mine], old.weights[mine]
@@ -228,7 +228,7 @@ def _is_float(spec: TensorSpec) -> bool:
 
 
 def _is_wide_float(spec: TensorSpec) -> bool:
-    """Return whether a stored tensor becomes int8: biases stay, since runtimes add them before they scale."""
+    """Return whether a stored tensor becomes int8; biases do not, since runtimes add them before scaling."""
     return _is_float(spec) and len(spec.shape) > 1
 
 
@@ -261,7 +261,7 @@ def _as_run(numbers: Numbers, op: int, int8: int) -> int:
 
 @lru_cache(maxsize=65536)
 def _run(op: Op, int8: bool) -> Op:
-    """Return an operator in int8, or as it is between conversions."""
+    """Return an operator in int8, or unchanged between conversions."""
     factors = op.multiplied()
     if not int8:
         return replace(op, factors=factors)

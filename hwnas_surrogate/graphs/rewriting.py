@@ -1,4 +1,4 @@
-"""Graphs with some of their nodes left out or replaced by constants: what several passes need."""
+"""Remove nodes from graphs or replace them by constants, for several passes."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ __all__ = ["constants_without_input", "spread", "with_constants", "without_dead"
 
 
 def spread(flat: Flat, start: Bools, through: Bools) -> Bools:
-    """Mark nodes, and then every node of some that reads only what marked nodes write.
+    """Mark nodes, and then every candidate node that reads only values of marked nodes.
 
     Parameters
     ----------
     flat : Flat
     start, through : ndarray of bool, shape (nodes,)
-        What is marked from the beginning, and what may be marked.
+        The nodes marked from the beginning, and the candidates.
 
     Returns
     -------
@@ -37,17 +37,17 @@ def spread(flat: Flat, start: Bools, through: Bools) -> Bools:
 
 
 def with_constants(flat: Flat, constant: Bools, keep: Bools, same: Ints | None = None, n_outputs: int = 0) -> Flat:
-    """Replace nodes by constants, leave out others.
+    """Replace some nodes by constants, and remove others.
 
     Parameters
     ----------
     flat : Flat
     constant, keep : ndarray of bool, shape (nodes,)
-        The nodes that become constants, and those that are not left out.
+        The nodes that become constants, and those that are not removed.
     same : ndarray of int, shape (values,), optional
-        For each value the one that its readers read instead.
+        For each value, the one that its readers read instead.
     n_outputs : int, default=0
-        How many values a constant writes at most; as many as the node did if 0.
+        Maximum number of values that a constant writes; as many as the node if 0.
     """
     op = flat.op.copy()
     op[constant] = flat.numbers.made(_constant, op[constant], np.full(constant.sum(), n_outputs))
@@ -65,7 +65,7 @@ def _constant(numbers: Numbers, op: int, n_outputs: int) -> int:
 
 
 def without_dead(flat: Flat) -> Flat:
-    """Leave out the operators that no output depends on."""
+    """Remove the operators that no output depends on."""
     readers = flat.of_nodes(flat.times_read)
     begins = flat.first_edge
     alive = readers > 0
@@ -80,13 +80,13 @@ def without_dead(flat: Flat) -> Flat:
 
 
 def constants_without_input(flat: Flat, of: Bools | None = None) -> Flat:
-    """Replace what depends on no input by constants; leave it out where nothing else reads it.
+    """Replace nodes that depend on no input by constants; remove those that no other node reads.
 
     Parameters
     ----------
     flat : Flat
     of : ndarray of bool, shape (n,), optional
-        The graphs in which to do so; all if None.
+        The graphs to change; all if None.
     """
     here = np.ones(len(flat), bool) if of is None else of[flat.graph]
     fixed = spread(flat, (flat.n_reads() == 0) & here, here)

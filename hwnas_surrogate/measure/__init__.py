@@ -1,6 +1,6 @@
-"""Measure networks on this host, into cost tables like any other.
+"""Measure networks on this host and return ordinary cost tables.
 
-Names resolve when they are first used: a form for measurements needs no PyTorch.
+Names are imported on first use: writing a form for measurements needs no PyTorch.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from hwnas_surrogate.lazy import lazy_names
 
-# It is called as its module is, so it can't wait.
+# Imported eagerly, because the function has the name of its module.
 from hwnas_surrogate.measure.environment import environment
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""How slow the machine was in each block, told by the networks that ran there and elsewhere too."""
+"""How slow the machine was in each block, estimated from networks that ran in several blocks."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ CONVERGED = 1e-6
 def estimate_drift(
     network: npt.NDArray[np.intp], block: npt.NDArray[np.intp], log_ms: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
-    """Fit log time = network + block, robustly, and return the block's part for each reading.
+    """Fit log time = network + block robustly, and return the block effect of each reading.
 
-    Networks and blocks are swept in turn as in Tukey's median polish [1]_: a network's part is the mean of what its
-    blocks leave, a block's part the median of what its networks leave. Networks that ran in one block only tell nothing
-    of it and are left out. The drift given to a reading is then the median over the *other* networks of its block, so
-    that a reading does not correct itself, and two passes stay independent.
+    Network and block effects are updated in turn, as in Tukey's median polish [1]_. A network's effect is the mean of
+    its residuals over blocks, a block's effect the median of its residuals over networks. Networks that ran in one
+    block only carry no information about it and are left out. The drift of a reading is the median over the *other*
+    networks of its block. So a reading does not correct itself, and two passes stay independent.
 
     Parameters
     ----------
     network, block : ndarray of int, shape (n,)
-        Which network each reading is of, and in which block. The anchor is a network, in every block.
+        The network and the block of each reading. The anchor is a network that runs in every block.
     log_ms : ndarray, shape (n,)
-        The logarithm of its time.
+        The logarithm of each reading's time.
 
     Returns
     -------
     ndarray, shape (n,)
-        The logarithm of how slow the machine was, relative to its median over the blocks; 0 where no other network
-        tells.
+        The logarithm of how slow the machine was, relative to its median over the blocks; 0 if no other network of the
+        block ran elsewhere.
 
     References
     ----------
@@ -44,7 +44,7 @@ def estimate_drift(
     place = np.empty(len(order), np.intp)
     place[order] = np.arange(len(order)) - np.searchsorted(block[order], block[order])
     width = place.max() + 1
-    left = np.full((n_blocks, width), np.nan)  # what networks leave to their blocks; NaN where nothing is told
+    left = np.full((n_blocks, width), np.nan)  # residuals of networks in their blocks; NaN if unknown
     drift = np.zeros(n_blocks)
     count = np.maximum(np.bincount(network, minlength=n_networks), 1)
     for _ in range(MOST_SWEEPS):
@@ -58,12 +58,12 @@ def estimate_drift(
     others[:, np.arange(width), np.arange(width)] = np.nan
     result = _medians(others.reshape(-1, width)).reshape(n_blocks, width)
     shift = np.median(_medians(left))
-    told = ~np.isnan(others).all(axis=2)
-    return np.where(told, result - shift, 0.0)[block, place]
+    observed = ~np.isnan(others).all(axis=2)
+    return np.where(observed, result - shift, 0.0)[block, place]
 
 
 def _medians(rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return each row's median without its NaN; 0 where it has nothing else."""
+    """Return each row's median, ignoring NaN; 0 for rows of NaN only."""
     known = (~np.isnan(rows)).sum(axis=1)
     ordered = np.sort(rows, axis=1)  # NaN last
     at = np.arange(len(rows))

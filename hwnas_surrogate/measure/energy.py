@@ -14,23 +14,23 @@ POWERCAP = "/sys/class/powercap"
 
 
 class EnergyMeter(Protocol):
-    """A counter that only grows."""
+    """A counter of energy, which only increases."""
 
     source: str
 
     def millijoules(self) -> float:
-        """Return the energy used since some moment, in mJ."""
+        """Return the energy used since an arbitrary moment, in mJ."""
 
 
 class Rapl:
-    """The processor packages' energy as Linux' powercap interface counts it (Intel and AMD).
+    """The energy of the processor packages, from Linux' powercap interface (Intel and AMD).
 
-    Everything that the packages use is counted, what other processes and idling use too.
+    The count includes the energy of other processes and of idling.
 
     Parameters
     ----------
     folder : path-like, default="/sys/class/powercap"
-        Where the kernel shows it.
+        The folder of the kernel's interface.
 
     Raises
     ------
@@ -45,13 +45,15 @@ class Rapl:
         # intel-rapl:0 is a package, intel-rapl:0:1 a part of it.
         self._zones = [zone for zone in zones if zone.parent.name.count(":") == 1]
         if not self._zones:
-            raise MeasurementError(f"this host shows no RAPL energy counter in {folder}; virtual machines seldom do.")
+            raise MeasurementError(
+                f"this host has no RAPL energy counter in {folder}; virtual machines seldom have one."
+            )
         try:
             self._before = [self._read(zone) for zone in self._zones]
             self._ranges = [self._read(zone.with_name("max_energy_range_uj")) for zone in self._zones]
         except (OSError, ValueError) as error:
             raise MeasurementError(
-                f"the RAPL energy counter can't be read ({error}); unless told otherwise, the kernel lets only root."
+                f"the RAPL energy counter can't be read ({error}); by default, the kernel lets only root read it."
             ) from error
         self._total = 0
 
@@ -69,7 +71,7 @@ class Rapl:
 
 
 class Nvml:
-    """An NVIDIA GPU's energy as its driver counts it.
+    """The energy of an NVIDIA GPU, counted by its driver.
 
     Parameters
     ----------
@@ -97,7 +99,7 @@ class Nvml:
             self._gpu = pynvml.nvmlDeviceGetHandleByIndex(index)
             self.millijoules()
         except pynvml.NVMLError as error:
-            raise MeasurementError(f"NVML tells no energy of GPU {index}: {error}.") from error
+            raise MeasurementError(f"NVML reports no energy of GPU {index}: {error}.") from error
 
     def millijoules(self) -> float:
         """Return the energy since the driver was loaded, in mJ."""

@@ -1,4 +1,4 @@
-"""What a measurement was made on: recorded with it."""
+"""The environment of a measurement, which is recorded with it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["cpu_model", "environment"]
 
 
 def cpu_model() -> str:
-    """Return the processor's name as the operating system tells it."""
+    """Return the processor's name as the operating system reports it."""
     info = Path("/proc/cpuinfo")
     if info.is_file():
         lines = (line.partition(":") for line in info.read_text().splitlines())
@@ -29,7 +29,7 @@ def cpu_model() -> str:
 
 def environment() -> dict[str, Any]:
     """Return hardware, operating system and versions as plain values."""
-    import torch  # a second of loading, for its version alone
+    import torch  # loading takes a second, so only when needed
 
     return {
         "cpu": cpu_model(),

@@ -1,4 +1,4 @@
-"""Networks as files, to be measured on any board."""
+"""Export networks as files, to measure them on any board."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _save_onnx(network: nn.Module, input_shape: Sequence[int], path: Path) -> No
 
 def _save_torch(network: nn.Module, input_shape: Sequence[int], path: Path) -> None:
     program = torch.export.export(network, (torch.zeros(1, *input_shape),))
-    # Not into the file: where the disk is full, torch's writer of archives ends the whole process.
+    # Not directly into the file: if the disk is full, torch's archive writer ends the whole process.
     archive = io.BytesIO()
     torch.export.save(program, archive)
     path.write_bytes(archive.getvalue())
@@ -46,7 +46,7 @@ def _save_torch(network: nn.Module, input_shape: Sequence[int], path: Path) -> N
 FORMATS: Mapping[str, tuple[str, Callable[[nn.Module, Sequence[int], Path], None]]] = MappingProxyType(
     {"onnx": ("onnx", _save_onnx), "torch": ("pt2", _save_torch)}
 )
-"""The formats: their suffix and what writes them. ``torch`` is torch.export's, and takes a second or so each."""
+"""The formats, with their suffix and writer. ``torch`` uses torch.export, which takes about a second per network."""
 
 
 def export_networks(
@@ -68,11 +68,11 @@ def export_networks(
     archs : architectures
         n of them.
     folder : path-like
-        A folder that is empty or not there yet.
+        An empty folder, or one that does not exist yet.
     configs : config or sequence of n configs, optional
         The network configs; the space's first published one if None.
     formats : sequence of {"onnx", "torch"}, default=("onnx",)
-        What to write of each network.
+        The formats to write each network in.
     random_state : int, default=0
         Seed of the weights.
     progress : callable, optional
@@ -82,13 +82,13 @@ def export_networks(
     -------
     Path
         The manifest: ``manifest.json`` names each file with its architecture, config, input shape and sha256, and is
-        written last. ``results.csv`` has a line per network (its file in the first format), ready for the device's name
-        and the measured value, and for :func:`~hwnas_surrogate.data.read_measurements` or ``hwnas import``.
+        written last. ``results.csv`` has a line per network (its file in the first format): fill in the device's name
+        and the measured value, then read it with :func:`~hwnas_surrogate.data.read_measurements` or ``hwnas import``.
 
     Raises
     ------
     InvalidInputError
-        If the folder holds something, a format is unknown, ``random_state`` is no seed, or there are no architectures.
+        If the folder is not empty, a format is unknown, ``random_state`` is no seed, or there are no architectures.
     MissingExtraError
         If the package onnx is not installed.
     DataFileError
@@ -136,7 +136,7 @@ def export_networks(
 
 
 def _check(names: Sequence[str], random_state: int, batch: npt.NDArray[np.int8], target: Path) -> None:
-    """Raise for what can't be exported, before anything is written."""
+    """Raise if something can't be exported, before anything is written."""
     wrong = next((name for name in names if name not in FORMATS), None)
     if wrong is not None or not names:
         raise unknown(InvalidInputError, "format", wrong, FORMATS)

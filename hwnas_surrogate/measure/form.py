@@ -1,4 +1,4 @@
-"""The form for measurements that are made elsewhere; it needs no network, and so no PyTorch."""
+"""The form for measurements that are made elsewhere; writing it needs no network and no PyTorch."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ RESULTS = "results.csv"
 
 
 def write_form(path: str | os.PathLike[str], lines: Iterable[Mapping[str, object]]) -> None:
-    """Write a form for measurements, which :func:`~hwnas_surrogate.data.read_measurements` takes once it is filled in.
+    """Write a form for measurements. Once filled in, :func:`~hwnas_surrogate.data.read_measurements` reads it.
 
     Parameters
     ----------
     path : path-like
-        The CSV file; what stood there is replaced.
+        The CSV file; an existing file is replaced.
     lines : iterable of mapping
-        ``architecture, config`` and, where known, ``file, device, metric, value, unit``; other keys are left out. What
-        is not known is empty, but for the metric and its unit: latency in ms.
+        ``architecture, config`` and, where known, ``file, device, metric, value, unit``; other keys are ignored.
+        Unknown fields stay empty; the default metric is latency in ms.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The journal of a measurement: JSON lines, appended as things happen, so that a kill loses what is in hand only."""
+"""The journal of a measurement: JSON lines, appended at once, so that a kill loses only the work in progress."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ __all__ = ["Journal"]
 
 
 class Journal:
-    """Append-only lines behind a header that says what is being measured.
+    """Append-only lines after a header that describes the measurement.
 
     Parameters
     ----------
     path : path-like
         The file. If it exists, it is continued.
     settings : dict
-        What decides the results: continuing under other settings would mix two measurements.
+        The settings that determine the results. Other settings raise, since they would mix two measurements.
     info : dict
-        What is recorded beside (the environment).
+        Further information to record (the environment).
 
     Raises
     ------
@@ -56,11 +56,11 @@ class Journal:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close the file, and let others write it."""
+        """Close the file and release its lock."""
         self._file.close()
 
     def append(self, **entry: Any) -> None:
-        """Add an entry and hand it to the system."""
+        """Append an entry and flush it to the operating system."""
         self._write(entry)
         self.entries.append(entry)
 
@@ -78,7 +78,7 @@ class Journal:
     def _lock(self) -> None:
         try:
             import fcntl
-        except ImportError:  # no such locks on Windows: there, two measurements of one output are the user's to avoid
+        except ImportError:  # Windows has no such locks: there, the user must avoid two measurements of one output
             return
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -109,6 +109,6 @@ class Journal:
                 "Use the same settings to continue it, or choose another output."
             )
         if len(whole) < len(raw):
-            # A kill cut the last line short; what it told is measured again.
+            # A kill cut the last line short; its network is measured again.
             self._file.truncate(len(whole))
         self.entries = entries

@@ -1,4 +1,4 @@
-"""How networks are timed so that the times can be trusted, and what the journal's lines say of them."""
+"""The timing protocol, and the readings in the lines of a journal."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BLOCK = 16
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
-    """How often, in what order and until when networks are run.
+    """How often networks are run, in which order, and when they have enough runs.
 
     Parameters
     ----------
@@ -38,9 +38,10 @@ class Protocol:
     max_repeats : int, default=20
         At most.
     half_width : float, default=0.02
-        A network is run again until the 95 % interval of its median is this narrow (half of it, relative).
+        A network is run again until the half-width of its median's 95 % interval, relative to the median, is this
+        small.
     energy : bool, default=False
-        Count energy too.
+        Whether to count energy as well.
     random_state : int, default=0
         Seed of the orders.
 
@@ -69,28 +70,28 @@ class Protocol:
 
 @dataclass(slots=True)
 class _Reading:
-    """What is known of one network: the times of each pass, by block, and why there are none."""
+    """The readings of one network: the times of each pass, by block, or the reason why there are none."""
 
     ns: dict[int, dict[int, list[int]]] = field(default_factory=dict)
     mj: dict[int, list[float]] = field(default_factory=dict)
     failure: str = ""
 
     def runs(self, number: int) -> int:
-        """Timed runs in a pass."""
+        """Return the number of timed runs in a pass."""
         return sum(map(len, self.ns.get(number, {}).values()))
 
 
 class Readings:
-    """What a journal says.
+    """The readings in a journal.
 
-    Times are divided by how slow the machine was in their block (:func:`estimate_drift`): the anchor and the block's
-    other networks, which ran elsewhere too, tell. "How slow" is the lower quartile: of median, lower quartile and
-    minimum it agrees best between passes.
+    Times are divided by how slow the machine was in their block (:func:`estimate_drift`), estimated from the anchor and
+    the block's other networks, which ran in other blocks too. The estimate uses lower quartiles: of median, lower
+    quartile and minimum, they agree best between passes.
 
     Parameters
     ----------
     protocol : Protocol
-        What the journal was written under.
+        The protocol of the journal.
     entries : iterable of dict
         Its lines.
     """
@@ -106,7 +107,7 @@ class Readings:
             self.add(entry)
 
     def add(self, entry: dict[str, Any]) -> None:
-        """Take in one line of the journal."""
+        """Add one line of the journal."""
         if "pass" in entry:
             self._pass, self._keys = entry["pass"], [tuple(key) for key in entry["subjects"]]
             self.anchor_ns.append([])
@@ -131,23 +132,23 @@ class Readings:
             blocks.setdefault(len(self.anchor_ns) - 1, []).append(ns)
 
     def reading(self, key: Key) -> _Reading:
-        """Return what is known of one network, from now on."""
+        """Return the readings of one network; later lines update them."""
         return self.of.setdefault(key, _Reading())
 
     def is_done(self, key: Key, number: int) -> bool:
-        """Tell whether a network needs no more runs in a pass."""
+        """Return whether a network needs no more runs in a pass."""
         reading = self.reading(key)
         enough = reading.runs(number) >= self.protocol.repeats
         return bool(reading.failure) or (enough and (not self.protocol.energy or number in reading.mj))
 
     @cached_property
     def anchor_ms(self) -> npt.NDArray[np.float64]:
-        """How slow the anchor was in each block, in ms; NaN where nothing was run. To be asked when all is read."""
+        """The anchor's time in each block, in ms; NaN for blocks without runs. Cached: add all lines first."""
         return np.array([np.percentile(ns, 25) if ns else np.nan for ns in self.anchor_ns]) / 1e6
 
     @cached_property
     def _drift(self) -> dict[tuple[Key, int], float]:
-        """How slow the machine was for each network and block that has runs, relative to its median."""
+        """How slow the machine was for each network and block with runs, relative to its median."""
         runs = {
             (key, block): ns
             for key, reading in self.of.items()
@@ -164,7 +165,7 @@ class Readings:
         return dict(zip(runs, np.exp(drift[: len(runs)]).tolist(), strict=True))
 
     def has_latency(self, key: Key) -> bool:
-        """Tell whether a network has enough runs in a pass."""
+        """Return whether a network has enough runs in a pass."""
         return bool(self._passes_of(key))
 
     def latencies(self, key: Key) -> list[npt.NDArray[np.float64]]:
@@ -194,20 +195,20 @@ def time_subjects(
     deadline: float | None = None,
     progress: Progress | None = None,
 ) -> Readings:
-    """Time what the journal does not yet hold.
+    """Time the networks that the journal does not hold yet.
 
     Parameters
     ----------
     subjects : sequence of Subject
-        Different ones.
+        The networks to time, without repeats.
     anchor : Subject
         The network that runs in every block.
     runtime : Runtime
-        What runs them, in a process of its own.
+        The runtime that runs them, in a separate process.
     protocol : Protocol
-        How.
+        The timing protocol.
     journal : Journal
-        Where every run is written, as it happens.
+        The journal to which every run is appended.
     deadline : float, optional
         When to stop, on the clock of ``time.monotonic``.
     progress : callable, optional
@@ -249,7 +250,7 @@ def time_subjects(
 
 @dataclass(eq=False)
 class _Session:
-    """Blocks sent to the worker, and what comes back into the journal."""
+    """Sends blocks to the worker, and writes its events to the journal."""
 
     worker: Worker
     anchor: Subject
@@ -265,7 +266,7 @@ class _Session:
                 raise MeasurementError(f"the anchor network {self.anchor.arch!r} can't be run: {event['why']}.")
 
     def block(self, number: int, subjects: list[Subject]) -> bool:
-        """Time one block; tell whether there is time for more."""
+        """Time one block; return whether there is time for more."""
         if self.deadline is not None and time.monotonic() >= self.deadline:
             return False
         self._write({"pass": number, "subjects": [list(subject.key) for subject in subjects]})
@@ -280,7 +281,7 @@ class _Session:
                 case "end":
                     self._write({"seconds": event["seconds"]})
                 case "died" if len(subjects) > 1:
-                    # Which network it was shows when each runs alone.
+                    # Run each network alone to find the one that failed.
                     return all(
                         self.block(number, [subject])
                         for subject in subjects

@@ -1,4 +1,4 @@
-"""What executes networks: one small interface, and torch, ONNX Runtime and OpenVINO behind it."""
+"""Runtimes, which execute networks: one small interface, implemented with torch, ONNX Runtime and OpenVINO."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from hwnas_surrogate.networks import to_onnx
 __all__ = ["RUNTIMES", "Cuda", "OnnxRuntime", "OnnxRuntimeInt8", "OpenVINO", "Run", "Runtime", "Torch", "make_runtime"]
 
 Run = Callable[[], object]
-"""Executes a network once, to its end."""
+"""Executes a network once and waits until it has finished."""
 
 
 @dataclass(frozen=True)
 class Runtime(ABC):
-    """What executes networks on this host, at batch 1.
+    """A runtime, which executes networks on this host at batch 1.
 
-    A runtime of your own is a frozen dataclass in a module that Python can import: :meth:`describe` and :meth:`load`
-    are all it needs. Networks are loaded and timed in a process of their own, so that a crash costs one network.
+    A custom runtime is a frozen dataclass in an importable module; it must define :meth:`describe` and :meth:`load`.
+    Networks are loaded and timed in a separate process, so that a crash costs one network.
 
     Parameters
     ----------
@@ -65,22 +65,22 @@ class Runtime(ABC):
 
     @contextmanager
     def active(self) -> Iterator[None]:
-        """Hold what must hold while networks run, such as the number of threads."""
+        """Apply settings while networks run, such as the number of threads."""
         yield
 
     def meter(self) -> EnergyMeter:
-        """Return the energy counter of what the networks run on.
+        """Return the energy counter of the hardware that the networks run on.
 
         Raises
         ------
         MeasurementError
-            If the host can't tell; the message says why.
+            If the host has no counter that can be read; the message states why.
         """
         return Rapl()
 
     @property
     def hardware(self) -> str:
-        """What the networks run on."""
+        """The hardware that the networks run on."""
         return cpu_model()
 
     @property
@@ -106,7 +106,7 @@ class Torch(Runtime):
 
     @contextmanager
     def active(self) -> Iterator[None]:
-        """Set the number of threads, and put it back."""
+        """Set the number of threads, and restore it afterwards."""
         before = torch.get_num_threads()
         torch.set_num_threads(self.threads)
         try:
@@ -262,7 +262,7 @@ class OpenVINO(Runtime):
 RUNTIMES: dict[str, type[Runtime]] = {
     runtime.name: runtime for runtime in (Torch, Cuda, OnnxRuntime, OnnxRuntimeInt8, OpenVINO)
 }
-"""The runtimes that ``hwnas measure --runtime`` knows by name."""
+"""The runtimes by their name in ``hwnas measure --runtime``."""
 
 
 def make_runtime(name: str, threads: int | None = 1) -> Runtime:
@@ -285,7 +285,7 @@ def _all_threads() -> int:
 
 
 def _import(module: str) -> Any:
-    """Import an optional library, or say how to install it."""
+    """Import an optional library; the error states how to install it."""
     library = module.partition(".")[0]
     try:
         return importlib.import_module(module)

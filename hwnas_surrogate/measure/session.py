@@ -40,14 +40,14 @@ def measure(
     time_limit: float | None = None,
     progress: Progress | None = None,
 ) -> CostTable:
-    """Measure latency, and energy where asked, on this host.
+    """Measure latency, and optionally energy, on this host.
 
-    Every network is run in each of several passes over all of them. Each pass takes them in a new random order, in
-    blocks whose runs alternate, so that a drift of the machine does not follow the order of the architectures. One
-    more network, the anchor, runs in every round. Times are divided by how slow the machine was in their block, which
-    the anchor and the block's other networks tell. A network is run until the interval of its median is narrow. The
-    cost is the lower quartile of the runs, averaged over the passes; the table keeps the runs' quartiles and what
-    either half of the passes says alone, from which its noise floor follows.
+    Every network is run in each of several passes. Each pass runs the networks in a new random order, in blocks whose
+    runs alternate, so that drift of the machine is independent of the order of the architectures. One more network, the
+    anchor, runs in every round. Times are divided by how slow the machine was in their block, estimated from the anchor
+    and the block's other networks. A network is run until the interval of its median is narrow. The cost is the lower
+    quartile of the runs, averaged over the passes. The table keeps the runs' quartiles and the costs from each half of
+    the passes, which determine its noise floor.
 
     Parameters
     ----------
@@ -56,36 +56,36 @@ def measure(
     archs : architectures
         n of them.
     output : path-like
-        The table to write (parquet). Beside it, ``<output>.journal`` holds every run; a measurement that was stopped
-        goes on where it was when it is asked for again, and may then ask for more architectures, or more passes.
+        The table to write (parquet). Beside it, ``<output>.journal`` holds every run. Call again to resume a stopped
+        measurement, also with more architectures or more passes.
     configs : config or sequence of n configs, optional
         The network configs; the space's first published one if None.
     runtime : Runtime, optional
-        What runs the networks; torch on one thread if None.
+        The runtime; torch on one thread if None.
     device : str, optional
         The device's name in the table.
     protocol : Protocol, optional
-        How often, in what order and until when networks are run.
+        How often networks are run, in which order, and when they have enough runs.
     time_limit : float, optional
-        Seconds after which to stop. The table then has the networks of which at least one pass is done.
+        Seconds after which to stop. The table then has the networks with at least one complete pass.
     progress : callable, optional
         Called with (networks timed, networks to time), counted over all passes.
 
     Returns
     -------
     CostTable
-        Latency in ms (and energy in mJ) of one execution. A network that the runtime could not run is there without
-        a cost, with the reason. ``meta["protocol"]["left"]`` tells how many networks the time limit left out.
+        Latency in ms (and energy in mJ) of one execution. A network that the runtime could not run has a reason instead
+        of a cost. ``meta["protocol"]["left"]`` is the number of networks that the time limit left out.
 
     Raises
     ------
     InvalidInputError
-        If there are no architectures or one stands twice, or a number is out of range.
+        If there are no architectures, one is repeated, or a number is out of range.
     MissingExtraError
         If the runtime is not installed.
     MeasurementError
-        If ``output`` belongs to a measurement with other settings, the runtime can't run anything, the host can't tell
-        energy, or the time limit too short for one network.
+        If ``output`` belongs to a measurement with other settings, the runtime can't run anything, the host can't count
+        energy, or the time limit is too short for one network.
     """
     chosen = get_space(space)
     runner = Torch() if runtime is None else runtime
@@ -128,7 +128,7 @@ def measure_blocks(
     time_limit: float | None = None,
     progress: Progress | None = None,
 ) -> BlockTable:
-    """Measure every block of FBNet on its own, into a block table.
+    """Measure every block of FBNet individually, and return a block table.
 
     Parameters
     ----------
@@ -140,23 +140,23 @@ def measure_blocks(
     Returns
     -------
     BlockTable
-        Latency in ms. Sums of blocks measured alone are an estimate of a network's cost: its device says so.
-        ``meta["noise_floor"]`` tells how well two halves of the passes agree, over the blocks.
+        Latency in ms. Sums of blocks measured individually are an estimate of a network's cost, so the device is marked
+        ``estimated``. ``meta["noise_floor"]`` measures how well two halves of the passes agree over the blocks.
 
     Raises
     ------
     InvalidInputError, MissingExtraError, MeasurementError
-        As :func:`measure`; also if the time was up before every block was measured (asking again goes on).
+        As :func:`measure`; also if the time limit was reached before every block was measured (call again to resume).
     """
     space = get_space("fbnet")
     runner = Torch() if runtime is None else runtime
     how = Protocol() if protocol is None else protocol
     if how.energy:
         raise InvalidInputError("blocks run too shortly for their energy to be counted; measure networks instead.")
-    asked = space.config(config)
-    parts = _block_parts(asked)
+    chosen = space.config(config)
+    parts = _block_parts(chosen)
     subjects = [
-        Subject(space.name, space.format([op] * space.n_positions), str(asked), part) for op, part in parts.values()
+        Subject(space.name, space.format([op] * space.n_positions), str(chosen), part) for op, part in parts.values()
     ]
     settings, readings, meta = _run(subjects, _anchor(space), runner, device, how, output, time_limit, progress)
     failed = next((item for item in subjects if readings.reading(item.key).failure), None)
@@ -183,7 +183,7 @@ def _run(
     time_limit: float | None,
     progress: Progress | None,
 ) -> tuple[dict[str, Any], Readings, dict[str, Any]]:
-    """Open the journal, time what is missing, and describe how it was done."""
+    """Open the journal, time the missing networks, and describe the protocol."""
     if time_limit is not None and not time_limit > 0:
         raise InvalidInputError(f"time_limit must be a positive number of seconds, got {time_limit!r}.")
     check_output(output, TABLE_SUFFIXES)
@@ -192,7 +192,7 @@ def _run(
         "space": anchor.space,
         "device": runtime.device(device or runtime.default_name).to_dict(),
         "anchor": list(anchor.key),
-        # More passes may follow later: what a pass does depends on its number alone.
+        # More passes may follow later, since a pass depends on its number only.
         "protocol": {name: value for name, value in asdict(protocol).items() if name != "passes"},
     }
     meter = runtime.meter().source if protocol.energy else "not asked for"
@@ -230,7 +230,7 @@ def _run(
 def _check(
     space: SearchSpace, archs: npt.NDArray[np.int8], configs: Sequence[Any], numbers: npt.NDArray[np.intp]
 ) -> None:
-    """Raise for what can't be measured, before anything is."""
+    """Raise if something can't be measured, before measuring anything."""
     if not len(archs):
         raise InvalidInputError("there is nothing to measure: no architectures were given.")
     if type(space).__module__ == "__main__":
@@ -240,21 +240,21 @@ def _check(
         )
     codes = space.codes(archs)
     for number, config in enumerate(configs):
-        mine = numbers == number
-        if len(np.unique(codes[mine])) < mine.sum():
+        selected = numbers == number
+        if len(np.unique(codes[selected])) < selected.sum():
             raise InvalidInputError(
-                f"an architecture stands more than once under config {config} among those to measure; give each once."
+                f"an architecture occurs more than once under config {config} among those to measure; give each once."
             )
-        space.check_buildable(archs[mine], config)
+        space.check_buildable(archs[selected], config)
 
 
 def _anchor(space: SearchSpace) -> Subject:
-    """Return the network that runs in every round; how its time moves is how the machine drifts."""
+    """Return the anchor network, which runs in every round and whose time shows the machine's drift."""
     return Subject(space.name, space.format(space.sample(1, random_state=0)[0]), str(space.config(None)))
 
 
 def _block_parts(config: NetworkConfig) -> dict[str, tuple[int, str]]:
-    """Return, for every key of a config, an op and the submodule that is this block in the network of that op alone."""
+    """Return, for every block key of a config, an op and the block's submodule in a network of only that op."""
     assert isinstance(config, FBNetConfig)
     stem, blocks, head = block_keys(config)
     parts = {key: (op, f"cells.{place}") for place, row in enumerate(blocks) for op, key in enumerate(row)}
@@ -267,7 +267,7 @@ def _has_something(readings: Readings, subject: Subject) -> bool:
 
 
 def _values(readings: Readings, subject: Subject, metric: str) -> list[npt.NDArray[np.float64]]:
-    """Return what each pass says, none if the network failed."""
+    """Return the cost from each pass; empty if the network failed."""
     if readings.reading(subject.key).failure:
         return []
     if metric == "latency":
@@ -278,7 +278,7 @@ def _values(readings: Readings, subject: Subject, metric: str) -> list[npt.NDArr
 def _costs(
     subjects: Sequence[Subject], readings: Readings, metric: str
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Return the costs, shape (n,), and the quartiles of all runs and what even and odd passes say, shape (n, 5)."""
+    """Return costs, shape (n,), and quartiles of all runs with costs of even and odd passes, shape (n, 5)."""
     costs, repeats = [], []
     for subject in subjects:
         passes = _values(readings, subject, metric)

@@ -1,4 +1,4 @@
-"""A simulated accelerator: what networks would cost on an Eyeriss-like array, estimated layer by layer."""
+"""A simulated accelerator: costs of networks on an Eyeriss-like array, estimated layer by layer."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ def simulate(
 ) -> CostTable:
     """Estimate latency and energy on a 14 x 12 Eyeriss-like array with the simulator ZigZag [1]_.
 
-    Costs are sums over a network's layers, so each distinct layer is simulated once: the fastest of ZigZag's mappings
-    of it onto the array. Convolutions and linear layers are what they are, in int8 with 24-bit sums; a pool counts as
-    the depthwise convolution that does the same; batch norms, activations and sums of branches are taken as done on the
-    way out. Dead branches run. Memory sizes and energies are those of ZigZag's own description ``eyeriss_like``.
+    Costs are sums over a network's layers, so each distinct layer is simulated once, with the fastest of ZigZag's
+    mappings onto the array. Convolutions and linear layers run in int8 with 24-bit sums. A pool is simulated as the
+    equivalent depthwise convolution. Batch norms, activations and sums of branches are assumed to cost nothing. Dead
+    branches run. Memory sizes and energies are those of ZigZag's own description ``eyeriss_like``.
 
     Parameters
     ----------
@@ -57,8 +57,8 @@ def simulate(
     archs : architectures
         n of them.
     output : path-like
-        The table to write (parquet). Beside it, ``<output>.journal`` keeps every layer's result: asking again, for
-        more architectures too, simulates new layers only.
+        The table to write (parquet). Beside it, ``<output>.journal`` keeps every layer's result. A second call, also
+        with more architectures, simulates new layers only.
     configs : config or sequence of n configs, optional
         The network configs; the space's first published one if None.
     progress : callable, optional
@@ -76,7 +76,7 @@ def simulate(
     MissingExtraError
         If the simulator is not installed.
     MeasurementError
-        If it finds no mapping for a layer.
+        If the simulator finds no mapping for a layer.
 
     References
     ----------
@@ -126,7 +126,7 @@ def _simulate(ops: list[Op], journal: Journal, progress: Progress | None) -> dic
 
 
 def _workload(op: Op) -> dict[str, Any] | None:
-    """Return an operator as ZigZag's loop nest; None where it costs nothing of its own."""
+    """Return an operator as ZigZag's loop nest; None for operators without a cost."""
     if op.kind not in ("conv", "avg_pool", "global_pool", "matmul"):
         return None
     channels, *size = (*op.inputs[0].shape[1:], 1, 1)[:3]
@@ -150,7 +150,7 @@ def _workload(op: Op) -> dict[str, Any] | None:
         "dimension_relations": [f"ix={stride}*ox+1*fx", f"iy={stride}*oy+1*fy"],
         "loop_dims": ["B", "G", "K", "C", "OY", "OX", "FY", "FX"],
         "loop_sizes": [1, groups, k, c, *out, *kernel],
-        # What is there of the input; the padding around it is not stored.
+        # The stored part of the input, without the padding around it.
         "pr_loop_dims": ["IX", "IY"],
         "pr_loop_sizes": [size[1], size[0]],
         "operand_precision": {"O": 24, "O_final": 8, "W": 8, "I": 8},

@@ -1,7 +1,7 @@
-"""The process that loads and times networks: what crashes there does not take the measurement with it.
+"""The worker process that loads and times networks; if it crashes, the measurement continues.
 
-It talks in lines of JSON: one request for each block of networks on standard input, what happens to them on standard
-output. :class:`Worker` is the side that asks.
+It reads and writes lines of JSON: one request for each block of networks on standard input, events on standard output.
+:class:`Worker` is the client.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ __all__ = ["Key", "Subject", "Worker", "relative_half_width"]
 Key: TypeAlias = tuple[str, str, str]
 
 WARM = 1.05
-"""A round is warm when the next one is not faster by more than this."""
+"""Warm-up ends when the next round is not faster by more than this factor."""
 MOST_WARMUP = 5
-"""Rounds that are dropped at most while they get faster."""
+"""Maximum number of warm-up rounds to drop."""
 ENERGY_WINDOW = 0.5
 """Seconds for which a network runs while its energy is counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is measured: a network, or a part of one.
+    """The network, or part of a network, to measure.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class Subject:
     config : str
         The network config.
     part : str, default=""
-        The name of a submodule to be measured alone; the whole network if empty.
+        The name of a submodule to measure individually; the whole network if empty.
     """
 
     space: str
@@ -66,7 +66,7 @@ class Subject:
 
     @property
     def key(self) -> Key:
-        """What tells it from others of its space."""
+        """The key that identifies it within its space."""
         return self.arch, self.config, self.part
 
     def build(self) -> tuple[nn.Module, tuple[int, ...]]:
@@ -96,12 +96,12 @@ def relative_half_width(ns: Sequence[float]) -> float:
 
 
 class Worker:
-    """A process that times networks under one runtime.
+    """A process that times networks with one runtime.
 
     Parameters
     ----------
     runtime : Runtime
-        What runs the networks.
+        The runtime that runs the networks.
 
     Raises
     ------
@@ -131,10 +131,11 @@ class Worker:
         self._stop()
 
     def time(self, request: dict[str, Any], deadline: float | None = None) -> Iterator[dict[str, Any]]:
-        """Send a block; yield what happens to it, until ``{"event": "end"}``.
+        """Send a block; yield its events, until ``{"event": "end"}``.
 
-        A process that dies ends the block with ``{"event": "died", "why": ...}``; a new one takes the next. Where the
-        deadline (of ``time.monotonic``) passes, the process is ended and the block with ``{"event": "late"}``.
+        If the process dies, the last event is ``{"event": "died", "why": ...}``, and a new process runs the next block.
+        If the deadline (of ``time.monotonic``) passes, the process is ended and the last event is ``{"event":
+        "late"}``.
         """
         if self._process is None:
             self._start()
@@ -164,7 +165,7 @@ class Worker:
         paths = [path for path in sys.path if path] + [os.environ.get("PYTHONPATH", "")]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed in _stop
-        # A session of its own: the interrupt key is for the measurement, which then ends this process.
+        # A separate session: the interrupt key reaches only the measurement, which then ends this process.
         self._process = subprocess.Popen(
             [sys.executable, "-m", __name__],
             stdin=subprocess.PIPE,
@@ -193,27 +194,27 @@ class Worker:
             self._errors = None
 
     def _line(self, deadline: float | None) -> bytes | None:
-        """Return the next line, b"" where the process has ended, or None where the deadline has passed."""
+        """Return the next line, b"" if the process has ended, or None if the deadline has passed."""
         assert self._process is not None
         assert self._process.stdout is not None
         if deadline is not None:
             with selectors.DefaultSelector() as selector:
                 selector.register(self._process.stdout, selectors.EVENT_READ)
-                # Lines are short and written at once: where a byte is, the line is.
+                # Lines are short and written at once: if a byte has arrived, the line has.
                 if not selector.select(max(deadline - time.monotonic(), 0.0)):
                     return None
         return self._process.stdout.readline()
 
     def _death(self) -> str:
-        """Say what the process died of."""
+        """Return why the process died."""
         assert self._process is not None
         assert self._errors is not None
         code = self._process.wait()
         self._errors.seek(0)
-        said = self._errors.read().decode(errors="replace").strip().splitlines()
+        stderr = self._errors.read().decode(errors="replace").strip().splitlines()
         self._stop()
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
-        return f"the measuring process ended with {how}{': ' + said[-1][:200] if said else ''}"
+        return f"the measuring process ended with {how}{': ' + stderr[-1][:200] if stderr else ''}"
 
 
 @dataclass(eq=False)
@@ -228,7 +229,7 @@ class _Block:
     ns: dict[int, list[int]] = field(default_factory=dict)
 
     def rounds(self) -> Iterator[dict[int, int]]:
-        """Yield the times of each round, the first warm one first."""
+        """Yield the times of each round, from the first warm one on."""
         before: dict[int, int] | None = None
         dropped = 0
         while True:
@@ -245,12 +246,12 @@ class _Block:
             yield self._round()
 
     def keep(self, times: dict[int, int]) -> None:
-        """Count a round's times."""
+        """Record a round's times."""
         for number, ns in times.items():
             self.ns.setdefault(number, []).append(ns)
 
     def _unfinished(self) -> bool:
-        """Drop the networks that have been run often enough; tell whether any is left beside the anchor."""
+        """Drop the networks that have enough runs; return whether any is left besides the anchor."""
         for number in [number for number in self.runs if number]:
             ns = self.ns.get(number, [])
             if len(ns) >= self.most or (len(ns) >= self.least and relative_half_width(ns) <= self.half_width):
@@ -270,23 +271,23 @@ class _Block:
 
 
 class _Server:
-    """The side that works: reads requests, writes events."""
+    """The worker's side: reads requests, writes events."""
 
     def __init__(self, source: IO[str], sink: IO[str]) -> None:
         self.source, self.sink = source, sink
         self.anchor: dict[str, Run] = {}
 
     def serve(self) -> None:
-        """Answer until the other side is gone."""
+        """Serve requests until the client is gone."""
         hello = json.loads(self.source.readline())
         try:
             for module, name in hello["spaces"]:
-                # One that can't be imported here, such as one of a script, is missed where it is to be measured.
+                # A space that can't be imported here, such as one of a script, raises later when it is measured.
                 with contextlib.suppress(ImportError, AttributeError):
                     register_space(_imported(module, name))
             self.runtime: Runtime = _imported(hello["module"], hello["runtime"])(**hello["options"])
             self.runtime.describe()
-        except Exception as error:  # noqa: BLE001 - told to the other side, which raises it
+        except Exception as error:  # noqa: BLE001 - sent to the client, which raises it
             self.say("refused", why=_why(error))
             return
         self.say("end", seconds={})
@@ -359,7 +360,7 @@ def _why(error: Exception) -> str:
 
 
 def _main() -> None:
-    # Libraries that print must not break the lines that the other side reads.
+    # Libraries that print must not break the lines that the client reads.
     sink = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     with contextlib.suppress(BrokenPipeError, KeyboardInterrupt):

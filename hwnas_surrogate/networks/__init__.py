@@ -1,4 +1,4 @@
-"""Networks: one architecture under one config as the PyTorch inference network that gets measured."""
+"""Networks: the PyTorch inference network of one architecture under one config, as it is measured."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ def build_network(
 ) -> nn.Module:
     """Build the inference network of one architecture, in eval mode.
 
-    It calls every module that the architecture names, dead edges too, exactly as the benchmark measured it:
-    ``space.graph(arch, config)`` is its graph. State names are the published ones, so that published
-    checkpoints load with ``load_state_dict``. The weights are PyTorch's default initialisation. PyTorch's global
-    generators stay untouched.
+    It calls every module of the architecture, including dead edges, exactly as in the benchmark's measurements.
+    ``space.graph(arch, config)`` is its graph. State names are the published ones, so that published checkpoints load
+    with ``load_state_dict``. The weights are PyTorch's default initialisation. PyTorch's global generators are not
+    changed.
 
     Parameters
     ----------
@@ -54,10 +54,10 @@ def build_network(
         One architecture in any form that the space accepts, or the dict that the benchmark's
         ``get_net_config`` returns.
     config : NetworkConfig, str, mapping or None, default=None
-        What ``space.config`` accepts. None means the dict's own config where ``arch`` is a dict, else the
+        Anything that ``space.config`` accepts. None means the dict's own config if ``arch`` is a dict, otherwise the
         space's first published one (CIFAR-10 for NAS-Bench-201, CIFAR-100 for FBNet).
     space : {"nasbench201", "fbnet"}, SearchSpace or None, default=None
-        None means the space whose dict or config was given, and NAS-Bench-201 where neither tells.
+        None means the space of the given dict or config, or NAS-Bench-201 if neither determines it.
     random_state : int, numpy Generator or None, default=None
         The same seed gives the same weights; None gives fresh ones.
 
@@ -66,15 +66,15 @@ def build_network(
     torch.nn.Module
         Input float32 of shape (batch, in_channels, height, width). A :class:`NASBench201Network` returns
         ``(features, logits)``, of shapes (batch, 4C) and (batch, num_classes); an :class:`FBNetNetwork` returns
-        logits, of shape (batch, num_classes). The size space's returns features and logits; a space of one's own
-        whatever its :meth:`~hwnas_surrogate.spaces.SearchSpace.build` makes.
+        logits, of shape (batch, num_classes). A network of the size space returns features and logits. For a custom
+        space, the network is the result of :meth:`~hwnas_surrogate.spaces.SearchSpace.build`.
 
     Raises
     ------
     InvalidArchitectureError
-        If ``arch`` is no architecture of the space, is another space's dict, or is more than one.
+        If ``arch`` is not an architecture of the space, is another space's dict, or is more than one architecture.
     InvalidConfigError
-        If ``config`` is no config of the space, or one under which the architecture can't be built.
+        If ``config`` is not a config of the space, or the architecture can't be built under it.
     InvalidInputError
         If there is no such space, or ``random_state`` is neither a seed, a generator nor None.
 
@@ -127,20 +127,20 @@ def _hint(guessed: SearchSpace) -> str:
 
 
 def _choose_space(arch: Archs | Mapping[str, Any], config: ConfigLike, space: str | SearchSpace | None) -> SearchSpace:
-    told = _space_of(arch)
+    implied = _space_of(arch)
     if space is None:
-        return get_space(told or _space_of(config) or "nasbench201")
+        return get_space(implied or _space_of(config) or "nasbench201")
     chosen = get_space(space)
-    if told is not None and told != chosen.name:
+    if implied is not None and implied != chosen.name:
         raise InvalidArchitectureError(
-            f"the dict is a config of {get_space(told).title}, but space is {chosen.name!r}. "
-            f"Pass space={told!r}, or leave space out."
+            f"the dict is a config of {get_space(implied).title}, but space is {chosen.name!r}. "
+            f"Pass space={implied!r}, or leave space out."
         )
     return chosen
 
 
 def _space_of(value: object) -> str | None:
-    """Return the space whose config this is: by its class, or for a published dict by keys that only one space has."""
+    """Return the space of a config, by its class, or of a published dict, by keys that only one space has."""
     if isinstance(value, Mapping):
         if "op_idx_list" in value or "dataset" in value:
             return "fbnet"
@@ -151,10 +151,10 @@ def _space_of(value: object) -> str | None:
 
 
 def _initialised(space: SearchSpace, ops: list[int], config: NetworkConfig, random_state: RandomState) -> nn.Module:
-    """Construct in eval mode, under a forked CPU generator: the global ones stay as they are."""
+    """Construct in eval mode, under a forked CPU generator, so that the global ones do not change."""
     seed = int(as_generator(random_state).integers(2**63))
     target = torch.get_default_device()
-    # Weights are drawn on the CPU, whatever the default device: a seed means the same weights everywhere.
+    # Weights are always drawn on the CPU, so that a seed gives the same weights on every device.
     on_cpu = nullcontext() if target.type == "cpu" else torch.device("cpu")
     with torch.random.fork_rng(devices=[]), on_cpu:
         torch.default_generator.manual_seed(seed)

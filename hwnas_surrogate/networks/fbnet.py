@@ -61,7 +61,7 @@ class ConvBlock(nn.Module):
         self.residual = slot.keeps_shape
 
     def forward(self, x: Tensor) -> Tensor:
-        """Run the block; its input is added where the shape stays."""
+        """Run the block; its input is added if the shape does not change."""
         out: Tensor = self.relu(self.bn1(self.conv1(x)))
         if self.shuffle is not None:
             out = self.shuffle(out)
@@ -81,7 +81,7 @@ class FBNetNetwork(nn.Module):
     """The inference network of one FBNet architecture [1]_, as HW-NAS-Bench uses it.
 
     Stem, 22 blocks, 1x1 convolution header, global average pool, fully connected layer.
-    :func:`~hwnas_surrogate.networks.build_network` is the usual way to it.
+    Use :func:`~hwnas_surrogate.networks.build_network` to make one.
 
     Parameters
     ----------

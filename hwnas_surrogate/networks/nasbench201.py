@@ -13,7 +13,7 @@ __all__ = ["NASBench201Network"]
 
 
 class Zero(nn.Module):
-    """The op ``none``: a multiplication by zero, which the network really runs."""
+    """The op ``none``: a multiplication by zero, which the network executes."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Multiply by 0."""
@@ -60,7 +60,7 @@ class Cell(nn.Module):
         self.layers = nn.ModuleList(edges)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Run every edge, in the order in which an architecture names them."""
+        """Run every edge, in the order of an architecture's ops."""
         nodes = [x]
         for layer, (target, source) in zip(self.layers, EDGES, strict=True):
             out = layer(nodes[source])
@@ -88,7 +88,7 @@ class Reduction(nn.Module):
 
 
 class CellNetwork(nn.Module):
-    """A network of a stem, cells and a classifier: what all of them compute."""
+    """A network of a stem, cells and a classifier: the common forward pass."""
 
     stem: nn.Module
     cells: nn.ModuleList
@@ -121,14 +121,14 @@ class NASBench201Network(CellNetwork):
     """The inference network of one NAS-Bench-201 architecture [1]_ (``infer.tiny``).
 
     Stem, N cells at C channels, reduction, N cells at 2C, reduction, N cells at 4C, batch norm and ReLU, global
-    average pool, classifier. :func:`~hwnas_surrogate.networks.build_network` is the usual way to it.
+    average pool, classifier. Use :func:`~hwnas_surrogate.networks.build_network` to make one.
 
     Parameters
     ----------
     ops : sequence of 6 int
         The op of each edge (1<-0, 2<-0, 2<-1, 3<-0, 3<-1, 3<-2).
     config : NASBench201Config
-        Widths, depth, classes and input channels. The input size may be any that works for both reductions.
+        Widths, depth, classes and input channels. Any input size that suits both reductions is allowed.
 
     References
     ----------

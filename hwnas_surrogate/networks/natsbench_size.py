@@ -14,7 +14,7 @@ from hwnas_surrogate.spaces.natsbench_size import CHANNELS, REDUCTIONS
 __all__ = ["NATSBenchSizeNetwork"]
 
 _SKIP = EDGES.index((3, 0))
-"""The edge that skips; the others are 3x3 convolutions."""
+"""The skip edge; the others are 3x3 convolutions."""
 
 
 class ConvBN(nn.Module):
@@ -44,14 +44,14 @@ class NATSBenchSizeNetwork(CellNetwork):
     """The inference network of one architecture of NATS-Bench's size space [1]_ (``infer.shape.tiny``).
 
     Stem, cell, reduction, cell, reduction, cell, batch norm and ReLU, global average pool, classifier.
-    :func:`~hwnas_surrogate.networks.build_network` is the usual way to it.
+    Use :func:`~hwnas_surrogate.networks.build_network` to make one.
 
     Parameters
     ----------
     ops : sequence of 5 int
         Which of the eight numbers of channels each cell has.
     config : NATSBenchSizeConfig
-        Classes and input channels. The input size may be any that works for both reductions.
+        Classes and input channels. Any input size that suits both reductions is allowed.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""A network as an ONNX model, written from its modules: milliseconds, where tracing exporters take seconds."""
+"""Write a network's modules as an ONNX model: this takes milliseconds, while tracing exporters take seconds."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
 __all__ = ["to_onnx"]
 
 OPSET = 17
-"""Old enough for the runtimes on boards; everything the networks call has been in it unchanged since."""
+"""Old enough for the runtimes on boards; the operators of the networks have not changed since."""
 
 
 def to_onnx(network: nn.Module, input_shape: Sequence[int]) -> onnx.ModelProto:
     """Write a network in eval mode as an ONNX model.
 
-    Every module that the network calls becomes its ONNX operator, dead branches too; fusing batch norms is left to the
-    runtime.
+    Every module that the network calls becomes its ONNX operator, including dead branches. The runtime fuses batch
+    norms.
 
     Parameters
     ----------
     network : torch.nn.Module
-        One that :func:`~hwnas_surrogate.networks.build_network` built, or a part of it, or any other made of the same
-        modules: convolutions, batch norms, ReLU, average pools, linear layers, sums.
+        A network from :func:`~hwnas_surrogate.networks.build_network`, a part of it, or any other network made of the
+        same modules: convolutions, batch norms, ReLU, average pools, linear layers, sums.
     input_shape : sequence of 3 int
         Channels, height and width. The batch is 1.
 
@@ -49,8 +49,8 @@ def to_onnx(network: nn.Module, input_shape: Sequence[int]) -> onnx.ModelProto:
     MissingExtraError
         If the package onnx is not installed.
     InvalidInputError
-        If the network, or a part of it, is in training mode; if it does not take such an input; or if it calls
-        something that has no translation here.
+        If the network, or a part of it, is in training mode; if it does not accept such an input; or if it calls
+        something that can't be translated here.
 
     Examples
     --------
@@ -87,7 +87,7 @@ def to_onnx(network: nn.Module, input_shape: Sequence[int]) -> onnx.ModelProto:
 
 def _trace(network: nn.Module, input_shape: Sequence[int]) -> fx.GraphModule:
     """List a network's calls, each with the shape of what it returns."""
-    # Tracing goes into the module that it starts at, even where that has a translation of its own.
+    # Tracing enters the root module, even if that can be translated as a whole.
     root = nn.Sequential(network).eval() if type(network) in _MODULES else network
     try:
         traced = fx.GraphModule(root, _Tracer().trace(root))
@@ -102,14 +102,14 @@ def _trace(network: nn.Module, input_shape: Sequence[int]) -> fx.GraphModule:
 
 
 class _Tracer(fx.Tracer):
-    """Keeps the modules whole that have a translation."""
+    """A tracer that does not enter modules that can be translated."""
 
     def is_leaf_module(self, module: nn.Module, module_qualified_name: str) -> bool:
         return type(module) in _MODULES
 
 
 class _Shapes(fx.Interpreter):
-    """Notes the shape of what each call returns."""
+    """Records the shape of each call's result."""
 
     def run_node(self, n: fx.Node) -> Any:
         result = super().run_node(n)
@@ -173,11 +173,11 @@ class _Writer:
 
 
 _FLAT: tuple[tuple[Any, ...], ...] = ((1, {}), (1, -1, {}))
-"""The arguments of ``flatten`` that leave a vector for each image."""
+"""The arguments of ``flatten`` that return a vector for each image."""
 
 
 def _name(call: fx.Node) -> str:
-    """Return the name of a call's value: an attribute may be called as the model's inputs and outputs are."""
+    """Return the name of a call's value, distinct from the names of the model's inputs and outputs."""
     return f"{call.name}/y"
 
 
@@ -192,7 +192,7 @@ def _untranslated(what: str) -> InvalidInputError:
 
 
 def _check(module: nn.Module, **translated: Any) -> None:
-    """Raise if an option of a module has another value than the one that is translated."""
+    """Raise if an option of a module has a value that can't be translated."""
     for option, value in translated.items():
         got = getattr(module, option)
         if got != value:

@@ -1,6 +1,6 @@
-"""What people look at: a page about a table and its surrogates, and pictures for papers.
+"""Reports: an HTML page about a table and its surrogates, and figures for papers.
 
-Names resolve when they are first used: pictures of devices need no surrogate.
+Names are imported on first use: figures of devices need no surrogate.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Pictures of how devices relate: correlations, principal directions, proxies, fronts, disagreements.
+"""Figures of the relations between devices: correlations, principal directions, proxies, fronts, disagreements.
 
 As in :mod:`hwnas_surrogate.report.surrogate_figures`, all need the extra ``plots``, and without ``ax`` they draw on a
-figure of their own that pyplot does not know.
+new figure that is not registered in pyplot.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["plot_correlation", "plot_disagreement", "plot_pareto", "plot_princip
 _MOST_NUMBERS = 12
 """With more devices than this, numbers in the cells would be too small to read."""
 _USUAL = 20
-"""Characters of a target's name that a picture of correlations has room for."""
+"""Characters of a target's name that fit in a figure of correlations."""
 _PROXIES = {
     "macs": "multiply-adds (all layers)",
     "params": "parameters",
@@ -36,9 +36,9 @@ _PART = 0.99
 
 
 def plot_correlation(matrix: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Draw a correlation matrix as a map, like devices beside each other, with lines between clusters.
+    """Draw a correlation matrix as a heatmap, with similar devices side by side and lines between clusters.
 
-    Cells hold their number if there are at most 12 devices; those without a correlation are grey. The colours go from
+    Cells show their number if there are at most 12 devices; cells without a correlation are grey. The colours go from
     0 to 1, or from -1 to 1 if a correlation is negative.
 
     Parameters
@@ -73,11 +73,11 @@ def plot_correlation(matrix: pd.DataFrame, ax: Axes | None = None) -> Axes:
     n = len(at)
     names = [plain(name) for name in clusters.order]
     side = 2.2 + 0.26 * n + (0.24 * n if n <= _MOST_NUMBERS else 0.0)
-    side += 0.08 * max(0, max(map(len, names)) - _USUAL)  # what longer names take from the Axes
+    side += 0.08 * max(0, max(map(len, names)) - _USUAL)  # space that longer names take from the Axes
     ax = axes_or_new(ax, (side + 0.9, side))
     low = -1.0 if np.nanmin(values, initial=0.0) < 0 else 0.0
     image = ax.imshow(values, cmap="RdBu" if low else "cividis", vmin=low, vmax=1.0)
-    ax.set_facecolor("0.8")  # what has no colour
+    ax.set_facecolor("0.8")  # the colour of missing correlations
     ax.set_xticks(range(n), names, rotation=90, fontsize="small")
     ax.set_yticks(range(n), names, fontsize="small")
     ax.set(xlabel="target (device/metric)", ylabel="target (device/metric)")
@@ -95,9 +95,9 @@ def plot_correlation(matrix: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
 
 def plot_principal_directions(directions: PrincipalDirections, ax: Axes | None = None) -> Axes:
-    """Draw how much of the variance of the log costs the first directions explain together.
+    """Draw the cumulative variance of the log costs that the first directions explain.
 
-    A dashed line stands at 99 %, and the bar that reaches it is marked: so many numbers describe a device.
+    A dashed line marks 99 %, and the first bar that reaches it is highlighted: that many numbers describe a device.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ def plot_principal_directions(directions: PrincipalDirections, ax: Axes | None =
     Raises
     ------
     InvalidInputError
-        If they are none.
+        If they are not PrincipalDirections.
     MissingExtraError
         If matplotlib is not installed.
     """
@@ -133,7 +133,7 @@ def plot_principal_directions(directions: PrincipalDirections, ax: Axes | None =
 
 
 def plot_proxies(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Draw how well the size of a network ranks the costs of each device, with the intervals.
+    """Draw how well the size of a network ranks the costs of each device, with intervals.
 
     Parameters
     ----------
@@ -149,7 +149,7 @@ def plot_proxies(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     Raises
     ------
     InvalidInputError
-        If there is no row, a column is missing or no number is there to draw.
+        If there is no row, a column is missing, or there is no number to draw.
     MissingExtraError
         If matplotlib is not installed.
     """
@@ -162,7 +162,7 @@ def plot_proxies(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax = axes_or_new(ax, (6.0, 1.3 + 0.32 * len(targets)))
     for number, name in enumerate(names):
         rows = shown[shown["proxy"] == name]
-        # Side by side within the line of a target, none on top of another.
+        # Side by side within a target's line, without overlap.
         height = rows["target"].map(targets.index) + 0.5 * ((number + 0.5) / len(names) - 0.5)
         reach = np.nan_to_num([rows["kendall_tau"] - rows["low"], rows["high"] - rows["kendall_tau"]])
         look: dict[str, Any] = {"color": COLOURS[number % len(COLOURS)], "fmt": MARKERS[number % len(MARKERS)]}
@@ -180,8 +180,8 @@ def plot_proxies(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
 def plot_pareto(front: pd.DataFrame, all: pd.DataFrame, x: str, y: str, ax: Axes | None = None) -> Axes:
     """Draw a Pareto front among all architectures.
 
-    Where the front is one of these two objectives, a step line bounds what can be had; one of more objectives is
-    points.
+    A front of these two objectives is a step line that bounds the attainable values; a front of more objectives is
+    drawn as points.
 
     Parameters
     ----------
@@ -238,7 +238,7 @@ def plot_pareto(front: pd.DataFrame, all: pd.DataFrame, x: str, y: str, ax: Axes
 
 
 def plot_disagreement(disagreement: Disagreement, ax: Axes | None = None) -> Axes:
-    """Draw by how much each op moves an architecture's rank from one device to another.
+    """Draw how much each op changes an architecture's rank from one device to another.
 
     Parameters
     ----------
@@ -254,7 +254,7 @@ def plot_disagreement(disagreement: Disagreement, ax: Axes | None = None) -> Axe
     Raises
     ------
     InvalidInputError
-        If it is none.
+        If it is not a Disagreement.
     MissingExtraError
         If matplotlib is not installed.
     """
@@ -267,7 +267,7 @@ def plot_disagreement(disagreement: Disagreement, ax: Axes | None = None) -> Axe
     ax.axvline(0, color="0.35", linewidth=1)
     ax.set_yticks(range(len(shown)), [plain(op) for op in shown["op"]])
     ax.invert_yaxis()
-    sides = f"< 0: dearer on {plain(disagreement.first)}\n> 0: dearer on {plain(disagreement.second)}"
+    sides = f"< 0: more expensive on {plain(disagreement.first)}\n> 0: more expensive on {plain(disagreement.second)}"
     ax.set(ylabel="op (one more)", xlabel=f"change of rank (% of the architectures)\n{sides}")
     ax.grid(axis="x", alpha=0.3)
     return ax

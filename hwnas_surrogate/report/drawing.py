@@ -1,4 +1,4 @@
-"""What all pictures share: colours and markers, Axes, names that matplotlib can show, columns of frames."""
+"""Helpers for all figures: colours and markers, Axes, names that matplotlib can show, columns of frames."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ __all__ = ["COLOURS", "LEGEND_ABOVE", "MARKERS", "axes_or_new", "checked_frame",
 
 Vector = npt.NDArray[np.float64]
 
-# Okabe and Ito's colours, which the colour-blind tell apart; their yellow is too pale for lines on white.
+# Okabe and Ito's colours, which the colour-blind can distinguish; their yellow is too pale for lines on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = "os^DvP"  # one fewer than colours, so that more lines than colours still differ
 LEGEND_ABOVE: dict[str, Any] = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "ncols": 3, "frameon": False}
 LEGEND_ABOVE |= {"fontsize": "small", "columnspacing": 1.0, "handletextpad": 0.5, "markerscale": 1.5}
 _LONGEST = 40
-"""Characters of a name: longer ones are cut in the middle, where names of a kind differ least."""
+"""Maximum characters of a name: longer ones are cut in the middle, where similar names differ least."""
 
 
 def axes_or_new(ax: Axes | None, size: tuple[float, float]) -> Axes:
-    """Return the Axes given, or those of a new figure that pyplot does not know."""
+    """Return the given Axes, or those of a new figure that is not registered in pyplot."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
@@ -39,8 +39,8 @@ def axes_or_new(ax: Axes | None, size: tuple[float, float]) -> Axes:
 def plain(name: object) -> str:
     """Return a name as matplotlib can show it.
 
-    Control characters, and those that its fonts lack (an escape stands for each), would be drawn as boxes with a
-    warning for each; a pair of $ would be a formula; what is very long would leave no room for the Axes.
+    Control characters and characters missing from its fonts would be drawn as boxes, with a warning for each, so they
+    are escaped. A pair of $ would be a formula. A very long name would leave no room for the Axes.
     """
     fonts = _fonts()
     shown = [
@@ -55,7 +55,7 @@ def plain(name: object) -> str:
 
 
 def _first(parts: Iterable[str], room: int) -> list[str]:
-    """Return the first parts that fit into so many characters together."""
+    """Return the first parts that fit into a number of characters together."""
     kept: list[str] = []
     for part in parts:
         room -= len(part)
@@ -66,7 +66,7 @@ def _first(parts: Iterable[str], room: int) -> list[str]:
 
 
 def _fonts() -> list[Any]:
-    """Return the fonts that matplotlib takes characters from, as it is set now."""
+    """Return the fonts of matplotlib's current settings."""
     try:
         from matplotlib import rcParams
         from matplotlib.font_manager import FontProperties, findfont, get_font

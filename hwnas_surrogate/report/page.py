@@ -1,7 +1,7 @@
 """A page for a hardware team: devices, how they relate, predictions, errors, learning curves, Pareto fronts.
 
-The page is one file that needs no network: costs as typed arrays, plotly.js, and a little JavaScript of our own
-(``static``). It needs the extra ``report``.
+The page is one file that needs no network: costs as typed arrays, plotly.js, and a little JavaScript (``static``). It
+needs the extra ``report``.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _TRAINED, _TESTED = 200, 200
 _STEPS = (10, 20, 50, 100, 200)
 _ROWS = _TRAINED + _TESTED
 _SMALL = 60
-"""The default surrogate is fitted for up to so many targets times positions; more take long."""
+"""The default surrogate is fitted for up to this many targets times positions; more would take long."""
 _FEW_SPLITS = 10
 """With more targets, each learning curve is over one split."""
 _SCRIPTS = (
@@ -58,31 +58,32 @@ def write_report(
     title: str | None = None,
     random_state: int = 0,
 ) -> Path:
-    """Write one HTML page that shows what a table says and how well it is predicted.
+    """Write one HTML page that shows a table's costs and how well they are predicted.
 
-    The same input gives the same file, byte for byte. What can't be shown (one device has no heatmap, a constant cost
-    no rank correlation, ...) is said on the page.
+    The same input gives the same file, byte for byte. The page states what can't be shown (one device has no heatmap, a
+    constant cost no rank correlation, ...).
 
     Parameters
     ----------
     table : CostTable
         The measured costs; for FBNet's block table, ``table.tabulate(archs)``.
     path : path-like
-        The file to write, ``report.html`` say. What stood there before is replaced at once.
+        The file to write, such as ``report.html``. An existing file is replaced atomically.
     evaluation : Evaluation, optional
-        Held-out predictions, as :func:`evaluate` returns them; of several models or splits the first is shown, at its
-        largest number of training architectures. If None, at most 200 architectures of each target are trained on and
-        200 held out: by the default surrogate, or, for many targets or several network configs, by a ridge;
-        the page says which.
+        Held-out predictions, as :func:`evaluate` returns them; of several models or splits, the first is shown, with
+        its largest number of training architectures. If None, at most 200 architectures of each target are trained on
+        and 200 held out: by the default surrogate, or, for many targets or several network configs, by a ridge; the
+        page states which.
     curve : Evaluation, optional
         As :func:`learning_curve` returns it. If None, up to 200 training architectures, by a ridge.
     quality : Series or path-like, optional
-        What architectures are worth, more being better (accuracy, say), for the Pareto explorer: by architecture, or a
-        CSV file, as :func:`pareto_front` takes them. It bears the Series' name there, or that of the file's column.
+        The quality of architectures, larger is better (for example accuracy), for the Pareto explorer: a Series by
+        architecture, or a CSV file, as in :func:`pareto_front`. Its label is the Series' name, or that of the file's
+        column.
     title : str, optional
         The page's heading.
     random_state : int, default=0
-        Seed of what is held out.
+        Seed of the held-out architectures.
 
     Returns
     -------
@@ -124,7 +125,7 @@ def write_report(
 
 
 def _plotly() -> str:
-    """Return plotly.js, compressed: less than half the file, and the page reads it when its tables stand."""
+    """Return plotly.js, compressed: it is less than half the file, and the page loads it after its tables."""
     try:
         from plotly.offline import get_plotlyjs
     except ImportError as error:
@@ -158,12 +159,12 @@ def _wanted(table: CostTable, quality: Accuracy | None) -> pd.Series[float] | No
         return None
     wanted = quality_by_row(table, quality)
     if wanted.isna().all():
-        raise InvalidInputError("quality tells nothing of the table's architectures.")
+        raise InvalidInputError("quality has no value for any of the table's architectures.")
     return wanted.rename("quality" if wanted.name is None else str(wanted.name))
 
 
 def _sampled(table: CostTable, target: Target, random_state: int) -> CostTable:
-    """Return rows of one target that have a cost: as many as are trained and tested on, drawn at random."""
+    """Return a random sample of one target's rows with a cost, for training and testing."""
     part = table.select(target)
     known = np.flatnonzero(~np.isnan(part.costs[:, 0]))
     if len(known) > _ROWS:
@@ -172,12 +173,12 @@ def _sampled(table: CostTable, target: Target, random_state: int) -> CostTable:
 
 
 def _held_out(n: int) -> int:
-    """Return how many of n architectures are held out: a third of few."""
+    """Return how many of n architectures are held out: a third if n is small."""
     return _TESTED if n >= _ROWS else max(1, n // 3)
 
 
 def _evaluated(table: CostTable, random_state: int) -> tuple[Evaluation | None, dict[Target, str], str]:
-    """Evaluate each target by itself: one that can't be evaluated is told why, the others are shown."""
+    """Evaluate each target by itself; return the reason for each target that can't be evaluated."""
     space, slow = table.space.name, _slow(table)
     if slow:
         surrogate, name = Surrogate(space, model="ridge"), "ridge"
@@ -215,7 +216,7 @@ def _too_few(n: int, needed: int) -> str:
 
 
 def _slow(table: CostTable) -> str:
-    """Return for what the default surrogate takes too long to be fitted for a page; nothing if it does not."""
+    """Return for which tables the default surrogate takes too long to fit; an empty string if it does not."""
     if len(table.configs) > 1:
         return f"for networks of {len(table.configs)} configs"
     n = len(table.targets)
@@ -241,14 +242,14 @@ def _learned(table: CostTable, random_state: int) -> tuple[Evaluation | None, di
             parts.append(learning_curve(part, surrogate, sizes=sizes, n_test=tested, seeds=seeds))
         except InvalidInputError as error:
             why[target] = str(error)
-    said = "Made for this page by a ridge regression, the quickest model: "
-    said += f"the mean over {n_seeds} random splits, bars are a standard deviation. " if n_seeds > 1 else "one split. "
-    said += "`hwnas evaluate --protocol learning-curve` draws that of any model."
-    return Evaluation.joined(parts) if parts else None, why, said
+    note = "Made for this page by a ridge regression, the quickest model: "
+    note += f"the mean over {n_seeds} random splits, bars are a standard deviation. " if n_seeds > 1 else "one split. "
+    note += "`hwnas evaluate --protocol learning-curve` draws that of any model."
+    return Evaluation.joined(parts) if parts else None, why, note
 
 
 def _page(title: str, plotly: str, data: str) -> str:
-    """Fill the template; data and scripts can't end their element early."""
+    """Fill the template, escaped so that data and scripts can't end their element early."""
     folder = resources.files(__package__) / "static"
 
     def text(name: str) -> str:

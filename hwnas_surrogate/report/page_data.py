@@ -1,4 +1,4 @@
-"""What the report's page holds: plain values for JSON, large arrays as base64."""
+"""The data of the report's page: plain values for JSON, large arrays as base64."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from hwnas_surrogate.spaces import NASBench201, SearchSpace
 __all__ = ["payload"]
 
 _DRAWN = 1000
-"""More held-out architectures of a target are sampled."""
+"""Maximum number of held-out architectures per target; more are sampled."""
 _SCORES = ("kendall_tau", "spearman_rho", "mdape", "rmse", "within_10pct", "coverage_90")
 
 Found = tuple[Evaluation | None, dict[Target, str], str]
@@ -36,10 +36,10 @@ def payload(table: CostTable, evaluated: Found, learned: Found, quality: pd.Seri
     table : CostTable
         The costs.
     evaluated, learned : tuple
-        An evaluation (None if no target has one), why targets are not in it, and a sentence about how it was made
-        (empty: it was given).
+        An evaluation (None if no target has one), the reasons for missing targets, and a sentence about how it was made
+        (empty if the user gave it).
     quality : Series, optional
-        What each row's architecture is worth, by the name that the page gives it.
+        The quality of each row's architecture; its name is the label on the page.
     """
     held_out, connected = _Numbered(), table.space.connected(table.archs)
     targets = [
@@ -99,7 +99,7 @@ def _numbers(values: Any) -> list[float | None]:
 
 
 def _architectures(table: CostTable) -> dict[str, Any]:
-    """Return the architectures as op numbers and the text around the ops, or as texts where that does not do."""
+    """Return the architectures as op numbers and the text around the ops, or as texts if that is impossible."""
     space, archs = table.space, table.archs
     made: dict[str, Any] = {"ops": list(space.ops)}
     pieces, texts = _pieces(space), space.format_all(archs)
@@ -120,12 +120,12 @@ def _architectures(table: CostTable) -> dict[str, Any]:
 
 
 def _pieces(space: SearchSpace) -> list[str]:
-    """Return what stands between the ops in an architecture's text."""
+    """Return the text between the ops in an architecture's string."""
     return space.format(np.zeros((1, space.n_positions), np.int8)).split(space.ops[0])
 
 
 def _macs(table: CostTable) -> dict[str, Any]:
-    """Return millions of live multiply-adds, and of all where these are others."""
+    """Return millions of live multiply-adds, and of all if these differ."""
     live, every = multiply_adds(table, "live"), multiply_adds(table, "all")
     more = None if (live == every).all() else _base64(every / 1e6, np.float32)
     return {"macs": _base64(live / 1e6, np.float32), "all_macs": more}

@@ -1,7 +1,7 @@
-"""Pictures of how good surrogates are: learning curves, predicted against measured costs, errors by distance.
+"""Figures of surrogates' accuracy: learning curves, predicted against measured costs, errors by distance.
 
-All need the extra ``plots``. Without ``ax`` they draw on a figure of their own that pyplot does not know, so that
-nothing has to close it; ``ax.figure.savefig(...)`` writes it.
+All need the extra ``plots``. Without ``ax`` they draw on a new figure that is not registered in pyplot, so that it need
+not be closed; ``ax.figure.savefig(...)`` writes it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["plot_adaptation_curve", "plot_error_by_distance", "plot_learning_cur
 
 Vector = npt.NDArray[np.float64]
 
-# Scores whose label is in per cent are drawn as such.
+# Scores whose label has a % are drawn in per cent.
 _LABELS = {
     "kendall_tau": "Kendall's tau",
     "kendall_tau_raw": "Kendall's tau (noise breaks ties)",
@@ -47,7 +47,7 @@ def plot_learning_curve(
     """Draw a score over the number of training architectures.
 
     Each target, and each model if there are several, is a line through the means over the seeds, in a band of one
-    standard deviation; where there is one seed there is no band. Scores that are NaN are left out.
+    standard deviation; with one seed, there is no band. Scores that are NaN are left out.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ def plot_learning_curve(
     several = len(targets) > 1 or len(models) > 1
     ax = axes_or_new(ax, (7.4 if several else 5.2, 3.6))
     for (name, model), rows in shown.groupby(["target", "model"], sort=False):
-        # With several targets, the colour tells the target and the line the model.
+        # With several targets, the colour shows the target and the line style the model.
         colour, line = (targets.index(name), models.index(model)) if len(targets) > 1 else (models.index(model), 0)
         legend = [plain(name)] * (len(targets) > 1) + [plain(model)] * (len(models) > 1)
         look: dict[str, Any] = {"color": COLOURS[colour % len(COLOURS)], "linestyle": _LINES[line % len(_LINES)]}
@@ -150,8 +150,8 @@ def plot_adaptation_curve(curve: pd.DataFrame, target: TargetLike | None = None,
 def plot_predicted(predictions: pd.DataFrame, target: TargetLike | None = None, ax: Axes | None = None) -> Axes:
     """Draw predicted against measured costs of one target, with the diagonal where they are equal.
 
-    Both axes have the same range; they are logarithmic if all that is drawn is above 0 and the costs span more than
-    two decades.
+    Both axes have the same range; they are logarithmic if all values are above 0 and the costs span more than two
+    decades.
 
     Parameters
     ----------
@@ -160,7 +160,7 @@ def plot_predicted(predictions: pd.DataFrame, target: TargetLike | None = None, 
         ``high``, the bounds of an interval (which may be infinite). Intervals are thin vertical lines; more than 500
         would hide the points and are left out.
     target : target, optional
-        What to draw, as ``device/metric``; may be None if there is one only.
+        What to draw, as ``device/metric``; may be None if there is only one.
     ax : matplotlib Axes, optional
         Where to draw; a figure of its own if None. The legend stands above the Axes.
 
@@ -171,8 +171,8 @@ def plot_predicted(predictions: pd.DataFrame, target: TargetLike | None = None, 
     Raises
     ------
     InvalidInputError
-        If there is no row, a column is missing, the target is unknown or not one only, a cost is not finite, or a lower
-        bound is above the upper one.
+        If there is no row, a column is missing, the target is unknown or more than one, a cost is not finite, or a
+        lower bound is above the upper one.
     MissingExtraError
         If matplotlib is not installed.
 
@@ -210,15 +210,16 @@ def plot_predicted(predictions: pd.DataFrame, target: TargetLike | None = None, 
 
 
 def plot_error_by_distance(errors: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Draw relative errors by the distance of the architectures from those trained on.
+    """Draw relative errors by the distance of the architectures from the training architectures.
 
     Each distance is a box: the median, the quartiles, and whiskers from the 5th to the 95th percentile. Up to 12
-    different distances are taken for centres of bins; more are put into at most 12 bins as wide as a power of two.
+    different distances are used as centres of bins; more are put into at most 12 bins whose width is a power of two.
 
     Parameters
     ----------
     errors : DataFrame
-        One row per prediction: columns ``distance`` (octaves) and ``relative_error`` (0.05 is 5 %; absolute or signed).
+        One row per prediction: columns ``distance`` (log2 units) and ``relative_error`` (0.05 is 5 %; absolute or
+        signed).
     ax : matplotlib Axes, optional
         Where to draw; a figure of its own if None. The legend stands above the Axes.
 
@@ -254,7 +255,7 @@ def plot_error_by_distance(errors: pd.DataFrame, ax: Axes | None = None) -> Axes
     ax.axhline(0, color="0.35", linewidth=1, zorder=0)
     ax.set_xticks(centres, [f"{centre:.4g}\n({len(group)})" for centre, group in zip(centres, groups, strict=True)])
     ax.set(xlim=(centres[0] - width, centres[-1] + width), ylabel="relative error (%)")
-    ax.set_xlabel("distance from the training architectures (octaves)\n(predictions per box in brackets)")
+    ax.set_xlabel("distance from the training architectures (log2 units)\n(predictions per box in brackets)")
     ax.grid(axis="y", alpha=0.3)
     handles = [boxes[name][0] for name in ("medians", "boxes", "whiskers")]
     ax.legend(handles, ["median", "quartiles", "5th to 95th percentile"], **LEGEND_ABOVE)
@@ -273,7 +274,7 @@ def _of_target(what: str, frame: pd.DataFrame, target: TargetLike | None, *colum
 
 
 def _intervals(frame: pd.DataFrame) -> tuple[Vector, Vector]:
-    """Return the bounds, which may be infinite; nothing if there are none."""
+    """Return the bounds, which may be infinite; empty if there are none."""
     if not {"low", "high"} & set(frame):
         return np.empty(0), np.empty(0)
     checked_frame("predictions", frame, "low", "high")
@@ -291,8 +292,8 @@ def _one_unit(frame: pd.DataFrame) -> str:
 
 
 def _bins(distances: Vector) -> tuple[Vector, float]:
-    """Return the centre of each distance's bin, and what is between neighbours at least."""
-    distances = distances.round(9)  # centres that were computed differ by noise
+    """Return the centre of each distance's bin, and the minimum spacing between neighbours."""
+    distances = distances.round(9)  # computed centres differ by floating-point noise
     distinct = np.unique(distances)
     if len(distinct) <= _MOST_BOXES:
         return distances, float(np.diff(distinct).min()) if len(distinct) > 1 else 1.0
@@ -301,7 +302,7 @@ def _bins(distances: Vector) -> tuple[Vector, float]:
 
 
 def _sizes_axis(ax: Axes, sizes: list[int]) -> None:
-    """Put a tick at every size, and its number where its neighbours leave room."""
+    """Put a tick at every size, with its number if there is room between neighbours."""
     places = np.log(sizes)
     named = [len(sizes) - 1]  # the largest first, which everyone looks for
     for row in reversed(range(len(sizes) - 1)):

@@ -1,4 +1,4 @@
-"""Search spaces: what an architecture is, under which network config, and what its network is made of."""
+"""Search spaces: architectures, network configs, and the operators of each network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The search space: what every space answers, and how a user's architectures become int8 batches."""
+"""The base of search spaces: their interface, and the conversion of architectures to int8 batches."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from hwnas_surrogate.spaces.tables import OpTable
 __all__ = ["ArchArray", "ConfigLike", "RandomState", "SearchSpace", "as_generator"]
 
 RandomState: TypeAlias = int | np.random.Generator | None
-"""A seed, a generator that goes on, or None for numbers that differ every time."""
+"""A seed, a generator that continues, or None for numbers that differ every time."""
 
 
 def as_generator(random_state: RandomState) -> np.random.Generator:
-    """Return a generator of its own for a seed (or fresh entropy for None); a Generator passes through."""
+    """Return a new generator for a seed (or fresh entropy for None); a Generator is returned as it is."""
     if isinstance(random_state, np.random.Generator):
         return random_state
     if random_state is not None and (not isinstance(random_state, (int, np.integer)) or random_state < 0):
@@ -38,17 +38,17 @@ def as_generator(random_state: RandomState) -> np.random.Generator:
 
 
 class SearchSpace(OpLists, ABC):
-    """What an architecture is: ops at positions.
+    """A search space: an architecture is an op at each position.
 
-    Architectures are accepted as strings, op lists (numbers or names) and arrays, one or many; NAS-Bench-201
-    also takes indices. Inside, a batch is an int8 array of shape (n, positions).
+    Architectures are accepted as strings, op lists (numbers or names) and arrays, one or many; NAS-Bench-201 also
+    accepts indices. Internally, a batch is an int8 array of shape (n, positions).
     """
 
     configs: ClassVar[Mapping[str, NetworkConfig]]
     config_class: ClassVar[type[NetworkConfig]]
     conventions: ClassVar[Mapping[str, Convention]] = MappingProxyType({})
     same_views: ClassVar[Mapping[View, View]] = MappingProxyType({})
-    """Views in which every network runs the same operators as in another one."""
+    """Views with the same operators as another view, for every network."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
@@ -111,11 +111,11 @@ class SearchSpace(OpLists, ABC):
     def as_array(self, archs: Archs) -> ArchArray:
         """Turn one or many architectures, in any accepted form, into a batch.
 
-        What integers mean depends on their number and range, never on what they are stored in. One integer is an
-        index. A flat sequence of integers is one op list if there are as many as the space has positions and each is
-        the number of an op (NAS-Bench-201: six values 0..4; such a list repeats a value, so indices are not meant).
-        Any other flat sequence holds indices. Integers in rows, as in an array of two axes or a list of lists, are op
-        lists. FBNet has no index.
+        The meaning of integers depends on their number and range, never on the container. One integer is an index. A
+        flat sequence of integers is one op list if its length is the number of positions and each integer is the number
+        of an op (NAS-Bench-201: six values 0..4; such a list repeats a value, so it can't be a list of different
+        indices). Any other flat sequence holds indices. Integers in rows, as in an array of two axes or a list of
+        lists, are op lists. FBNet has no index.
 
         Parameters
         ----------
@@ -131,7 +131,7 @@ class SearchSpace(OpLists, ABC):
         Raises
         ------
         InvalidArchitectureError
-            Naming the first entry that is no architecture of this space.
+            If an entry is not an architecture of this space; the message names the first.
 
         Examples
         --------
@@ -159,15 +159,15 @@ class SearchSpace(OpLists, ABC):
     def stack(self, archs: Iterable[Any], convention: str | None = None) -> ArchArray:
         """Turn single architectures into a batch: a row for each entry, whatever their number.
 
-        Here each entry is an architecture by itself: an integer is an index, and a flat sequence of integers inside is
-        an op list. :meth:`as_array` reads sequences that hold something else than integers and names of ops like this.
+        Each entry is an architecture by itself: an integer is an index, and a flat sequence of integers is an op list.
+        :meth:`as_array` reads a sequence in this way if it holds anything but integers and names of ops.
 
         Parameters
         ----------
         archs : iterable of n architectures
             Each in any form that :meth:`as_array` accepts for one.
         convention : str, optional
-            Whose op numbers they are, as in :meth:`from_convention`; the space's own if None.
+            The convention of op numbers, as in :meth:`from_convention`; the space's own if None.
 
         Returns
         -------
@@ -176,7 +176,7 @@ class SearchSpace(OpLists, ABC):
         Raises
         ------
         InvalidArchitectureError
-            Naming the first entry that is not one architecture of this space.
+            If an entry is not one architecture of this space; the message names the first.
         InvalidInputError
             If there is no such convention.
         """
@@ -230,18 +230,18 @@ class SearchSpace(OpLists, ABC):
         return self.conventions[name]
 
     def from_convention(self, archs: Archs, convention: str) -> ArchArray:
-        """Turn architectures whose op numbers follow someone else's convention into a batch.
+        """Turn architectures whose op numbers follow another tool's convention into a batch.
 
-        Only op numbers have a convention. The space's strings mean the same everywhere, and pass. An index or names of
-        ops are refused: the first belongs to the benchmark, of the second the order of positions is unknown.
+        Only op numbers have a convention. The space's strings mean the same everywhere and are accepted. Indices and
+        names of ops are refused: an index belongs to the benchmark, and for names the order of positions is unknown.
 
         Parameters
         ----------
         archs : sequence or array
-            Op numbers, of shape (positions,) or (n, positions), strings, or a sequence of them; stored in whatever
-            :meth:`as_array` takes. A flat sequence of integers is one op list.
+            Op numbers, of shape (positions,) or (n, positions), strings, or a sequence of them, in any container that
+            :meth:`as_array` accepts. A flat sequence of integers is one op list.
         convention : str
-            Its name, one of ``conventions``: ``"naslib"`` for NAS-Bench-201, none for FBNet.
+            The convention's name, one of ``conventions``: ``"naslib"`` for NAS-Bench-201, none for FBNet.
 
         Returns
         -------
@@ -252,7 +252,7 @@ class SearchSpace(OpLists, ABC):
         InvalidInputError
             If there is no such convention.
         InvalidArchitectureError
-            If an entry is no architecture, or an index.
+            If an entry is not an architecture, or is an index.
 
         Examples
         --------
@@ -279,14 +279,14 @@ class SearchSpace(OpLists, ABC):
         return self.stack(held, convention)
 
     def to_convention(self, archs: Archs, convention: str) -> ArchArray:
-        """Return the op numbers of architectures in someone else's convention; see :meth:`from_convention`.
+        """Return the op numbers of architectures in another tool's convention; see :meth:`from_convention`.
 
         Parameters
         ----------
         archs : architectures
             One or many.
         convention : str
-            Its name, one of ``conventions``.
+            The convention's name, one of ``conventions``.
 
         Returns
         -------
@@ -346,7 +346,7 @@ class SearchSpace(OpLists, ABC):
                 return self.config_class.parse(config)
             except ValueError:
                 if "-" in config and any(char.isdigit() for char in config) and "x" in config:
-                    raise  # meant as one of ours: the error says what is wrong with it
+                    raise  # a config of this package: the error describes what is wrong
                 hint = f"A modified config is written like {str(self.default_config)!r}."
                 what = f"{self.title} dataset or config"
                 raise unknown(InvalidConfigError, what, config, self.configs, hint) from None
@@ -388,7 +388,7 @@ class SearchSpace(OpLists, ABC):
         if configs is None or isinstance(configs, (str, NetworkConfig, Mapping)):
             return (self.config(configs),), np.zeros(n, np.intp)
         if not isinstance(configs, Iterable):
-            self.config(configs)  # raises: it is no config either
+            self.config(configs)  # raises, since it is not a config either
         items = list(configs)
         if len(items) != n:
             raise InvalidConfigError(
@@ -405,13 +405,13 @@ class SearchSpace(OpLists, ABC):
             number[row] = seen[key]
         return tuple(distinct), number
 
-    # -- what the networks are made of --------------------------------------------------------------------
+    # -- operators of the networks ------------------------------------------------------------------------
 
     @abstractmethod
     def graph(self, arch: Archs, config: ConfigLike = None) -> Graph:
         """Return the network of one architecture as a graph of operators, at batch 1.
 
-        It is the graph that :meth:`~hwnas_surrogate.graphs.Graph.from_torch` captures of the network that
+        It equals the graph that :meth:`~hwnas_surrogate.graphs.Graph.from_torch` captures from the network that
         :func:`~hwnas_surrogate.networks.build_network` builds: with every operator that runs, dead edges too.
 
         Parameters
@@ -427,7 +427,7 @@ class SearchSpace(OpLists, ABC):
         """
 
     def build(self, ops: Sequence[int], config: NetworkConfig) -> Any:
-        """Return the PyTorch module of one architecture: a space of one's own writes it to be measured and exported.
+        """Return the PyTorch module of one architecture. A custom space defines it for measuring and export.
 
         Parameters
         ----------
@@ -438,7 +438,7 @@ class SearchSpace(OpLists, ABC):
         Returns
         -------
         torch.nn.Module
-            Takes float32 input of shape ``(batch, *config.input_shape)``. Its graph is :meth:`graph`'s.
+            Takes float32 input of shape ``(batch, *config.input_shape)``. Its captured graph equals :meth:`graph`.
 
         Raises
         ------
@@ -451,7 +451,7 @@ class SearchSpace(OpLists, ABC):
         )
 
     def batch(self, archs: Archs, configs: Configs = None) -> ArchBatch:
-        """Return the networks of architectures: what encoders, surrogates and tables are given.
+        """Return the networks of architectures, as encoders, surrogates and tables accept them.
 
         Parameters
         ----------
@@ -463,17 +463,17 @@ class SearchSpace(OpLists, ABC):
         Returns
         -------
         ArchBatch
-            With the operators that the networks run, and their sums.
+            The batch, which counts and sums the operators that the networks run.
 
         Raises
         ------
         InvalidArchitectureError, InvalidConfigError
-            If one is no architecture or no config of this space, or no such network can be built.
+            If an architecture or a config is not of this space, or the network can't be built.
 
         Notes
         -----
         A network without a path from input to output (:meth:`connected`) has the multiply-adds of all its modules in
-        the view ``"all"``, though a device that runs converted networks computes next to nothing.
+        the view ``"all"``, although a device that runs converted networks computes almost nothing.
 
         Examples
         --------
@@ -492,33 +492,33 @@ class SearchSpace(OpLists, ABC):
         """Raise :class:`InvalidConfigError` if a network can't be built under a config; in most spaces all can."""
 
     def op_table(self, config: NetworkConfig, view: View) -> OpTable | None:
-        """Return which operators the networks run under a config in a view, by choice.
+        """Return the operators that each choice runs under a config in a view.
 
-        None where a space has no such tables: then the operators of each network's :meth:`graph` are counted, which
-        takes milliseconds for each.
+        None if a space has no such table. The operators of each network's :meth:`graph` are then counted, which takes
+        milliseconds per network.
         """
         return None
 
     def choices(self, archs: ArchArray, config: NetworkConfig, view: View) -> npt.NDArray[np.integer[Any]]:
-        """Return what stands at each position of a view's table, (n, positions): the ops, unless told otherwise."""
+        """Return the choice at each position of a view's table, (n, positions); by default the ops."""
         return archs
 
     def peak_memory(self, archs: ArchArray, config: NetworkConfig, view: View) -> npt.NDArray[np.float64]:
-        """Return the largest number of bytes of activations that live at once, int8 (n, positions) -> (n,).
+        """Return the peak memory of activations in bytes, int8 (n, positions) -> (n,).
 
-        A space may know a smaller network with the same peak.
+        A space may override this with a smaller network that has the same peak.
         """
         return GraphBatch([self.graph(arch, config) for arch in archs]).peak_memory(view)
 
     @abstractmethod
     def executed(self, archs: Archs, view: str, config: ConfigLike = None) -> npt.NDArray[np.bool_]:
-        """Tell which positions run in a view under a config, shape (n, positions)."""
+        """Return which positions run in a view under a config, shape (n, positions)."""
 
     def connected(self, archs: Archs) -> npt.NDArray[np.bool_]:
         """Return whether a path leads from the input to the output, shape (n,).
 
-        The output of a network without such a path does not depend on its input. It is an architecture all the same,
-        with a cost, often the smallest of all. In most spaces every architecture has a path.
+        The output of a network without such a path does not depend on its input. It is a valid architecture with a
+        cost, often the smallest of all. In most spaces every architecture has a path.
         """
         return np.ones(len(self.as_array(archs)), bool)
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["ArchBatch", "ConfigLike", "Configs", "Networks", "as_batch"]
 
 ConfigLike: TypeAlias = NetworkConfig | str | Mapping[str, Any] | None
-"""A network config, a dataset's name, a config string, or the fields that differ; None is the first published one."""
+"""A network config, a dataset's name, a config string, or the benchmark's dict; None is the first published one."""
 Configs: TypeAlias = ConfigLike | Iterable[ConfigLike] | npt.NDArray[Any]
 """One config for all networks, or one for each."""
 Networks: TypeAlias = NetworkBatch | Graph | Archs
@@ -69,8 +69,8 @@ class ArchBatch(NetworkBatch):
     def buildable(self) -> ArchBatch:
         """Return the batch itself, or raise :class:`InvalidConfigError` if one of its networks can't be built."""
         for number, config in enumerate(self._configs):
-            mine = self.archs[self._number == number] if len(self._configs) > 1 else self.archs
-            self.space.check_buildable(mine, config)
+            selected = self.archs[self._number == number] if len(self._configs) > 1 else self.archs
+            self.space.check_buildable(selected, config)
         return self
 
     def __len__(self) -> int:
@@ -103,7 +103,7 @@ class ArchBatch(NetworkBatch):
         return np.asarray(np.argsort(np.argsort(first))[which.reshape(-1)], np.intp)
 
     def take(self, rows: npt.ArrayLike) -> ArchBatch:
-        """Return some of the architectures, by number or by a mask of shape (n,), with the configs that they have."""
+        """Return some of the architectures with their configs, by number or by a mask of shape (n,)."""
         chosen = numbers_of_rows(rows, len(self))
         used, number = np.unique(self._number[chosen], return_inverse=True)
         if not len(chosen):
@@ -111,7 +111,7 @@ class ArchBatch(NetworkBatch):
         return ArchBatch(self.space, self.archs[chosen], tuple(self._configs[n] for n in used), number.astype(np.intp))
 
     def under(self, configs: Sequence[NetworkConfig]) -> ArchBatch:
-        """Return the same architectures, each config replaced by another: one of ``configs`` for each of its own.
+        """Return the same architectures under other configs: ``configs[i]`` replaces the i-th distinct config.
 
         Raises
         ------
@@ -129,7 +129,7 @@ class ArchBatch(NetworkBatch):
         return self.space.same_views.get(view, view)
 
     def distinct(self, view: View = "all") -> tuple[Op, ...]:
-        """Return the operators that networks of the space may run in a view, under any of the configs: L of them."""
+        """Return the L operators that networks of the space may run in a view, under any of the configs."""
         checked_view(view)
         view = self.same_view(view)
         if view not in self._distinct:
@@ -163,17 +163,17 @@ class ArchBatch(NetworkBatch):
         return result
 
     def peak_memory(self, view: View = "all") -> npt.NDArray[np.float64]:
-        """Return the largest number of bytes of activations that live at once, shape (n,).
+        """Return the peak memory of activations in bytes, shape (n,).
 
-        That is no sum: each distinct network's graph is built, which takes milliseconds.
+        A peak is not a sum, so each distinct network's graph is built, which takes milliseconds.
         """
         checked_view(view)
         _, first = np.unique(self.repeats, return_index=True)
         peaks = np.empty(len(first))
         for number, config in enumerate(self._configs):
-            mine = np.flatnonzero(self._number[first] == number)
-            if len(mine):
-                peaks[mine] = self.space.peak_memory(self.archs[first[mine]], config, view)
+            selected = np.flatnonzero(self._number[first] == number)
+            if len(selected):
+                peaks[selected] = self.space.peak_memory(self.archs[first[selected]], config, view)
         return peaks[self.repeats]
 
     def graphs(self) -> GraphBatch:
@@ -188,11 +188,11 @@ class ArchBatch(NetworkBatch):
         return self.space.connected(self.archs)
 
     def _parts(self, view: View) -> list[tuple[npt.NDArray[np.intp] | slice, _Part]]:
-        """Return the architectures under each config, and what they run."""
+        """Return the architectures under each config, and the operators that they run."""
         if view not in self._by_view:
             several = len(self._configs) > 1
             rows = [np.flatnonzero(self._number == n) if several else slice(None) for n in range(len(self._configs))]
-            self._by_view[view] = [(mine, self._part(mine, n, view)) for n, mine in enumerate(rows)]
+            self._by_view[view] = [(selected, self._part(selected, n, view)) for n, selected in enumerate(rows)]
         return self._by_view[view]
 
     def _part(self, rows: npt.NDArray[np.intp] | slice, number: int, view: View) -> _Part:
@@ -206,7 +206,7 @@ class ArchBatch(NetworkBatch):
 
 
 class _Part(Protocol):
-    """What some architectures under one config run."""
+    """The operators of some architectures under one config."""
 
     @property
     def distinct(self) -> tuple[Op, ...]: ...
@@ -215,7 +215,7 @@ class _Part(Protocol):
 
 
 class _Tabulated:
-    """Architectures of a space that tells its operators by choice."""
+    """Architectures of a space with tables of operators by choice."""
 
     def __init__(self, table: OpTable, choices: npt.NDArray[np.integer[Any]]) -> None:
         self._table, self._choices = table, choices
@@ -226,7 +226,7 @@ class _Tabulated:
 
 
 class _Counted:
-    """Architectures of a space that has graphs only."""
+    """Architectures of a space that defines graphs only."""
 
     def __init__(self, graphs: GraphBatch, view: View) -> None:
         self._graphs, self._view = graphs, view
@@ -237,12 +237,12 @@ class _Counted:
 
 
 def as_batch(space: str | SearchSpace | None, networks: Networks, configs: Configs = None) -> NetworkBatch:
-    """Return networks as a batch: one as it is, graphs as they are, anything else as architectures of a space.
+    """Return networks as a batch: a batch unchanged, graphs as a GraphBatch, or architectures of a space.
 
     Parameters
     ----------
     space : str, SearchSpace or None
-        What parses architectures, and whose they are; None takes graphs and batches of any space.
+        The space of the architectures; None accepts only graphs and batches, of any space.
     networks : NetworkBatch, Graph, sequence of Graph, or architectures
     configs : config or sequence of n configs, optional
         The configs of architectures; the space's first published one if None.
@@ -250,9 +250,9 @@ def as_batch(space: str | SearchSpace | None, networks: Networks, configs: Confi
     Raises
     ------
     InvalidInputError
-        If a batch is of another space; or a batch or graphs come with configs, which they have no use for.
+        If a batch is of another space, or configs are given for a batch or for graphs.
     InvalidArchitectureError, InvalidConfigError
-        If they are neither, or no such network can be built.
+        If an architecture or a config is invalid, or the network can't be built.
     """
     found = None if space is None else get_space(space)
     if isinstance(networks, Iterator) or str(getattr(networks, "dtype", "")) == "object":

@@ -1,8 +1,8 @@
-"""What NAS-Bench-201's networks run: counted by the passes once, for all 15,625, and kept in ``cells.npz``.
+"""The operators of all 15,625 NAS-Bench-201 networks, counted once by the passes and stored in ``cells.npz``.
 
-Which operators of a cell are live, folded, merged, fused or run in int8 depends on all six of its edges, and on what
-stands before and after it. So the operators of whole networks were counted, of one, two and three cells a stage:
-``python -m benchmarks cells`` writes the file. More cells add what the third one adds.
+Which operators of a cell are live, folded, merged, fused or run in int8 depends on all six of its edges, and on the
+operators before and after it. So the operators of whole networks were counted, with one, two and three cells per stage;
+``python -m benchmarks cells`` writes the file. Each further cell adds the same operators as the third one.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ __all__ = ["COUNTED", "KEPT", "MERGED", "QUANTIZED", "cell_counts", "cell_table"
 KEPT = "cells.npz"
 """The file beside this module."""
 COUNTED = NASBench201Config(C=7, num_classes=11, in_channels=5, height=52, width=68)
-"""The networks that were counted: of sizes that are all different, so that each tells what it is."""
+"""The config of the counted networks: all sizes differ, so that each can be identified."""
 MERGED = ("relu", "pool", "zero", "add", "fused_add", "fused_relu", "fused_zero")
 """Counts of a cell after merging, in order.
 
-Operators that are left (``relu``, ``pool``, ``zero``, ``add``), those among the additions and ReLUs that the
-convolution before them takes on (``fused_add``, ``fused_relu``), and multiplications by zero that went into the weights
-of such a convolution (``fused_zero``).
+Separate operators (``relu``, ``pool``, ``zero``, ``add``); additions and ReLUs fused into the convolution before them
+(``fused_add``, ``fused_relu``); and multiplications by zero folded into the weights of such a convolution
+(``fused_zero``).
 """
-_SORTS = ("conv1x1", "conv3x3", "pool", "add", "zero")
-QUANTIZED = (*(f"int8_{sort}" for sort in _SORTS), "int8_relu", "quantize", "dequantize")
-"""Counts of a cell after static quantization, in order: what runs in int8, ReLUs that stay, and conversions."""
+_KINDS = ("conv1x1", "conv3x3", "pool", "add", "zero")
+QUANTIZED = (*(f"int8_{kind}" for kind in _KINDS), "int8_relu", "quantize", "dequantize")
+"""Counts of a cell after static quantization, in order: int8 operators, remaining ReLUs, and conversions."""
 
 
 @lru_cache(maxsize=1024)
 def cell_table(config: NASBench201Config, view: View) -> OpTable:
-    """Return what each of the 15,625 networks runs under a config: one position, choices in lexicographic order."""
+    """Return the operators of the 15,625 networks under a config: one position, choices in lexicographic order."""
     sizes = dict(zip(_sizes(COUNTED), _sizes(config), strict=True))
     return _counted(config.N, view).of_others([_resized(op, sizes) for op in _kept()[view][0]])
 
@@ -56,8 +56,8 @@ def _counted(n: int, view: View) -> OpTable:
 
 @cache
 def cell_counts() -> npt.NDArray[np.int8]:
-    """Return how many operators of each sort a cell between equal cells has, (15625, 15): MERGED, then QUANTIZED."""
-    merged, quantized = (_by_sort(*_kept()[view]) for view in ("fused", "quantized"))
+    """Return the operators of each kind in a cell between equal cells, (15625, 15): MERGED, then QUANTIZED."""
+    merged, quantized = (_by_kind(*_kept()[view]) for view in ("fused", "quantized"))
     merged["relu"] = merged["relu"] + merged["fused_relu"]
     merged["add"] = merged["add"] + merged["fused_add"]
     quantized["int8_relu"] = quantized["fused_relu"]
@@ -65,20 +65,20 @@ def cell_counts() -> npt.NDArray[np.int8]:
     return np.stack(columns, axis=1).astype(np.int8)
 
 
-def _by_sort(ops: Sequence[Op], counts: npt.NDArray[np.int32]) -> dict[str, npt.NDArray[np.int32]]:
-    """Count the operators of a cell by sort: a third of what one more cell in each of the three stages adds."""
+def _by_kind(ops: Sequence[Op], counts: npt.NDArray[np.int32]) -> dict[str, npt.NDArray[np.int32]]:
+    """Count the operators of a cell by kind: a third of those added by one more cell in each of the three stages."""
     found = {name: np.zeros(len(counts), np.int32) for name in (*MERGED, *QUANTIZED)}
     for op, column in zip(ops, (counts[:, :, 2] - counts[:, :, 1]).T, strict=True):
-        sort = f"conv{op.kernel[0]}x{op.kernel[0]}" if op.kind == "conv" else op.kind.removeprefix("avg_")
+        kind = f"conv{op.kernel[0]}x{op.kernel[0]}" if op.kind == "conv" else op.kind.removeprefix("avg_")
         in_int8 = op.dtype == "int8" and op.kind != "quantize"
-        for name in (f"int8_{sort}" if in_int8 else sort, *(f"fused_{kind}" for kind in op.fused)):
+        for name in (f"int8_{kind}" if in_int8 else kind, *(f"fused_{inner}" for inner in op.fused)):
             if name in found:
                 found[name] = found[name] + column
     return {name: three // 3 for name, three in found.items()}
 
 
 def _sizes(config: NASBench201Config) -> list[int]:
-    """Return every size of which the shapes of a network are made."""
+    """Return every size that occurs in the shapes of a network."""
     stages = range(3)
     channels = [config.C << stage for stage in stages]
     pixels = [size >> stage for size in (config.height, config.width) for stage in stages]
@@ -86,7 +86,7 @@ def _sizes(config: NASBench201Config) -> list[int]:
 
 
 def _resized(op: Op, sizes: Mapping[int, int]) -> Op:
-    """Return an operator of a network of other sizes."""
+    """Return an operator with its sizes replaced by those of another network."""
 
     def resized(spec: TensorSpec) -> TensorSpec:
         return TensorSpec.of(tuple(sizes.get(size, size) for size in spec.shape), spec.dtype)

@@ -1,4 +1,4 @@
-"""What else decides a network's cost: widths, depth, classes and input shape."""
+"""Network configs: widths, depth, classes and input shape."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _check_sizes(config: NASBench201Config | NATSBenchSizeConfig) -> None:
 
 
 class NetworkConfig(ABC):
-    """Base of the configs: frozen, hashable, with a string of their own that :meth:`parse` reads back."""
+    """Base of the configs: frozen, hashable, with a string form that :meth:`parse` reads back."""
 
     __slots__ = ()
 
@@ -135,7 +135,7 @@ class FBNetConfig(NetworkConfig):
     stem_stride : int, default=1
         1 or 2.
     stage_strides : tuple of 7 int
-        1 or 2 each; a stage's stride happens in its first block.
+        1 or 2 each; the first block of a stage has its stride.
     in_channels, height, width : int
         Input shape, default 3, 32, 32.
 

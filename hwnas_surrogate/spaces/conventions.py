@@ -1,4 +1,4 @@
-"""Conventions of op numbers: other tools number the same ops and positions in another order."""
+"""Conventions of op numbers: other tools number the same ops and positions in a different order."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ __all__ = ["NASBENCH201", "Convention"]
 
 @dataclass(frozen=True, slots=True)
 class Convention:
-    """An order of a space's ops, and of its positions: what the numbers of an op list mean.
+    """An order of a space's ops and positions, which defines the numbers of an op list.
 
     Parameters
     ----------
     ops : tuple of str
         The space's ops, in the order of their numbers.
     positions : tuple of str
-        The space's positions, in the order in which an op list names their ops.
+        The space's positions, in the order of an op list.
     """
 
     ops: tuple[str, ...]
@@ -35,7 +35,7 @@ class Convention:
         numbers : ndarray of int8, shape (n, positions)
             Op lists in this convention.
         to : Convention
-            The other one, of the same ops and positions.
+            The other convention, with the same ops and positions.
 
         Returns
         -------
@@ -58,4 +58,4 @@ NASBENCH201: Mapping[str, Convention] = MappingProxyType(
         ),
     }
 )
-"""The conventions of others for NAS-Bench-201."""
+"""Other tools' conventions for NAS-Bench-201."""

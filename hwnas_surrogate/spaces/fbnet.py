@@ -28,7 +28,7 @@ SKIP = 8
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """What a block name stands for: expansion, kernel and groups of its 1x1 convolutions."""
+    """The meaning of a block name: expansion, kernel, and groups of its 1x1 convolutions."""
 
     expansion: int
     kernel: int
@@ -51,7 +51,7 @@ BLOCKS: Mapping[str, Block] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """Where a block sits: its channels, input size and stride."""
+    """A block's position in the network: its channels, input size and stride."""
 
     c_in: int
     c_out: int
@@ -61,7 +61,7 @@ class Slot:
 
     @property
     def keeps_shape(self) -> bool:
-        """Whether a skip here is the identity, and a block has a residual."""
+        """Whether a skip here is the identity, and a block here has a residual."""
         return self.c_in == self.c_out and self.stride == 1
 
 
@@ -111,7 +111,7 @@ def _add_head(build: GraphBuilder, of: FBNetConfig, x: int) -> int:
 
 @lru_cache(maxsize=8192)
 def _ops_of_block(op: str, slot: Slot, view: View) -> Counter[Op]:
-    """Count what a block runs where one operator reads its result; nothing for a block that can't be built."""
+    """Count the operators of a block whose result one operator reads; none for a block that can't be built."""
     if not _fits(op, slot):
         return Counter()
     return calls_of_part(lambda build, x: _add_block(build, op, slot, x), (1, slot.c_in, slot.height, slot.width), view)
@@ -119,7 +119,7 @@ def _ops_of_block(op: str, slot: Slot, view: View) -> Counter[Op]:
 
 @lru_cache(maxsize=8192)
 def _ops_before_residual(op: str, slot: Slot) -> Counter[Op]:
-    """Count what a quantized block runs where two operators read its result: it is kept in float32 then."""
+    """Count the operators of a quantized block whose result two operators read, so that it stays in float32."""
     if not _fits(op, slot):
         return Counter()
     shape = 1, slot.c_in, slot.height, slot.width
@@ -253,13 +253,13 @@ class FBNet(SearchSpace):
         return archs
 
     def slots(self, config: ConfigLike = None) -> tuple[Slot, ...]:
-        """Return where each of the 22 blocks sits under a config."""
+        """Return the slot of each of the 22 blocks under a config."""
         resolved = self.config(config)
         assert isinstance(resolved, FBNetConfig)
         return tuple(_slots(resolved))
 
     def executed(self, archs: Archs, view: str, config: ConfigLike = None) -> npt.NDArray[np.bool_]:
-        """Tell which layers run in a view, shape (n, 22): all, but a converter removes identities."""
+        """Return which layers run in a view, shape (n, 22): all but the identities that a converter removes."""
         self._check_view(view)
         batch = self.as_array(archs)
         if view != "folded":
@@ -286,11 +286,11 @@ class FBNet(SearchSpace):
         return _table(config, view)
 
     def choices(self, archs: ArchArray, config: NetworkConfig, view: View) -> npt.NDArray[np.integer[Any]]:
-        """Return the blocks, (n, 22); in the quantized view with what depends on the next block, (n, 23).
+        """Return the blocks, (n, 22); in the quantized view, choices that also depend on the next block, (n, 23).
 
-        A block with a residual reads its input twice, and a value that two operators read is not kept in int8. So the
-        choice there is twice the block's number, plus 1 if the next block that is no identity has a residual. The first
-        position is the stem.
+        A block with a residual reads its input twice, and a value that two operators read is not kept in int8. So a
+        choice in the quantized view is twice the block's number, plus 1 if the next non-identity block has a residual.
+        The first position is the stem.
         """
         if view != "quantized":
             return archs

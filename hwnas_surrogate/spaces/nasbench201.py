@@ -99,7 +99,7 @@ def _canonical_strings(zeros: Zeros) -> tuple[str, ...]:
 
 
 def _live(archs: ArchArray) -> npt.NDArray[np.bool_]:
-    """Tell which edges lie on a path from the input to the output, shape (n, 6)."""
+    """Return which edges lie on a path from the input to the output, shape (n, 6)."""
     carries = archs.T != NONE
     reached_1 = carries[0]
     reached_2 = carries[1] | (carries[2] & reached_1)
@@ -119,18 +119,18 @@ def _live(archs: ArchArray) -> npt.NDArray[np.bool_]:
 
 
 def _folded(archs: ArchArray) -> npt.NDArray[np.bool_]:
-    """Tell which edges a converter leaves, shape (n, 6).
+    """Return which edges a converter keeps, shape (n, 6).
 
-    ``none`` is a multiplication by zero. A converter folds it into the weights of a bare convolution that
-    nothing else uses, so that convolution still runs; an unused sum, pooling or copy is removed; ops fed by a
-    zero that the converter does not see through still run. The rule has no parameters; it was found on a
-    Raspberry Pi 4's latencies and confirmed on a Pixel 3's.
+    ``none`` is a multiplication by zero. A converter folds it into the weights of a convolution that nothing else uses,
+    and that convolution still runs. An unused sum, pooling or copy is removed. Ops that read a constant zero still run
+    unless the converter folds them. The rule has no parameters; it was found on a Raspberry Pi 4's latencies and
+    confirmed on a Pixel 3's.
     """
     edge = archs.T
     present, is_skip = edge != NONE, edge == SKIP
     is_conv = (edge == CONV_1X1) | (edge == CONV_3X3)
     copies_zero_1 = is_skip & ~present[0]
-    # The convolution 1<-0 that only `none` uses takes the zero into its weights and stays a term of node 2.
+    # If only `none` uses the convolution 1<-0, the zero is folded into its weights and it stays a term of node 2.
     melted = is_conv[0] & ~present[2] & ~present[4]
     term_0 = present[1]
     term_1 = present[2] & ~copies_zero_1[2]
@@ -232,7 +232,7 @@ class NASBench201(SearchSpace):
         Raises
         ------
         InvalidArchitectureError
-            Saying what is wrong: the number of nodes or edges, a source node, or an unknown op.
+            If the string has a wrong number of nodes or edges, a wrong source node, or an unknown op.
         """
         code = _code_of_string().get(text) if isinstance(text, str) else None
         if code is not None:
@@ -292,10 +292,10 @@ class NASBench201(SearchSpace):
     def at(self, indices: int | Iterable[int] | npt.NDArray[Any]) -> ArchArray:
         """Return the architectures at the benchmark's indices, shape (n, 6).
 
-        Every integer is an index here, six small ones too; op lists are refused (:meth:`as_array` takes them).
+        Every integer is an index here, also six small ones; op lists are refused (:meth:`as_array` accepts them).
 
         The published order: all architectures lexicographically, shuffled by Python's Mersenne Twister with
-        seed 88. It is computed, so no file is needed to know it.
+        seed 88. It is computed, so no file is needed.
 
         Parameters
         ----------
@@ -304,7 +304,7 @@ class NASBench201(SearchSpace):
         Raises
         ------
         InvalidArchitectureError
-            If they are no integers, out of range, or in rows.
+            If they are not integers, out of range, or in rows.
         """
         held = contents(indices)
         if isinstance(held, np.ndarray) and held.ndim < 2:
@@ -333,9 +333,9 @@ class NASBench201(SearchSpace):
         archs : architectures
             One or many.
         zeros : {"keep", "ignore", "drop"}, default="keep"
-            ``"keep"`` is NAS-Bench-201's own form, which replaces what ``none`` zeroes by ``#`` and gives 6,466
-            classes; ``"ignore"`` treats ``none`` as any other op (12,751); ``"drop"`` removes the zero terms
-            from sums, so that no two classes compute the same function by that rule (5,390).
+            ``"keep"`` is NAS-Bench-201's own form, which replaces terms zeroed by ``none`` by ``#`` and gives 6,466
+            classes; ``"ignore"`` treats ``none`` as any other op (12,751); ``"drop"`` removes the zero terms from sums,
+            so that no two classes compute the same function by that rule (5,390).
         """
         if zeros not in ("keep", "ignore", "drop"):
             raise unknown(InvalidInputError, "zeros", zeros, ("keep", "ignore", "drop"))
@@ -343,10 +343,10 @@ class NASBench201(SearchSpace):
         return [strings[code] for code in self.codes(self.as_array(archs)).tolist()]
 
     def executed(self, archs: Archs, view: str, config: ConfigLike = None) -> npt.NDArray[np.bool_]:
-        """Tell which edges run in a view, shape (n, 6).
+        """Return which edges run in a view, shape (n, 6).
 
         The others change no output at initialisation. With trained batch norms, a convolution that is fed zeros adds a
-        constant; the benchmark's own ``#`` rule looks away from that too.
+        constant; the benchmark's own ``#`` rule ignores that too.
         """
         self._check_view(view)
         batch = self.as_array(archs)
@@ -372,14 +372,14 @@ class NASBench201(SearchSpace):
         return build.graph(*head(build, x, of.num_classes))
 
     def op_table(self, config: NetworkConfig, view: View) -> OpTable:
-        """Return what each of the 15,625 networks runs; see :meth:`SearchSpace.op_table`."""
+        """Return the operators of each of the 15,625 networks; see :meth:`SearchSpace.op_table`."""
         assert isinstance(config, NASBench201Config)
         return cell_table(config, view)
 
     def peak_memory(self, archs: ArchArray, config: NetworkConfig, view: View) -> npt.NDArray[np.float64]:
-        """Return the largest number of bytes of activations that live at once, int8 (n, 6) -> (n,).
+        """Return the peak memory of activations in bytes, int8 (n, 6) -> (n,).
 
-        Cells of a stage are alike, so that two of them keep as much as more do.
+        Cells of a stage are equal, so two of them have the same peak as more.
         """
         assert isinstance(config, NASBench201Config)
         return super().peak_memory(archs, replace(config, N=min(config.N, 2)), view)

@@ -1,4 +1,4 @@
-"""NATS-Bench's size space: the channels of five cells, each out of eight; 32,768 architectures."""
+"""NATS-Bench's size space: the channels of five cells, with eight choices each; 32,768 architectures."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["NATSBenchSize"]
 CHANNELS = tuple(range(8, 65, 8))
 N_CELLS = 5
 REDUCTIONS = (1, 3)
-"""Which cells halve the size and are residual blocks; the others are cells."""
+"""The cells that halve the size and are residual blocks."""
 SIZE: int = len(CHANNELS) ** N_CELLS
 
 
@@ -49,9 +49,9 @@ def _cell(build: GraphBuilder, x: int, channels: int, cell: int) -> int:
 
 @lru_cache(maxsize=1024)
 def _table(config: NATSBenchSizeConfig, view: View) -> OpTable:
-    """Count the operators of the stem, of each cell between its own and the channels before, and of the head.
+    """Count the operators of the stem, of each cell by its channels and those before it, and of the head.
 
-    Two operators read what a cell makes: the ReLU or the pool, and the skip of the next one. One reads the last.
+    Two operators read a cell's output: the ReLU or the pool, and the skip of the next cell. One reads the last cell's.
     """
 
     def size(cell: int) -> tuple[int, int]:
@@ -86,8 +86,8 @@ class NATSBenchSize(SearchSpace):
     """NATS-Bench's size search space [1]_: one cell, repeated; channels out of 8, 16, ..., 64 for each of five places.
 
     Its string joins the channels, ``8:16:24:32:40``. Five integers are one architecture: its channels, or their numbers
-    0..7. The index is the place in lexicographic order, the last cell's channels fastest; five indices at once are read
-    by :meth:`at`.
+    0..7. The index is the rank in lexicographic order, in which the last cell's channels vary fastest; use :meth:`at`
+    for five indices at once.
 
     References
     ----------
@@ -164,7 +164,7 @@ class NATSBenchSize(SearchSpace):
         Raises
         ------
         InvalidArchitectureError
-            If they are no integers, or out of range.
+            If they are not integers, or out of range.
         """
         held = contents(indices)
         if isinstance(held, np.ndarray) and held.ndim < 2:
@@ -187,7 +187,7 @@ class NATSBenchSize(SearchSpace):
         return _everything()[as_generator(random_state).permutation(SIZE)[:n]]
 
     def executed(self, archs: Archs, view: str, config: ConfigLike = None) -> npt.NDArray[np.bool_]:
-        """Tell which cells run in a view: all, shape (n, 5)."""
+        """Return which cells run in a view: all, shape (n, 5)."""
         self._check_view(view)
         return np.ones(self.as_array(archs).shape, bool)
 
@@ -206,12 +206,12 @@ class NATSBenchSize(SearchSpace):
         return _table(config, view)
 
     def choices(self, archs: ArchArray, config: NetworkConfig, view: View) -> npt.NDArray[np.integer[Any]]:
-        """Return the stem's channels, each cell's together with those before it, and the head's: shape (n, 7)."""
+        """Return the choices of the stem, of each cell with the channels before it, and of the head: shape (n, 7)."""
         before = np.concatenate([archs[:, :1], archs[:, :-1]], axis=1)
         return np.concatenate([archs[:, :1], len(CHANNELS) * before + archs, archs[:, -1:]], axis=1)
 
     def _checked(self, archs: npt.NDArray[Any], order: Convention | None = None) -> ArchArray:
-        """Check an integer batch; rows of channels become choices, which are all smaller."""
+        """Check an integer batch; rows of channels become choices, since choices are all smaller than channels."""
         if archs.ndim == 2 and archs.shape[1] == N_CELLS and (archs >= len(CHANNELS)).any():
             are_channels = np.asarray((archs >= len(CHANNELS)).all(axis=1))
             wrong = are_channels[:, None] & ~np.isin(archs, CHANNELS)

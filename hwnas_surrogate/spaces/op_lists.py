@@ -1,4 +1,4 @@
-"""What integers, names and everything else mean in one space: op lists, indices, or one clear error."""
+"""Interpret integers and names in one space: op lists, indices, or an error."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class OpLists(NamedSpace):
         )
 
     def _names_ops(self, items: list[Any]) -> bool:
-        """Return whether a list is one op list of names, or raise where it is nearly one."""
+        """Return whether a list is one op list of names; raise if it is nearly one."""
         if len(items) != len(self.position_names) or not all(isinstance(item, str) for item in items):
             return False
         if set(items).isdisjoint(self.ops):
@@ -47,12 +47,12 @@ class OpLists(NamedSpace):
         return True
 
     def _from_integers(self, numbers: npt.NDArray[Any]) -> ArchArray:
-        """Read one integer, or a flat sequence, as :meth:`as_array` says."""
+        """Read one integer, or a flat sequence, as described in :meth:`as_array`."""
         fits = numbers.shape == (len(self.position_names),) and bool(((numbers >= 0) & (numbers < len(self.ops))).all())
         return self._checked(numbers[None]) if fits else self._from_indices(np.atleast_1d(numbers))
 
     def _from_indices(self, indices: npt.NDArray[Any]) -> ArchArray:
-        """Read a flat array of indices: here there are none; spaces that have some differ."""
+        """Read a flat array of indices: raise, since only some spaces have indices."""
         if len(indices) == len(self.position_names):
             self._checked(indices[None])  # raises, naming the op that does not exist
         raise InvalidArchitectureError(
@@ -68,10 +68,10 @@ class OpLists(NamedSpace):
         bad = (archs < 0) | (archs >= len(self.ops))
         if bad.any():
             row, position = map(int, np.argwhere(bad)[0])
-            told = order or self._own()
+            numbering = order or self._own()
             raise InvalidArchitectureError(
-                f"architecture number {row}: op {archs[row, position]} at {told.positions[position]} does "
-                f"not exist in {self.title}; allowed: {numbered(told.ops)}."
+                f"architecture number {row}: op {archs[row, position]} at {numbering.positions[position]} does "
+                f"not exist in {self.title}; allowed: {numbered(numbering.ops)}."
             )
         batch = archs.astype(np.int8, copy=False)
         return batch if order is None else order.translate(batch, self._own())
@@ -80,11 +80,11 @@ class OpLists(NamedSpace):
         return f"a string or {len(self.position_names)} ops (numbers 0..{len(self.ops) - 1} or names)"
 
     def _is_of_others(self, text: str) -> bool:
-        """Return whether a text is an architecture of another space, or names a network that is none."""
+        """Return whether a text is an architecture of another space, or the name of another network."""
         return self._other_space(text) is not None or foreign(text, self.ops) is not None
 
     def _other_space(self, text: str) -> OpLists | None:
-        """Return the space whose ops a text joins, if they are not this one's."""
+        """Return the other space whose ops a text joins, if any."""
         if set(self._joined_ops(text)) <= set(self.ops):
             return None
         for other in map(get_space, space_names()):

@@ -1,4 +1,4 @@
-"""What a user's values hold, whatever they are stored in: integers, texts, entries; and what is no architecture."""
+"""Read integers, texts and entries from any container, and recognise networks that are not architectures."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _TYPO = 0.8
 
 
 def arch_from_text(text: str) -> Archs:
-    """Read an architecture as people type it, into what a space's ``as_array`` takes.
+    """Read a typed architecture into a form that a space's ``as_array`` accepts.
 
     An index (``"42"``), ops joined by commas (``"0,1,2,3,4,0"`` or ``"(0, 1, 2, 3, 4, 0)"``, or their names), or the
     space's own string.
@@ -58,19 +58,19 @@ def is_integer(value: object) -> bool:
 
 
 def contents(value: object) -> npt.NDArray[Any] | list[Any] | str | None:
-    """Return what a value holds, whatever it is stored in.
+    """Return a value's contents, independent of its container.
 
     Parameters
     ----------
     value : object
-        Anything a user passes.
+        Any value.
 
     Returns
     -------
     ndarray, list, str or None
         An array of any shape for integers: one (shape ``()``), a flat sequence of them, an array. A list for every
         other sequence, table or array of texts and objects, and for an empty one. None for everything else: floats,
-        bools, bytes, mappings, masked values, modules, opened files, tensors that are not in the host's memory.
+        bools, bytes, mappings, masked values, modules, open files, tensors outside the host's memory.
     """
     if isinstance(value, str):
         return value
@@ -97,7 +97,7 @@ def contents(value: object) -> npt.NDArray[Any] | list[Any] | str | None:
 
 
 def _array(value: Any) -> npt.NDArray[Any] | None:
-    """Return an array-like as an array; None where its values can't be had: a tensor on another device, say."""
+    """Return an array-like as an array; None if its values can't be read, as for a tensor on another device."""
     try:
         return np.asarray(value)
     except (TypeError, RuntimeError):
@@ -105,7 +105,7 @@ def _array(value: Any) -> npt.NDArray[Any] | None:
 
 
 def _integers(items: Sequence[Any]) -> npt.NDArray[Any]:
-    """Return integers of any types as one array, of objects where 64 bits are too few."""
+    """Return integers of any types as one array; of objects if 64 bits are too few."""
     numbers = list(map(int, items))
     try:
         return np.array(numbers, np.int64)
@@ -129,14 +129,14 @@ def stacked(items: list[Any]) -> npt.NDArray[Any] | None:
 
 
 def foreign(value: object, ops: Iterable[str]) -> str | None:
-    """Name a network that is no architecture: a module, its weights, a model file or name; None for all else.
+    """Describe a network that is not an architecture: a module, its weights, a model file or name; else None.
 
     Parameters
     ----------
     value : object
-        What was received as an architecture.
+        The value received as an architecture.
     ops : iterable of str
-        The space's ops, whose names are not those of models.
+        The space's ops, which are not names of models.
     """
     if _is_module(value):
         return f"the module {getattr(value, '__name__', type(value).__name__)}"
@@ -152,13 +152,13 @@ def foreign(value: object, ops: Iterable[str]) -> str | None:
 
 
 def parts_of(text: str) -> list[str]:
-    """Return the names of ops that a string holds: what ``|``, ``+`` and NAS-Bench-201's ``~0`` part."""
+    """Return the op names in a string, which are separated by ``|``, ``+`` and NAS-Bench-201's ``~0``."""
     parts = (re.sub(r"~[0-9]+\s*$", "", part).strip() for part in re.split(r"[|+]", text))
     return [part for part in parts if part]
 
 
 def _is_near(text: str, ops: Iterable[str]) -> bool:
-    """Return whether a text is meant as a space's string: it begins and ends as one, or holds an op, or nearly so."""
+    """Return whether a text looks like a space's string: it begins and ends like one, or has an op or nearly one."""
     stripped, known, parts = text.strip(), list(ops), parts_of(text)
     if not set(known).isdisjoint(parts):
         return True
@@ -169,5 +169,5 @@ def _is_near(text: str, ops: Iterable[str]) -> bool:
 
 
 def _is_module(value: object) -> bool:
-    """Tell a PyTorch module by its methods: torch is not imported here."""
+    """Recognise a PyTorch module by its methods, since torch is not imported here."""
     return callable(getattr(value, "named_parameters", None)) and callable(getattr(value, "state_dict", None))

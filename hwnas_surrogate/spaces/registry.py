@@ -1,4 +1,4 @@
-"""The search spaces by name: those of this package, those that other packages bring, and one's own."""
+"""The search spaces by name: those of this package, of other installed packages, and registered ones."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ if TYPE_CHECKING:
 __all__ = ["NamedSpace", "get_space", "register_space", "space_names"]
 
 ENTRY_POINTS = "hwnas_surrogate.spaces"
-"""The group of entry points by which an installed package brings a space: ``name = "module:Class"``."""
+"""The entry point group through which an installed package provides a space: ``name = "module:Class"``."""
 S = TypeVar("S", bound="type[NamedSpace]")
 
 _spaces: dict[str, SearchSpace] = {}
 
 
 class NamedSpace:
-    """What can be registered: the base of :class:`SearchSpace`, below all that a space needs."""
+    """The base of :class:`SearchSpace`: the parts of the interface that registration needs."""
 
     name: ClassVar[str]
     title: ClassVar[str]
 
 
 def register_space(cls: S) -> S:
-    """Make a search space known by its name, everywhere in this process.
+    """Register a search space by its name, for this process.
 
-    Installed packages bring a space without a call, by an entry point of the group ``hwnas_surrogate.spaces``.
+    Installed packages can provide a space without a call, by an entry point of the group ``hwnas_surrogate.spaces``.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def register_space(cls: S) -> S:
     Raises
     ------
     InvalidInputError
-        If it is no such class, or another space has its name. The same class may be registered again.
+        If it is not such a class, or another space has its name. The same class may be registered again.
 
     Examples
     --------
@@ -73,12 +73,12 @@ def register_space(cls: S) -> S:
 
 
 def space_names() -> tuple[str, ...]:
-    """Return the names of the search spaces, those that installed packages bring too."""
+    """Return the names of the search spaces, including those of installed packages."""
     return tuple(dict.fromkeys([*_spaces, *_brought()]))
 
 
 def get_space(space: str | SearchSpace) -> SearchSpace:
-    """Return a search space by name; a space passes through.
+    """Return a search space by name; a space is returned as it is.
 
     Parameters
     ----------
@@ -110,12 +110,12 @@ def get_space(space: str | SearchSpace) -> SearchSpace:
 
 @cache
 def _brought() -> tuple[str, ...]:
-    """Return the names of the spaces that installed packages bring."""
+    """Return the names of the spaces that installed packages provide."""
     return tuple(point.name for point in entry_points(group=ENTRY_POINTS))
 
 
 def _load(name: str) -> None:
-    """Import the space that an installed package brings under a name."""
+    """Import the space that an installed package provides under a name."""
     (point,) = entry_points(group=ENTRY_POINTS, name=name)
     try:
         register_space(point.load())

@@ -1,8 +1,8 @@
-"""Which operators the networks of a search space run, as tables over what stands at their positions.
+"""Which operators the networks of a search space run, as tables over the choices at their positions.
 
-The networks of a space are made of few distinct operators: all 15,625 NAS-Bench-201 architectures together of some
-fifty, all 10^21 FBNet ones of a few hundred. An :class:`OpTable` keeps these once, and how often each choice at each
-position runs them. Sums over a million architectures are gathers.
+The networks of a space are made of few distinct operators: all 15,625 NAS-Bench-201 architectures of some fifty, all
+10^21 FBNet ones of a few hundred. An :class:`OpTable` stores each operator once, and how often each choice at each
+position runs it. A sum over the operators of a million architectures is then an array look-up.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ Calls = Mapping[Op, int]
 Choices = npt.NDArray[np.integer[Any]]
 
 _MANY = 500
-"""From so many architectures on, tables of pairs of choices are worth making."""
+"""Minimum number of architectures for which tables of pairs of choices are faster."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OpTable:
-    """What networks run: some operators always, others for each choice at each position.
+    """The operators of networks: some run always, others for each choice at each position.
 
     Operators that always come together are counted once, as a group.
 
@@ -44,7 +44,7 @@ class OpTable:
     fixed : ndarray of float64, shape (G,)
         How often every network runs each group.
     per_choice : ndarray of float64, shape (positions, choices, G)
-        How often a choice at a position does.
+        How often a choice at a position runs each group.
 
     Examples
     --------
@@ -63,9 +63,9 @@ class OpTable:
 
     @classmethod
     def build(cls, fixed: Calls, per_choice: Sequence[Sequence[Calls]]) -> OpTable:
-        """Collect the distinct operators out of how often they are called: ``per_choice[position][choice]``.
+        """Build a table from the number of calls of each operator: always, and ``per_choice[position][choice]``.
 
-        A position with fewer choices than others calls nothing for those that it lacks.
+        A position with fewer choices than others calls nothing for the missing ones.
         """
         where: dict[Op, int] = {}
         for calls in (fixed, *(calls for choices in per_choice for calls in choices)):
@@ -90,7 +90,7 @@ class OpTable:
         return cls(distinct, group, fixed[columns].astype(float), per_choice[..., columns].astype(float))
 
     def of_others(self, ops: Sequence[Op]) -> OpTable:
-        """Return the table of other operators in the place of these, L of them; of equal ones the counts are added."""
+        """Return the table with the L operators replaced by others; counts of equal ones are added."""
         if len(set(ops)) == len(ops):
             return replace(self, distinct=tuple(ops))
         fixed, per_choice = self.fixed[self.group], self.per_choice[..., self.group]
@@ -112,8 +112,8 @@ class OpTable:
         Returns
         -------
         ndarray of float64, shape (n,) or (n, q)
-            Integers below 2^53 are summed exactly. Other values are rounded, to 42 binary digits of the largest, so
-            that they are as well: equal networks have equal sums, in any batch.
+            Integers below 2^53 are summed exactly. Other values are rounded to 42 binary digits of the largest, so that
+            their sums are exact too: equal networks have equal sums, in any batch.
         """
         per_op = np.asarray(values, np.float64)
         flat = summable(per_op.reshape(len(self.distinct), math.prod(per_op.shape[1:])))
@@ -132,7 +132,7 @@ class OpTable:
 
 
 def _gathered(tables: npt.NDArray[np.float64], choices: Choices) -> npt.NDArray[np.float64]:
-    """Sum what each choice adds at its position: (positions, choices, q) tables, (positions, n) choices -> (n, q)."""
+    """Sum values of choices by position: (positions, choices, q) tables, (positions, n) choices -> (n, q)."""
     positions, n_choices, width = tables.shape
     columns = choices.astype(np.intp)
     if choices.shape[1] > _MANY and positions % 2 == 0:  # two positions at once: half the gathers
@@ -153,25 +153,26 @@ def calls_of_part(
     times_read: int = 1,
     at: Literal["", "input", "output"] = "",
 ) -> Counter[Op]:
-    """Count what a part of a network runs in a view, between parts that exchange one value.
+    """Count the operators of a part of a network in a view; parts exchange one value.
 
     Parameters
     ----------
     block : callable
-        Adds the part to a builder: gets the builder and the value to read, returns the value that it makes; at the
-        output, all that the network returns.
+        Adds the part to a builder: takes the builder and the value to read, and returns the value that the part writes;
+        at the output, all values that the network returns.
     shape : tuple of int
-        Of the value that it reads.
+        Shape of the value that the part reads.
     view : str
     times_read : int, default=1
-        How many operators read the value that it makes. A quantized graph keeps one that two read in float32.
+        How many operators read the value that the part writes. A quantized graph keeps a value with two readers in
+        float32.
     at : {"", "input", "output"}, default=""
-        Whether the part is at the network's input or output. There a quantized graph converts; inside it does not.
+        Whether the part is at the network's input or output, where a quantized graph converts values.
 
     Returns
     -------
     Counter of Op
-        Nothing for a part that returns what it reads.
+        Empty for a part that returns the value that it reads.
     """
     build = GraphBuilder()
     read = build.input(shape)
@@ -190,5 +191,5 @@ def calls_of_part(
 
 
 def smallest_counter(most: int) -> type[np.signedinteger[Any]]:
-    """Return the smallest integers that count so far."""
+    """Return the smallest integer type that can count to ``most``."""
     return np.int8 if most < 128 else np.int64

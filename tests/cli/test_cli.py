@@ -353,7 +353,7 @@ WIDE = "op_index,pixel3_latency_us,raspi4 (s),energy_mJ\n0 1 2 3 4 0,3000,0.25,1
 def test_every_command_says_what_the_columns_of_a_wide_file_are_taken_for(run: Run) -> None:
     Path("board.csv").write_text(WIDE)
     told = (
-        "columns of board.csv taken for: pixel3_latency_us = pixel3/latency (us); raspi4 (s) = raspi4/latency (s); "
+        "columns of board.csv read as: pixel3_latency_us = pixel3/latency (us); raspi4 (s) = raspi4/latency (s); "
         "energy_mJ = board/energy (mJ), the device named after the file\n"
     )
     for command in (["query", "--all", "--data", "board.csv"], ["data", "info", "board.csv"], ["import", "board.csv"]):
@@ -364,7 +364,7 @@ def test_every_command_says_what_the_columns_of_a_wide_file_are_taken_for(run: R
     # The table imported knows its targets: nothing is taken for anything any more.
     assert run("query", "--all", "--data", "measurements/board.parquet", "--json")[1] == ""
     pd.read_csv("board.csv").assign(op_index=[[0, 1, 2, 3, 4, 0], [0, 1, 2, 3, 4, 1]]).to_parquet("board.parquet")
-    assert "columns of board.parquet taken for: " in run("query", "--all", "--data", "board.parquet", "--json")[1]
+    assert "columns of board.parquet read as: " in run("query", "--all", "--data", "board.parquet", "--json")[1]
 
 
 def test_import_chooses_columns(run: Run) -> None:

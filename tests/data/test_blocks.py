@@ -142,7 +142,7 @@ class TestConfigs:
     def test_both_covered_must_be_named(self, table):
         assert table.configs == tuple(SPACE.configs.values())
         for question in (table.lookup, table.tabulate):
-            with pytest.raises(NotInTableError, match="say which config: the block table has cifar100, ImageNet"):
+            with pytest.raises(NotInTableError, match="choose a config: the block table has cifar100, ImageNet"):
                 question(ARCH)
 
     def test_the_only_one_needs_no_name(self, cifar_only):

@@ -289,12 +289,12 @@ class TestFile:
             ("architecture,device,latency\n1,pi,2", "lacks the column value"),
             ("arch_str,architecture,device,value\nx,3,pi,2", "does not have: arch_str"),
             ("architecture,config,Dataset,device,value\n1,,,pi,2", "columns config and Dataset, which mean the same"),
-            ("architecture,device,Device,value\n1,pi,pi,2", "'device' stands 2 times"),
+            ("architecture,device,Device,value\n1,pi,pi,2", "'device' occurs 2 times"),
             (",architecture,device,value\n0,1,pi,2", r"does not have: \(no name\).*to_csv\(index=False\)"),
             ("architecture,device,value,units\n5,pi,1500,us", "does not have: units"),
             ("architecture,device,value_us,value\n5,pi,1,2", "does not have: value_us"),
             ("1,pi,2\n1,pi,2", "lacks the columns"),
-            ("architecture,device,value,value\n1,pi,2,3", "'value' stands 2 times"),
+            ("architecture,device,value,value\n1,pi,2,3", "'value' occurs 2 times"),
             (HEADER, "holds no measurement"),
             (HEADER + "\n\n", "holds no measurement"),
             (HEADER.encode() + b"1,,pi\xff,latency,2,ms\n", "can't read PATH: 'utf-8' codec can't decode"),
@@ -480,7 +480,7 @@ class TestWide:
         table = read_measurements(path, dataset="C8-N5-k10-3x32x32")
         assert list(cells(table).values()) == [1.0, 2.0, 3.0]
         assert str(table.row_configs[2]) == "C8-N5-k10-3x32x32"  # a blank is the default
-        with pytest.raises(DataFileError, match="stands more than once under config C16"):
+        with pytest.raises(DataFileError, match="occurs more than once under config C16"):
             read_measurements(path)
 
     @pytest.mark.parametrize(
@@ -526,8 +526,8 @@ class TestWide:
             (key("arch_str") | {"pi/power": [1, 2, 3]}, "column 'pi/power': unknown metric 'power'"),
             (key("arch_str") | {"pi/a/energy": [1, 2, 3]}, "column 'pi/a/energy': unknown metric 'a/energy'"),
             (key("arch_str") | {"pi/latency": [1, 2, 3], "pi": [1, 2, 3]}, "got pi/latency more than once"),
-            ({"arch_str": STRINGS[:2] + STRINGS[:1], "pi": [1, 2, 3]}, "stands more than once"),
-            ({"op_index": OPS[[0, 1, 0]], "pi": [1, 2, 3]}, "stands more than once"),
+            ({"arch_str": STRINGS[:2] + STRINGS[:1], "pi": [1, 2, 3]}, "occurs more than once"),
+            ({"op_index": OPS[[0, 1, 0]], "pi": [1, 2, 3]}, "occurs more than once"),
             ({"arch_str": ["x", *STRINGS[1:]], "pi": [1, 2, 3]}, "arch_str: a NAS-Bench-201 string"),
             ({"arch_str": [1, 2, 3], "pi": [1, 2, 3]}, "arch_str: a NAS-Bench-201 string"),
             ({"op_index": OPS + 1, "pi": [1, 2, 3]}, "op_index: .*op 5 at"),
@@ -605,7 +605,7 @@ class TestOneForm:
     @pytest.mark.parametrize(
         ("text", "why"),
         [
-            ("op_index,pi,pi\n0 1 2 3 4 0,1,2", "'pi' stands 2 times"),
+            ("op_index,pi,pi\n0 1 2 3 4 0,1,2", "'pi' occurs 2 times"),
             (",op_index,pi\n0,0 1 2 3 4 0,1", r"column number 1 has no name.*index=False"),
             ("op_index,pi\n0 1 2 3 4 0,1\n\n0 1 2 3 4 1,2,3", "line 4: 3 fields where the header has 2"),
             ("op_index,pi\n0 1 2 3 4 0,1\n0 1 2,2", "op_index: "),

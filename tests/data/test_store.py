@@ -311,7 +311,7 @@ class TestOtherFormats:
     @pytest.mark.parametrize(
         ("reasons", "why"),
         [
-            (["too large", "too large"], "the reason 'too large' stands more than once"),
+            (["too large", "too large"], "the reason 'too large' occurs more than once"),
             (["too large", 5], "a reason why costs are missing is a text, got 5"),
             (["", "did not compile"], "a reason why costs are missing is a text, got ''"),
         ],
@@ -325,7 +325,7 @@ class TestOtherFormats:
     @pytest.mark.parametrize(
         ("keys", "why"),
         [
-            (pa.array(["a", "a"]), "the block 'a' stands more than once"),
+            (pa.array(["a", "a"]), "the block 'a' occurs more than once"),
             (pa.array(["a", None]), "column 'key' must hold the blocks' keys, got None"),
             (pa.array([1, 2]), "column 'key' must hold the blocks' keys, got 1"),
         ],
@@ -339,7 +339,7 @@ class TestOtherFormats:
     def test_a_block_tables_target_stands_once(self, path):
         write_parquet(BlockTable({"pi/latency": {"a": 1.0}}), path)
         rewritten(path, lambda header: header | {"targets": header["targets"] * 2})
-        with pytest.raises(DataFileError, match="the target 'pi/latency' stands more than once"):
+        with pytest.raises(DataFileError, match="the target 'pi/latency' occurs more than once"):
             read_parquet(path)
 
     @pytest.mark.parametrize(

@@ -243,7 +243,7 @@ class TestConfigs:
         assert table.row_configs == [SPACE.configs["cifar10"]] * len(INDICES)
 
     def test_several_must_be_named(self, two_configs):
-        with pytest.raises(NotInTableError, match=r"2 configs, say which one: cifar10 \(.*\), cifar100 \("):
+        with pytest.raises(NotInTableError, match=r"2 configs, choose one: cifar10 \(.*\), cifar100 \("):
             two_configs.lookup(7)
 
     @pytest.mark.parametrize("config", ["cifar100", "C16-N5-k100-3x32x32", NASBench201Config(num_classes=100)])
@@ -357,11 +357,11 @@ class TestInvalid:
 
     @pytest.mark.parametrize("second", [5, published_strings()[5], SPACE.at(5)[0].tolist()])
     def test_row_twice(self, second):
-        with pytest.raises(InvalidInputError, match="stands more than once under config C16-N5-k10"):
+        with pytest.raises(InvalidInputError, match="occurs more than once under config C16-N5-k10"):
             CostTable(SPACE, [SPACE.at(5)[0].tolist(), 9, second], np.ones((3, 1)), ["a/latency"])
 
     def test_row_twice_under_two_names_of_a_config(self):
-        with pytest.raises(InvalidInputError, match="stands more than once"):
+        with pytest.raises(InvalidInputError, match="occurs more than once"):
             CostTable(SPACE, [7, 7], np.ones((2, 1)), ["a/latency"], configs=["cifar10", "C16-N5-k10-3x32x32"])
 
     def test_target_twice(self):

@@ -42,7 +42,7 @@ def test_a_counter_that_starts_again(tmp_path: Path) -> None:
 
 
 def test_a_host_without_counters(tmp_path: Path) -> None:
-    with pytest.raises(MeasurementError, match="shows no RAPL energy counter"):
+    with pytest.raises(MeasurementError, match="has no RAPL energy counter"):
         Rapl(tmp_path)
 
 
@@ -80,7 +80,7 @@ def test_nvml(monkeypatch: pytest.MonkeyPatch) -> None:
     meter = Nvml()
     before = meter.millijoules()
     assert meter.millijoules() - before == 250.0
-    with pytest.raises(MeasurementError, match="NVML tells no energy of GPU 1: Invalid Argument"):
+    with pytest.raises(MeasurementError, match="NVML reports no energy of GPU 1: Invalid Argument"):
         Nvml(1)
 
 

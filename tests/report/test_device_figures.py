@@ -189,7 +189,7 @@ def test_bars_of_a_disagreement_are_the_effects_of_the_ops(table: CostTable) -> 
     ax = plot_disagreement(found)
     assert [label.get_text() for label in ax.get_yticklabels()] == found.effects["op"].tolist()
     np.testing.assert_allclose([bar.get_width() for bar in ax.patches], found.effects["effect"])
-    assert "dearer on gpu/latency" in ax.get_xlabel()
+    assert "more expensive on gpu/latency" in ax.get_xlabel()
 
 
 def test_names_are_no_formulas(table: CostTable) -> None:

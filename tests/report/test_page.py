@@ -333,7 +333,7 @@ def test_what_does_not_fit_the_table_is_refused(table: CostTable, tmp_path: Path
     with pytest.raises(InvalidInputError, match="curve must be an Evaluation, got DataFrame"):
         write_report(table, path, curve=other.scores)  # type: ignore[arg-type]
     for quality, message in (
-        (pd.Series([1.0], [15_000]), "quality tells nothing of the table's architectures"),
+        (pd.Series([1.0], [15_000]), "quality has no value for any of the table's architectures"),
         (pd.Series([np.inf], [0]), "quality must be finite"),
         (np.ones(80), "quality must be a Series by architecture or the path of a CSV file, got ndarray"),
     ):

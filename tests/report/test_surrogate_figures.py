@@ -397,7 +397,7 @@ def test_few_distances_are_bins_of_their_own_in_per_cent() -> None:
     assert found[0.5] == pytest.approx((2.0, 3.0, 4.0))
     assert found[4.5] == pytest.approx((-4.0, -3.0, -2.0))
     assert [label.get_text() for label in ax.get_xticklabels()] == ["0.5\n(5)", "1.5\n(5)", "4.5\n(5)"]
-    assert "(octaves)" in ax.get_xlabel()
+    assert "(log2 units)" in ax.get_xlabel()
     assert ax.get_ylabel() == "relative error (%)"
     assert legend(ax) == ["median", "quartiles", "5th to 95th percentile"]
 

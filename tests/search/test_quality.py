@@ -29,7 +29,7 @@ def test_qualities_are_read_in_every_form_of_architecture(tmp_path: Path) -> Non
         ("architecture\n1\n", "a column 'architecture' and one of numbers"),
         ("architecture,a,b\n1,2,3\n", "got architecture, a, b"),
         ("arch,accuracy\n1,2\n", "a column 'architecture'"),
-        ("architecture,accuracy,accuracy\n1,2,3\n", "stands 2 times"),
+        ("architecture,accuracy,accuracy\n1,2,3\n", "occurs 2 times"),
         ("architecture,accuracy\n", "holds no architecture"),
         (
             "architecture,accuracy\n1,2\n99999,3\n1,4\n2,x\n3,inf\n",

@@ -1,4 +1,4 @@
-// Learning curves: one chart where colours tell the lines apart, else a panel each.
+// Learning curves: one chart if colours can distinguish the lines, otherwise a panel for each.
 const stepsOf = (i, score) => TARGETS[i].curve.filter((step) => known(step[score]));
 const scoreText = (score, value) => score === "mdape" ? percent(value) : fixed(value, 3);
 const scoreName = (score) => score === "mdape" ? "median relative error" : "Kendall's tau";

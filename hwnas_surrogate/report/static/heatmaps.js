@@ -26,7 +26,7 @@ function heatmap(id, { title, rows, columns, values, low, high, ends, scale, ink
     const look = known(value) ? `background: ${shade(scale, part)}; color: ${ink}` : null;
     return el("td", { style: look, "data-row": i, "data-column": j, text: known(value) && cell > (small ? 24 : 31) ? write(value) : "" });
   })));
-  const made = el("table", { class: `heat${turned ? " turned" : ""}`, style: shape, role: "img", "aria-label": `${title}: the table below tells the figures` },
+  const made = el("table", { class: `heat${turned ? " turned" : ""}`, style: shape, role: "img", "aria-label": `${title}: the table below lists the figures` },
     el("colgroup", {}, el("col", { style: `width: ${names}px` }), el("col", { span: columns.length })),
     el("thead", {}, el("tr", {}, el("td"), ...columns.map((text) => el("th", {}, el("span", { text }))))), el("tbody", {}, ...body));
   const tip = el("div", { class: "tip", hidden: true });

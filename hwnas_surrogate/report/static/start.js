@@ -60,7 +60,7 @@ async function loadCharts() {
 function startCharts() {
   loadCharts().catch((error) => {
     console.error(error);
-    notes("page-notes", ["The charts can't be drawn: they need a browser of 2023 or later. What is told in tables is complete."]);
+    notes("page-notes", ["The charts can't be drawn: they need a browser of 2023 or later. The tables are complete."]);
   });
 }
 
