@@ -165,7 +165,7 @@ def _evaluate(
 
 
 def _readable_distances(frame: pd.DataFrame) -> pd.DataFrame:
-    told = {
+    shown = {
         "target": frame["device"] + "/" + frame["metric"],
         "model": frame["model"],
         "log2 distance": frame["log2_distance"],
