@@ -133,16 +133,16 @@ def locked(folder: Path, *, shared: bool = False) -> Iterator[None]:
     The lock ends with the process, and leaves nothing behind. Where there are no such locks (Windows, some network file
     systems), it does nothing.
     """
-    if fcntl is None:
-        yield
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        with suppress(OSError):
+    handle = None
+    if fcntl is not None:
+        with suppress(OSError):  # who can't read the folder gets the error of what is done in it
+            handle = os.open(folder, os.O_RDONLY)
             fcntl.flock(handle, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+    try:
         yield
     finally:
-        os.close(handle)
+        if handle is not None:
+            os.close(handle)
 
 
 def _destination(path: Path, inputs: Iterable[str | os.PathLike[str]]) -> tuple[Path, Literal["file", "stream"]]:
@@ -240,8 +240,9 @@ def _take_permissions(temporary: Path, final: Path) -> None:
 def _sync_folder(folder: Path) -> None:
     """Make a rename last: the folder is what holds it."""
     if fcntl is not None:
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        with suppress(OSError):  # the file is there already; a folder that can't be read can't be synced
+            handle = os.open(folder, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,34 +12,20 @@ import pytest
 from hwnas_surrogate import Surrogate, SurrogateSuite, get_space, load_table
 from hwnas_surrogate.checks import check_encoder, check_model, check_space
 from hwnas_surrogate.columns import Column
-from hwnas_surrogate.data import METRICS, CostTable, Metric, register_metric, target, write_parquet
+from hwnas_surrogate.data import METRICS, CostTable, Metric, register_metric, write_parquet
 from hwnas_surrogate.errors import InvalidInputError, SavedFormatError
-from hwnas_surrogate.features import Encoder, encoder, make_encoder, register_encoder
+from hwnas_surrogate.features import Encoder, make_encoder, register_encoder
 from hwnas_surrogate.features.encoder import Features
 from hwnas_surrogate.graphs import NetworkBatch
 from hwnas_surrogate.models import CostModel, make_model, register_model
-from hwnas_surrogate.spaces import register_space, registry
+from hwnas_surrogate.spaces import register_space
 from tests.spaces.toy import ToySpace
 
 SPACE = get_space("nasbench201")
 ARCHS = SPACE.sample(150, 4)
 
 
-@pytest.fixture(autouse=True)
-def forgotten_afterwards() -> Iterator[None]:
-    """Forget what a test registers."""
-    import hwnas_surrogate.features as features
-    import hwnas_surrogate.models as models
-
-    registers: list[dict[str, Any]] = [
-        target._metrics, encoder._registered, features._encoders,
-        models._models, models._saved, models._given, registry._spaces,
-    ]  # fmt: skip
-    before = [dict(held) for held in registers]
-    yield
-    for held, kept in zip(registers, before, strict=True):
-        held.clear()
-        held.update(kept)
+pytestmark = pytest.mark.usefixtures("registers")
 
 
 # -- a metric ----------------------------------------------------------------------------------------------

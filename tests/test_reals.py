@@ -66,8 +66,8 @@ ITSELF.append(ITSELF)
 DOUBLED: list[Any] = [1.0]
 for _ in range(40):
     DOUBLED = [DOUBLED, DOUBLED]
-SHARED: list[Any] = [[[1.0] * 1000] * 1000] * 1_000_000
-"""A few megabytes that stand for terabytes."""
+SHARED: list[Any] = [[[1.0] * 1000] * 1000] * 10_000
+"""A hundred kilobytes that stand for eighty gigabytes."""
 
 
 @pytest.mark.parametrize("values", [ITSELF, DOUBLED, SHARED, [SHARED]], ids=["itself", "doubled", "shared", "deeper"])

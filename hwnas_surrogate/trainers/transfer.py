@@ -179,8 +179,10 @@ class TransferSurrogate(Surrogate):
         _, medians, network = each_once(training.rows(has_cost), measured)
         constant = isinstance(self.model_, ConstantCost)
         residuals = measured - (medians if constant else medians - self.model_.residuals_ * self.scale_)[network]
-        if self._has_precisions:
-            self.outliers_ = np.flatnonzero(has_cost)[self._outlying(measured, residuals, network)]
+        if not constant and self.n_train_ < MANY:
+            rows = np.flatnonzero(has_cost)[self._outlying(measured, residuals, network)]
+            has_precisions = self.model_.precisions_ is not None
+            self.outliers_ = rows if has_precisions else np.intersect1d(self.outliers_, rows)
         outlying = np.zeros(len(costs), bool)
         outlying[self.outliers_] = True
         self.left_out_ = pd.DataFrame(
@@ -194,19 +196,17 @@ class TransferSurrogate(Surrogate):
         self.notes_ = tuple(self._judge(training, costs, residuals))
         return self
 
-    @property
-    def _has_precisions(self) -> bool:
-        """Whether outliers are recognised by the model's precisions of measurements, rather than by residuals alone."""
-        return self.model_.precisions_ is not None and self.n_train_ < MANY
-
     def _outlying(self, costs: Vector, residuals: Vector, network: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
-        """Return the rows of outliers, given n costs, leave-one-out residuals and the number of each row's network."""
+        """Return the rows that may be outliers, given n costs, leave-one-out residuals and each row's network.
+
+        They lie far from their predictions, and the model, if it has precisions of measurements, hardly trusted them.
+        """
         predicted = costs - residuals
         outlying = np.abs(residuals) > _SLIP * np.maximum(costs, predicted)
         if self.model_.relative_errors:
             relative = np.abs(residuals) / np.maximum(predicted, self.floor_)
             outlying &= relative > self._wild * robust_sd(relative)
-        else:
+        elif self.model_.precisions_ is not None:
             # The precision under Student's t of a residual of so many standard deviations.
             outlying &= self.model_.precisions_[network] < 3 / (2 + self._wild**2)
         return np.flatnonzero(outlying | (costs * _UNIT < predicted))

@@ -293,7 +293,7 @@ def test_a_slip_of_the_unit_is_named(run: Run, known: CostTable) -> None:
 def test_notes_are_told_once(run: Run, known: CostTable) -> None:
     samples(known, 3)
     _, err = run("adapt", "samples.csv")
-    assert err.count("3 networks were measured: few") == 1
+    assert err.count("3 networks were measured: too few") == 1
 
 
 def test_a_half_filled_form_names_its_lines(run: Run, known: CostTable) -> None:

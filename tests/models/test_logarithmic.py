@@ -98,7 +98,7 @@ def test_arrays_hold_all_that_was_learned(n_trees: int | None) -> None:
     loaded = PhysicsStack().from_arrays(stack.to_arrays(), stack.feature_names_in_)
     assert loaded.predict(columns()).tobytes() == stack.predict(columns()).tobytes()
     arrays["offsets"] = arrays["offsets"][1:]
-    with pytest.raises(InvalidInputError, match=r"offsets must be \d+ numbers of at least 0"):
+    with pytest.raises(InvalidInputError, match=r"offsets must be (float64 of shape|at least 0)"):
         LogRidge(n_trees).from_arrays(arrays, model.feature_names_in_)
 
 

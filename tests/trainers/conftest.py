@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hwnas_surrogate import models
 from hwnas_surrogate.models import MLP, MODELS, make_model
 from hwnas_surrogate.spaces import get_space
 from hwnas_surrogate.trainers import Surrogate, SurrogateSuite
@@ -66,4 +67,6 @@ def suites(archs: np.ndarray, costs: np.ndarray) -> dict[str, SurrogateSuite]:
 @pytest.fixture
 def quick_mlp(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the model named ``mlp`` train for a few steps only."""
-    monkeypatch.setitem(MODELS, "mlp", lambda random_state: MLP(hidden=(16,), steps=60, random_state=random_state))
+    monkeypatch.setitem(
+        models._models, "mlp", lambda random_state: MLP(hidden=(16,), steps=60, random_state=random_state)
+    )

@@ -357,7 +357,7 @@ def test_a_wrong_coverage_is_refused(name: str, coverage: Any) -> None:
         ({"raspi4": 1.0}, r"one number or one per architecture \(30\), got dict"),
         (True, r"one per architecture \(30\), got booleans"),
         (np.ma.array([1.0] * 30, mask=[1] + [0] * 29), r"\(30\), got 1 masked value \(leave them out"),
-        (np.timedelta64(3, "ms"), r"\(30\), got time spans \(divide them by the unit"),
+        (np.timedelta64(3, "ms"), r"\(30\), got time spans \(divide them by the costs' unit"),
     ],
 )
 def test_a_wrong_budget_is_refused(budget: Any, text: str) -> None:

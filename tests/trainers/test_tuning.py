@@ -21,6 +21,7 @@ from sklearn.linear_model import Ridge
 from sklearn.model_selection import KFold, cross_val_predict
 from xgboost import XGBRegressor
 
+from hwnas_surrogate import models
 from hwnas_surrogate.errors import DataFileError, InvalidConfigError, InvalidInputError, MissingExtraError
 from hwnas_surrogate.models import MLP, MODELS, LeaveOneOutRidge
 from hwnas_surrogate.spaces import get_space
@@ -69,7 +70,7 @@ class Forest(RandomForestRegressor):
 def coarse_forest(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the model named ``forest`` be a small one that tuning can improve in milliseconds."""
     monkeypatch.setattr(Forest, "fits", 0)
-    monkeypatch.setitem(MODELS, "forest", lambda random_state: Forest(random_state=random_state))
+    monkeypatch.setitem(models._models, "forest", lambda random_state: Forest(random_state=random_state))
     few = {"n_estimators": (3, 8, True), "max_features": (0.1, 1.0, False), "min_samples_leaf": (1, 20, True)}
     monkeypatch.setitem(SETTINGS, "forest", few)
 
@@ -132,7 +133,9 @@ def test_a_tuned_surrogate_is_saved_and_loaded(
 ) -> None:
     few_trees = XGBRegressor(n_estimators=20, learning_rate=0.05, max_depth=5, min_child_weight=2, n_jobs=1)
     few_trees.set_params(subsample=0.8, colsample_bytree=0.5)
-    monkeypatch.setitem(MODELS, "xgboost", lambda random_state: clone(few_trees).set_params(random_state=random_state))
+    monkeypatch.setitem(
+        models._models, "xgboost", lambda random_state: clone(few_trees).set_params(random_state=random_state)
+    )
     monkeypatch.setitem(SETTINGS, "xgboost", SETTINGS["xgboost"] | {"n_estimators": (20, 60, True)})
     tuned = tune(Surrogate(model="xgboost", random_state=0), archs, costs, seconds=60, max_trials=4)
     assert tuned.kept
@@ -226,7 +229,9 @@ def test_the_default_is_taken_as_it_is(
 ) -> None:
     # No width and number of layers say this.
     tapered = MLP(hidden=(32, 2), steps=20, random_state=0)
-    monkeypatch.setitem(MODELS, "mlp", lambda random_state: clone(tapered).set_params(random_state=random_state))
+    monkeypatch.setitem(
+        models._models, "mlp", lambda random_state: clone(tapered).set_params(random_state=random_state)
+    )
     monkeypatch.setitem(SETTINGS, "mlp", SETTINGS["mlp"] | {"steps": (20, 40, True)})
     tune(Surrogate(encoder="counts", model="mlp"), archs, costs, seconds=60, max_trials=1, study=tmp_path / "study")
     surrogate = Surrogate(encoder="counts", model=tapered)
@@ -275,7 +280,7 @@ def test_few_rows_have_fewer_folds(archs: np.ndarray, costs: np.ndarray) -> None
 def test_defaults_are_within_the_search_space_and_build_the_default(
     family: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(MODELS, "forest", FOREST[0])
+    monkeypatch.setitem(models._models, "forest", FOREST[0])
     monkeypatch.setitem(SETTINGS, "forest", FOREST[1])
     settings = tuning._default_settings(family)
     assert settings.keys() == SETTINGS[family].keys()
