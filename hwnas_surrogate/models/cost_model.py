@@ -61,17 +61,22 @@ class CostModel(RegressorMixin, BaseEstimator, ABC):  # type: ignore[misc]
         InvalidInputError
             If the model has no predictive standard deviation.
         """
-        mean = self.predict(X)
-        return NormalPosterior(mean, self._predictive_sd(X, mean))
+        return NormalPosterior(self.predict(X), self.predictive_sd(X))
 
-    def _predictive_sd(self, X: pd.DataFrame, mean: Vector) -> Vector:
-        """Return predictive standard deviations, (n, k) columns and (n,) predictions -> (n,)."""
+    def predictive_sd(self, X: pd.DataFrame) -> Vector:
+        """Return the predictive standard deviation of each cost: (n, k) named columns as in ``fit`` -> (n,).
+
+        Raises
+        ------
+        InvalidInputError
+            If the model does not know how far off it is.
+        """
         if self.sd_ is None:
             raise InvalidInputError(
                 f"a {type(self).__name__} does not know how far off it is. A surrogate with this model does "
                 "(Surrogate.posterior): it measures that on rows left out."
             )
-        return np.full(len(mean), self.sd_)
+        return np.full(len(X), self.sd_)
 
     @property
     def heteroscedastic(self) -> bool:

@@ -88,8 +88,9 @@ class LogRidge(CostModel):
         """True: errors are relative to the cost."""
         return True
 
-    def _predictive_sd(self, X: pd.DataFrame | Vector, mean: Vector) -> Vector:
-        return self.sd_ * mean
+    def predictive_sd(self, X: pd.DataFrame) -> Vector:
+        """Return the predictive standard deviation of each cost: (n, k) named columns as in ``fit`` -> (n,)."""
+        return self.sd_ * self.predict(X)
 
     def to_arrays(self) -> Arrays:
         """Return the fitted parameters as arrays."""

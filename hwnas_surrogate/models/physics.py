@@ -141,10 +141,7 @@ class PhysicsGP(LinearModel):
         """Posterior probability that other devices have a share in the cost."""
         return self.source_weight_
 
-    def _predictive_sd(self, X: pd.DataFrame | Vector, mean: Vector) -> Vector:
-        return self.deviations(X)
-
-    def deviations(self, X: pd.DataFrame | Vector) -> Vector:
+    def predictive_sd(self, X: pd.DataFrame | Vector) -> Vector:
         """Return the predictive standard deviation of each cost, noise included: (n, k) named columns -> (n,).
 
         It includes the differences between hypotheses.

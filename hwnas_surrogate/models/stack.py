@@ -251,18 +251,18 @@ class PhysicsStack(CostModel):
                 predicted += self.weights_[name] * model.predict(X.iloc[:, columns])
         return predicted
 
-    def _predictive_sd(self, X: pd.DataFrame, mean: Vector) -> Vector:
-        """Return the predictive standard deviation, (n, k) columns and (n,) predictions -> (n,).
+    def predictive_sd(self, X: pd.DataFrame) -> Vector:
+        """Return the predictive standard deviation of each cost: (n, k) named columns as in ``fit`` -> (n,).
 
         With physics it is the posterior's. For products it is proportional to the prediction. For the boosted ridge
         alone it is constant.
         """
         if self.product_ is not None:
-            return self.least_sd_ * mean
-        least = np.full(len(mean), self.least_sd_)
+            return self.least_sd_ * self.predict(X)
+        least = np.full(len(X), self.least_sd_)
         if self.boosted_only:
             return least
-        return np.asarray(np.hypot(self.physics_.deviations(X.iloc[:, self._parts()[0]]), least))
+        return np.asarray(np.hypot(self.physics_.predictive_sd(X.iloc[:, self._parts()[0]]), least))
 
     def to_arrays(self) -> Arrays:
         """Return the fitted parameters as arrays."""

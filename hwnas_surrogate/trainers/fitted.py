@@ -173,7 +173,7 @@ class FittedSurrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     def _calibration_inputs(self, query: Encoded) -> tuple[Vector, Vector, Vector, Vector]:
         """Return features, predictions over ``scale_``, their sds, and log2 distances from the trained configs."""
         predicted, model = self.cost_encoded(query) / self.scale_, cost_model(self.model_)
-        sds = model.posterior(query.features).sd if model.heteroscedastic else np.ones(len(query))
+        sds = model.predictive_sd(query.features) if model.heteroscedastic else np.ones(len(query))
         return self._yardstick(query.features), predicted, sds, query.distances(self.configs_)
 
     def to_state(self) -> tuple[dict[str, Any], dict[str, Any]]:
