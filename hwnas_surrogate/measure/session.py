@@ -65,7 +65,8 @@ def measure(
     device : str, optional
         The device's name in the table.
     protocol : Protocol, optional
-        How often networks are run, in which order, and when they have enough runs.
+        How often networks are run, in which order, when they have enough runs, and when one has failed because it
+        takes too long. The journal keeps failures: a network that failed is not tried again.
     time_limit : float, optional
         Seconds after which to stop. The table then has the networks with at least one complete pass.
     progress : callable, optional
@@ -84,8 +85,8 @@ def measure(
     MissingExtraError
         If the runtime is not installed.
     MeasurementError
-        If ``output`` belongs to a measurement with other settings, the runtime can't run anything, the host can't count
-        energy, or the time limit is too short for one network.
+        If ``output`` belongs to a measurement with other settings, the runtime can't run anything (any more), the host
+        can't count energy, or the time limit is too short for one network.
     """
     chosen = get_space(space)
     runner = Torch() if runtime is None else runtime
@@ -187,13 +188,13 @@ def _run(
     if time_limit is not None and not time_limit > 0:
         raise InvalidInputError(f"time_limit must be a positive number of seconds, got {time_limit!r}.")
     check_output(output, TABLE_SUFFIXES)
-    deadline = None if time_limit is None else time.monotonic() + time_limit
+    deadline = np.inf if time_limit is None else time.monotonic() + time_limit
     settings = {
         "space": anchor.space,
         "device": runtime.device(device or runtime.default_name).to_dict(),
         "anchor": list(anchor.key),
-        # More passes may follow later, since a pass depends on its number only.
-        "protocol": {name: value for name, value in asdict(protocol).items() if name != "passes"},
+        # More passes may follow later, since a pass depends on its number only; the timeout changes no time.
+        "protocol": {name: value for name, value in asdict(protocol).items() if name not in ("passes", "timeout")},
     }
     meter = runtime.meter().source if protocol.energy else "not asked for"
     with Journal(f"{output}.journal", settings, {"environment": environment()}) as journal:

@@ -523,6 +523,7 @@ def test_bad_questions_get_one_clear_line(
         (["measure", "-n", "2", "--runtime", "onnx-runtime"], 2, "Did you mean 'onnxruntime'"),
         (["measure", "-n", "2", "--threads", "0"], 2, "--threads must be"),
         (["measure", "-n", "2", "--time-limit", "soon"], 2, "--time-limit reads a time with its unit, 90s, 30m or 2h"),
+        (["measure", "-n", "2", "--timeout", "0s"], 2, "--timeout reads a time with its unit, 90s, 30m or 2h"),
         (["measure", "-n", "2", "--budget", "30m"], 2, "is --time-limit TIME"),
         (["measure", "-n", "2", "--half-width", "2"], 2, "--half-width is a part of the median: 0.02 for 2 %; got 2"),
         (["measure", "--blocks", "--space", "nasbench201"], 2, "blocks of fbnet"),

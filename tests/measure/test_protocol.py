@@ -57,6 +57,9 @@ class TestProtocol:
             ("half_width", 0.0),
             ("half_width", float("nan")),
             ("half_width", "narrow"),
+            ("timeout", 0),
+            ("timeout", float("inf")),
+            ("timeout", True),
         ],
     )
     def test_out_of_range(self, name: str, value: Any) -> None:
@@ -158,17 +161,32 @@ class TestTiming:
         assert all(sorted(of) == sorted([*first[:BLOCK], "111111"]) for of in rounds)
         assert len({tuple(of) for of in rounds}) == len(rounds)
 
-    def test_what_fails_and_what_crashes_costs_one_network_each(self, runtime: Fake, tmp_path: Path) -> None:
-        names = texts(5)
-        broken = replace(runtime, fail=(names[0],), crash=(names[1],), crash_later=(names[2],))
-        readings = timed(tmp_path, broken, 5)
-        failures = [readings.reading(subject.key).failure for subject in subjects(5)]
+    def test_what_fails_crashes_or_hangs_costs_one_network_each(self, runtime: Fake, tmp_path: Path) -> None:
+        names = texts(6)
+        broken = replace(runtime, fail=(names[0],), crash=(names[1],), crash_later=(names[2],), hang=(names[3],))
+        protocol = replace(QUICK, timeout=2.0)
+        readings = timed(tmp_path, broken, 6, protocol)
+        failures = [readings.reading(subject.key).failure for subject in subjects(6)]
         assert failures[0] == f"RuntimeError: no kernel for {names[0]}"
-        assert failures[1] == "the measuring process ended with signal SIGSEGV: a library that prints"
+        assert failures[1] == (
+            "the measuring process ended with signal SIGSEGV (a fault in the runtime's native code): "
+            "a library that prints"
+        )
         assert "MemoryError: not enough of it" in failures[2]
-        assert failures[3:] == ["", ""]
-        for subject in subjects(5)[3:]:
+        assert failures[3] == "loading it, or running it once, took longer than 2 s"
+        assert failures[4:] == ["", ""]
+        for subject in subjects(6)[4:]:
             assert len(readings.latencies(subject.key)) == 2
+        before = runtime.lines("load")
+        again = timed(tmp_path, runtime, 6, replace(protocol, timeout=60.0))
+        assert runtime.lines("load") == before
+        assert [again.reading(subject.key).failure for subject in subjects(6)] == failures
+
+    def test_no_network_is_blamed_when_nothing_runs_any_more(self, runtime: Fake, tmp_path: Path) -> None:
+        lost = replace(runtime, crash=(texts(1)[0],), crash_again=("111111",))
+        with pytest.raises(MeasurementError, match=r"the anchor network .* can't be run: .* signal SIGSEGV"):
+            timed(tmp_path, lost, 1)
+        assert all("failed" not in line for line in (tmp_path / "journal").read_text().splitlines())
 
     def test_nothing_is_run_again(self, runtime: Fake, tmp_path: Path) -> None:
         timed(tmp_path, runtime, 3)
