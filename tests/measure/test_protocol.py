@@ -164,7 +164,7 @@ class TestTiming:
     def test_what_fails_crashes_or_hangs_costs_one_network_each(self, runtime: Fake, tmp_path: Path) -> None:
         names = texts(6)
         broken = replace(runtime, fail=(names[0],), crash=(names[1],), crash_later=(names[2],), hang=(names[3],))
-        protocol = replace(QUICK, timeout=2.0)
+        protocol = replace(QUICK, timeout=3.0)
         readings = timed(tmp_path, broken, 6, protocol)
         failures = [readings.reading(subject.key).failure for subject in subjects(6)]
         assert failures[0] == f"RuntimeError: no kernel for {names[0]}"
@@ -173,7 +173,7 @@ class TestTiming:
             "a library that prints"
         )
         assert "MemoryError: not enough of it" in failures[2]
-        assert failures[3] == "loading it, or running it once, took longer than 2 s"
+        assert failures[3] == "loading it, or running it once, took longer than 3 s"
         assert failures[4:] == ["", ""]
         for subject in subjects(6)[4:]:
             assert len(readings.latencies(subject.key)) == 2
