@@ -50,15 +50,13 @@ METER = Meter()
 class Fake(Runtime):
     """A runtime that spins 20 us x (1 + the sum of the ops), writes down what it does, and fails as it is told.
 
-    ``fail``, ``crash`` and ``hang`` are ops of networks, as text such as ``"012340"``. Those of ``crash_again`` crash
-    when they are loaded once more.
+    ``fail``, ``crash`` and ``hang`` are ops of networks, as text such as ``"012340"``.
     """
 
     log: str = ""
     fail: tuple[str, ...] = ()
     crash: tuple[str, ...] = ()
     crash_later: tuple[str, ...] = ()
-    crash_again: tuple[str, ...] = ()
     hang: tuple[str, ...] = ()
     name: ClassVar[str] = "fake"
 
@@ -74,7 +72,7 @@ class Fake(Runtime):
         print("a library that prints")
         if text in self.fail:
             raise RuntimeError(f"no kernel for {text}")
-        if text in self.crash or (text in self.crash_again and self.lines("load").count(text) > 1):
+        if text in self.crash:
             os.kill(os.getpid(), signal.SIGSEGV)
         seconds = 2e-5 * (1 + sum(map(int, text)))
         count = 0

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,8 @@ import numpy as np
 import pytest
 
 from hwnas_surrogate.errors import InvalidInputError, MeasurementError
-from hwnas_surrogate.measure import Protocol
+from hwnas_surrogate.measure import Protocol, protocol
+from hwnas_surrogate.measure.client import Worker
 from hwnas_surrogate.measure.journal import Journal
 from hwnas_surrogate.measure.protocol import BLOCK, Readings, time_subjects
 from hwnas_surrogate.measure.worker import Subject
@@ -164,8 +167,8 @@ class TestTiming:
     def test_what_fails_crashes_or_hangs_costs_one_network_each(self, runtime: Fake, tmp_path: Path) -> None:
         names = texts(6)
         broken = replace(runtime, fail=(names[0],), crash=(names[1],), crash_later=(names[2],), hang=(names[3],))
-        protocol = replace(QUICK, timeout=3.0)
-        readings = timed(tmp_path, broken, 6, protocol)
+        limited = replace(QUICK, timeout=3.0)
+        readings = timed(tmp_path, broken, 6, limited)
         failures = [readings.reading(subject.key).failure for subject in subjects(6)]
         assert failures[0] == f"RuntimeError: no kernel for {names[0]}"
         assert failures[1] == (
@@ -178,15 +181,32 @@ class TestTiming:
         for subject in subjects(6)[4:]:
             assert len(readings.latencies(subject.key)) == 2
         before = runtime.lines("load")
-        again = timed(tmp_path, runtime, 6, replace(protocol, timeout=60.0))
+        again = timed(tmp_path, runtime, 6, replace(limited, timeout=60.0))
         assert runtime.lines("load") == before
         assert [again.reading(subject.key).failure for subject in subjects(6)] == failures
 
-    def test_no_network_is_blamed_when_nothing_runs_any_more(self, runtime: Fake, tmp_path: Path) -> None:
-        lost = replace(runtime, crash=(texts(1)[0],), crash_again=("111111",))
-        with pytest.raises(MeasurementError, match=r"the anchor network .* can't be run: .* signal SIGSEGV"):
-            timed(tmp_path, lost, 1)
-        assert all("failed" not in line for line in (tmp_path / "journal").read_text().splitlines())
+    @pytest.mark.parametrize("last", ["refused", "died", "late"])
+    def test_no_network_is_blamed_when_nothing_runs_any_more(
+        self, runtime: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: str
+    ) -> None:
+        answers = iter(["end", "died", last])  # the anchor alone, the network, the anchor again
+
+        class Lost(Worker):
+            def _start(self) -> None:
+                pass
+
+            def time(self, request: dict[str, Any], deadline: float = np.inf) -> Iterator[dict[str, Any]]:
+                yield {"event": next(answers), "why": "no memory", "seconds": {}}
+
+        monkeypatch.setattr(protocol, "Worker", Lost)
+        with (
+            nullcontext()
+            if last == "late"
+            else pytest.raises(MeasurementError, match=r"the anchor network .* can't be run: no memory")
+        ):
+            timed(tmp_path, runtime, 1)
+        assert next(answers, None) is None
+        assert "failed" not in (tmp_path / "journal").read_text()
 
     def test_nothing_is_run_again(self, runtime: Fake, tmp_path: Path) -> None:
         timed(tmp_path, runtime, 3)
