@@ -29,7 +29,7 @@ MODULE = worker.__name__
 START = 600.0
 """Maximum seconds in which the process imports the runtime: a cold disk is slow, but not endless."""
 END = 10.0
-"""Maximum seconds in which the process ends after it has closed its output."""
+"""Maximum seconds to wait for the end of the process after it was killed, or has closed its output."""
 TAIL = 1 << 14
 """Bytes of the process's messages to read: the last line explains a crash."""
 
@@ -182,7 +182,8 @@ class Worker:
                 if hasattr(os, "killpg"):
                     os.killpg(process.pid, signal.SIGKILL)
             process.kill()
-            process.wait()
+            with contextlib.suppress(subprocess.TimeoutExpired):  # a driver may hold it inside the kernel
+                process.wait(END)
             _close(process.stdin)
         for file in (self._clock, self._shared):
             _close(file)

@@ -162,6 +162,19 @@ class TestEnds:
         monkeypatch.setattr(module, "END", 0.2)
         assert "closed its output without ending" in self.last(worker, "mute", ("sleep", 1000))["why"]
 
+    def test_one_that_the_kernel_does_not_end(self, worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+        process = worker._process
+        assert process is not None
+        with monkeypatch.context() as patch:
+            patch.setattr(module, "END", 0.2)
+            patch.setattr(module.os, "killpg", Mock())
+            patch.setattr(process, "kill", Mock())
+            child, last = worker.time({"act": [("child", None), ("sleep", 1000)]})
+        assert "took longer" in last["why"]
+        os.killpg(child["parent"], signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+        assert self.last(worker)["event"] == "end"
+
     def test_processes_of_the_runtime_end_too(self, worker: Worker) -> None:
         child, last = worker.time({"act": [("child", None), ("sleep", 1000)]})
         assert last["event"] == "died"
