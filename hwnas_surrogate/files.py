@@ -57,7 +57,11 @@ def file_stem(name: str) -> str:
 
 
 def check_output(
-    path: str | os.PathLike[str], suffixes: Sequence[str] = (), inputs: Iterable[str | os.PathLike[str]] = ()
+    path: str | os.PathLike[str],
+    suffixes: Sequence[str] = (),
+    inputs: Iterable[str | os.PathLike[str]] = (),
+    *,
+    stream: bool = True,
 ) -> None:
     """Refuse, before hours of work, a file that :func:`replacing` would refuse to write at their end.
 
@@ -68,11 +72,15 @@ def check_output(
         What the name may end in, ``.parquet`` say; a name without a suffix passes. Any if empty.
     inputs : iterable of path-like, default=()
         Files that are read to make this one.
+    stream : bool, default=True
+        Whether a pipe or a character device may be written; False for what is resumed from a journal beside the file.
 
     Raises
     ------
     InvalidInputError
         If the name ends in something else, or the path is an input or nothing that a file may replace.
+    DataFileError
+        If the folder can't be read.
     """
     suffix = Path(path).suffix
     if suffixes and suffix and suffix not in suffixes:
@@ -81,9 +89,13 @@ def check_output(
             f"{Path(path).name!r}."
         )
     try:
-        _destination(Path(path), inputs)
+        _, kind = _destination(Path(path), inputs)
     except OSError as error:
         raise DataFileError(f"can't write {os.fspath(path)}: {error.strerror or error}.") from error
+    if kind == "stream" and not stream:
+        raise InvalidInputError(
+            f"{os.fspath(path)} is a pipe or a device, beside which no journal can be kept to resume: choose a file."
+        )
 
 
 @contextmanager

@@ -35,6 +35,9 @@ def measure(
     time_limit: Annotated[
         str | None, typer.Option(metavar="TIME", help="Stop after this time: 90s, 30m, 2h. Run again to resume.")
     ] = None,
+    timeout: Annotated[
+        str, typer.Option(metavar="TIME", help="A network that takes longer to load, or to run once, has failed.")
+    ] = "60s",
     budget: Annotated[str | None, typer.Option(hidden=True)] = None,
     passes: Annotated[int, typer.Option(min=1, help="Passes over all networks; a noise floor needs 2.")] = 2,
     repeats: Annotated[int, typer.Option(min=2, help="Timed runs in each pass, at least.")] = 10,
@@ -53,6 +56,7 @@ def measure(
     """
     from hwnas_surrogate.measure import Protocol, make_runtime, measure_blocks
     from hwnas_surrogate.measure import measure as measure_networks
+    from hwnas_surrogate.measure.journal import journal_path
     from hwnas_surrogate.spaces import get_space
 
     check_format(as_json, as_csv)
@@ -68,19 +72,26 @@ def measure(
     runner = make_runtime(runtime, _threads(threads))
     name = f"{chosen.name}-blocks-{runtime}" if blocks else f"{chosen.name}-{runtime}"
     path = Path("measurements") / f"{name}.parquet" if output is None else output
-    protocol = Protocol(passes, repeats, max(repeats, max_repeats), half_width, energy, seed)
+    longest = read_duration("--timeout", timeout)
+    protocol = Protocol(passes, repeats, max(repeats, max_repeats), half_width, energy, seed, longest)
     seconds = None if time_limit is None else read_duration("--time-limit", time_limit)
-    with progress("measuring") as update:
-        if blocks:
-            table: AnyTable = measure_blocks(
-                path, dataset, runtime=runner, device=device, protocol=protocol, time_limit=seconds, progress=update
-            )
-        else:
-            batch = choose_archs(archs, n, chosen, seed)
-            table = measure_networks(
-                chosen, batch, path, dataset, runtime=runner, device=device, protocol=protocol, time_limit=seconds,
-                progress=update,
-            )  # fmt: skip
+    try:
+        with progress("measuring") as update:
+            if blocks:
+                table: AnyTable = measure_blocks(
+                    path, dataset, runtime=runner, device=device, protocol=protocol, time_limit=seconds, progress=update
+                )
+            else:
+                batch = choose_archs(archs, n, chosen, seed)
+                table = measure_networks(
+                    chosen, batch, path, dataset, runtime=runner, device=device, protocol=protocol, time_limit=seconds,
+                    progress=update,
+                )  # fmt: skip
+    except KeyboardInterrupt:
+        journal = journal_path(path)
+        if journal.exists():
+            say(f"interrupted; every finished run is kept in {journal}: run the same command again to resume")
+        raise
     fast, slow = table.meta["anchor"]["percentiles_5_95_ms"]
     say(f"drift, corrected: the anchor network ran in {fast:.4g} to {slow:.4g} ms (5th to 95th percentile over blocks)")
     left = table.meta["protocol"].get("left", 0)
