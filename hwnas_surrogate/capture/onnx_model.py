@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from hwnas_surrogate.capture.finishing import finished
+from hwnas_surrogate.capture.onnx_constants import LARGEST, computed
 from hwnas_surrogate.capture.onnx_ops import (
     CONTROL_FLOW,
     KEEPS_NUMBERS,
@@ -29,8 +32,6 @@ __all__ = ["InputShapes", "graph_of_onnx"]
 InputShapes = Sequence[int] | Mapping[str, Sequence[int]]
 """The shape of a model's one input, or of each input by its name."""
 
-_SMALL = 64
-"""Constants with at most so many numbers are read: shapes, dimensions, bounds."""
 _STRIPPED = 4096
 """Bytes from which a stored tensor is left out of the shape inference, which needs its shape only."""
 _SAME_SHAPE = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Expand"})
@@ -42,6 +43,9 @@ _NAMES = {
     17: "float8", 18: "float8", 19: "float8", 20: "float8",
 }  # fmt: skip
 """Number formats by ONNX's number; unsigned ones as the signed ones of as many bytes."""
+_NUMBER_OF = {name: number for number, name in reversed(_NAMES.items())}
+_SAID = 64
+"""Constants with more numbers are not part of an operator's description."""
 
 
 def graph_of_onnx(model: str | os.PathLike[str] | Any, input_shapes: InputShapes | None = None) -> Graph:
@@ -220,6 +224,13 @@ def _with_shapes(model: Any, name: str) -> Any:
         ) from error
 
 
+def _type_of(numbers: npt.NDArray[Any]) -> tuple[int, tuple[int, ...]]:
+    """Return ONNX's number of an array's format, and its shape."""
+    from onnx import helper
+
+    return int(helper.np_dtype_to_tensor_dtype(numbers.dtype)), numbers.shape
+
+
 @dataclass(frozen=True, slots=True)
 class _Stored:
     """A stored tensor, or a constant; `spec` is how it is seen, perhaps with another shape than it is stored."""
@@ -241,7 +252,10 @@ class _Reader:
         self._values: list[TensorSpec] = []
         self._value_of: dict[str, int] = {}
         self._stored: dict[str, _Stored] = {}
-        self._numbers: dict[str, tuple[Any, ...]] = {}
+        self._opsets = {opset.domain or "": opset.version for opset in model.opset_import}
+        self._opset_imports, self._ir_version = list(model.opset_import), model.ir_version
+        self._numbers: dict[str, npt.NDArray[Any]] = {}
+        self._inferred: dict[str, TensorSpec] = {}
         self._uncounted: list[str] = []
         self._at = ""
         for tensor in self._graph.initializer:
@@ -256,6 +270,8 @@ class _Reader:
             self._values.append(self._spec(value))
             self._value_of[value] = len(self._values) - 1
         self._inputs = tuple(self._values)
+        self._of_inputs = set(range(len(self._values)))
+        """The values that depend on an input."""
 
     def graph(self) -> Graph:
         """Return the graph."""
@@ -293,6 +309,8 @@ class _Reader:
             return self._stored[name].spec
         if name in self._value_of:
             return self._values[self._value_of[name]]
+        if name in self._inferred:
+            return self._inferred[name]
         value = self._types.get(name)
         tensor = None if value is None else value.type.tensor_type
         dims = [] if tensor is None else list(tensor.shape.dim)
@@ -307,9 +325,9 @@ class _Reader:
         from onnx import TensorProto, numpy_helper
 
         spec = self._stored[name].spec
-        if spec.numel <= _SMALL and tensor.data_location != TensorProto.EXTERNAL:
+        if spec.numel <= LARGEST and tensor.data_location != TensorProto.EXTERNAL:
             try:
-                self._numbers[name] = tuple(numpy_helper.to_array(tensor).ravel().tolist())
+                self._numbers[name] = numpy_helper.to_array(tensor)
             except (ValueError, TypeError) as error:
                 raise InvalidGraphError(f"{self._name}: the tensor {name!r:.80} is damaged: {error}.") from error
 
@@ -329,6 +347,45 @@ class _Reader:
                 "(a cycle, nodes in a wrong order, or a missing part)."
             )
 
+    def _few_numbers(self, name: str) -> tuple[Any, ...] | None:
+        numbers = self._numbers.get(name)
+        return None if numbers is None or numbers.size > _SAID else tuple(numbers.ravel().tolist())
+
+    def _is_known(self, name: str) -> bool:
+        """Return whether the shape inference of the whole model found a tensor's shape."""
+        value = self._types.get(name)
+        if value is None or value.type.WhichOneof("value") != "tensor_type":
+            return False
+        tensor = value.type.tensor_type
+        return tensor.HasField("shape") and all(size.HasField("dim_value") for size in tensor.shape.dim)
+
+    def _infer(self, known: OnnxNode, node: Any) -> None:
+        """Find shapes that follow from numbers computed here, which the inference of the whole model does not know."""
+        from onnx import defs, helper, numpy_helper, shape_inference
+
+        if all(self._is_known(name) for name in known.outputs if name) or "::" in known.kind:
+            return
+        numbers = {name: self._numbers[name] for name in known.inputs if name in self._numbers}
+        types = {
+            name: helper.make_tensor_type_proto(_NUMBER_OF[self._spec(name).dtype], self._spec(name).shape)
+            for name in known.inputs
+            if name
+        }
+        types |= {name: helper.make_tensor_type_proto(*_type_of(array)) for name, array in numbers.items()}
+        data = {name: numpy_helper.from_array(np.ascontiguousarray(array)) for name, array in numbers.items()}
+        try:
+            schema = defs.get_schema(node.op_type, self._opsets.get("", self._opsets.get("ai.onnx", 1)), "")
+            found = shape_inference.infer_node_outputs(
+                schema, node, types, data, opset_imports=self._opset_imports, ir_version=self._ir_version
+            )
+        except Exception as error:  # its C++ errors have no common class
+            raise InvalidGraphError(f"{self._at}: no shape fits: {' '.join(str(error).split())[:300]}") from error
+        for name, kind in found.items():
+            dims = list(kind.tensor_type.shape.dim)
+            if kind.tensor_type.HasField("shape") and all(size.HasField("dim_value") for size in dims):
+                sizes = [size.dim_value for size in dims]
+                self._inferred[name] = self._made_spec(kind.tensor_type.elem_type, sizes, name)
+
     # -- nodes --------------------------------------------------------------------------------------------
 
     def _add(self, node: Any) -> None:
@@ -343,9 +400,12 @@ class _Reader:
             tuple(node.output),
             self._attributes(node),
             self._spec,
-            partial(self._numbers.get),
+            self._few_numbers,
         )
-        if self._is_constant(known, node) or self._is_same(known):
+        if self._is_constant(known, node):
+            return
+        self._infer(known, node)
+        if self._is_same(known):
             return
         if known.kind in RECURRENT:
             self._add_recurrent(known)
@@ -383,50 +443,78 @@ class _Reader:
         """Keep the outputs of a node that depends on no input as stored tensors; return whether it is one."""
         read = [name for name in known.inputs if name]
         if known.kind in ("Shape", "Size"):
-            for name in known.outputs:
-                self._store(name, self._spec(name), trained=False)
-                self._numbers[name] = self._of_shape(known)
+            self._keep(known.outputs[0], np.array(self._of_shape(known), np.int64))
             return True
         if known.kind == "Constant":
-            (name,) = known.outputs
-            tensor = next((attribute.t for attribute in node.attribute if attribute.name == "value"), None)
-            self._store(name, self._spec(name), trained=False)
-            if tensor is not None:
-                self._keep_numbers(name, tensor)
-            else:
-                value = next(iter(known.attributes.values()), ())
-                self._numbers[name] = value if isinstance(value, tuple) else (value,)
+            self._keep_constant(known, node)
             return True
         if not read or any(name not in self._stored for name in read):
             return False
-        source = self._stored[read[0]]
-        for name in filter(None, known.outputs):
-            spec = self._spec(name)
+        source, made = self._stored[read[0]], None
+        if all(name in self._numbers for name in read):
+            inputs = [self._numbers[name] if name else None for name in known.inputs]
+            made = computed(known.kind, inputs, {**known.attributes, **self._fill_value(known, node)})
+        if made is None:
+            self._infer(known, node)
+        names = [name for name in known.outputs if name]
+        specs = [self._spec(name) if made is None else self._made_spec(*_type_of(made), name) for name in names]
+        trained = any(self._stored[name].trained for name in read)
+        if trained and (known.kind not in KEEPS_NUMBERS or sum(spec.numel for spec in specs) > self._numel(read)):
+            return False  # it runs, or a runtime computes it once: as in a capture of the module
+        for name, spec in zip(names, specs, strict=True):
             if known.kind in SHAPE_ONLY and spec.numel == source.spec.numel:
-                self._stored[name] = _Stored(source.weight, spec, source.trained)
-                if read[0] in self._numbers and known.kind != "Transpose":
-                    self._numbers[name] = self._numbers[read[0]]
+                self._stored[name] = _Stored(source.weight, spec, trained)
             else:
-                trained = known.kind in KEEPS_NUMBERS and source.trained
-                self._store(name, spec, trained=trained)
+                self._store(name, spec, trained)
+            if made is not None and made.size <= LARGEST:
+                self._numbers[name] = made
         return True
 
-    def _of_shape(self, known: OnnxNode) -> tuple[int, ...]:
+    def _numel(self, names: Sequence[str]) -> int:
+        return sum(self._stored[name].spec.numel for name in names if self._stored[name].trained)
+
+    def _keep(self, name: str, numbers: npt.NDArray[Any]) -> None:
+        self._store(name, self._made_spec(*_type_of(numbers), name), trained=False)
+        self._numbers[name] = numbers
+
+    def _keep_constant(self, known: OnnxNode, node: Any) -> None:
+        (name,) = known.outputs
+        tensor = next((attribute.t for attribute in node.attribute if attribute.name == "value"), None)
+        if tensor is not None:
+            self._store(name, self._made_spec(tensor.data_type, tensor.dims, name), trained=False)
+            self._keep_numbers(name, tensor)
+            return
+        value = known.attributes[node.attribute[0].name]
+        dtype = np.int64 if "int" in node.attribute[0].name else np.float32
+        self._keep(name, np.array(value, dtype))
+
+    def _fill_value(self, known: OnnxNode, node: Any) -> dict[str, Any]:
+        from onnx import numpy_helper
+
+        tensors = [attribute.t for attribute in node.attribute if attribute.name == "value"]
+        if known.kind != "ConstantOfShape" or not tensors:
+            return {}
+        return {"value": numpy_helper.to_array(tensors[0]).ravel()[0]}
+
+    def _of_shape(self, known: OnnxNode) -> int | tuple[int, ...]:
         spec = self._spec(known.inputs[0])
         if known.kind == "Size":
-            return (spec.numel,)
+            return spec.numel
         return spec.shape[known.attributes.get("start", 0) : known.attributes.get("end", len(spec.shape))]
 
     def _is_same(self, known: OnnxNode) -> bool:
         """Let an output be the value that it equals; return whether the node only passes its input on."""
         if (known.kind == "Dropout" and known.numbers_at(2) in ((True,), (1,))) or (
-            known.kind == "BatchNormalization" and known.attributes.get("training_mode")
+            known.kind == "BatchNormalization"
+            and known.attributes.get("training_mode")
+            and self._value_of.get(known.inputs[0]) in self._of_inputs  # of weights, it standardizes them
         ):
             raise InvalidGraphError(f"{self._at} is in training mode: export the model for inference.")
         same = known.kind in ("Identity", "Dropout")
         if not same and known.kind in (*_SAME_SHAPE, "Cast", "Pad"):
             alike = self._spec(known.outputs[0]) == self._spec(known.inputs[0])
             same = alike and (known.kind != "Pad" or not any(known.numbers_at(1) or (1,)))
+        same = same and known.inputs[0] in self._value_of
         if same:
             self._value_of[known.outputs[0]] = self._value_of[known.inputs[0]]
         return same
@@ -477,6 +565,8 @@ class _Reader:
         except InvalidGraphError as error:
             raise InvalidGraphError(f"{self._at}: {error}") from error
         self._nodes.append(Node(op, tuple(reads), (*weights, *buffers)))
+        if not self._of_inputs.isdisjoint(reads):
+            self._of_inputs.update(range(len(self._values), len(self._values) + len(outputs)))
         for name, spec in zip(names, outputs, strict=True):
             self._values.append(spec)
             self._value_of[name] = len(self._values) - 1
