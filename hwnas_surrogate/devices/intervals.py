@@ -17,7 +17,7 @@ from hwnas_surrogate.data import CostTable, TargetLike, pick_targets
 from hwnas_surrogate.data.table import checked_table
 from hwnas_surrogate.devices.correlation import METHODS, Method, comparable
 from hwnas_surrogate.errors import InvalidInputError, unknown
-from hwnas_surrogate.spaces.base import RandomState, as_generator
+from hwnas_surrogate.random_states import RandomState, as_generator
 
 __all__ = ["correlation_interval", "kendall_interval"]
 

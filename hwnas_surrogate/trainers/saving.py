@@ -17,6 +17,7 @@ from hwnas_surrogate.errors import HWNASError, SavedFormatError
 from hwnas_surrogate.features import Encoder
 from hwnas_surrogate.features.encoder import known_encoders
 from hwnas_surrogate.files import file_stem, locked
+from hwnas_surrogate.random_states import as_seed
 from hwnas_surrogate.spaces import SearchSpace, get_space
 from hwnas_surrogate.trainers.fitted import FittedSurrogate
 from hwnas_surrogate.trainers.folders import as_json, read_manifest, read_weights, write_folder
@@ -67,11 +68,12 @@ def save(
     reading = [member.encoder_ for member in members if member.encoder_.asked_surrogates()]
     sources, weights = _describe_sources((reading or [members[0].encoder_])[0])
     files |= weights
+    state = fitted.random_state  # a generator continues elsewhere: it is not saved
     content = {
         "class": type(fitted).__name__,
         "space": get_space(fitted.space).name,
         "calibrate": fitted.calibrate,
-        "random_state": fitted.random_state if isinstance(fitted.random_state, int) else None,
+        "random_state": as_seed(state) if isinstance(state, (int, np.integer)) else None,
         "info": info or {},
         "surrogates": entries,
         "sources": sources,
