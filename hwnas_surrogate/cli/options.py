@@ -105,7 +105,9 @@ def read_archs(texts: list[str] | None, space: SearchSpace, ops: str | None = No
 
     lines = [text for text in texts or [] if text != "-"]
     if texts and "-" in texts:
-        lines += [line.strip() for line in typer.get_text_stream("stdin") if line.strip()]
+        from hwnas_surrogate.data.text_lines import lines_of
+
+        lines += [line.strip() for line in lines_of(typer.get_binary_stream("stdin"), "stdin") if line.strip()]
     if not lines:
         raise InvalidInputError("no architecture was given: name some, or pass - to read them from stdin.")
     batches = [space.stack([arch_from_text(line)], ops) for line in lines]

@@ -178,13 +178,14 @@ def _from_arrow(arrow: pa.Table, header: dict[str, Any]) -> AnyTable:
     # A damaged name must not be mistaken for a missing optional column.
     ops = [f"op_{position:02d}" for position in range(space.n_positions)]
     known = {f"{target}{part}" for target in targets for part in ("", " missing", *_REPEATS)} | {"config", *ops}
-    if not known.issuperset(arrow.column_names):
-        raise ValueError(f"unknown column {min(set(arrow.column_names) - known)!r}.")
+    names = frozenset(arrow.column_names)
+    if not names <= known:
+        raise ValueError(f"unknown column {min(names - known)!r}.")
     archs = np.stack([_integers(arrow, name) for name in ops], axis=1)
     configs = np.array([space.config(text) for text in header["configs"]], object)
     costs = _stacked([_numbers(arrow, str(target)) for target in targets], len(archs))
     parts = [[f"{target}{part}" for part in _REPEATS] for target in targets]
-    has_repeats = bool(targets) and set(itertools.chain(*parts)).issubset(arrow.column_names)
+    has_repeats = bool(targets) and names.issuperset(itertools.chain(*parts))
     repeats = [_stacked([_numbers(arrow, name) for name in row], len(archs)) for row in parts] if has_repeats else None
     return CostTable(
         space,
@@ -225,10 +226,10 @@ def _reasons(
     arrow: pa.Table, reasons: Sequence[str], targets: Sequence[Target], costs: Costs
 ) -> dict[str, npt.NDArray[np.bool_]]:
     _check_once("reason", reasons)
-    codes = np.zeros(costs.shape, np.int64)
+    codes, names = np.zeros(costs.shape, np.int64), frozenset(arrow.column_names)
     for number, target in enumerate(targets):
         name = f"{target} missing"
-        if name in arrow.column_names:
+        if name in names:
             codes[:, number] = _integers(arrow, name, len(reasons) + 1)
     return {reason: codes == code for code, reason in enumerate(reasons, start=1)}
 

@@ -320,11 +320,14 @@ def pick_targets(asked: TargetLike | Iterable[TargetLike] | None, available: tup
     if asked is None:
         return available
     items = [asked] if isinstance(asked, (str, Target)) else list(asked)
+    named: dict[TargetLike, list[Target]] = {}
+    for target in available:
+        for name in (target, str(target), target.device):
+            named.setdefault(name, []).append(target)
     picked: dict[Target, None] = {}
     for item in items:
-        found = [target for target in available if item in (target, str(target), target.device)]
-        if not found:
+        if not isinstance(item, (str, Target)) or item not in named:
             names = dict.fromkeys([*map(str, available), *(target.device for target in available)])
             raise unknown(NotInTableError, "target", str(item), names, "A target is 'device/metric', or a device.")
-        picked.update(dict.fromkeys(found))
+        picked.update(dict.fromkeys(named[item]))
     return tuple(picked)

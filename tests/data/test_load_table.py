@@ -153,10 +153,15 @@ class TestErrors:
         with pytest.raises(DataFileError, match=r"there is no file .*none\.pickle"):
             load_table(tmp_path / "none.pickle")
 
-    @pytest.mark.parametrize("content", [b"", b"{}", b"\x00,"])
+    @pytest.mark.parametrize("content", [b"", b"\x00,"])
     def test_another_format(self, tmp_path, content):
         (tmp_path / "file").write_bytes(content)
         with pytest.raises(DataFileError, match="neither a table nor measurements"):
+            load_table(tmp_path / "file")
+
+    def test_text_of_another_format(self, tmp_path):
+        (tmp_path / "file").write_text("{}")
+        with pytest.raises(DataFileError, match=r"lacks the columns .* it has \{\}"):
             load_table(tmp_path / "file")
 
     @pytest.mark.parametrize("content", [b"PAR1", b"\x80\x02}", b"\x80"])
