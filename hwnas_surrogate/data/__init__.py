@@ -13,14 +13,15 @@ import numpy as np
 from hwnas_surrogate.data.api import HWNASBenchAPI
 from hwnas_surrogate.data.blocks import BlockTable
 from hwnas_surrogate.data.download import data_dir
-from hwnas_surrogate.data.measurements import read_measurements
+from hwnas_surrogate.data.measurements import FRAMES, read_measurements
 from hwnas_surrogate.data.merge import merge
 from hwnas_surrogate.data.official import convert, read_official
-from hwnas_surrogate.data.store import AnyTable, is_table, read_parquet, write_parquet
+from hwnas_surrogate.data.store import AnyTable, check_table, is_table, read_parquet, write_parquet
 from hwnas_surrogate.data.table import CostTable, noise_floor
 from hwnas_surrogate.data.target import METRICS, Device, Metric, Target, TargetLike, pick_targets, register_metric
 from hwnas_surrogate.data.text_lines import looks_like_text
 from hwnas_surrogate.errors import DataFileError, NotInTableError, unknown
+from hwnas_surrogate.files import input_path
 from hwnas_surrogate.spaces import SearchSpace, get_space
 
 __all__ = [
@@ -146,6 +147,7 @@ def describe(table: AnyTable) -> list[dict[str, Any]]:
         the kendall tau between two halves of the repeated runs, NaN without repeats; the batch is None if unknown.
     """
     records: list[dict[str, Any]] = []
+    check_table("describe", table)
     under = (
         [table.config_number == number for number in range(len(table.configs))] if isinstance(table, CostTable) else []
     )
@@ -181,7 +183,7 @@ def _bundled(name: str) -> AnyTable:
 
 
 def _read(path: str | os.PathLike[str], space: str | None, dataset: str | None) -> AnyTable:
-    name = Path(path)
+    name = input_path(path, FRAMES)
     if str(path) in BUNDLED and not name.exists():
         return _bundled(BUNDLED[str(path)].format(space=space or "nasbench201"))
     if str(path) == BENCHMARK and not name.exists():

@@ -17,9 +17,10 @@ from hwnas_surrogate.data.table import CostTable
 from hwnas_surrogate.data.target import Target
 from hwnas_surrogate.data.wide import ARCHITECTURE, CONFIGS, FAILED, KEYS, Wide, are_failed, space_of
 from hwnas_surrogate.errors import DataFileError, HWNASError
+from hwnas_surrogate.files import input_path
 from hwnas_surrogate.spaces import SearchSpace, arch_from_text, get_space
 
-__all__ = ["COLUMNS", "FAILED", "read_measurements"]
+__all__ = ["COLUMNS", "FAILED", "FRAMES", "read_measurements"]
 
 CONTRADICTION = 10.0
 """Repeats of one measurement may differ by this factor; if they differ by more, a unit is probably wrong."""
@@ -29,6 +30,11 @@ _NOT_READ = ("file", "number", "comment")
 """Further columns that a form may have."""
 _MOST = 2**28
 """Maximum number of costs of a table, missing ones included: 2 GiB."""
+FRAMES = (
+    " A DataFrame is written to a file first, frame.to_csv(path, index=False), or its columns make a table: "
+    "CostTable(space, archs, costs, targets)."
+)
+"""What to do with measurements that are not in a file."""
 _MARK = -1.0
 """A number that means a failure, since no metric is negative."""
 
@@ -110,7 +116,7 @@ def read_measurements(
     >>> table.meta["columns"]
     {'raspi4_latency_us': 'raspi4/latency (us)', 'fpga_energy': 'fpga/energy (mJ)'}
     """
-    name = Path(path)
+    name = input_path(path, FRAMES)
     read_as = Headings.of(metric, unit, columns)
     defaults = {
         "config": dataset or "",

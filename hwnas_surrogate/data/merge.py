@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from hwnas_surrogate.data.table import REPEATS, CostTable
+from hwnas_surrogate.data.table import REPEATS, CostTable, checked_table
 from hwnas_surrogate.data.target import Device, Target
 from hwnas_surrogate.errors import InvalidInputError
 
@@ -44,6 +44,8 @@ def merge(tables: Sequence[CostTable]) -> CostTable:
     >>> len(merge([one, other]).configs)
     2
     """
+    items: list[CostTable] = list(tables) if isinstance(tables, Iterable) else [tables]
+    tables = [checked_table("merge", table) for table in items]
     if not tables:
         raise InvalidInputError("merge needs at least one table, got none.")
     space = tables[0].space

@@ -18,11 +18,11 @@ import pyarrow.parquet as pq
 from hwnas_surrogate.data.blocks import BlockTable
 from hwnas_surrogate.data.table import REPEATS, Costs, CostTable
 from hwnas_surrogate.data.target import Device, Target
-from hwnas_surrogate.errors import DataFileError, HWNASError
-from hwnas_surrogate.files import check_output, replacing
+from hwnas_surrogate.errors import DataFileError, HWNASError, InvalidInputError
+from hwnas_surrogate.files import check_output, input_path, replacing
 from hwnas_surrogate.spaces import get_space
 
-__all__ = ["TABLE_SUFFIXES", "AnyTable", "is_table", "read_parquet", "write_parquet"]
+__all__ = ["TABLE_SUFFIXES", "AnyTable", "check_table", "is_table", "read_parquet", "write_parquet"]
 
 AnyTable: TypeAlias = CostTable | BlockTable
 """What :func:`load_table` returns."""
@@ -60,6 +60,7 @@ def write_parquet(table: AnyTable, path: str | os.PathLike[str], inputs: Iterabl
     DataFileError
         If the file can't be written.
     """
+    check_table("write_parquet", table)
     check_output(path, TABLE_SUFFIXES, inputs)
     header: dict[str, Any] = {
         "version": FORMAT_VERSION,
@@ -85,6 +86,12 @@ def write_parquet(table: AnyTable, path: str | os.PathLike[str], inputs: Iterabl
     with replacing(path, inputs) as temporary:
         pq.write_table(arrow, temporary, compression="zstd", write_page_checksum=True)
     return Path(path)
+
+
+def check_table(what: str, table: AnyTable) -> None:
+    """Raise if something is no table."""
+    if not isinstance(table, (CostTable, BlockTable)):
+        raise InvalidInputError(f"{what} takes a CostTable or a BlockTable, got {type(table).__name__}.")
 
 
 def _digest(raw: bytes) -> bytes:
@@ -128,7 +135,7 @@ def read_parquet(path: str | os.PathLike[str]) -> AnyTable:
     DataFileError
         If the file is missing, damaged, or not a table of this package.
     """
-    name = Path(path)
+    name = input_path(path)
     if not name.is_file():
         raise DataFileError(f"there is no file {name}.")
     try:

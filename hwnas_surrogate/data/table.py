@@ -101,7 +101,7 @@ class CostTable:
     ) -> None:
         self.space = get_space(space)
         self.archs = _frozen(np.array(self.space.as_array(archs)))  # a copy: as_array returns int8 input itself
-        self.targets = tuple(Target.parse(item) if isinstance(item, str) else item for item in targets)
+        self.targets = tuple(item if isinstance(item, Target) else Target.parse(item) for item in targets)
         _check_distinct(self.targets)
         shape = (len(self.archs), len(self.targets))
         self.costs: Costs = _frozen(_checked_costs(costs, shape, self.targets))
@@ -256,7 +256,10 @@ class CostTable:
 
     def rows(self, rows: npt.ArrayLike) -> CostTable:
         """Return the part of the table with these row numbers (from 0, without repeats), in that order."""
-        numbers = np.asarray(rows)
+        try:
+            numbers = np.asarray(rows)
+        except (TypeError, ValueError, RuntimeError):  # ragged lists, tensors that numpy can't read
+            numbers = np.asarray(None)
         integers = numbers.ndim == 1 and (numbers.dtype.kind in "iu" or not len(numbers))
         if not integers or ((numbers < 0) | (numbers >= len(self))).any():
             raise InvalidInputError(
@@ -396,7 +399,7 @@ def noise_floor(halves: Costs) -> dict[str, float]:
     first, second = halves[~np.isnan(halves).any(axis=1)].T
     if len(first) < 2:
         return {}
-    middle = (first + second) / 2
+    middle = first / 2 + second / 2
     difference = np.divide(np.abs(second - first), middle, out=np.zeros(len(first)), where=middle > 0)
     return {
         "kendall_tau": float(kendalltau(first, second).statistic),

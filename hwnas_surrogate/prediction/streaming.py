@@ -20,7 +20,7 @@ from hwnas_surrogate.data import Target, TargetLike, pick_targets
 from hwnas_surrogate.data.csv_lines import CsvFile, WrongLines
 from hwnas_surrogate.data.text_lines import lines_of_file
 from hwnas_surrogate.errors import DataFileError, InvalidArchitectureError, InvalidConfigError, InvalidInputError
-from hwnas_surrogate.files import replacing
+from hwnas_surrogate.files import as_path, input_path, replacing
 from hwnas_surrogate.spaces import ConfigLike, NetworkConfig, SearchSpace, arch_from_text, get_space
 from hwnas_surrogate.trainers.costs import checked_coverage, one_number
 from hwnas_surrogate.trainers.encoded import BATCH, Encoded
@@ -141,7 +141,7 @@ def predict_file(
     InvalidArchitectureError, InvalidConfigError
         If an entry can't be read.
     """
-    origin, target = Path(source), Path(output)
+    origin, target = input_path(source), as_path(output)
     for path, allowed in ((origin, SUFFIXES), (target, SUFFIXES[:2])):
         if path.suffix not in allowed:
             raise InvalidInputError(f"the file must end in {', '.join(allowed)}, got {path.name!r}.")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +12,7 @@ import pandas as pd
 from hwnas_surrogate.data import CostTable
 from hwnas_surrogate.data.csv_lines import MISSING, CsvFile, WrongLines, check_once
 from hwnas_surrogate.errors import DataFileError, HWNASError, InvalidInputError
+from hwnas_surrogate.files import input_path
 from hwnas_surrogate.reals import reals
 from hwnas_surrogate.spaces import SearchSpace, arch_from_text, get_space
 
@@ -110,7 +110,7 @@ def read_quality(
 
 def _read_csv(path: str | os.PathLike[str], space: SearchSpace) -> tuple[npt.NDArray[np.int8], Vector, str]:
     """Return a file's architectures, their values, and the name of the values' column."""
-    file = Path(path)
+    file = input_path(path)
     if not file.is_file():
         raise DataFileError(f"{file} is a folder, not a file." if file.is_dir() else f"there is no file {file}.")
     wrong = WrongLines(file)

@@ -16,7 +16,7 @@ import numpy as np
 from hwnas_surrogate.errors import HWNASError, SavedFormatError
 from hwnas_surrogate.features import Encoder
 from hwnas_surrogate.features.encoder import known_encoders
-from hwnas_surrogate.files import file_stem, locked
+from hwnas_surrogate.files import as_path, file_stem, input_path, locked
 from hwnas_surrogate.random_states import as_seed
 from hwnas_surrogate.spaces import SearchSpace, get_space
 from hwnas_surrogate.trainers.fitted import FittedSurrogate
@@ -78,7 +78,7 @@ def save(
         "surrogates": entries,
         "sources": sources,
     }
-    return write_folder(Path(folder), content, files)
+    return write_folder(as_path(folder), content, files)
 
 
 def load(folder: str | os.PathLike[str], held: str, kinds: Kinds) -> tuple[list[Any], dict[str, Any]]:
@@ -102,7 +102,7 @@ def load(folder: str | os.PathLike[str], held: str, kinds: Kinds) -> tuple[list[
     SavedFormatError
         If the folder holds no such surrogate, is damaged, or has another format version.
     """
-    path = Path(folder)
+    path = input_path(folder)
     with locked(path, shared=True) if path.is_dir() else nullcontext():
         manifest = read_manifest(path)
         try:

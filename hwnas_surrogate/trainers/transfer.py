@@ -210,7 +210,7 @@ class TransferSurrogate(Surrogate):
         elif self.model_.precisions_ is not None:
             # The precision under Student's t of a residual of so many standard deviations.
             outlying &= self.model_.precisions_[network] < 3 / (2 + self._wild**2)
-        return np.flatnonzero(outlying | (costs * _UNIT < predicted))
+        return np.flatnonzero(outlying | (costs < predicted / _UNIT))
 
     def _calibrated(self) -> Calibration:
         if self.n_train_ == 0:
