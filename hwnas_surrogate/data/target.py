@@ -207,7 +207,7 @@ def register_metric(metric: Metric) -> Metric:
 
 def _check_device(name: object) -> None:
     """Raise for a device's name that no file can hold."""
-    if not isinstance(name, str) or not name.strip() or "/" in name:
+    if not isinstance(name, str) or not name or "/" in name:
         raise InvalidInputError(f"a device's name is a non-empty text without '/', got {name!r:.80}.")
     if "\0" in name or any("\ud800" <= char <= "\udfff" for char in name if not char.isascii()):
         raise InvalidInputError(f"a device's name has no NUL and no half of a surrogate pair, got {name!a:.80}.")

@@ -41,7 +41,7 @@ class TestTarget:
     def test_unit(self, text, unit):
         assert Target.parse(text).unit == unit
 
-    @pytest.mark.parametrize("name", ["", "  ", "a/b", 5, None, b"x", ["x"], "a\0b", "a\ud800b", "\udcff"], ids=ascii)
+    @pytest.mark.parametrize("name", ["", "a/b", 5, None, b"x", ["x"], "a\0b", "a\ud800b", "\udcff"], ids=ascii)
     def test_names_that_no_file_can_hold(self, name):
         for make in (lambda: Target(name, "latency"), lambda: Device(name)):
             with pytest.raises(InvalidInputError, match="a device's name "):
