@@ -94,7 +94,8 @@ class CsvFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._decimals: dict[str, int] = {}
-        numbered = enumerate(lines_of_file(path), start=1)
+        self._lines = lines_of_file(path)
+        numbered = enumerate(self._lines, start=1)
         lines = itertools.dropwhile(lambda line: not line[1].strip(" ,;\t\r\n"), numbered)
         number, first = next(lines, (1, ""))
         if match := _SEPARATOR_LINE.fullmatch(first):
@@ -128,6 +129,8 @@ class CsvFile:
             raise DataFileError(
                 f"{self.path} is no readable CSV file from line {line} on: {_cause(str(error))}"
             ) from error
+        finally:
+            self._lines.close()
 
     def rows(self, wrong: WrongLines) -> Iterator[tuple[npt.NDArray[np.int64], list[list[str]]]]:
         """Yield some lines' numbers and fields, as many as the header has; those missing from a line are empty.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -29,13 +29,13 @@ def looks_like_text(path: Path) -> bool:
     return bool(start) and (named or start[:2] in _UTF16 or b"\0" not in start)
 
 
-def lines_of_file(path: Path) -> Iterator[str]:
+def lines_of_file(path: Path) -> Generator[str, None, None]:
     """Yield the lines of a file; see :func:`lines_of`."""
     with path.open("rb") as file:
         yield from lines_of(file, str(path))
 
 
-def lines_of(stream: BinaryIO, name: str) -> Iterator[str]:
+def lines_of(stream: BinaryIO, name: str) -> Generator[str, None, None]:
     r"""Yield the lines of a stream with their ends: ``\n``, ``\r\n`` or ``\r``.
 
     Texts are UTF-8, with or without a byte order mark, or UTF-16 with one.
@@ -70,7 +70,8 @@ def lines_of(stream: BinaryIO, name: str) -> Iterator[str]:
             "save it as UTF-8."
         ) from error
     finally:
-        text.detach()  # otherwise the stream is closed with its wrapper
+        if not text.closed:
+            text.detach()  # otherwise the stream is closed with its wrapper
 
 
 def _wrong(line: str) -> str:

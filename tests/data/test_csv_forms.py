@@ -25,7 +25,7 @@ from hwnas_surrogate.data import (
     write_parquet,
 )
 from hwnas_surrogate.data.text_lines import lines_of
-from hwnas_surrogate.errors import DataFileError
+from hwnas_surrogate.errors import DataFileError, HWNASError
 from hwnas_surrogate.prediction import predict_file
 from hwnas_surrogate.search import read_quality
 from hwnas_surrogate.spaces import get_space
@@ -240,3 +240,41 @@ def test_fields_in_memory_do_not_grow_with_the_columns(tmp_path: Path, monkeypat
     file = csv_lines.CsvFile(tmp_path / "file.csv")
     wrong = csv_lines.WrongLines(tmp_path / "file.csv")
     assert [len(rows) for _, rows in file.rows(wrong)] == [3, 3, 3]
+
+
+PARTS = [
+    b",",
+    b";",
+    b"\t",
+    b"\r",
+    b'"',
+    b"\0",
+    b"\xff",
+    b"\xff\xfe",
+    b"failed",
+    b"1e308",
+    b"1,5",
+    b"(",
+    b"sep=",
+    b"value",
+]
+PARTS += [b"9" * 400, b"note", b"op_index", b"0 1 2 3 4 0", b" (s)", b"\xed\xa0\x80", b"np.int8(3)", b"\x1c\x85"]
+
+
+def test_any_bytes_end_in_an_answer_or_one_error(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    path, answers = tmp_path / "file.csv", 0
+    texts = [form(text) for form in FORMS.values() for text in (LONG, WIDE, QUALITY)]
+    for number in range(400):
+        damaged = bytearray(texts[number % len(texts)])
+        for _ in range(rng.integers(1, 5)):
+            place = rng.integers(len(damaged))
+            damaged[place : place + rng.integers(3)] = PARTS[rng.integers(len(PARTS))]
+        path.write_bytes(damaged)
+        for read in (_costs, _qualities):
+            try:
+                read(path)
+            except HWNASError:
+                continue
+            answers += 1
+    assert answers > 20
