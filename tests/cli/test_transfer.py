@@ -344,7 +344,7 @@ def test_a_source_that_cannot_speak_for_the_space(run: Run, known: CostTable) ->
         (["adapt", "samples.csv", "--dataset", "cifar11"], 2, ["cifar11", "Did you mean"]),
         (["adapt", "samples.csv", "--target", "my-bord"], 1, ["Did you mean 'my-board'"]),
         (["adapt", "samples.csv", "--json", "--csv"], 2, ["exclude each other"]),
-        (["adapt", "one.csv"], 2, ["my-board/latency", "at least 2", "got 1"]),
+        (["adapt", "one.csv"], 1, ["my-board/latency", "at least 2", "got 1"]),
         (["adapt", "outside.csv"], 1, ["line 3: ", "0..15624", "99999"]),
         (["adapt", "typo.csv"], 1, ["line 2: ", "nor_conv_3x4", "Did you mean"]),
         (["suggest", "-n", "0"], 2, ["--n"]),

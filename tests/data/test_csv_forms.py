@@ -277,4 +277,4 @@ def test_any_bytes_end_in_an_answer_or_one_error(tmp_path: Path) -> None:
             except HWNASError:
                 continue
             answers += 1
-    assert answers > 20
+    assert answers > 10
