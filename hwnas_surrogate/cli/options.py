@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -95,6 +96,8 @@ Archs = Annotated[
 ]
 
 ROWS = 4000
+_SAID = 200
+"""Number of columns whose interpretation is printed."""
 
 
 def read_archs(texts: list[str] | None, space: SearchSpace, ops: str | None = None) -> Any:
@@ -141,8 +144,9 @@ def say_columns(table: AnyTable) -> None:
     columns: dict[str, str] = table.meta.get("columns", {})
     if not columns:
         return  # one measurement a line: it names device, metric and unit itself
-    read_as = "; ".join(f"{name} = {heading}" for name, heading in columns.items())
-    say(f"columns of {table.meta['imported']['file']} read as: {read_as}")
+    read_as = "; ".join(f"{name} = {heading}" for name, heading in islice(columns.items(), _SAID))
+    more = f"; and {len(columns) - _SAID:,} more" if len(columns) > _SAID else ""
+    say(f"columns of {table.meta['imported']['file']} read as: {read_as}{more}")
 
 
 def read_columns(texts: list[str] | None) -> dict[str, str] | None:
