@@ -6,6 +6,7 @@ Every message states what was wrong, what was received, what is allowed and, whe
 from __future__ import annotations
 
 import difflib
+import itertools
 import re
 from collections.abc import Iterable
 from typing import TypeVar
@@ -23,6 +24,7 @@ __all__ = [
     "MissingExtraError",
     "NotInTableError",
     "SavedFormatError",
+    "TooFewCostsError",
     "closest",
     "missing_extra",
     "unknown",
@@ -51,6 +53,10 @@ class InvalidGraphError(HWNASError, ValueError):
 
 class InvalidInputError(HWNASError, ValueError):
     """An argument is not allowed (costs, shapes, names, parameters)."""
+
+
+class TooFewCostsError(InvalidInputError):
+    """A table or a file has fewer measured costs than the question takes; more measurements are the remedy."""
 
 
 class NotInTableError(HWNASError, LookupError):
@@ -83,12 +89,17 @@ class MissingExtraError(HWNASError, ImportError):
 
 _DISTRIBUTION = "hwnas-surrogate"
 
+_LISTED = 200
+"""Number of allowed names that a message lists."""
+_COMPARED = 5000
+"""Number of allowed names that a wrong one is compared with, for its likely meaning: this takes a tenth of a second."""
+
 E_ = TypeVar("E_", bound=HWNASError)
 
 
 def closest(got: object, allowed: Iterable[str]) -> str:
     """Return `` Did you mean 'x'?`` for the closest allowed name, or an empty string."""
-    names = {name.casefold(): name for name in allowed}
+    names = {name.casefold(): name for name in itertools.islice(allowed, _COMPARED)}
     matches = difflib.get_close_matches(str(got).casefold(), names, n=1, cutoff=0.6)
     return f" Did you mean {names[matches[0]]!r}?" if matches else ""
 
@@ -115,7 +126,9 @@ def unknown(error: type[E_], what: str, got: object, allowed: Iterable[str], hin
         The error, ready to be raised.
     """
     names = list(allowed)
-    listed = ", ".join(map(repr, names)) if names else "nothing"
+    listed = ", ".join(map(repr, names[:_LISTED])) if names else "nothing"
+    if len(names) > _LISTED:
+        listed += f" and {len(names) - _LISTED:,} more"
     return error(f"unknown {what} {got!r}; allowed: {listed}.{closest(got, names)}{' ' + hint if hint else ''}")
 
 

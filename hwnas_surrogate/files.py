@@ -21,12 +21,29 @@ try:
 except ImportError:  # not on Windows
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["check_output", "file_stem", "locked", "replacing"]
+__all__ = ["as_path", "check_output", "file_stem", "input_path", "locked", "replacing"]
 
 _PART = ".part"
 
 _LONGEST = 120
 """Maximum bytes of a stem: with a hash, a part, a suffix and a temporary ending, a name has 255 at most."""
+
+
+def as_path(path: object, hint: str = "") -> Path:
+    """Return a path as such; raise `InvalidInputError`, with a hint, if it is none."""
+    if not isinstance(path, (str, os.PathLike)) or not isinstance(os.fspath(path), str):
+        raise InvalidInputError(f"a path must be a text or a pathlib.Path, got {type(path).__name__}.{hint}")
+    return Path(path)
+
+
+def input_path(path: object, hint: str = "") -> Path:
+    """Return a path to read, which may not exist; raise `DataFileError` if the system can't look it up."""
+    found = as_path(path, hint)
+    try:
+        found.exists()
+    except OSError as error:
+        raise DataFileError(f"can't read {str(path)[:200]}: {error.strerror or error}.") from error
+    return found
 
 
 def file_stem(name: str) -> str:
@@ -82,7 +99,7 @@ def check_output(
     DataFileError
         If the folder can't be read.
     """
-    suffix = Path(path).suffix
+    suffix = as_path(path).suffix
     if suffixes and suffix and suffix not in suffixes:
         raise InvalidInputError(
             f"the file to write must end in {' or '.join(suffixes)}, which is how it is written, got "
@@ -128,7 +145,7 @@ def replacing(path: str | os.PathLike[str], inputs: Iterable[str | os.PathLike[s
         If the file can't be written; an existing file at ``path`` is unchanged.
     """
     try:
-        final, kind = _destination(Path(path), inputs)
+        final, kind = _destination(as_path(path), inputs)
         with _streamed(final) if kind == "stream" else _renamed(final) as temporary:
             yield temporary
     except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from decimal import Decimal
 from numbers import Real
@@ -13,12 +14,13 @@ import pandas as pd
 
 from hwnas_surrogate.errors import InvalidInputError
 
-__all__ = ["booleans", "reals"]
+__all__ = ["booleans", "huge_unit", "reals"]
 
 _SPANS = "time spans (divide them by the costs' unit: spans / np.timedelta64(1, 'ms'))"
 _KINDS = {"b": "booleans", "c": "complex numbers", "U": "texts", "S": "texts", "M": "dates", "m": _SPANS}
 """Names of array contents that are not real numbers, by numpy's kinds."""
 _PLAIN = frozenset([float, int, np.float64, np.float32, np.int64])
+_SQUARABLE = 1e150
 _DEEPEST = 4
 """Sequences are nested no deeper: rows, columns, and repeats."""
 _MOST = 10**9
@@ -109,6 +111,15 @@ def _refused(values: Any) -> str:
     return _refused(np.asarray(values)) if hasattr(values, "__array__") else type(values).__name__
 
 
+def huge_unit(*values: npt.NDArray[np.float64]) -> float:
+    """Return a power of two near the largest of finite numbers beyond 1e150, whose squares overflow; 1 below.
+
+    Numbers divided by it can be squared and added up; ordinary ones keep every bit.
+    """
+    largest = max((float(np.abs(array).max()) for array in values if array.size), default=0.0)
+    return 2.0 ** math.floor(math.log2(largest)) if largest > _SQUARABLE else 1.0
+
+
 def booleans(values: Any, must: str = "marks must be True or False") -> npt.NDArray[np.bool_]:
     """Return True and False as bool, of any shape.
 
@@ -132,12 +143,12 @@ def booleans(values: Any, must: str = "marks must be True or False") -> npt.NDAr
     [[True], [False]]
     """
     _check_size(values, must)
-    if refused := _no_boolean(values):
-        raise InvalidInputError(f"{must}, got {refused}.")
     try:
-        return np.array(values, bool)
-    except ValueError as error:
+        if not (refused := _no_boolean(values)):
+            return np.array(values, bool)
+    except (TypeError, ValueError, RuntimeError) as error:
         raise InvalidInputError(f"{must}: {str(error).rstrip('.')}.") from error
+    raise InvalidInputError(f"{must}, got {refused}.")
 
 
 def _no_boolean(values: Any) -> str:

@@ -10,8 +10,8 @@ __all__ = ["main"]
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line.
 
-    Exit codes: 0 done; 1 something failed (a file, a table, a download, a measurement); 2 the command line requests
-    something that does not exist.
+    Exit codes: 0 done; 1 something failed (a file, a table, too few costs in it, a download, a measurement); 2 the
+    command line requests something that does not exist.
 
     Parameters
     ----------
@@ -20,7 +20,13 @@ def main(arguments: list[str] | None = None) -> None:
     """
     from hwnas_surrogate.cli.app import app
     from hwnas_surrogate.cli.terminal import say, warnings_said
-    from hwnas_surrogate.errors import HWNASError, InvalidArchitectureError, InvalidConfigError, InvalidInputError
+    from hwnas_surrogate.errors import (
+        HWNASError,
+        InvalidArchitectureError,
+        InvalidConfigError,
+        InvalidInputError,
+        TooFewCostsError,
+    )
 
     try:
         with warnings_said():
@@ -28,4 +34,4 @@ def main(arguments: list[str] | None = None) -> None:
     except HWNASError as error:
         asked_wrongly = isinstance(error, (InvalidArchitectureError, InvalidConfigError, InvalidInputError))
         say(f"error: {error}")
-        sys.exit(2 if asked_wrongly else 1)
+        sys.exit(2 if asked_wrongly and not isinstance(error, TooFewCostsError) else 1)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from hwnas_surrogate.cli.output import show
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from hwnas_surrogate.data import AnyTable
 
 _MANY = 10
 """With more configs than this, the printed table shows sums."""
+_LINES = 1000
+"""Lines that a printed table has at most."""
 _OF_DEVICE = ("hardware", "runtime", "batch", "source")
 
 
@@ -36,7 +41,13 @@ def show_contents(table: AnyTable, as_json: bool = False, as_csv: bool = False, 
     if len(table.configs) > _MANY and not verbose:
         targets = targets.groupby(["target", "unit"], sort=False, as_index=False)[["costs", "missing"]].sum()
         notes = ["sums over all configs; a line for each: --verbose"]
-    show(targets, title, keys=("target", "unit", "config"), notes=notes)
+    _show_first(targets, title, ("target", "unit", "config"), notes)
     devices = frame[list(_OF_DEVICE)]
     devices.insert(0, "device", [target.partition("/")[0] for target in frame["target"]])
-    show(devices.drop_duplicates(), "\nDevices", keys=("device",))
+    _show_first(devices.drop_duplicates(), "\nDevices", ("device",), [])
+
+
+def _show_first(frame: pd.DataFrame, title: str, keys: Sequence[str], notes: list[str]) -> None:
+    if len(frame) > _LINES:
+        notes = [f"the first {_LINES:,} of {len(frame):,} lines; --json and --csv print all", *notes]
+    show(frame.head(_LINES), title, keys=keys, notes=notes)

@@ -39,10 +39,10 @@ def import_(
 ) -> None:
     """Convert measurements to a cost table.
 
-    One measurement a line: architecture, config, device, metric, value, unit. Or wide: arch_str or op_index, config if
-    it differs, and a column of costs for each device and metric, headed DEVICE, DEVICE_METRIC, DEVICE_METRIC_UNIT or
-    "DEVICE/METRIC (UNIT)"; how each was interpreted is printed. Every line is checked; units are converted; repeats
-    become their median.
+    One measurement a line: architecture, config, device, metric, value, unit, note. A network that failed has the value
+    failed, and the reason as its note. Or wide: arch_str or op_index, config if it differs, and a column of costs for
+    each device and metric, headed DEVICE, DEVICE_METRIC, DEVICE_METRIC_UNIT or "DEVICE/METRIC (UNIT)"; how each was
+    interpreted is printed. Every line is checked; units are converted; repeats become their median.
     """
     from hwnas_surrogate.data import read_measurements, write_parquet
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -95,6 +96,8 @@ Archs = Annotated[
 ]
 
 ROWS = 4000
+_SAID = 200
+"""Number of columns whose interpretation is printed."""
 
 
 def read_archs(texts: list[str] | None, space: SearchSpace, ops: str | None = None) -> Any:
@@ -105,7 +108,9 @@ def read_archs(texts: list[str] | None, space: SearchSpace, ops: str | None = No
 
     lines = [text for text in texts or [] if text != "-"]
     if texts and "-" in texts:
-        lines += [line.strip() for line in typer.get_text_stream("stdin") if line.strip()]
+        from hwnas_surrogate.data.text_lines import lines_of
+
+        lines += [line.strip() for line in lines_of(typer.get_binary_stream("stdin"), "stdin") if line.strip()]
     if not lines:
         raise InvalidInputError("no architecture was given: name some, or pass - to read them from stdin.")
     batches = [space.stack([arch_from_text(line)], ops) for line in lines]
@@ -139,8 +144,9 @@ def say_columns(table: AnyTable) -> None:
     columns: dict[str, str] = table.meta.get("columns", {})
     if not columns:
         return  # one measurement a line: it names device, metric and unit itself
-    read_as = "; ".join(f"{name} = {heading}" for name, heading in columns.items())
-    say(f"columns of {table.meta['imported']['file']} read as: {read_as}")
+    read_as = "; ".join(f"{name} = {heading}" for name, heading in islice(columns.items(), _SAID))
+    more = f"; and {len(columns) - _SAID:,} more" if len(columns) > _SAID else ""
+    say(f"columns of {table.meta['imported']['file']} read as: {read_as}{more}")
 
 
 def read_columns(texts: list[str] | None) -> dict[str, str] | None:

@@ -126,17 +126,13 @@ def _export(space: SearchSpace, suggestion: Suggestion, folder: Path, sources: l
 
 def _write(form: Path, table: CostTable | None, names: list[str], config: str, sources: list[str] | None) -> None:
     """Write the form: the measurements so far, and lines to fill in."""
-    from hwnas_surrogate.measure.form import write_form
+    from hwnas_surrogate.measure.form import form_lines, write_form
 
     blank: list[dict[str, Any]] = [{}]
-    lines: list[dict[str, Any]] = []
     if table is not None:
         blank = [{"device": t.device, "metric": t.metric, "unit": t.unit} for t in table.targets]
-        for name, costs in zip(table.space.format_all(table.archs), table.costs.tolist(), strict=True):
-            measured = [{**target, "value": cost} for target, cost in zip(blank, costs, strict=True) if cost == cost]
-            lines += [{"architecture": name, "config": config, **line} for line in measured]
     empty = [{"architecture": name, "config": config, **target} for name in names for target in blank]
-    write_form(form, lines + empty)
+    write_form(form, [*(() if table is None else form_lines(table)), *empty])
     what = "device, value and unit" if table is None else f"the last {len(empty)} values"
     say(f"fill in {what} in {form}, then: {_adapt(form, sources)}")
 

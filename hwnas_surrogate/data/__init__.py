@@ -13,13 +13,15 @@ import numpy as np
 from hwnas_surrogate.data.api import HWNASBenchAPI
 from hwnas_surrogate.data.blocks import BlockTable
 from hwnas_surrogate.data.download import data_dir
-from hwnas_surrogate.data.measurements import read_measurements
+from hwnas_surrogate.data.measurements import FRAMES, read_measurements
 from hwnas_surrogate.data.merge import merge
 from hwnas_surrogate.data.official import convert, read_official
-from hwnas_surrogate.data.store import AnyTable, is_table, read_parquet, write_parquet
-from hwnas_surrogate.data.table import CostTable
+from hwnas_surrogate.data.store import AnyTable, check_table, is_table, read_parquet, write_parquet
+from hwnas_surrogate.data.table import CostTable, noise_floor
 from hwnas_surrogate.data.target import METRICS, Device, Metric, Target, TargetLike, pick_targets, register_metric
+from hwnas_surrogate.data.text_lines import looks_like_text
 from hwnas_surrogate.errors import DataFileError, NotInTableError, unknown
+from hwnas_surrogate.files import input_path
 from hwnas_surrogate.spaces import SearchSpace, get_space
 
 __all__ = [
@@ -145,13 +147,17 @@ def describe(table: AnyTable) -> list[dict[str, Any]]:
         the kendall tau between two halves of the repeated runs, NaN without repeats; the batch is None if unknown.
     """
     records: list[dict[str, Any]] = []
-    for target in table.targets:
+    check_table("describe", table)
+    under = (
+        [table.config_number == number for number in range(len(table.configs))] if isinstance(table, CostTable) else []
+    )
+    for column, target in enumerate(table.targets):
         device = table.devices[target.device]
-        for config in table.configs:
+        for number, config in enumerate(table.configs):
             if isinstance(table, CostTable):
-                part = table.select(target, config)
-                n_missing = int(np.isnan(part.costs).sum())
-                n_costs, floor = len(part) - n_missing, part.noise_floor().get(target, {})
+                missing = np.isnan(table.costs[under[number], column])
+                n_missing, n_costs = int(missing.sum()), int((~missing).sum())
+                floor = {} if table.repeats is None else noise_floor(table.repeats[under[number], column, 3:])
             else:
                 n_costs, n_missing, floor = len(table.block_costs[target]), 0, table.meta.get("noise_floor", {})
             records.append(
@@ -177,7 +183,7 @@ def _bundled(name: str) -> AnyTable:
 
 
 def _read(path: str | os.PathLike[str], space: str | None, dataset: str | None) -> AnyTable:
-    name = Path(path)
+    name = input_path(path, FRAMES)
     if str(path) in BUNDLED and not name.exists():
         return _bundled(BUNDLED[str(path)].format(space=space or "nasbench201"))
     if str(path) == BENCHMARK and not name.exists():
@@ -203,18 +209,12 @@ def _read(path: str | os.PathLike[str], space: str | None, dataset: str | None) 
         if asked not in tables:
             raise unknown(NotInTableError, f"search space in {name}", asked, tables)
         return tables[asked]
-    if magic in (b"PAR1", b"PK\x03\x04") or _is_text(name):
+    if magic in (b"PAR1", b"PK\x03\x04") or looks_like_text(name):
         return read_measurements(name, space, dataset)
     raise DataFileError(
         f"{name} is neither a table nor measurements (it starts with {magic!r}). Allowed: a parquet table written by "
         "this package, CSV, npz or parquet measurements, HW-NAS-Bench's pickle, or a folder of converted tables."
     )
-
-
-def _is_text(path: Path) -> bool:
-    with path.open("rb") as file:
-        start = file.read(4096)
-    return bool(start) and b"\0" not in start and b"," in start
 
 
 def _read_folder(folder: Path, space: str) -> AnyTable:

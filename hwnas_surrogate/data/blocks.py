@@ -195,10 +195,13 @@ class BlockTable:
         stem, blocks, head = (part.take(columns, axis=-1) for part in self._tables(config))
         total = np.zeros((len(archs), len(targets)))
         total += stem
-        for table, ops in zip(blocks, archs.T.astype(np.intp), strict=True):
-            total += table[ops]
-        for part in head:
-            total += part
+        with np.errstate(over="ignore"):
+            for table, ops in zip(blocks, archs.T.astype(np.intp), strict=True):
+                total += table[ops]
+            for part in head:
+                total += part
+        if np.isinf(total).any():
+            raise InvalidInputError(f"block costs add up to more than {np.finfo(float).max:g}: check their unit.")
         missing = np.isnan(total)
         if missing.any():
             self._raise_missing(archs[np.argmax(missing.any(axis=1))], config, targets)

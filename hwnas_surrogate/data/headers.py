@@ -196,7 +196,8 @@ class Headings:
             If a column's name is not that of a cost in a known metric: all such columns are listed.
         """
         wanted = {name: name for name in names} if self.columns is None else dict(self.columns)
-        absent = [name for name in wanted if name not in names]
+        there = frozenset(names)
+        absent = [name for name in wanted if name not in there]
         if absent:
             quoted = " On the command line, quotes hold a name with a comma together: --columns '\"a, b\",c'."
             raise DataFileError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -12,30 +11,32 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from hwnas_surrogate.data.csv_lines import (
-    Batches,
-    Numbered,
-    WrongLines,
-    batches_of,
-    check_once,
-    columns_of,
-    costs_of,
-)
+from hwnas_surrogate.data.csv_lines import GIVE_UP, MISSING, CsvFile, Numbered, WrongLines, check_once
 from hwnas_surrogate.data.headers import Headings, factor_of
 from hwnas_surrogate.data.table import CostTable
 from hwnas_surrogate.data.target import Target
-from hwnas_surrogate.data.wide import ARCHITECTURE, CONFIGS, GIVE_UP, KEYS, Wide, space_of
+from hwnas_surrogate.data.wide import ARCHITECTURE, CONFIGS, FAILED, KEYS, Wide, are_failed, space_of
 from hwnas_surrogate.errors import DataFileError, HWNASError
+from hwnas_surrogate.files import input_path
 from hwnas_surrogate.spaces import SearchSpace, arch_from_text, get_space
 
-__all__ = ["read_measurements"]
+__all__ = ["COLUMNS", "FAILED", "FRAMES", "read_measurements"]
 
 CONTRADICTION = 10.0
 """Repeats of one measurement may differ by this factor; if they differ by more, a unit is probably wrong."""
-COLUMNS = ("architecture", "config", "device", "metric", "value", "unit")
+COLUMNS = ("architecture", "config", "device", "metric", "value", "unit", "note")
 _NEEDED = ("architecture", "device", "value")
-_NOT_READ = ("file", "number", "comment", "note")
+_NOT_READ = ("file", "number", "comment")
 """Further columns that a form may have."""
+_MOST = 2**28
+"""Maximum number of costs of a table, missing ones included: 2 GiB."""
+FRAMES = (
+    " A DataFrame is written to a file first, frame.to_csv(path, index=False), or its columns make a table: "
+    "CostTable(space, archs, costs, targets)."
+)
+"""What to do with measurements that are not in a file."""
+_MARK = -1.0
+"""A number that means a failure, since no metric is negative."""
 
 
 def read_measurements(
@@ -49,21 +50,27 @@ def read_measurements(
 ) -> CostTable:
     r"""Read measurements made elsewhere into a cost table.
 
-    Long form (CSV): one measurement a line, with the columns ``architecture, config, device, metric, value, unit``, in
-    upper or lower case; ``dataset`` is a synonym of ``config``. ``file``, ``number``, ``comment`` and ``note`` are
+    Long form (CSV): one measurement a line, with the columns ``architecture, config, device, metric, value, unit,
+    note``, in upper or lower case; ``dataset`` is a synonym of ``config``. ``file``, ``number`` and ``comment`` are
     ignored, and any other column is refused. An architecture is a string, a NAS-Bench-201 index, or ops joined by
-    commas. Every line is checked, and units are converted. Repeats of one measurement become their median; the table
-    keeps their quartiles and the medians of two halves.
+    commas, as a tuple, a list or an array is printed too. Every line is checked, and units are converted. Repeats of
+    one measurement become their median; the table keeps their quartiles and the medians of two halves. A network that
+    failed has the value ``failed`` or -1, or no value, and the reason in ``note``; without a note, ``failed`` is the
+    reason. The notes of other lines are ignored.
 
     Wide form (CSV, parquet without this package's metadata, npz): a key column ``arch_str``, ``op_index`` or
     ``architecture`` (as ``hwnas query --csv`` writes it); a column ``config`` (or ``dataset``), if rows differ in it;
-    and one column of costs for each device and metric, empty or NaN for missing costs. A header reads ``device``,
+    and one column of costs for each device and metric, empty or NaN for missing costs, or in CSV ``failed`` where the
+    network failed. A header reads ``device``,
     ``device_metric`` (HW-NAS-Bench's keys), ``device_metric_unit``, ``device_unit``, ``device (unit)``,
     ``device/metric`` or ``device/metric (unit)``. If a header names no metric, the metric follows from the unit. If it
     names no device, the device is named after the file. Columns that are not costs (``accuracy``, ``nano_fps``,
     ``flops``, ``latency_std``, ``seed``) are refused: select and rename columns with ``columns``.
     ``table.meta["columns"]`` records how each column was interpreted. Under HW-NAS-Bench's key ``edgetpu_latency``, -1
     means that the network did not compile.
+
+    CSV files are separated by commas, semicolons or tabs, or as a first line ``sep=;`` says, in UTF-8 or UTF-16. Files
+    separated by semicolons may have decimal commas.
 
     Parameters
     ----------
@@ -109,7 +116,7 @@ def read_measurements(
     >>> table.meta["columns"]
     {'raspi4_latency_us': 'raspi4/latency (us)', 'fpga_energy': 'fpga/energy (mJ)'}
     """
-    name = Path(path)
+    name = input_path(path, FRAMES)
     read_as = Headings.of(metric, unit, columns)
     defaults = {
         "config": dataset or "",
@@ -121,25 +128,22 @@ def read_measurements(
     if not name.is_file():
         raise DataFileError(f"{name} is a folder, not a file." if name.is_dir() else f"there is no file {name}.")
     try:
-        with name.open("rb") as file:
-            magic = file.read(4)
+        with name.open("rb") as opened:
+            magic = opened.read(4)
         if magic == b"PAR1":
             wide = Wide.from_parquet(name, read_as)
         elif magic in (b"PK\3\4", b"PK\5\6"):
             wide = Wide.from_npz(name, read_as)
         else:
-            batches = batches_of(name)
-            header = [column.strip() for _, rows in itertools.islice(batches, 1) for column in rows[0]]
-            while header and not header[-1]:  # spreadsheets add empty fields to lines
-                header.pop()
-            if _is_long(header):
+            file = CsvFile(name)
+            if _is_long(file.header):
                 if columns is not None:
                     raise DataFileError(
-                        f"{name} has one measurement a line, in the columns {', '.join(header)[:200]}: columns are "
-                        "chosen from a wide table only, which has arch_str or op_index and one column per device."
+                        f"{name} has one measurement a line, in the columns {', '.join(file.header)[:200]}: columns "
+                        "are chosen from a wide table only, which has arch_str or op_index and one column per device."
                     )
-                return _read_long(name, header, batches, chosen, defaults)
-            wide = Wide.from_csv(name, header, batches, read_as)
+                return _read_long(file, chosen, defaults)
+            wide = Wide.from_csv(file, read_as)
     except (OSError, UnicodeDecodeError, pa.ArrowException) as error:
         raise DataFileError(f"can't read {name}: {(str(error) or repr(error)).splitlines()[0][:200]}.") from error
     return wide.table(chosen, defaults)
@@ -150,25 +154,25 @@ def _is_long(header: Sequence[str]) -> bool:
     names = {name.casefold() for name in header}
     if {"device", "value"} <= names:
         return True
-    keyed = set(KEYS) & set(header)
-    return not keyed and (ARCHITECTURE not in header or bool(names & {"device", "value"}))
+    return not names & set(KEYS) and (ARCHITECTURE not in names or bool(names & {"device", "value"}))
 
 
-def _known(path: Path, header: Sequence[str]) -> list[str]:
+def _known(file: CsvFile) -> list[str]:
     """Return the canonical column names; raise if a required column is missing or another one is there."""
+    path, header = file.path, file.header
     names = [name.casefold() for name in header]
     both = [name for name in header if name.casefold() in CONFIGS]
     if {name.casefold() for name in both} == set(CONFIGS):
         raise DataFileError(f"{path} has the columns {' and '.join(both)}, which mean the same: leave one.")
     names = ["config" if name in CONFIGS else name for name in names]
-    form = f"One measurement a line has {', '.join(COLUMNS)} (config, metric and unit may be left out)"
+    form = f"One measurement a line has {', '.join(COLUMNS)} (config, metric, unit and note may be left out)"
     if missing := [column for column in _NEEDED if column not in names]:
-        key = next((name for name in header if name in KEYS), "")
+        key = next((name for name in header if name.casefold() in KEYS), "")
         rename = f"; name the key architecture, not {key}" if key and "architecture" in missing else ""
         raise DataFileError(
             f"{path} lacks the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}; it has "
-            f"{', '.join(header)[:200] or 'none'}. {form}{rename}; a wide table has arch_str or op_index and one "
-            "column per device."
+            f"{', '.join(header)[:200] or 'none'}.{file.hint} {form}{rename}; a wide table has arch_str or op_index "
+            "and one column per device."
         )
     check_once(path, [name for name in names if name in COLUMNS])
     others = [header[at] or "(no name)" for at, name in enumerate(names) if name not in (*COLUMNS, *_NOT_READ)]
@@ -182,27 +186,34 @@ def _known(path: Path, header: Sequence[str]) -> list[str]:
     return names
 
 
-def _read_long(
-    path: Path, header: Sequence[str], batches: Batches, space: SearchSpace | None, defaults: dict[str, str]
-) -> CostTable:
-    header = _known(path, header)
-    wrong = WrongLines(path)
-    numbered = {column: Numbered(defaults.get(column, "")) for column in COLUMNS if column != "value"}
+def _read_long(file: CsvFile, space: SearchSpace | None, defaults: dict[str, str]) -> CostTable:
+    names = _known(file)
+    wrong = WrongLines(file.path)
+    numbered = {column: Numbered(defaults.get(column, "")) for column in COLUMNS if column not in ("value", "note")}
+    reason = Numbered(FAILED)
     parts: dict[str, list[npt.NDArray[Any]]] = {column: [] for column in (*COLUMNS, "line")}
-    for lines, texts in columns_of(header, batches, wrong):
+    for lines, texts in file.columns(wrong, names):
+        blanks = ("",) * len(lines)
         for column, number in numbered.items():
-            numbers = np.array(list(map(number.__getitem__, texts.get(column, [""] * len(lines)))))
+            numbers = np.array(list(map(number.__getitem__, texts.get(column, blanks))))
             if column in _NEEDED and "" in number.texts:
                 wrong.add(lines[numbers == number.texts[""]], f"no {column}")
             parts[column].append(numbers)
-        parts["value"].append(costs_of(texts["value"], "value", lines, wrong))
+        values, notes = texts["value"], texts.get("note", blanks)
+        explained = [
+            bool(note.strip()) and value.strip().casefold() in MISSING
+            for value, note in zip(values, notes, strict=True)
+        ]
+        failed = are_failed(values) | (file.numbers(values, lines, wrong) == _MARK) | explained
+        costs = file.costs(values, "value", lines, wrong, "a number of at least 0, or 'failed'", failed)
+        parts["value"].append(costs)
+        parts["note"].append(np.array([reason[note] if fail else -1 for note, fail in zip(notes, failed, strict=True)]))
         parts["line"].append(lines)
     if not parts["line"]:
-        raise DataFileError(f"{path} holds no measurement.")
+        raise DataFileError(f"{file.path} holds no measurement.")
     columns = {column: np.concatenate(parts.pop(column)) for column in list(parts)}
-    return _assemble(
-        columns, {column: list(number.texts) for column, number in numbered.items()}, wrong, space, defaults
-    )
+    held = {column: list(number.texts) for column, number in (numbered | {"note": reason}).items()}
+    return _assemble(columns, held, wrong, space, defaults)
 
 
 def _resolved(
@@ -231,7 +242,8 @@ def _assemble(
     defaults: dict[str, str],
 ) -> CostTable:
     """Check the distinct texts, merge repeats, and put the costs into a table."""
-    lines, value, architectures = columns["line"], columns["value"], texts["architecture"]
+    lines, architectures = columns["line"], texts["architecture"]
+    value = np.where(columns["note"] < 0, columns["value"], np.nan)
     metrics, units, devices = texts["metric"], texts["unit"], texts["device"]
     chosen = space or space_of(architectures)
     chosen.config(defaults["config"] or None)
@@ -257,28 +269,32 @@ def _assemble(
     first: dict[Any, int] = {}
     of_config = np.array([first.setdefault(configs[n], len(first)) for n in range(len(configs))])
     row = same[columns["architecture"]] * len(first) + of_config[columns["config"]]
-    return _table(chosen, (batch, list(first), targets), (row, of_target), costs, lines, wrong)
+    places = {"row": row, "target": of_target, "cost": costs, "reason": columns["note"], "line": lines}
+    return _table(chosen, (batch, list(first), targets, texts["note"]), places, wrong)
 
 
 def _table(
     space: SearchSpace,
-    names: tuple[npt.NDArray[np.int8], list[Any], dict[int, Target]],
-    places: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]],
-    costs: npt.NDArray[np.float64],
-    lines: npt.NDArray[np.int64],
+    names: tuple[npt.NDArray[np.int8], list[Any], dict[int, Target], list[str]],
+    places: dict[str, npt.NDArray[Any]],
     wrong: WrongLines,
 ) -> CostTable:
     """Merge repeats, and put the costs into a table."""
-    archs, configs, targets = names
-    (rows, row), (used, column) = (np.unique(place, return_inverse=True) for place in places)
-    cells, cell = np.unique(row * len(used) + column, return_inverse=True)
-    merged = _merge(cell, costs, lines, [targets[used[number]].unit for number in cells % len(used)], wrong)
-    wrong.check()
+    archs, configs, targets, reasons = names
+    (rows, row), (used, column) = (np.unique(places[axis], return_inverse=True) for axis in ("row", "target"))
+    shape = (len(rows), len(used))
+    place, measured = row * len(used) + column, places["reason"] < 0
+    lines, costs = places["line"][measured], places["cost"][measured]
+    cells, cell = np.unique(place[measured], return_inverse=True)
     repeated = len(cells) < len(costs)
+    _check_size(wrong.path, shape, repeated)
+    merged = _merge(cell, costs, lines, [targets[used[number]].unit for number in cells % len(used)], wrong)
+    _check_failures(place, measured, places["line"], wrong)
+    wrong.check()
     kept = merged if repeated else merged[:, 1:2]
     dense = np.full((len(rows) * len(used), kept.shape[1]), np.nan)
     dense[cells] = kept
-    placed = dense.reshape(len(rows), len(used), -1)
+    placed = dense.reshape(*shape, -1)
     return CostTable(
         space,
         archs[rows // len(configs)],
@@ -286,8 +302,47 @@ def _table(
         [targets[number] for number in used],
         configs=[configs[number] for number in rows % len(configs)],
         repeats=placed if repeated else None,
-        meta={"imported": {"file": wrong.path.name, "measurements": len(costs), "estimator": "median of the repeats"}},
+        reasons=_reasons(place, places["reason"], reasons, shape),
+        meta={"imported": {"file": wrong.path.name, "measurements": len(row), "estimator": "median of the repeats"}},
     )
+
+
+def _check_size(path: Path, shape: tuple[int, int], repeated: bool) -> None:
+    """Raise, before memory is used up, if nearly all costs of a huge table are missing."""
+    n, t = shape
+    if n * t * (5 if repeated else 1) > _MOST:
+        raise DataFileError(
+            f"{path} has {n:,} networks and {t:,} targets: a table of all of them, most costs missing, is too large. "
+            "Import the devices in several files."
+        )
+
+
+def _check_failures(
+    place: npt.NDArray[np.intp], measured: npt.NDArray[np.bool_], lines: npt.NDArray[np.int64], wrong: WrongLines
+) -> None:
+    """Record the failures of networks that have a cost in another line."""
+    at = np.flatnonzero(~measured & np.isin(place, place[measured]))
+
+    def why(number: int) -> str:
+        other = lines[np.argmax(measured & (place == place[at[number]]))]
+        return f"contradicts line {other}: the same network failed here and has a cost there; keep one"
+
+    wrong.add(lines[at], why)
+
+
+def _reasons(
+    place: npt.NDArray[np.intp], reason: npt.NDArray[np.int64], texts: Sequence[str], shape: tuple[int, int]
+) -> dict[str, npt.NDArray[np.bool_]]:
+    """Return which costs are missing for each reason; of several reasons for one, the first counts."""
+    at = np.flatnonzero(reason >= 0)
+    cells, first = np.unique(place[at], return_index=True)
+    of_cell = reason[at][first]
+    masks = {}
+    for number, text in enumerate(texts):
+        mask = np.zeros(shape, bool)
+        mask.flat[cells[of_cell == number]] = True
+        masks[text] = mask
+    return masks
 
 
 def _merged(space: SearchSpace, archs: npt.NDArray[np.int8]) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.int64]]:

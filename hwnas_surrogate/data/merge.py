@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from hwnas_surrogate.data.table import REPEATS, CostTable
+from hwnas_surrogate.data.table import REPEATS, CostTable, checked_table
 from hwnas_surrogate.data.target import Device, Target
 from hwnas_surrogate.errors import InvalidInputError
 
@@ -44,6 +44,8 @@ def merge(tables: Sequence[CostTable]) -> CostTable:
     >>> len(merge([one, other]).configs)
     2
     """
+    items: list[CostTable] = list(tables) if isinstance(tables, Iterable) else [tables]
+    tables = [checked_table("merge", table) for table in items]
     if not tables:
         raise InvalidInputError("merge needs at least one table, got none.")
     space = tables[0].space
@@ -51,10 +53,13 @@ def merge(tables: Sequence[CostTable]) -> CostTable:
         if table.space is not space:
             raise InvalidInputError(f"tables over {space.name!r} and {table.space.name!r} can't be merged.")
     devices = _devices(tables)
-    targets = list(dict.fromkeys(target for table in tables for target in table.targets))
+    column_of: dict[Target, int] = {}
+    for table in tables:
+        for target in table.targets:
+            column_of.setdefault(target, len(column_of))
     row_of: dict[tuple[bytes, str], int] = {}
     rows = [[row_of.setdefault(key, len(row_of)) for key in _keys(table)] for table in tables]
-    costs = np.full((len(row_of), len(targets)), np.nan)
+    costs = np.full((len(row_of), len(column_of)), np.nan)
     repeats = np.full((*costs.shape, len(REPEATS)), np.nan)
     taken = np.zeros(costs.shape, bool)
     reasons: dict[str, npt.NDArray[np.bool_]] = {}
@@ -68,7 +73,7 @@ def merge(tables: Sequence[CostTable]) -> CostTable:
             holds |= where
         for column, target in enumerate(table.targets):
             filled = np.flatnonzero(holds[:, column])
-            cells = np.asarray(table_rows, np.intp)[filled], targets.index(target)
+            cells = np.asarray(table_rows, np.intp)[filled], column_of[target]
             _check_free(table, taken[cells], filled, target)
             taken[cells] = True
             costs[cells] = table.costs[filled, column]
@@ -80,7 +85,7 @@ def merge(tables: Sequence[CostTable]) -> CostTable:
         space,
         archs,
         costs,
-        targets,
+        list(column_of),
         configs=configs if len(configs) else None,
         devices=devices,
         reasons=reasons,

@@ -18,11 +18,11 @@ import pyarrow.parquet as pq
 from hwnas_surrogate.data.blocks import BlockTable
 from hwnas_surrogate.data.table import REPEATS, Costs, CostTable
 from hwnas_surrogate.data.target import Device, Target
-from hwnas_surrogate.errors import DataFileError, HWNASError
-from hwnas_surrogate.files import check_output, replacing
+from hwnas_surrogate.errors import DataFileError, HWNASError, InvalidInputError
+from hwnas_surrogate.files import check_output, input_path, replacing
 from hwnas_surrogate.spaces import get_space
 
-__all__ = ["TABLE_SUFFIXES", "AnyTable", "is_table", "read_parquet", "write_parquet"]
+__all__ = ["TABLE_SUFFIXES", "AnyTable", "check_table", "is_table", "read_parquet", "write_parquet"]
 
 AnyTable: TypeAlias = CostTable | BlockTable
 """What :func:`load_table` returns."""
@@ -60,6 +60,7 @@ def write_parquet(table: AnyTable, path: str | os.PathLike[str], inputs: Iterabl
     DataFileError
         If the file can't be written.
     """
+    check_table("write_parquet", table)
     check_output(path, TABLE_SUFFIXES, inputs)
     header: dict[str, Any] = {
         "version": FORMAT_VERSION,
@@ -85,6 +86,12 @@ def write_parquet(table: AnyTable, path: str | os.PathLike[str], inputs: Iterabl
     with replacing(path, inputs) as temporary:
         pq.write_table(arrow, temporary, compression="zstd", write_page_checksum=True)
     return Path(path)
+
+
+def check_table(what: str, table: AnyTable) -> None:
+    """Raise if something is no table."""
+    if not isinstance(table, (CostTable, BlockTable)):
+        raise InvalidInputError(f"{what} takes a CostTable or a BlockTable, got {type(table).__name__}.")
 
 
 def _digest(raw: bytes) -> bytes:
@@ -128,7 +135,7 @@ def read_parquet(path: str | os.PathLike[str]) -> AnyTable:
     DataFileError
         If the file is missing, damaged, or not a table of this package.
     """
-    name = Path(path)
+    name = input_path(path)
     if not name.is_file():
         raise DataFileError(f"there is no file {name}.")
     try:
@@ -178,13 +185,14 @@ def _from_arrow(arrow: pa.Table, header: dict[str, Any]) -> AnyTable:
     # A damaged name must not be mistaken for a missing optional column.
     ops = [f"op_{position:02d}" for position in range(space.n_positions)]
     known = {f"{target}{part}" for target in targets for part in ("", " missing", *_REPEATS)} | {"config", *ops}
-    if not known.issuperset(arrow.column_names):
-        raise ValueError(f"unknown column {min(set(arrow.column_names) - known)!r}.")
+    names = frozenset(arrow.column_names)
+    if not names <= known:
+        raise ValueError(f"unknown column {min(names - known)!r}.")
     archs = np.stack([_integers(arrow, name) for name in ops], axis=1)
     configs = np.array([space.config(text) for text in header["configs"]], object)
     costs = _stacked([_numbers(arrow, str(target)) for target in targets], len(archs))
     parts = [[f"{target}{part}" for part in _REPEATS] for target in targets]
-    has_repeats = bool(targets) and set(itertools.chain(*parts)).issubset(arrow.column_names)
+    has_repeats = bool(targets) and names.issuperset(itertools.chain(*parts))
     repeats = [_stacked([_numbers(arrow, name) for name in row], len(archs)) for row in parts] if has_repeats else None
     return CostTable(
         space,
@@ -225,10 +233,10 @@ def _reasons(
     arrow: pa.Table, reasons: Sequence[str], targets: Sequence[Target], costs: Costs
 ) -> dict[str, npt.NDArray[np.bool_]]:
     _check_once("reason", reasons)
-    codes = np.zeros(costs.shape, np.int64)
+    codes, names = np.zeros(costs.shape, np.int64), frozenset(arrow.column_names)
     for number, target in enumerate(targets):
         name = f"{target} missing"
-        if name in arrow.column_names:
+        if name in names:
             codes[:, number] = _integers(arrow, name, len(reasons) + 1)
     return {reason: codes == code for code, reason in enumerate(reasons, start=1)}
 

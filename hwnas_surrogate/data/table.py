@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Sized
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -24,6 +25,8 @@ Costs: TypeAlias = npt.NDArray[np.float64]
 Configs: TypeAlias = ConfigLike | Sequence[ConfigLike] | npt.NDArray[Any]
 
 NOT_MEASURED = "not measured"
+_SHOWN = 50
+"""Number of targets that the representation of a table lists."""
 
 REPEATS = ("lower quartile", "median", "upper quartile", "first half", "second half")
 """Statistics of a cost's repeated runs that a table keeps."""
@@ -98,7 +101,7 @@ class CostTable:
     ) -> None:
         self.space = get_space(space)
         self.archs = _frozen(np.array(self.space.as_array(archs)))  # a copy: as_array returns int8 input itself
-        self.targets = tuple(Target.parse(item) if isinstance(item, str) else item for item in targets)
+        self.targets = tuple(item if isinstance(item, Target) else Target.parse(item) for item in targets)
         _check_distinct(self.targets)
         shape = (len(self.archs), len(self.targets))
         self.costs: Costs = _frozen(_checked_costs(costs, shape, self.targets))
@@ -116,7 +119,7 @@ class CostTable:
         return len(self.archs)
 
     def __repr__(self) -> str:
-        names = ", ".join(map(str, self.targets))
+        names = ", ".join(map(str, self.targets[:_SHOWN])) + ", ..." * (len(self.targets) > _SHOWN)
         return f"<CostTable {self.space.name}: {len(self)} rows, {len(self.configs)} config(s), targets {names}>"
 
     def _sorted_rows(self) -> dict[NetworkConfig, tuple[npt.NDArray[Any], npt.NDArray[np.intp]]]:
@@ -146,6 +149,11 @@ class CostTable:
     def _by_target(self) -> Costs:
         """The costs as (t, n), the layout in which looking up all targets is fastest."""
         return np.ascontiguousarray(self.costs.T)
+
+    @cached_property
+    def _column_of(self) -> dict[Target, int]:
+        """The column of each target."""
+        return {target: column for column, target in enumerate(self.targets)}
 
     @cached_property
     def _complete(self) -> int:
@@ -222,7 +230,7 @@ class CostTable:
         rows = self._asked(archs, configs)
         columns = self._by_target
         if picked != self.targets:
-            columns = columns[[self.targets.index(target) for target in picked]]
+            columns = columns[[self._column_of[target] for target in picked]]
         values = columns.copy() if isinstance(rows, slice) else columns.take(rows, axis=1)
         return pd.DataFrame(values.T, columns=target_columns(picked), copy=False)
 
@@ -243,12 +251,15 @@ class CostTable:
     ) -> CostTable:
         """Return the part of the table with these targets and configs (all if None)."""
         picked = pick_targets(targets, self.targets)
-        columns = [self.targets.index(target) for target in picked]
+        columns = [self._column_of[target] for target in picked]
         return self._take(np.arange(len(self)) if configs is None else self._under(configs), columns)
 
     def rows(self, rows: npt.ArrayLike) -> CostTable:
         """Return the part of the table with these row numbers (from 0, without repeats), in that order."""
-        numbers = np.asarray(rows)
+        try:
+            numbers = np.asarray(rows)
+        except (TypeError, ValueError, RuntimeError):  # ragged lists, tensors that numpy can't read
+            numbers = np.asarray(None)
         integers = numbers.ndim == 1 and (numbers.dtype.kind in "iu" or not len(numbers))
         if not integers or ((numbers < 0) | (numbers >= len(self))).any():
             raise InvalidInputError(
@@ -335,9 +346,9 @@ class CostTable:
 
 
 def _check_distinct(targets: tuple[Target, ...]) -> None:
-    for number, target in enumerate(targets):
-        if target in targets[:number]:
-            raise InvalidInputError(f"targets must differ, got {target} more than once.")
+    target, n = next(iter(Counter(targets).most_common(1)), (None, 0))
+    if n > 1:
+        raise InvalidInputError(f"targets must differ, got {target} more than once.")
 
 
 def _checked_costs(costs: npt.ArrayLike, shape: tuple[int, int], targets: tuple[Target, ...]) -> Costs:
@@ -388,7 +399,7 @@ def noise_floor(halves: Costs) -> dict[str, float]:
     first, second = halves[~np.isnan(halves).any(axis=1)].T
     if len(first) < 2:
         return {}
-    middle = (first + second) / 2
+    middle = first / 2 + second / 2
     difference = np.divide(np.abs(second - first), middle, out=np.zeros(len(first)), where=middle > 0)
     return {
         "kendall_tau": float(kendalltau(first, second).statistic),

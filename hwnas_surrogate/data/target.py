@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas_surrogate.errors import InvalidInputError, NotInTableError, unknown
+from hwnas_surrogate.reals import reals
 
 __all__ = ["METRICS", "Device", "Metric", "Target", "TargetLike", "devices_of", "pick_targets", "register_metric"]
 
@@ -116,14 +117,14 @@ class Metric:
 
     def to_cost(self, values: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Return the costs that surrogates are fitted to, of any shape."""
-        given = np.asarray(values, np.float64)
+        given = reals(values, f"values of {self.name} must be numbers")
         if self.cost == "shortfall":
             return self.limit - given
         return 1.0 / given if self.cost == "reciprocal" else given
 
     def from_cost(self, costs: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Return the metric's values of costs, of any shape."""
-        given = np.asarray(costs, np.float64)
+        given = reals(costs, f"costs of {self.name} must be numbers")
         if self.cost == "shortfall":
             return np.clip(self.limit - given, 0.0, self.limit)
         if self.cost == "reciprocal":
@@ -204,6 +205,14 @@ def register_metric(metric: Metric) -> Metric:
     return metric
 
 
+def _check_device(name: object) -> None:
+    """Raise for a device's name that no file can hold."""
+    if not isinstance(name, str) or not name or "/" in name:
+        raise InvalidInputError(f"a device's name is a non-empty text without '/', got {name!r:.80}.")
+    if "\0" in name or any("\ud800" <= char <= "\udfff" for char in name if not char.isascii()):
+        raise InvalidInputError(f"a device's name has no NUL and no half of a surrogate pair, got {name!a:.80}.")
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Target:
     """A device's metric: what one surrogate predicts. Written ``raspi4/latency``.
@@ -225,10 +234,9 @@ class Target:
     metric: str
 
     def __post_init__(self) -> None:
-        if self.metric not in METRICS:
+        if not isinstance(self.metric, str) or self.metric not in METRICS:
             raise unknown(InvalidInputError, "metric", self.metric, METRICS)
-        if not self.device or "/" in self.device:
-            raise InvalidInputError(f"a device's name is a non-empty text without '/', got {self.device!r}.")
+        _check_device(self.device)
 
     @property
     def kind(self) -> Metric:
@@ -246,7 +254,7 @@ class Target:
     @classmethod
     def parse(cls, text: str) -> Target:
         """Read ``device/metric``."""
-        device, separator, metric = text.partition("/")
+        device, separator, metric = text.partition("/") if isinstance(text, str) else ("", "", "")
         if not separator:
             raise InvalidInputError(f"a target reads 'device/metric', for example 'raspi4/latency', got {text!r}.")
         return cls(device, metric)
@@ -281,6 +289,7 @@ class Device:
     source: Literal["measured", "estimated"] = "measured"
 
     def __post_init__(self) -> None:
+        _check_device(self.name)
         if self.batch is not None and (type(self.batch) is not int or self.batch < 1):
             raise InvalidInputError(
                 f"a device's batch is a number of images, 1 or more, or None where it is not known, got {self.batch!r}."
@@ -320,11 +329,14 @@ def pick_targets(asked: TargetLike | Iterable[TargetLike] | None, available: tup
     if asked is None:
         return available
     items = [asked] if isinstance(asked, (str, Target)) else list(asked)
+    named: dict[TargetLike, list[Target]] = {}
+    for target in available:
+        for name in (target, str(target), target.device):
+            named.setdefault(name, []).append(target)
     picked: dict[Target, None] = {}
     for item in items:
-        found = [target for target in available if item in (target, str(target), target.device)]
-        if not found:
+        if not isinstance(item, (str, Target)) or item not in named:
             names = dict.fromkeys([*map(str, available), *(target.device for target in available)])
             raise unknown(NotInTableError, "target", str(item), names, "A target is 'device/metric', or a device.")
-        picked.update(dict.fromkeys(found))
+        picked.update(dict.fromkeys(named[item]))
     return tuple(picked)

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from hwnas_surrogate.errors import DataFileError
+from hwnas_surrogate.files import input_path
 
 __all__ = ["read_pickle"]
 
@@ -89,7 +90,7 @@ def read_pickle(path: str | os.PathLike[str]) -> object:
     DataFileError
         If the file is missing or unreadable, damaged or truncated, or if it holds anything else than plain data.
     """
-    data = _read_bytes(Path(path))
+    data = _read_bytes(input_path(path))
     try:
         _scan(data)
         budget = _Budget(8 * len(data))

@@ -14,25 +14,26 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 
-from hwnas_surrogate.data.csv_lines import Batches, WrongLines, check_once, columns_of, costs_of
+from hwnas_surrogate.data.csv_lines import GIVE_UP, MISSING, CsvFile, WrongLines, check_once
 from hwnas_surrogate.data.headers import Heading, Headings, factor_of
 from hwnas_surrogate.data.official import NOT_COMPILED
 from hwnas_surrogate.data.table import CostTable
 from hwnas_surrogate.errors import DataFileError, HWNASError, InvalidInputError
 from hwnas_surrogate.reals import reals
-from hwnas_surrogate.spaces import NetworkConfig, SearchSpace, arch_from_text, get_space, space_names
+from hwnas_surrogate.spaces import NetworkConfig, SearchSpace, arch_from_text, get_space, ops_of_text, space_names
 
-__all__ = ["ARCHITECTURE", "CONFIGS", "GIVE_UP", "KEYS", "Wide", "space_of"]
+__all__ = ["ARCHITECTURE", "CONFIGS", "FAILED", "KEYS", "Wide", "are_failed", "space_of"]
 
 KEYS = ("arch_str", "op_index")
+"""Names of the column of architectures, in upper or lower case."""
 ARCHITECTURE = "architecture"
 """The key of `hwnas query --csv` and of one measurement a line; used if none of KEYS is there."""
+FAILED = "failed"
+"""The entry of a CSV file for a network that failed, and the reason in the table if none is given."""
 CONFIGS = ("config", "dataset")
 """Names of the column of configs, in upper or lower case."""
-GIVE_UP = 1000
-"""Number of distinct unreadable entries after which reading stops."""
 
-_FAILED = {"edgetpu_latency": -1.0}
+_NOT_COMPILED = {"edgetpu_latency": -1.0}
 """HW-NAS-Bench's entry, under its own key, for a network that did not compile."""
 
 _NPZ_ERRORS = (
@@ -53,12 +54,28 @@ def space_of(texts: Iterable[str]) -> SearchSpace:
     return get_space(space_names()[0])
 
 
-class Wide:
-    """A wide file's columns: architectures, configs if it has them, and costs by the column's name."""
+def are_failed(texts: Sequence[str]) -> npt.NDArray[np.bool_]:
+    """Return a mask of the entries of a CSV file that mean a failure."""
+    return np.array([text.strip().casefold() == FAILED for text in texts])
 
-    def __init__(self, path: Path, columns: dict[str, Any], headings: dict[str, Heading]) -> None:
+
+class Wide:
+    """A wide file's columns: architectures, configs if it has them, and costs by the column's name.
+
+    ``failed`` has a mask of the networks that failed for the columns that have such entries.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        columns: dict[str, Any],
+        headings: dict[str, Heading],
+        failed: dict[str, npt.NDArray[np.bool_]] | None = None,
+    ) -> None:
         self.path = path
+        self.failed = failed or {}
         self.key, self.config = _keys(path, list(columns))
+        self._is_op_index = _plain(self.key) == "op_index"
         self.archs = np.asarray(columns[self.key])
         self.configs = None if self.config is None else np.asarray(columns[self.config])
         self.headings = headings
@@ -76,8 +93,9 @@ class Wide:
         return cls(path, {name: table.column(name).to_pandas() for name in table.column_names}, headings)
 
     @classmethod
-    def from_csv(cls, path: Path, header: Sequence[str], batches: Batches, read_as: Headings) -> Wide:
-        """Read the batches of a CSV file."""
+    def from_csv(cls, file: CsvFile, read_as: Headings) -> Wide:
+        """Read a CSV file."""
+        path, header = file.path, file.header
         check_once(path, header)
         if "" in header:
             raise DataFileError(
@@ -87,16 +105,21 @@ class Wide:
         about, headings = _columns(path, header, read_as)
         wrong = WrongLines(path)
         parts: dict[str, list[Any]] = {name: [] for name in (*about, *headings)}
-        for lines, texts in columns_of(header, batches, wrong):
+        failed: dict[str, list[Any]] = {name: [] for name in headings}
+        seen: dict[tuple[str, ...], int] = {}
+        for lines, texts in file.columns(wrong):
+            _check_repeats(zip(*(texts[name] for name in about), strict=True), lines, seen, wrong)
             for name in about:
                 parts[name].append(np.array(texts[name], object))
             for name, heading in headings.items():
-                failed = _FAILED.get(heading.text)
-                parts[name].append(costs_of(texts[name], name, lines, wrong, or_missing=True, or_failed=failed))
+                costs, fails = _costs_and_failures(file, name, texts[name], heading.text, lines, wrong)
+                parts[name].append(costs)
+                failed[name].append(fails)
         wrong.check()
         if not parts[about[0]]:
             raise DataFileError(f"{path} holds no measurement.")
-        return cls(path, {name: np.concatenate(some) for name, some in parts.items()}, headings)
+        columns = {name: np.concatenate(some) for name, some in parts.items()}
+        return cls(path, columns, headings, {name: np.concatenate(some) for name, some in failed.items()})
 
     @classmethod
     def from_npz(cls, path: Path, read_as: Headings) -> Wide:
@@ -119,19 +142,21 @@ class Wide:
         if not self.costs:
             raise DataFileError(f"{self.path} has no column of costs beside {self.key}.")
         values = np.empty((len(archs), len(self.costs)))
-        failed = np.zeros(values.shape, bool)
+        failed, not_compiled = np.zeros((2, *values.shape), bool)
         for place, (name, heading) in enumerate(self.headings.items()):
             costs = self._costs(name, len(archs))
-            if heading.text in _FAILED:
-                failed[:, place] = costs == _FAILED[heading.text]
-                costs[failed[:, place]] = np.nan
+            if heading.text in _NOT_COMPILED:
+                not_compiled[:, place] = costs == _NOT_COMPILED[heading.text]
+                costs[not_compiled[:, place]] = np.nan
+            if name in self.failed:
+                failed[:, place] = self.failed[name]
             with np.errstate(over="ignore"):
                 values[:, place] = costs * factor_of(heading.target.metric, heading.unit)
         imported = {"file": self.path.name, "unit": defaults["unit"] or "the metric's own"}
         try:
             return CostTable(
                 chosen, archs, values, [heading.target for heading in self.headings.values()], configs=configs,
-                reasons={NOT_COMPILED: failed},
+                reasons={FAILED: failed, NOT_COMPILED: not_compiled},
                 meta={"imported": imported, "columns": {name: str(heading) for name, heading in self.headings.items()}},
             )  # fmt: skip
         except InvalidInputError as error:
@@ -140,16 +165,18 @@ class Wide:
     def _architectures(
         self, space: SearchSpace | None, convention: str | None
     ) -> tuple[SearchSpace, npt.NDArray[np.int8]]:
-        if self.archs.ndim not in ((1, 2) if self.key == "op_index" else (1,)):
+        if self.archs.ndim not in ((1, 2) if self._is_op_index else (1,)):
             raise DataFileError(f"{self.path}: {self.key} must be one per row, got an array of {self.archs.shape}.")
         if not len(self.archs):
             raise DataFileError(f"{self.path} holds no measurement.")
         try:
-            if self.key != "op_index":
+            if not self._is_op_index:
                 texts = [str(text) for text in self.archs]
                 chosen = space or space_of(texts[:1])
-                read = arch_from_text if self.key == ARCHITECTURE else str
-                return chosen, chosen.stack([read(text) for text in texts], convention)
+                archs = list(map(arch_from_text, texts))
+                if _plain(self.key) != ARCHITECTURE:  # arch_str has strings, or lists of ops, but no indices
+                    archs = [text if isinstance(arch, int) else arch for arch, text in zip(archs, texts, strict=True)]
+                return chosen, chosen.stack(archs, convention)
             rows = self.archs
             if rows.ndim == 1:
                 rows = np.array([_ops(row) for row in rows])
@@ -197,16 +224,25 @@ class Wide:
             ) from error
 
 
+def _plain(name: str) -> str:
+    """Return a column's name without blanks around it and in lower case."""
+    return name.strip().casefold()
+
+
 def _keys(path: Path, names: Sequence[str]) -> tuple[str, str | None]:
     """Return the columns of the architectures and, where there is one, of their configs."""
-    keys = [key for key in KEYS if key in names] or [name for name in names if name == ARCHITECTURE]
-    configs = [name for name in names if name.strip().casefold() in CONFIGS]
+    plain = list(map(_plain, names))
+    keys, archs, configs = (
+        [name for name, known in zip(names, plain, strict=True) if known in allowed]
+        for allowed in (KEYS, (ARCHITECTURE,), CONFIGS)
+    )
+    keys = keys or archs
     if len(keys) != 1:
         raise DataFileError(
             f"{path} must have one of the columns arch_str and op_index (or architecture, as `hwnas query --csv` "
             f"writes it); it has {', '.join(names)[:200]}."
         )
-    if keys == [ARCHITECTURE] and "value" in names:
+    if keys == archs and "value" in plain:
         raise DataFileError(
             f"{path} has the columns architecture and value, of one measurement a line: that is read from CSV files "
             "only. Write it as one (to_csv(index=False)), or make it a wide table: a column of costs per device."
@@ -222,10 +258,33 @@ def _columns(path: Path, names: Sequence[str], read_as: Headings) -> tuple[list[
     return about, read_as.read(path, [name for name in names if name not in about])
 
 
+def _check_repeats(
+    keys: Iterable[tuple[str, ...]], lines: npt.NDArray[np.int64], seen: dict[tuple[str, ...], int], wrong: WrongLines
+) -> None:
+    """Record the lines of networks that had a line before."""
+    for at, (key, line) in enumerate(zip(keys, lines.tolist(), strict=True)):
+        before = seen.setdefault(key, line)
+        if before != line:
+            wrong.add(lines[[at]], f"this architecture occurs more than once, as in line {before}")
+
+
+def _costs_and_failures(
+    file: CsvFile, name: str, texts: Sequence[str], header: str, lines: npt.NDArray[np.int64], wrong: WrongLines
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    """Read a column: costs, NaN where there is none, and whether the network failed."""
+    plain = [text.strip().casefold() for text in texts]
+    failed = np.array([text == FAILED for text in plain])
+    missing = np.array([text in MISSING for text in plain]) | failed
+    if header in _NOT_COMPILED:
+        missing |= file.numbers(texts, lines, wrong) == _NOT_COMPILED[header]
+    allowed = "a number of at least 0, empty, or 'failed'"
+    return file.costs(texts, name, lines, wrong, allowed, missing), failed
+
+
 def _ops(row: Any) -> list[Any]:
     """Return the ops of a row: a list, or numbers as text."""
     if isinstance(row, str):
-        return [int(op) for op in row.strip("()[] ").replace(",", " ").split()]
+        return [int(op) for op in ops_of_text(row)]
     if np.ndim(row) != 1:
         raise ValueError(f"each row must be a list of ops, got {row!r:.60}")
     return list(row)

@@ -16,6 +16,7 @@ from hwnas_surrogate.data.table import checked_table
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.features import OneHot, OpCounts
 from hwnas_surrogate.models import AdditiveExact
+from hwnas_surrogate.reals import huge_unit
 
 __all__ = ["additivity"]
 
@@ -74,7 +75,7 @@ def additivity(table: CostTable, targets: TargetLike | Iterable[TargetLike] | No
     for target in picked:
         costs = table.costs[:, table.targets.index(target)]
         rows = np.flatnonzero(~np.isnan(costs))
-        y = costs[rows]
+        y = costs[rows] / huge_unit(costs[rows])  # what is returned does not depend on the unit
         r2 = {view: _r2(columns[rows], y) for view, columns in counts.items()}
         row: dict[str, Any] = {"target": str(target), "n": len(rows)} | {f"r2_{view}": r2[view] for view in _VIEWS}
         row["r2_onehot"] = _r2(onehot.to_numpy()[rows], y)

@@ -17,7 +17,8 @@ from hwnas_surrogate.data import CostTable, TargetLike, pick_targets
 from hwnas_surrogate.data.table import checked_table
 from hwnas_surrogate.devices.correlation import METHODS, Method, comparable
 from hwnas_surrogate.errors import InvalidInputError, unknown
-from hwnas_surrogate.spaces.base import RandomState, as_generator
+from hwnas_surrogate.random_states import RandomState, as_generator
+from hwnas_surrogate.reals import huge_unit
 
 __all__ = ["correlation_interval", "kendall_interval"]
 
@@ -236,6 +237,7 @@ def _bootstrapped(
     groups = [_ranked(row) for row in part] if by_rank else []
     if not by_rank:
         # Pearson's r does not depend on location and scale. It is undefined for constants, whose spread is rounding.
+        part = part / huge_unit(part)
         spread = np.ptp(part, axis=1, keepdims=True)
         part = (part - part.mean(axis=1, keepdims=True)) / np.where(spread > 0, spread, np.nan)
     with threadpool_limits(1):  # narrow matrices: more BLAS threads only wait for one another

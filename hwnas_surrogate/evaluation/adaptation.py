@@ -11,6 +11,7 @@ import pandas as pd
 from hwnas_surrogate.data import CostTable
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.evaluation.scores import score
+from hwnas_surrogate.random_states import RandomState, as_seed
 from hwnas_surrogate.trainers import AdaptWarning, Surrogate, TransferSurrogate
 from hwnas_surrogate.trainers.sources import Sources, fitted_sources
 
@@ -23,7 +24,7 @@ def adaptation_curve(
     *,
     sizes: Sequence[int] | None = None,
     draws: int = 5,
-    random_state: int = 0,
+    random_state: RandomState = 0,
 ) -> pd.DataFrame:
     """Estimate how the error falls with the number of measurements, from the measurements alone.
 
@@ -39,7 +40,7 @@ def adaptation_curve(
         Numbers of measurements; if None, up to six steps from 3 to two less than there are.
     draws : int, default=5
         Random draws of each size.
-    random_state : int, default=0
+    random_state : int, numpy generator or None, default=0
         Seed.
 
     Returns
@@ -54,7 +55,8 @@ def adaptation_curve(
     InvalidInputError
         If a target has fewer than six measurements, or a size leaves none to predict.
     """
-    fitted = fitted_sources(sources, table.space, random_state)
+    seed = as_seed(random_state) or 0
+    fitted = fitted_sources(sources, table.space, seed)
     result = []
     for column, target in enumerate(table.targets):
         rows = np.flatnonzero(~np.isnan(table.costs[:, column]))
@@ -64,13 +66,11 @@ def adaptation_curve(
         whole = all(isinstance(step, (int, np.integer)) for step in steps)
         if not steps or not whole or min(steps) < 2 or max(steps) >= len(rows):
             raise InvalidInputError(f"{target}: sizes must be from 2 to {len(rows) - 1}, got {steps}.")
-        prototype: Surrogate = TransferSurrogate(
-            table.space.name, fitted, random_state, calibrate=False, metric=target.metric
-        )
+        prototype: Surrogate = TransferSurrogate(table.space.name, fitted, seed, calibrate=False, metric=target.metric)
         encoder, everything = prototype.encode(table.batch.take(rows))
         for n in steps:
             for draw in range(draws):
-                order = np.random.default_rng((random_state, n, draw)).permutation(len(rows))
+                order = np.random.default_rng((seed, n, draw)).permutation(len(rows))
                 shots, rest = order[:n], order[n:]
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore", AdaptWarning)

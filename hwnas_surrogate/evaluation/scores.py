@@ -11,7 +11,7 @@ from scipy import stats
 
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.ranks import tied_ranks
-from hwnas_surrogate.reals import reals
+from hwnas_surrogate.reals import huge_unit, reals
 
 __all__ = ["Scores", "recall", "score"]
 
@@ -128,7 +128,7 @@ def score(measured: npt.ArrayLike, predicted: npt.ArrayLike) -> Scores:
     for name, values in (("measured", truth), ("predicted", guess)):
         if not np.isfinite(values).all():
             raise InvalidInputError(f"{name} costs must be finite, got {values[~np.isfinite(values)][0]}.")
-    error = guess - truth
+    error, unit = guess - truth, huge_unit(truth, guess)
     relative = np.abs(error[truth != 0] / truth[truth != 0])
     ranks = tied_ranks(truth), tied_ranks(guess)
     return Scores(
@@ -136,8 +136,8 @@ def score(measured: npt.ArrayLike, predicted: npt.ArrayLike) -> Scores:
         kendall_tau=_rank(stats.kendalltau, *ranks),
         kendall_tau_raw=_rank(stats.kendalltau, truth, guess),
         spearman_rho=_rank(stats.spearmanr, *ranks),
-        r2=_r2(truth, error),
-        rmse=float(np.sqrt(np.mean(error**2))),
+        r2=_r2(truth / unit, error / unit),
+        rmse=unit * float(np.sqrt(np.mean((error / unit) ** 2))),
         mape=float(relative.mean()) if len(relative) else float("nan"),
         mdape=float(np.median(relative)) if len(relative) else float("nan"),
         within_5pct=_within(truth, error, 0.05),

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas_surrogate.data import CostTable
-from hwnas_surrogate.errors import InvalidInputError, unknown
+from hwnas_surrogate.errors import InvalidInputError, TooFewCostsError, unknown
 from hwnas_surrogate.spaces import NASBench201, as_generator
 
 __all__ = ["SPLITS", "Rows", "held_out", "split_rows"]
@@ -45,7 +45,7 @@ def split_rows(n: int, n_train: int | None, n_test: int | None, seed: int) -> tu
     tested = max(1, fifth) if n_test is None else n_test
     trained = max(2, n - tested) if n_train is None else n_train
     if tested < 1 or trained < 2 or trained + tested > n:
-        raise InvalidInputError(
+        raise (TooFewCostsError if n < 3 else InvalidInputError)(  # three can be split, into other numbers
             f"{n} architectures can't be split into {trained} for training and {tested} for testing: at least 2 and 1 "
             "are needed, and no architecture may be on both sides."
         )
@@ -95,7 +95,7 @@ def held_out(
         try:
             train, test = split_rows(len(known), n_train, n_test, seed)
         except InvalidInputError as error:
-            raise InvalidInputError(f"{table.targets[column]}: {error}") from None
+            raise type(error)(f"{table.targets[column]}: {error}") from None
         return known[train], known[test]
     _check_sizes(n_train, n_test)
     rng = as_generator(seed)

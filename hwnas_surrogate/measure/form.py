@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
-from hwnas_surrogate.data.measurements import COLUMNS
+from hwnas_surrogate.data import CostTable
+from hwnas_surrogate.data.measurements import COLUMNS, FAILED
+from hwnas_surrogate.data.table import NOT_MEASURED
 from hwnas_surrogate.files import replacing
 
-__all__ = ["RESULTS", "write_form"]
+__all__ = ["RESULTS", "form_lines", "write_form"]
 
 RESULTS = "results.csv"
 """The form beside exported networks."""
@@ -23,7 +25,7 @@ def write_form(path: str | os.PathLike[str], lines: Iterable[Mapping[str, object
     path : path-like
         The CSV file; an existing file is replaced.
     lines : iterable of mapping
-        ``architecture, config`` and, where known, ``file, device, metric, value, unit``; other keys are ignored.
+        ``architecture, config`` and, where known, ``file, device, metric, value, unit, note``; other keys are ignored.
         Unknown fields stay empty; the default metric is latency in ms.
 
     Raises
@@ -37,3 +39,18 @@ def write_form(path: str | os.PathLike[str], lines: Iterable[Mapping[str, object
         writer = csv.DictWriter(file, names, restval="", extrasaction="ignore")
         writer.writeheader()
         writer.writerows(entries)
+
+
+def form_lines(table: CostTable) -> Iterator[dict[str, object]]:
+    """Yield the lines of a filled-in form: each cost of a table, and each failure with its reason as the note.
+
+    Costs that were not measured have no line. Reading the form gives the table's costs and reasons again, exactly.
+    """
+    texts = table.space.format_all(table.archs)
+    reasons = table.why_missing().to_numpy()
+    for row, (text, config) in enumerate(zip(texts, table.row_configs, strict=True)):
+        for target, cost, reason in zip(table.targets, table.costs[row].tolist(), reasons[row], strict=True):
+            if reason != NOT_MEASURED:
+                value: dict[str, object] = {"value": FAILED, "note": reason} if reason else {"value": cost}
+                named = {"device": target.device, "metric": target.metric, "unit": target.unit}
+                yield {"architecture": text, "config": str(config), **named, **value}

@@ -17,6 +17,7 @@ from hwnas_surrogate.models.physics import PhysicsGP
 from hwnas_surrogate.models.posterior import NormalPosterior, Posterior
 from hwnas_surrogate.models.prior import PhysicsPrior
 from hwnas_surrogate.models.stack import PhysicsStack
+from hwnas_surrogate.random_states import RandomState, as_seed
 
 __all__ = [
     "DEFAULT",
@@ -42,19 +43,19 @@ __all__ = [
 ]
 
 
-def _linear(random_state: int | None) -> Any:
+def _linear(random_state: RandomState) -> Any:
     from sklearn.linear_model import LinearRegression
 
     return LinearRegression()
 
 
-def _forest(random_state: int | None) -> Any:
+def _forest(random_state: RandomState) -> Any:
     from sklearn.ensemble import RandomForestRegressor
 
     return RandomForestRegressor(n_estimators=200, max_features=0.4, n_jobs=-1, random_state=random_state)
 
 
-def _xgboost(random_state: int | None) -> Any:
+def _xgboost(random_state: RandomState) -> Any:
     from xgboost import XGBRegressor
 
     return XGBRegressor(
@@ -134,7 +135,7 @@ def register_model(name: str, kind: type[CostModel]) -> type[CostModel]:
     if name == DEFAULT or (name in _models and _given.get(name) is not kind):
         raise InvalidInputError(f"there is a model {name!r} already: choose another name.")
 
-    def build(random_state: int | None) -> CostModel:
+    def build(random_state: RandomState) -> CostModel:
         model = kind()
         if "random_state" in model.get_params(deep=False):
             model.set_params(random_state=random_state)
@@ -144,14 +145,14 @@ def register_model(name: str, kind: type[CostModel]) -> type[CostModel]:
     return kind
 
 
-def make_model(name: str, random_state: int | None = None) -> Any:
+def make_model(name: str, random_state: RandomState = None) -> Any:
     """Build a regressor by name.
 
     Parameters
     ----------
     name : {"default", "boosted", "ridge", "additive", "linear", "forest", "xgboost", "mlp"}
         One of these, or a registered name. All but the first two are baselines.
-    random_state : int or None, default=None
+    random_state : int, numpy generator or None, default=None
         Seed of models that draw random numbers.
 
     Returns
@@ -165,9 +166,9 @@ def make_model(name: str, random_state: int | None = None) -> Any:
     """
     if name not in (DEFAULT, *MODELS):
         raise unknown(InvalidInputError, "model", name, (DEFAULT, *MODELS))
-    return MODELS["boosted" if name == DEFAULT else name](random_state)
+    return MODELS["boosted" if name == DEFAULT else name](as_seed(random_state))
 
 
-def make_classifier(random_state: int | None = None) -> TreeClassifier:
+def make_classifier(random_state: RandomState = None) -> TreeClassifier:
     """Build the classifier that predicts whether a device can run a network."""
     return TreeClassifier(random_state=random_state)

@@ -16,6 +16,7 @@ from hwnas_surrogate.models.cost_model import Arrays, Vector
 from hwnas_surrogate.models.linear import Candidate, LeaveOneOutRidge, candidate, candidates
 from hwnas_surrogate.models.robust import inliers
 from hwnas_surrogate.models.trees import Trees
+from hwnas_surrogate.random_states import RandomState, as_seed
 
 __all__ = ["BoostedRidge"]
 
@@ -55,7 +56,7 @@ class BoostedRidge(LeaveOneOutRidge):
         Ridge penalties to choose from, on standardised columns.
     n_trees, max_depth, learning_rate : int, int, float
         Settings of the trees (XGBoost).
-    random_state : int or None, default=None
+    random_state : int, numpy generator or None, default=None
         Seed of the trees and folds; None is 0, so that a fit can be repeated.
 
     Attributes
@@ -75,7 +76,7 @@ class BoostedRidge(LeaveOneOutRidge):
         n_trees: int = 200,
         max_depth: int = 5,
         learning_rate: float = 0.1,
-        random_state: int | None = None,
+        random_state: RandomState = None,
     ) -> None:
         super().__init__(alphas)
         self.n_trees = n_trees
@@ -212,7 +213,7 @@ class BoostedRidge(LeaveOneOutRidge):
 
     @property
     def _seed(self) -> int:
-        return self.random_state or 0
+        return as_seed(self.random_state) or 0
 
     def _boost(self, values: Vector, residuals: Vector) -> Any:
         import xgboost

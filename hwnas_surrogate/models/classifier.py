@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from hwnas_surrogate.models.trees import Trees
+from hwnas_surrogate.random_states import RandomState, as_seed
 
 __all__ = ["TreeClassifier"]
 
@@ -25,7 +26,7 @@ class TreeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     ----------
     n_trees, max_depth, learning_rate : int, int, float
         Settings of the trees (XGBoost).
-    random_state : int or None, default=None
+    random_state : int, numpy generator or None, default=None
         Seed of the trees; None is 0.
 
     Attributes
@@ -37,7 +38,7 @@ class TreeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     trees_: Trees
 
     def __init__(
-        self, n_trees: int = 200, max_depth: int = 4, learning_rate: float = 0.1, random_state: int | None = None
+        self, n_trees: int = 200, max_depth: int = 4, learning_rate: float = 0.1, random_state: RandomState = None
     ) -> None:
         self.n_trees = n_trees
         self.max_depth = max_depth
@@ -61,7 +62,7 @@ class TreeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             subsample=0.8,
             colsample_bytree=0.5,
             n_jobs=1,  # small fits: more threads only wait for one another
-            random_state=self.random_state,
+            random_state=as_seed(self.random_state),
         )
         self.trees_ = Trees.from_booster(model.fit(X, np.asarray(y, bool)).get_booster())
         return self

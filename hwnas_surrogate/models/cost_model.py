@@ -134,12 +134,12 @@ class CostModel(RegressorMixin, BaseEstimator, ABC):  # type: ignore[misc]
     def _checked(self, X: pd.DataFrame | Vector, y: npt.ArrayLike) -> tuple[Vector, Vector, Columns]:
         """Store the columns' names; return values, costs and columns. Columns of an array are one group."""
         validate_data(self, X, skip_check_array=True)
-        return np.asarray(X, np.float64), np.asarray(y, np.float64), Columns.of(X)
+        return _floats(X), _floats(y), Columns.of(X)
 
     def _values(self, X: pd.DataFrame | Vector) -> Vector:
         """Return the values of the columns, or raise unless they are those of ``fit`` in the same order."""
         validate_data(self, X, reset=False, skip_check_array=True)
-        return np.asarray(X, np.float64)
+        return _floats(X)
 
     def _columns_are(self, feature_names: npt.NDArray[np.object_]) -> None:
         self.feature_names_in_, self.n_features_in_ = feature_names, len(feature_names)
@@ -225,3 +225,11 @@ def checked_array(arrays: Arrays, name: str, shape: tuple[int, ...], least: floa
     if not (array >= least).all():
         raise InvalidInputError(f"{name} must be at least {least:g}, got {array.min():g}.")
     return array
+
+
+def _floats(values: Any) -> Vector:
+    """Return columns or costs as float64, or raise if numpy can't."""
+    try:
+        return np.asarray(values, np.float64)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InvalidInputError(f"columns and costs must be numbers: {str(error).rstrip('.')}.") from error

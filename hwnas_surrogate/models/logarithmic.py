@@ -15,6 +15,7 @@ from hwnas_surrogate.models.boosted import BoostedRidge
 from hwnas_surrogate.models.cost_model import Arrays, CostModel, Vector, checked_array
 from hwnas_surrogate.models.linear import EXACT, LeaveOneOutRidge
 from hwnas_surrogate.models.robust import robust_sd
+from hwnas_surrogate.random_states import RandomState
 
 __all__ = ["LogRidge"]
 
@@ -34,7 +35,7 @@ class LogRidge(CostModel):
     ----------
     n_trees : int, optional
         Trees of the boosted ridge: its default number if None; a ridge without trees if 0.
-    random_state : int or None, default=None
+    random_state : int, numpy generator or None, default=None
         Seed of the boosted ridge; None is 0.
 
     Attributes
@@ -55,7 +56,7 @@ class LogRidge(CostModel):
     sds_: Vector
     sd_: float
 
-    def __init__(self, n_trees: int | None = None, random_state: int | None = None) -> None:
+    def __init__(self, n_trees: int | None = None, random_state: RandomState = None) -> None:
         self.n_trees = n_trees
         self.random_state = random_state
 

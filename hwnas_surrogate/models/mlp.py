@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
 from hwnas_surrogate.models.cost_model import Arrays, CostModel, Vector, checked_array
+from hwnas_surrogate.random_states import RandomState, as_generator
 
 __all__ = ["MLP"]
 
@@ -32,7 +33,7 @@ class MLP(CostModel):
         The cycle's peak.
     weight_decay : float, default=1e-2
         AdamW's.
-    random_state : int or None, default=None
+    random_state : int, numpy generator or None, default=None
         Seed of the weights and the batches; torch's and numpy's global generators stay untouched.
     """
 
@@ -46,7 +47,7 @@ class MLP(CostModel):
         batch_size: int = 128,
         learning_rate: float = 3e-3,
         weight_decay: float = 1e-2,
-        random_state: int | None = None,
+        random_state: RandomState = None,
     ) -> None:
         self.hidden = hidden
         self.steps = steps
@@ -68,7 +69,7 @@ class MLP(CostModel):
         outputs = torch.from_numpy((costs - self.y_mean_) / self.y_scale_).float()[:, None]
         # Batches are small: more threads only wait for one another.
         with threadpool_limits(1), torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(np.random.default_rng(self.random_state).integers(2**31)))
+            torch.manual_seed(int(as_generator(self.random_state).integers(2**31)))
             sizes = [values.shape[1], *self.hidden, 1]
             linears = [nn.Linear(a, b) for a, b in pairwise(sizes)]
             network = nn.Sequential(*[layer for linear in linears for layer in (linear, nn.SiLU())][:-1])

@@ -17,6 +17,7 @@ from hwnas_surrogate.models.cost_model import Arrays, Vector, checked_array
 from hwnas_surrogate.models.evidence import Hypotheses
 from hwnas_surrogate.models.linear import LinearModel
 from hwnas_surrogate.models.prior import Belief, PhysicsPrior, Views, beliefs, columns_by_view, correction_unit, twins
+from hwnas_surrogate.random_states import RandomState, as_seed
 
 __all__ = ["PhysicsGP", "design_of"]
 
@@ -44,7 +45,7 @@ class PhysicsGP(LinearModel):
     ----------
     max_rows : int, default=48
         Of more rows, a random sample of this size is used. Other models are as accurate by then.
-    random_state : int or None, default=None
+    random_state : int, numpy generator or None, default=None
         Seed of that sample; None is 0.
     prior : PhysicsPrior or mapping, optional
         The prior; a mapping holds the fields that differ from the default's.
@@ -83,7 +84,7 @@ class PhysicsGP(LinearModel):
     def __init__(
         self,
         max_rows: int = 48,
-        random_state: int | None = None,
+        random_state: RandomState = None,
         prior: PhysicsPrior | Mapping[str, Any] | None = None,
     ) -> None:
         self.max_rows = max_rows
@@ -98,7 +99,7 @@ class PhysicsGP(LinearModel):
             raise InvalidInputError("PhysicsGP reads the columns of LayerPhysics (physics_all:macs, ...), got none.")
         rows = np.arange(len(costs))
         if len(rows) > self.max_rows:
-            rows = np.sort(np.random.default_rng(self.random_state or 0).permutation(rows)[: self.max_rows])
+            rows = np.sort(np.random.default_rng(as_seed(self.random_state) or 0).permutation(rows)[: self.max_rows])
         with _blas().limit(limits=1, user_api="blas"):
             self._fit(values, costs, rows, columns, views)
         return self

@@ -20,6 +20,7 @@ from hwnas_surrogate.models.logarithmic import LogRidge
 from hwnas_surrogate.models.physics import PhysicsGP
 from hwnas_surrogate.models.prior import PhysicsPrior
 from hwnas_surrogate.models.robust import robust_sd
+from hwnas_surrogate.random_states import RandomState, as_seed
 
 __all__ = ["PhysicsStack"]
 
@@ -60,7 +61,7 @@ class PhysicsStack(CostModel):
 
     Parameters
     ----------
-    random_state : int or None, default=None
+    random_state : int, numpy generator or None, default=None
         Seed of the models; None is 0.
     prior : PhysicsPrior or mapping, optional
         The prior of ``physics``; a mapping holds the fields that differ from the default's.
@@ -103,7 +104,7 @@ class PhysicsStack(CostModel):
     precisions_: Vector
     least_sd_: float
 
-    def __init__(self, random_state: int | None = None, prior: PhysicsPrior | Mapping[str, Any] | None = None) -> None:
+    def __init__(self, random_state: RandomState = None, prior: PhysicsPrior | Mapping[str, Any] | None = None) -> None:
         self.random_state = random_state
         self.prior = prior
 
@@ -185,7 +186,7 @@ class PhysicsStack(CostModel):
         is used alone unless the stack is clearly better: it is simpler, and predicts the same cost for networks that
         run the same operators.
         """
-        rows = _Rows(X, len(costs) < PROVEN_ROWS, self.random_state or 0)
+        rows = _Rows(X, len(costs) < PROVEN_ROWS, as_seed(self.random_state) or 0)
         boosted = BoostedRidge(random_state=self.random_state)
         of_boosted = rows.residuals(boosted, costs)
         # With hardly more rows than columns, costs are exact sums of the columns by chance.

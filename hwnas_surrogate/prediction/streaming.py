@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +17,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hwnas_surrogate.data import Target, TargetLike, pick_targets
+from hwnas_surrogate.data.csv_lines import CsvFile, WrongLines
+from hwnas_surrogate.data.text_lines import lines_of_file
 from hwnas_surrogate.errors import DataFileError, InvalidArchitectureError, InvalidConfigError, InvalidInputError
-from hwnas_surrogate.files import replacing
+from hwnas_surrogate.files import as_path, input_path, replacing
 from hwnas_surrogate.spaces import ConfigLike, NetworkConfig, SearchSpace, arch_from_text, get_space
 from hwnas_surrogate.trainers.costs import checked_coverage, one_number
 from hwnas_surrogate.trainers.encoded import BATCH, Encoded
@@ -117,7 +119,8 @@ def predict_file(
         Fitted surrogates.
     source : path-like
         Parquet or CSV with one of the columns ``architecture``, ``arch_str`` and ``op_index`` and, optionally,
-        ``config`` (or ``dataset``), in upper or lower case; or a text file with an architecture per line.
+        ``config`` (or ``dataset``), in upper or lower case; or a text file with an architecture per line. CSV files
+        are read as :func:`~hwnas_surrogate.data.read_measurements` reads them.
     output : path-like
         Parquet or CSV, by its suffix; replaced atomically.
     config, targets, coverage, budgets, extrapolate, convention
@@ -138,7 +141,7 @@ def predict_file(
     InvalidArchitectureError, InvalidConfigError
         If an entry can't be read.
     """
-    origin, target = Path(source), Path(output)
+    origin, target = input_path(source), as_path(output)
     for path, allowed in ((origin, SUFFIXES), (target, SUFFIXES[:2])):
         if path.suffix not in allowed:
             raise InvalidInputError(f"the file must end in {', '.join(allowed)}, got {path.name!r}.")
@@ -252,25 +255,21 @@ def _stacked(space: SearchSpace, chunk: list[Any], convention: str | None, start
         raise
 
 
-def _read(path: Path, ignored: Callable[[Sequence[str]], None] | None) -> Iterator[tuple[list[Any], list[str] | None]]:
-    """Yield architectures, and their configs if the file has some, batch by batch."""
+_Read: TypeAlias = Iterator[tuple[list[Any], list[str] | None]]
+"""Architectures, and their configs if the file has some, batch by batch."""
+
+
+def _read(path: Path, ignored: Callable[[Sequence[str]], None] | None) -> _Read:
     try:
         if path.suffix == ".txt":
-            with path.open(encoding="utf-8-sig") as file:
-                lines = (line.strip() for line in file)
-                while batch := list(islice((_arch(line) for line in lines if line), BATCH)):
-                    yield batch, None
+            lines = (line.strip() for line in lines_of_file(path))
+            while batch := list(islice((_arch(line) for line in lines if line), BATCH)):
+                yield batch, None
         else:
-            read = _read_csv if path.suffix == ".csv" else _read_parquet
-            columns = _Columns.of(path, _header(path))
-            if ignored is not None and columns.others:
-                ignored(columns.others)
-            for frame in read(path, columns):
-                archs = [_arch(arch) for arch in frame.iloc[:, 0]]
-                yield archs, frame.iloc[:, 1].astype(str).str.strip().tolist() if columns.config is not None else None
+            yield from (_read_csv if path.suffix == ".csv" else _read_parquet)(path, ignored or (lambda _: None))
     except FileNotFoundError as error:
         raise DataFileError(f"there is no file {path}.") from error
-    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError, pa.ArrowException) as error:
+    except (OSError, pa.ArrowException) as error:
         raise DataFileError(f"{path} can't be read: {error}.") from error
 
 
@@ -279,58 +278,44 @@ def _arch(entry: Any) -> Any:
     return arch_from_text(entry) if isinstance(entry, str) and "|" not in entry else entry
 
 
-@dataclass(frozen=True, slots=True)
-class _Columns:
-    """A file's columns: the places of the architectures and of the configs (if any), and the names of the others."""
-
-    names: tuple[str, ...]
-    key: int
-    config: int | None
-    others: tuple[str, ...]
-
-    @classmethod
-    def of(cls, path: Path, names: Sequence[str]) -> _Columns:
-        """Find the columns by name, ignoring case and outer spaces."""
-        plain = [name.strip().casefold() for name in names]
-        keys, configs = ([place for place, name in enumerate(plain) if name in known] for known in (COLUMNS, CONFIGS))
-        if not keys:
-            raise DataFileError(f"{path} has no column {', '.join(COLUMNS)}; it has {', '.join(names[:10])}.")
-        for what, places in (("architectures", keys), ("configs", configs)):
-            if len(places) > 1:
-                got = " and ".join(repr(names[place]) for place in places)
-                raise DataFileError(f"{path} must have one column of {what}, got {got}: leave all but one out.")
-        others = tuple(name for place, name in enumerate(names) if place not in (*keys, *configs))
-        return cls(tuple(names), keys[0], configs[0] if configs else None, others)
-
-    @property
-    def read(self) -> list[int]:
-        """The places of the columns to read, the architectures' first."""
-        return [self.key] if self.config is None else [self.key, self.config]
+def _key_and_config(
+    path: Path, names: Sequence[str], ignored: Callable[[Sequence[str]], None], hint: str = ""
+) -> list[int]:
+    """Return the places of the architectures and of the configs (if any) among a file's columns."""
+    plain = [name.strip().casefold() for name in names]
+    keys, configs = ([place for place, name in enumerate(plain) if name in known] for known in (COLUMNS, CONFIGS))
+    if not keys:
+        got = ", ".join(names[:10]) or "none"
+        raise DataFileError(f"{path} has no column {', '.join(COLUMNS)}; it has {got}.{hint}")
+    for what, places in (("architectures", keys), ("configs", configs)):
+        if len(places) > 1:
+            got = " and ".join(repr(names[place]) for place in places)
+            raise DataFileError(f"{path} must have one column of {what}, got {got}: leave all but one out.")
+    if others := tuple(name for place, name in enumerate(names) if place not in (keys + configs)):
+        ignored(others)
+    return keys + configs
 
 
-def _header(path: Path) -> list[str]:
-    if path.suffix == ".csv":
-        return list(map(str, pd.read_csv(path, dtype=str, nrows=1, header=None, keep_default_na=False).iloc[0]))
+def _read_csv(path: Path, ignored: Callable[[Sequence[str]], None]) -> _Read:
+    file = CsvFile(path)
+    key, *config = _key_and_config(path, file.header, ignored, file.hint)
+    wrong = WrongLines(path, "predicted")
+    wrong.gave_up = True  # at the first batch with a wrong line
+    entries = (fields for _, rows in file.rows(wrong) for fields in rows)
+    while batch := list(islice(entries, BATCH)):
+        wrong.check()
+        configs = [fields[config[0]].strip() for fields in batch] if config else None
+        yield [_arch(fields[key].strip()) for fields in batch], configs
+
+
+def _read_parquet(path: Path, ignored: Callable[[Sequence[str]], None]) -> _Read:
     with pq.ParquetFile(path) as file:
-        return list(map(str, file.schema_arrow.names))
-
-
-def _read_csv(path: Path, columns: _Columns) -> Iterator[pd.DataFrame]:
-    with pd.read_csv(path, dtype=str, chunksize=BATCH, keep_default_na=False) as reader:
-        for frame in reader:
-            if frame.shape[1] != len(columns.names) or not isinstance(frame.index, pd.RangeIndex):
-                raise DataFileError(
-                    f"{path} has lines of more fields than its header ({len(columns.names)}): put what has commas "
-                    "inside in quotes."
-                )
-            yield frame.iloc[:, columns.read]
-
-
-def _read_parquet(path: Path, columns: _Columns) -> Iterator[pd.DataFrame]:
-    wanted = [columns.names[place] for place in columns.read]
-    with pq.ParquetFile(path) as file:
+        names = list(map(str, file.schema_arrow.names))
+        wanted = [names[place] for place in _key_and_config(path, names, ignored)]
         for batch in file.iter_batches(BATCH, columns=wanted):
-            yield batch.to_pandas(ignore_metadata=True)[wanted]
+            frame = batch.to_pandas(ignore_metadata=True)[wanted]
+            configs = frame.iloc[:, 1].astype(str).str.strip().tolist() if len(wanted) > 1 else None
+            yield [_arch(arch) for arch in frame.iloc[:, 0]], configs
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from hwnas_surrogate.data import CostTable, Target
 from hwnas_surrogate.errors import InvalidInputError, missing_extra
 from hwnas_surrogate.evaluation import Evaluation, evaluate, learning_curve
 from hwnas_surrogate.files import replacing
+from hwnas_surrogate.random_states import RandomState, as_seed
 from hwnas_surrogate.report.page_data import payload
 from hwnas_surrogate.report.relations import relations
 from hwnas_surrogate.search.quality import Accuracy, quality_by_row
@@ -57,7 +58,7 @@ def write_report(
     curve: Evaluation | None = None,
     quality: Accuracy | None = None,
     title: str | None = None,
-    random_state: int = 0,
+    random_state: RandomState = 0,
 ) -> Path:
     """Write one HTML page that shows a table's costs and how well they are predicted.
 
@@ -85,7 +86,7 @@ def write_report(
         column.
     title : str, optional
         The page's heading.
-    random_state : int, default=0
+    random_state : int, numpy generator or None, default=0
         Seed of the held-out architectures.
 
     Returns
@@ -113,15 +114,15 @@ def write_report(
     '<!DOCTYPE html>'
     """
     _check(table, evaluation, curve)
-    wanted = _wanted(table, quality)
+    wanted, seed = _wanted(table, quality), as_seed(random_state) or 0
     script = _plotly()
     heading = f"Costs of {table.space.title} architectures" if title is None else str(title)
     evaluated: tuple[Evaluation | None, dict[Target, str], str]
     learned: tuple[Evaluation | None, dict[Target, str], str]
-    related = relations(table, random_state)
+    related = relations(table, seed)
     chosen = [table.targets[at] for at in related.shown]
-    evaluated = _evaluated(table, chosen, random_state) if evaluation is None else (evaluation, {}, "")
-    learned = _learned(table, chosen, random_state) if curve is None else (curve, {}, "")
+    evaluated = _evaluated(table, chosen, seed) if evaluation is None else (evaluation, {}, "")
+    learned = _learned(table, chosen, seed) if curve is None else (curve, {}, "")
     data = payload(table, related, evaluated, learned, wanted)
     page = _page(heading, script, json.dumps(data, allow_nan=False, separators=(",", ":")))
     with replacing(path) as temporary:
@@ -168,12 +169,12 @@ def _wanted(table: CostTable, quality: Accuracy | None) -> pd.Series[float] | No
     return wanted.rename("quality" if wanted.name is None else str(wanted.name))
 
 
-def _sampled(table: CostTable, target: Target, random_state: int) -> CostTable:
+def _sampled(table: CostTable, target: Target, seed: int) -> CostTable:
     """Return a random sample of one target's rows with a cost, for training and testing."""
     part = table.select(target)
     known = np.flatnonzero(~np.isnan(part.costs[:, 0]))
     if len(known) > _ROWS:
-        known = np.sort(np.random.default_rng(random_state).choice(known, _ROWS, replace=False))
+        known = np.sort(np.random.default_rng(seed).choice(known, _ROWS, replace=False))
     return part.rows(known)
 
 
@@ -182,9 +183,7 @@ def _held_out(n: int) -> int:
     return _TESTED if n >= _ROWS else max(1, n // 3)
 
 
-def _evaluated(
-    table: CostTable, chosen: list[Target], random_state: int
-) -> tuple[Evaluation | None, dict[Target, str], str]:
+def _evaluated(table: CostTable, chosen: list[Target], seed: int) -> tuple[Evaluation | None, dict[Target, str], str]:
     """Evaluate each chosen target by itself; return the reason for each target without an evaluation."""
     space, slow = table.space.name, _slow(table, len(chosen))
     if slow:
@@ -193,14 +192,14 @@ def _evaluated(
         surrogate, name = Surrogate(space), "default surrogate"
     parts, why = [], _left_out(table, chosen)
     for target in chosen:
-        part = _sampled(table, target, random_state)
+        part = _sampled(table, target, seed)
         tested = _held_out(len(part))
         n_train = min(_TRAINED, len(part) - tested)
         if n_train < 2:
             why[target] = _too_few(len(part), 3)
             continue
         try:
-            found = evaluate(part, surrogate, n_train=n_train, n_test=tested, seeds=[random_state])
+            found = evaluate(part, surrogate, n_train=n_train, n_test=tested, seeds=[seed])
         except InvalidInputError as error:
             why[target] = str(error)
         else:
@@ -235,14 +234,12 @@ def _slow(table: CostTable, n: int) -> str:
     return f"for {n} targets of {table.space.title}" if n * table.space.n_positions > _SMALL else ""
 
 
-def _learned(
-    table: CostTable, chosen: list[Target], random_state: int
-) -> tuple[Evaluation | None, dict[Target, str], str]:
+def _learned(table: CostTable, chosen: list[Target], seed: int) -> tuple[Evaluation | None, dict[Target, str], str]:
     surrogate = Surrogate(table.space.name, model="ridge", calibrate=False)
     n_seeds = 3 if len(chosen) <= _FEW_SPLITS else 1
     parts, why = [], _left_out(table, chosen)
     for target in chosen:
-        part = _sampled(table, target, random_state)
+        part = _sampled(table, target, seed)
         tested = _held_out(len(part))
         room = len(part) - tested
         sizes = [step for step in _STEPS if step <= room]
@@ -252,7 +249,7 @@ def _learned(
             why[target] = _too_few(len(part), 6)
             continue
         try:
-            seeds = range(random_state, random_state + n_seeds)
+            seeds = range(seed, seed + n_seeds)
             parts.append(learning_curve(part, surrogate, sizes=sizes, n_test=tested, seeds=seeds))
         except InvalidInputError as error:
             why[target] = str(error)

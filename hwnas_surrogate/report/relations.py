@@ -42,13 +42,13 @@ class Relations:
     shown: tuple[int, ...]
 
 
-def relations(table: CostTable, random_state: int) -> Relations:
+def relations(table: CostTable, seed: int) -> Relations:
     """Correlate a table's targets; those of more than 50 over a random sample of the rows, which takes seconds."""
     n_targets = len(table.targets)
     compared = table
     most = min(_MOST_ROWS, max(_WORK // n_targets, 100))
     if n_targets > _FEW_TARGETS and len(table) > most:
-        rows = np.random.default_rng(random_state).choice(len(table), most, replace=False)
+        rows = np.random.default_rng(seed).choice(len(table), most, replace=False)
         compared = table.rows(np.sort(rows))
     matrices = {"kendall": correlation(compared, "kendall"), "spearman": correlation(compared, "spearman")}
     clusters = {method: cluster_devices(matrix) for method, matrix in matrices.items()}

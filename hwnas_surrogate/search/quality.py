@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import os
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from hwnas_surrogate.data import CostTable
-from hwnas_surrogate.data.csv_lines import MISSING, WrongLines, batches_of, check_once, columns_of, number_of
+from hwnas_surrogate.data.csv_lines import MISSING, CsvFile, WrongLines, check_once
 from hwnas_surrogate.errors import DataFileError, HWNASError, InvalidInputError
+from hwnas_surrogate.files import input_path
 from hwnas_surrogate.reals import reals
 from hwnas_surrogate.spaces import SearchSpace, arch_from_text, get_space
 
@@ -21,6 +20,7 @@ __all__ = ["Accuracy", "quality_by_row", "read_quality"]
 
 Vector = npt.NDArray[np.float64]
 Accuracy = pd.Series | str | os.PathLike[str]
+_KEY = "architecture"
 
 
 def quality_by_row(table: CostTable, quality: Accuracy, what: str = "quality") -> pd.Series[float]:
@@ -110,7 +110,7 @@ def read_quality(
 
 def _read_csv(path: str | os.PathLike[str], space: SearchSpace) -> tuple[npt.NDArray[np.int8], Vector, str]:
     """Return a file's architectures, their values, and the name of the values' column."""
-    file = Path(path)
+    file = input_path(path)
     if not file.is_file():
         raise DataFileError(f"{file} is a folder, not a file." if file.is_dir() else f"there is no file {file}.")
     wrong = WrongLines(file)
@@ -118,14 +118,18 @@ def _read_csv(path: str | os.PathLike[str], space: SearchSpace) -> tuple[npt.NDA
     values: list[float] = []
     seen: dict[bytes, int] = {}
     try:
-        batches = batches_of(file)
-        header = [name.strip() for _, rows in itertools.islice(batches, 1) for name in rows[0]]
-        key, column = _two_columns(file, header)
-        for lines, texts in columns_of(header, batches, wrong):
-            for at, (text, number) in enumerate(zip(texts[key], texts[column], strict=True)):
-                if why := _read_line(text, number, column, space, int(lines[at]), seen, archs, values):
+        opened = CsvFile(file)
+        key, column = _two_columns(opened)
+        for lines, texts in opened.columns(wrong):
+            numbers = opened.numbers(texts[column], lines, wrong).tolist()
+            for at, (text, number, value) in enumerate(zip(texts[key], texts[column], numbers, strict=True)):
+                if not math.isfinite(value) and number.strip().lower() not in MISSING:
+                    wrong.add(lines[[at]], f"{column} must be a number, or empty, got {number!r:.60}")
+                elif why := _read_arch(text, space, int(lines[at]), seen, archs):
                     wrong.add(lines[[at]], why)
-    except (OSError, UnicodeDecodeError) as error:
+                else:
+                    values.append(value)
+    except OSError as error:
         raise DataFileError(f"can't read {file}: {str(error).splitlines()[0][:200]}.") from error
     wrong.check()
     if not values:
@@ -133,28 +137,21 @@ def _read_csv(path: str | os.PathLike[str], space: SearchSpace) -> tuple[npt.NDA
     return np.concatenate(archs), np.array(values), column
 
 
-def _two_columns(path: Path, header: list[str]) -> tuple[str, str]:
-    check_once(path, header)
-    others = [name for name in header if name != "architecture"]
-    if "architecture" not in header or len(others) != 1:
+def _two_columns(file: CsvFile) -> tuple[str, str]:
+    check_once(file.path, [name.casefold() for name in file.header])
+    keys, others = ([name for name in file.header if (name.casefold() == _KEY) is is_key] for is_key in (True, False))
+    if not keys or len(others) != 1:
         raise DataFileError(
-            f"{path} must have a column 'architecture' and one of numbers, as in 'architecture,accuracy', "
-            f"got {', '.join(header) or 'nothing'}."
+            f"{file.path} must have a column {_KEY!r} and one of numbers, as in '{_KEY},accuracy', "
+            f"got {', '.join(file.header) or 'nothing'}.{file.hint}"
         )
-    return "architecture", others[0]
+    return keys[0], others[0]
 
 
-def _read_line(
-    text: str,
-    number: str,
-    column: str,
-    space: SearchSpace,
-    line: int,
-    seen: dict[bytes, int],
-    archs: list[npt.NDArray[np.int8]],
-    values: list[float],
+def _read_arch(
+    text: str, space: SearchSpace, line: int, seen: dict[bytes, int], archs: list[npt.NDArray[np.int8]]
 ) -> str:
-    """Append a line's architecture and value, or return what is wrong with the line."""
+    """Append a line's architecture, or return what is wrong with it."""
     try:
         arch = space.as_array(arch_from_text(text.strip()))
     except HWNASError as error:
@@ -163,9 +160,5 @@ def _read_line(
         return f"{text!r:.60} is {len(arch)} architectures, one is needed"
     if (before := seen.setdefault(arch.tobytes(), line)) != line:
         return f"the architecture {text!r:.60} stands in line {before} too"
-    value = number_of(number)
-    if not math.isfinite(value) and number.strip().lower() not in MISSING:
-        return f"{column} must be a number, or empty, got {number!r:.60}"
     archs.append(arch)
-    values.append(value)
     return ""

@@ -9,8 +9,9 @@ import numpy.typing as npt
 
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.features import Combined, LayerPhysics
+from hwnas_surrogate.random_states import RandomState, as_generator
 from hwnas_surrogate.spaces import Archs, ConfigLike, NetworkConfig, SearchSpace, get_space
-from hwnas_surrogate.spaces.base import ArchArray, as_generator
+from hwnas_surrogate.spaces.base import ArchArray
 from hwnas_surrogate.trainers.design import most_informative
 from hwnas_surrogate.trainers.sources import SourceCosts, Sources, fitted_sources
 
@@ -63,7 +64,7 @@ def suggest(
     *,
     sources: Sources = None,
     given: Archs | None = None,
-    random_state: int | None = 0,
+    random_state: RandomState = 0,
 ) -> Suggestion:
     """Choose architectures to measure on a new device.
 
@@ -85,7 +86,7 @@ def suggest(
         Costs or surrogates of other devices.
     given : architectures, optional
         Architectures measured already: they are not suggested again, and reduce the uncertainty.
-    random_state : int or None, default=0
+    random_state : int, numpy generator or None, default=0
         Seed of the candidates.
 
     Returns
@@ -118,7 +119,7 @@ def suggest(
     return Suggestion(chosen, found.config(config), uncertainty, found.connected(chosen))
 
 
-def _candidates(space: SearchSpace, config: NetworkConfig, known: ArchArray, random_state: int | None) -> ArchArray:
+def _candidates(space: SearchSpace, config: NetworkConfig, known: ArchArray, random_state: RandomState) -> ArchArray:
     rng = as_generator(random_state)
     candidates = space.sample(CANDIDATES, rng)
     return candidates[~np.isin(space.codes(candidates), space.codes(known))]

@@ -5,13 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from hwnas_surrogate.errors import InvalidArchitectureError, InvalidConfigError, InvalidInputError, unknown
 from hwnas_surrogate.graphs import Graph, GraphBatch, View
+from hwnas_surrogate.random_states import RandomState
 from hwnas_surrogate.spaces.batch import ArchBatch, ConfigLike, Configs
 from hwnas_surrogate.spaces.config import NetworkConfig
 from hwnas_surrogate.spaces.conventions import Convention
@@ -20,21 +21,7 @@ from hwnas_surrogate.spaces.reading import Archs, contents, stacked
 from hwnas_surrogate.spaces.registry import get_space
 from hwnas_surrogate.spaces.tables import OpTable
 
-__all__ = ["ArchArray", "ConfigLike", "RandomState", "SearchSpace", "as_generator"]
-
-RandomState: TypeAlias = int | np.random.Generator | None
-"""A seed, a generator that continues, or None for numbers that differ every time."""
-
-
-def as_generator(random_state: RandomState) -> np.random.Generator:
-    """Return a new generator for a seed (or fresh entropy for None); a Generator is returned as it is."""
-    if isinstance(random_state, np.random.Generator):
-        return random_state
-    if random_state is not None and (not isinstance(random_state, (int, np.integer)) or random_state < 0):
-        raise InvalidInputError(
-            f"random_state must be a non-negative integer, a numpy Generator or None, got {random_state!r}."
-        )
-    return np.random.default_rng(random_state)
+__all__ = ["ArchArray", "ConfigLike", "SearchSpace"]
 
 
 class SearchSpace(OpLists, ABC):

@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 from hwnas_surrogate.errors import InvalidArchitectureError, InvalidConfigError, InvalidInputError, unknown
 from hwnas_surrogate.graphs import Graph, GraphBuilder, Op, View
-from hwnas_surrogate.spaces.base import ArchArray, ConfigLike, RandomState, SearchSpace, as_generator
+from hwnas_surrogate.random_states import RandomState, as_generator
+from hwnas_surrogate.spaces.base import ArchArray, ConfigLike, SearchSpace
 from hwnas_surrogate.spaces.config import FBNetConfig, NetworkConfig
 from hwnas_surrogate.spaces.reading import Archs
 from hwnas_surrogate.spaces.tables import OpTable, calls_of_part

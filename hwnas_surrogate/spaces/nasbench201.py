@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from hwnas_surrogate.errors import InvalidArchitectureError, InvalidConfigError, InvalidInputError, unknown
 from hwnas_surrogate.graphs import Graph, GraphBuilder, View
-from hwnas_surrogate.spaces.base import ArchArray, ConfigLike, RandomState, SearchSpace, as_generator
+from hwnas_surrogate.random_states import RandomState, as_generator
+from hwnas_surrogate.spaces.base import ArchArray, ConfigLike, SearchSpace
 from hwnas_surrogate.spaces.cells import cell_counts, cell_table
 from hwnas_surrogate.spaces.config import NASBench201Config, NetworkConfig
 from hwnas_surrogate.spaces.conventions import NASBENCH201, Convention

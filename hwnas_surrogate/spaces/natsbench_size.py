@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from hwnas_surrogate.errors import InvalidArchitectureError, InvalidConfigError, unknown
 from hwnas_surrogate.graphs import Graph, GraphBuilder, Op, View
-from hwnas_surrogate.spaces.base import ArchArray, ConfigLike, RandomState, SearchSpace, as_generator
+from hwnas_surrogate.random_states import RandomState, as_generator
+from hwnas_surrogate.spaces.base import ArchArray, ConfigLike, SearchSpace
 from hwnas_surrogate.spaces.config import NATSBenchSizeConfig, NetworkConfig
 from hwnas_surrogate.spaces.conventions import Convention
 from hwnas_surrogate.spaces.nasbench201 import head, reduction, relu_conv_norm

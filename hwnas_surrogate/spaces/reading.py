@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from hwnas_surrogate.errors import InvalidArchitectureError
 
-__all__ = ["Archs", "arch_from_text", "contents", "foreign", "is_integer", "parts_of", "stacked"]
+__all__ = ["Archs", "arch_from_text", "contents", "foreign", "is_integer", "ops_of_text", "parts_of", "stacked"]
 
 Archs: TypeAlias = str | int | Iterable[Any] | npt.NDArray[Any]
 """One architecture or several: a string, an index, an op list, or sequences and arrays of them."""
@@ -27,15 +27,17 @@ _TYPO = 0.8
 def arch_from_text(text: str) -> Archs:
     """Read a typed architecture into a form that a space's ``as_array`` accepts.
 
-    An index (``"42"``), ops joined by commas (``"0,1,2,3,4,0"`` or ``"(0, 1, 2, 3, 4, 0)"``, or their names), or the
-    space's own string.
+    An index (``"42"``), ops joined by commas (``"0,1,2,3,4,0"``, or their names), ops as a tuple, a list or an array is
+    printed (``"(0, 1, 2, 3, 4, 0)"``, ``"[0 1 2 3 4 0]"``, ``"(np.int64(0), np.int64(1))"``), or the space's own
+    string.
 
     Raises
     ------
     InvalidArchitectureError
         If it is a number with a leading zero: the ops of an op list without its commas, not an index.
     """
-    parts = [part.strip() for part in re.sub(r"^\s*[(\[](.*)[)\]]\s*$", r"\1", text).split(",")]
+    inside = _IN_BRACKETS.fullmatch(text)
+    parts = ops_of_text(text) if inside else [part.strip() for part in text.split(",")]
     if len(parts) == 1 and re.fullmatch(r"-?0[0-9]+", parts[0]):
         ops = ",".join(parts[0].lstrip("-"))
         raise InvalidArchitectureError(
@@ -45,6 +47,22 @@ def arch_from_text(text: str) -> Archs:
         numbers = [int(part) for part in parts]
         return [numbers] if len(numbers) > 1 else numbers[0]
     return [parts] if len(parts) > 1 else text
+
+
+_IN_BRACKETS = re.compile(r"\s*(?:array|tensor)?\s*(?:\(\[(.*)\][^\[\]()]*\)|\((.*)\)|\[(.*)\])\s*", re.DOTALL)
+"""A printed tuple, list, array or tensor."""
+_SCALAR = re.compile(r"np\.\w+\(([^()]*)\)")
+"""An entry of a printed tuple or list that numpy made."""
+
+
+def ops_of_text(text: str) -> list[str]:
+    """Return the texts of a printed sequence of ops, which commas or blanks separate, with or without brackets."""
+    match = _IN_BRACKETS.fullmatch(text)
+    inside = text if match is None else next(found for found in match.groups() if found is not None)
+    plain = _SCALAR.sub(r"\1", inside)
+    parts = plain.split(",") if "," in plain else plain.split()
+    ops = [part.strip().strip("'\"") for part in parts]
+    return ops[:-1] if len(ops) > 1 and not ops[-1] else ops
 
 
 def is_integer(value: object) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas_surrogate.data.target import METRICS, Metric
-from hwnas_surrogate.errors import InvalidInputError
+from hwnas_surrogate.errors import InvalidInputError, TooFewCostsError
 from hwnas_surrogate.reals import booleans, reals
 
 __all__ = [
@@ -41,9 +41,7 @@ def checked_cost(
     measured = n - int(without.sum())
     if measured < MIN_ROWS:
         others = f" (and {n - measured} that failed)" if n > measured else ""
-        raise InvalidInputError(
-            f"a surrogate needs at least {MIN_ROWS} measured architectures, got {measured}{others}."
-        )
+        raise TooFewCostsError(f"a surrogate needs at least {MIN_ROWS} measured architectures, got {measured}{others}.")
     refuse_costs(costs, (np.isnan(costs) | metric.is_wrong(costs)) & ~without, metric)
     if metric.are_fractions(costs):
         raise InvalidInputError(f"{metric.name} is in %, got {np.nanmax(costs):g} at most: multiply fractions by 100.")

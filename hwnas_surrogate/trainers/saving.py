@@ -16,7 +16,8 @@ import numpy as np
 from hwnas_surrogate.errors import HWNASError, SavedFormatError
 from hwnas_surrogate.features import Encoder
 from hwnas_surrogate.features.encoder import known_encoders
-from hwnas_surrogate.files import file_stem, locked
+from hwnas_surrogate.files import as_path, file_stem, input_path, locked
+from hwnas_surrogate.random_states import as_seed
 from hwnas_surrogate.spaces import SearchSpace, get_space
 from hwnas_surrogate.trainers.fitted import FittedSurrogate
 from hwnas_surrogate.trainers.folders import as_json, read_manifest, read_weights, write_folder
@@ -67,16 +68,17 @@ def save(
     reading = [member.encoder_ for member in members if member.encoder_.asked_surrogates()]
     sources, weights = _describe_sources((reading or [members[0].encoder_])[0])
     files |= weights
+    state = fitted.random_state  # a generator continues elsewhere: it is not saved
     content = {
         "class": type(fitted).__name__,
         "space": get_space(fitted.space).name,
         "calibrate": fitted.calibrate,
-        "random_state": fitted.random_state if isinstance(fitted.random_state, int) else None,
+        "random_state": as_seed(state) if isinstance(state, (int, np.integer)) else None,
         "info": info or {},
         "surrogates": entries,
         "sources": sources,
     }
-    return write_folder(Path(folder), content, files)
+    return write_folder(as_path(folder), content, files)
 
 
 def load(folder: str | os.PathLike[str], held: str, kinds: Kinds) -> tuple[list[Any], dict[str, Any]]:
@@ -100,7 +102,7 @@ def load(folder: str | os.PathLike[str], held: str, kinds: Kinds) -> tuple[list[
     SavedFormatError
         If the folder holds no such surrogate, is damaged, or has another format version.
     """
-    path = Path(folder)
+    path = input_path(folder)
     with locked(path, shared=True) if path.is_dir() else nullcontext():
         manifest = read_manifest(path)
         try:

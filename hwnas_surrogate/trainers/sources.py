@@ -15,6 +15,7 @@ from hwnas_surrogate.features import Encoder, LayerPhysics
 from hwnas_surrogate.features.encoder import Features
 from hwnas_surrogate.graphs import NetworkBatch
 from hwnas_surrogate.models import PhysicsStack, cost_model
+from hwnas_surrogate.random_states import RandomState, as_seed
 from hwnas_surrogate.spaces import ArchBatch, SearchSpace, get_space
 from hwnas_surrogate.trainers.encoded import stack_encoder
 from hwnas_surrogate.trainers.queries import queries
@@ -29,7 +30,7 @@ Sources: TypeAlias = Source | Iterable[Source] | None
 
 
 def fit_sources(
-    table: CostTable, targets: TargetLike | Iterable[TargetLike] | None = None, *, random_state: int | None = None
+    table: CostTable, targets: TargetLike | Iterable[TargetLike] | None = None, *, random_state: RandomState = None
 ) -> SurrogateSuite:
     """Fit the surrogates of source devices once, to adapt to any number of new devices with them.
 
@@ -39,7 +40,7 @@ def fit_sources(
         Costs of the source devices; missing ones are left out.
     targets : targets, optional
         Which of its targets; all if None.
-    random_state : int or None, default=None
+    random_state : int, numpy generator or None, default=None
         Seed.
 
     Returns
@@ -55,14 +56,13 @@ def fit_sources(
     >>> [str(target) for target in fit_sources(table.rows(range(100))).targets_]
     ['epyc-torch-1t/latency', 'epyc-onnxruntime-1t/latency']
     """
-    suite = SurrogateSuite(
-        table.space, stack_encoder(table.space), PhysicsStack(random_state), random_state, calibrate=False
-    )
+    seed = as_seed(random_state)
+    suite = SurrogateSuite(table.space, stack_encoder(table.space), PhysicsStack(seed), seed, calibrate=False)
     return suite.fit_table(table, targets)
 
 
 def fitted_sources(
-    sources: Sources, space: SearchSpace | None, random_state: int | None = None
+    sources: Sources, space: SearchSpace | None, random_state: RandomState = None
 ) -> tuple[Surrogate, ...]:
     """Return the fitted surrogates of sources; tables are fitted. Raise if one can't predict in the space.
 

@@ -17,6 +17,7 @@ from hwnas_surrogate.data import CostTable, Target, TargetLike, pick_targets
 from hwnas_surrogate.data.table import target_columns
 from hwnas_surrogate.errors import InvalidInputError, SavedFormatError, unknown
 from hwnas_surrogate.features import Encoder
+from hwnas_surrogate.random_states import RandomState
 from hwnas_surrogate.spaces import Configs, NetworkConfig, Networks, SearchSpace, as_batch, get_space
 from hwnas_surrogate.trainers.costs import checked_cost, checked_coverage, checked_failed, numbers, refuse_costs
 from hwnas_surrogate.trainers.encoded import Encoded, asked_config
@@ -62,7 +63,7 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
         space: str | SearchSpace = "nasbench201",
         encoder: Encoder | str | None = None,
         model: Any = None,
-        random_state: int | None = None,
+        random_state: RandomState = None,
         calibrate: bool = True,
     ) -> None:
         self.space = space
@@ -130,7 +131,7 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
                 encoder, training = encoded[surrogate.is_default]
                 surrogate.fit_encoded(encoder, training if tried.all() else training.rows(tried), known)
             except InvalidInputError as error:
-                raise InvalidInputError(f"{target}: {error}") from error
+                raise type(error)(f"{target}: {error}") from error
             surrogate.outliers_ = np.flatnonzero(tried)[surrogate.outliers_]
             # Surrogates without physics share an encoder: they read the same columns.
             surrogate.encoder_ = shared.setdefault(surrogate.n_features_in_, surrogate.encoder_)

@@ -28,6 +28,7 @@ from hwnas_surrogate.models import (
     make_classifier,
     make_model,
 )
+from hwnas_surrogate.random_states import RandomState, as_seed
 from hwnas_surrogate.reals import reals
 from hwnas_surrogate.spaces import Configs, Networks, SearchSpace, as_batch, get_space
 from hwnas_surrogate.trainers.calibration import (
@@ -72,7 +73,7 @@ class Surrogate(FittedSurrogate):
         (:class:`~hwnas_surrogate.models.PhysicsStack`). With few costs physics has all the weight. If the boosted ridge
         has all the weight, only the ridge is kept. If an encoder is given, the default is the boosted ridge: a ridge on
         columns selected by leave-one-out error, and trees on its residuals where cross-validation prefers them.
-    random_state : int or None, default=None
+    random_state : int, numpy generator or None, default=None
         Seed of models that draw random numbers and have no seed of their own.
     calibrate : bool, default=True
         Whether ``fit`` estimates the distribution of prediction errors, for intervals. The default model and the ridge
@@ -135,7 +136,7 @@ class Surrogate(FittedSurrogate):
         space: str | SearchSpace = "nasbench201",
         encoder: Encoder | str | None = None,
         model: Any = None,
-        random_state: int | None = None,
+        random_state: RandomState = None,
         calibrate: bool = True,
         metric: str = "latency",
     ) -> None:
@@ -401,16 +402,16 @@ class Surrogate(FittedSurrogate):
     def _model(self) -> Any:
         """Return the unfitted model."""
         if self.is_default:
-            return PhysicsStack(self.random_state)
+            return PhysicsStack(as_seed(self.random_state))
         if self.model is None or isinstance(self.model, str):
-            return make_model(self.model or DEFAULT, self.random_state)
+            return make_model(self.model or DEFAULT, as_seed(self.random_state))
         if isinstance(self.model, type) or not (hasattr(self.model, "fit") and hasattr(self.model, "predict")):
             raise InvalidInputError(
                 f"model must be a scikit-learn regressor, a model's name or None, got {self.model!r:.80}."
             )
         model = clone(self.model)
         if self.random_state is not None and model.get_params(deep=False).get("random_state", 0) is None:
-            model.set_params(random_state=self.random_state)
+            model.set_params(random_state=as_seed(self.random_state))
         return model
 
     def encode(self, batch: NetworkBatch) -> tuple[Encoder, Encoded]:
@@ -459,7 +460,7 @@ class Surrogate(FittedSurrogate):
         else:
             self.model_ = self._model()
         self.model_.fit(training.features, costs / self.scale_)
-        balanced = balanced_rows(training.number, self.random_state or 0)
+        balanced = balanced_rows(training.number, as_seed(self.random_state) or 0)
         bases = spanning(training.number)
         enough = self.physical or balanced is None or len(balanced) >= MIN_BALANCED
         self.general_ = enough and len(bases) >= MIN_CONFIGS
@@ -501,7 +502,7 @@ class Surrogate(FittedSurrogate):
     ) -> tuple[Vector, Vector]:
         """Fit the calibration; return leave-one-out predictions and the smallest residual of an outlier, (n,) each."""
         features = training.features
-        seed, model = self.random_state or 0, cost_model(self.model_)
+        seed, model = as_seed(self.random_state) or 0, cost_model(self.model_)
         residuals = residuals_by_row(model, features, costs, seed)
         other = None
         if self.general_:

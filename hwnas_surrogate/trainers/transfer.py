@@ -16,6 +16,7 @@ from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.features import Encoder
 from hwnas_surrogate.models import ConstantCost, PhysicsStack, cost_model
 from hwnas_surrogate.models.robust import robust_sd
+from hwnas_surrogate.random_states import RandomState, as_seed
 from hwnas_surrogate.reals import reals
 from hwnas_surrogate.spaces import Configs, NetworkConfig, Networks, SearchSpace, get_space
 from hwnas_surrogate.trainers.calibration import Calibration
@@ -61,7 +62,7 @@ class TransferSurrogate(Surrogate):
     sources : CostTable, Surrogate or SurrogateSuite, or several, optional
         Costs or surrogates of other devices, also from another search space. Tables are fitted first; fit them once
         with :func:`fit_sources` to adapt to several devices.
-    random_state : int or None, default=None
+    random_state : int, numpy generator or None, default=None
         Seed.
     calibrate : bool, default=True
         Whether ``fit`` estimates the distribution of prediction errors, for intervals.
@@ -101,7 +102,7 @@ class TransferSurrogate(Surrogate):
         self,
         space: str | SearchSpace = "nasbench201",
         sources: Sources = None,
-        random_state: int | None = None,
+        random_state: RandomState = None,
         calibrate: bool = True,
         metric: str = "latency",
     ) -> None:
@@ -158,7 +159,7 @@ class TransferSurrogate(Surrogate):
         features = encoder.frame(space.sample(_REFERENCE, 0), config)
         self.sources_, self.encoder_, self.metric_ = encoder.asked_surrogates(), encoder, self.kind.name
         self.target_ = getattr(self, "target_", None)
-        self.model_ = PhysicsStack(self.random_state).rank(features)
+        self.model_ = PhysicsStack(as_seed(self.random_state)).rank(features)
         self.classifier_, self.calibration_, self.configs_, self.bases_ = None, None, (config,), (config,)
         self.columns_, self.n_features_in_ = tuple(map(str, features)), features.shape[1]
         self.n_train_, self.scale_, self.floor_ = 0, 1.0, 0.0
@@ -209,7 +210,7 @@ class TransferSurrogate(Surrogate):
         elif self.model_.precisions_ is not None:
             # The precision under Student's t of a residual of so many standard deviations.
             outlying &= self.model_.precisions_[network] < 3 / (2 + self._wild**2)
-        return np.flatnonzero(outlying | (costs * _UNIT < predicted))
+        return np.flatnonzero(outlying | (costs < predicted / _UNIT))
 
     def _calibrated(self) -> Calibration:
         if self.n_train_ == 0:
@@ -310,7 +311,7 @@ def adapt(
     sources: Sources = None,
     targets: TargetLike | None = None,
     *,
-    random_state: int | None = None,
+    random_state: RandomState = None,
 ) -> SurrogateSuite:
     """Fit a :class:`TransferSurrogate` to every target of a table of few measurements.
 
@@ -322,7 +323,7 @@ def adapt(
         Costs or surrogates of other devices.
     targets : targets, optional
         Which of the table's targets; all if None.
-    random_state : int or None, default=None
+    random_state : int, numpy generator or None, default=None
         Seed.
 
     Returns
@@ -351,6 +352,6 @@ def adapt(
         try:
             members[target] = surrogate.fit(table.batch.take(rows), costs[rows], failed=failed[rows])
         except InvalidInputError as error:
-            raise InvalidInputError(f"{target}: {error}") from error
+            raise type(error)(f"{target}: {error}") from error
     suite.surrogates_, suite.info_ = members, {"table_fingerprint": table.fingerprint}
     return suite

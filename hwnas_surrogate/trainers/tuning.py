@@ -16,9 +16,10 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import clone
 
-from hwnas_surrogate.errors import DataFileError, InvalidInputError, missing_extra, unknown
+from hwnas_surrogate.errors import DataFileError, InvalidInputError, TooFewCostsError, missing_extra, unknown
 from hwnas_surrogate.features import Encoder
 from hwnas_surrogate.models import DEFAULT, MODELS, make_model
+from hwnas_surrogate.random_states import as_seed
 from hwnas_surrogate.spaces import Archs, Configs, Networks, as_batch
 from hwnas_surrogate.spaces.reading import is_integer
 from hwnas_surrogate.trainers.costs import checked_cost, one_number
@@ -266,9 +267,9 @@ class _Rows:
         if surrogate.is_default:
             of_others = clone(surrogate).set_params(encoder="combined").encode(batch)
         if len(costs) < MIN_ROWS:
-            raise InvalidInputError(f"tuning needs at least {MIN_ROWS} measured architectures, got {len(costs)}.")
+            raise TooFewCostsError(f"tuning needs at least {MIN_ROWS} measured architectures, got {len(costs)}.")
         deviation = float(np.abs(costs - costs.mean()).mean()) if np.ptp(costs) else 0.0
-        return cls(surrogate, surrogate.random_state or 0, of_default, of_others, costs, deviation)
+        return cls(surrogate, as_seed(surrogate.random_state) or 0, of_default, of_others, costs, deviation)
 
     def folds(self, fresh: bool = False) -> Folds:
         """Split the rows into folds, fewer if there are few rows; ``fresh`` ones differ from those of the search."""
@@ -387,7 +388,7 @@ def _compare(rows: _Rows, study: Study) -> Tuned:
     gain = before - after
     if gain.mean() <= gain.std() / math.sqrt(len(gain)):
         return result
-    tuned = clone(rows.surrogate).set_params(model=_build(family, settings, rows.surrogate.random_state))
+    tuned = clone(rows.surrogate).set_params(model=_build(family, settings, as_seed(rows.surrogate.random_state)))
     found = {"model": family} | settings
     return replace(result, surrogate=tuned, kept=True, error=float(after.mean()), settings=found)
 

@@ -127,14 +127,18 @@ def from_bytes(description: dict[str, Any], data: bytes, feature_names: npt.NDAr
 def _plain(params: dict[str, Any]) -> dict[str, Any]:
     """Return parameters after a round trip through JSON."""
     try:
-        plain: dict[str, Any] = json.loads(json.dumps(params, default=_as_dict))
+        plain: dict[str, Any] = json.loads(json.dumps(params, default=_in_json))
     except TypeError as error:
         raise SavedFormatError(f"the model's parameters {params!r} can't be saved as JSON: {error}") from error
     return plain
 
 
-def _as_dict(value: object) -> dict[str, Any]:
-    """Convert a prior for JSON."""
+def _in_json(value: object) -> dict[str, Any] | int | None:
+    """Convert a prior, an integer of numpy or a generator for JSON; a fitted model needs no generator."""
     if isinstance(value, PhysicsPrior):
         return value.as_dict()
+    if isinstance(value, np.integer):
+        return int(value)
+    if isinstance(value, (np.random.Generator, np.random.RandomState)):
+        return None
     raise TypeError(f"{type(value).__name__} has no form in JSON")

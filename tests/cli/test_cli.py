@@ -71,8 +71,9 @@ def test_query_of_everything_as_csv(run: Run, path: Path, table: CostTable) -> N
     np.testing.assert_array_equal(frame["board/latency (ms)"], table.costs[:, 1])
 
 
-def test_query_reads_stdin(run: Run, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"1\n\n2\n")))
+@pytest.mark.parametrize("lines", [b"1\n\n2\n", "\ufeff1\r\n2".encode(), "1\n2\n".encode("utf-16")])
+def test_query_reads_stdin(run: Run, path: Path, monkeypatch: pytest.MonkeyPatch, lines: bytes) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(lines)))
     out, _ = run("query", "-", "--data", path, "--csv")
     assert len(out.splitlines()) == 3
 

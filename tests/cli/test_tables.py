@@ -21,6 +21,7 @@ from hwnas_surrogate.cli.costs import show_costs
 from hwnas_surrogate.data import CostTable, Target, load_table, write_parquet
 from hwnas_surrogate.evaluation import transfer_protocols
 from hwnas_surrogate.spaces import get_space
+from tests.cli.conftest import Run
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 WIDTH = 80
@@ -319,3 +320,14 @@ def test_rules_are_light_in_pipes_too() -> None:
     assert text.splitlines()[1].strip("─") == ""
     assert not set(text) & set("━┃│┏╇")
     assert max(map(cell_len, text.splitlines())) <= 120
+
+
+def test_of_many_columns_the_first_are_printed(run: Run) -> None:
+    names = [f"d{number}" for number in range(1200)]
+    Path("wide.csv").write_text(f"architecture,{','.join(names)}\n0,{','.join(['1.5'] * 1200)}\n")
+    out, err = run("import", "wide.csv", "-o", "wide.parquet")
+    assert "d199 = d199/latency (ms); and 1,000 more" in err
+    assert out.count("the first 1,000 of 1,200 lines; --json and --csv print all") == 2
+    assert "d999/latency" in out
+    assert "d1000/latency" not in out
+    assert run("data", "info", "wide.parquet", "--csv")[0].count("\n") == 1201

@@ -20,7 +20,7 @@ from tests.cli.conftest import Run
 
 SPACE = get_space("nasbench201")
 CIFAR10, CIFAR100 = (str(SPACE.config(name)) for name in ("cifar10", "cifar100"))
-HEADER = ["architecture", "config", "device", "metric", "value", "unit"]
+HEADER = ["architecture", "config", "device", "metric", "value", "unit", "note"]
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def samples(known: CostTable, n: int, path: str = "samples.csv") -> Path:
     archs = suggest(SPACE, n).archs
     costs = known.lookup(archs).to_numpy()[:, 0]
     lines = [
-        dict(zip(HEADER, (name, CIFAR10, "my-board", "latency", repr(2 * cost), "ms"), strict=True))
+        dict(zip(HEADER, (name, CIFAR10, "my-board", "latency", repr(2 * cost), "ms", ""), strict=True))
         for name, cost in zip(SPACE.format_all(archs), costs.tolist(), strict=True)
     ]
     return write(path, lines)
@@ -81,7 +81,7 @@ def test_suggest_fill_in_adapt_predict(run: Run, known: CostTable) -> None:
     lines = lines_of("samples.csv")
     assert list(lines[0]) == HEADER
     assert [line["architecture"] for line in lines] == SPACE.format_all(suggest(SPACE, 10).archs)
-    assert {tuple(line.values())[1:] for line in lines} == {(CIFAR10, "", "latency", "", "ms")}
+    assert {tuple(line.values())[1:] for line in lines} == {(CIFAR10, "", "latency", "", "ms", "")}
     write("samples.csv", measured("samples.csv", known))
     out, err = run("adapt", "samples.csv")
     assert "my-board/latency" in out
@@ -304,7 +304,7 @@ def test_a_half_filled_form_names_its_lines(run: Run, known: CostTable) -> None:
         out, err = run(*arguments, code=1)
         assert out == ""
         assert "2 wrong lines" in err
-        assert "line 4: value must be a number of at least 0, got ''" in err
+        assert "line 4: value must be a number of at least 0, or 'failed', got ''" in err
         assert "line 8: " in err
     assert not Path("surrogates").exists()
     run("suggest", "-n", 3, "-o", "form.csv")
@@ -344,7 +344,7 @@ def test_a_source_that_cannot_speak_for_the_space(run: Run, known: CostTable) ->
         (["adapt", "samples.csv", "--dataset", "cifar11"], 2, ["cifar11", "Did you mean"]),
         (["adapt", "samples.csv", "--target", "my-bord"], 1, ["Did you mean 'my-board'"]),
         (["adapt", "samples.csv", "--json", "--csv"], 2, ["exclude each other"]),
-        (["adapt", "one.csv"], 2, ["my-board/latency", "at least 2", "got 1"]),
+        (["adapt", "one.csv"], 1, ["my-board/latency", "at least 2", "got 1"]),
         (["adapt", "outside.csv"], 1, ["line 3: ", "0..15624", "99999"]),
         (["adapt", "typo.csv"], 1, ["line 2: ", "nor_conv_3x4", "Did you mean"]),
         (["suggest", "-n", "0"], 2, ["--n"]),
@@ -377,3 +377,39 @@ def test_help_names_them(run: Run) -> None:
     for command in ("suggest", "adapt"):
         assert command in run("--help")[0]
         assert "Usage" in run(command, "--help")[0]
+
+
+@pytest.mark.parametrize("n", [0, 1])
+def test_too_few_measurements_are_a_fault_of_the_file(run: Run, known: CostTable, n: int) -> None:
+    lines = lines_of(samples(known, 2))[:n]
+    with Path("samples.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, HEADER)
+        writer.writeheader()
+        writer.writerows(lines)
+    said = "needs at least 2 measured architectures, got 1" if n else "holds no measurement"
+    assert said in run("adapt", "samples.csv", code=1)[1]
+    said = "1 architectures can't be split" if n else "holds no measurement"
+    assert said in run("train", "--data", "samples.csv", "-o", "trained", code=1)[1]
+    assert not Path("surrogates").exists()
+
+
+def test_failures_are_kept_when_more_is_suggested(run: Run, known: CostTable) -> None:
+    lines = lines_of(samples(known, 8))
+    lines[2].update(value="failed", note="no memory")
+    lines[5].update(value="", note="no memory")
+    write("samples.csv", lines)
+    run("suggest", "--given", "samples.csv", "-n", 2)
+    more = lines_of("samples-more.csv")
+    assert [(line["value"], line["note"]) for line in more if line["note"]] == [("failed", "no memory")] * 2
+    assert len(more) == 10
+    for line in more[8:]:
+        line["value"] = "5"
+    write("samples-more.csv", more)
+    run("import", "samples-more.csv", "-o", "table.parquet")
+    table = load_table("table.parquet")
+    assert isinstance(table, CostTable)
+    assert table.reasons["no memory"].sum() == 2
+    for form in ("samples-more.csv", "table.parquet"):
+        run("adapt", form, "-o", "saved")
+        out, _ = run("predict", 7, "-s", "saved", "--csv")
+        assert "P(my-board/latency has a cost)" in out

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import io
 import pickle
 from importlib import resources
 
+import pandas as pd
 import pytest
 
 from hwnas_surrogate.data import (
@@ -12,11 +14,16 @@ from hwnas_surrogate.data import (
     Device,
     describe,
     load_table,
+    merge,
+    read_measurements,
     read_official,
+    read_parquet,
     write_parquet,
 )
 from hwnas_surrogate.errors import DataFileError, InvalidConfigError, InvalidInputError, NotInTableError
+from hwnas_surrogate.search import read_quality
 from hwnas_surrogate.spaces import NASBench201Config, get_space
+from hwnas_surrogate.trainers import SurrogateSuite
 from tests.data.reference import CLASSES, SIZE, same_bits
 
 SPACE = get_space("nasbench201")
@@ -153,10 +160,15 @@ class TestErrors:
         with pytest.raises(DataFileError, match=r"there is no file .*none\.pickle"):
             load_table(tmp_path / "none.pickle")
 
-    @pytest.mark.parametrize("content", [b"", b"{}", b"\x00,"])
+    @pytest.mark.parametrize("content", [b"", b"\x00,"])
     def test_another_format(self, tmp_path, content):
         (tmp_path / "file").write_bytes(content)
         with pytest.raises(DataFileError, match="neither a table nor measurements"):
+            load_table(tmp_path / "file")
+
+    def test_text_of_another_format(self, tmp_path):
+        (tmp_path / "file").write_text("{}")
+        with pytest.raises(DataFileError, match=r"lacks the columns .* it has \{\}"):
             load_table(tmp_path / "file")
 
     @pytest.mark.parametrize("content", [b"PAR1", b"\x80\x02}", b"\x80"])
@@ -192,3 +204,40 @@ class TestDescribe:
         found = describe(tables["fbnet"])
         assert len(found) == 16
         assert {record["missing"] for record in found} == {0}
+
+
+class TestNoPath:
+    @pytest.mark.parametrize("read", [load_table, read_measurements])
+    def test_a_frame_is_told_what_to_do(self, read):
+        with pytest.raises(InvalidInputError, match=r"got DataFrame\. .*to_csv\(path, index=False\).*CostTable\("):
+            read(pd.DataFrame({"architecture": [0], "pi": [1.0]}))
+
+    @pytest.mark.parametrize("thing", [5, b"file.csv", ["file.csv"], {"a": 1}, io.StringIO("a")], ids=repr)
+    @pytest.mark.parametrize(
+        "function", [load_table, read_measurements, read_parquet, read_official, SurrogateSuite.load, read_quality]
+    )
+    def test_what_is_no_path(self, function, thing):
+        with pytest.raises(InvalidInputError, match=r"a path must be a text or a pathlib\.Path, got "):
+            function(thing)
+
+    @pytest.mark.parametrize("thing", [5, b"file.csv", None, pd.DataFrame()], ids=lambda thing: type(thing).__name__)
+    def test_what_is_no_path_to_write(self, mine, thing):
+        with pytest.raises(InvalidInputError, match="a path must be a text"):
+            write_parquet(load_table(mine), thing)
+
+    @pytest.mark.parametrize(
+        "thing", [5, "table", None, pd.DataFrame({"a": [1]})], ids=lambda thing: type(thing).__name__
+    )
+    def test_what_is_no_table(self, thing, tmp_path):
+        for function in (describe, lambda thing: write_parquet(thing, tmp_path / "table.parquet")):
+            with pytest.raises(InvalidInputError, match="takes a CostTable or a BlockTable, got"):
+                function(thing)
+        for tables in (thing, [thing]):
+            with pytest.raises(InvalidInputError, match="merge needs a cost table, got"):
+                merge(tables)
+        assert not list(tmp_path.iterdir())
+
+    @pytest.mark.parametrize("read", [load_table, read_measurements, read_parquet])
+    def test_a_name_too_long_for_any_file(self, read):
+        with pytest.raises(DataFileError, match=r"can't read aaaa.*: File name too long"):
+            read("a" * 5000)

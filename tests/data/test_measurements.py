@@ -107,7 +107,7 @@ class TestLong:
             HEADER + "3,,pi,,2,\n3,,tpu,,4,\n",  # blank
             HEADER + "3,,pi,,2\n3,,tpu,,4\n",  # short lines
             HEADER + "3,,pi,,2,,\n3,,tpu,,4,,,\n",  # as spreadsheets end lines
-            "value,note,device,number,note,architecture\n2,x,pi,9,,3\n4,-1,tpu,,a,3\n",  # other order, extra columns
+            "value,comment,device,number,comment,architecture\n2,x,pi,9,,3\n4,-1,tpu,,a,3\n",  # other order, others
             "file,Comment,architecture,device,value\nx,,3,pi,2\ny,op_index,3,tpu,4\n",
             "Architecture, DEVICE ,Value\n3,pi,2\n3,tpu,4\n",
             "architecture,Dataset,device,value,Unit\n3,,pi,2000,us\n3,cifar10,tpu,4,ms\n",
@@ -138,8 +138,8 @@ class TestLong:
         text = "architecture,device,runtime,batch,status,value\n5,pi,tflite,1,ok,10\n5,pi,onnx,8,failed,40\n"
         told = refused(text)
         assert "does not have: runtime, batch, status." in told
-        assert "architecture, config, device, metric, value, unit" in told
-        assert "file, number, comment, note, which are not read" in told
+        assert "architecture, config, device, metric, value, unit, note" in told
+        assert "file, number, comment, which are not read" in told
         assert "Rename or delete the others" in told
         with pytest.raises(DataFileError, match="runtime, batch, status"):
             load_table(path)
@@ -191,8 +191,8 @@ class TestWrongLines:
     @pytest.mark.parametrize(
         ("line", "why"),
         [
-            *[(LINE.format(1, value), f"value must be a number of at least 0, got {value!r}")
-              for value in ("-1", "nan", "inf", "", "abc", "1e999", "1_0", "0x1", "True", "1 2", "\u0661", "-1e-300")],
+            *[(LINE.format(1, value), f"value must be a number of at least 0, or 'failed', got {value!r}")
+              for value in ("-2", "nan", "inf", "", "abc", "1e999", "1_0", "0x1", "True", "1 2", "\u0661", "-1e-300")],
             ("1,cifar10,pi,latency,1e308,s", r"value 1e\+308 is too large for its unit"),
             ("1,cifar,pi,latency,1,ms", "unknown NAS-Bench-201 dataset or config 'cifar'"),
             ("1,ImageNet,pi,latency,1,ms", "unknown NAS-Bench-201 dataset or config 'ImageNet'"),
@@ -239,7 +239,7 @@ class TestWrongLines:
         assert [line.split(":")[0] for line in told[1:]] == [*[f"  line {n}" for n in range(3, 13)], "  and 14 more"]
         assert told[1].endswith("no device")  # one reason for each
         assert told[2].endswith("got 'x'.")
-        assert told[3].endswith("value must be a number of at least 0, got '-2'")
+        assert told[3].endswith("value must be a number of at least 0, or 'failed', got '-2'")
 
     def test_no_end_of_distinct_wrong_entries(self, refused, monkeypatch):
         monkeypatch.setattr(measurements, "GIVE_UP", 20)
@@ -249,7 +249,7 @@ class TestWrongLines:
         assert told[11:] == ["  and 10 more"]
 
     def test_numbers_are_those_of_the_file(self, refused):
-        text = 'architecture,device,value,note\n\n1,pi,1,"two\nlines"\n,,,\n\n1,pi,-1,"x\r\ny\nz"\n1,pi,-2,\n'
+        text = 'architecture,device,value,note\n\n1,pi,1,"two\nlines"\n,,,\n\n1,pi,-3,"x\r\ny\nz"\n1,pi,-2,\n'
         assert [line[:9] for line in refused(text).split("\n")[1:]] == ["  line 7:", "  line 10"]
 
     def test_contradiction(self, refused, read):
@@ -273,7 +273,8 @@ class TestFile:
         [
             ("", "lacks the columns architecture, device, value; it has none"),
             ("\n \n,,\n", "lacks the columns architecture, device, value; it has none"),
-            ("architecture;device;value\n1;pi;2", "lacks .* it has architecture;device;value"),
+            ("architecture|device|value\n1|pi|2", r"it has architecture\|device\|value\. Its columns .* by '\|'"),
+            ("architecture device  value\n1 pi  2", "seem to be separated by ' ': separate them by commas"),
             ("architecture,value,unit\n1,2,ms", "lacks the column device; it has architecture, value, unit"),
             ("arch,device,value\n1,pi,2", "lacks the column architecture;"),
             ("PK,architecture,device,value\n1,1,pi,2", "does not have: PK"),  # not taken for a zip file
@@ -297,10 +298,19 @@ class TestFile:
             ("architecture,device,value,value\n1,pi,2,3", "'value' occurs 2 times"),
             (HEADER, "holds no measurement"),
             (HEADER + "\n\n", "holds no measurement"),
-            (HEADER.encode() + b"1,,pi\xff,latency,2,ms\n", "can't read PATH: 'utf-8' codec can't decode"),
-            (HEADER.encode("utf-16"), "can't read PATH: 'utf-"),
-            (HEADER + '1,,pi,latency,2,ms\n"1,,pi,latency,2,ms\n\n', "no readable CSV file from line 3 on"),
-            (HEADER + f'"{"1" * 200_000}",,pi,latency,2,ms\n', "no readable CSV file from line 2 on"),
+            (
+                HEADER.encode() + b"1,,pi\xff,latency,2,ms\n",
+                r"PATH: line 2 is not UTF-8: it has the byte 0xFF \('ÿ' in Latin",
+            ),
+            (HEADER.encode("utf-16"), "holds no measurement"),
+            (
+                HEADER + '1,,pi,latency,2,ms\n"1,,pi,latency,2,ms\n\n',
+                "no readable CSV file from line 3 on: a quote is opened there and never closed",
+            ),
+            (
+                HEADER + f'"{"1" * 200_000}",,pi,latency,2,ms\n',
+                "no readable CSV file from line 2 on: one field has more than 131,072 characters; is a quote opened",
+            ),
             (b"PAR1", "can't read PATH"),
             (b"PK\3\4", "no npz file"),
             (b"PK\5\6" + bytes(18), "one of the columns arch_str and op_index"),

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from hwnas_surrogate.data import METRICS, Device, Target, pick_targets
+from hwnas_surrogate.data import METRICS, CostTable, Device, Target, pick_targets, read_parquet, write_parquet
 from hwnas_surrogate.errors import InvalidInputError, NotInTableError
 
 AVAILABLE = (
@@ -40,6 +40,26 @@ class TestTarget:
     @pytest.mark.parametrize(("text", "unit"), [("a/latency", "ms"), ("a/energy", "mJ")])
     def test_unit(self, text, unit):
         assert Target.parse(text).unit == unit
+
+    @pytest.mark.parametrize("name", ["", "a/b", 5, None, b"x", ["x"], "a\0b", "a\ud800b", "\udcff"], ids=ascii)
+    def test_names_that_no_file_can_hold(self, name):
+        for make in (lambda: Target(name, "latency"), lambda: Device(name)):
+            with pytest.raises(InvalidInputError, match="a device's name "):
+                make()
+
+    @pytest.mark.parametrize(
+        "name", ["a\nb", "a\x1b[31mb", " a\t", "\u202eabc", "\U0001f600", "a missing", "x" * 10_000]
+    )
+    def test_names_that_come_back_from_files(self, name, tmp_path):
+        table = CostTable("nasbench201", [0, 1], [[1.0], [2.0]], [Target(name, "latency")])
+        again = read_parquet(write_parquet(table, tmp_path / "table.parquet"))
+        assert again.targets == table.targets
+        assert again.fingerprint == table.fingerprint
+
+    @pytest.mark.parametrize("text", [5, None, b"a/latency", ["a/latency"]], ids=str)
+    def test_what_is_no_text(self, text):
+        with pytest.raises(InvalidInputError, match="a target reads 'device/metric'"):
+            CostTable("nasbench201", [0], [[1.0]], [text])
 
     def test_is_a_frozen_value(self):
         target = Target("a", "latency")

@@ -252,3 +252,14 @@ def test_scores_print_as_lines_of_four_digits() -> None:
     assert eval(repr(scores), {"Scores": Scores}) == scores
     constant = dict(line.split(maxsplit=1) for line in str(score([1.0, 1.0], [0.5, 0.5])).splitlines())
     assert constant["kendall_tau"] == constant["r2"] == "-"
+
+
+@pytest.mark.parametrize("unit", [1e150, 1e200, 1e306, 1.7e308])
+def test_scores_of_huge_costs_are_those_in_a_larger_unit(unit: float) -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.random(30)
+    guess = truth * rng.uniform(0.9, 1 / truth.max(), 30)
+    small, large = score(truth, guess), score(truth * unit, guess * unit)
+    assert large.rmse == pytest.approx(small.rmse * unit)
+    for name in (*RANKED, "r2", "mape", "mdape", "within_5pct", "top_10pct_recall"):
+        assert getattr(large, name) == pytest.approx(getattr(small, name))

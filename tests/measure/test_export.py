@@ -83,9 +83,9 @@ def test_the_manifest_rebuilds_what_the_files_compute(folder: Path, space: Any, 
         for out, wanted in zip(outs, expected if isinstance(expected, tuple) else [expected], strict=True):
             assert np.abs(out - wanted.numpy()).max() <= 1e-4 * wanted.abs().max()
     with (folder / "results.csv").open(newline="") as file:
-        assert next(csv.reader(file)) == ["file", "architecture", "config", "device", "metric", "value", "unit"]
+        assert next(csv.reader(file)) == ["file", "architecture", "config", "device", "metric", "value", "unit", "note"]
         lines = [[item["file"], item["architecture"], item["config"]] for item in manifest["networks"]]
-        assert list(csv.reader(file)) == [[*line, "", "latency", "", "ms"] for line in lines]
+        assert list(csv.reader(file)) == [[*line, "", "latency", "", "ms", ""] for line in lines]
 
 
 def test_defaults_seeds_and_progress(tmp_path: Path) -> None:

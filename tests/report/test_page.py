@@ -395,8 +395,8 @@ def test_many_devices_are_compared_over_a_sample_of_the_rows() -> None:
     rng = np.random.default_rng(0)
     costs = rng.uniform(1, 3, (5000, 6)) @ rng.uniform(0, 1, (6, 60))
     table = CostTable(SPACE, np.arange(5000), costs, [f"device{k:02}/latency" for k in range(60)])
-    found = relations(table, random_state=0)
+    found = relations(table, seed=0)
     assert found.n_rows == 2000
     exact = correlation(table, targets=table.targets[:5]).to_numpy()
     assert found.matrices["kendall"].to_numpy()[:5, :5] == pytest.approx(exact, abs=0.05)
-    assert relations(table.select(table.targets[:40]), random_state=0).n_rows == 5000
+    assert relations(table.select(table.targets[:40]), seed=0).n_rows == 5000

@@ -52,5 +52,5 @@ def test_absent_and_unreadable_files_of_qualities_are_refused(tmp_path: Path) ->
     with pytest.raises(DataFileError, match="is a folder"):
         read_quality(tmp_path)
     (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00,\x81")
-    with pytest.raises(DataFileError, match="can't read"):
+    with pytest.raises(DataFileError, match="begins with the mark of UTF-16, but is not UTF-16 from about line 1"):
         read_quality(tmp_path / "binary.csv")

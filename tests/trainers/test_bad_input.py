@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KNeighborsRegressor
 
+from hwnas_surrogate.data import METRICS, BlockTable, CostTable, load_table
+from hwnas_surrogate.devices import additivity, correlation_interval
 from hwnas_surrogate.errors import HWNASError, InvalidArchitectureError, InvalidConfigError, InvalidInputError
+from hwnas_surrogate.evaluation import score
+from hwnas_surrogate.models import LeaveOneOutRidge
 from hwnas_surrogate.spaces import FBNetConfig, NASBench201Config, get_space
-from hwnas_surrogate.trainers import Surrogate, SurrogateSuite, TransferSurrogate
+from hwnas_surrogate.trainers import AdaptWarning, Surrogate, SurrogateSuite, TransferSurrogate
 
 SPACE, FBNET = get_space("nasbench201"), get_space("fbnet")
 
@@ -445,3 +451,50 @@ def test_a_suite_says_what_is_wrong_with_costs_of_another_form(costs: Any) -> No
 
 def test_no_cost_is_within_a_negative_budget() -> None:
     assert (FITTED["cells"].predict_within(QUERIES, -1.0) == 0.0).all()
+
+
+@pytest.mark.parametrize("size", [1e305, 1e307, 1.7e308])
+def test_huge_costs_are_analysed_as_ordinary_ones(size: float) -> None:
+    archs = SPACE.sample(40, 0)
+    costs = SPACE.batch(archs).macs / SPACE.batch(archs).macs.max()
+    costs = costs * np.random.default_rng(0).uniform(0.8, 1, 40)
+    small, large = (
+        CostTable(SPACE, archs, np.column_stack([costs, costs[::-1]]) * unit, ["a/latency", "b/latency"],
+                  repeats=np.repeat(costs[:, None, None] * unit, 10, axis=2).reshape(40, 2, 5))
+        for unit in (1.0, size)
+    )  # fmt: skip
+    pd.testing.assert_frame_equal(additivity(large), additivity(small))
+    pd.testing.assert_frame_equal(correlation_interval(large, "pearson"), correlation_interval(small, "pearson"))
+    assert large.noise_floor() == small.noise_floor()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AdaptWarning)
+        adapted = TransferSurrogate(random_state=0).fit(archs[:10], large.costs[:10, 0])
+    assert np.isfinite(adapted.predict(archs)).all()
+
+
+def test_blocks_whose_costs_add_up_to_too_much_are_refused() -> None:
+    keys = load_table("blocks", "fbnet").keys
+    table = BlockTable({"a/latency": dict.fromkeys(keys, 1e308)})
+    with pytest.raises(InvalidInputError, match=r"add up to more than 1\.79769e\+308: check their unit"):
+        table.lookup(get_space("fbnet").sample(2, 0), "cifar100")
+
+
+def test_tensors_that_require_a_gradient_are_one_error() -> None:
+    torch = pytest.importorskip("torch")
+    archs = SPACE.sample(10, 0)
+    costs = torch.arange(1.0, 11.0, requires_grad=True)
+    table = CostTable(SPACE, archs, costs.detach()[:, None], ["a/latency"])
+    for use in (
+        lambda: CostTable(SPACE, archs, costs[:, None], ["a/latency"]),
+        lambda: table.rows(costs),
+        lambda: METRICS["throughput"].to_cost(costs),
+        lambda: METRICS["accuracy"].from_cost(costs),
+        lambda: Surrogate().fit(archs, costs),
+        lambda: Surrogate().fit(archs, costs.detach(), failed=costs),
+        lambda: LeaveOneOutRidge().fit(costs[:, None], costs.detach()),
+        lambda: LeaveOneOutRidge().fit(costs.detach().numpy()[:, None], costs),
+        lambda: score(costs, costs),
+        lambda: SPACE.as_array(costs),
+    ):
+        with pytest.raises(HWNASError, match=r"detach|row numbers 0\.\.9"):
+            use()
