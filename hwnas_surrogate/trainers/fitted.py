@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any, Self
@@ -16,9 +17,9 @@ from hwnas_surrogate.data.target import METRICS, Target
 from hwnas_surrogate.errors import InvalidInputError, SavedFormatError
 from hwnas_surrogate.features import Encoder
 from hwnas_surrogate.models import ConstantCost, cost_model
+from hwnas_surrogate.models.forked import limit_threads_if_forked
 from hwnas_surrogate.spaces import NetworkConfig, get_space
 from hwnas_surrogate.spaces.reading import is_integer
-from hwnas_surrogate.trainers import xgboosted
 from hwnas_surrogate.trainers.calibration import Calibration
 from hwnas_surrogate.trainers.costs import checked_coverage
 from hwnas_surrogate.trainers.encoded import Encoded
@@ -79,7 +80,8 @@ class FittedSurrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             return np.empty(0)
         if query.base is not None and query.growth is not None:
             return self._extrapolated(query, self.cost_encoded(query.base), query.growth)
-        predicted = self._by_model(query, xgboosted.predict)
+        limit_threads_if_forked()
+        predicted = self._by_model(query, lambda model, X: np.asarray(model.predict(X), np.float64))
         return np.maximum(predicted * self.scale_, self.floor_)
 
     def _extrapolated(self, query: Encoded, known: Vector, factors: Vector) -> Vector:
@@ -293,10 +295,24 @@ class FittedSurrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         return cls(space, encoder=encoder, model=model)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Pickle XGBoost's regressors as arrays: a forked child hangs where XGBoost reads its own format."""
+        """Pickle the models on their own: see :class:`_Pickled`."""
         state: dict[str, Any] = super().__getstate__()
-        models = {name: xgboosted.portable(state[name]) for name in ("model_", "other_model_") if name in state}
-        return state | models
+        return state | {name: _Pickled(state[name]) for name in ("model_", "other_model_") if name in state}
+
+
+class _Pickled:
+    """A fitted model that is unpickled on one thread in a forked child, where XGBoost hangs on its own pickles."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+
+    def __reduce__(self) -> tuple[Callable[[bytes], Any], tuple[bytes]]:
+        return _unpickled, (pickle.dumps(self.model),)
+
+
+def _unpickled(data: bytes) -> Any:
+    limit_threads_if_forked()
+    return pickle.loads(data)
 
 
 def _number(state: Mapping[str, Any], name: str) -> float:
