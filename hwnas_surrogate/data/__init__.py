@@ -20,6 +20,7 @@ from hwnas_surrogate.data.store import AnyTable, is_table, read_parquet, write_p
 from hwnas_surrogate.data.table import CostTable
 from hwnas_surrogate.data.target import METRICS, Device, Metric, Target, TargetLike, pick_targets, register_metric
 from hwnas_surrogate.errors import DataFileError, NotInTableError, unknown
+from hwnas_surrogate.inputs import open_regular
 from hwnas_surrogate.spaces import SearchSpace, get_space
 
 __all__ = [
@@ -191,7 +192,7 @@ def _read(path: str | os.PathLike[str], space: str | None, dataset: str | None) 
         remedy = "`hwnas data download` fetches HW-NAS-Bench's official one." if official else "Check the path."
         raise DataFileError(f"there is no file {name}. {remedy}")
     try:
-        with name.open("rb") as file:
+        with open_regular(name) as file:
             magic = file.read(4)
     except OSError as error:
         raise DataFileError(f"can't read {name}: {error.strerror or error}.") from error
@@ -212,7 +213,7 @@ def _read(path: str | os.PathLike[str], space: str | None, dataset: str | None) 
 
 
 def _is_text(path: Path) -> bool:
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         start = file.read(4096)
     return bool(start) and b"\0" not in start and b"," in start
 

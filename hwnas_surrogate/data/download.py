@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import platformdirs
 
 from hwnas_surrogate.errors import DownloadError
+from hwnas_surrogate.inputs import open_regular
 
 if TYPE_CHECKING:
     from http.client import HTTPResponse
@@ -62,7 +63,7 @@ def git_blob_id(path: str | os.PathLike[str]) -> str:
     OSError
         If the file cannot be read.
     """
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
         digest = hashlib.sha1(f"blob {size}\0".encode(), usedforsecurity=False)
         while chunk := file.read(_CHUNK):

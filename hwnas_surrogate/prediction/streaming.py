@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ import pyarrow.parquet as pq
 from hwnas_surrogate.data import Target, TargetLike, pick_targets
 from hwnas_surrogate.errors import DataFileError, InvalidArchitectureError, InvalidConfigError, InvalidInputError
 from hwnas_surrogate.files import replacing
+from hwnas_surrogate.inputs import open_regular
 from hwnas_surrogate.spaces import ConfigLike, NetworkConfig, SearchSpace, arch_from_text, get_space
 from hwnas_surrogate.trainers.costs import checked_coverage, one_number
 from hwnas_surrogate.trainers.encoded import BATCH, Encoded
@@ -256,7 +258,7 @@ def _read(path: Path, ignored: Callable[[Sequence[str]], None] | None) -> Iterat
     """Yield architectures, and their configs if the file has some, batch by batch."""
     try:
         if path.suffix == ".txt":
-            with path.open(encoding="utf-8-sig") as file:
+            with open_regular(path) as opened, io.TextIOWrapper(opened, "utf-8-sig") as file:
                 lines = (line.strip() for line in file)
                 while batch := list(islice((_arch(line) for line in lines if line), BATCH)):
                     yield batch, None
@@ -310,13 +312,18 @@ class _Columns:
 
 def _header(path: Path) -> list[str]:
     if path.suffix == ".csv":
-        return list(map(str, pd.read_csv(path, dtype=str, nrows=1, header=None, keep_default_na=False).iloc[0]))
-    with pq.ParquetFile(path) as file:
+        with open_regular(path) as opened:
+            first = pd.read_csv(opened, dtype=str, nrows=1, header=None, keep_default_na=False)
+        return list(map(str, first.iloc[0]))
+    with open_regular(path) as opened, pq.ParquetFile(opened) as file:
         return list(map(str, file.schema_arrow.names))
 
 
 def _read_csv(path: Path, columns: _Columns) -> Iterator[pd.DataFrame]:
-    with pd.read_csv(path, dtype=str, chunksize=BATCH, keep_default_na=False) as reader:
+    with (
+        open_regular(path) as opened,
+        pd.read_csv(opened, dtype=str, chunksize=BATCH, keep_default_na=False) as reader,
+    ):
         for frame in reader:
             if frame.shape[1] != len(columns.names) or not isinstance(frame.index, pd.RangeIndex):
                 raise DataFileError(
@@ -328,7 +335,7 @@ def _read_csv(path: Path, columns: _Columns) -> Iterator[pd.DataFrame]:
 
 def _read_parquet(path: Path, columns: _Columns) -> Iterator[pd.DataFrame]:
     wanted = [columns.names[place] for place in columns.read]
-    with pq.ParquetFile(path) as file:
+    with open_regular(path) as opened, pq.ParquetFile(opened) as file:
         for batch in file.iter_batches(BATCH, columns=wanted):
             yield batch.to_pandas(ignore_metadata=True)[wanted]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from functools import lru_cache
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from hwnas_surrogate.errors import HWNASError, SavedFormatError
+from hwnas_surrogate.errors import SavedFormatError
 from hwnas_surrogate.features import Encoder
 from hwnas_surrogate.features.encoder import known_encoders
 from hwnas_surrogate.files import file_stem, locked
@@ -122,7 +122,7 @@ def _read(manifest: dict[str, Any], path: Path, held: str, kinds: Kinds) -> list
         return _rebuild(manifest, path, kinds)
     except SavedFormatError as error:
         raise SavedFormatError(f"{path}: {error}") from error
-    except (HWNASError, AttributeError, KeyError, TypeError, ValueError) as error:
+    except Exception as error:
         raise SavedFormatError(f"{path} has a manifest that this version can't follow: {error!r}") from error
 
 
@@ -130,6 +130,9 @@ def _rebuild(manifest: dict[str, Any], folder: Path, kinds: Kinds) -> list[Any]:
     space = get_space(manifest["space"])
     if not isinstance(manifest["info"], dict):
         raise SavedFormatError(f"info must be a mapping, got {manifest['info']!r:.60}.")
+    named = list(_named([*manifest["surrogates"], *manifest["sources"]]))
+    if len(set(named)) < len(named):  # a few bytes more of the manifest would read the same file again
+        raise SavedFormatError("the manifest must name each file of weights once.")
     sources = _restore_sources(manifest["sources"], folder, kinds)
     encoders: dict[str, Encoder] = {}
     members = [_restore(entry, folder, space, sources, encoders, kinds) for entry in manifest["surrogates"]]
@@ -139,6 +142,13 @@ def _rebuild(manifest: dict[str, Any], folder: Path, kinds: Kinds) -> list[Any]:
     if not members or len({member.target_ for member in members}) != len(members):
         raise SavedFormatError("the manifest must name at least one surrogate, and each target once.")
     return members
+
+
+def _named(entries: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield the names of the weights of surrogates and their sources."""
+    for entry in entries:
+        yield from (kept["weights"]["file"] for kept in entry["parts"].values() if kept is not None)
+        yield from _named(entry.get("sources", []))
 
 
 def _describe_sources(encoder: Encoder, prefix: str = "") -> tuple[list[dict[str, Any]], dict[str, bytes]]:

@@ -313,6 +313,34 @@ def test_another_format_version_says_which_package_wrote_it(copy: Callable[[str]
         Surrogate.load(folder)
 
 
+def test_weights_that_are_named_twice_are_refused(copy: Callable[[str], Path]) -> None:
+    def again(said: dict[str, Any]) -> None:
+        first, second = said["surrogates"]
+        second["parts"]["model"] = first["parts"]["model"]
+
+    with pytest.raises(SavedFormatError, match="must name each file of weights once"):
+        SurrogateSuite.load(rewrite(copy("old"), again))
+
+
+def test_weights_that_would_be_too_large_to_load_are_not_saved(
+    suites: dict[str, SurrogateSuite], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hwnas_surrogate.trainers.folders._LARGEST_WEIGHTS", 1000)
+    with pytest.raises(SavedFormatError, match=r"would have [\d,]+ bytes, and 1,000 are the most that is loaded"):
+        suites["old"].save(tmp_path / "new")
+    assert names_in(tmp_path) == set()
+
+
+@pytest.mark.parametrize("victim", ["manifest.json", "raspi4-latency-"])
+def test_a_pipe_in_place_of_a_file_is_refused(victim: str, copy: Callable[[str], Path]) -> None:
+    folder = copy("old")
+    path = next(path for path in folder.iterdir() if path.name.startswith(victim))
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(SavedFormatError, match="can't be read: it is a pipe, not a file"):
+        SurrogateSuite.load(folder)
+
+
 def test_an_encoder_that_gives_other_numbers_is_refused(copy: Callable[[str], Path]) -> None:
     folder = rewrite(copy("ridge"), lambda said: said["surrogates"][0].update(probes="0" * 64))
     with pytest.raises(
