@@ -20,7 +20,7 @@ import numpy as np
 WORK = Path(".fuzz")
 CORPUS = Path(__file__).parent / "corpus"
 LARGEST = 8192
-"""Bytes of an input."""
+"""Bytes of an input, unless the seeds are larger."""
 
 
 def main() -> int:
@@ -52,7 +52,7 @@ def _plain(reader: str, runs: int, seconds: int, seed: int) -> int:
     for number in range(runs):
         if time.monotonic() - began > seconds:
             break
-        data = mutated(known[rng.integers(len(known))], known, rng)[: 4 * LARGEST]
+        data = mutated(known[rng.integers(len(known))], known, rng)
         last.write_bytes(data)  # a crash of the process leaves it
         try:
             counts["accepted" if check(target, data) else "refused"] += 1
@@ -73,10 +73,16 @@ def _guided(reader: str, runs: int, seconds: int, seed: int) -> int:
 
     target, kept = TARGETS[reader], WORK / reader
     kept.mkdir(parents=True, exist_ok=True)
-    for data in target.seeds():
+    seeds = target.seeds()
+    for data in seeds:
         (kept / hashlib.sha256(data).hexdigest()[:16]).write_bytes(data)
     (CORPUS / reader).mkdir(parents=True, exist_ok=True)
-    limits = [f"-runs={runs}", f"-max_total_time={seconds}", f"-seed={seed + 1}", f"-max_len={LARGEST}"]
+    limits = [
+        f"-runs={runs}",
+        f"-max_total_time={seconds}",
+        f"-seed={seed + 1}",
+        f"-max_len={max(LARGEST, *map(len, seeds))}",
+    ]
     limits += ["-timeout=60", "-rss_limit_mb=4096", f"-artifact_prefix={kept}-", "-print_final_stats=1"]
     atheris.Setup([reader, *limits, str(kept), str(CORPUS / reader)], lambda data: check(target, data) and None)
     atheris.Fuzz()

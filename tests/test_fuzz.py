@@ -19,7 +19,9 @@ TIMES = 60
 
 @pytest.mark.parametrize("path", FOUND, ids=str)
 def test_what_was_found_is_read_or_refused(path: Path) -> None:
-    check(TARGETS[path.parent.name], (CORPUS / path).read_bytes())
+    target = TARGETS[path.parent.name]
+    target.seeds()  # fits the models: not counted
+    check(target, (CORPUS / path).read_bytes())
 
 
 @pytest.mark.parametrize("reader", TARGETS)
@@ -34,7 +36,7 @@ def test_changed_inputs_are_read_or_refused(reader: str) -> None:
 
 
 def test_every_folder_of_findings_is_of_a_target() -> None:
-    assert {path.name for path in CORPUS.iterdir()} <= TARGETS.keys()
+    assert {path.name for path in CORPUS.glob("*")} <= TARGETS.keys()
 
 
 @pytest.mark.parametrize("limit", ["MOST_MEMORY", "MOST_SECONDS"])

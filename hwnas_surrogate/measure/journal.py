@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas_surrogate.errors import DataFileError, MeasurementError
+from hwnas_surrogate.inputs import read_json
 
 __all__ = ["Journal"]
 
@@ -96,7 +97,7 @@ class Journal:
             raise DataFileError(f"can't read {self.path}: {error.strerror or error}.") from error
         whole = raw[: raw.rfind(b"\n") + 1]
         try:
-            header, *entries = [json.loads(line) for line in whole.splitlines()]
+            header, *entries = list(map(read_json, whole.splitlines()))
             before, self.info = dict(header["settings"]), header["info"]
         except (ValueError, KeyError, TypeError) as error:
             raise DataFileError(
