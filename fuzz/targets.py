@@ -200,7 +200,7 @@ def _with_right_sums(data: bytes) -> bytes:
                 name, more = struct.unpack_from("<HH", data, member.header_offset + 26)
                 start = member.header_offset + 30 + name + more
                 new.writestr(member.filename, data[start : start + member.file_size])
-    except (zipfile.BadZipFile, NotImplementedError, OverflowError, ValueError, UserWarning, struct.error):
+    except (zipfile.BadZipFile, LookupError, NotImplementedError, OverflowError, ValueError, struct.error):
         return data
     return changed.getvalue()
 
