@@ -579,6 +579,9 @@ def test_a_classifier_must_predict_probabilities(archs: np.ndarray, tmp_path: Pa
     surrogate = Surrogate(model="xgboost", calibrate=False)
     folder = surrogate.fit(archs, np.arange(60) + 1.0, failed=failed).save(tmp_path / "failed")
     regressor = kept(folder)
+    copied = f"x-{'0' * 16}.safetensors"
+    shutil.copy(weights_of(folder), folder / copied)
+    regressor["weights"]["file"] = copied
     with pytest.raises(SavedFormatError, match="the classifier can't be a XGBRegressor"):
         Surrogate.load(rewrite(folder, lambda said: said["surrogates"][0]["parts"].update(classifier=regressor)))
 
