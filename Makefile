@@ -6,12 +6,13 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
 LISTED := pyproject.toml constraints.txt tools/requirements.py
 
-.PHONY: help setup train test check bench docs format clean
+.PHONY: help setup train test check bench fuzz docs format clean
 
 help:
 	@echo "make train   train and save surrogates on the bundled measurements"
 	@echo "make test    run the whole test suite"
 	@echo "make check   lint, types, import directions"
+	@echo "make fuzz    change the inputs of every reader a million times (FUZZ='csv --runs 1000': of one, a thousand)"
 	@echo "make bench   print the figures of docs/benchmarks.md"
 	@echo "make docs    build the documentation site to build/docs, warnings being errors"
 
@@ -46,6 +47,11 @@ check: setup
 
 bench: setup
 	$(BIN)/python -m benchmarks
+
+# atheris has wheels for Linux and some versions of Python only: it is no dependency of the package or its tests.
+fuzz: setup
+	$(BIN)/python -c 'import atheris' 2> /dev/null || $(BIN)/python -m pip install --disable-pip-version-check 'atheris>=2.3'
+	$(BIN)/python -m fuzz $(or $(FUZZ),--runs 1000000)
 
 docs: setup
 	$(BIN)/python -m tools.docs

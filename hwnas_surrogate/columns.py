@@ -161,14 +161,13 @@ class Columns(Sequence[Column]):
 
     def where(self, *roles: Role, view: str | None = None) -> npt.NDArray[np.intp]:
         """Return the indices of the columns with some roles, and of one view if it is given."""
-        return np.array(
-            [
-                number
-                for number, column in enumerate(self._columns)
-                if column.role in roles and view in (None, column.view)
-            ],
-            np.intp,
-        )
+        found = [number for number, (role, of) in enumerate(self._meanings) if role in roles and view in (None, of)]
+        return np.array(found, np.intp)
+
+    @cached_property
+    def _meanings(self) -> tuple[tuple[Role, str | None], ...]:
+        """Their roles and views: models ask for them at every prediction."""
+        return tuple((column.role, column.view) for column in self._columns)
 
     def of_groups(self, groups: Iterable[str]) -> npt.NDArray[np.intp]:
         """Return the indices of the columns of some groups."""

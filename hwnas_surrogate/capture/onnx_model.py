@@ -26,6 +26,7 @@ from hwnas_surrogate.capture.onnx_ops import (
 from hwnas_surrogate.errors import DataFileError, HWNASError, InvalidGraphError, InvalidInputError, missing_extra
 from hwnas_surrogate.graphs import Graph, Node, Op, TensorSpec
 from hwnas_surrogate.graphs.op import N_FACTORS
+from hwnas_surrogate.inputs import open_regular
 
 __all__ = ["InputShapes", "graph_of_onnx"]
 
@@ -102,7 +103,8 @@ def _loaded(model: Any) -> tuple[Any, str]:
     elif isinstance(model, (str, os.PathLike)):
         name = Path(model).name
         try:
-            loaded = onnx.load(os.fspath(model), load_external_data=False)
+            with open_regular(model) as file:
+                loaded = onnx.load(file, load_external_data=False)
         except DecodeError as error:
             raise InvalidGraphError(f"{name} is no ONNX model, or a damaged one: {error}.") from error
         except OSError as error:

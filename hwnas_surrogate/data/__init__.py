@@ -22,6 +22,7 @@ from hwnas_surrogate.data.target import METRICS, Device, Metric, Target, TargetL
 from hwnas_surrogate.data.text_lines import looks_like_text
 from hwnas_surrogate.errors import DataFileError, NotInTableError, unknown
 from hwnas_surrogate.files import input_path
+from hwnas_surrogate.inputs import open_regular
 from hwnas_surrogate.spaces import SearchSpace, get_space
 
 __all__ = [
@@ -197,7 +198,7 @@ def _read(path: str | os.PathLike[str], space: str | None, dataset: str | None) 
         remedy = "`hwnas data download` fetches HW-NAS-Bench's official one." if official else "Check the path."
         raise DataFileError(f"there is no file {name}. {remedy}")
     try:
-        with name.open("rb") as file:
+        with open_regular(name) as file:
             magic = file.read(4)
     except OSError as error:
         raise DataFileError(f"can't read {name}: {error.strerror or error}.") from error

@@ -19,6 +19,7 @@ import platformdirs
 from hwnas_surrogate.data.request import request
 from hwnas_surrogate.errors import DownloadError
 from hwnas_surrogate.files import locked
+from hwnas_surrogate.inputs import open_regular
 
 __all__ = ["OFFICIAL_BLOB_ID", "OFFICIAL_NAME", "OFFICIAL_URL", "data_dir", "download", "git_blob_id"]
 
@@ -64,7 +65,7 @@ def git_blob_id(path: str | os.PathLike[str]) -> str:
     OSError
         If the file cannot be read.
     """
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
         digest = hashlib.sha1(f"blob {size}\0".encode(), usedforsecurity=False)
         while chunk := file.read(_CHUNK):

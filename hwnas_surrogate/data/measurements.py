@@ -18,6 +18,7 @@ from hwnas_surrogate.data.target import Target
 from hwnas_surrogate.data.wide import ARCHITECTURE, CONFIGS, FAILED, KEYS, Wide, are_failed, space_of
 from hwnas_surrogate.errors import DataFileError, HWNASError
 from hwnas_surrogate.files import input_path
+from hwnas_surrogate.inputs import open_regular
 from hwnas_surrogate.spaces import SearchSpace, arch_from_text, get_space
 
 __all__ = ["COLUMNS", "FAILED", "FRAMES", "read_measurements"]
@@ -125,10 +126,8 @@ def read_measurements(
         "ops": convention or "",
     }
     chosen = None if space is None else get_space(space)
-    if not name.is_file():
-        raise DataFileError(f"{name} is a folder, not a file." if name.is_dir() else f"there is no file {name}.")
     try:
-        with name.open("rb") as opened:
+        with open_regular(name) as opened:
             magic = opened.read(4)
         if magic == b"PAR1":
             wide = Wide.from_parquet(name, read_as)
@@ -144,6 +143,8 @@ def read_measurements(
                     )
                 return _read_long(file, chosen, defaults)
             wide = Wide.from_csv(file, read_as)
+    except FileNotFoundError as error:
+        raise DataFileError(f"there is no file {name}.") from error
     except (OSError, UnicodeDecodeError, pa.ArrowException) as error:
         raise DataFileError(f"can't read {name}: {(str(error) or repr(error)).splitlines()[0][:200]}.") from error
     return wide.table(chosen, defaults)

@@ -20,9 +20,10 @@ from hwnas_surrogate.data.table import REPEATS, Costs, CostTable
 from hwnas_surrogate.data.target import Device, Target
 from hwnas_surrogate.errors import DataFileError, HWNASError, InvalidInputError
 from hwnas_surrogate.files import check_output, input_path, replacing
+from hwnas_surrogate.inputs import open_regular, read_json
 from hwnas_surrogate.spaces import get_space
 
-__all__ = ["TABLE_SUFFIXES", "AnyTable", "check_table", "is_table", "read_parquet", "write_parquet"]
+__all__ = ["MOST_CELLS", "TABLE_SUFFIXES", "AnyTable", "check_table", "is_table", "read_parquet", "write_parquet"]
 
 AnyTable: TypeAlias = CostTable | BlockTable
 """What :func:`load_table` returns."""
@@ -30,6 +31,8 @@ AnyTable: TypeAlias = CostTable | BlockTable
 TABLE_SUFFIXES = (".parquet",)
 FORMAT_VERSION = 2
 _REPEATS = tuple(f" {part}" for part in REPEATS)
+MOST_CELLS = 200_000_000
+"""Rows times columns of a table."""
 _METADATA_KEY = b"hwnas_surrogate"
 _DIGEST_KEY = b"hwnas_surrogate.sha256"  # of the metadata: parquet has checksums for the data only
 
@@ -118,13 +121,13 @@ def _cost_columns(table: CostTable) -> dict[str, Any]:
 
 def is_table(path: str | os.PathLike[str]) -> bool:
     """Return whether a file is a table of this package; a damaged parquet file counts as one."""
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         if file.read(4) != b"PAR1":
             return False
-    try:
-        return _METADATA_KEY in (pq.read_schema(path).metadata or {})
-    except (pa.ArrowException, OSError, ValueError):
-        return True
+        try:
+            return _METADATA_KEY in (pq.read_schema(file).metadata or {})
+        except (pa.ArrowException, OSError, ValueError):
+            return True
 
 
 def read_parquet(path: str | os.PathLike[str]) -> AnyTable:
@@ -136,12 +139,15 @@ def read_parquet(path: str | os.PathLike[str]) -> AnyTable:
         If the file is missing, damaged, or not a table of this package.
     """
     name = input_path(path)
-    if not name.is_file():
-        raise DataFileError(f"there is no file {name}.")
     try:
         # pq.read_table would go through pyarrow.dataset, which imports pandas.
-        with pq.ParquetFile(name, page_checksum_verification=True) as file:
+        with open_regular(name) as opened, pq.ParquetFile(opened, page_checksum_verification=True) as file:
+            n_cells = file.metadata.num_rows * file.metadata.num_columns
+            if n_cells > MOST_CELLS:  # a run of equal values takes no room in the file
+                raise ValueError(f"it claims {n_cells:,} cells, and {MOST_CELLS:,} are the most that is read")
             arrow = file.read()
+    except FileNotFoundError as error:
+        raise DataFileError(f"there is no file {name}.") from error
     except (pa.ArrowException, OSError, ValueError) as error:
         raise DataFileError(
             f"{name} is no readable parquet file ({str(error).splitlines()[0][:200]}). It may be truncated or damaged: "
@@ -157,7 +163,7 @@ def read_parquet(path: str | os.PathLike[str]) -> AnyTable:
     if metadata.get(_DIGEST_KEY, _digest(raw)) != _digest(raw):
         raise DataFileError(f"{name} has damaged metadata: convert, download or measure it again.")
     try:
-        header = json.loads(raw)
+        header = read_json(raw)
         if header["version"] != FORMAT_VERSION:
             raise DataFileError(
                 f"{name} has table format {header['version']}, this version reads {FORMAT_VERSION}. "

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from hwnas_surrogate.errors import DataFileError
+from hwnas_surrogate.inputs import open_regular
 
 __all__ = ["lines_of", "lines_of_file", "looks_like_text"]
 
@@ -23,7 +24,7 @@ _NOT_UTF8 = re.compile("[\udc80-\udcff]")
 
 def looks_like_text(path: Path) -> bool:
     """Return whether a file begins like a text, or has the suffix of one; an empty one does not."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         start = file.read(4096)
     named = path.suffix.lower() in (".csv", ".tsv", ".txt")
     return bool(start) and (named or start[:2] in _UTF16 or b"\0" not in start)
@@ -31,7 +32,7 @@ def looks_like_text(path: Path) -> bool:
 
 def lines_of_file(path: Path) -> Generator[str, None, None]:
     """Yield the lines of a file; see :func:`lines_of`."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         yield from lines_of(file, str(path))
 
 

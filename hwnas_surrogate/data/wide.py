@@ -17,8 +17,10 @@ import pyarrow.parquet as pq
 from hwnas_surrogate.data.csv_lines import GIVE_UP, MISSING, CsvFile, WrongLines, check_once
 from hwnas_surrogate.data.headers import Heading, Headings, factor_of
 from hwnas_surrogate.data.official import NOT_COMPILED
+from hwnas_surrogate.data.store import MOST_CELLS
 from hwnas_surrogate.data.table import CostTable
 from hwnas_surrogate.errors import DataFileError, HWNASError, InvalidInputError
+from hwnas_surrogate.inputs import check_archive, open_regular
 from hwnas_surrogate.reals import reals
 from hwnas_surrogate.spaces import NetworkConfig, SearchSpace, arch_from_text, get_space, ops_of_text, space_names
 
@@ -84,11 +86,14 @@ class Wide:
     @classmethod
     def from_parquet(cls, path: Path, read_as: Headings) -> Wide:
         """Read a parquet file."""
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        with open_regular(path) as opened, pq.ParquetFile(opened, page_checksum_verification=True) as file:
             # Leave out the columns in which pandas stores row numbers.
             names = [name for name in file.schema_arrow.names if not name.startswith("__index_level_")]
             check_once(path, names)
             about, headings = _columns(path, names, read_as)
+            n_cells = file.metadata.num_rows * (len(about) + len(headings))
+            if n_cells > MOST_CELLS:
+                raise DataFileError(f"{path} claims {n_cells:,} cells, and {MOST_CELLS:,} are the most that is read.")
             table = file.read([*about, *headings])
         return cls(path, {name: table.column(name).to_pandas() for name in table.column_names}, headings)
 
@@ -126,7 +131,8 @@ class Wide:
         """Read an npz file of plain arrays."""
         try:
             # Opened here, since np.load does not close a file whose list of members is damaged.
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            with open_regular(path) as file, np.load(file, allow_pickle=False) as arrays:
+                check_archive(arrays.zip)
                 about, headings = _columns(path, arrays.files, read_as)
                 columns = {name: arrays[name] for name in (*about, *headings)}
         except DataFileError:

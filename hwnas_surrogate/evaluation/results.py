@@ -17,6 +17,7 @@ import pandas as pd
 import hwnas_surrogate
 from hwnas_surrogate.errors import InvalidInputError, SavedFormatError
 from hwnas_surrogate.files import replacing
+from hwnas_surrogate.inputs import read_bytes, read_json
 
 __all__ = ["BOUNDS", "DISTANCES", "Evaluation"]
 
@@ -26,6 +27,8 @@ GROUP = ("model", "device", "metric", "unit", "seed", "n_train")
 """The columns that identify a fit."""
 _NUMBERS = ("measured", "predicted", "low", "high", "distance")
 _DIGITS = 9
+_LARGEST, _MOST_VALUES = 2**30, 50_000_000
+"""Bytes and values of a file: five values per held-out network of each fit."""
 BOUNDS = 0.9
 """Coverage of the intervals that are kept."""
 DISTANCES = (0.0, 0.25, 0.5, 1.0, 2.0, math.inf)
@@ -163,9 +166,10 @@ class Evaluation:
             If the file is no evaluation, damaged, or of another format version.
         """
         try:
-            content = json.loads(Path(path).read_text(encoding="utf-8"))
-        except (OSError, RecursionError, ValueError) as error:
-            raise SavedFormatError(f"{path} can't be read as an evaluation: {error}.") from error
+            content = read_json(read_bytes(path, _LARGEST), _MOST_VALUES)
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise SavedFormatError(f"{path} can't be read as an evaluation: {reason}.") from error
         if not isinstance(content, dict) or content.get("format") != _FORMAT:
             raise SavedFormatError(f"{path} is no evaluation that `hwnas evaluate` wrote.")
         if content.get("format_version") != FORMAT_VERSION:

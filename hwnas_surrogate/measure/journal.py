@@ -16,6 +16,7 @@ from typing import Any
 from hwnas_surrogate.data.store import TABLE_SUFFIXES
 from hwnas_surrogate.errors import DataFileError, MeasurementError
 from hwnas_surrogate.files import check_output
+from hwnas_surrogate.inputs import read_json
 
 __all__ = ["Journal", "journal_path"]
 
@@ -167,8 +168,8 @@ class Journal:
         if match is None or zlib.crc32(match[1], self._check) != int(match[2], 16):
             return None
         try:
-            entry: dict[str, Any] = json.loads(match[1] + b"}")
-        except (ValueError, RecursionError):
+            entry: dict[str, Any] = read_json(match[1] + b"}")
+        except ValueError:
             return None
         self._check = int(match[2], 16)
         return entry

@@ -11,6 +11,7 @@ from scipy.special import expit
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from hwnas_surrogate.models.forked import limit_threads_if_forked
 from hwnas_surrogate.models.trees import Trees
 from hwnas_surrogate.random_states import RandomState, as_seed
 
@@ -54,6 +55,7 @@ class TreeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Fit on (n, k) named columns and n booleans."""
         from xgboost import XGBClassifier
 
+        limit_threads_if_forked()
         validate_data(self, X, skip_check_array=True)
         model = XGBClassifier(
             n_estimators=self.n_trees,

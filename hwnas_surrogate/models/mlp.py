@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
 from hwnas_surrogate.models.cost_model import Arrays, CostModel, Vector, checked_array
+from hwnas_surrogate.models.forked import limit_threads_if_forked
 from hwnas_surrogate.random_states import RandomState, as_generator
 
 __all__ = ["MLP"]
@@ -61,6 +62,7 @@ class MLP(CostModel):
         import torch
         from torch import nn
 
+        limit_threads_if_forked()
         values, costs, _ = self._checked(X, y)
         self.mean_, self.scale_ = values.mean(axis=0), values.std(axis=0)
         self.scale_[self.scale_ <= 1e-12 * np.abs(values).max(axis=0, initial=0.0)] = 1.0

@@ -1,9 +1,8 @@
-"""Regression trees as arrays: checked when they are built, evaluated by XGBoost, or by NumPy in a forked child."""
+"""Regression trees as arrays: checked when they are built, evaluated by XGBoost."""
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -13,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas_surrogate.errors import InvalidInputError
+from hwnas_surrogate.models.forked import limit_threads_if_forked
 
-__all__ = ["OBJECTIVES", "Trees", "in_forked_child"]
+__all__ = ["OBJECTIVES", "Trees"]
 
 Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int32]
@@ -25,8 +25,6 @@ MAX_TREES, MAX_NODES, MAX_DEPTH = 100_000, 10_000_000, 1000
 LARGEST = float(np.sqrt(np.finfo(np.float32).max))
 """Largest threshold and leaf: sums of larger ones could overflow."""
 _LEAF = -1
-_LANES = 1 << 18
-"""Rows times trees that NumPy evaluates at once: a few megabytes."""
 _NO_PARENT = 2**31 - 1
 _REGRESSION = {"reg_loss_param": {"scale_pos_weight": "1"}}
 OBJECTIVES: dict[str, tuple[str, dict[str, dict[str, str]]]] = {
@@ -42,26 +40,6 @@ OBJECTIVES: dict[str, tuple[str, dict[str, dict[str, str]]]] = {
     "count:poisson": ("log", {"poisson_regression_param": {"max_delta_step": "0.7"}}),
 }
 """XGBoost's objectives whose models are sums of trees: link function, and settings that don't affect predictions."""
-
-_is_forked = False
-
-
-def _note_fork() -> None:
-    global _is_forked
-    _is_forked = True
-
-
-if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
-    os.register_at_fork(after_in_child=_note_fork)
-
-
-def in_forked_child() -> bool:
-    """Return whether this process was forked after this module was loaded.
-
-    The threads of an OpenMP library don't survive a fork. A library that waits for them hangs for ever, and XGBoost
-    does, even with one thread.
-    """
-    return _is_forked
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,43 +206,10 @@ class Trees:
         return arrays | {"base": np.array([self.base], np.float32)}
 
     def predict(self, X: npt.NDArray[np.floating[Any]]) -> Floats:
-        """Return the sum of each row's leaves, (n, k) -> (n,): by XGBoost, or by NumPy in a forked child."""
-        if in_forked_child():
-            return self.evaluate(X)
+        """Return the sum of each row's leaves, (n, k) -> (n,), also in a forked child."""
+        limit_threads_if_forked()
         predicted: Floats = self._booster.inplace_predict(self._checked(X))
         return predicted
-
-    def evaluate(self, X: npt.NDArray[np.floating[Any]]) -> Floats:
-        """Return the sum of each row's leaves, (n, k) -> (n,), by NumPy: the bits of :meth:`predict`, more slowly."""
-        with np.errstate(over="ignore"):  # to infinity, as XGBoost does
-            columns = np.ascontiguousarray(self._checked(X).T, np.float32)
-        total = np.full(columns.shape[1], self.base, np.float32)
-        step = max(1, _LANES // len(self.sizes))
-        for start in range(0, len(total), step):
-            block = columns[:, start : start + step]
-            for leaves in self.value[self._leaves(np.ascontiguousarray(block))]:
-                total[start : start + step] += leaves
-        return total
-
-    def _leaves(self, columns: Floats) -> Indices:
-        """Return the leaf that each row reaches in each tree, (k, n) -> (T, n)."""
-        n = columns.shape[1]
-        numbers, rows = columns.ravel(), np.arange(n)
-        has_missing = bool(np.isnan(numbers).any())
-        # A leaf is its own right child, and its threshold is NaN: no value is below it, so that rows stay there.
-        is_leaf = self.feature == _LEAF
-        offset = np.where(is_leaf, 0, self.feature).astype(np.intp) * n
-        threshold = np.where(is_leaf, np.float32(np.nan), self.value)
-        right = np.where(is_leaf, np.arange(len(is_leaf)), np.repeat(self._roots, self.sizes) + self._known + 1)
-        missing_left = self.missing_left & ~is_leaf
-        node: Indices = np.repeat(self._roots[:, None], n, axis=1)
-        for _ in range(self._depth):
-            compared = numbers.take(offset.take(node) + rows)
-            goes_left = compared < threshold.take(node)
-            if has_missing:
-                goes_left |= np.isnan(compared) & missing_left.take(node)
-            node = right.take(node) - goes_left
-        return node
 
     def to_model(
         self,

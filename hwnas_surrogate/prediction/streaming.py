@@ -21,6 +21,7 @@ from hwnas_surrogate.data.csv_lines import CsvFile, WrongLines
 from hwnas_surrogate.data.text_lines import lines_of_file
 from hwnas_surrogate.errors import DataFileError, InvalidArchitectureError, InvalidConfigError, InvalidInputError
 from hwnas_surrogate.files import as_path, input_path, replacing
+from hwnas_surrogate.inputs import open_regular
 from hwnas_surrogate.spaces import ConfigLike, NetworkConfig, SearchSpace, arch_from_text, get_space
 from hwnas_surrogate.trainers.costs import checked_coverage, one_number
 from hwnas_surrogate.trainers.encoded import BATCH, Encoded
@@ -309,7 +310,7 @@ def _read_csv(path: Path, ignored: Callable[[Sequence[str]], None]) -> _Read:
 
 
 def _read_parquet(path: Path, ignored: Callable[[Sequence[str]], None]) -> _Read:
-    with pq.ParquetFile(path) as file:
+    with open_regular(path) as opened, pq.ParquetFile(opened) as file:
         names = list(map(str, file.schema_arrow.names))
         wanted = [names[place] for place in _key_and_config(path, names, ignored)]
         for batch in file.iter_batches(BATCH, columns=wanted):

@@ -15,11 +15,19 @@ __all__ = ["FBNetConfig", "NASBench201Config", "NATSBenchSizeConfig", "NetworkCo
 N_FBNET_STAGES = 7
 
 
+_N = r"(\d{1,9})"
+"""A number in a config's string."""
+_LARGEST, _MOST_CLASSES = 20_000, 1_000_000
+"""Largest sizes: the multiply-adds of every layer then fit into 64 bits, and no network comes near them."""
+
+
 def _positive(config: NetworkConfig, name: str, value: object, hint: str = "") -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise InvalidConfigError(
             f"{type(config).__name__}: {name} must be an integer of at least 1, got {value!r}.{hint}"
         )
+    if value > (largest := _MOST_CLASSES if name == "num_classes" else _LARGEST):
+        raise InvalidConfigError(f"{type(config).__name__}: {name} must be at most {largest:,}, got {value:,}.")
 
 
 def _check_sizes(config: NASBench201Config | NATSBenchSizeConfig) -> None:
@@ -106,7 +114,7 @@ class NASBench201Config(NetworkConfig):
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read ``C16-N5-k10-3x32x32``."""
-        match = re.fullmatch(r"C(\d+)-N(\d+)-k(\d+)-(\d+)x(\d+)x(\d+)", text.strip())
+        match = re.fullmatch(f"C{_N}-N{_N}-k{_N}-{_N}x{_N}x{_N}", text.strip())
         if match is None:
             raise InvalidConfigError(
                 f"a NAS-Bench-201 config reads like 'C16-N5-k10-3x32x32' "
@@ -183,9 +191,9 @@ class FBNetConfig(NetworkConfig):
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read ``S16-16.24.32.64.112.184.352-H1504-k100-s1.1.1.2.2.1.2.1-3x32x32``."""
-        match = re.fullmatch(r"S(\d+)-([\d.]+)-H(\d+)-k(\d+)-s([\d.]+)-(\d+)x(\d+)x(\d+)", text.strip(), flags=re.ASCII)
+        match = re.fullmatch(rf"S{_N}-([\d.]+)-H{_N}-k{_N}-s([\d.]+)-{_N}x{_N}x{_N}", text.strip(), flags=re.ASCII)
         parts = match.groups() if match else None
-        if parts is None or not all(part.isdigit() for i in (1, 4) for part in parts[i].split(".")):
+        if parts is None or not all(part.isdigit() and len(part) < 10 for i in (1, 4) for part in parts[i].split(".")):
             raise InvalidConfigError(
                 "an FBNet config reads like 'S16-16.24.32.64.112.184.352-H1504-k100-s1.1.1.2.2.1.2.1-3x32x32' "
                 f"(stem, stages, header, classes, strides, input), got {text!r}."
@@ -244,7 +252,7 @@ class NATSBenchSizeConfig(NetworkConfig):
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read ``k10-3x32x32``."""
-        match = re.fullmatch(r"k(\d+)-(\d+)x(\d+)x(\d+)", text.strip())
+        match = re.fullmatch(f"k{_N}-{_N}x{_N}x{_N}", text.strip())
         if match is None:
             raise InvalidConfigError(
                 f"a NATS-Bench-Size config reads like 'k10-3x32x32' (classes, input), got {text!r}."

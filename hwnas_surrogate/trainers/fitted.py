@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import pickle
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -16,9 +17,9 @@ from hwnas_surrogate.data.target import METRICS, Target
 from hwnas_surrogate.errors import InvalidInputError, SavedFormatError
 from hwnas_surrogate.features import Encoder
 from hwnas_surrogate.models import ConstantCost, cost_model
+from hwnas_surrogate.models.forked import limit_threads_if_forked
 from hwnas_surrogate.spaces import NetworkConfig, get_space
 from hwnas_surrogate.spaces.reading import is_integer
-from hwnas_surrogate.trainers import xgboosted
 from hwnas_surrogate.trainers.calibration import Calibration
 from hwnas_surrogate.trainers.costs import checked_coverage
 from hwnas_surrogate.trainers.encoded import Encoded
@@ -79,7 +80,8 @@ class FittedSurrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             return np.empty(0)
         if query.base is not None and query.growth is not None:
             return self._extrapolated(query, self.cost_encoded(query.base), query.growth)
-        predicted = self._by_model(query, xgboosted.predict)
+        limit_threads_if_forked()
+        predicted = self._by_model(query, lambda model, X: np.asarray(model.predict(X), np.float64))
         return np.maximum(predicted * self.scale_, self.floor_)
 
     def _extrapolated(self, query: Encoded, known: Vector, factors: Vector) -> Vector:
@@ -257,9 +259,7 @@ class FittedSurrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         own.columns_ = encoder.columns.names
         own.n_features_in_ = len(own.columns_)
         own._take_target(state)
-        known = get_space(space)
-        own.configs_ = tuple(text and known.config(text) for text in state["configs"])
-        own.bases_ = tuple(text and known.config(text) for text in state["bases"])
+        own.configs_, own.bases_ = (_configs(state, name, encoder, space) for name in ("configs", "bases"))
         own.general_ = state["general"] is True
         own.scale_, own.floor_ = _number(state, "scale"), _number(state, "floor")
         if not own.scale_:
@@ -278,6 +278,42 @@ class FittedSurrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
                 raise SavedFormatError(f"the calibration can't be read: {error}.") from error
         return own
 
+    def check_predictions(self, query: Encoded) -> None:
+        """Predict a few networks, whatever their configs, by each fitted part.
+
+        Raises
+        ------
+        SavedFormatError
+            If a part does not answer with one finite number per network.
+        """
+        try:
+            with np.errstate(all="ignore"):
+                answers = dict(self._answers(query))
+        except Exception as error:
+            raise SavedFormatError(f"the surrogate loads, but can't predict: {error!r}.") from error
+        for name, (given, width) in answers.items():
+            if given.shape != (len(query), *width) or not np.isfinite(given).all():
+                raise SavedFormatError(
+                    f"the {name} of {len(query)} networks must be {(len(query), *width)} finite numbers, got "
+                    f"{given!r:.100}."
+                )
+
+    def _answers(self, query: Encoded) -> Iterator[tuple[str, tuple[Vector, tuple[int, ...]]]]:
+        """Yield what each fitted part says of networks, and the shape of an answer; each model predicts once."""
+        costs = np.asarray(self.model_.predict(query.features), np.float64)
+        yield "predictions", (costs, ())
+        if self.other_model_ is not None:
+            yield "predictions under other configs", (np.asarray(self.other_model_.predict(query.features)), ())
+        if self.classifier_ is not None:
+            yield "probabilities", (np.asarray(self.classifier_.predict_proba(query.features)), (2,))
+        if self.calibration_ is not None:
+            model, costs = cost_model(self.model_), np.maximum(costs, self.floor_ / self.scale_)
+            ones = np.ones(len(query))
+            sds = model.predictive_sd(query.features) if model.heteroscedastic else ones
+            for distances in (0 * ones, ones):
+                bounds = self.calibration_.interval(self._yardstick(query.features), costs, sds, distances, 0.5)
+                yield f"intervals {distances[0]:g} from the configs", (bounds * self.scale_, (2,))
+
     def _take_target(self, state: Mapping[str, Any]) -> None:
         saved = state["target"]
         self.target_ = None if saved is None else Target(saved["device"], saved["metric"])
@@ -293,10 +329,34 @@ class FittedSurrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         return cls(space, encoder=encoder, model=model)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Pickle XGBoost's regressors as arrays: a forked child hangs where XGBoost reads its own format."""
+        """Pickle the models on their own: see :class:`_Pickled`."""
         state: dict[str, Any] = super().__getstate__()
-        models = {name: xgboosted.portable(state[name]) for name in ("model_", "other_model_") if name in state}
-        return state | models
+        return state | {name: _Pickled(state[name]) for name in ("model_", "other_model_") if name in state}
+
+
+class _Pickled:
+    """A fitted model that is unpickled on one thread in a forked child, where XGBoost hangs on its own pickles."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+
+    def __reduce__(self) -> tuple[Callable[[bytes], Any], tuple[bytes]]:
+        return _unpickled, (pickle.dumps(self.model),)
+
+
+def _unpickled(data: bytes) -> Any:
+    limit_threads_if_forked()
+    return pickle.loads(data)
+
+
+def _configs(state: Mapping[str, Any], name: str, encoder: Encoder, space: str) -> tuple[NetworkConfig | None, ...]:
+    """Return the configs that a state names: at least one, or None alone where columns are of any network."""
+    texts, known = state[name], get_space(space)
+    if encoder.space is None and texts == [None]:
+        return (None,)
+    if not (isinstance(texts, list) and texts and all(isinstance(text, str) for text in texts)):
+        raise SavedFormatError(f"{name} must be a list of configs, one at least, got {texts!r:.80}.")
+    return tuple(known.config(text) for text in texts)
 
 
 def _number(state: Mapping[str, Any], name: str) -> float:

@@ -17,12 +17,17 @@ import numpy as np
 import hwnas_surrogate
 from hwnas_surrogate.errors import DataFileError, SavedFormatError
 from hwnas_surrogate.files import locked, replacing
+from hwnas_surrogate.inputs import read_bytes, read_json
 
 __all__ = ["FORMAT_VERSION", "MANIFEST", "as_json", "read_manifest", "read_weights", "write_folder"]
 
 FORMAT_VERSION = 11
 _FORMAT = "hwnas-surrogate"
 MANIFEST = "manifest.json"
+_LARGEST_WEIGHTS = 256 * 2**20
+"""Bytes of a file of weights: a forest of ten thousand costs has a few million."""
+_LARGEST_MANIFEST = 64 * 2**20
+"""Bytes of a manifest: a suite of a thousand targets has ten million."""
 _WEIGHTS_NAME = re.compile(r"[\w.-]+-[0-9a-f]{16}\.(safetensors|skops)")
 
 
@@ -47,6 +52,8 @@ def write_folder(folder: Path, content: dict[str, Any], files: dict[str, bytes])
 
     Raises
     ------
+    SavedFormatError
+        If a file would be too large to load; nothing is written.
     DataFileError
         If writing fails; earlier files are unchanged.
     """
@@ -54,6 +61,10 @@ def write_folder(folder: Path, content: dict[str, Any], files: dict[str, bytes])
     manifest = head | content
     manifest["sha256"] = _digest(manifest)
     text = json.dumps(manifest, indent=1, sort_keys=True, default=as_json)
+    for name, size in {MANIFEST: len(text), **{name: len(data) for name, data in files.items()}}.items():
+        largest = _LARGEST_MANIFEST if name == MANIFEST else _LARGEST_WEIGHTS
+        if size > largest:
+            raise SavedFormatError(f"{name} would have {size:,} bytes, and {largest:,} are the most that is loaded.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -80,14 +91,15 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         If there is no manifest, or it has another format version or is damaged.
     """
     path = folder / MANIFEST
-    if not path.is_file():
+    try:
+        manifest = read_json(read_bytes(path, _LARGEST_MANIFEST))
+    except (FileNotFoundError, NotADirectoryError) as error:
         inside = sorted(str(path.parent) for path in folder.glob(f"*/{MANIFEST}"))
         remedy = f"Did you mean {' or '.join(inside)}?" if inside else "`hwnas train` trains and saves some."
-        raise SavedFormatError(f"{folder} holds no saved surrogates: there is no {MANIFEST} in it. {remedy}")
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, RecursionError, ValueError) as error:
-        raise SavedFormatError(f"{path} can't be read: {error}. Copy the folder again, or train again.") from error
+        raise SavedFormatError(f"{folder} holds no saved surrogates: there is no {MANIFEST} in it. {remedy}") from error
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise SavedFormatError(f"{path} can't be read: {reason}. Copy the folder again, or train again.") from error
     if not isinstance(manifest, dict) or manifest.get("format") != _FORMAT:
         raise SavedFormatError(f"{path} is not the manifest of a saved surrogate.")
     if manifest.get("format_version") != FORMAT_VERSION:
@@ -96,7 +108,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             f"{manifest.get('package_version')!r}; this version ({hwnas_surrogate.__version__}) reads format "
             f"{FORMAT_VERSION}. Install the version that saved it, or train again."
         )
-    if manifest.get("sha256") != _digest(manifest):
+    try:
+        is_sound = manifest.get("sha256") == _digest(manifest)
+    except RecursionError:
+        is_sound = False
+    if not is_sound:
         raise SavedFormatError(f"{path} is damaged: its content does not match its hash. Copy the folder again.")
     return manifest
 
@@ -113,7 +129,7 @@ def read_weights(entry: dict[str, str], folder: Path) -> bytes:
     if not _WEIGHTS_NAME.fullmatch(name):
         raise SavedFormatError(f"the manifest names weights outside the folder: {name!r}.")
     try:
-        data = (folder / name).read_bytes()
+        data = read_bytes(folder / name, _LARGEST_WEIGHTS)
     except OSError as error:
         raise SavedFormatError(f"the weights {name} can't be read: {error.strerror or error}.") from error
     received = hashlib.sha256(data).hexdigest()

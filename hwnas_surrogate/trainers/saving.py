@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from functools import lru_cache
 from pathlib import Path
@@ -13,12 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from hwnas_surrogate.errors import HWNASError, SavedFormatError
+from hwnas_surrogate.errors import SavedFormatError
 from hwnas_surrogate.features import Encoder
 from hwnas_surrogate.features.encoder import known_encoders
 from hwnas_surrogate.files import as_path, file_stem, input_path, locked
 from hwnas_surrogate.random_states import as_seed
-from hwnas_surrogate.spaces import SearchSpace, get_space
+from hwnas_surrogate.spaces import ArchBatch, SearchSpace, get_space
+from hwnas_surrogate.spaces.reading import is_integer
+from hwnas_surrogate.trainers.encoded import Encoded, encode
 from hwnas_surrogate.trainers.fitted import FittedSurrogate
 from hwnas_surrogate.trainers.folders import as_json, read_manifest, read_weights, write_folder
 from hwnas_surrogate.trainers.weights import SUFFIXES, from_bytes, to_bytes
@@ -124,7 +126,7 @@ def _read(manifest: dict[str, Any], path: Path, held: str, kinds: Kinds) -> list
         return _rebuild(manifest, path, kinds)
     except SavedFormatError as error:
         raise SavedFormatError(f"{path}: {error}") from error
-    except (HWNASError, AttributeError, KeyError, TypeError, ValueError) as error:
+    except Exception as error:
         raise SavedFormatError(f"{path} has a manifest that this version can't follow: {error!r}") from error
 
 
@@ -132,15 +134,31 @@ def _rebuild(manifest: dict[str, Any], folder: Path, kinds: Kinds) -> list[Any]:
     space = get_space(manifest["space"])
     if not isinstance(manifest["info"], dict):
         raise SavedFormatError(f"info must be a mapping, got {manifest['info']!r:.60}.")
+    seed, calibrate = manifest["random_state"], manifest["calibrate"]
+    if not (seed is None or (is_integer(seed) and seed >= 0)) or not isinstance(calibrate, bool):
+        raise SavedFormatError(
+            f"random_state must be None or an integer of at least 0, and calibrate True or False, got {seed!r:.60} and "
+            f"{calibrate!r:.60}."
+        )
+    named = list(_named([*manifest["surrogates"], *manifest["sources"]]))
+    if len(set(named)) < len(named):  # a few bytes more of the manifest would read the same file again
+        raise SavedFormatError("the manifest must name each file of weights once.")
     sources = _restore_sources(manifest["sources"], folder, kinds)
     encoders: dict[str, Encoder] = {}
-    members = [_restore(entry, folder, space, sources, encoders, kinds) for entry in manifest["surrogates"]]
+    probes: dict[str, Encoded] = {}
+    members = [_restore(entry, folder, space, sources, encoders, probes, kinds) for entry in manifest["surrogates"]]
     for member in members:
-        member.random_state = manifest["random_state"]
-        member.calibrate = manifest["calibrate"]
+        member.random_state, member.calibrate = seed, calibrate
     if not members or len({member.target_ for member in members}) != len(members):
         raise SavedFormatError("the manifest must name at least one surrogate, and each target once.")
     return members
+
+
+def _named(entries: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield the names of the weights of surrogates and their sources."""
+    for entry in entries:
+        yield from (kept["weights"]["file"] for kept in entry["parts"].values() if kept is not None)
+        yield from _named(entry.get("sources", []))
 
 
 def _describe_sources(encoder: Encoder, prefix: str = "") -> tuple[list[dict[str, Any]], dict[str, bytes]]:
@@ -188,11 +206,13 @@ def _describe(surrogate: FittedSurrogate, prefix: str = "") -> tuple[dict[str, A
 
 def _restore_sources(entries: list[dict[str, Any]], folder: Path, kinds: Kinds) -> tuple[FittedSurrogate, ...]:
     encoders: dict[str, Encoder] = {}
+    probes: dict[str, Encoded] = {}
     restored = []
     for entry in entries:
         nested = _restore_sources(entry["sources"], folder, kinds)
         space = get_space(entry["space"])
-        restored.append(_restore(entry, folder, space, nested, {} if nested else encoders, kinds))
+        own = ({}, {}) if nested else (encoders, probes)
+        restored.append(_restore(entry, folder, space, nested, *own, kinds))
     return tuple(restored)
 
 
@@ -202,6 +222,7 @@ def _restore(
     space: SearchSpace,
     sources: tuple[FittedSurrogate, ...],
     encoders: dict[str, Encoder],
+    probes: dict[str, Encoded],
     kinds: Kinds,
 ) -> FittedSurrogate:
     """Build a surrogate; surrogates with the same columns share an encoder, so that networks are encoded once."""
@@ -223,7 +244,11 @@ def _restore(
         part: None if kept is None else from_bytes(kept["model"], read_weights(kept["weights"], folder), names)
         for part, kept in entry["parts"].items()
     }
-    return kinds[entry["class"]].from_state(entry, parts, space.name, encoder, sources)
+    surrogate = kinds[entry["class"]].from_state(entry, parts, space.name, encoder, sources)
+    if key not in probes:
+        probes[key] = encode(encoder, _probes(space))
+    surrogate.check_predictions(probes[key])
+    return surrogate
 
 
 @lru_cache(maxsize=64)
@@ -234,11 +259,15 @@ def _probed(space: str, of_graphs: bool, entry: str) -> str:
     """
     of, encoder = get_space(space), json.loads(entry)
     parts = [part for part in encoder["params"].get("encoders") or [encoder] if not _asks_surrogates(part)]
-    archs = np.outer(_PROBES, np.arange(of.n_positions)) % len(of.ops)
-    batch = of.batch(archs, of.default_config)
-    frames = [Encoder.from_state(part, None if of_graphs else of).frame(batch) for part in parts]
+    frames = [Encoder.from_state(part, None if of_graphs else of).frame(_probes(of)) for part in parts]
     text = ",".join(f"{value:.6g}" for frame in frames for value in frame.to_numpy(np.float64).ravel())
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _probes(space: SearchSpace) -> ArchBatch:
+    """Return a few fixed architectures, under the default config."""
+    archs = np.outer(_PROBES, np.arange(space.n_positions)) % len(space.ops)
+    return space.batch(archs, space.default_config)
 
 
 def _asks_surrogates(entry: dict[str, Any]) -> bool:

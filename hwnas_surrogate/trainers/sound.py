@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from hwnas_surrogate.errors import SavedFormatError
+from hwnas_surrogate.trainers.sound_rows import check_rows
 from hwnas_surrogate.trainers.sound_trees import checked_columns, checked_tree
 
 __all__ = ["check_arrays", "check_regressor"]
@@ -45,11 +46,13 @@ def check_regressor(what: str, model: Any, feature_names: npt.NDArray[np.object_
     if hasattr(model, "predict"):
         rows = pd.DataFrame(np.array([[0.0], [1.0]]) * np.ones(len(feature_names)), columns=feature_names)
         with np.errstate(all="ignore"):
-            _check(
-                f"{what}: its prediction",
-                np.nan_to_num(np.asarray(model.predict(rows)), nan=np.nan, posinf=0, neginf=0),
-                largest=math.inf,
+            predicted = np.asarray(model.predict(rows))
+        if predicted.shape != (len(rows),) or predicted.dtype.kind != "f":
+            raise SavedFormatError(
+                f"{what} must predict a number for each of {len(rows)} networks, got {predicted.dtype} of "
+                f"{predicted.shape}. Train again."
             )
+        _check(f"{what}: its prediction", np.nan_to_num(predicted, nan=np.nan, posinf=0, neginf=0), largest=math.inf)
 
 
 def _check(what: str, array: npt.NDArray[Any], missing: bool = False, largest: float = LARGEST) -> None:
@@ -74,6 +77,7 @@ def _held(
     if id(thing) in seen:
         return
     seen.add(id(thing))
+    check_rows(name, thing)
     if (numbers := checked_tree(name, thing, n_columns)) is not None:
         for key, array in numbers.items():
             yield f"{name}.{key}", array, False
@@ -90,7 +94,8 @@ def _parts(thing: Any) -> Iterable[tuple[str, Any]]:
     if isinstance(thing, Mapping):
         return [(str(key), part) for key, part in thing.items()]
     if isinstance(thing, (list, tuple)) or (isinstance(thing, np.ndarray) and thing.dtype.kind == "O"):
-        return [(str(key), part) for key, part in enumerate(np.ravel(np.asarray(thing, object)))]
+        items = thing.ravel() if isinstance(thing, np.ndarray) else thing
+        return [(str(key), part) for key, part in enumerate(items)]
     module = type(thing).__module__
     if not module.startswith("sklearn.") or module.startswith("sklearn._loss") or not hasattr(thing, "__dict__"):
         return ()  # a loss has an interval without ends

@@ -28,6 +28,7 @@ from hwnas_surrogate.models import (
     make_classifier,
     make_model,
 )
+from hwnas_surrogate.models.forked import limit_threads_if_forked
 from hwnas_surrogate.random_states import RandomState, as_seed
 from hwnas_surrogate.reals import reals
 from hwnas_surrogate.spaces import Configs, Networks, SearchSpace, as_batch, get_space
@@ -430,6 +431,7 @@ class Surrogate(FittedSurrogate):
 
         If it raises, the surrogate is unchanged.
         """
+        limit_threads_if_forked()
         before = dict(self.__dict__)
         try:
             return self._learn(encoder, training, costs)

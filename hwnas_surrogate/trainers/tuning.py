@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import os
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ from sklearn.base import clone
 
 from hwnas_surrogate.errors import DataFileError, InvalidInputError, TooFewCostsError, missing_extra, unknown
 from hwnas_surrogate.features import Encoder
+from hwnas_surrogate.inputs import read_bytes, read_json
 from hwnas_surrogate.models import DEFAULT, MODELS, make_model
 from hwnas_surrogate.random_states import as_seed
 from hwnas_surrogate.spaces import Archs, Configs, Networks, as_batch
@@ -413,6 +413,9 @@ def _open(path: str | os.PathLike[str] | None, fingerprint: str, seed: int) -> S
     return study
 
 
+_LARGEST_STUDY = 2**30
+
+
 def _storage(path: Path, fingerprint: str) -> JournalStorage:
     """Return the storage of a study's file; the file is changed only if it is empty or has this fingerprint."""
     from optuna.storages import JournalStorage
@@ -420,11 +423,11 @@ def _storage(path: Path, fingerprint: str) -> JournalStorage:
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        raw = path.read_bytes() if path.exists() else b""
+        raw = read_bytes(path, _LARGEST_STUDY) if path.exists() else b""
         lock = JournalFileOpenLock(str(path), grace_period=10)  # an older lock belongs to a killed process
         # Optuna takes a last line that is no JSON for one that is still being written.
         whole = raw[: raw.rfind(b"\n") + 1]
-        list(map(json.loads, whole.splitlines()))
+        list(map(read_json, whole.splitlines()))
         storage = JournalStorage(JournalFileBackend(str(path), lock))
         held = {study.study_name: study.user_attrs.get(_FINGERPRINT) for study in storage.get_all_studies()}
         if raw and list(held) != [_STUDY_NAME]:

@@ -19,22 +19,13 @@ from hwnas_surrogate import models
 from hwnas_surrogate.errors import InvalidInputError, SavedFormatError
 from hwnas_surrogate.models import PhysicsPrior
 from hwnas_surrogate.trainers import xgboosted
-from hwnas_surrogate.trainers.sound import check_arrays, check_regressor
+from hwnas_surrogate.trainers.foreign import from_skops, to_skops
+from hwnas_surrogate.trainers.sound import check_arrays
 
 __all__ = ["SUFFIXES", "from_bytes", "to_bytes"]
 
 _ARRAYS = "arrays"
 SUFFIXES = {"safetensors": "safetensors", "xgboost": "safetensors", "skops": "skops"}
-
-# Types that skops trusts only if the caller lists them: trees are arrays with a version; losses have no state.
-_TRUSTED = (
-    "sklearn.tree._tree.Tree",
-    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-    "sklearn._loss.link.IdentityLink",
-    "sklearn._loss.link.Interval",
-    "sklearn._loss.loss.HalfSquaredError",
-    "sklearn.neighbors._kd_tree.KDTree",
-)
 
 
 def to_bytes(model: Any, feature_names: npt.NDArray[np.object_]) -> tuple[dict[str, Any], bytes]:
@@ -70,19 +61,7 @@ def to_bytes(model: Any, feature_names: npt.NDArray[np.object_]) -> tuple[dict[s
         except InvalidInputError as error:
             raise SavedFormatError(f"a {kind} can't be saved: {error}") from error
         return {"format": "xgboost", "class": kind, **description}, save(arrays)
-    from skops.io import dumps, get_untrusted_types
-
-    try:
-        data = dumps(model)
-        refused = [name for name in get_untrusted_types(data=data) if name not in _TRUSTED]
-    except Exception as error:
-        raise SavedFormatError(f"a {kind} can't be saved without pickle: {error}") from error
-    if refused:
-        raise SavedFormatError(
-            f"a {kind} can't be saved: it holds {', '.join(refused)}, and only numpy, scikit-learn and XGBoost objects "
-            "are loaded back. Use one of the models by name, or another regressor."
-        )
-    check_regressor(f"the weights of a {kind}", model, feature_names)
+    data = to_skops(model, feature_names)
     return {"format": "skops", "class": kind, "sklearn": sklearn.__version__}, data
 
 
@@ -112,11 +91,7 @@ def from_bytes(description: dict[str, Any], data: bytes, feature_names: npt.NDAr
 
             return xgboosted.from_arrays(description, load(data), feature_names)
         if description["format"] == "skops":
-            from skops.io import loads
-
-            model = loads(data, trusted=list(_TRUSTED))
-            check_regressor(f"the weights of a {description['class']}", model, feature_names)
-            return model
+            return from_skops(description["class"], data, feature_names)
     except SavedFormatError:
         raise
     except Exception as error:

@@ -1,20 +1,18 @@
-"""XGBoost's regressors: conversion to arrays and back, and predictions in a forked child."""
+"""XGBoost's regressors: conversion to arrays and back."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from hwnas_surrogate.errors import InvalidInputError
-from hwnas_surrogate.models.trees import OBJECTIVES, Trees, in_forked_child
+from hwnas_surrogate.models.trees import OBJECTIVES, Trees
 from hwnas_surrogate.spaces.reading import is_integer
 
-__all__ = ["from_arrays", "is_xgboost", "portable", "predict", "to_arrays"]
+__all__ = ["from_arrays", "is_xgboost", "to_arrays"]
 
 _KINDS = ("XGBRegressor", "XGBRFRegressor")
 _SUPPORTED = (
@@ -78,80 +76,6 @@ def from_arrays(
     return model
 
 
-def predict(model: Any, X: pd.DataFrame) -> npt.NDArray[np.float64]:
-    """Predict by any regressor, (n, k) named columns -> (n,), also in a forked child.
-
-    There, XGBoost would wait for threads that don't exist, and NumPy evaluates its trees. The predictions are equal to
-    the bit if the objective has no link function; else the last bit may differ.
-
-    Raises
-    ------
-    InvalidInputError
-        In a forked child, if the model is no sum of regression trees.
-    """
-    if not is_xgboost(model) or not in_forked_child():
-        return np.asarray(model.predict(X), np.float64)
-    try:
-        return _Portable.of(model).predict(X)
-    except InvalidInputError as error:
-        raise InvalidInputError(
-            f"this {type(model).__name__} can't predict in a forked child process, where XGBoost hangs: {error} Start "
-            'the process by multiprocessing.get_context("spawn").'
-        ) from error
-
-
-def portable(model: Any) -> Any:
-    """Return the object to pickle for a fitted regressor: arrays, if it is one of XGBoost's.
-
-    XGBoost hangs when it reads its own pickles in a forked child, such as those of ``multiprocessing.Pool``. There, the
-    arrays are unpickled as a regressor that NumPy evaluates; in other processes, as the original class.
-    """
-    if not is_xgboost(model):
-        return model
-    try:
-        return _Portable.of(model)
-    except InvalidInputError:
-        return model
-
-
-class _Portable:
-    """An XGBoost regressor as arrays, evaluated by NumPy."""
-
-    def __init__(
-        self, description: dict[str, Any], arrays: dict[str, npt.NDArray[Any]], feature_names: npt.NDArray[np.object_]
-    ) -> None:
-        self.description, self.arrays, self.feature_names_in_ = description, arrays, feature_names
-        self._trees = Trees.from_arrays(arrays, len(feature_names))
-
-    @classmethod
-    def of(cls, model: Any) -> _Portable:
-        booster = _booster(model)
-        if booster not in _known:
-            description, arrays = to_arrays(model)
-            description |= {"class": type(model).__name__, "params": model.get_params()}
-            _known[booster] = cls(description, arrays, np.asarray(model.feature_names_in_, object))
-        return _known[booster]
-
-    def predict(self, X: pd.DataFrame) -> npt.NDArray[np.float64]:
-        with np.errstate(over="ignore"):  # to infinity, as XGBoost does
-            values = X.to_numpy(np.float64).astype(np.float32)
-        values[values == np.float32(self.description["params"]["missing"])] = np.nan
-        return _linked(self._trees.evaluate(values), self.description["objective"]).astype(np.float64)
-
-    def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
-        return _restored, (self.description, self.arrays, self.feature_names_in_)
-
-
-_known: WeakKeyDictionary[Any, _Portable] = WeakKeyDictionary()
-"""A cache by booster: each is converted once."""
-
-
-def _restored(
-    description: dict[str, Any], arrays: dict[str, npt.NDArray[Any]], feature_names: npt.NDArray[np.object_]
-) -> Any:
-    return (_Portable if in_forked_child() else from_arrays)(description, arrays, feature_names)
-
-
 def _booster(model: Any) -> Any:
     """Return the booster of a regressor, or raise if its predictions are not the sum of all its trees."""
     if type(model).__name__ not in _KINDS:
@@ -185,17 +109,6 @@ def _is_in_range(score: float, objective: str) -> bool:
         OBJECTIVES[objective][0]
     ]
     return bool(lowest < score < highest)
-
-
-def _linked(sums: npt.NDArray[np.float32], objective: str) -> npt.NDArray[np.float32]:
-    """Apply an objective's link function to sums of trees, in float32 as XGBoost does."""
-    link, wide = OBJECTIVES[objective][0], sums.astype(np.float64)
-    with np.errstate(over="ignore"):
-        if link == "log":
-            return np.exp(wide).astype(np.float32)
-        if link == "logistic":
-            return np.float32(1) / (np.exp(-wide).astype(np.float32) + np.float32(1))
-    return sums
 
 
 def _is_plain(value: object) -> bool:

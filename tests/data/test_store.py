@@ -187,7 +187,7 @@ class TestDamage:
             read_parquet(path)
 
     def test_folder(self, tmp_path):
-        with pytest.raises(DataFileError, match="there is no file"):
+        with pytest.raises(DataFileError, match=r"is no readable parquet file .*it is a folder, not a file"):
             read_parquet(tmp_path)
 
 

@@ -531,7 +531,7 @@ class TestDamagedFiles:
             read_pickle(tmp_path / "none.pickle")
 
     def test_folder(self, tmp_path):
-        with pytest.raises(DataFileError, match="is not a file"):
+        with pytest.raises(DataFileError, match="it is a folder, not a file"):
             read_pickle(str(tmp_path))
 
 

@@ -1,11 +1,9 @@
-"""Trees predict the bits that XGBoost predicts, by XGBoost and by NumPy, and can't be unsound."""
+"""Trees predict the bits that XGBoost predicts, and can't be unsound."""
 
 from __future__ import annotations
 
 import copy
 import pickle
-import subprocess
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -47,15 +45,15 @@ def trees(booster: Any) -> Trees:
     return Trees.from_booster(booster)
 
 
-def test_three_ways_give_the_same_bits(trees: Trees, booster: Any, asked: np.ndarray) -> None:
+def test_trees_rebuilt_from_arrays_give_the_same_bits(trees: Trees, booster: Any, asked: np.ndarray) -> None:
     expected = booster.inplace_predict(asked)
     rebuilt = Trees.from_arrays(trees.to_arrays(), 7)  # whose booster is built from the arrays
-    for predicted in (trees.predict(asked), rebuilt.predict(asked), trees.evaluate(asked)):
+    for predicted in (trees.predict(asked), rebuilt.predict(asked)):
         assert predicted.dtype == np.float32
         assert np.array_equal(predicted, expected)
     for n in (0, 1):
-        assert np.array_equal(trees.evaluate(asked[:n]), expected[:n])
-    assert np.array_equal(trees.evaluate(asked[3:, ::-1][:, ::-1].astype(np.float32)), expected[3:])
+        assert np.array_equal(rebuilt.predict(asked[:n]), expected[:n])
+    assert np.array_equal(rebuilt.predict(asked[3:, ::-1][:, ::-1].astype(np.float32)), expected[3:])
 
 
 @pytest.mark.parametrize(
@@ -73,7 +71,7 @@ def test_trees_of_every_shape(model: Any, asked: np.ndarray) -> None:
     values = rows(500, 2)
     booster = model.fit(values, costs(values)).get_booster()
     trees = Trees.from_booster(booster, statistics=True)
-    assert np.array_equal(trees.evaluate(asked), booster.inplace_predict(asked))
+    assert np.array_equal(Trees.from_arrays(trees.to_arrays(), 7).predict(asked), booster.inplace_predict(asked))
     again = XGBRegressor()
     again.load_model(bytearray(trees.to_model()))
     assert np.array_equal(again.predict(asked), booster.inplace_predict(asked))
@@ -90,22 +88,9 @@ def test_a_copy_holds_arrays_only(again: Callable[[Trees], Trees], trees: Trees,
         copied.value[0] = 1
 
 
-def test_numpy_alone_evaluates_them() -> None:
-    code = (
-        "import sys, numpy as np\n"
-        "from hwnas_surrogate.models.trees import Trees\n"
-        "trees = Trees(np.array([1, -1, -1], 'i4'), np.array([0.5, 2, 3], 'f4'), np.array([True, False, False]),\n"
-        "              np.array([3], 'i4'), 1.0, 2)\n"
-        "print(trees.evaluate(np.array([[9, 0.4], [9, 0.5], [9, np.nan]])).tolist(), 'xgboost' in sys.modules)"
-    )
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
-    assert ran.stdout.strip() == "[3.0, 4.0, 3.0] False"
-
-
 def test_other_rows_are_refused(trees: Trees) -> None:
-    for predict in (trees.predict, trees.evaluate):
-        with pytest.raises(InvalidInputError, match=r"trees take rows of 7 columns, got shape \(2, 6\)"):
-            predict(np.zeros((2, 6)))
+    with pytest.raises(InvalidInputError, match=r"trees take rows of 7 columns, got shape \(2, 6\)"):
+        trees.predict(np.zeros((2, 6)))
 
 
 @pytest.mark.parametrize(

@@ -292,3 +292,14 @@ def test_a_misspelt_dataset_gets_a_suggestion(space: SearchSpace, got: str, mean
     message = str(caught.value)
     assert f"{got!r}; allowed: {', '.join(map(repr, space.configs))}. Did you mean {meant!r}?" in message
     assert str(space.default_config) in message
+
+
+@pytest.mark.parametrize("digits", ["20001", "277777777777777777777", "9" * 5000])
+def test_sizes_that_no_network_has_are_refused(digits: str) -> None:
+    texts = {
+        NASBench201Config: f"C16-N{digits}-k10-3x32x32",
+        FBNetConfig: f"S16-16.24.32.64.112.184.{digits}-H1504-k100-s1.1.1.2.2.1.2.1-3x32x32",
+    }
+    for kind, text in texts.items():
+        with pytest.raises(InvalidConfigError, match=r"must be at most 20,000, got 20,001|reads like"):
+            kind.parse(text)

@@ -20,3 +20,18 @@ def test_changed_weights_are_refused_or_predict_numbers() -> None:
     assert sum(counts.values()) == 3 * TIMES + 3 * (TIMES // 5)
     assert counts["refused"] > 300
     assert counts["finite"] > 100
+
+
+FOLDERS = 5
+"""Changed folders of each kind of surrogate and suite."""
+
+
+def test_changed_folders_are_refused_or_predict_numbers() -> None:
+    command = [sys.executable, "-W", "ignore", "-m", "tests.trainers.folder_mutations", str(FOLDERS), "0"]
+    root = Path(__file__).resolve().parents[2]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, cwd=root)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    counts = json.loads(ran.stdout)
+    assert {kind: sum(of_kind.values()) for kind, of_kind in counts.items()} == dict.fromkeys(counts, FOLDERS)
+    assert len(counts) == 19
+    assert sum(of_kind.get("finite", 0) for of_kind in counts.values()) > FOLDERS

@@ -313,6 +313,68 @@ def test_another_format_version_says_which_package_wrote_it(copy: Callable[[str]
         Surrogate.load(folder)
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"configs": [0.0]}, r"configs must be a list of configs, one at least, got \[0\.0\]"),
+        ({"configs": []}, r"configs must be a list of configs, one at least, got \[\]"),
+        ({"configs": [None]}, r"configs must be a list of configs, one at least, got \[None\]"),
+        ({"bases": "cifar10"}, "bases must be a list of configs"),
+    ],
+)
+def test_configs_that_predictions_would_fail_at_are_refused(
+    change: dict[str, Any], message: str, copy: Callable[[str], Path]
+) -> None:
+    folder = rewrite(copy("ridge"), lambda said: said["surrogates"][0].update(change))
+    with pytest.raises(SavedFormatError, match=message):
+        Surrogate.load(folder)
+
+
+@pytest.mark.parametrize("change", [{"random_state": "0"}, {"random_state": -1}, {"calibrate": None}])
+def test_settings_that_a_fit_would_fail_at_are_refused(change: dict[str, Any], copy: Callable[[str], Path]) -> None:
+    with pytest.raises(SavedFormatError, match="random_state must be None or an integer of at least 0, and calibrate"):
+        Surrogate.load(rewrite(copy("ridge"), lambda said: said.update(change)))
+
+
+def test_intervals_that_overflow_are_refused(copy: Callable[[str], Path]) -> None:
+    def none(bound: np.ndarray) -> np.ndarray:
+        return np.append(bound[:-1], 0.0)  # predictions are divided by the largest
+
+    folder = change_array(change_array(copy("ridge"), "calibration", "low", none), "calibration", "high", none)
+    change_array(folder, "calibration", "known_parameters", lambda said: np.array([said[0], 1.0, 0.0]))
+    change_array(folder, "calibration", "known", lambda quantiles: quantiles * 1e20)
+    with pytest.raises(SavedFormatError, match=r"the intervals 0 from the configs of 3 networks must be .* finite"):
+        Surrogate.load(folder)
+
+
+def test_weights_that_are_named_twice_are_refused(copy: Callable[[str], Path]) -> None:
+    def again(said: dict[str, Any]) -> None:
+        first, second = said["surrogates"]
+        second["parts"]["model"] = first["parts"]["model"]
+
+    with pytest.raises(SavedFormatError, match="must name each file of weights once"):
+        SurrogateSuite.load(rewrite(copy("old"), again))
+
+
+def test_weights_that_would_be_too_large_to_load_are_not_saved(
+    suites: dict[str, SurrogateSuite], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hwnas_surrogate.trainers.folders._LARGEST_WEIGHTS", 1000)
+    with pytest.raises(SavedFormatError, match=r"would have [\d,]+ bytes, and 1,000 are the most that is loaded"):
+        suites["old"].save(tmp_path / "new")
+    assert names_in(tmp_path) == set()
+
+
+@pytest.mark.parametrize("victim", ["manifest.json", "raspi4-latency-"])
+def test_a_pipe_in_place_of_a_file_is_refused(victim: str, copy: Callable[[str], Path]) -> None:
+    folder = copy("old")
+    path = next(path for path in folder.iterdir() if path.name.startswith(victim))
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(SavedFormatError, match="can't be read: it is a pipe, not a file"):
+        SurrogateSuite.load(folder)
+
+
 def test_an_encoder_that_gives_other_numbers_is_refused(copy: Callable[[str], Path]) -> None:
     folder = rewrite(copy("ridge"), lambda said: said["surrogates"][0].update(probes="0" * 64))
     with pytest.raises(
@@ -517,6 +579,9 @@ def test_a_classifier_must_predict_probabilities(archs: np.ndarray, tmp_path: Pa
     surrogate = Surrogate(model="xgboost", calibrate=False)
     folder = surrogate.fit(archs, np.arange(60) + 1.0, failed=failed).save(tmp_path / "failed")
     regressor = kept(folder)
+    copied = f"x-{'0' * 16}.safetensors"
+    shutil.copy(weights_of(folder), folder / copied)
+    regressor["weights"]["file"] = copied
     with pytest.raises(SavedFormatError, match="the classifier can't be a XGBRegressor"):
         Surrogate.load(rewrite(folder, lambda said: said["surrogates"][0]["parts"].update(classifier=regressor)))
 
