@@ -17,7 +17,17 @@ from pathlib import Path
 import pytest
 
 from hwnas_surrogate.errors import DataFileError, InvalidInputError
-from hwnas_surrogate.files import check_output, file_stem, locked, replacing
+from hwnas_surrogate.files import (
+    check_folder,
+    check_output,
+    file_stem,
+    is_empty,
+    locked,
+    make_folder,
+    replacing,
+    replacing_in,
+    standing,
+)
 
 
 @pytest.fixture
@@ -280,6 +290,147 @@ def test_an_output_is_checked_before_the_work(old: Path, tmp_path: Path) -> None
         check_output(old, (), [old])
     with pytest.raises(InvalidInputError, match="is a folder"):
         check_output(tmp_path)
+
+
+def test_a_folder_is_checked_before_the_work(old: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_folder(tmp_path / "a" / "b", [tmp_path])
+    with pytest.raises(InvalidInputError, match="is the input as well"):
+        check_folder(tmp_path / "." / "", [tmp_path])
+    for path in (old, old / "below"):
+        with pytest.raises(InvalidInputError, match=r"table\.parquet is a file, and can't be a folder"):
+            check_folder(path)
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path)
+    for check in (check_folder, check_output):
+        with pytest.raises(DataFileError, match=r"can't write .*new: Permission denied"):
+            check(tmp_path / "a" / "new")
+
+
+@pytest.mark.parametrize("name", ["a" * 255, "ü" * 127, "two\nlines", "[a]*?"])
+def test_every_name_of_a_file_will_do(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    child = subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False)
+    assert child.returncode == -signal.SIGKILL
+    write(path)
+    assert path.read_text() == "new"
+    assert alone(path)
+
+
+def test_stdout_is_a_stream_under_its_own_name() -> None:
+    script = (
+        "from hwnas_surrogate.files import replacing\nwith replacing('/dev/stdout') as file: file.write_text('through')"
+    )
+    child = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert child.stdout == "through"
+
+
+def test_new_folders_are_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced = []
+    fsync = os.fsync
+    monkeypatch.setattr(
+        os, "fsync", lambda handle: (synced.append(os.readlink(f"/proc/self/fd/{handle}")), fsync(handle))
+    )
+    make_folder(tmp_path / "a" / "b")
+    assert synced == [str(tmp_path), str(tmp_path / "a")]
+
+
+# -- several files at once ---------------------------------------------------------------------------------
+
+
+def write_both(folder: Path, text: str = "new", error: BaseException | None = None) -> None:
+    with replacing_in(folder) as temporary:
+        (temporary / "one").write_text(text)
+        if error is not None:
+            raise error
+        (temporary / "two").write_text(text)
+
+
+def both(folder: Path) -> list[str]:
+    """Return what a reader sees."""
+    found = []
+    for name in ("one", "two"):
+        with standing(folder, name) as path:
+            found.append(path.read_text())
+    return found
+
+
+def test_files_are_written_together(tmp_path: Path) -> None:
+    folder = tmp_path / "a" / "b"
+    write_both(folder, "old")
+    (folder / "mine").write_text("mine")
+    (folder / "one").chmod(0o600)
+    write_both(folder)
+    assert both(folder) == ["new", "new"]
+    assert sorted(path.name for path in folder.iterdir()) == ["mine", "one", "two"]
+    assert stat.S_IMODE((folder / "one").stat().st_mode) == 0o600
+
+
+def test_all_files_stay_if_one_cannot_be_written(tmp_path: Path) -> None:
+    write_both(tmp_path, "old")
+    for error in (ZeroDivisionError(), KeyboardInterrupt()):
+        with pytest.raises(type(error)):
+            write_both(tmp_path, error=error)
+    (tmp_path / "two").unlink()
+    (tmp_path / "two").mkdir()
+    with pytest.raises(InvalidInputError, match="two is a folder"):
+        write_both(tmp_path)
+    (tmp_path / "two").rmdir()
+    (tmp_path / "two").symlink_to("one")
+    with pytest.raises(InvalidInputError, match="two is no ordinary file"):
+        write_both(tmp_path)
+    with pytest.raises(InvalidInputError, match="one is the input"), replacing_in(tmp_path, [tmp_path / "two"]) as here:
+        (here / "one").write_text("new")
+    assert both(tmp_path) == ["old", "old"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "two"]
+
+
+def kill_at(call: int) -> str:
+    """Return a script that writes two files, and is killed before a change of the folder."""
+    return f"""
+import os, signal, sys
+from pathlib import Path
+from hwnas_surrogate.files import replacing_in
+
+calls = []
+def killing(name):
+    real = getattr(os, name)
+    def run(*arguments, **options):
+        calls.append(name)
+        if len(calls) == {call}:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(*arguments, **options)
+    return run
+
+for name in ("mkdir", "chmod", "fsync", "rename", "replace", "rmdir"):
+    setattr(os, name, killing(name))
+with replacing_in(sys.argv[1]) as temporary:
+    (temporary / "one").write_text("new")
+    (temporary / "two").write_text("new")
+"""
+
+
+def test_a_kill_leaves_all_old_files_or_all_new_ones(tmp_path: Path) -> None:
+    seen = []
+    for call in range(1, 20):
+        folder = tmp_path / str(call)
+        write_both(folder, "old")
+        child = subprocess.run([sys.executable, "-c", kill_at(call), str(folder)], check=False)
+        if not child.returncode:
+            break
+        assert child.returncode == -signal.SIGKILL
+        seen.append(both(folder))
+        write_both(folder, "next")
+        assert both(folder) == ["next", "next"]
+        assert sorted(path.name for path in folder.iterdir()) == ["one", "two"]
+    assert seen == sorted(seen, reverse=True)
+    assert {tuple(texts) for texts in seen} == {("old", "old"), ("new", "new")}
+
+
+def test_a_folder_with_what_a_kill_left_is_empty(tmp_path: Path) -> None:
+    assert is_empty(tmp_path)
+    for call, empty in ((3, True), (10, False)):
+        subprocess.run([sys.executable, "-c", kill_at(call), str(tmp_path)], check=False)
+        assert list(tmp_path.iterdir())
+        assert is_empty(tmp_path) == empty
 
 
 # -- locks -------------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from hwnas_surrogate.data.store import AnyTable, is_table, read_parquet, write_p
 from hwnas_surrogate.data.table import CostTable
 from hwnas_surrogate.data.target import METRICS, Device, Metric, Target, TargetLike, pick_targets, register_metric
 from hwnas_surrogate.errors import DataFileError, NotInTableError, unknown
+from hwnas_surrogate.files import standing
 from hwnas_surrogate.spaces import SearchSpace, get_space
 
 __all__ = [
@@ -218,13 +219,13 @@ def _is_text(path: Path) -> bool:
 
 
 def _read_folder(folder: Path, space: str) -> AnyTable:
-    path = folder / f"{space}.parquet"
-    if not path.is_file():
-        there = sorted(item.stem for item in folder.glob("*.parquet"))
-        if there:
-            raise unknown(NotInTableError, f"table in {folder}", space, there)
-        inside = [folder, *sorted(folder.glob("*"))]
-        saved = [str(path) for path in inside if (path / "manifest.json").is_file() and path.suffix != ".parquet"]
-        remedy = f" Saved surrogates are in {', '.join(saved)}: they are sources, but no costs." if saved else ""
-        raise DataFileError(f"the folder {folder} holds no cost table ({space}.parquet).{remedy}")
-    return read_parquet(path)
+    with standing(folder, f"{space}.parquet") as path:
+        if path.is_file():
+            return read_parquet(path)
+    there = sorted(item.stem for item in folder.glob("*.parquet"))
+    if there:
+        raise unknown(NotInTableError, f"table in {folder}", space, there)
+    inside = [folder, *sorted(folder.glob("*"))]
+    saved = [str(path) for path in inside if (path / "manifest.json").is_file() and path.suffix != ".parquet"]
+    remedy = f" Saved surrogates are in {', '.join(saved)}: they are sources, but no costs." if saved else ""
+    raise DataFileError(f"the folder {folder} holds no cost table ({space}.parquet).{remedy}")

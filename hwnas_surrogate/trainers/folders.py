@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import hwnas_surrogate
-from hwnas_surrogate.errors import DataFileError, SavedFormatError
-from hwnas_surrogate.files import locked, replacing
+from hwnas_surrogate.errors import DataFileError, InvalidInputError, SavedFormatError
+from hwnas_surrogate.files import check_folder, check_output, locked, make_folder, replacing
 
-__all__ = ["FORMAT_VERSION", "MANIFEST", "as_json", "read_manifest", "read_weights", "write_folder"]
+__all__ = ["FORMAT_VERSION", "MANIFEST", "as_json", "check_save", "read_manifest", "read_weights", "write_folder"]
 
 FORMAT_VERSION = 11
 _FORMAT = "hwnas-surrogate"
@@ -40,6 +42,36 @@ def as_json(value: object) -> object:
     raise SavedFormatError(f"{type(value).__name__} can't be saved as JSON: {value!r:.80}")
 
 
+def check_save(folder: str | os.PathLike[str], inputs: Iterable[str | os.PathLike[str]] = ()) -> None:
+    """Refuse, before hours of work, a folder that surrogates can't be saved to.
+
+    Parameters
+    ----------
+    folder : path-like
+        It need not exist.
+    inputs : iterable of path-like, default=()
+        Folders that are read, which must stay: saving replaces the surrogates that a folder holds.
+
+    Raises
+    ------
+    InvalidInputError
+        If the path is an input or no folder, or its manifest is not that of surrogates.
+    DataFileError
+        If the folder can't be written to.
+    """
+    check_folder(folder, inputs)
+    path = Path(folder) / MANIFEST
+    check_output(path)
+    try:
+        found = json.loads(path.read_bytes()).get("format")
+    except (OSError, RecursionError, ValueError, AttributeError):
+        return  # none, or a damaged one, which new surrogates may replace
+    if found != _FORMAT:
+        raise InvalidInputError(
+            f"{path} is not the manifest of saved surrogates, and would be replaced: choose another folder."
+        )
+
+
 def write_folder(folder: Path, content: dict[str, Any], files: dict[str, bytes]) -> Path:
     """Write a manifest and the files that it names, and remove the files of an earlier manifest.
 
@@ -47,6 +79,8 @@ def write_folder(folder: Path, content: dict[str, Any], files: dict[str, bytes])
 
     Raises
     ------
+    InvalidInputError
+        If the folder holds the manifest of something else.
     DataFileError
         If writing fails; earlier files are unchanged.
     """
@@ -54,8 +88,9 @@ def write_folder(folder: Path, content: dict[str, Any], files: dict[str, bytes])
     manifest = head | content
     manifest["sha256"] = _digest(manifest)
     text = json.dumps(manifest, indent=1, sort_keys=True, default=as_json)
+    check_save(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
     except OSError as error:
         raise DataFileError(f"can't make the folder {folder}: {error.strerror or error}.") from error
     with locked(folder):
