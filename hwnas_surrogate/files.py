@@ -28,11 +28,11 @@ __all__ = [
     "check_folder",
     "check_output",
     "file_stem",
-    "is_empty",
     "locked",
     "make_folder",
     "replacing",
     "replacing_in",
+    "settle",
     "standing",
 ]
 
@@ -194,11 +194,8 @@ def replacing_in(folder: str | os.PathLike[str], inputs: Iterable[str | os.PathL
     with _explained(folder):
         final = Path(os.path.realpath(folder))
         make_folder(final)
-        with locked(final):
-            _move_ready(final)
-        stem = final / _TOGETHER
-        _remove_stale(stem)
-        temporary, handle = _part_of(stem, is_folder=True)
+        settle(final)
+        temporary, handle = _part_of(final / _TOGETHER, is_folder=True)
         try:
             yield temporary
             for part in sorted(temporary.iterdir()):
@@ -212,7 +209,13 @@ def replacing_in(folder: str | os.PathLike[str], inputs: Iterable[str | os.PathL
                 _move_ready(final)
                 temporary.rename(final / _READY)
                 _sync_folder(final)
-                _move_ready(final)
+                try:
+                    _move_ready(final)
+                except OSError as error:
+                    raise DataFileError(
+                        f"the new files of {folder} are whole and count, but some are still in {_READY}: "
+                        f"{error.strerror or error}. Run the same again to move them to their places."
+                    ) from error
         finally:
             if handle is not None:
                 os.close(handle)
@@ -227,23 +230,35 @@ def standing(folder: Path, name: str) -> Iterator[Path]:
         yield ready if ready.exists() else folder / name
 
 
-def is_empty(folder: Path) -> bool:
-    """Return whether a folder holds nothing but what a killed :func:`replacing_in` left before its files counted."""
-    return all(re.fullmatch(rf"\.{_TOGETHER}\..+\{_PART}", path.name) for path in folder.iterdir())
+def settle(folder: Path) -> None:
+    """Finish a :func:`replacing_in` that was killed: move the files that count, and remove those that don't."""
+    if folder.is_dir():
+        with _explained(folder), locked(folder):
+            _move_ready(folder)
+        _remove_stale(folder / _TOGETHER)
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder, and those above it, and sync them: a file lasts no longer than the folder that it is in."""
+    """Make a folder, and those above it, and sync them: a file lasts no longer than the folder that it is in.
+
+    Raises
+    ------
+    DataFileError
+        If it can't be made.
+    """
     final = Path(os.path.realpath(folder))
     if not final.is_dir():
         make_folder(final.parent)
-        final.mkdir(exist_ok=True)
-        _sync_folder(final.parent)
+        with _explained(folder):
+            final.mkdir(exist_ok=True)
+            _sync_folder(final.parent)
 
 
 @contextmanager
 def locked(folder: Path, *, shared: bool = False) -> Iterator[None]:
-    """Hold a folder for oneself, or together with others that only read it; wait while somebody else holds it.
+    """Hold a folder, or a file that is never replaced: alone, or together with others that only read it.
+
+    Whoever comes second waits.
 
     The lock ends with the process, and leaves nothing behind. Where there are no such locks (Windows, some network file
     systems), it does nothing.

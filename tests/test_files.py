@@ -21,11 +21,11 @@ from hwnas_surrogate.files import (
     check_folder,
     check_output,
     file_stem,
-    is_empty,
     locked,
     make_folder,
     replacing,
     replacing_in,
+    settle,
     standing,
 )
 
@@ -425,12 +425,13 @@ def test_a_kill_leaves_all_old_files_or_all_new_ones(tmp_path: Path) -> None:
     assert {tuple(texts) for texts in seen} == {("old", "old"), ("new", "new")}
 
 
-def test_a_folder_with_what_a_kill_left_is_empty(tmp_path: Path) -> None:
-    assert is_empty(tmp_path)
-    for call, empty in ((3, True), (10, False)):
+def test_what_a_kill_left_is_settled(tmp_path: Path) -> None:
+    for call, left in ((3, []), (10, ["one", "two"])):
         subprocess.run([sys.executable, "-c", kill_at(call), str(tmp_path)], check=False)
-        assert list(tmp_path.iterdir())
-        assert is_empty(tmp_path) == empty
+        assert [path for path in tmp_path.iterdir() if path.name.startswith(".together.")]
+        settle(tmp_path)
+        assert sorted(path.name for path in tmp_path.iterdir()) == left
+    settle(tmp_path / "nothing")
 
 
 # -- locks -------------------------------------------------------------------------------------------------

@@ -81,12 +81,12 @@ def suggest(
         _export(chosen, suggestion, export, sources, seed)
         if given is not None and form is None:
             say(f"{export / 'results.csv'} lacks the former measurements; -o FILE writes a form that holds them too")
-    if form is not None:
-        _write(form, table, names, under, sources)
     show(frame, f"To measure, under {chosen.dataset_name(suggestion.config) or under}", as_json, as_csv, notes=notes)
     if table is not None:
         _tell(table, known, suggestion, seed)
         _draw(table, known, curve, seed)
+    if form is not None:  # last: once it is there, the command refuses to run again
+        _write(form, table, names, under, sources)
 
 
 def _form(output: Path | None, export: Path | None, given: str | None) -> Path | None:

@@ -164,7 +164,6 @@ def _tune(
     for column, target in enumerate(table.targets):
         rows, _ = held_out(table, column, "random", n_train, n_test, seed)
         study = folder / f"{file_stem(f'{target.device}-{target.metric}')}.jsonl"
-        folder.mkdir(parents=True, exist_ok=True)
         fresh = clone(prototype).set_params(random_state=seed)
         found = tune(fresh, table.archs[rows], table.costs[rows, column], configs[rows], seconds=seconds, study=study)
         what = ", ".join(

@@ -19,7 +19,7 @@ from torch import nn
 import hwnas_surrogate
 from hwnas_surrogate.data.table import Configs
 from hwnas_surrogate.errors import DataFileError, InvalidInputError, unknown
-from hwnas_surrogate.files import check_folder, is_empty, replacing_in
+from hwnas_surrogate.files import check_folder, replacing_in, settle
 from hwnas_surrogate.measure.form import RESULTS, write_form
 from hwnas_surrogate.measure.protocol import Progress
 from hwnas_surrogate.networks import build_network, to_onnx
@@ -153,8 +153,9 @@ def _check(names: Sequence[str], random_state: int, batch: npt.NDArray[np.int8],
 def check_empty(folder: Path) -> None:
     """Refuse, before any work, a folder that networks can't be exported to."""
     check_folder(folder)
+    settle(folder)
     try:
-        taken = folder.exists() and not is_empty(folder)
+        taken = folder.exists() and any(folder.iterdir())
     except OSError as error:
         raise DataFileError(f"can't read {folder}: {error.strerror or error}.") from error
     if taken:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 import hwnas_surrogate
-from hwnas_surrogate.errors import DataFileError, InvalidInputError, SavedFormatError
+from hwnas_surrogate.errors import InvalidInputError, SavedFormatError
 from hwnas_surrogate.files import check_folder, check_output, locked, make_folder, replacing
 
 __all__ = ["FORMAT_VERSION", "MANIFEST", "as_json", "check_save", "read_manifest", "read_weights", "write_folder"]
@@ -62,11 +62,13 @@ def check_save(folder: str | os.PathLike[str], inputs: Iterable[str | os.PathLik
     check_folder(folder, inputs)
     path = Path(folder) / MANIFEST
     check_output(path)
+    if not path.is_file():
+        return
     try:
-        found = json.loads(path.read_bytes()).get("format")
-    except (OSError, RecursionError, ValueError, AttributeError):
-        return  # none, or a damaged one, which new surrogates may replace
-    if found != _FORMAT:
+        found = json.loads(path.read_bytes())
+    except (OSError, RecursionError, ValueError):
+        return  # a damaged one, which new surrogates may replace
+    if not isinstance(found, dict) or found.get("format") != _FORMAT:
         raise InvalidInputError(
             f"{path} is not the manifest of saved surrogates, and would be replaced: choose another folder."
         )
@@ -89,10 +91,7 @@ def write_folder(folder: Path, content: dict[str, Any], files: dict[str, bytes])
     manifest["sha256"] = _digest(manifest)
     text = json.dumps(manifest, indent=1, sort_keys=True, default=as_json)
     check_save(folder)
-    try:
-        make_folder(folder)
-    except OSError as error:
-        raise DataFileError(f"can't make the folder {folder}: {error.strerror or error}.") from error
+    make_folder(folder)
     with locked(folder):
         for name, data in files.items():
             with replacing(folder / name) as temporary:

@@ -29,7 +29,7 @@ from skops.io import dumps
 
 import hwnas_surrogate
 from hwnas_surrogate.data import Target, load_table
-from hwnas_surrogate.errors import DataFileError, SavedFormatError
+from hwnas_surrogate.errors import DataFileError, InvalidInputError, SavedFormatError
 from hwnas_surrogate.features import Combined, LayerSums, OneHot, OpCounts
 from hwnas_surrogate.models import MODELS
 from hwnas_surrogate.spaces import get_space
@@ -803,6 +803,6 @@ def test_a_file_that_the_system_refuses_leaves_the_old_suite(
 
 def test_a_file_in_the_folders_place_is_left_alone(suites: dict[str, SurrogateSuite], tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("mine")
-    with pytest.raises(DataFileError, match="can't make the folder"):
+    with pytest.raises(InvalidInputError, match="is a file, and can't be a folder"):
         suites["new"].save(tmp_path / "taken")
     assert (tmp_path / "taken").read_text() == "mine"
