@@ -57,7 +57,7 @@ def file_stem(name: str) -> str:
     Returns
     -------
     str
-        The text itself, if it is short and has only letters, digits, ``.``, ``_`` and ``-``. Otherwise its valid
+        The text itself, if it is short and has only ASCII letters, digits, ``.``, ``_`` and ``-``. Otherwise its valid
         characters and a hash of the whole text, so that different texts give different files.
 
     Examples
@@ -65,12 +65,11 @@ def file_stem(name: str) -> str:
     >>> file_stem("raspi4-latency"), file_stem("my board-latency")
     ('raspi4-latency', 'my_board-latency-1d954a9013341307')
     """
-    plain = re.sub(r"[^\w.-]", "_", name)
-    data = plain.encode()
-    if plain == name and len(data) <= _LONGEST:
+    plain = re.sub(r"[^\w.-]", "_", name, flags=re.ASCII)
+    if plain == name and len(plain) <= _LONGEST:
         return name
     digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:16]
-    return f"{data[: _LONGEST - 17].decode(errors='ignore')}-{digest}"
+    return f"{plain[: _LONGEST - 17]}-{digest}"
 
 
 def check_output(
@@ -279,9 +278,10 @@ def locked(folder: Path, *, shared: bool = False) -> Iterator[None]:
 def _explained(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
-    except OSError as error:
+    except (OSError, UnicodeEncodeError) as error:
+        reason = error.strerror or error if isinstance(error, OSError) else f"its name is not {error.encoding}"
         raise DataFileError(
-            f"can't write {os.fspath(path)}: {error.strerror or error}. What was there before is untouched; "
+            f"can't write {os.fspath(path)}: {reason}. What was there before is untouched; "
             "check the disk's free space and the folder's permissions."
         ) from error
 

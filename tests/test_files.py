@@ -475,16 +475,17 @@ def test_a_folder_is_held_alone_or_shared(tmp_path: Path, theirs: str, mine: str
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["raspi4-latency", "a.b_c-1", "ü-latency", "a" * 120])
+@pytest.mark.parametrize("name", ["raspi4-latency", "a.b_c-1", "a" * 120])
 def test_plain_names_are_kept(name: str) -> None:
     assert file_stem(name) == name
 
 
 def test_other_names_are_made_fit_for_files_and_stay_apart() -> None:
     names = ["my board", "my_board!", "my/board", "..\\board", "a\nb", "\ud800", *("a" * n for n in (121, 300, 301))]
-    names += ["中" * 100, "中" * 101, "🙂" * 90]
+    names += ["中" * 100, "中" * 101, "🙂" * 90, "ü-latency", "é-latency"]
     stems = [file_stem(name) for name in names]
     assert len(set(stems)) == len(stems)
     for stem in stems:
-        assert len(stem.encode()) <= 120
+        assert len(stem) <= 120
+        assert stem.isascii()
         assert not set(stem) & set("/\\\n !")
