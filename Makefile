@@ -6,13 +6,14 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
 LISTED := pyproject.toml constraints.txt tools/requirements.py
 
-.PHONY: help setup train test check bench docs format clean
+.PHONY: help setup train test check bench crash docs format clean
 
 help:
 	@echo "make train   train and save surrogates on the bundled measurements"
 	@echo "make test    run the whole test suite"
 	@echo "make check   lint, types, import directions"
 	@echo "make bench   print the figures of docs/benchmarks.md"
+	@echo "make crash   kill every command that writes 200 times, on a full and on a slow disk too; resumes (strace, hours)"
 	@echo "make docs    build the documentation site to build/docs, warnings being errors"
 
 setup: $(VENV)/.installed-dev
@@ -46,6 +47,9 @@ check: setup
 
 bench: setup
 	$(BIN)/python -m benchmarks
+
+crash: setup
+	$(BIN)/python -m crash --results .cache/crash.jsonl
 
 docs: setup
 	$(BIN)/python -m tools.docs

@@ -12,7 +12,6 @@ import os
 os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 import argparse
-import importlib
 import json
 import sys
 import tempfile
@@ -22,14 +21,6 @@ from crash.tracing import forked, missing
 from crash.trials import Bench, Found, faults, trials
 from crash.writers import WRITERS, make_inputs
 
-# Imported once, before every run is forked.
-HEAVY = (
-    "pandas", "sklearn.ensemble", "xgboost", "torch", "matplotlib.pyplot", "onnx", "plotly.offline", "optuna",
-    "rich.progress",
-    "hwnas_surrogate.trainers", "hwnas_surrogate.report", "hwnas_surrogate.evaluation", "hwnas_surrogate.search",
-    "hwnas_surrogate.prediction", "hwnas_surrogate.measure.export", "hwnas_surrogate.measure.session",
-    "hwnas_surrogate.cli.app",
-)  # fmt: skip
 KINDS = {"kill": 200, "fail": 50, "race": 20}
 
 
@@ -49,8 +40,6 @@ def main() -> int:
     if reason:
         print(f"nothing was tried: {reason}")
         return 77
-    for name in HEAVY:
-        importlib.import_module(name)
     results = _read(asked.results)
     print("| command | kills | lost | corrupt | stale | full disk | wrong | two writers | wrong | not synced |")
     print("|---|---|---|---|---|---|---|---|---|---|")
