@@ -107,10 +107,11 @@ def _form(output: Path | None, export: Path | None, given: str | None) -> Path |
 def _curve(form: Path | None, export: Path | None, given: str | None) -> Path:
     """Return the picture's path, beside the form; raise if something can't be written, before any work is done."""
     from hwnas_surrogate.files import check_output
-    from hwnas_surrogate.measure.export import check_empty
     from hwnas_surrogate.measure.form import RESULTS
 
     if export is not None:
+        from hwnas_surrogate.measure.export import check_empty
+
         check_empty(export)
     stem = (form or Path(export or ".") / RESULTS).with_suffix("")
     picture = stem.with_name(f"{stem.name}-curve.png")
