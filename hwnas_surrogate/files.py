@@ -30,6 +30,7 @@ __all__ = [
     "file_stem",
     "locked",
     "make_folder",
+    "remove_stale",
     "replacing",
     "replacing_in",
     "settle",
@@ -221,6 +222,11 @@ def replacing_in(folder: str | os.PathLike[str], inputs: Iterable[str | os.PathL
             shutil.rmtree(temporary, ignore_errors=True)
 
 
+def remove_stale(folder: Path) -> None:
+    """Remove what killed calls of :func:`replacing` left in a folder, of whatever file."""
+    _remove_unlocked([part for part in folder.iterdir() if re.fullmatch(rf"\..+\.\w{{8}}\{_PART}", part.name)])
+
+
 @contextmanager
 def standing(folder: Path, name: str) -> Iterator[Path]:
     """Give the path of a file that :func:`replacing_in` wrote to a folder, and keep it there while the block reads."""
@@ -384,9 +390,14 @@ def _part_of(final: Path, *, is_folder: bool = False) -> tuple[Path, int | None]
 
 def _remove_stale(final: Path) -> None:
     """Remove what killed processes left of this file."""
+    _remove_unlocked(final.parent.glob(f".{file_stem(final.name)}.*{_PART}"))
+
+
+def _remove_unlocked(parts: Iterable[Path]) -> None:
+    """Remove parts that nobody is writing."""
     if fcntl is None:
         return
-    for part in final.parent.glob(f".{file_stem(final.name)}.*{_PART}"):
+    for part in parts:
         with suppress(OSError):
             handle = os.open(part, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
             try:

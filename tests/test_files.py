@@ -23,6 +23,7 @@ from hwnas_surrogate.files import (
     file_stem,
     locked,
     make_folder,
+    remove_stale,
     replacing,
     replacing_in,
     settle,
@@ -167,6 +168,18 @@ def test_a_part_that_is_being_written_is_left_alone(old: Path) -> None:
         assert old.read_text() == "second"
     assert old.read_text() == "first"
     assert alone(old)
+
+
+def test_parts_of_any_file_are_removed_from_a_folder(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        child = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / name)], check=False)
+        assert child.returncode == -signal.SIGKILL
+    others = {".mine.part", "abc.abcdefgh.part", ".hidden"}
+    for other in others:
+        (tmp_path / other).touch()
+    with replacing(tmp_path / "c") as temporary:
+        remove_stale(tmp_path)
+        assert {path.name for path in tmp_path.iterdir()} == others | {temporary.name}
 
 
 def test_parts_of_other_files_are_left_alone(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 
 import hwnas_surrogate
 from hwnas_surrogate.errors import InvalidInputError, SavedFormatError
-from hwnas_surrogate.files import check_folder, check_output, locked, make_folder, replacing
+from hwnas_surrogate.files import check_folder, check_output, locked, make_folder, remove_stale, replacing
 
 __all__ = ["FORMAT_VERSION", "MANIFEST", "as_json", "check_save", "read_manifest", "read_weights", "write_folder"]
 
@@ -102,6 +102,7 @@ def write_folder(folder: Path, content: dict[str, Any], files: dict[str, bytes])
         for path in folder.iterdir():
             if _WEIGHTS_NAME.fullmatch(path.name) and path.name not in files:
                 path.unlink(missing_ok=True)
+        remove_stale(folder)
     return folder
 
 
