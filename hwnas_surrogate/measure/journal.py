@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas_surrogate.errors import DataFileError, MeasurementError
+from hwnas_surrogate.files import make_folder
 
 __all__ = ["Journal"]
 
@@ -36,7 +37,7 @@ class Journal:
         self.path = Path(path)
         self.entries: list[dict[str, Any]] = []
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self.path.parent)
             self._file = self.path.open("ab", buffering=0)
         except OSError as error:
             raise DataFileError(f"can't write {self.path}: {error.strerror or error}.") from error
