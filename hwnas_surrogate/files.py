@@ -74,7 +74,11 @@ def file_stem(name: str) -> str:
 
 
 def check_output(
-    path: str | os.PathLike[str], suffixes: Sequence[str] = (), inputs: Iterable[str | os.PathLike[str]] = ()
+    path: str | os.PathLike[str],
+    suffixes: Sequence[str] = (),
+    inputs: Iterable[str | os.PathLike[str]] = (),
+    *,
+    stream: bool = True,
 ) -> None:
     """Refuse, before hours of work, a file that :func:`replacing` would refuse to write at their end.
 
@@ -85,13 +89,15 @@ def check_output(
         What the name may end in, ``.parquet`` say; a name without a suffix passes. Any if empty.
     inputs : iterable of path-like, default=()
         Files that are read to make this one.
+    stream : bool, default=True
+        Whether a pipe or a character device may be written; False for what is resumed from a journal beside the file.
 
     Raises
     ------
     InvalidInputError
         If the name ends in something else, or the path is an input or nothing that a file may replace.
     DataFileError
-        If its folder can't be written to.
+        If its folder can't be read or written to.
     """
     suffix = Path(path).suffix
     if suffixes and suffix and suffix not in suffixes:
@@ -103,6 +109,11 @@ def check_output(
         final, kind = _destination(Path(path), inputs)
         if kind == "file":
             _check_writable(final.parent)
+        elif not stream:
+            raise InvalidInputError(
+                f"{os.fspath(path)} is a pipe or a device, beside which no journal can be kept to resume: choose a "
+                "file."
+            )
 
 
 def check_folder(folder: str | os.PathLike[str], inputs: Iterable[str | os.PathLike[str]] = ()) -> None:

@@ -1,5 +1,25 @@
-"""Capture networks of other formats as graphs."""
+"""Capture networks of other formats as graphs.
 
-from hwnas_surrogate.capture.torch_module import graph_of_module
+Names are imported on first use: ONNX models need no torch.
+"""
 
-__all__ = ["graph_of_module"]
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hwnas_surrogate.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from hwnas_surrogate.capture.finishing import UncountedWarning
+    from hwnas_surrogate.capture.onnx_model import graph_of_onnx
+    from hwnas_surrogate.capture.torch_module import graph_of_exported, graph_of_module
+
+__all__ = ["UncountedWarning", "graph_of_exported", "graph_of_module", "graph_of_onnx"]
+
+_MODULES = {
+    "finishing": ["UncountedWarning"],
+    "onnx_model": ["graph_of_onnx"],
+    "torch_module": ["graph_of_exported", "graph_of_module"],
+}
+
+__getattr__, __dir__ = lazy_names(__name__, _MODULES)

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from hwnas_surrogate.capture.aten import Call, described, is_view, mutated
+from hwnas_surrogate.capture.finishing import finished
 from hwnas_surrogate.errors import InvalidGraphError
 from hwnas_surrogate.graphs import DTYPES, Graph, Node, Op, TensorSpec
-from hwnas_surrogate.graphs.flat import flattened
 from hwnas_surrogate.graphs.op import N_FACTORS
 
 __all__ = ["Recording"]
@@ -51,6 +49,7 @@ class Recording:
         """The value that a view shows."""
         self._alive: list[Tensor] = []  # keeps objects alive, since the id of a dead one may be reused
         self._paused = False
+        self._uncounted: list[str] = []
         for stored in (*module.parameters(), *module.buffers()):
             self._store(stored)
 
@@ -109,7 +108,7 @@ class Recording:
         outputs = [self._read(tensor) for tensor in returned if self._is_value(tensor)]
         if not outputs:
             raise InvalidGraphError("the module returns no tensor that it computed.")
-        return _tidied(Graph(self._inputs, self._nodes, outputs, [spec for spec, _ in self._weights]))
+        return finished(Graph(self._inputs, self._nodes, outputs, [spec for spec, _ in self._weights]), self._uncounted)
 
     def _store(self, tensor: Tensor) -> int:
         self._alive.append(tensor)
@@ -183,6 +182,8 @@ class Recording:
 
     def _add_call(self, call: Call) -> int:
         """Add an operator; return the first value that it writes."""
+        if "::" in call.kind:  # of a library of its own
+            self._uncounted.append(call.kind)
         reads, weights, buffers = list[int](), list[int](), list[int]()
         for tensor in call.tensors:
             if self._is_value(tensor):
@@ -236,19 +237,3 @@ def _spec(tensor: Tensor) -> TensorSpec:
     if not all(type(size) is int for size in sizes):
         raise InvalidGraphError(f"a tensor has the shape {sizes}, which depends on the data: fix its sizes.")
     return TensorSpec.of(sizes, name)
-
-
-def _tidied(graph: Graph) -> Graph:
-    """Remove views and constants that nothing reads, and trailing outputs of operators that nothing reads."""
-    flat, read = flattened([graph]), set(graph.outputs)
-    keep, op = np.ones(len(graph), bool), flat.op.copy()
-    for number in range(len(graph) - 1, -1, -1):
-        node, writes = graph.nodes[number], graph.writes[number]
-        written = max((place for place, value in enumerate(writes, 1) if value in read), default=0)
-        if not written and node.op.kind in ("view", "constant"):
-            keep[number] = False
-            continue
-        read.update(node.reads)
-        if max(written, 1) < len(node.op.outputs):
-            op[number] = flat.numbers.of_op(replace(node.op, outputs=node.op.outputs[: max(written, 1)]))
-    return flat.rewritten(keep, op).graphs()[0]

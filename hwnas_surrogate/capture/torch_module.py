@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.export import ExportedProgram
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -23,7 +24,7 @@ from hwnas_surrogate.capture.recording import Recording
 from hwnas_surrogate.errors import InvalidGraphError, InvalidInputError
 from hwnas_surrogate.graphs import Graph
 
-__all__ = ["graph_of_module"]
+__all__ = ["graph_of_exported", "graph_of_module"]
 
 
 def graph_of_module(module: nn.Module, *example_inputs: Any) -> Graph:
@@ -65,9 +66,80 @@ def graph_of_module(module: nn.Module, *example_inputs: Any) -> Graph:
             "give an example of what the module takes, such as torch.zeros(1, 3, 32, 32): "
             "no tensor is among the inputs."
         )
+    return _captured(module, example_inputs, {})
+
+
+def graph_of_exported(program: ExportedProgram) -> Graph:
+    """Record the operators of a program that ``torch.export.export`` made, with the inputs of its export.
+
+    Parameters
+    ----------
+    program : torch.export.ExportedProgram
+        Exported in eval mode. With dynamic shapes, the sizes of its example inputs count.
+
+    Returns
+    -------
+    Graph
+
+    Raises
+    ------
+    InvalidInputError
+        If it is no exported program, or keeps no example inputs.
+    InvalidGraphError
+        If it was exported in training mode, or holds control flow that depends on the numbers.
+    """
+    if not isinstance(program, ExportedProgram):
+        raise InvalidInputError(
+            f"Graph.from_exported takes a torch.export.ExportedProgram, got {type(program).__name__}."
+        )
+    if program.example_inputs is None:
+        raise InvalidInputError("the exported program keeps no example inputs: export it again with them.")
+    for node in program.graph.nodes:
+        name = str(node.target)
+        if node.op == "call_function" and "higher_order" in type(node.target).__module__ + name:
+            raise InvalidGraphError(f"the exported program can't be captured: {name} is control flow.")
+        if _trains(node):
+            raise InvalidGraphError(
+                f"the program was exported in training mode ({node.name}): call the module's eval() before the export."
+            )
+    args, kwargs = program.example_inputs
+    module = program.module(check_guards=False)
+    for node in module.graph.nodes:
+        # The dispatcher would split these, where a module's own calls stay whole.
+        node.target = _WHOLE_IN_EXPORTS.get(node.target, node.target)
+    module.recompile()
+    return _captured(module, args, kwargs)
+
+
+def _batch_norm(
+    x: Tensor, weight: Any, bias: Any, running_mean: Any, running_var: Any, training: bool, *_: Any
+) -> Tensor:
+    return functional.batch_norm(x, running_mean, running_var, weight, bias, training)
+
+
+_WHOLE_IN_EXPORTS = {
+    torch.ops.aten.linear.default: functional.linear,
+    torch.ops.aten.scaled_dot_product_attention.default: functional.scaled_dot_product_attention,
+    torch.ops.aten.batch_norm.default: _batch_norm,
+}
+"""Functions that are one operator in this package, by the operator that an export calls instead."""
+
+
+def _trains(node: Any) -> bool:
+    """Return whether a node of an exported program computes as in training."""
+    if node.op != "call_function" or not isinstance(node.target, torch._ops.OpOverload):
+        return False
+    names = [argument.name for argument in node.target._schema.arguments]
+    given = dict(zip(names, node.args, strict=False)) | dict(node.kwargs)
+    if node.target.namespace != "aten" or not any(word in node.target._opname for word in ("dropout", "batch_norm")):
+        return False
+    return any(given.get(name) is True for name in ("train", "training"))
+
+
+def _captured(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Graph:
     with _ALONE, _left_as_it_was(module), torch.inference_mode(False), torch.no_grad(), _in_parts():
         try:
-            return _recorded(module, example_inputs)
+            return _recorded(module, args, kwargs)
         except InvalidGraphError:
             raise
         except Exception as error:
@@ -78,17 +150,17 @@ _ALONE = threading.RLock()
 """PyTorch's settings are global to the process: one capture at a time changes and restores them."""
 
 
-def _recorded(module: nn.Module, example_inputs: tuple[Any, ...]) -> Graph:
+def _recorded(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Graph:
     """Run the module on fake tensors, and return the graph of what it called."""
     with FakeTensorMode(allow_non_fake_inputs=True) as fake:
         recording = Recording(module)
         # Each input is a separate tensor, even if the same example is given twice.
-        inputs = tree_map_only(
-            Tensor, lambda tensor: torch.empty_like(fake.from_tensor(_beside(module, tensor))), example_inputs
+        inputs, named = tree_map_only(
+            Tensor, lambda tensor: torch.empty_like(fake.from_tensor(_beside(module, tensor))), (args, kwargs)
         )
-        recording.takes([leaf for leaf in tree_leaves(inputs) if isinstance(leaf, Tensor)])
+        recording.takes([leaf for leaf in tree_leaves((inputs, named)) if isinstance(leaf, Tensor)])
         with _Dispatched(recording), _Called(recording):
-            returned = module(*inputs)
+            returned = module(*inputs, **named)
         return recording.graph([leaf for leaf in tree_leaves(returned) if isinstance(leaf, Tensor)])
 
 

@@ -35,6 +35,9 @@ def measure(
     time_limit: Annotated[
         str | None, typer.Option(metavar="TIME", help="Stop after this time: 90s, 30m, 2h. Run again to resume.")
     ] = None,
+    timeout: Annotated[
+        str, typer.Option(metavar="TIME", help="A network that takes longer to load, or to run once, has failed.")
+    ] = "60s",
     budget: Annotated[str | None, typer.Option(hidden=True)] = None,
     passes: Annotated[int, typer.Option(min=1, help="Passes over all networks; a noise floor needs 2.")] = 2,
     repeats: Annotated[int, typer.Option(min=2, help="Timed runs in each pass, at least.")] = 10,
@@ -68,7 +71,8 @@ def measure(
     runner = make_runtime(runtime, _threads(threads))
     name = f"{chosen.name}-blocks-{runtime}" if blocks else f"{chosen.name}-{runtime}"
     path = Path("measurements") / f"{name}.parquet" if output is None else output
-    protocol = Protocol(passes, repeats, max(repeats, max_repeats), half_width, energy, seed)
+    longest = read_duration("--timeout", timeout)
+    protocol = Protocol(passes, repeats, max(repeats, max_repeats), half_width, energy, seed, longest)
     seconds = None if time_limit is None else read_duration("--time-limit", time_limit)
     with progress("measuring") as update:
         if blocks:

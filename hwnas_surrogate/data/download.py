@@ -1,4 +1,4 @@
-"""Download the official file: only on request, resumable, verified before it gets its final name."""
+"""Download the official file: only on request, within limits, resumable, verified before it gets its final name."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ import hashlib
 import http.client
 import os
 import re
+import time
 import urllib.error
-import urllib.request
 from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from http.client import HTTPResponse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import platformdirs
 
+from hwnas_surrogate.data.request import request
 from hwnas_surrogate.errors import DownloadError
-
-if TYPE_CHECKING:
-    from http.client import HTTPResponse
+from hwnas_surrogate.files import locked
 
 __all__ = ["OFFICIAL_BLOB_ID", "OFFICIAL_NAME", "OFFICIAL_URL", "data_dir", "download", "git_blob_id"]
 
@@ -29,6 +30,7 @@ OFFICIAL_URL = f"https://raw.githubusercontent.com/GATECH-EIC/HW-NAS-Bench/main/
 """The official file's address."""
 
 _CHUNK = 1 << 16
+_NUMBER = r"\d{1,18}"
 _BY_HAND = "or fetch the file by hand and pass its path"
 
 
@@ -77,12 +79,18 @@ def download(
     *,
     progress: Callable[[int, int | None], None] | None = None,
     timeout: float = 30.0,
+    time_limit: float = 3600.0,
+    max_bytes: int = 1 << 28,
 ) -> Path:
     """Fetch a file whose git blob id is known.
 
     The bytes go into a part file beside the destination, named after the destination and the blob id. A part file of an
-    earlier call is resumed. Only a complete file with the right id gets the final name. If the right file exists
-    already, no request is made.
+    earlier call is resumed. If the server sends the whole file instead of the missing bytes, or the completed part is
+    not the right file, the whole file is fetched into another part file. So a wrong response, such as a login page,
+    never replaces what had arrived. Only a complete file with the right id gets the final name. If the right file
+    exists already, no request is made. A second process that downloads into the same folder waits for the first one.
+
+    Redirects are followed to http and https only, and from https to https only.
 
     Parameters
     ----------
@@ -95,7 +103,12 @@ def download(
     progress : callable, optional
         Called with the number of bytes received and of the whole file (None while unknown).
     timeout : float, default=30.0
-        Seconds to wait for a response before giving up.
+        Seconds to wait for a response, or for more of it, before giving up.
+    time_limit : float, default=3600.0
+        Seconds after which the transfer is stopped, however steadily bytes arrive.
+    max_bytes : int, default=2**28
+        Maximum size of the file. The default is more than twice what GitHub accepts (100 MiB), where the official file
+        is.
 
     Returns
     -------
@@ -114,11 +127,11 @@ def download(
         if _is_there(path, blob_id):
             return path
         path.parent.mkdir(parents=True, exist_ok=True)
-        # A part file may be complete, if the previous call was stopped just before renaming it.
-        if not part.exists() or git_blob_id(part) != blob_id:
-            _fetch(url, part, progress or _ignore, timeout)
-            _verify(part, blob_id, url)
-        os.replace(part, path)
+        deadline = time.monotonic() + time_limit
+        with locked(path.parent):
+            if not _is_there(path, blob_id):  # unless another process has just fetched it
+                transfer = _Transfer(url, part, blob_id, progress or _ignore, timeout, deadline, max_bytes)
+                transfer.finish(path)
     except DownloadError:
         raise
     except OSError as error:
@@ -137,7 +150,7 @@ def _is_there(path: Path, blob_id: str) -> bool:
     """Return whether the file exists; raise if something else has its name."""
     if not path.exists():
         return False
-    found = git_blob_id(path) if path.is_file() else "none: it is a folder"
+    found = git_blob_id(path) if path.is_file() else f"none: it is {'a folder' if path.is_dir() else 'no file'}"
     if found == blob_id:
         return True
     raise DownloadError(
@@ -146,73 +159,145 @@ def _is_there(path: Path, blob_id: str) -> bool:
     )
 
 
-def _verify(part: Path, blob_id: str, url: str) -> None:
-    """Delete a complete part file that is not the expected file, and raise."""
-    found = git_blob_id(part)
-    if found != blob_id:
-        size = part.stat().st_size
-        part.unlink()
+@dataclass(frozen=True, slots=True)
+class _Transfer:
+    """The transfer of one file; ``deadline`` is on the clock of ``time.monotonic``."""
+
+    url: str
+    part: Path
+    blob_id: str
+    progress: Callable[[int, int | None], None]
+    timeout: float
+    deadline: float
+    max_bytes: int
+
+    def finish(self, path: Path) -> None:
+        """Get the missing bytes, and give the file its final name."""
+        anew = self.part.with_suffix(".new")
+        # A part file may be complete, if the previous call was stopped just before renaming it.
+        is_complete = self.part.exists() and git_blob_id(self.part) == self.blob_id
+        right = self.part if is_complete else self._fetch(anew)
+        with open(right, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(right, path)
+        for left in (self.part, anew):
+            left.unlink(missing_ok=True)
+
+    def _fetch(self, anew: Path) -> Path:
+        """Complete the part file, or get the whole file; return the right one."""
+        size = _size(self.part)
+        response, start, total = self._open(size)
+        if start:
+            if self._receive(response, self.part, start, total):
+                return self.part
+            os.truncate(self.part, start)  # these bytes or the new ones are wrong: the whole file decides
+            response, _, total = self._open(0)
+        whole = anew if size else self.part
+        try:
+            is_right = self._receive(response, whole, 0, total)
+        except BaseException:
+            if size:
+                whole.unlink(missing_ok=True)
+            raise
+        if is_right:
+            return whole
+        found, sent = git_blob_id(whole), whole.stat().st_size
+        whole.unlink()
         raise DownloadError(
-            f"{url} gave another file: git blob id {found} ({size:,} bytes), expected {blob_id}. It was deleted. "
+            f"{self.url} gave another file: git blob id {found} ({'more than ' if sent > self.max_bytes else ''}"
+            f"{min(sent, self.max_bytes):,} bytes), expected {self.blob_id}. It was deleted{self._kept(size)}. "
             "Likely causes: a proxy or login page answered instead, the file was replaced by a newer version, or "
             f"it was damaged on the way. Try again, {_BY_HAND}."
         )
 
+    def _kept(self, size: int) -> str:
+        return f"; the {size:,} bytes that had arrived before are kept in {self.part}" if size else ""
 
-def _fetch(url: str, part: Path, progress: Callable[[int, int | None], None], timeout: float) -> None:
-    """Append the missing bytes to the part file, or rewrite it if the server can't resume."""
-    response, done, total = _open(url, part.stat().st_size if part.exists() else 0, timeout)
-    failure: Exception | None = None
-    with response, open(part, "ab" if done else "wb") as file:
-        progress(done, total)
-        while True:
-            try:
-                chunk = response.read1(_CHUNK)
-            except (OSError, http.client.HTTPException) as error:
-                failure = error
-                break
-            if not chunk:
-                break
-            file.write(chunk)
-            done += len(chunk)
-            progress(done, total)
-        file.flush()
-        os.fsync(file.fileno())
-    if failure is not None or (total is not None and done < total):
+    def _receive(self, response: HTTPResponse, path: Path, start: int, total: int | None) -> bool:
+        """Write the response after the first bytes of a file; return whether the file is right then."""
+        done = start
+        failure: Exception | None = None
+        with response, open(path, "ab" if start else "wb") as file:
+            self.progress(done, total)
+            while done <= self.max_bytes:
+                try:
+                    chunk = response.read1(_CHUNK)
+                except (OSError, http.client.HTTPException) as error:
+                    failure = error
+                    break
+                if not chunk:
+                    break
+                file.write(chunk)
+                done += len(chunk)
+                self.progress(done, total)
+        if failure is None and (total is None or done >= total or done > self.max_bytes):
+            return git_blob_id(path) == self.blob_id
         whole = "an unknown number of" if total is None else f"{total:,}"
+        kept = f"They are kept in {path}" if path == self.part else f"They were deleted{self._kept(_size(self.part))}"
         raise DownloadError(
-            f"the transfer of {url} was cut: {done:,} of {whole} bytes have arrived"
-            f"{f' ({_reason(failure)})' if failure else ''}. They are kept in {part}; call again to resume."
+            f"the transfer of {self.url} was cut: {done:,} of {whole} bytes have arrived"
+            f"{f' ({_reason(failure)})' if failure else ''}. {kept}; call again to resume."
         ) from failure
 
-
-def _open(url: str, start: int, timeout: float) -> tuple[HTTPResponse, int, int | None]:
-    """Request the file from byte `start`; return the response, its first byte and the whole file's size."""
-    if not url.lower().startswith(("https://", "http://")):
-        raise DownloadError(f"cannot fetch {url!r}: expected an address that begins with https:// or http://.")
-    request = urllib.request.Request(url, headers={"Range": f"bytes={start}-"} if start else {})
-    try:
-        response: HTTPResponse = urllib.request.urlopen(request, timeout=timeout)
-    except urllib.error.HTTPError as error:
-        with error:  # the error holds the connection
-            if start and error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
-                return _open(url, 0, timeout)
+    def _open(self, start: int) -> tuple[HTTPResponse, int, int | None]:
+        """Request the file from byte `start`; return the response, its first byte and the whole file's size."""
+        if not self.url.lower().startswith(("https://", "http://")):
+            raise DownloadError(f"cannot fetch {self.url!r}: expected an address that begins with https:// or http://.")
+        # Without If-Range: if the file there has changed, the id of the result tells.
+        try:
+            response = request(self.url, {"Range": f"bytes={start}-"} if start else {}, self.timeout, self.deadline)
+        except urllib.error.HTTPError as error:
+            with closing(error):  # the error holds the connection
+                if start and error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
+                    return self._open(0)
+                raise DownloadError(
+                    f"{self.url} answered {error.code} {' '.join(str(error.reason).split())}: nothing was fetched. "
+                    f"Check the address, try later, {_BY_HAND}."
+                ) from error
+        except DownloadError:
+            raise
+        except (OSError, http.client.HTTPException, ValueError) as error:
             raise DownloadError(
-                f"{url} answered {error.code} {error.reason}: nothing was fetched. Check the address, try later, "
-                f"{_BY_HAND}."
+                f"no answer from {self.url}: {_reason(error)}. Check the network (and the proxy settings), {_BY_HAND}."
             ) from error
-    except (OSError, http.client.HTTPException, ValueError) as error:
+        try:
+            self._check(response)
+        except DownloadError:
+            response.close()
+            raise
+        size = _number(response.headers.get("Content-Length", ""))
+        if not start or response.status != http.client.PARTIAL_CONTENT:
+            return response, 0, size
+        match = re.fullmatch(rf"bytes {start}-{_NUMBER}/({_NUMBER}|\*)", response.headers.get("Content-Range", ""))
+        if match:
+            return response, start, _number(match[1]) or (None if size is None else start + size)
+        response.close()
+        return self._open(0)
+
+    def _check(self, response: HTTPResponse) -> None:
+        """Raise if a response can't be the file, before anything is written."""
+        kind, coding = response.headers.get_content_type(), response.headers.get("Content-Encoding", "identity")
+        size = _number(response.headers.get("Content-Length", ""))
+        if kind == "text/html":
+            wrong = "a web page instead of the file; a proxy or a login page may have answered"
+        elif coding.lower() != "identity":
+            wrong = f"the file in the encoding {coding!r}, which was not requested"
+        elif size is not None and size > self.max_bytes:
+            wrong = f"{size:,} bytes, and the expected file has {self.max_bytes:,} at most"
+        else:
+            return
         raise DownloadError(
-            f"no answer from {url}: {_reason(error)}. Check the network (and the proxy settings), {_BY_HAND}."
-        ) from error
-    length = response.headers.get("Content-Length", "")
-    size = int(length) if length.isdecimal() else None
-    if not start or response.status != http.client.PARTIAL_CONTENT:
-        return response, 0, size
-    if re.match(rf"bytes {start}-", response.headers.get("Content-Range", "")):
-        return response, start, None if size is None else start + size
-    response.close()
-    return _open(url, 0, timeout)
+            f"{self.url} sent {wrong}. Nothing was fetched, and what had arrived before is kept. Try again, {_BY_HAND}."
+        )
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _number(text: str) -> int | None:
+    """Return the number in a header; None if it is none, or absurd."""
+    return int(text) if re.fullmatch(_NUMBER, text, re.ASCII) else None
 
 
 def _reason(error: Exception) -> str:

@@ -113,6 +113,47 @@ class Graph:
 
         return graph_of_module(module, *example_inputs)
 
+    @classmethod
+    def from_exported(cls, program: Any) -> Graph:
+        """Capture a program that ``torch.export.export`` made, with the inputs of its export.
+
+        Parameters
+        ----------
+        program : torch.export.ExportedProgram
+            Exported in eval mode. With dynamic shapes, the sizes of its example inputs count.
+
+        Raises
+        ------
+        InvalidGraphError
+            If it was exported in training mode, or holds control flow that depends on the numbers.
+        """
+        from hwnas_surrogate.capture import graph_of_exported
+
+        return graph_of_exported(program)
+
+    @classmethod
+    def from_onnx(cls, model: Any, input_shapes: Any = None) -> Graph:
+        """Read an ONNX model, with shapes from ONNX's own inference; nothing of it is executed.
+
+        Parameters
+        ----------
+        model : path-like or onnx.ModelProto
+            The weights are not read: external data may be absent.
+        input_shapes : sequence of int, or mapping of str to sequence of int, optional
+            The shape of the one input, or shapes by the inputs' names, for a model with symbolic dimensions.
+
+        Raises
+        ------
+        InvalidInputError
+            If a shape is missing, or not one of the model's input.
+        InvalidGraphError
+            If it is no ONNX model, or a damaged one; if it has control flow or is quantized; or if a shape is not
+            known.
+        """
+        from hwnas_surrogate.capture import graph_of_onnx
+
+        return graph_of_onnx(model, input_shapes)
+
     def _check(self) -> None:
         if not self.nodes:
             raise InvalidGraphError("a graph has at least one operator, got none.")

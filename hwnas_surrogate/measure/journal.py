@@ -1,16 +1,42 @@
-"""The journal of a measurement: JSON lines, appended at once, so that a kill loses only the work in progress."""
+"""The journal of a measurement: JSON lines, appended at once, so that a kill loses only the work in progress.
+
+Each line ends in a checksum of all bytes up to it, so that a line that was changed, lost or repeated is noticed: times
+would otherwise count for another network. Only lines lost at the end are not noticed; they are measured again.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import re
+import zlib
 from pathlib import Path
 from typing import Any
 
+from hwnas_surrogate.data.store import TABLE_SUFFIXES
 from hwnas_surrogate.errors import DataFileError, MeasurementError
-from hwnas_surrogate.files import make_folder
+from hwnas_surrogate.files import check_output, make_folder
 
-__all__ = ["Journal"]
+__all__ = ["Journal", "journal_path"]
+
+LINE = re.compile(rb'(.+),"check":"([0-9a-f]{8})"\}\n', re.DOTALL)
+"""A line: the JSON of an entry, whose last value is the checksum."""
+LONGEST = 1 << 24
+"""Maximum bytes of a line; those of a measurement have some thousands."""
+
+
+def journal_path(output: str | os.PathLike[str]) -> Path:
+    """Return the journal's place, beside the table to write; symbolic links of the table are followed.
+
+    Raises
+    ------
+    InvalidInputError
+        If the table can't be written there, or could not be resumed: a device or a pipe.
+    DataFileError
+        If the folder can't be read.
+    """
+    check_output(output, TABLE_SUFFIXES, stream=False)
+    return Path(f"{os.path.realpath(output)}.journal")
 
 
 class Journal:
@@ -36,18 +62,22 @@ class Journal:
     def __init__(self, path: str | os.PathLike[str], settings: dict[str, Any], info: dict[str, Any]) -> None:
         self.path = Path(path)
         self.entries: list[dict[str, Any]] = []
+        self._check = 0
+        header = {"settings": settings, "info": info}
         try:
             make_folder(self.path.parent)
+            if self.path.exists() and not (self.path.is_file() or self.path.is_dir()):
+                raise DataFileError(f"can't write {self.path}: it is a device or a pipe. Choose another output.")
             self._file = self.path.open("ab", buffering=0)
         except OSError as error:
             raise DataFileError(f"can't write {self.path}: {error.strerror or error}.") from error
         try:
             self._lock()
-            if self.path.stat().st_size:
-                self._resume(settings)
-            else:
+            if self._is_new(header):
                 self.info = info
-                self._write({"settings": settings, "info": info})
+                self._write(header)
+            else:
+                self._resume(settings)
         except BaseException:
             self._file.close()
             raise
@@ -65,9 +95,15 @@ class Journal:
         self._write(entry)
         self.entries.append(entry)
 
+    def _line(self, entry: dict[str, Any]) -> tuple[bytes, int]:
+        """Return an entry's line, and the checksum of the bytes up to it."""
+        text = json.dumps(entry, separators=(",", ":")).encode()[:-1]
+        check = zlib.crc32(text, self._check)
+        return text + b',"check":"%08x"}\n' % check, check
+
     def _write(self, entry: dict[str, Any]) -> None:
+        left, check = self._line(entry)
         try:
-            left = json.dumps(entry, separators=(",", ":")).encode() + b"\n"
             while left:
                 left = left[self._file.write(left) :]
         except OSError as error:
@@ -75,6 +111,7 @@ class Journal:
                 f"can't write {self.path}: {error.strerror or error}. What was measured before is kept in it; "
                 "free some space and start again to continue."
             ) from error
+        self._check = check
 
     def _lock(self) -> None:
         try:
@@ -90,26 +127,63 @@ class Journal:
         except OSError:  # a file system without locks: as on Windows
             return
 
-    def _resume(self, settings: dict[str, Any]) -> None:
+    def _is_new(self, header: dict[str, Any]) -> bool:
+        """Return whether nothing is there yet; a cut header, as a full disk leaves it, is removed."""
         try:
-            raw = self.path.read_bytes()
+            with self.path.open("rb") as file:
+                first = file.readline(LONGEST)
+            line, _ = self._line(header)
+            if not line.startswith(first) or first == line:
+                return False
+            self._file.truncate(0)
         except OSError as error:
             raise DataFileError(f"can't read {self.path}: {error.strerror or error}.") from error
-        whole = raw[: raw.rfind(b"\n") + 1]
+        return True
+
+    def _resume(self, settings: dict[str, Any]) -> None:
         try:
-            header, *entries = [json.loads(line) for line in whole.splitlines()]
-            before, self.info = dict(header["settings"]), header["info"]
-        except (ValueError, KeyError, TypeError) as error:
+            with self.path.open("rb") as file:
+                self._read_header(file.readline(LONGEST), settings)
+                whole = file.tell()
+                while (line := file.readline(LONGEST)).endswith(b"\n") or len(line) == LONGEST:
+                    entry = self._read(line)
+                    if entry is None:
+                        raise DataFileError(
+                            f"line {len(self.entries) + 2} of {self.path} is not as it was written: it was changed, or "
+                            "lines before it were lost or repeated. Delete this line and all after it to continue with "
+                            "what was measured before, or choose another output."
+                        )
+                    self.entries.append(entry)
+                    whole = file.tell()
+            if line:
+                # A kill cut the last line short; its network is measured again.
+                self._file.truncate(whole)
+        except OSError as error:
+            raise DataFileError(f"can't read {self.path}: {error.strerror or error}.") from error
+
+    def _read(self, line: bytes) -> dict[str, Any] | None:
+        """Return a line's entry; None if it does not follow the line before."""
+        match = LINE.fullmatch(line)
+        if match is None or zlib.crc32(match[1], self._check) != int(match[2], 16):
+            return None
+        try:
+            entry: dict[str, Any] = json.loads(match[1] + b"}")
+        except (ValueError, RecursionError):
+            return None
+        self._check = int(match[2], 16)
+        return entry
+
+    def _read_header(self, line: bytes, settings: dict[str, Any]) -> None:
+        header = self._read(line)
+        if header is None or header.keys() != {"settings", "info"}:
             raise DataFileError(
-                f"{self.path} is not the journal of a measurement. Move it away or choose another output."
-            ) from error
+                f"line 1 of {self.path} is not the header of a journal of this version. Move the file away, or choose "
+                "another output."
+            )
+        before, self.info = header["settings"], header["info"]
         if before != json.loads(json.dumps(settings)):
             changed = [key for key in {**before, **settings} if before.get(key) != settings.get(key)]
             raise MeasurementError(
                 f"{self.path} belongs to a measurement with other settings (different: {', '.join(sorted(changed))}). "
                 "Use the same settings to continue it, or choose another output."
             )
-        if len(whole) < len(raw):
-            # A kill cut the last line short; its network is measured again.
-            self._file.truncate(len(whole))
-        self.entries = entries

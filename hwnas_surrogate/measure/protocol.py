@@ -12,10 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas_surrogate.errors import InvalidInputError, MeasurementError
+from hwnas_surrogate.measure.client import Worker
 from hwnas_surrogate.measure.drift import estimate_drift
 from hwnas_surrogate.measure.journal import Journal
 from hwnas_surrogate.measure.runtime import Runtime
-from hwnas_surrogate.measure.worker import Key, Subject, Worker
+from hwnas_surrogate.measure.worker import Key, Subject
 
 __all__ = ["Progress", "Protocol", "Readings", "time_subjects"]
 
@@ -44,6 +45,8 @@ class Protocol:
         Whether to count energy as well.
     random_state : int, default=0
         Seed of the orders.
+    timeout : float, default=60.0
+        Maximum seconds to load a network, or to run it once. A network that takes longer is recorded as failed.
 
     Raises
     ------
@@ -57,6 +60,7 @@ class Protocol:
     half_width: float = 0.02
     energy: bool = False
     random_state: int = 0
+    timeout: float = 60.0
 
     def __post_init__(self) -> None:
         for what, least in (("passes", 1), ("repeats", 2), ("max_repeats", self.repeats), ("random_state", 0)):
@@ -64,8 +68,10 @@ class Protocol:
             if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
                 raise InvalidInputError(f"{what} must be an integer of at least {least}, got {value!r}.")
             object.__setattr__(self, what, int(value))
-        if not (isinstance(self.half_width, (int, float)) and 0 < self.half_width < np.inf):
-            raise InvalidInputError(f"half_width must be a positive number such as 0.02, got {self.half_width!r}.")
+        for what, example in (("half_width", "0.02"), ("timeout", "60.0")):
+            value = getattr(self, what)
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < np.inf:
+                raise InvalidInputError(f"{what} must be a positive number such as {example}, got {value!r}.")
 
 
 @dataclass(slots=True)
@@ -192,7 +198,7 @@ def time_subjects(
     runtime: Runtime,
     protocol: Protocol,
     journal: Journal,
-    deadline: float | None = None,
+    deadline: float = np.inf,
     progress: Progress | None = None,
 ) -> Readings:
     """Time the networks that the journal does not hold yet.
@@ -209,7 +215,7 @@ def time_subjects(
         The timing protocol.
     journal : Journal
         The journal to which every run is appended.
-    deadline : float, optional
+    deadline : float, default=inf
         When to stop, on the clock of ``time.monotonic``.
     progress : callable, optional
         Called with (networks done, networks to do), counted over all passes.
@@ -233,7 +239,7 @@ def time_subjects(
     report(finished, total)
     if finished == total:
         return readings
-    with Worker(runtime) as worker:
+    with Worker(runtime, protocol.timeout) as worker:
         session = _Session(worker, anchor, protocol, journal, readings, deadline)
         session.check_anchor()
         for number, keys in enumerate(todo):
@@ -257,17 +263,20 @@ class _Session:
     protocol: Protocol
     journal: Journal
     readings: Readings
-    deadline: float | None
+    deadline: float
 
-    def check_anchor(self) -> None:
-        """Raise if the anchor can't be run: then nothing can be compared."""
+    def check_anchor(self) -> bool:
+        """Raise if the anchor can't be run: then nothing can be compared. Return whether there is time for more."""
         for event in self.worker.time(self._request([], 0), self.deadline):
-            if event["event"] in ("refused", "died"):
+            if event["event"] == "late":
+                return False
+            if event["event"] != "end":
                 raise MeasurementError(f"the anchor network {self.anchor.arch!r} can't be run: {event['why']}.")
+        return True
 
     def block(self, number: int, subjects: list[Subject]) -> bool:
         """Time one block; return whether there is time for more."""
-        if self.deadline is not None and time.monotonic() >= self.deadline:
+        if time.monotonic() >= self.deadline:
             return False
         self._write({"pass": number, "subjects": [list(subject.key) for subject in subjects]})
         for event in self.worker.time(self._request(subjects, number), self.deadline):
@@ -281,13 +290,16 @@ class _Session:
                 case "end":
                     self._write({"seconds": event["seconds"]})
                 case "died" if len(subjects) > 1:
-                    # Run each network alone to find the one that failed.
+                    # Run each network alone to find the one that crashes or hangs.
                     return all(
                         self.block(number, [subject])
                         for subject in subjects
                         if not self.readings.is_done(subject.key, number)
                     )
                 case "died":
+                    # Nothing runs any more if the hardware or the memory is gone: that is no network's failure.
+                    if not self.check_anchor():
+                        return False
                     self._write({"failed": 1, "why": event["why"]})
                 case "late":
                     return False

@@ -34,7 +34,7 @@ class Runtime(ABC):
     """A runtime, which executes networks on this host at batch 1.
 
     A custom runtime is a frozen dataclass in an importable module; it must define :meth:`describe` and :meth:`load`.
-    Networks are loaded and timed in a separate process, so that a crash costs one network.
+    Networks are loaded and timed in a separate process, so that a crash or a hang costs one network.
 
     Parameters
     ----------

@@ -14,12 +14,10 @@ import numpy.typing as npt
 
 from hwnas_surrogate.data import BlockTable, CostTable, Device, Target, write_parquet
 from hwnas_surrogate.data.blocks import block_keys
-from hwnas_surrogate.data.store import TABLE_SUFFIXES
 from hwnas_surrogate.data.table import Configs, noise_floor
 from hwnas_surrogate.errors import InvalidInputError, MeasurementError
-from hwnas_surrogate.files import check_output
 from hwnas_surrogate.measure.environment import environment
-from hwnas_surrogate.measure.journal import Journal
+from hwnas_surrogate.measure.journal import Journal, journal_path
 from hwnas_surrogate.measure.protocol import BLOCK, Progress, Protocol, Readings, time_subjects
 from hwnas_surrogate.measure.runtime import Runtime, Torch
 from hwnas_surrogate.measure.worker import Subject
@@ -65,7 +63,8 @@ def measure(
     device : str, optional
         The device's name in the table.
     protocol : Protocol, optional
-        How often networks are run, in which order, and when they have enough runs.
+        How often networks are run, in which order, when they have enough runs, and when one has failed because it
+        takes too long. The journal keeps failures: a network that failed is not tried again.
     time_limit : float, optional
         Seconds after which to stop. The table then has the networks with at least one complete pass.
     progress : callable, optional
@@ -80,12 +79,14 @@ def measure(
     Raises
     ------
     InvalidInputError
-        If there are no architectures, one is repeated, or a number is out of range.
+        If there are no architectures, one is repeated, a number is out of range, or ``output`` is no file.
     MissingExtraError
         If the runtime is not installed.
+    DataFileError
+        If the journal or the table can't be written, or the journal is damaged.
     MeasurementError
-        If ``output`` belongs to a measurement with other settings, the runtime can't run anything, the host can't count
-        energy, or the time limit is too short for one network.
+        If ``output`` belongs to a measurement with other settings, the runtime can't run anything (any more), the host
+        can't count energy, or the time limit is too short for one network.
     """
     chosen = get_space(space)
     runner = Torch() if runtime is None else runtime
@@ -186,17 +187,17 @@ def _run(
     """Open the journal, time the missing networks, and describe the protocol."""
     if time_limit is not None and not time_limit > 0:
         raise InvalidInputError(f"time_limit must be a positive number of seconds, got {time_limit!r}.")
-    check_output(output, TABLE_SUFFIXES)
-    deadline = None if time_limit is None else time.monotonic() + time_limit
+    path = journal_path(output)
+    deadline = np.inf if time_limit is None else time.monotonic() + time_limit
     settings = {
         "space": anchor.space,
         "device": runtime.device(device or runtime.default_name).to_dict(),
         "anchor": list(anchor.key),
-        # More passes may follow later, since a pass depends on its number only.
-        "protocol": {name: value for name, value in asdict(protocol).items() if name != "passes"},
+        # More passes may follow later, since a pass depends on its number only; the timeout changes no time.
+        "protocol": {name: value for name, value in asdict(protocol).items() if name not in ("passes", "timeout")},
     }
     meter = runtime.meter().source if protocol.energy else "not asked for"
-    with Journal(f"{output}.journal", settings, {"environment": environment()}) as journal:
+    with Journal(path, settings, {"environment": environment()}) as journal:
         readings = time_subjects(subjects, anchor, runtime, protocol, journal, deadline, progress)
         info = journal.info
     if not any(readings.has_latency(subject.key) for subject in subjects):

@@ -15,13 +15,11 @@ from typing import Any
 import numpy as np
 
 from hwnas_surrogate.data import CostTable, Device, Target, write_parquet
-from hwnas_surrogate.data.store import TABLE_SUFFIXES
 from hwnas_surrogate.data.table import Configs
 from hwnas_surrogate.errors import InvalidInputError, MeasurementError, missing_extra
-from hwnas_surrogate.files import check_output
 from hwnas_surrogate.graphs import Op
 from hwnas_surrogate.measure.environment import environment
-from hwnas_surrogate.measure.journal import Journal
+from hwnas_surrogate.measure.journal import Journal, journal_path
 from hwnas_surrogate.measure.protocol import Progress
 from hwnas_surrogate.spaces import Archs, SearchSpace, get_space
 
@@ -72,9 +70,11 @@ def simulate(
     Raises
     ------
     InvalidInputError
-        If there are no architectures.
+        If there are no architectures, or ``output`` is no file.
     MissingExtraError
         If the simulator is not installed.
+    DataFileError
+        If the journal or the table can't be written, or the journal is damaged.
     MeasurementError
         If the simulator finds no mapping for a layer.
 
@@ -87,13 +87,13 @@ def simulate(
     batch = chosen.batch(archs, configs)
     if not len(batch):
         raise InvalidInputError("there is nothing to simulate: no architectures were given.")
-    check_output(output, TABLE_SUFFIXES)
+    path = journal_path(output)
     ops = batch.distinct()
     called = batch.sums(np.eye(len(ops))).sum(axis=0)
     costed = [op for op, times in zip(ops, called, strict=True) if times and _workload(op)]
     device = Device(DEVICE, "14 x 12 Eyeriss-like array at 200 MHz", f"zigzag-dse {_version()}", 1, "estimated")
     settings = {"device": device.to_dict(), "clock_hz": CLOCK_HZ}
-    with Journal(f"{output}.journal", settings, {"environment": environment()}) as journal:
+    with Journal(path, settings, {"environment": environment()}) as journal:
         known = _simulate(costed, journal, progress)
         info = journal.info
     costs = batch.sums([known.get(op, (0.0, 0.0)) for op in ops])

@@ -1,7 +1,8 @@
-"""The worker process that loads and times networks; if it crashes, the measurement continues.
+"""The worker process, which loads and times networks; if it crashes or hangs, the measurement continues.
 
 It reads and writes lines of JSON: one request for each block of networks on standard input, events on standard output.
-:class:`Worker` is the client.
+Standard error is a file that the client shares: it begins with the time at which the worker last began to load or run a
+network (8 bytes, on the clock of ``time.monotonic_ns``), and what libraries print follows.
 """
 
 from __future__ import annotations
@@ -10,14 +11,12 @@ import contextlib
 import gc
 import importlib
 import json
+import mmap
 import os
-import selectors
-import signal
-import subprocess
+import struct
 import sys
-import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import IO, Any, TypeAlias
 
@@ -25,16 +24,17 @@ import numpy as np
 import torch
 from torch import nn
 
-from hwnas_surrogate.errors import MeasurementError
 from hwnas_surrogate.measure.energy import EnergyMeter
 from hwnas_surrogate.measure.runtime import Run, Runtime
 from hwnas_surrogate.networks import build_network
-from hwnas_surrogate.spaces import get_space, register_space, space_names
+from hwnas_surrogate.spaces import get_space, register_space
 
-__all__ = ["Key", "Subject", "Worker", "relative_half_width"]
+__all__ = ["CLOCK", "Key", "Subject", "relative_half_width"]
 
 Key: TypeAlias = tuple[str, str, str]
 
+CLOCK = struct.Struct("q")
+"""The time that begins the shared file."""
 WARM = 1.05
 """Warm-up ends when the next round is not faster by more than this factor."""
 MOST_WARMUP = 5
@@ -95,133 +95,12 @@ def relative_half_width(ns: Sequence[float]) -> float:
     return float(1.57 * (upper - lower) / np.sqrt(len(ns)) / median)
 
 
-class Worker:
-    """A process that times networks with one runtime.
-
-    Parameters
-    ----------
-    runtime : Runtime
-        The runtime that runs the networks.
-
-    Raises
-    ------
-    MeasurementError
-        If the process can't load the runtime.
-    """
-
-    def __init__(self, runtime: Runtime) -> None:
-        kind = type(runtime)
-        spaces = [type(get_space(name)) for name in space_names()]
-        self._hello = {
-            "module": kind.__module__,
-            "runtime": kind.__qualname__,
-            "options": asdict(runtime),
-            "spaces": [[space.__module__, space.__qualname__] for space in spaces],
-        }
-        self._process: subprocess.Popen[bytes] | None = None
-        self._errors: IO[bytes] | None = None
-
-    def __enter__(self) -> Worker:
-        """Start the process."""
-        self._start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """End the process, whatever it is doing."""
-        self._stop()
-
-    def time(self, request: dict[str, Any], deadline: float | None = None) -> Iterator[dict[str, Any]]:
-        """Send a block; yield its events, until ``{"event": "end"}``.
-
-        If the process dies, the last event is ``{"event": "died", "why": ...}``, and a new process runs the next block.
-        If the deadline (of ``time.monotonic``) passes, the process is ended and the last event is ``{"event":
-        "late"}``.
-        """
-        if self._process is None:
-            self._start()
-        assert self._process is not None
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(json.dumps(request).encode() + b"\n")
-            self._process.stdin.flush()
-        except OSError:
-            yield {"event": "died", "why": self._death()}
-            return
-        while True:
-            line = self._line(deadline)
-            if line is None:
-                self._stop()
-                yield {"event": "late"}
-                return
-            if not line.endswith(b"\n"):
-                yield {"event": "died", "why": self._death()}
-                return
-            event = json.loads(line)
-            yield event
-            if event["event"] == "end":
-                return
-
-    def _start(self) -> None:
-        paths = [path for path in sys.path if path] + [os.environ.get("PYTHONPATH", "")]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed in _stop
-        # A separate session: the interrupt key reaches only the measurement, which then ends this process.
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", __name__],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            env=environment,
-            start_new_session=True,
-            bufsize=0,  # or lines could wait in a buffer that a selector does not see
-        )
-        for event in self.time(self._hello):
-            if event["event"] in ("died", "refused"):
-                self._stop()
-                raise MeasurementError(f"the measuring process could not load the runtime: {event['why']}")
-
-    def _stop(self) -> None:
-        process, self._process = self._process, None
-        if process is not None:
-            process.kill()
-            process.wait()
-            for pipe in (process.stdin, process.stdout):
-                assert pipe is not None
-                with contextlib.suppress(OSError):
-                    pipe.close()
-        if self._errors is not None:
-            self._errors.close()
-            self._errors = None
-
-    def _line(self, deadline: float | None) -> bytes | None:
-        """Return the next line, b"" if the process has ended, or None if the deadline has passed."""
-        assert self._process is not None
-        assert self._process.stdout is not None
-        if deadline is not None:
-            with selectors.DefaultSelector() as selector:
-                selector.register(self._process.stdout, selectors.EVENT_READ)
-                # Lines are short and written at once: if a byte has arrived, the line has.
-                if not selector.select(max(deadline - time.monotonic(), 0.0)):
-                    return None
-        return self._process.stdout.readline()
-
-    def _death(self) -> str:
-        """Return why the process died."""
-        assert self._process is not None
-        assert self._errors is not None
-        code = self._process.wait()
-        self._errors.seek(0)
-        stderr = self._errors.read().decode(errors="replace").strip().splitlines()
-        self._stop()
-        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
-        return f"the measuring process ended with {how}{': ' + stderr[-1][:200] if stderr else ''}"
-
-
 @dataclass(eq=False)
 class _Block:
-    """Networks in memory whose runs alternate; number 0 is the anchor."""
+    """Networks in memory whose runs alternate; number 0 is the anchor. ``begin`` is called before each run."""
 
     runs: dict[int, Run]
+    begin: Callable[[], None]
     least: int
     most: int
     half_width: float
@@ -264,6 +143,7 @@ class _Block:
         numbers = list(self.runs)
         for place in self.rng.permutation(len(numbers)).tolist():
             run = self.runs[numbers[place]]
+            self.begin()
             start = clock()
             run()
             times[numbers[place]] = clock() - start
@@ -273,8 +153,8 @@ class _Block:
 class _Server:
     """The worker's side: reads requests, writes events."""
 
-    def __init__(self, source: IO[str], sink: IO[str]) -> None:
-        self.source, self.sink = source, sink
+    def __init__(self, source: IO[str], sink: IO[str], shared: mmap.mmap) -> None:
+        self.source, self.sink, self.shared = source, sink, shared
         self.anchor: dict[str, Run] = {}
 
     def serve(self) -> None:
@@ -299,6 +179,10 @@ class _Server:
         self.sink.write(json.dumps({"event": event, **fields}) + "\n")
         self.sink.flush()
 
+    def begin(self) -> None:
+        """Show the client that a network begins to load or run; memory, since a message would disturb the timing."""
+        CLOCK.pack_into(self.shared, 0, time.monotonic_ns())
+
     def _block(self, request: dict[str, Any]) -> None:
         runs = {}
         begin = time.perf_counter()
@@ -314,7 +198,7 @@ class _Server:
         gc.collect()
         gc.disable()
         loaded = time.perf_counter()
-        block = _Block(runs, rng=np.random.default_rng(request["seed"]), **request["stop"])
+        block = _Block(runs, self.begin, rng=np.random.default_rng(request["seed"]), **request["stop"])
         if len(runs) > 1:
             for times in block.rounds():
                 block.keep(times)
@@ -330,7 +214,9 @@ class _Server:
         key = json.dumps(asdict(subject))
         if key in self.anchor:
             return self.anchor[key]
+        self.begin()
         run = self.runtime.load(*subject.build())
+        self.begin()
         run()
         if is_anchor:
             self.anchor = {key: run}
@@ -341,6 +227,7 @@ class _Server:
             count = 0
             start, begin = meter.millijoules(), time.monotonic()
             while time.monotonic() - begin < ENERGY_WINDOW:
+                self.begin()
                 run()
                 count += 1
             self.say("energy", number=number, mj=(meter.millijoules() - start) / count)
@@ -363,8 +250,9 @@ def _main() -> None:
     # Libraries that print must not break the lines that the client reads.
     sink = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    shared = mmap.mmap(sys.stderr.fileno(), CLOCK.size)
     with contextlib.suppress(BrokenPipeError, KeyboardInterrupt):
-        _Server(sys.stdin, sink).serve()
+        _Server(sys.stdin, sink, shared).serve()
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from hwnas_surrogate.errors import InvalidInputError, missing_extra
 from hwnas_surrogate.evaluation import Evaluation, evaluate, learning_curve
 from hwnas_surrogate.files import replacing
 from hwnas_surrogate.report.page_data import payload
+from hwnas_surrogate.report.relations import relations
 from hwnas_surrogate.search.quality import Accuracy, quality_by_row
 from hwnas_surrogate.trainers import Surrogate
 
@@ -73,9 +74,11 @@ def write_report(
         Held-out predictions, as :func:`evaluate` returns them; of several models or splits, the first is shown, with
         its largest number of training architectures. If None, at most 200 architectures of each target are trained on
         and 200 held out: by the default surrogate, or, for many targets or several network configs, by a ridge; the
-        page states which.
+        page states which. Of more than 30 targets, 30 are evaluated, evenly spaced in the order of similarity; the
+        page shows them at first.
     curve : Evaluation, optional
-        As :func:`learning_curve` returns it. If None, up to 200 training architectures, by a ridge.
+        As :func:`learning_curve` returns it. If None, up to 200 training architectures of the same targets, by a
+        ridge.
     quality : Series or path-like, optional
         The quality of architectures, larger is better (for example accuracy), for the Pareto explorer: a Series by
         architecture, or a CSV file, as in :func:`pareto_front`. Its label is the Series' name, or that of the file's
@@ -115,9 +118,11 @@ def write_report(
     heading = f"Costs of {table.space.title} architectures" if title is None else str(title)
     evaluated: tuple[Evaluation | None, dict[Target, str], str]
     learned: tuple[Evaluation | None, dict[Target, str], str]
-    evaluated = _evaluated(table, random_state) if evaluation is None else (evaluation, {}, "")
-    learned = _learned(table, random_state) if curve is None else (curve, {}, "")
-    data = payload(table, evaluated, learned, wanted)
+    related = relations(table, random_state)
+    chosen = [table.targets[at] for at in related.shown]
+    evaluated = _evaluated(table, chosen, random_state) if evaluation is None else (evaluation, {}, "")
+    learned = _learned(table, chosen, random_state) if curve is None else (curve, {}, "")
+    data = payload(table, related, evaluated, learned, wanted)
     page = _page(heading, script, json.dumps(data, allow_nan=False, separators=(",", ":")))
     with replacing(path) as temporary:
         temporary.write_text(page, encoding="utf-8", newline="\n")
@@ -177,15 +182,17 @@ def _held_out(n: int) -> int:
     return _TESTED if n >= _ROWS else max(1, n // 3)
 
 
-def _evaluated(table: CostTable, random_state: int) -> tuple[Evaluation | None, dict[Target, str], str]:
-    """Evaluate each target by itself; return the reason for each target that can't be evaluated."""
-    space, slow = table.space.name, _slow(table)
+def _evaluated(
+    table: CostTable, chosen: list[Target], random_state: int
+) -> tuple[Evaluation | None, dict[Target, str], str]:
+    """Evaluate each chosen target by itself; return the reason for each target without an evaluation."""
+    space, slow = table.space.name, _slow(table, len(chosen))
     if slow:
         surrogate, name = Surrogate(space, model="ridge"), "ridge"
     else:
         surrogate, name = Surrogate(space), "default surrogate"
-    parts, why = [], {}
-    for target in table.targets:
+    parts, why = [], _left_out(table, chosen)
+    for target in chosen:
         part = _sampled(table, target, random_state)
         tested = _held_out(len(part))
         n_train = min(_TRAINED, len(part) - tested)
@@ -215,19 +222,26 @@ def _too_few(n: int, needed: int) -> str:
     return f"{n} cost{'s' * (n != 1)}, {needed} are needed."
 
 
-def _slow(table: CostTable) -> str:
+def _left_out(table: CostTable, chosen: list[Target]) -> dict[Target, str]:
+    """Return the reason for each target that was not chosen."""
+    why = f"of {len(table.targets)} targets, {len(chosen)} are evaluated, evenly spaced in the order of similarity."
+    return dict.fromkeys(set(table.targets).difference(chosen), why)
+
+
+def _slow(table: CostTable, n: int) -> str:
     """Return for which tables the default surrogate takes too long to fit; an empty string if it does not."""
     if len(table.configs) > 1:
         return f"for networks of {len(table.configs)} configs"
-    n = len(table.targets)
     return f"for {n} targets of {table.space.title}" if n * table.space.n_positions > _SMALL else ""
 
 
-def _learned(table: CostTable, random_state: int) -> tuple[Evaluation | None, dict[Target, str], str]:
+def _learned(
+    table: CostTable, chosen: list[Target], random_state: int
+) -> tuple[Evaluation | None, dict[Target, str], str]:
     surrogate = Surrogate(table.space.name, model="ridge", calibrate=False)
-    n_seeds = 3 if len(table.targets) <= _FEW_SPLITS else 1
-    parts, why = [], {}
-    for target in table.targets:
+    n_seeds = 3 if len(chosen) <= _FEW_SPLITS else 1
+    parts, why = [], _left_out(table, chosen)
+    for target in chosen:
         part = _sampled(table, target, random_state)
         tested = _held_out(len(part))
         room = len(part) - tested

@@ -13,10 +13,9 @@ import pandas as pd
 import hwnas_surrogate
 from hwnas_surrogate.data import CostTable, Target
 from hwnas_surrogate.data.table import NOT_MEASURED
-from hwnas_surrogate.devices import cluster_devices, correlation
-from hwnas_surrogate.devices.correlation import Method
 from hwnas_surrogate.evaluation import Evaluation
 from hwnas_surrogate.evaluation.holdout import multiply_adds
+from hwnas_surrogate.report.relations import Relations
 from hwnas_surrogate.spaces import NASBench201, SearchSpace
 
 __all__ = ["payload"]
@@ -28,13 +27,17 @@ _SCORES = ("kendall_tau", "spearman_rho", "mdape", "rmse", "within_10pct", "cove
 Found = tuple[Evaluation | None, dict[Target, str], str]
 
 
-def payload(table: CostTable, evaluated: Found, learned: Found, quality: pd.Series[float] | None) -> dict[str, Any]:
+def payload(
+    table: CostTable, related: Relations, evaluated: Found, learned: Found, quality: pd.Series[float] | None
+) -> dict[str, Any]:
     """Return everything that the page shows.
 
     Parameters
     ----------
     table : CostTable
         The costs.
+    related : Relations
+        How its targets relate.
     evaluated, learned : tuple
         An evaluation (None if no target has one), the reasons for missing targets, and a sentence about how it was made
         (empty if the user gave it).
@@ -65,7 +68,8 @@ def payload(table: CostTable, evaluated: Found, learned: Found, quality: pd.Seri
         "quality": None if quality is None else {"name": str(quality.name), "values": _base64(quality, np.float32)},
         "targets": targets,
         "reasons": ["", NOT_MEASURED, *table.reasons],
-        "correlation": _correlation(table),
+        "correlation": _correlation(table, related),
+        "shown": list(dict.fromkeys(table.targets[at].device for at in related.shown)),
         "held_out": list(held_out),
         "held_out_cut_off": np.flatnonzero(~table.space.connected(list(held_out))).tolist(),
     }
@@ -163,17 +167,15 @@ def _target(table: CostTable, column: int, connected: npt.NDArray[np.bool_]) -> 
     }
 
 
-def _correlation(table: CostTable) -> dict[str, Any]:
+def _correlation(table: CostTable, related: Relations) -> dict[str, Any]:
     known = (~np.isnan(table.costs)).astype(float)
-    methods: tuple[Method, ...] = ("kendall", "spearman")
-    found = {method: correlation(table, method) for method in methods}
-    clusters = {method: cluster_devices(frame) for method, frame in found.items()}
     number = {str(target): at for at, target in enumerate(table.targets)}
     return {
-        **{method: [_numbers(row) for row in frame.to_numpy()] for method, frame in found.items()},
-        "order": {method: [number[name] for name in made.order] for method, made in clusters.items()},
-        "cluster": {method: made.cluster.tolist() for method, made in clusters.items()},
+        **{method: [_numbers(row) for row in matrix.to_numpy()] for method, matrix in related.matrices.items()},
+        "order": {method: [number[name] for name in made.order] for method, made in related.clusters.items()},
+        "cluster": {method: made.cluster.tolist() for method, made in related.clusters.items()},
         "common": (known.T @ known).astype(int).tolist(),
+        "rows": related.n_rows,
     }
 
 

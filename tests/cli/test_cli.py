@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,7 @@ from hwnas_surrogate.cli.output import Progress
 from hwnas_surrogate.data import BlockTable, CostTable, Target, load_table, write_parquet
 from hwnas_surrogate.data.blocks import block_keys
 from hwnas_surrogate.evaluation import Evaluation
+from hwnas_surrogate.measure.journal import Journal
 from hwnas_surrogate.spaces import FBNetConfig, get_space
 from hwnas_surrogate.trainers import SurrogateSuite
 from tests.cli.conftest import Run
@@ -312,6 +314,20 @@ def test_measure_then_train(run: Run) -> None:
     run("train", "--data", "mine.parquet", "--n-test", 1, "-o", "saved")
 
 
+def test_measure_interrupted(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    append = Journal.append
+
+    def append_then_stop(journal: Journal, **entry: Any) -> None:
+        append(journal, **entry)
+        if "ns" in entry:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Journal, "append", append_then_stop)
+    _, err = run("measure", 1, "--dataset", "C4-N1-k10-3x8x8", "-o", "mine.parquet", code=130)
+    assert "Every finished run is kept in the journal beside the output, and the same command resumes." in err
+    assert '"ns"' in Path("mine.parquet.journal").read_text()
+
+
 def test_measure_with_another_runtime_within_a_time_limit(run: Run) -> None:
     pytest.importorskip("onnxruntime", reason="the extra onnxruntime is not installed")
     arguments = ("measure", "-n", 3, "--dataset", "C4-N1-k10-3x8x8", "--runtime", "onnxruntime", "--time-limit", "5m")
@@ -523,6 +539,8 @@ def test_bad_questions_get_one_clear_line(
         (["measure", "-n", "2", "--runtime", "onnx-runtime"], 2, "Did you mean 'onnxruntime'"),
         (["measure", "-n", "2", "--threads", "0"], 2, "--threads must be"),
         (["measure", "-n", "2", "--time-limit", "soon"], 2, "--time-limit reads a time with its unit, 90s, 30m or 2h"),
+        (["measure", "-n", "2", "-o", "/dev/null"], 2, "/dev/null is a pipe or a device"),
+        (["measure", "-n", "2", "--timeout", "0s"], 2, "--timeout reads a time with its unit, 90s, 30m or 2h"),
         (["measure", "-n", "2", "--budget", "30m"], 2, "is --time-limit TIME"),
         (["measure", "-n", "2", "--half-width", "2"], 2, "--half-width is a part of the median: 0.02 for 2 %; got 2"),
         (["measure", "--blocks", "--space", "nasbench201"], 2, "blocks of fbnet"),

@@ -4,9 +4,14 @@ import contextlib
 import errno
 import hashlib
 import io
+import signal
 import socket
 import struct
+import subprocess
+import sys
 import threading
+import time
+import urllib.request
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -23,9 +28,11 @@ from hwnas_surrogate.data.download import (
     download,
     git_blob_id,
 )
+from hwnas_surrogate.data.request import _Redirects
 from hwnas_surrogate.errors import DownloadError, HWNASError
 
 BODY = bytes(range(256)) * 2000
+ROOT = Path(__file__).parents[2]
 
 
 def blob_id(body: bytes) -> str:
@@ -44,6 +51,10 @@ class Server(ThreadingHTTPServer):
         self.has_length = True
         self.cut_after: int | None = None
         self.resets = False
+        self.instead: bytes | None = None
+        self.headers: dict[str, str] = {}
+        self.redirect: str | None = None
+        self.pause = 0.0
         self.silent = threading.Event()
         self.silent.set()
         self.ranges: list[str | None] = []
@@ -61,20 +72,29 @@ class Handler(BaseHTTPRequestHandler):
         server, asked = self.server, self.headers.get("Range")
         server.ranges.append(asked)
         server.silent.wait(10)
+        if server.redirect is not None and self.path == f"/{OFFICIAL_NAME}":
+            self.send_response(302)
+            self.send_header("Location", server.redirect)
+            self.end_headers()
+            self.send_slowly(b"x" * len(BODY), server.pause)
+            return
+        if server.instead is not None:
+            asked = None
         start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and not server.ignores_range else 0
         if server.status or start >= len(server.body) > 0:
             self.send_error(server.status or 416)
             return
-        rest = server.body[start:]
+        rest = server.body[start:] if server.instead is None else server.instead
         self.send_response(206 if start else 200)
         if start:
             first = start + server.wrong_range
             self.send_header("Content-Range", f"bytes {first}-{len(server.body) - 1}/{len(server.body)}")
-        if server.has_length:
-            self.send_header("Content-Length", str(len(rest)))
+        headers = {"Content-Length": str(len(rest))} if server.has_length else {}
+        for name, value in {**headers, **server.headers}.items():
+            self.send_header(name, value)
         self.end_headers()
         rest = rest[: server.cut_after]
-        self.wfile.write(rest)
+        self.send_slowly(rest, server.pause)
         server.sent.append(len(rest))
         if server.resets:
             self.wfile.flush()
@@ -83,6 +103,12 @@ class Handler(BaseHTTPRequestHandler):
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.connection.close()
         self.close_connection = True
+
+    def send_slowly(self, body: bytes, pause: float) -> None:
+        with contextlib.suppress(OSError):  # a client that gave up
+            for start in range(0, len(body), 1000 if pause else len(body)):
+                self.wfile.write(body[start : start + 1000] if pause else body)
+                time.sleep(pause)
 
     def log_message(self, format: str, *args: object) -> None:
         pass
@@ -323,13 +349,211 @@ class TestResuming:
         assert server.ranges == [None]
         assert stale.read_bytes() == BODY[:1000]
 
-    def test_damaged_part_is_found_out_and_deleted(self, server, target):
+    def test_damaged_part_is_found_out(self, server, target):
         leave_part(target, b"x" * 1000)
-        with pytest.raises(DownloadError, match="expected"):
-            download(server.url, target, blob_id(BODY))
-        assert files(target) == []
         download(server.url, target, blob_id(BODY))
         assert target.read_bytes() == BODY
+        assert files(target) == [OFFICIAL_NAME]
+        assert server.ranges == ["bytes=1000-", None]
+
+    def test_killed_at_any_point(self, server, target):
+        server.pause = 1e-3
+        script = (
+            "from hwnas_surrogate.data.download import download\n"
+            "print('ready', flush=True)\n"
+            f"download({server.url!r}, {str(target)!r}, {blob_id(BODY)!r})\n"
+        )
+        for wait in (0.01, 0.3, 0.1):
+            with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, cwd=ROOT) as process:
+                process.stdout.readline()
+                time.sleep(wait)
+                process.send_signal(signal.SIGKILL)
+            assert not target.exists()
+        arrived = part_of(target).read_bytes()
+        assert len(arrived) > 1000
+        assert BODY.startswith(arrived)
+        server.pause = 0.0
+        download(server.url, target, blob_id(BODY))
+        assert target.read_bytes() == BODY
+        assert files(target) == [OFFICIAL_NAME]
+        assert server.sent[-1] == len(BODY) - len(arrived)
+
+    def test_two_at_once_fetch_it_once(self, server, target):
+        server.pause = 1e-4
+        threads = [threading.Thread(target=download, args=(server.url, target, blob_id(BODY))) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert target.read_bytes() == BODY
+        assert files(target) == [OFFICIAL_NAME]
+        assert server.ranges == [None]
+
+
+class TestWrongAnswers:
+    """A server, or who answers in its place, that sends something else: what had arrived is kept."""
+
+    @pytest.fixture
+    def part(self, target):
+        return leave_part(target, BODY[:300_000])
+
+    def refused(self, server, target, match, **limits):
+        with pytest.raises(DownloadError, match=match) as caught:
+            download(server.url, target, blob_id(BODY), **limits)
+        assert files(target) == [part_of(target).name]
+        assert part_of(target).read_bytes() == BODY[:300_000]
+        assert server.url in str(caught.value)
+
+    def works_again(self, server, target):
+        server.instead, server.headers, server.cut_after = None, {}, None
+        download(server.url, target, blob_id(BODY))
+        assert files(target) == [OFFICIAL_NAME]
+        assert server.ranges[-1] == "bytes=300000-"
+
+    @pytest.mark.parametrize("kind", ["text/html", "text/html; charset=utf-8", "TEXT/HTML"])
+    def test_login_page(self, server, target, part, kind):
+        server.instead, server.headers = b"<html>log in first</html>", {"Content-Type": kind}
+        self.refused(server, target, "sent a web page instead of the file; .*by hand")
+        self.works_again(server, target)
+
+    @pytest.mark.parametrize("page", [b"log in first", b"", b"x" * 400_000])
+    def test_login_page_of_another_type(self, server, target, part, page):
+        server.instead = page
+        self.refused(server, target, rf"another file: .* the 300,000 bytes that had arrived before are kept in {part}")
+        self.works_again(server, target)
+
+    def test_login_page_that_is_cut(self, server, target, part):
+        server.instead, server.cut_after = b"x" * 600_000, 500_000
+        self.refused(server, target, rf"500,000 of 600,000 bytes .*deleted; the 300,000 .* are kept in {part}")
+        self.works_again(server, target)
+
+    def test_interrupted_login_page(self, server, target, part):
+        def stop(done: int, total: int | None) -> None:
+            raise KeyboardInterrupt
+
+        server.instead = b"x" * 400_000
+        with pytest.raises(KeyboardInterrupt):
+            download(server.url, target, blob_id(BODY), progress=stop)
+        assert files(target) == [part.name]
+        assert part.read_bytes() == BODY[:300_000]
+
+    def test_other_bytes_than_the_missing_ones(self, server, target, part):
+        server.body = BODY[:300_000] + b"x" * 212_000
+        self.refused(server, target, "another file")
+        assert server.ranges == ["bytes=300000-", None]
+        server.body = BODY
+        self.works_again(server, target)
+
+    def test_a_page_left_by_a_killed_process_does_not_stay(self, server, target, part):
+        part.with_suffix(".new").write_bytes(b"log in")
+        self.works_again(server, target)
+
+    @pytest.mark.parametrize("coding", ["gzip", "br"])
+    def test_another_encoding(self, server, target, part, coding):
+        server.headers = {"Content-Encoding": coding}
+        self.refused(server, target, f"in the encoding '{coding}', which was not requested")
+
+    @pytest.mark.parametrize("length", ["4500000000", "9" * 18])
+    def test_longer_than_the_file_can_be(self, server, target, part, length):
+        server.headers = {"Content-Length": length}
+        self.refused(server, target, f"sent {int(length):,} bytes, and the expected file has 268,435,456 at most")
+
+    @pytest.mark.parametrize("length", ["-5", "9" * 5000, "many", "1e3", "\xb2"])
+    def test_lengths_that_are_none(self, server, target, part, length):
+        server.headers = {"Content-Length": length}
+        download(server.url, target, blob_id(BODY))
+        assert target.read_bytes() == BODY
+
+    def test_a_length_too_small(self, server, target, part):
+        server.headers = {"Content-Length": "1000"}
+        with pytest.raises(DownloadError, match=r"301,000 of 512,000 bytes .*kept"):
+            download(server.url, target, blob_id(BODY))
+        self.works_again_from(server, target, 301_000)
+
+    def works_again_from(self, server, target, start):
+        server.headers = {}
+        download(server.url, target, blob_id(BODY))
+        assert target.read_bytes() == BODY
+        assert server.ranges[-1] == f"bytes={start}-"
+
+    def test_endless_without_a_length(self, server, target, part):
+        server.has_length, server.instead = False, b"x" * 10**6
+        self.refused(server, target, r"another file: .*\(more than 600,000 bytes\)", max_bytes=600_000)
+
+    def test_endless_after_the_part(self, server, target, part):
+        server.has_length, server.body = False, BODY + b"x" * 10**6
+        self.refused(server, target, r"another file: .*\(more than 600,000 bytes\)", max_bytes=600_000)
+
+    def test_endless_without_a_part(self, server, target):
+        server.has_length, server.body = False, b"x" * 10**6
+        with pytest.raises(DownloadError, match=r"\(more than 600,000 bytes\)"):
+            download(server.url, target, blob_id(BODY), max_bytes=600_000)
+        assert files(target) == []
+
+
+class TestTime:
+    def test_a_trickle_ends_and_is_kept(self, server, target):
+        server.pause = 0.02
+        start = time.monotonic()
+        with pytest.raises(DownloadError, match=r"of 512,000 bytes have arrived \(it took too long\).*call again"):
+            download(server.url, target, blob_id(BODY), time_limit=0.3)
+        assert time.monotonic() - start < 2
+        arrived = part_of(target).read_bytes()
+        assert len(arrived) > 1000
+        assert BODY.startswith(arrived)
+
+    def test_headers_that_trickle(self, server, target, monkeypatch):
+        def slowly(handler: Handler) -> None:
+            handler.wfile.write(b"HTTP/1.1 200 OK\r\nX: ")
+            handler.send_slowly(b"x" * 10**6, 0.02)
+
+        monkeypatch.setattr(Handler, "do_GET", slowly)
+        start = time.monotonic()
+        with pytest.raises(DownloadError, match=r"no answer from .*: it took too long"):
+            download(server.url, target, blob_id(BODY), time_limit=0.3)
+        assert time.monotonic() - start < 2
+
+    def test_no_time_left(self, server, target):
+        with pytest.raises(DownloadError, match="it took too long"):
+            download(server.url, target, blob_id(BODY), time_limit=0.0)
+
+
+class TestRedirects:
+    def test_within_http(self, server, target):
+        server.redirect = "/elsewhere"
+        leave_part(target, BODY[:1000])
+        download(server.url, target, blob_id(BODY))
+        assert target.read_bytes() == BODY
+        assert server.ranges == ["bytes=1000-"] * 2
+
+    def test_the_body_of_a_redirect_is_not_read(self, server, target):
+        server.redirect, server.pause = "/elsewhere", 0.02  # ten seconds
+        part = leave_part(target, BODY[:-1000])
+        start = time.monotonic()
+        download(server.url, target, blob_id(BODY))
+        assert time.monotonic() - start < 2
+        assert not part.exists()
+
+    @pytest.mark.parametrize("to", ["ftp://127.0.0.1/a", "file:///etc/hostname", "data:,x"])
+    def test_to_another_scheme(self, server, target, to):
+        server.redirect = to
+        with pytest.raises(DownloadError, match=r"leads to ftp|is not allowed"):
+            download(server.url, target, blob_id(BODY))
+        assert files(target) == []
+
+    def test_from_https_to_http(self):
+        def redirected(start: str, to: str) -> urllib.request.Request:
+            asked = urllib.request.Request(start)
+            return _Redirects().redirect_request(asked, io.BytesIO(), 302, "Found", {}, to)
+
+        assert redirected("http://a/b", "https://a/b").full_url == "https://a/b"
+        with pytest.raises(DownloadError, match="https://a/b leads to http://a/b: only https is followed"):
+            redirected("https://a/b", "http://a/b")
+
+    def test_in_a_circle(self, server, target):
+        server.redirect = f"/{OFFICIAL_NAME}"
+        with pytest.raises(DownloadError, match="infinite loop"):
+            download(server.url, target, blob_id(BODY))
 
 
 class TestFailing:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -130,3 +132,46 @@ def test_an_unknown_method_is_refused(costs: npt.NDArray[np.float64]) -> None:
 def test_what_is_no_cost_table_is_refused(table: Any) -> None:
     with pytest.raises(InvalidInputError, match=rf"needs a cost table, got {type(table).__name__}.*tabulate"):
         correlation(table)
+
+
+@every_method
+@pytest.mark.parametrize("missing", [0.0, 0.3])
+def test_many_targets_at_once_equal_scipy_pair_by_pair(method: Method, missing: float) -> None:
+    rng = np.random.default_rng(1)
+    costs = np.round(rng.uniform(1, 3, (40, 9)), 1)  # ties
+    costs[rng.random(costs.shape) < missing] = np.nan
+    table = CostTable("nasbench201", list(range(40)), costs, [f"device{k}/latency" for k in range(9)])
+    result = correlation(table, method).to_numpy()
+    for i in range(9):
+        for j in range(i):
+            both = ~np.isnan(costs[:, [i, j]]).any(axis=1)
+            expected = SCIPY[method](costs[both, i], costs[both, j]).statistic
+            assert result[i, j] == result[j, i] == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("method", ["kendall", "spearman"])
+def test_few_and_many_rows_are_compared_in_two_ways_with_one_result(
+    method: Method, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(2)
+    costs = np.round(rng.uniform(1, 5, (200, 3)), 1)
+    costs[:50, 0] = np.nan
+    at_once = correlation(table_of(costs), method).to_numpy()
+    monkeypatch.setattr(sys.modules[correlation.__module__], "_FEW_ROWS", 100)
+    assert correlation(table_of(costs), method).to_numpy() == pytest.approx(at_once, abs=1e-12)
+
+
+@every_method
+def test_2000_devices_take_seconds(method: Method) -> None:
+    rng = np.random.default_rng(3)
+    costs = rng.uniform(1, 5, (60, 8)) @ rng.uniform(0, 1, (8, 2000))
+    table = CostTable("nasbench201", list(range(60)), costs, [f"device{k}/latency" for k in range(2000)])
+    begin = time.process_time()
+    result = correlation(table, method)
+    assert time.process_time() - begin < 10
+    assert result.shape == (2000, 2000)
+
+
+def test_huge_costs_correlate() -> None:
+    costs = 1e306 * np.column_stack([np.arange(1.0, 9.0), np.arange(1.0, 9.0)[::-1]])
+    assert correlation(table_of(costs), "pearson").iloc[0, 1] == pytest.approx(-1.0)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,8 @@ import numpy as np
 import pytest
 
 from hwnas_surrogate.errors import InvalidInputError, MeasurementError
-from hwnas_surrogate.measure import Protocol
+from hwnas_surrogate.measure import Protocol, protocol
+from hwnas_surrogate.measure.client import Worker
 from hwnas_surrogate.measure.journal import Journal
 from hwnas_surrogate.measure.protocol import BLOCK, Readings, time_subjects
 from hwnas_surrogate.measure.worker import Subject
@@ -57,6 +60,9 @@ class TestProtocol:
             ("half_width", 0.0),
             ("half_width", float("nan")),
             ("half_width", "narrow"),
+            ("timeout", 0),
+            ("timeout", float("inf")),
+            ("timeout", True),
         ],
     )
     def test_out_of_range(self, name: str, value: Any) -> None:
@@ -158,17 +164,49 @@ class TestTiming:
         assert all(sorted(of) == sorted([*first[:BLOCK], "111111"]) for of in rounds)
         assert len({tuple(of) for of in rounds}) == len(rounds)
 
-    def test_what_fails_and_what_crashes_costs_one_network_each(self, runtime: Fake, tmp_path: Path) -> None:
-        names = texts(5)
-        broken = replace(runtime, fail=(names[0],), crash=(names[1],), crash_later=(names[2],))
-        readings = timed(tmp_path, broken, 5)
-        failures = [readings.reading(subject.key).failure for subject in subjects(5)]
+    def test_what_fails_crashes_or_hangs_costs_one_network_each(self, runtime: Fake, tmp_path: Path) -> None:
+        names = texts(6)
+        broken = replace(runtime, fail=(names[0],), crash=(names[1],), crash_later=(names[2],), hang=(names[3],))
+        limited = replace(QUICK, timeout=3.0)
+        readings = timed(tmp_path, broken, 6, limited)
+        failures = [readings.reading(subject.key).failure for subject in subjects(6)]
         assert failures[0] == f"RuntimeError: no kernel for {names[0]}"
-        assert failures[1] == "the measuring process ended with signal SIGSEGV: a library that prints"
+        assert failures[1] == (
+            "the measuring process ended with signal SIGSEGV (a fault in the runtime's native code): "
+            "a library that prints"
+        )
         assert "MemoryError: not enough of it" in failures[2]
-        assert failures[3:] == ["", ""]
-        for subject in subjects(5)[3:]:
+        assert failures[3] == "loading it, or running it once, took longer than 3 s"
+        assert failures[4:] == ["", ""]
+        for subject in subjects(6)[4:]:
             assert len(readings.latencies(subject.key)) == 2
+        before = runtime.lines("load")
+        again = timed(tmp_path, runtime, 6, replace(limited, timeout=60.0))
+        assert runtime.lines("load") == before
+        assert [again.reading(subject.key).failure for subject in subjects(6)] == failures
+
+    @pytest.mark.parametrize("last", ["refused", "died", "late"])
+    def test_no_network_is_blamed_when_nothing_runs_any_more(
+        self, runtime: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: str
+    ) -> None:
+        answers = iter(["end", "died", last])  # the anchor alone, the network, the anchor again
+
+        class Lost(Worker):
+            def _start(self) -> None:
+                pass
+
+            def time(self, request: dict[str, Any], deadline: float = np.inf) -> Iterator[dict[str, Any]]:
+                yield {"event": next(answers), "why": "no memory", "seconds": {}}
+
+        monkeypatch.setattr(protocol, "Worker", Lost)
+        with (
+            nullcontext()
+            if last == "late"
+            else pytest.raises(MeasurementError, match=r"the anchor network .* can't be run: no memory")
+        ):
+            timed(tmp_path, runtime, 1)
+        assert next(answers, None) is None
+        assert "failed" not in (tmp_path / "journal").read_text()
 
     def test_nothing_is_run_again(self, runtime: Fake, tmp_path: Path) -> None:
         timed(tmp_path, runtime, 3)

@@ -228,6 +228,21 @@ class TestRefused:
             measure(SPACE, [1], output, TINY, runtime=runtime, protocol=QUICK, device="other")
         assert output.read_bytes() == before
 
+    def test_what_can_not_be_resumed(self, runtime: Fake) -> None:
+        with pytest.raises(InvalidInputError, match="/dev/null is a pipe or a device"):
+            measure(SPACE, [1], "/dev/null", TINY, runtime=runtime, protocol=QUICK)
+        assert not Path("/dev/null.journal").exists()
+
+    def test_a_damaged_journal(self, output: Path, runtime: Fake) -> None:
+        measure(SPACE, range(30, 50), output, TINY, runtime=runtime, protocol=replace(QUICK, passes=1))
+        journal = Path(f"{output}.journal")
+        lines = journal.read_bytes().splitlines(keepends=True)
+        second = [number for number, line in enumerate(lines) if b'"subjects"' in line][1]
+        journal.write_bytes(b"".join([*lines[:second], *lines[second + 1 :]]))
+        # Without that line, the second block's times would count for the first block's networks.
+        with pytest.raises(DataFileError, match=f"line {second + 1} of .*is not as it was written"):
+            measure(SPACE, range(30, 50), output, TINY, runtime=runtime, protocol=replace(QUICK, passes=1))
+
     def test_a_folder_that_can_not_be_written(self, tmp_path: Path, runtime: Fake) -> None:
         (tmp_path / "file").touch()
         with pytest.raises(DataFileError, match="can't write"):

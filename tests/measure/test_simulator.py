@@ -127,6 +127,12 @@ def test_a_stop_keeps_the_finished_operators(run: Any, output: Path, error: Base
     assert table.costs == pytest.approx(np.array([by_hand(arch, SMALL) for arch in ARCHS]), rel=1e-12)
 
 
+def test_what_can_not_be_resumed(run: Any) -> None:
+    with pytest.raises(InvalidInputError, match="/dev/null is a pipe or a device"):
+        simulate(SPACE, ARCHS, "/dev/null", SMALL)
+    assert not Path("/dev/null.journal").exists()
+
+
 def test_another_version_does_not_mix(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     run(ARCHS[:1])
     monkeypatch.setattr(importlib.metadata, "version", lambda name: "4")

@@ -15,9 +15,12 @@ import pytest
 from scipy.stats import kendalltau
 
 from hwnas_surrogate.data import BlockTable, CostTable, Device, Target
+from hwnas_surrogate.devices import correlation
 from hwnas_surrogate.errors import DataFileError, InvalidInputError, MissingExtraError
 from hwnas_surrogate.evaluation import evaluate, learning_curve
+from hwnas_surrogate.report import relations as report_relations
 from hwnas_surrogate.report import write_report
+from hwnas_surrogate.report.relations import relations
 from hwnas_surrogate.spaces import get_space
 from hwnas_surrogate.trainers import Surrogate
 
@@ -368,3 +371,32 @@ def test_without_plotly_the_extra_is_named(table: CostTable, tmp_path: Path, mon
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(MissingExtraError, match=r"the extra 'report', for .* is not installed: pip install"):
         write_report(table, tmp_path / "r.html")
+
+
+def test_of_many_devices_some_are_evaluated_and_shown_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report_relations, "MOST_SHOWN", 6)
+    rng = np.random.default_rng(0)
+    archs = SPACE.sample(20, random_state=0)
+    costs = rng.uniform(1, 3, (20, 6)) @ rng.uniform(0, 1, (6, 8))
+    table = CostTable(SPACE, archs, costs, [f"device{k:02}/latency" for k in range(8)])
+    data = data_of(write_report(table, tmp_path / "report.html"))
+    assert len(data["shown"]) == 6
+    evaluated = [target["device"] for target in data["targets"] if target["evaluation"]]
+    assert evaluated == data["shown"]
+    left = next(target for target in data["targets"] if target["device"] not in evaluated)
+    assert left["no_evaluation"] == left["no_curve"]
+    assert "of 8 targets, 6 are evaluated" in left["no_curve"]
+    # They are spread over what is similar: no two that are left out stand side by side in the order.
+    places = [data["correlation"]["order"]["kendall"].index(k) for k in range(8) if not data["targets"][k]["curve"]]
+    assert np.diff(sorted(places)).min() > 1
+
+
+def test_many_devices_are_compared_over_a_sample_of_the_rows() -> None:
+    rng = np.random.default_rng(0)
+    costs = rng.uniform(1, 3, (5000, 6)) @ rng.uniform(0, 1, (6, 60))
+    table = CostTable(SPACE, np.arange(5000), costs, [f"device{k:02}/latency" for k in range(60)])
+    found = relations(table, random_state=0)
+    assert found.n_rows == 2000
+    exact = correlation(table, targets=table.targets[:5]).to_numpy()
+    assert found.matrices["kendall"].to_numpy()[:5, :5] == pytest.approx(exact, abs=0.05)
+    assert relations(table.select(table.targets[:40]), random_state=0).n_rows == 5000

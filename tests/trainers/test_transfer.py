@@ -101,12 +101,12 @@ def assert_same(ones: list[np.ndarray], others: list[np.ndarray]) -> None:
 class Adapted(dict[tuple[str, str, int], list[tuple[TransferSurrogate, Draw]]]):
     """Surrogates of ten and of twenty measurements of each device, fitted when first asked for.
 
-    Those of twenty take a second each: eight draws where notes must not be made of clean measurements, else five.
+    Those of twenty take a second each: six draws where notes must not be made of clean measurements, else four.
     """
 
     def __missing__(self, key: tuple[str, str, int]) -> list[tuple[TransferSurrogate, Draw]]:
         space, target, n = key
-        draws = 6 if n == 10 else 8 if space == "nasbench201" and target in (TORCH, RUNTIME) else 5
+        draws = 6 if n == 10 or (space == "nasbench201" and target in (TORCH, RUNTIME)) else 4
         parts = [draw(space, target, n, seed) for seed in range(draws)]
         self[key] = [(quietly(TransferSurrogate(space), part.archs, part.costs), part) for part in parts]
         return self[key]
@@ -463,7 +463,7 @@ def test_failures_are_no_measurements() -> None:
 
 
 def test_it_grows_into_the_ordinary_surrogate() -> None:
-    part = draw("nasbench201", RUNTIME, 600, 0)
+    part = draw("nasbench201", RUNTIME, 300, 0)
     grown = quietly(TransferSurrogate(), part.archs, part.costs)
     ordinary = Surrogate().fit(part.archs, part.costs)
     assert part.error(grown) < 1.1 * part.error(ordinary)

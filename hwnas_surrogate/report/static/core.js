@@ -113,10 +113,12 @@ function notes(id, texts) {
   byId(id).replaceChildren(...texts.filter(Boolean).map((text) => el("p", { class: "note", text })));
 }
 // One note for all targets that lack something for the same reason.
+const MOST_NAMED = 12;
 function without(what, numbers, reason) {
   const groups = new Map();
   for (const i of numbers) groups.set(reason(TARGETS[i]), [...(groups.get(reason(TARGETS[i])) || []), TARGETS[i].name]);
-  return [...groups].map(([why, names]) => `No ${what} for ${names.join(", ")}: ${why}`);
+  const few = (names) => names.length > MOST_NAMED ? `${names.slice(0, MOST_NAMED).join(", ")} and ${names.length - MOST_NAMED} more` : names.join(", ");
+  return [...groups].map(([why, names]) => `No ${what} for ${few(names)}: ${why}`);
 }
 function facts(pairs) {
   const list = el("dl");
@@ -125,7 +127,7 @@ function facts(pairs) {
 }
 
 // What is chosen.
-const state = { devices: new Set(TARGETS.map((t) => t.device)), metric: "all" };
+const state = { devices: new Set(DATA.shown), metric: "all" };
 const shown = () => TARGETS.map((_, i) => i).filter(
   (i) => state.devices.has(TARGETS[i].device) && (state.metric === "all" || TARGETS[i].metric === state.metric));
 const NOTHING = "Nothing is chosen: tick a device that has this metric.";

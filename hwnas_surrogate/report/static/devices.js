@@ -37,7 +37,7 @@ function drawDevices() {
 
 // Light enough for dark figures in every cell, in either theme.
 const SIMILAR = [[0, "#ffffd9"], [0.4, "#c7e9b4"], [0.7, "#7fcdbb"], [0.85, "#41b6c4"], [1, "#2f9bc6"]];
-function correlationNotes(order, matrix) {
+function correlationNotes(order, n, matrix) {
   const told = [];
   const common = (least, most) => order.length > 1 && order.some((i) => order.some((j) => DATA.correlation.common[i][j] >= least && DATA.correlation.common[i][j] < most));
   if (!order.length) told.push(NOTHING);
@@ -45,6 +45,8 @@ function correlationNotes(order, matrix) {
   told.push(...without("correlation", order.filter((i) => matrix[i][i] === null),
     (t) => t.known < 2 ? `${plural(t.known, "cost")}, 2 are needed.` : "its cost is the same for every architecture."));
   if (common(2, 30)) told.push("Some pairs have fewer than 30 architectures in common: their figures are rough (point at a cell for the number).");
+  if (order.length < n) told.push(`The first ${order.length} of ${n} targets, in the order of similarity: choose fewer devices to see others.`);
+  if (DATA.correlation.rows < DATA.n) told.push(`Over ${count(DATA.correlation.rows)} architectures drawn at random: the table has many targets.`);
   if (common(0, 2)) told.push("Empty cells: the two have fewer than two architectures in common.");
   notes("correlation-notes", told);
 }
@@ -57,12 +59,15 @@ function drawClusters(order, cluster) {
   if (groups.size < 2) return byId("clusters").append(el("p", { class: "muted", text: "No clusters stand apart." }));
   byId("clusters").append(facts([...groups.values()].map((group, k) => [`cluster ${k + 1}`, group.join(", ")])));
 }
+// More cells than the square of this would take a browser many seconds.
+const MOST_RELATED = 300;
 function drawCorrelation() {
   const method = byId("method").value;
   const matrix = DATA.correlation[method];
   const chosen = new Set(shown());
-  const order = DATA.correlation.order[method].filter((i) => chosen.has(i));
-  correlationNotes(order, matrix);
+  const every = DATA.correlation.order[method].filter((i) => chosen.has(i));
+  const order = every.slice(0, MOST_RELATED);
+  correlationNotes(order, every.length, matrix);
   drawClusters(order, DATA.correlation.cluster[method]);
   byId("correlation-table").replaceChildren();
   if (order.length < 2) return clear("correlation-plot");
@@ -70,11 +75,13 @@ function drawCorrelation() {
   const z = order.map((i) => order.map((j) => matrix[i][j]));
   const least = Math.min(0, ...z.flat().filter(known));
   const label = method === "kendall" ? "Kendall's tau" : "Spearman's rho";
-  // On a phone there is no room for names above: rows and columns are numbered, the names stand at the rows.
-  const step = order.length > 12 ? 5 : 1;
+  // On a phone, or over many columns, there is no room for names above: rows and columns are numbered, the names stand
+  // at the rows.
+  const numbered = narrow() || order.length > 60;
+  const step = order.length > 60 ? 10 : order.length > 12 ? 5 : 1;
   const number = (k) => k === 0 || (k + 1) % step === 0 ? String(k + 1) : "";
   heatmap("correlation-plot", {
-    title: label, rows: narrow() ? names.map((name, k) => `${name} ${k + 1}`) : names, columns: narrow() ? names.map((_, k) => number(k)) : names,
+    title: label, rows: numbered ? names.map((name, k) => `${name} ${k + 1}`) : names, columns: numbered ? names.map((_, k) => number(k)) : names,
     values: z, low: least, high: 1, ends: [fixed(least, least < 0 ? 2 : 0), "1"], scale: SIMILAR, ink: "#111", write: (tau) => fixed(tau, 2),
     tell: (i, j) => [TARGETS[order[i]].name, TARGETS[order[j]].name, `${label} ${fixed(z[i][j], 3)}, ` +
       `${plural(DATA.correlation.common[order[i]][order[j]], "architecture")} in common`],

@@ -84,7 +84,7 @@ function start() {
   byId("metric-choice").hidden = metrics.length < 2;
   byId("metric").append(el("option", { value: "all", text: "all" }), ...metrics.map((metric) => el("option", { value: metric, text: metric.replace(/_/g, " ") })));
   for (const device of new Set(TARGETS.map((t) => t.device))) {
-    const box = el("input", { type: "checkbox", checked: true });
+    const box = el("input", { type: "checkbox", checked: state.devices.has(device) });
     box.value = device;
     byId("devices-choice").append(el("label", {}, box, el("span", { text: device })));
   }

@@ -1,0 +1,300 @@
+"""Translate ONNX's operators to this package's, in the terms that a capture of the same PyTorch module uses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any
+
+from hwnas_surrogate.graphs import TensorSpec
+
+__all__ = [
+    "CONTROL_FLOW",
+    "KEEPS_NUMBERS",
+    "QUANTIZED",
+    "RECURRENT",
+    "SHAPE_ONLY",
+    "OnnxNode",
+    "Translation",
+    "translated",
+]
+
+CONTROL_FLOW = frozenset({"If", "Loop", "Scan", "SequenceMap"})
+"""Operators that run a part of the model or not, depending on numbers."""
+QUANTIZED = frozenset(
+    {
+        "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger",
+        "MatMulInteger", "QLinearAdd", "QLinearMul", "QLinearConcat", "QGemm", "MatMulNBits",
+    }
+)  # fmt: skip
+"""Operators of quantized models."""
+SHAPE_ONLY = frozenset({"Transpose", "Reshape", "Identity", "Cast", "Unsqueeze", "Squeeze", "Flatten"})
+"""Operators that leave a stored tensor's numbers as they are."""
+_VIEWS = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Expand", "Slice", "Split"})
+RECURRENT = {"LSTM": 4, "GRU": 3, "RNN": 1}
+"""Recurrent layers, and their number of gates."""
+KEEPS_NUMBERS = SHAPE_ONLY | {"Concat", "Slice", "Split", "Gather"}
+"""Operators that put stored tensors together, or take parts of them: what is trained stays trained."""
+_UNCOUNTED = frozenset({"DeformConv", "DFT", "STFT", "LinearAttention", "CausalConvWithState"})
+"""ONNX's own operators that multiply, but have no rule here."""
+_KINDS = {
+    "Relu": "relu", "Sigmoid": "sigmoid", "Tanh": "tanh", "HardSwish": "hardswish", "HardSigmoid": "hardsigmoid",
+    "Elu": "elu", "LeakyRelu": "leaky_relu", "PRelu": "prelu", "Gelu": "gelu", "Mish": "mish", "Swish": "silu",
+    "Erf": "erf", "Softplus": "softplus", "Softmax": "softmax", "LogSoftmax": "log_softmax",
+    "Add": "add", "Sub": "sub", "Mul": "mul", "Div": "div", "Pow": "pow", "Sqrt": "sqrt", "Exp": "exp", "Log": "log",
+    "Neg": "neg", "Abs": "abs", "Concat": "concat", "Pad": "pad", "Cast": "convert", "Where": "where",
+    "LayerNormalization": "layer_norm", "GroupNormalization": "group_norm", "InstanceNormalization": "instance_norm",
+    "RMSNormalization": "rms_norm", "GlobalAveragePool": "global_pool", "GlobalMaxPool": "max_pool",
+    "ReduceSum": "sum", "ReduceMax": "amax", "ReduceMin": "amin", "ReduceMean": "mean", "ArgMax": "argmax",
+    "CumSum": "cumsum", "TopK": "topk", "DepthToSpace": "pixel_shuffle", "SpaceToDepth": "pixel_unshuffle",
+}  # fmt: skip
+"""This package's names; an operator that is not listed keeps ONNX's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class OnnxNode:
+    """A node of a model, with what is known of the tensors that it reads.
+
+    Parameters
+    ----------
+    kind : str
+        ONNX's name; operators of other domains keep theirs: ``domain::Name``.
+    inputs, outputs : tuple of str
+        Names of tensors; an input that is left out is empty.
+    attributes : dict
+        Plain values by name.
+    spec : callable
+        The shape and number format of a tensor.
+    numbers : callable
+        The numbers of a small constant, or None.
+    """
+
+    kind: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: dict[str, Any]
+    spec: Callable[[str], TensorSpec]
+    numbers: Callable[[str], tuple[Any, ...] | None]
+
+    def input(self, place: int) -> str:
+        """Return the name of an input; empty if it is left out."""
+        return self.inputs[place] if place < len(self.inputs) else ""
+
+    def numbers_at(self, place: int) -> tuple[Any, ...] | None:
+        """Return the numbers of a small constant input, or None."""
+        name = self.input(place)
+        return self.numbers(name) if name else None
+
+
+@dataclass(slots=True)
+class Translation:
+    """A node in this package's terms.
+
+    Parameters
+    ----------
+    kind : str
+    tensors : list of str
+        The tensors that it reads; for products, the factors first.
+    window : dict
+        Kernel, stride, dilation, padding and groups, where it has them.
+    factors : tuple of TensorSpec
+        The factors of a product, if they are stored with another shape.
+    detail : str
+        Anything else that determines the result.
+    statistics : frozenset of str
+        Stored tensors that are not trained.
+    counted : bool
+        Whether a rule knows its multiply-adds, or it has none.
+    """
+
+    kind: str
+    tensors: list[str]
+    window: dict[str, Any] = field(default_factory=dict)
+    factors: tuple[TensorSpec, ...] = ()
+    detail: str = ""
+    statistics: frozenset[str] = frozenset()
+    counted: bool = True
+
+
+def translated(node: OnnxNode) -> Translation:
+    """Return a node in this package's terms."""
+    special = _SPECIAL.get(node.kind)
+    if special is not None:
+        return special(node)
+    tensors, detail = _read_and_said(node)
+    if node.kind in _VIEWS:
+        return Translation("view", tensors[:1], detail=f"{node.kind} {detail}".strip())
+    kind = _KINDS.get(node.kind, node.kind)
+    counted = "::" not in kind and node.kind not in _UNCOUNTED
+    return Translation(kind, tensors, detail=detail, counted=counted)
+
+
+def _read_and_said(node: OnnxNode) -> tuple[list[str], str]:
+    """Return the tensors that a node reads, and its attributes and small constants as text."""
+    tensors, said = [], [f"{name}={value}" for name, value in sorted(node.attributes.items())]
+    for place, name in enumerate(node.inputs):
+        numbers = node.numbers(name) if name else None
+        if numbers is not None and (len(numbers) <= 1 or not isinstance(numbers[0], float)):
+            said.append(f"{place}:{list(numbers)}")
+        elif name:
+            tensors.append(name)
+    return tensors, " ".join(said)
+
+
+def _each(value: Sequence[int] | None, n: int, default: int) -> tuple[int, ...]:
+    return tuple(value) if value else (default,) * n
+
+
+def _padding(node: OnnxNode, size: Sequence[int], window: dict[str, tuple[int, ...]]) -> tuple[int, ...]:
+    """Return the padding at the beginning of each spatial dimension."""
+    n, automatic = len(size), node.attributes.get("auto_pad", "NOTSET")
+    if automatic not in ("SAME_UPPER", "SAME_LOWER"):
+        return _each(node.attributes.get("pads"), 2 * n, 0)[:n]
+    padding = []
+    for x, k, s, d in zip(size, window["kernel"], window["stride"], window["dilation"], strict=True):
+        both = max((-(-x // s) - 1) * s + d * (k - 1) + 1 - x, 0)
+        padding.append((both + (automatic == "SAME_LOWER")) // 2)
+    return tuple(padding)
+
+
+def _convolution(kind: str) -> Callable[[OnnxNode], Translation]:
+    def call(node: OnnxNode) -> Translation:
+        size, kernel = node.spec(node.inputs[0]).shape[2:], node.spec(node.inputs[1]).shape[2:]
+        n = len(kernel)
+        window: dict[str, Any] = {
+            "kernel": kernel,
+            "stride": _each(node.attributes.get("strides"), n, 1),
+            "dilation": _each(node.attributes.get("dilations"), n, 1),
+        }
+        window["padding"] = _padding(node, size, window)
+        window["groups"] = node.attributes.get("group", 1)
+        return Translation(kind, [name for name in node.inputs if name], window)
+
+    return call
+
+
+def _pool(kind: str) -> Callable[[OnnxNode], Translation]:
+    def call(node: OnnxNode) -> Translation:
+        size = node.spec(node.inputs[0]).shape[2:]
+        n = len(size)
+        window = {
+            "kernel": _each(node.attributes.get("kernel_shape"), n, 1),
+            "stride": _each(node.attributes.get("strides"), n, 1),
+            "dilation": _each(node.attributes.get("dilations"), n, 1),
+        }
+        window["padding"] = _padding(node, size, window)
+        del window["dilation"]
+        return Translation(kind, [node.inputs[0]], window)
+
+    return call
+
+
+def _batch_norm(node: OnnxNode) -> Translation:
+    x, scale, bias, mean, variance = node.inputs[:5]
+    return Translation("batch_norm", [x, scale, bias, mean, variance], statistics=frozenset({mean, variance}))
+
+
+def _matmul(node: OnnxNode) -> Translation:
+    first, second = map(node.spec, node.inputs[:2])
+    _check_product(first, second.shape[-2:][0])
+    return Translation("matmul", list(node.inputs[:2]), factors=(first, second))
+
+
+def _check_product(first: TensorSpec, length: int) -> None:
+    if first.shape[-1] != length:
+        raise ValueError(f"a matrix with rows of {first.shape[-1]} is multiplied by one with columns of {length}")
+
+
+def _gemm(node: OnnxNode) -> Translation:
+    first, second = map(node.spec, node.inputs[:2])
+    if node.attributes.get("transA"):
+        first = TensorSpec.of(first.shape[::-1], first.dtype)
+    _check_product(first, second.shape[1 if node.attributes.get("transB") else 0])
+    return Translation("matmul", [name for name in node.inputs if name], factors=(first, second))
+
+
+def _einsum(node: OnnxNode) -> Translation:
+    """Describe a sum of products of two tensors as a matrix product with as many multiply-adds."""
+    equation = str(node.attributes.get("equation", "")).replace(" ", "")
+    tensors, detail = _read_and_said(node)
+    terms, _, result = equation.partition("->")
+    of_inputs = terms.split(",")
+    simple = len(of_inputs) == len(tensors) == 2 and "->" in equation and "." not in equation
+    if not simple:
+        return Translation("Einsum", tensors, detail=detail, counted=False)
+    sizes: dict[str, int] = {}
+    for letters, name in zip(of_inputs, tensors, strict=True):
+        sizes |= dict(zip(letters, node.spec(name).shape, strict=False))
+    summed = prod(size for letter, size in sizes.items() if letter not in result)
+    specs = [node.spec(name) for name in tensors]
+    first = TensorSpec.of((specs[0].numel // max(summed, 1), summed), specs[0].dtype)
+    second = TensorSpec.of((summed, specs[1].numel // max(summed, 1)), specs[1].dtype)
+    return Translation("matmul", tensors, factors=(first, second), detail=equation)
+
+
+def _mean(node: OnnxNode) -> Translation:
+    rank = len(node.spec(node.inputs[0]).shape)
+    axes = node.attributes.get("axes") or node.numbers_at(1) or range(rank)
+    over = sorted(int(axis) % rank for axis in axes) if rank else []
+    spatial = rank > 2 and over == list(range(2, rank))
+    if spatial:
+        return Translation("global_pool", [node.inputs[0]])
+    return Translation("mean", [node.inputs[0]], detail=str(over))
+
+
+def _clip(node: OnnxNode) -> Translation:
+    def bound(name: str, place: int) -> Any:
+        numbers = node.numbers_at(place)
+        return node.attributes.get(name) if numbers is None else numbers[0]
+
+    low, high = bound("min", 1), bound("max", 2)
+    if low == 0 and high in (6, None):
+        return Translation("relu" if high is None else "relu6", [node.inputs[0]])
+    return Translation("clamp", [node.inputs[0]], detail=f"{low} {high}")
+
+
+def _multiplied(node: OnnxNode) -> Translation:
+    tensors, detail = _read_and_said(node)
+    zero = any(node.numbers_at(place) in ((0,), (0.0,)) for place in range(len(node.inputs)))
+    return Translation("zero" if zero else "mul", tensors, detail="" if zero else detail)
+
+
+def _gather(node: OnnxNode) -> Translation:
+    """Describe a lookup: one place of a value is a view of it, as in PyTorch."""
+    tensors, detail = _read_and_said(node)
+    numbers = node.numbers_at(1)
+    if numbers is not None and len(numbers) == 1 and len(tensors) == 1:
+        return Translation("view", tensors, detail=f"Gather {detail}")
+    return Translation("embedding" if len(node.spec(node.inputs[0]).shape) == 2 else "index", tensors, detail=detail)
+
+
+def _resize(node: OnnxNode) -> Translation:
+    rank = len(node.spec(node.inputs[0]).shape)
+    mode = {"linear": "bilinear", "cubic": "bicubic"}.get(str(node.attributes.get("mode", "nearest")), "nearest")
+    return Translation(f"upsample_{mode}{max(rank - 2, 1)}d", [node.inputs[0]])
+
+
+def _attention(node: OnnxNode) -> Translation:
+    names = [name for name in node.inputs[:4] if name]
+    by_heads = all(len(node.spec(name).shape) == 4 for name in names[:3])
+    return Translation("attention" if by_heads else "Attention", names, counted=by_heads)
+
+
+_SPECIAL: dict[str, Callable[[OnnxNode], Translation]] = {
+    "Conv": _convolution("conv"),
+    "ConvTranspose": _convolution("conv_transpose"),
+    "AveragePool": _pool("avg_pool"),
+    "MaxPool": _pool("max_pool"),
+    "BatchNormalization": _batch_norm,
+    "MatMul": _matmul,
+    "Gemm": _gemm,
+    "Einsum": _einsum,
+    "ReduceMean": _mean,
+    "Clip": _clip,
+    "Mul": _multiplied,
+    "Gather": _gather,
+    "Resize": _resize,
+    "Upsample": _resize,
+    "Attention": _attention,
+}
