@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
 LISTED := pyproject.toml constraints.txt tools/requirements.py
 
-.PHONY: help setup train test check bench fuzz docs format clean
+.PHONY: help setup train test check bench fuzz crash docs format clean
 
 help:
 	@echo "make train   train and save surrogates on the bundled measurements"
@@ -14,6 +14,7 @@ help:
 	@echo "make check   lint, types, import directions"
 	@echo "make fuzz    change the inputs of every reader a million times (FUZZ='csv --runs 1000': of one, a thousand)"
 	@echo "make bench   print the figures of docs/benchmarks.md"
+	@echo "make crash   kill every command that writes 200 times, on a full and on a slow disk too; resumes (strace, hours)"
 	@echo "make docs    build the documentation site to build/docs, warnings being errors"
 
 setup: $(VENV)/.installed-dev
@@ -52,6 +53,9 @@ bench: setup
 fuzz: setup
 	$(BIN)/python -c 'import atheris' 2> /dev/null || $(BIN)/python -m pip install --disable-pip-version-check 'atheris>=2.3'
 	$(BIN)/python -m fuzz $(or $(FUZZ),--runs 1000000)
+
+crash: setup
+	$(BIN)/python -m crash --results .cache/crash.jsonl
 
 docs: setup
 	$(BIN)/python -m tools.docs

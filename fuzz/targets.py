@@ -39,6 +39,7 @@ from hwnas_surrogate.evaluation import Evaluation, evaluate
 from hwnas_surrogate.graphs import Graph
 from hwnas_surrogate.measure.journal import Journal
 from hwnas_surrogate.models import MLP, AdditiveExact, BoostedRidge, ConstantCost, LogRidge, PhysicsGP, TreeClassifier
+from hwnas_surrogate.networks import build_network, to_onnx
 from hwnas_surrogate.prediction import predict_file
 from hwnas_surrogate.search.quality import read_quality
 from hwnas_surrogate.spaces import get_space
@@ -366,6 +367,26 @@ def _evaluations() -> list[bytes]:
     return [path.read_bytes()]
 
 
+def _models() -> list[bytes]:
+    """Return models of a search space, and one whose shapes are computed."""
+    from onnx import TensorProto, helper
+
+    nodes = [
+        helper.make_node("Shape", ["x"], ["size"]),
+        helper.make_node("Slice", ["size", "zero", "two"], ["some"]),
+        helper.make_node("Concat", ["some", "rest"], ["wanted"], axis=0),
+        helper.make_node("Reshape", ["x", "wanted"], ["flat"]),
+        helper.make_node("Relu", ["flat"], ["y"]),
+    ]
+    numbers = {"zero": [0], "two": [2], "rest": [-1]}
+    stored = [helper.make_tensor(name, TensorProto.INT64, [1], value) for name, value in numbers.items()]
+    image = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 2, 3, 4])
+    result = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 2, 12])
+    computed = helper.make_model(helper.make_graph(nodes, "computed", [image], [result], stored))
+    network = build_network(_STRING, _SMALLEST, random_state=0)
+    return [to_onnx(network, (3, 8, 8)).SerializeToString(), computed.SerializeToString()]
+
+
 TARGETS: dict[str, Target] = {
     "pickle": Target(_pickle, _pickles),
     "manifest": Target(_manifest, _manifest_seeds),
@@ -378,6 +399,7 @@ TARGETS: dict[str, Target] = {
     "npz": Target(_reading(load_table, ".npz"), _npz_seeds),
     "journal": Target(_journal, _journal_seeds),
     "evaluation": Target(_reading(Evaluation.read, ".json"), _evaluations),
+    "onnx": Target(_reading(Graph.from_onnx, ".onnx"), _models),
     "graph": Target(
         lambda data: Graph.from_json(data.decode(errors="surrogateescape")),
         lambda: [_SPACE.graph(_STRING, _SMALLEST).to_json().encode()],

@@ -17,7 +17,18 @@ from pathlib import Path
 import pytest
 
 from hwnas_surrogate.errors import DataFileError, InvalidInputError
-from hwnas_surrogate.files import check_output, file_stem, locked, replacing
+from hwnas_surrogate.files import (
+    check_folder,
+    check_output,
+    file_stem,
+    locked,
+    make_folder,
+    remove_stale,
+    replacing,
+    replacing_in,
+    settle,
+    standing,
+)
 
 
 @pytest.fixture
@@ -159,6 +170,18 @@ def test_a_part_that_is_being_written_is_left_alone(old: Path) -> None:
     assert alone(old)
 
 
+def test_parts_of_any_file_are_removed_from_a_folder(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        child = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / name)], check=False)
+        assert child.returncode == -signal.SIGKILL
+    others = {".mine.part", "abc.abcdefgh.part", ".hidden"}
+    for other in others:
+        (tmp_path / other).touch()
+    with replacing(tmp_path / "c") as temporary:
+        remove_stale(tmp_path)
+        assert {path.name for path in tmp_path.iterdir()} == others | {temporary.name}
+
+
 def test_parts_of_other_files_are_left_alone(tmp_path: Path) -> None:
     others = [tmp_path / ".other.csv.abc.part", tmp_path / ".table[1].csv.abc.part", tmp_path / "table1.csv"]
     for other in others:
@@ -282,6 +305,148 @@ def test_an_output_is_checked_before_the_work(old: Path, tmp_path: Path) -> None
         check_output(tmp_path)
 
 
+def test_a_folder_is_checked_before_the_work(old: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_folder(tmp_path / "a" / "b", [tmp_path])
+    with pytest.raises(InvalidInputError, match="is the input as well"):
+        check_folder(tmp_path / "." / "", [tmp_path])
+    for path in (old, old / "below"):
+        with pytest.raises(InvalidInputError, match=r"table\.parquet is a file, and can't be a folder"):
+            check_folder(path)
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path)
+    for check in (check_folder, check_output):
+        with pytest.raises(DataFileError, match=r"can't write .*new: Permission denied"):
+            check(tmp_path / "a" / "new")
+
+
+@pytest.mark.parametrize("name", ["a" * 255, "ü" * 127, "two\nlines", "[a]*?"])
+def test_every_name_of_a_file_will_do(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    child = subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False)
+    assert child.returncode == -signal.SIGKILL
+    write(path)
+    assert path.read_text() == "new"
+    assert alone(path)
+
+
+def test_stdout_is_a_stream_under_its_own_name() -> None:
+    script = (
+        "from hwnas_surrogate.files import replacing\nwith replacing('/dev/stdout') as file: file.write_text('through')"
+    )
+    child = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert child.stdout == "through"
+
+
+def test_new_folders_are_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced = []
+    fsync = os.fsync
+    monkeypatch.setattr(
+        os, "fsync", lambda handle: (synced.append(os.readlink(f"/proc/self/fd/{handle}")), fsync(handle))
+    )
+    make_folder(tmp_path / "a" / "b")
+    assert synced == [str(tmp_path), str(tmp_path / "a")]
+
+
+# -- several files at once ---------------------------------------------------------------------------------
+
+
+def write_both(folder: Path, text: str = "new", error: BaseException | None = None) -> None:
+    with replacing_in(folder) as temporary:
+        (temporary / "one").write_text(text)
+        if error is not None:
+            raise error
+        (temporary / "two").write_text(text)
+
+
+def both(folder: Path) -> list[str]:
+    """Return what a reader sees."""
+    found = []
+    for name in ("one", "two"):
+        with standing(folder, name) as path:
+            found.append(path.read_text())
+    return found
+
+
+def test_files_are_written_together(tmp_path: Path) -> None:
+    folder = tmp_path / "a" / "b"
+    write_both(folder, "old")
+    (folder / "mine").write_text("mine")
+    (folder / "one").chmod(0o600)
+    write_both(folder)
+    assert both(folder) == ["new", "new"]
+    assert sorted(path.name for path in folder.iterdir()) == ["mine", "one", "two"]
+    assert stat.S_IMODE((folder / "one").stat().st_mode) == 0o600
+
+
+def test_all_files_stay_if_one_cannot_be_written(tmp_path: Path) -> None:
+    write_both(tmp_path, "old")
+    for error in (ZeroDivisionError(), KeyboardInterrupt()):
+        with pytest.raises(type(error)):
+            write_both(tmp_path, error=error)
+    (tmp_path / "two").unlink()
+    (tmp_path / "two").mkdir()
+    with pytest.raises(InvalidInputError, match="two is a folder"):
+        write_both(tmp_path)
+    (tmp_path / "two").rmdir()
+    (tmp_path / "two").symlink_to("one")
+    with pytest.raises(InvalidInputError, match="two is no ordinary file"):
+        write_both(tmp_path)
+    with pytest.raises(InvalidInputError, match="one is the input"), replacing_in(tmp_path, [tmp_path / "two"]) as here:
+        (here / "one").write_text("new")
+    assert both(tmp_path) == ["old", "old"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "two"]
+
+
+def kill_at(call: int) -> str:
+    """Return a script that writes two files, and is killed before a change of the folder."""
+    return f"""
+import os, signal, sys
+from pathlib import Path
+from hwnas_surrogate.files import replacing_in
+
+calls = []
+def killing(name):
+    real = getattr(os, name)
+    def run(*arguments, **options):
+        calls.append(name)
+        if len(calls) == {call}:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(*arguments, **options)
+    return run
+
+for name in ("mkdir", "chmod", "fsync", "rename", "replace", "rmdir"):
+    setattr(os, name, killing(name))
+with replacing_in(sys.argv[1]) as temporary:
+    (temporary / "one").write_text("new")
+    (temporary / "two").write_text("new")
+"""
+
+
+def test_a_kill_leaves_all_old_files_or_all_new_ones(tmp_path: Path) -> None:
+    seen = []
+    for call in range(1, 20):
+        folder = tmp_path / str(call)
+        write_both(folder, "old")
+        child = subprocess.run([sys.executable, "-c", kill_at(call), str(folder)], check=False)
+        if not child.returncode:
+            break
+        assert child.returncode == -signal.SIGKILL
+        seen.append(both(folder))
+        write_both(folder, "next")
+        assert both(folder) == ["next", "next"]
+        assert sorted(path.name for path in folder.iterdir()) == ["one", "two"]
+    assert seen == sorted(seen, reverse=True)
+    assert {tuple(texts) for texts in seen} == {("old", "old"), ("new", "new")}
+
+
+def test_what_a_kill_left_is_settled(tmp_path: Path) -> None:
+    for call, left in ((3, []), (10, ["one", "two"])):
+        subprocess.run([sys.executable, "-c", kill_at(call), str(tmp_path)], check=False)
+        assert [path for path in tmp_path.iterdir() if path.name.startswith(".together.")]
+        settle(tmp_path)
+        assert sorted(path.name for path in tmp_path.iterdir()) == left
+    settle(tmp_path / "nothing")
+
+
 # -- locks -------------------------------------------------------------------------------------------------
 
 HOLDS = """
@@ -323,16 +488,17 @@ def test_a_folder_is_held_alone_or_shared(tmp_path: Path, theirs: str, mine: str
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["raspi4-latency", "a.b_c-1", "ü-latency", "a" * 120])
+@pytest.mark.parametrize("name", ["raspi4-latency", "a.b_c-1", "a" * 120])
 def test_plain_names_are_kept(name: str) -> None:
     assert file_stem(name) == name
 
 
 def test_other_names_are_made_fit_for_files_and_stay_apart() -> None:
     names = ["my board", "my_board!", "my/board", "..\\board", "a\nb", "\ud800", *("a" * n for n in (121, 300, 301))]
-    names += ["中" * 100, "中" * 101, "🙂" * 90]
+    names += ["中" * 100, "中" * 101, "🙂" * 90, "ü-latency", "é-latency"]
     stems = [file_stem(name) for name in names]
     assert len(set(stems)) == len(stems)
     for stem in stems:
-        assert len(stem.encode()) <= 120
+        assert len(stem) <= 120
+        assert stem.isascii()
         assert not set(stem) & set("/\\\n !")

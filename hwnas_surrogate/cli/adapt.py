@@ -39,10 +39,14 @@ def adapt(
     Errors are estimated by predicting each measurement from the others. Sources are weighted by how well they agree
     with the measurements.
     """
+    from hwnas_surrogate.trainers.folders import check_save
+
     check_format(as_json, as_csv)
+    folder = output or Path("surrogates") / Path(samples).stem
+    check_save(folder, [samples, *(sources or [])])
     table = open_samples(samples, space, dataset, target)
     suite = adapted(table, open_sources(sources, table.space, seed), seed)
-    folder = suite.save(output or Path("surrogates") / Path(samples).stem)
+    suite.save(folder)
     frame = _left_out(suite)
     show(
         frame if as_json or as_csv else _readable(frame), "Each measurement predicted from the others", as_json, as_csv

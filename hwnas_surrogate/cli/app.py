@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 import hwnas_surrogate
 from hwnas_surrogate.cli.adapt import adapt
@@ -19,11 +20,35 @@ from hwnas_surrogate.cli.query import query
 from hwnas_surrogate.cli.report import report
 from hwnas_surrogate.cli.simulate import simulate
 from hwnas_surrogate.cli.suggest import suggest
+from hwnas_surrogate.cli.terminal import echo, say
 from hwnas_surrogate.cli.train import train
 
 __all__ = ["app"]
 
+_INTERRUPTED = "interrupted. Each output is the former one or the new one, as a whole; nothing else is left."
+_KEPT = {
+    "train": "Settings that --tune has tried are kept in the folder's tuning/, and the same command resumes.",
+    "measure": "Every finished run is kept in the journal beside the output, and the same command resumes.",
+    "simulate": "Every simulated layer is kept in the journal beside the output, and the same command resumes.",
+    "data": "What was downloaded is kept, and the same command resumes.",
+}
+"""What an interrupted command keeps beside its outputs."""
+
+
+class _Commands(TyperGroup):
+    """The sub-commands; Ctrl-C says what was kept."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a sub-command."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            say(" ".join(filter(None, [_INTERRUPTED, _KEPT.get(ctx.invoked_subcommand or "")])))
+            raise
+
+
 app = typer.Typer(
+    cls=_Commands,
     help="What will this network cost on that device? Look up, train, predict, compare, measure.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -39,7 +64,7 @@ app.add_typer(data, name="data")
 
 def _version(asked: bool) -> None:
     if asked:
-        typer.echo(hwnas_surrogate.__version__)
+        echo(hwnas_surrogate.__version__)
         raise typer.Exit
 
 

@@ -95,8 +95,12 @@ def evaluate(
                 f"--model, --encoder, --n-train and --n-test are set by the protocol {protocol}: leave them out."
             )
         table = open_cost_table(data, space, dataset, target, rows, seed)
-        return evaluate_few_shot(table, protocol, range(seed, seed + (seeds or 10)), output, as_json, as_csv)
+        file = output / f"{table.space.name}-{protocol}.json"
+        _check_files(file, protocol, data)
+        return evaluate_few_shot(table, protocol, range(seed, seed + (seeds or 10)), file, as_json, as_csv)
     table = open_cost_table(data, space, dataset, target, rows, seed)
+    file = output / f"{table.space.name}-{protocol}.json"
+    _check_files(file, protocol, data)
     parts = []
     for name in model or ["default"]:
         prototype = Surrogate(table.space.name, encoder, name, calibrate=intervals)
@@ -104,7 +108,7 @@ def evaluate(
             splits = range(seed, seed + (seeds or 5))
             parts.append(_evaluate(table, prototype, protocol, n_train, n_test, splits, steps, update))
     evaluation = Evaluation.joined(parts)
-    file = evaluation.write(output / f"{table.space.name}-{protocol}.json")
+    evaluation.write(file)
     frame = beside_published(evaluation) if protocol == LAUBE2022 else summary(evaluation.scores)
     if as_json or as_csv:
         show(frame, "", as_json, as_csv)
@@ -116,6 +120,14 @@ def evaluate(
     say(f"scores and predictions are in {file}")
     if protocol == LEARNING_CURVE:
         draw(evaluation.scores, plot_learning_curve, file.with_suffix(".png"), "the learning curve")
+
+
+def _check_files(file: Path, protocol: str, data: str | None) -> None:
+    """Refuse, before the work, files that can't be written or are the input."""
+    from hwnas_surrogate.files import check_output
+
+    for suffix in (".json", ".csv", ".png") if protocol == LEARNING_CURVE else (".json",):
+        check_output(file.with_suffix(suffix), inputs=[] if data is None else [data])
 
 
 def _show(frame: pd.DataFrame) -> None:

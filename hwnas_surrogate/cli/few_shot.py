@@ -24,7 +24,7 @@ _TITLES = {
 
 
 def evaluate_few_shot(
-    table: CostTable, protocol: str, seeds: range, output: Path, as_json: bool = False, as_csv: bool = False
+    table: CostTable, protocol: str, seeds: range, file: Path, as_json: bool = False, as_csv: bool = False
 ) -> None:
     """Run a protocol, print its table beside the published figures, and write the scores."""
     from hwnas_surrogate.evaluation import few_shot_table, help2021, leave_one_device_out, nasflat2024
@@ -32,7 +32,7 @@ def evaluate_few_shot(
     run = {"help": help2021, "nasflat": nasflat2024, "devices": leave_one_device_out}[protocol]
     with progress("fitting sources, adapting") as update:
         evaluation = run(table, seeds=seeds, progress=update)  # type: ignore[operator]
-    file = evaluation.write(output / f"{table.space.name}-{protocol}.json")
+    evaluation.write(file)
     frame = few_shot_table(evaluation)
     if not (as_json or as_csv):
         numbers = frame.select_dtypes("float").columns

@@ -45,10 +45,14 @@ def import_(
     interpreted is printed. Every line is checked; units are converted; repeats become their median.
     """
     from hwnas_surrogate.data import read_measurements, write_parquet
+    from hwnas_surrogate.data.store import TABLE_SUFFIXES
+    from hwnas_surrogate.files import check_output
 
     check_format(as_json, as_csv)
+    target = output or Path("measurements") / f"{path.stem}.parquet"
+    check_output(target, TABLE_SUFFIXES, [path])
     table = read_measurements(path, space, dataset, metric, unit, ops, read_columns(columns))
     say_columns(table)
-    written = write_parquet(table, output or Path("measurements") / f"{path.stem}.parquet", [path])
+    written = write_parquet(table, target, [path])
     say(f"{len(table)} rows written to {written}; train on them with: hwnas train --data {written}")
     show_contents(table, as_json, as_csv)

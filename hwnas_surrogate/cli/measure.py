@@ -56,7 +56,6 @@ def measure(
     """
     from hwnas_surrogate.measure import Protocol, make_runtime, measure_blocks
     from hwnas_surrogate.measure import measure as measure_networks
-    from hwnas_surrogate.measure.journal import journal_path
     from hwnas_surrogate.spaces import get_space
 
     check_format(as_json, as_csv)
@@ -75,23 +74,17 @@ def measure(
     longest = read_duration("--timeout", timeout)
     protocol = Protocol(passes, repeats, max(repeats, max_repeats), half_width, energy, seed, longest)
     seconds = None if time_limit is None else read_duration("--time-limit", time_limit)
-    try:
-        with progress("measuring") as update:
-            if blocks:
-                table: AnyTable = measure_blocks(
-                    path, dataset, runtime=runner, device=device, protocol=protocol, time_limit=seconds, progress=update
-                )
-            else:
-                batch = choose_archs(archs, n, chosen, seed)
-                table = measure_networks(
-                    chosen, batch, path, dataset, runtime=runner, device=device, protocol=protocol, time_limit=seconds,
-                    progress=update,
-                )  # fmt: skip
-    except KeyboardInterrupt:
-        journal = journal_path(path)
-        if journal.exists():
-            say(f"interrupted; every finished run is kept in {journal}: run the same command again to resume")
-        raise
+    with progress("measuring") as update:
+        if blocks:
+            table: AnyTable = measure_blocks(
+                path, dataset, runtime=runner, device=device, protocol=protocol, time_limit=seconds, progress=update
+            )
+        else:
+            batch = choose_archs(archs, n, chosen, seed)
+            table = measure_networks(
+                chosen, batch, path, dataset, runtime=runner, device=device, protocol=protocol, time_limit=seconds,
+                progress=update,
+            )  # fmt: skip
     fast, slow = table.meta["anchor"]["percentiles_5_95_ms"]
     say(f"drift, corrected: the anchor network ran in {fast:.4g} to {slow:.4g} ms (5th to 95th percentile over blocks)")
     left = table.meta["protocol"].get("left", 0)

@@ -34,8 +34,10 @@ def report(
 
     It needs no network. Devices and metrics are chosen on the page.
     """
+    from hwnas_surrogate.files import check_output
     from hwnas_surrogate.report import write_report
 
+    check_output(output, (".html", ".htm"), [name for name in (data, quality) if name is not None])
     table = open_cost_table(data, space, dataset, target, rows, seed)
     written = write_report(table, output, quality=quality, title=title, random_state=seed)
     say(f"the report is in {written} ({written.stat().st_size / 1e6:.1f} MB)")

@@ -62,6 +62,7 @@ def suggest(
 
     check_format(as_json, as_csv)
     form = _form(output, export, given)
+    curve = _curve(form, export, given)
     table = None if given is None else _given(given, space, dataset)
     chosen = get_space(space or "nasbench201") if table is None else table.space
     known = open_sources(sources, chosen, seed)
@@ -80,24 +81,44 @@ def suggest(
         _export(chosen, suggestion, export, sources, seed)
         if given is not None and form is None:
             say(f"{export / 'results.csv'} lacks the former measurements; -o FILE writes a form that holds them too")
-    if form is not None:
-        _write(form, table, names, under, sources)
     show(frame, f"To measure, under {chosen.dataset_name(suggestion.config) or under}", as_json, as_csv, notes=notes)
     if table is not None:
         _tell(table, known, suggestion, seed)
-        _draw(table, known, (form or Path(export or ".") / "results.csv").with_suffix(""), seed)
+        _draw(table, known, curve, seed)
+    if form is not None:  # last: once it is there, the command refuses to run again
+        _write(form, table, names, under, sources)
 
 
 def _form(output: Path | None, export: Path | None, given: str | None) -> Path | None:
     """Return the form's path; raise if it may hold measurements, before any work is done."""
     if output is None and export is not None:
         return None
+    from hwnas_surrogate.files import check_output
+
     path = output or Path("samples.csv" if given is None else f"{Path(given).stem}-more.csv")
-    if path.is_dir() or (path.exists() and path.stat().st_size):
+    check_output(path, (".csv",), [] if given is None else [given])
+    if path.is_file() and path.stat().st_size:
         raise InvalidInputError(
             f"{path} is there already and may hold measurements; name another file with -o, or move it away."
         )
     return path
+
+
+def _curve(form: Path | None, export: Path | None, given: str | None) -> Path:
+    """Return the picture's path, beside the form; raise if something can't be written, before any work is done."""
+    from hwnas_surrogate.files import check_output
+    from hwnas_surrogate.measure.form import RESULTS
+
+    if export is not None:
+        from hwnas_surrogate.measure.export import check_empty
+
+        check_empty(export)
+    stem = (form or Path(export or ".") / RESULTS).with_suffix("")
+    picture = stem.with_name(f"{stem.name}-curve.png")
+    if given is not None:
+        for path in (picture, picture.with_suffix(".csv")):
+            check_output(path, inputs=[given])
+    return picture
 
 
 def _given(path: str, space: str | None, dataset: str | None) -> CostTable:
@@ -153,7 +174,7 @@ def _tell(table: CostTable, sources: list[SurrogateSuite], suggestion: Suggestio
         say(f"{target}: left-out error now {error_now} (median of {len(surrogate.left_out_)}); {gain}")
 
 
-def _draw(table: CostTable, sources: list[SurrogateSuite], stem: Path, seed: int) -> None:
+def _draw(table: CostTable, sources: list[SurrogateSuite], picture: Path, seed: int) -> None:
     """Draw the error over the number of measurements, beside the form."""
     import numpy as np
 
@@ -168,5 +189,4 @@ def _draw(table: CostTable, sources: list[SurrogateSuite], stem: Path, seed: int
     if not enough:
         return
     curve = adaptation_curve(table.select(enough), sources, random_state=seed)
-    picture = stem.with_name(f"{stem.name}-curve.png")
     draw(curve, plot_adaptation_curve, picture, "the error over the number of measurements")

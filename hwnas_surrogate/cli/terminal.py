@@ -2,18 +2,24 @@
 
 Names of devices, files and columns, errors and responses of servers may contain terminal escapes, Rich markup
 (``[bold]``) or invisible characters. All text for the terminal goes through :class:`Terminal` or :func:`visible`.
+
+Whoever reads may leave (``| head``), the disk behind a redirection may be full, a stream may be closed, and its
+encoding may lack characters: :func:`standard_streams` is ready for that.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, suppress
+from typing import Any, TextIO, cast
 
 from rich.console import Console
 from rich.text import Text
+
+from hwnas_surrogate.errors import DataFileError
 
 PIPED = 120
 """Columns of a table where stdout is no terminal."""
@@ -58,8 +64,86 @@ def say(text: str) -> None:
 
 
 def echo(text: str) -> None:
-    """Write a result to stdout: exact in a file or pipe, escaped on a terminal."""
-    sys.stdout.write(f"{visible(text) if sys.stdout.isatty() else text}\n")
+    """Write a result to stdout: escaped on a terminal, exact in a file or pipe.
+
+    Raises
+    ------
+    DataFileError
+        If a file's or pipe's encoding lacks a character, or the disk is full.
+    """
+    if sys.stdout.isatty():
+        sys.stdout.write(f"{visible(text)}\n")
+        return
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError as error:
+        raise DataFileError(
+            f"can't write to stdout: its encoding {error.encoding} lacks {text[error.start]!a}. Set "
+            "PYTHONIOENCODING=utf-8, or write JSON, which escapes it."
+        ) from error
+    sys.stdout.write(f"{text}\n")
+
+
+class _Stream:
+    """A standard stream that goes on when it can't be written to any more.
+
+    A reader who has left wants no more: nothing else is written, and the command does the rest of its work. The same
+    holds for every error of stderr, since nobody could read about it.
+    """
+
+    def __init__(self, stream: TextIO, *, needed: bool) -> None:
+        self._stream, self._needed = stream, needed
+        with suppress(AttributeError):
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[attr-defined]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write a text."""
+        with self._patient():
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush what was written."""
+        with self._patient():
+            self._stream.flush()
+
+    @contextmanager
+    def _patient(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            with suppress(OSError):
+                # What is left in the buffer goes nowhere, and so does what Python flushes at its end.
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, self._stream.fileno())
+                os.close(nowhere)
+            if self._needed and not isinstance(error, BrokenPipeError):
+                raise DataFileError(f"can't write to stdout: {error.strerror or error}.") from error
+
+
+@contextmanager
+def standard_streams() -> Iterator[None]:
+    """Make stdout and stderr safe to write to while the block runs; closed ones lead nowhere."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which no file should get
+    before = sys.stdin, sys.stdout, sys.stderr
+    streams = [
+        os.fdopen(number, "w" if number else "r", closefd=False) if stream is None else stream
+        for number, stream in enumerate(before)
+    ]
+    sys.stdin = streams[0]
+    sys.stdout = cast(TextIO, _Stream(streams[1], needed=True))
+    sys.stderr = cast(TextIO, _Stream(streams[2], needed=False))
+    try:
+        yield
+    finally:
+        sys.stdin, sys.stdout, sys.stderr = before
 
 
 @contextmanager

@@ -66,15 +66,20 @@ def train(
     from hwnas_surrogate.data import BUNDLED_SPACES
     from hwnas_surrogate.evaluation import readable
     from hwnas_surrogate.spaces import get_space
+    from hwnas_surrogate.trainers.folders import check_save
 
     check_format(as_json, as_csv)
     seconds = None if tune is None else read_duration("--tune", tune)
     spaces = list(BUNDLED_SPACES) if data is None and space is None and dataset is None and not target else [space]
     results = []
-    for name in spaces:
-        table = _table(data, name, dataset, target, rows, seed)
-        found = table.space.name
-        folder = Path("surrogates") / found if output is None else output / found if len(spaces) > 1 else output
+    tables = {table.space.name: table for table in (_table(data, name, dataset, target, rows, seed) for name in spaces)}
+    folders = {
+        name: Path("surrogates") / name if output is None else output / name if len(tables) > 1 else output
+        for name in tables
+    }
+    for folder in folders.values():
+        check_save(folder, [] if data is None else [data])
+    for (found, table), folder in zip(tables.items(), folders.values(), strict=True):
         frame = _train(table, folder, model, encoder, n_train, n_test, seed, seconds and seconds / len(spaces))
         frame.insert(0, "space", found)
         results.append(frame)
@@ -159,7 +164,6 @@ def _tune(
     for column, target in enumerate(table.targets):
         rows, _ = held_out(table, column, "random", n_train, n_test, seed)
         study = folder / f"{file_stem(f'{target.device}-{target.metric}')}.jsonl"
-        folder.mkdir(parents=True, exist_ok=True)
         fresh = clone(prototype).set_params(random_state=seed)
         found = tune(fresh, table.archs[rows], table.costs[rows, column], configs[rows], seconds=seconds, study=study)
         what = ", ".join(

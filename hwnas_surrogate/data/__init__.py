@@ -21,7 +21,7 @@ from hwnas_surrogate.data.table import CostTable, noise_floor
 from hwnas_surrogate.data.target import METRICS, Device, Metric, Target, TargetLike, pick_targets, register_metric
 from hwnas_surrogate.data.text_lines import looks_like_text
 from hwnas_surrogate.errors import DataFileError, NotInTableError, unknown
-from hwnas_surrogate.files import input_path
+from hwnas_surrogate.files import input_path, standing
 from hwnas_surrogate.inputs import open_regular
 from hwnas_surrogate.spaces import SearchSpace, get_space
 
@@ -219,13 +219,13 @@ def _read(path: str | os.PathLike[str], space: str | None, dataset: str | None) 
 
 
 def _read_folder(folder: Path, space: str) -> AnyTable:
-    path = folder / f"{space}.parquet"
-    if not path.is_file():
-        there = sorted(item.stem for item in folder.glob("*.parquet"))
-        if there:
-            raise unknown(NotInTableError, f"table in {folder}", space, there)
-        inside = [folder, *sorted(folder.glob("*"))]
-        saved = [str(path) for path in inside if (path / "manifest.json").is_file() and path.suffix != ".parquet"]
-        remedy = f" Saved surrogates are in {', '.join(saved)}: they are sources, but no costs." if saved else ""
-        raise DataFileError(f"the folder {folder} holds no cost table ({space}.parquet).{remedy}")
-    return read_parquet(path)
+    with standing(folder, f"{space}.parquet") as path:
+        if path.is_file():
+            return read_parquet(path)
+    there = sorted(item.stem for item in folder.glob("*.parquet"))
+    if there:
+        raise unknown(NotInTableError, f"table in {folder}", space, there)
+    inside = [folder, *sorted(folder.glob("*"))]
+    saved = [str(path) for path in inside if (path / "manifest.json").is_file() and path.suffix != ".parquet"]
+    remedy = f" Saved surrogates are in {', '.join(saved)}: they are sources, but no costs." if saved else ""
+    raise DataFileError(f"the folder {folder} holds no cost table ({space}.parquet).{remedy}")

@@ -17,6 +17,7 @@ from hwnas_surrogate.data.table import CostTable
 from hwnas_surrogate.data.target import Device, Target
 from hwnas_surrogate.data.unpickle import read_pickle
 from hwnas_surrogate.errors import DataFileError, unknown
+from hwnas_surrogate.files import check_folder, replacing_in
 from hwnas_surrogate.reals import reals
 from hwnas_surrogate.spaces import NASBench201, get_space, space_names
 
@@ -172,6 +173,9 @@ def _fbnet_table(metrics: Mapping[str, Mapping[str, Any]]) -> BlockTable:
 def convert(path: str | os.PathLike[str], folder: str | os.PathLike[str]) -> dict[str, Path]:
     """Convert the official file once to parquet, which opens in milliseconds.
 
+    The files of a folder come from one conversion, whenever it is interrupted: see
+    :func:`~hwnas_surrogate.files.replacing_in`.
+
     Parameters
     ----------
     path : path-like
@@ -183,6 +187,17 @@ def convert(path: str | os.PathLike[str], folder: str | os.PathLike[str]) -> dic
     -------
     dict of str to Path
         The file written for each search space.
+
+    Raises
+    ------
+    InvalidInputError
+        If ``folder`` is a file, or a file in it is the official one.
+    DataFileError
+        If the official file is another one or damaged, or a file can't be written; earlier files are unchanged.
     """
+    check_folder(folder)
     tables = read_official(path)
-    return {name: write_parquet(table, Path(folder) / f"{name}.parquet") for name, table in tables.items()}
+    with replacing_in(folder, [path]) as temporary:
+        for name, table in tables.items():
+            write_parquet(table, temporary / f"{name}.parquet")
+    return {name: Path(folder) / f"{name}.parquet" for name in tables}

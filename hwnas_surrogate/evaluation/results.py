@@ -151,7 +151,6 @@ class Evaluation:
             "configs": list(configs),
             "predictions": groups,
         }
-        target.parent.mkdir(parents=True, exist_ok=True)
         with replacing(target) as temporary:
             temporary.write_text(json.dumps(content, allow_nan=False), encoding="utf-8")
         return target

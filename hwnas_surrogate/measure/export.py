@@ -19,13 +19,13 @@ from torch import nn
 import hwnas_surrogate
 from hwnas_surrogate.data.table import Configs
 from hwnas_surrogate.errors import DataFileError, InvalidInputError, unknown
-from hwnas_surrogate.files import replacing
+from hwnas_surrogate.files import check_folder, replacing_in, settle
 from hwnas_surrogate.measure.form import RESULTS, write_form
 from hwnas_surrogate.measure.protocol import Progress
 from hwnas_surrogate.networks import build_network, to_onnx
 from hwnas_surrogate.spaces import Archs, SearchSpace, get_space
 
-__all__ = ["FORMATS", "export_networks"]
+__all__ = ["FORMATS", "check_empty", "export_networks"]
 
 MANIFEST = "manifest.json"
 MANIFEST_VERSION = 1
@@ -61,6 +61,8 @@ def export_networks(
 ) -> Path:
     """Write networks as ONNX (or torch.export) files, with a manifest and a form for the results.
 
+    The files appear together, when all are written: an export that fails or is killed leaves the folder empty.
+
     Parameters
     ----------
     space : str or SearchSpace
@@ -81,9 +83,9 @@ def export_networks(
     Returns
     -------
     Path
-        The manifest: ``manifest.json`` names each file with its architecture, config, input shape and sha256, and is
-        written last. ``results.csv`` has a line per network (its file in the first format): fill in the device's name
-        and the measured value, then read it with :func:`~hwnas_surrogate.data.read_measurements` or ``hwnas import``.
+        The manifest: ``manifest.json`` names each file with its architecture, config, input shape and sha256.
+        ``results.csv`` has a line per network (its file in the first format): fill in the device's name and the
+        measured value, then read it with :func:`~hwnas_surrogate.data.read_measurements` or ``hwnas import``.
 
     Raises
     ------
@@ -102,36 +104,35 @@ def export_networks(
     distinct, numbers = chosen.group_configs(configs, len(batch))
     chosen.batch(batch, [distinct[number] for number in numbers])  # raises where a network can't be built
     entries: list[dict[str, Any]] = []
-    for row, (arch, number) in enumerate(zip(batch, numbers.tolist(), strict=True)):
-        config = distinct[number]
-        network = build_network(arch, config, chosen, random_state)
-        for name in names:
-            suffix, save = FORMATS[name]
-            path = target / f"network-{row:05d}.{suffix}"
-            with replacing(path) as temporary:
-                save(network, config.input_shape, temporary)
-            entries.append(
-                {
-                    "file": path.name,
-                    "format": name,
-                    "architecture": chosen.format(arch),
-                    "config": str(config),
-                    "input": ["image", "float32", [1, *config.input_shape]],
-                    "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-                }
-            )
-        if progress is not None:
-            progress(row + 1, len(batch))
-    write_form(target / RESULTS, [entry for entry in entries if entry["format"] == names[0]])
-    manifest = {
-        "version": MANIFEST_VERSION,
-        "package": hwnas_surrogate.__version__,
-        "space": chosen.name,
-        "random_state": int(random_state),
-        "networks": entries,
-    }
-    with replacing(target / MANIFEST) as temporary:
-        temporary.write_text(json.dumps(manifest, indent=1))
+    with replacing_in(target) as temporary:
+        for row, (arch, number) in enumerate(zip(batch, numbers.tolist(), strict=True)):
+            config = distinct[number]
+            network = build_network(arch, config, chosen, random_state)
+            for name in names:
+                suffix, save = FORMATS[name]
+                path = temporary / f"network-{row:05d}.{suffix}"
+                save(network, config.input_shape, path)
+                entries.append(
+                    {
+                        "file": path.name,
+                        "format": name,
+                        "architecture": chosen.format(arch),
+                        "config": str(config),
+                        "input": ["image", "float32", [1, *config.input_shape]],
+                        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+                    }
+                )
+            if progress is not None:
+                progress(row + 1, len(batch))
+        write_form(temporary / RESULTS, [entry for entry in entries if entry["format"] == names[0]])
+        manifest = {
+            "version": MANIFEST_VERSION,
+            "package": hwnas_surrogate.__version__,
+            "space": chosen.name,
+            "random_state": int(random_state),
+            "networks": entries,
+        }
+        (temporary / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
     return target / MANIFEST
 
 
@@ -140,13 +141,22 @@ def _check(names: Sequence[str], random_state: int, batch: npt.NDArray[np.int8],
     wrong = next((name for name in names if name not in FORMATS), None)
     if wrong is not None or not names:
         raise unknown(InvalidInputError, "format", wrong, FORMATS)
-    if not isinstance(random_state, (int, np.integer)):
-        raise InvalidInputError(f"random_state must be a seed, which the manifest names, got {random_state!r}.")
+    if not isinstance(random_state, (int, np.integer)) or random_state < 0:
+        raise InvalidInputError(
+            f"random_state must be a non-negative integer, a seed that the manifest names, got {random_state!r}."
+        )
     if not len(batch):
         raise InvalidInputError("there is nothing to export: no architectures were given.")
+    check_empty(target)
+
+
+def check_empty(folder: Path) -> None:
+    """Refuse, before any work, a folder that networks can't be exported to."""
+    check_folder(folder)
+    settle(folder)
     try:
-        taken = target.exists() and (not target.is_dir() or any(target.iterdir()))
+        taken = folder.exists() and any(folder.iterdir())
     except OSError as error:
-        raise DataFileError(f"can't read {target}: {error.strerror or error}.") from error
+        raise DataFileError(f"can't read {folder}: {error.strerror or error}.") from error
     if taken:
-        raise InvalidInputError(f"{target} is not an empty folder; choose another, so that nothing there is lost.")
+        raise InvalidInputError(f"{folder} is not an empty folder; choose another, so that nothing there is lost.")

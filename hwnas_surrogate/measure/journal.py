@@ -15,7 +15,7 @@ from typing import Any
 
 from hwnas_surrogate.data.store import TABLE_SUFFIXES
 from hwnas_surrogate.errors import DataFileError, MeasurementError
-from hwnas_surrogate.files import check_output
+from hwnas_surrogate.files import check_output, make_folder
 from hwnas_surrogate.inputs import read_json
 
 __all__ = ["Journal", "journal_path"]
@@ -66,7 +66,7 @@ class Journal:
         self._check = 0
         header = {"settings": settings, "info": info}
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self.path.parent)
             if self.path.exists() and not (self.path.is_file() or self.path.is_dir()):
                 raise DataFileError(f"can't write {self.path}: it is a device or a pipe. Choose another output.")
             self._file = self.path.open("ab", buffering=0)

@@ -20,7 +20,7 @@ from hwnas_surrogate.data import Target, TargetLike, pick_targets
 from hwnas_surrogate.data.csv_lines import CsvFile, WrongLines
 from hwnas_surrogate.data.text_lines import lines_of_file
 from hwnas_surrogate.errors import DataFileError, InvalidArchitectureError, InvalidConfigError, InvalidInputError
-from hwnas_surrogate.files import as_path, input_path, replacing
+from hwnas_surrogate.files import as_path, check_output, input_path, replacing
 from hwnas_surrogate.inputs import open_regular
 from hwnas_surrogate.spaces import ConfigLike, NetworkConfig, SearchSpace, arch_from_text, get_space
 from hwnas_surrogate.trainers.costs import checked_coverage, one_number
@@ -146,6 +146,7 @@ def predict_file(
     for path, allowed in ((origin, SUFFIXES), (target, SUFFIXES[:2])):
         if path.suffix not in allowed:
             raise InvalidInputError(f"the file must end in {', '.join(allowed)}, got {path.name!r}.")
+    check_output(target, inputs=[origin])
     n, wanted = 0, _Wanted(coverage, budgets, extrapolate, convention)
     with replacing(target, [origin]) as temporary, _writer(temporary, target.suffix) as write:
         for archs, configs in _read(origin, ignored):

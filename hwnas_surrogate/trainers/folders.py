@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import hwnas_surrogate
-from hwnas_surrogate.errors import DataFileError, SavedFormatError
-from hwnas_surrogate.files import locked, replacing
+from hwnas_surrogate.errors import InvalidInputError, SavedFormatError
+from hwnas_surrogate.files import check_folder, check_output, locked, make_folder, remove_stale, replacing
 from hwnas_surrogate.inputs import read_bytes, read_json
 
-__all__ = ["FORMAT_VERSION", "MANIFEST", "as_json", "read_manifest", "read_weights", "write_folder"]
+__all__ = ["FORMAT_VERSION", "MANIFEST", "as_json", "check_save", "read_manifest", "read_weights", "write_folder"]
 
 FORMAT_VERSION = 11
 _FORMAT = "hwnas-surrogate"
@@ -45,6 +47,38 @@ def as_json(value: object) -> object:
     raise SavedFormatError(f"{type(value).__name__} can't be saved as JSON: {value!r:.80}")
 
 
+def check_save(folder: str | os.PathLike[str], inputs: Iterable[str | os.PathLike[str]] = ()) -> None:
+    """Refuse, before hours of work, a folder that surrogates can't be saved to.
+
+    Parameters
+    ----------
+    folder : path-like
+        It need not exist.
+    inputs : iterable of path-like, default=()
+        Folders that are read, which must stay: saving replaces the surrogates that a folder holds.
+
+    Raises
+    ------
+    InvalidInputError
+        If the path is an input or no folder, or its manifest is not that of surrogates.
+    DataFileError
+        If the folder can't be written to.
+    """
+    check_folder(folder, inputs)
+    path = Path(folder) / MANIFEST
+    check_output(path)
+    if not path.is_file():
+        return
+    try:
+        found = read_json(read_bytes(path, _LARGEST_MANIFEST))
+    except (OSError, ValueError):
+        return  # a damaged one, which new surrogates may replace
+    if not isinstance(found, dict) or found.get("format") != _FORMAT:
+        raise InvalidInputError(
+            f"{path} is not the manifest of saved surrogates, and would be replaced: choose another folder."
+        )
+
+
 def write_folder(folder: Path, content: dict[str, Any], files: dict[str, bytes]) -> Path:
     """Write a manifest and the files that it names, and remove the files of an earlier manifest.
 
@@ -54,6 +88,8 @@ def write_folder(folder: Path, content: dict[str, Any], files: dict[str, bytes])
     ------
     SavedFormatError
         If a file would be too large to load; nothing is written.
+    InvalidInputError
+        If the folder holds the manifest of something else.
     DataFileError
         If writing fails; earlier files are unchanged.
     """
@@ -65,10 +101,8 @@ def write_folder(folder: Path, content: dict[str, Any], files: dict[str, bytes])
         largest = _LARGEST_MANIFEST if name == MANIFEST else _LARGEST_WEIGHTS
         if size > largest:
             raise SavedFormatError(f"{name} would have {size:,} bytes, and {largest:,} are the most that is loaded.")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataFileError(f"can't make the folder {folder}: {error.strerror or error}.") from error
+    check_save(folder)
+    make_folder(folder)
     with locked(folder):
         for name, data in files.items():
             with replacing(folder / name) as temporary:
@@ -79,6 +113,7 @@ def write_folder(folder: Path, content: dict[str, Any], files: dict[str, bytes])
         for path in folder.iterdir():
             if _WEIGHTS_NAME.fullmatch(path.name) and path.name not in files:
                 path.unlink(missing_ok=True)
+        remove_stale(folder)
     return folder
 
 

@@ -6,6 +6,7 @@ import hashlib
 import math
 import os
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
@@ -17,6 +18,7 @@ from sklearn.base import clone
 
 from hwnas_surrogate.errors import DataFileError, InvalidInputError, TooFewCostsError, missing_extra, unknown
 from hwnas_surrogate.features import Encoder
+from hwnas_surrogate.files import locked, make_folder
 from hwnas_surrogate.inputs import read_bytes, read_json
 from hwnas_surrogate.models import DEFAULT, MODELS, make_model
 from hwnas_surrogate.random_states import as_seed
@@ -416,23 +418,36 @@ def _open(path: str | os.PathLike[str] | None, fingerprint: str, seed: int) -> S
 _LARGEST_STUDY = 2**30
 
 
+class _Lock:
+    """A lock that ends with its process; the files that Optuna locks with stay behind after a kill."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._held = path, ExitStack()
+
+    def acquire(self) -> bool:
+        self._held.enter_context(locked(self._path))
+        return True
+
+    def release(self) -> None:
+        self._held.close()
+
+
 def _storage(path: Path, fingerprint: str) -> JournalStorage:
     """Return the storage of a study's file; the file is changed only if it is empty or has this fingerprint."""
     from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+    from optuna.storages.journal import JournalFileBackend
 
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         raw = read_bytes(path, _LARGEST_STUDY) if path.exists() else b""
-        lock = JournalFileOpenLock(str(path), grace_period=10)  # an older lock belongs to a killed process
         # Optuna takes a last line that is no JSON for one that is still being written.
         whole = raw[: raw.rfind(b"\n") + 1]
         list(map(read_json, whole.splitlines()))
-        storage = JournalStorage(JournalFileBackend(str(path), lock))
+        storage = JournalStorage(JournalFileBackend(str(path), _Lock(path)))  # type: ignore[arg-type]
         held = {study.study_name: study.user_attrs.get(_FINGERPRINT) for study in storage.get_all_studies()}
         if raw and list(held) != [_STUDY_NAME]:
             raise ValueError(f"it holds {list(held)}")
-    except OSError:
+    except (OSError, DataFileError):
         raise
     except Exception as error:
         message = f"{path} is damaged, or no study of ours ({error}). Move it away, or choose another file."

@@ -271,7 +271,7 @@ def test_a_file_that_may_hold_measurements_is_not_overwritten(run: Run, known: C
         out, err = run(*arguments, code=2)
         assert out == ""
         assert err.startswith("error: samples.csv is there already and may hold measurements; name another")
-    assert "is there already" in run("suggest", "-o", ".", code=2)[1]
+    assert "is a folder" in run("suggest", "-o", ".", code=2)[1]
     assert Path("samples.csv").read_bytes() == before
     Path("empty.csv").touch()
     run("suggest", "-n", 1, "-o", "empty.csv")

@@ -212,7 +212,9 @@ class TestNoPath:
         with pytest.raises(InvalidInputError, match=r"got DataFrame\. .*to_csv\(path, index=False\).*CostTable\("):
             read(pd.DataFrame({"architecture": [0], "pi": [1.0]}))
 
-    @pytest.mark.parametrize("thing", [5, b"file.csv", ["file.csv"], {"a": 1}, io.StringIO("a")], ids=lambda thing: type(thing).__name__)
+    @pytest.mark.parametrize(
+        "thing", [5, b"file.csv", ["file.csv"], {"a": 1}, io.StringIO("a")], ids=lambda thing: type(thing).__name__
+    )
     @pytest.mark.parametrize(
         "function", [load_table, read_measurements, read_parquet, read_official, SurrogateSuite.load, read_quality]
     )

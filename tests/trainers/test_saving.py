@@ -29,7 +29,7 @@ from skops.io import dumps
 
 import hwnas_surrogate
 from hwnas_surrogate.data import Target, load_table
-from hwnas_surrogate.errors import DataFileError, SavedFormatError
+from hwnas_surrogate.errors import DataFileError, InvalidInputError, SavedFormatError
 from hwnas_surrogate.features import Combined, LayerSums, OneHot, OpCounts
 from hwnas_surrogate.models import MODELS
 from hwnas_surrogate.spaces import get_space
@@ -868,6 +868,28 @@ def test_a_file_that_the_system_refuses_leaves_the_old_suite(
 
 def test_a_file_in_the_folders_place_is_left_alone(suites: dict[str, SurrogateSuite], tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("mine")
-    with pytest.raises(DataFileError, match="can't make the folder"):
+    with pytest.raises(InvalidInputError, match="is a file, and can't be a folder"):
         suites["new"].save(tmp_path / "taken")
     assert (tmp_path / "taken").read_text() == "mine"
+
+
+def test_what_a_killed_save_of_other_surrogates_left_is_removed(
+    copy: Callable[[str], Path], suites: dict[str, SurrogateSuite]
+) -> None:
+    folder = copy("old")
+    part = folder / ".board-latency-0123456789abcdef.safetensors.abcdefgh.part"
+    part.write_bytes(b"half")
+    suites["new"].save(folder)
+    assert not part.exists()
+
+
+def test_the_manifest_of_something_else_is_not_replaced(suites: dict[str, SurrogateSuite], tmp_path: Path) -> None:
+    manifest = tmp_path / "manifest.json"
+    for content in ('{"networks": []}', "[]"):
+        manifest.write_text(content)
+        with pytest.raises(InvalidInputError, match=r"manifest\.json is not the manifest of saved surrogates"):
+            suites["new"].save(tmp_path)
+        assert manifest.read_text() == content
+    manifest.write_text('{"format": "hwnas-')  # damaged
+    suites["new"].save(tmp_path)
+    SurrogateSuite.load(tmp_path)
