@@ -26,13 +26,15 @@ from hwnas_surrogate.capture.onnx_ops import (
 from hwnas_surrogate.errors import DataFileError, HWNASError, InvalidGraphError, InvalidInputError, missing_extra
 from hwnas_surrogate.graphs import Graph, Node, Op, TensorSpec
 from hwnas_surrogate.graphs.op import N_FACTORS
-from hwnas_surrogate.inputs import open_regular
+from hwnas_surrogate.inputs import read_bytes
 
 __all__ = ["InputShapes", "graph_of_onnx"]
 
 InputShapes = Sequence[int] | Mapping[str, Sequence[int]]
 """The shape of a model's one input, or of each input by its name."""
 
+_LARGEST = 2**31 - 1
+"""Bytes of a model: its format holds no more."""
 _STRIPPED = 4096
 """Bytes from which a stored tensor is left out of the shape inference, which needs its shape only."""
 _SAME_SHAPE = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Expand"})
@@ -103,8 +105,7 @@ def _loaded(model: Any) -> tuple[Any, str]:
     elif isinstance(model, (str, os.PathLike)):
         name = Path(model).name
         try:
-            with open_regular(model) as file:
-                loaded = onnx.load(file, load_external_data=False)
+            loaded = onnx.load_model_from_string(read_bytes(model, _LARGEST))
         except DecodeError as error:
             raise InvalidGraphError(f"{name} is no ONNX model, or a damaged one: {error}.") from error
         except OSError as error:

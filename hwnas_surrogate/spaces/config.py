@@ -118,7 +118,7 @@ class NASBench201Config(NetworkConfig):
         if match is None:
             raise InvalidConfigError(
                 f"a NAS-Bench-201 config reads like 'C16-N5-k10-3x32x32' "
-                f"(stem channels, cells per stage, classes, input), got {text!r}."
+                f"(stem channels, cells per stage, classes, input), got {text!r:.100}."
             )
         return cls(*map(int, match.groups()))
 
@@ -196,7 +196,7 @@ class FBNetConfig(NetworkConfig):
         if parts is None or not all(part.isdigit() and len(part) < 10 for i in (1, 4) for part in parts[i].split(".")):
             raise InvalidConfigError(
                 "an FBNet config reads like 'S16-16.24.32.64.112.184.352-H1504-k100-s1.1.1.2.2.1.2.1-3x32x32' "
-                f"(stem, stages, header, classes, strides, input), got {text!r}."
+                f"(stem, stages, header, classes, strides, input), got {text!r:.100}."
             )
         stem_stride, *stage_strides = (int(stride) for stride in parts[4].split("."))
         return cls(
@@ -255,6 +255,6 @@ class NATSBenchSizeConfig(NetworkConfig):
         match = re.fullmatch(f"k{_N}-{_N}x{_N}x{_N}", text.strip())
         if match is None:
             raise InvalidConfigError(
-                f"a NATS-Bench-Size config reads like 'k10-3x32x32' (classes, input), got {text!r}."
+                f"a NATS-Bench-Size config reads like 'k10-3x32x32' (classes, input), got {text!r:.100}."
             )
         return cls(*map(int, match.groups()))

@@ -47,10 +47,10 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
     Examples
     --------
     >>> from hwnas_surrogate import load_table
-    >>> table = load_table(space="nasbench201").rows(range(500))
+    >>> table = load_table(space="nasbench201").select(["epyc-torch-1t", "epyc-openvino-1t"]).rows(range(500))
     >>> suite = SurrogateSuite().fit_table(table)
     >>> len(suite), suite["epyc-openvino-1t"].n_train_
-    (7, 67)
+    (2, 67)
     >>> list(suite.predict([0, 1]).columns.names)
     ['device', 'metric', 'unit']
     """

@@ -197,7 +197,7 @@ class TestWrongLines:
             ("1,cifar,pi,latency,1,ms", "unknown NAS-Bench-201 dataset or config 'cifar'"),
             ("1,ImageNet,pi,latency,1,ms", "unknown NAS-Bench-201 dataset or config 'ImageNet'"),
             ("1,C0-N5-k10-3x32x32,pi,latency,1,ms", "C"),
-            (f"1,C{'9' * 5000}-N5-k10-3x32x32,pi,latency,1,ms", "digits"),
+            (f"1,C{'9' * 5000}-N5-k10-3x32x32,pi,latency,1,ms", "a NAS-Bench-201 config reads like"),
             ("1,,pi,Latency,1,ms", "unknown metric 'Latency'.*Did you mean 'latency'"),
             ("1,,pi,latency,1,mJ", "unknown unit of latency 'mJ'; allowed: .*'us'"),
             ("1,,pi,energy,1,ms", "unknown unit of energy 'ms'"),
