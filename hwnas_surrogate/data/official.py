@@ -173,8 +173,7 @@ def _fbnet_table(metrics: Mapping[str, Mapping[str, Any]]) -> BlockTable:
 def convert(path: str | os.PathLike[str], folder: str | os.PathLike[str]) -> dict[str, Path]:
     """Convert the official file once to parquet, which opens in milliseconds.
 
-    The files of a folder come from one conversion, whenever it is interrupted: see
-    :func:`~hwnas_surrogate.files.replacing_in`.
+    The files of a folder come from one conversion, whenever it is interrupted.
 
     Parameters
     ----------

@@ -98,6 +98,7 @@ def read_quality(
     Examples
     --------
     >>> import tempfile
+    >>> from pathlib import Path
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder) / "accuracy.csv"
     ...     _ = path.write_text("architecture,test accuracy (%)\n0,93.1\n17,91.4\n")

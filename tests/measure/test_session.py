@@ -245,7 +245,7 @@ class TestRefused:
 
     def test_a_folder_that_can_not_be_written(self, tmp_path: Path, runtime: Fake) -> None:
         (tmp_path / "file").touch()
-        with pytest.raises(DataFileError, match="can't write"):
+        with pytest.raises(InvalidInputError, match="file is a file, and can't be a folder"):
             measure(SPACE, [1], tmp_path / "file" / "mine.parquet", TINY, runtime=runtime, protocol=QUICK)
 
 
