@@ -111,7 +111,7 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
             raise InvalidInputError("a suite needs the costs of at least one target, got none.")
         models = _among(columns, "model", self.model) if isinstance(self.model, Mapping) else {}
         without = {} if failed is None else _among(columns, "failed", failed)
-        batch = as_batch(self.space, networks, configs)
+        batch = as_batch(get_space(self.space), networks, configs)
         n = len(batch)
         encoded: dict[bool, tuple[Encoder, Encoded]] = {}
         shared: dict[int, Encoder] = {}

@@ -177,7 +177,7 @@ class Surrogate(FittedSurrogate):
             If there are fewer than two costs, their number is not that of the networks, or one is missing, infinite or
             negative.
         """
-        batch = as_batch(self.space, networks, configs)
+        batch = as_batch(get_space(self.space), networks, configs)
         costs = checked_cost(cost, len(batch), failed, self.kind)
         return self.fit_encoded(*self.encode(batch), costs)
 

@@ -105,3 +105,13 @@ def test_what_was_trained_on_architectures_refuses_graphs() -> None:
         surrogate.predict([GRAPHS.graphs[0], 3])
     with pytest.raises(InvalidInputError, match="graphs have no config"):
         Surrogate().fit(GRAPHS, COSTS, "cifar10")
+
+
+@pytest.mark.parametrize("kind", [Surrogate, SurrogateSuite, TransferSurrogate])
+def test_a_space_that_is_none_is_refused_before_the_fit(kind: Any) -> None:
+    """Graphs need no space, and the fit went well; the first prediction failed."""
+    costs = np.arange(1.0, 11.0)
+    graphs = [SPACE.graph(arch) for arch in range(10)]
+    for space in (None, "nowhere"):
+        with pytest.raises(InvalidInputError, match="unknown search space"):
+            kind(space).fit(graphs, {"mine/latency": costs} if kind is SurrogateSuite else costs)
