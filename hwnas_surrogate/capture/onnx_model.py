@@ -376,8 +376,11 @@ class _Reader:
         }
         types |= {name: helper.make_tensor_type_proto(*_type_of(array)) for name, array in numbers.items()}
         data = {name: numpy_helper.from_array(np.ascontiguousarray(array)) for name, array in numbers.items()}
+        opset = self._opsets.get("", self._opsets.get("ai.onnx", 1))
+        if not defs.has(node.op_type, opset, ""):
+            raise InvalidGraphError(f"{self._at}: opset {opset} of ONNX has no such operator.")
         try:
-            schema = defs.get_schema(node.op_type, self._opsets.get("", self._opsets.get("ai.onnx", 1)), "")
+            schema = defs.get_schema(node.op_type, opset, "")
             found = shape_inference.infer_node_outputs(
                 schema, node, types, data, opset_imports=self._opset_imports, ir_version=self._ir_version
             )

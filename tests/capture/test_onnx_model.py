@@ -277,6 +277,7 @@ REFUSED = {
         model_of([helper.make_node("Conv", ["x", "w"], ["y"])], [value("x", 1, 3, 8, 8)],
                  [value("y", 1, 2, 6, 6)], [stored("w", 2, 4, 3, 3)]), "fit",
     ),
+    "no such operator": (model_of([helper.make_node("Swirl", ["x"], ["z"]), relu("z")], X, Y), "has no such operator"),
     "new opset": (model_of([relu()], X, Y, opset=999), "uses opset 999"),
     "only constants": (
         model_of([helper.make_node("Shape", ["x"], ["y"])], X, [value("y", 2, dtype=INT64)]), "returns nothing that it",
