@@ -35,6 +35,8 @@ InputShapes = Sequence[int] | Mapping[str, Sequence[int]]
 
 _LARGEST = 2**31 - 1
 """Bytes of a model: its format holds no more."""
+_MOST_NODES = 1_000_000
+"""Nodes of a model whose local functions are inlined."""
 _STRIPPED = 4096
 """Bytes from which a stored tensor is left out of the shape inference, which needs its shape only."""
 _SAME_SHAPE = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Expand"})
@@ -120,9 +122,7 @@ def _loaded(model: Any) -> tuple[Any, str]:
                 "Install a newer onnx, or export the model with an older opset."
             )
     if loaded.functions:
-        from onnx import inliner
-
-        loaded = inliner.inline_local_functions(loaded)
+        loaded = _inlined(loaded, name)
     for tensor in loaded.graph.initializer:
         if tensor.ByteSize() > _STRIPPED:
             for field, _ in tensor.ListFields():
@@ -130,6 +130,43 @@ def _loaded(model: Any) -> tuple[Any, str]:
                     tensor.ClearField(field.name)
             tensor.data_location = onnx.TensorProto.EXTERNAL
     return loaded, name
+
+
+def _inlined(model: Any, name: str) -> Any:
+    """Replace calls of local functions by their nodes, unless those are too many: each level may double them."""
+    from onnx import inliner
+
+    bodies = {(function.domain, function.name): function.node for function in model.functions}
+    sizes: dict[tuple[str, str], int] = {}
+    left = list(bodies)
+    while left:  # a function is counted after those that it calls
+        ready = [key for key in left if all(to in sizes for to in _called(bodies[key], bodies))]
+        if not ready:
+            raise InvalidGraphError(f"{name}: the local function {left[0][1]!r:.80} calls itself, through others too.")
+        for key in ready:
+            sizes[key] = len(bodies[key]) + sum(sizes[to] for to in _called(bodies[key], bodies))
+        left = [key for key in left if key not in sizes]
+    n_nodes = len(model.graph.node) + sum(sizes[to] for to in _called(model.graph.node, bodies))
+    if n_nodes > _MOST_NODES:
+        raise InvalidGraphError(
+            f"{name} has {n_nodes:.3g} nodes once its local functions are inlined; at most {_MOST_NODES:,} are read."
+        )
+    try:
+        return inliner.inline_local_functions(model)
+    except Exception as error:  # its C++ errors have no common class
+        raise InvalidGraphError(f"{name}: its local functions: {' '.join(str(error).split())[:300]}") from error
+
+
+def _called(nodes: Any, functions: Mapping[tuple[str, str], Any]) -> list[tuple[str, str]]:
+    """Return the functions that nodes call, as often as they do, in branches and loops too."""
+    found = []
+    for node in nodes:
+        if (node.domain, node.op_type) in functions:
+            found.append((node.domain, node.op_type))
+        for attribute in node.attribute:
+            for graph in (attribute.g, *attribute.graphs):
+                found += _called(graph.node, functions)
+    return found
 
 
 def _refuse(graph: Any, name: str) -> None:
@@ -538,7 +575,7 @@ class _Reader:
             "matmul", [f"{known.outputs} of inputs", recurrent], factors=(state, self._matrix(recurrent))
         )
         self._append(product, [f"{known.outputs} of states"], "", [made])
-        rest = [f"{known.outputs} of states", *(name for name in known.inputs[5:7] if name)]
+        rest = [f"{known.outputs} of states", *(name for name in known.inputs[5:8] if name)]
         self._append(Translation(known.kind.lower(), rest), [name for name in known.outputs if name], "")
 
     def _matrix(self, name: str) -> TensorSpec:
