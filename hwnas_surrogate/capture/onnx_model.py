@@ -89,8 +89,8 @@ def graph_of_onnx(model: str | os.PathLike[str] | Any, input_shapes: InputShapes
     _refuse(graph, name)
     stored = {tensor.name for tensor in graph.initializer} | {tensor.values.name for tensor in graph.sparse_initializer}
     inputs = [value for value in graph.input if value.name not in stored]
-    _fix_shapes(graph, inputs, input_shapes, name)
-    return _Reader(_with_shapes(loaded, name), name, [value.name for value in inputs]).graph()
+    stated = _fix_shapes(graph, inputs, input_shapes, name)
+    return _Reader(_with_shapes(loaded, name), name, [value.name for value in inputs], stated).graph()
 
 
 def _loaded(model: Any) -> tuple[Any, str]:
@@ -190,8 +190,12 @@ def _where(name: str, number: int, node: Any) -> str:
     return f"{name}: node {number} ({node.op_type}{called})"
 
 
-def _fix_shapes(graph: Any, inputs: Sequence[Any], given: InputShapes | None, name: str) -> None:
-    """Write the given shapes into the model, and refuse inputs whose shapes are not known."""
+def _fix_shapes(graph: Any, inputs: Sequence[Any], given: InputShapes | None, name: str) -> dict[str, Any]:
+    """Write the given shapes into the model, and refuse inputs whose shapes are not known.
+
+    Remove and return the shapes that the model states of what its nodes write: a change of the inputs may have left
+    them behind, so that they count only where no others can be found. If they change here, nothing is returned.
+    """
     shapes = _by_name(given, [value.name for value in inputs], name)
     changed = False
     for value in inputs:
@@ -220,14 +224,16 @@ def _fix_shapes(graph: Any, inputs: Sequence[Any], given: InputShapes | None, na
         for number in wanted:
             tensor.shape.dim.add().dim_value = number
         changed = True
-    if changed:  # what the model states of other values may be of other inputs
-        known = {output for node in graph.node if node.domain in ("", "ai.onnx") for output in node.output}
-        kept = [value for value in graph.value_info if value.name not in known]
-        graph.ClearField("value_info")
-        graph.value_info.extend(kept)
-        for value in graph.output:
-            if value.name in known and value.type.WhichOneof("value") == "tensor_type":
-                value.type.tensor_type.ClearField("shape")
+    known = {output for node in graph.node if node.domain in ("", "ai.onnx") for output in node.output}
+    written = [value for value in (*graph.value_info, *graph.output) if value.name in known]
+    copies = {value.name: type(value).FromString(value.SerializeToString()) for value in written}
+    kept = [value for value in graph.value_info if value.name not in known]
+    graph.ClearField("value_info")
+    graph.value_info.extend(kept)
+    for value in graph.output:
+        if value.name in known and value.type.WhichOneof("value") == "tensor_type":
+            value.type.tensor_type.ClearField("shape")
+    return {} if changed else copies
 
 
 def _by_name(given: InputShapes | None, names: Sequence[str], model: str) -> dict[str, tuple[int, ...]]:
@@ -283,8 +289,8 @@ class _Stored:
 class _Reader:
     """Turns the nodes of a model with known shapes into those of a graph."""
 
-    def __init__(self, model: Any, name: str, inputs: Sequence[str]) -> None:
-        self._graph, self._name = model.graph, name
+    def __init__(self, model: Any, name: str, inputs: Sequence[str], stated: Mapping[str, Any]) -> None:
+        self._graph, self._name, self._stated = model.graph, name, stated
         self._types = {value.name: value for value in (*self._graph.input, *self._graph.value_info)}
         self._types |= {value.name: value for value in self._graph.output}
         self._weights: list[TensorSpec] = []
@@ -351,7 +357,7 @@ class _Reader:
             return self._values[self._value_of[name]]
         if name in self._inferred:
             return self._inferred[name]
-        value = self._types.get(name)
+        value = self._types.get(name) if self._is_known(name) else self._stated.get(name)
         tensor = None if value is None else value.type.tensor_type
         dims = [] if tensor is None else list(tensor.shape.dim)
         if tensor is None or not tensor.HasField("shape") or not all(size.HasField("dim_value") for size in dims):
@@ -419,6 +425,8 @@ class _Reader:
                 schema, node, types, data, opset_imports=self._opset_imports, ir_version=self._ir_version
             )
         except Exception as error:  # its C++ errors have no common class
+            if all(name in self._stated for name in known.outputs if name):
+                return
             raise InvalidGraphError(f"{self._at}: no shape fits: {' '.join(str(error).split())[:300]}") from error
         for name, kind in found.items():
             dims = list(kind.tensor_type.shape.dim)

@@ -259,6 +259,21 @@ def test_attention_counts_the_past_of_its_cache():
     assert found.ops[0].bytes_read == 4 * 8 * 16 * (3 + 2 * 99)
 
 
+@pytest.mark.parametrize("size", [6, 60])
+def test_stated_shapes_that_the_inputs_contradict_do_not_count(size):
+    nodes = [helper.make_node("Conv", ["x", "w"], ["m"]), relu("m")]
+    stated = [value("m", 1, 4, size, size)]
+    model = model_of(nodes, [value("x", 8, 3, 8, 8)], [value("y", 1, 4, size, size)], [stored("w", 4, 3, 3, 3)])
+    model.graph.value_info.extend(stated)
+    assert Graph.from_onnx(model).macs == 8 * 36 * 4 * 27
+
+
+def test_stated_shapes_count_where_no_others_are_known():
+    nodes = [helper.make_node("NonZero", ["x"], ["n"]), helper.make_node("Cast", ["n"], ["y"], to=FLOAT)]
+    model = model_of(nodes, X, [value("y", 2, 5)], value_info=[value("n", 2, 5, dtype=INT64)])
+    assert Graph.from_onnx(model).ops[-1].bytes_written == 40
+
+
 def test_peepholes_are_parameters():
     node = helper.make_node("LSTM", ["x", "w", "r", "b", "", "", "", "p"], ["y"], hidden_size=6)
     weights = [stored("w", 1, 24, 5), stored("r", 1, 24, 6), stored("b", 1, 48), stored("p", 1, 18)]
