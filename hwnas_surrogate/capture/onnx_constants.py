@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -57,8 +58,13 @@ def _reduced(of: Callable[..., Any]) -> Callable[..., Array]:
     return rule
 
 
-def _elementwise(of: Callable[..., Any]) -> Callable[..., Array]:
-    return lambda _, *inputs: np.asarray(of(*inputs))
+def _elementwise(of: Callable[..., Any]) -> Callable[..., Array | None]:
+    return lambda _, *inputs: np.asarray(of(*inputs)) if _is_small(*inputs) else None
+
+
+def _is_small(*inputs: Array | None) -> bool:
+    """Return whether the result of broadcasting is: inputs of few numbers along different axes may give terabytes."""
+    return prod(np.broadcast_shapes(*(x.shape for x in inputs if x is not None))) <= LARGEST
 
 
 def _divided(_: Attributes, x: Array, by: Array) -> Array:
@@ -69,7 +75,9 @@ def _divided(_: Attributes, x: Array, by: Array) -> Array:
     return np.asarray(np.sign(x) * np.sign(by) * (np.abs(x) // np.abs(by)))  # towards zero
 
 
-def _clipped(attributes: Attributes, x: Array, low: Array | None = None, high: Array | None = None) -> Array:
+def _clipped(attributes: Attributes, x: Array, low: Array | None = None, high: Array | None = None) -> Array | None:
+    if not _is_small(x, low, high):
+        return None
     low, high = attributes.get("min") if low is None else low, attributes.get("max") if high is None else high
     return x if low is None and high is None else np.clip(x, low, high)
 

@@ -35,6 +35,8 @@ InputShapes = Sequence[int] | Mapping[str, Sequence[int]]
 
 _LARGEST = 2**31 - 1
 """Bytes of a model: its format holds no more."""
+_MOST_NODES = 1_000_000
+"""Nodes of a model whose local functions are inlined."""
 _STRIPPED = 4096
 """Bytes from which a stored tensor is left out of the shape inference, which needs its shape only."""
 _SAME_SHAPE = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Expand"})
@@ -87,8 +89,8 @@ def graph_of_onnx(model: str | os.PathLike[str] | Any, input_shapes: InputShapes
     _refuse(graph, name)
     stored = {tensor.name for tensor in graph.initializer} | {tensor.values.name for tensor in graph.sparse_initializer}
     inputs = [value for value in graph.input if value.name not in stored]
-    _fix_shapes(graph, inputs, input_shapes, name)
-    return _Reader(_with_shapes(loaded, name), name, [value.name for value in inputs]).graph()
+    stated = _fix_shapes(graph, inputs, input_shapes, name)
+    return _Reader(_with_shapes(loaded, name), name, [value.name for value in inputs], stated).graph()
 
 
 def _loaded(model: Any) -> tuple[Any, str]:
@@ -120,9 +122,7 @@ def _loaded(model: Any) -> tuple[Any, str]:
                 "Install a newer onnx, or export the model with an older opset."
             )
     if loaded.functions:
-        from onnx import inliner
-
-        loaded = inliner.inline_local_functions(loaded)
+        loaded = _inlined(loaded, name)
     for tensor in loaded.graph.initializer:
         if tensor.ByteSize() > _STRIPPED:
             for field, _ in tensor.ListFields():
@@ -130,6 +130,43 @@ def _loaded(model: Any) -> tuple[Any, str]:
                     tensor.ClearField(field.name)
             tensor.data_location = onnx.TensorProto.EXTERNAL
     return loaded, name
+
+
+def _inlined(model: Any, name: str) -> Any:
+    """Replace calls of local functions by their nodes, unless those are too many: each level may double them."""
+    from onnx import inliner
+
+    bodies = {(function.domain, function.name): function.node for function in model.functions}
+    sizes: dict[tuple[str, str], int] = {}
+    left = list(bodies)
+    while left:  # a function is counted after those that it calls
+        ready = [key for key in left if all(to in sizes for to in _called(bodies[key], bodies))]
+        if not ready:
+            raise InvalidGraphError(f"{name}: the local function {left[0][1]!r:.80} calls itself, through others too.")
+        for key in ready:
+            sizes[key] = len(bodies[key]) + sum(sizes[to] for to in _called(bodies[key], bodies))
+        left = [key for key in left if key not in sizes]
+    n_nodes = len(model.graph.node) + sum(sizes[to] for to in _called(model.graph.node, bodies))
+    if n_nodes > _MOST_NODES:
+        raise InvalidGraphError(
+            f"{name} has {n_nodes:.3g} nodes once its local functions are inlined; at most {_MOST_NODES:,} are read."
+        )
+    try:
+        return inliner.inline_local_functions(model)
+    except Exception as error:  # its C++ errors have no common class
+        raise InvalidGraphError(f"{name}: its local functions: {' '.join(str(error).split())[:300]}") from error
+
+
+def _called(nodes: Any, functions: Mapping[tuple[str, str], Any]) -> list[tuple[str, str]]:
+    """Return the functions that nodes call, as often as they do, in branches and loops too."""
+    found = []
+    for node in nodes:
+        if (node.domain, node.op_type) in functions:
+            found.append((node.domain, node.op_type))
+        for attribute in node.attribute:
+            for graph in (attribute.g, *attribute.graphs):
+                found += _called(graph.node, functions)
+    return found
 
 
 def _refuse(graph: Any, name: str) -> None:
@@ -153,8 +190,12 @@ def _where(name: str, number: int, node: Any) -> str:
     return f"{name}: node {number} ({node.op_type}{called})"
 
 
-def _fix_shapes(graph: Any, inputs: Sequence[Any], given: InputShapes | None, name: str) -> None:
-    """Write the given shapes into the model, and refuse inputs whose shapes are not known."""
+def _fix_shapes(graph: Any, inputs: Sequence[Any], given: InputShapes | None, name: str) -> dict[str, Any]:
+    """Write the given shapes into the model, and refuse inputs whose shapes are not known.
+
+    Remove and return the shapes that the model states of what its nodes write: a change of the inputs may have left
+    them behind, so that they count only where no others can be found. If they change here, nothing is returned.
+    """
     shapes = _by_name(given, [value.name for value in inputs], name)
     changed = False
     for value in inputs:
@@ -183,14 +224,16 @@ def _fix_shapes(graph: Any, inputs: Sequence[Any], given: InputShapes | None, na
         for number in wanted:
             tensor.shape.dim.add().dim_value = number
         changed = True
-    if changed:  # what the model states of other values may be of other inputs
-        known = {output for node in graph.node if node.domain in ("", "ai.onnx") for output in node.output}
-        kept = [value for value in graph.value_info if value.name not in known]
-        graph.ClearField("value_info")
-        graph.value_info.extend(kept)
-        for value in graph.output:
-            if value.name in known and value.type.WhichOneof("value") == "tensor_type":
-                value.type.tensor_type.ClearField("shape")
+    known = {output for node in graph.node if node.domain in ("", "ai.onnx") for output in node.output}
+    written = [value for value in (*graph.value_info, *graph.output) if value.name in known]
+    copies = {value.name: type(value).FromString(value.SerializeToString()) for value in written}
+    kept = [value for value in graph.value_info if value.name not in known]
+    graph.ClearField("value_info")
+    graph.value_info.extend(kept)
+    for value in graph.output:
+        if value.name in known and value.type.WhichOneof("value") == "tensor_type":
+            value.type.tensor_type.ClearField("shape")
+    return {} if changed else copies
 
 
 def _by_name(given: InputShapes | None, names: Sequence[str], model: str) -> dict[str, tuple[int, ...]]:
@@ -246,8 +289,8 @@ class _Stored:
 class _Reader:
     """Turns the nodes of a model with known shapes into those of a graph."""
 
-    def __init__(self, model: Any, name: str, inputs: Sequence[str]) -> None:
-        self._graph, self._name = model.graph, name
+    def __init__(self, model: Any, name: str, inputs: Sequence[str], stated: Mapping[str, Any]) -> None:
+        self._graph, self._name, self._stated = model.graph, name, stated
         self._types = {value.name: value for value in (*self._graph.input, *self._graph.value_info)}
         self._types |= {value.name: value for value in self._graph.output}
         self._weights: list[TensorSpec] = []
@@ -314,7 +357,7 @@ class _Reader:
             return self._values[self._value_of[name]]
         if name in self._inferred:
             return self._inferred[name]
-        value = self._types.get(name)
+        value = self._types.get(name) if self._is_known(name) else self._stated.get(name)
         tensor = None if value is None else value.type.tensor_type
         dims = [] if tensor is None else list(tensor.shape.dim)
         if tensor is None or not tensor.HasField("shape") or not all(size.HasField("dim_value") for size in dims):
@@ -385,6 +428,8 @@ class _Reader:
                 schema, node, types, data, opset_imports=self._opset_imports, ir_version=self._ir_version
             )
         except Exception as error:  # its C++ errors have no common class
+            if all(name in self._stated for name in known.outputs if name):
+                return
             raise InvalidGraphError(f"{self._at}: no shape fits: {' '.join(str(error).split())[:300]}") from error
         for name, kind in found.items():
             dims = list(kind.tensor_type.shape.dim)
@@ -541,7 +586,7 @@ class _Reader:
             "matmul", [f"{known.outputs} of inputs", recurrent], factors=(state, self._matrix(recurrent))
         )
         self._append(product, [f"{known.outputs} of states"], "", [made])
-        rest = [f"{known.outputs} of states", *(name for name in known.inputs[5:7] if name)]
+        rest = [f"{known.outputs} of states", *(name for name in known.inputs[5:8] if name)]
         self._append(Translation(known.kind.lower(), rest), [name for name in known.outputs if name], "")
 
     def _matrix(self, name: str) -> TensorSpec:

@@ -162,6 +162,8 @@ def _convolution(kind: str) -> Callable[[OnnxNode], Translation]:
     def call(node: OnnxNode) -> Translation:
         size, kernel = node.spec(node.inputs[0]).shape[2:], node.spec(node.inputs[1]).shape[2:]
         n = len(kernel)
+        if tuple(node.attributes.get("kernel_shape", kernel)) != kernel:
+            raise ValueError(f"kernel_shape is {node.attributes['kernel_shape']}, but the weights are {kernel}")
         window: dict[str, Any] = {
             "kernel": kernel,
             "stride": _each(node.attributes.get("strides"), n, 1),
@@ -276,9 +278,16 @@ def _resize(node: OnnxNode) -> Translation:
 
 
 def _attention(node: OnnxNode) -> Translation:
-    names = [name for name in node.inputs[:4] if name]
-    by_heads = all(len(node.spec(name).shape) == 4 for name in names[:3])
-    return Translation("attention" if by_heads else "Attention", names, counted=by_heads)
+    """Describe attention by heads; past keys and values, which a cache holds, stand before those of the call."""
+    names = [name for name in node.inputs[:6] if name]
+    query, key, value = (node.spec(name) for name in node.inputs[:3])
+    if not len(query.shape) == len(key.shape) == len(value.shape) == 4:
+        return Translation("Attention", names, counted=False)
+    past = node.spec(node.input(4)).shape[2] if node.input(4) else 0
+    key, value = (
+        TensorSpec.of((*spec.shape[:2], past + spec.shape[2], spec.shape[3]), spec.dtype) for spec in (key, value)
+    )
+    return Translation("attention", names, factors=(query, key, value))
 
 
 _SPECIAL: dict[str, Callable[[OnnxNode], Translation]] = {

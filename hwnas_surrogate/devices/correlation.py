@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, Literal, TypeAlias
+from collections.abc import Iterable
+from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,7 @@ Vector: TypeAlias = npt.NDArray[np.float64]
 METHODS: tuple[Method, ...] = ("kendall", "spearman", "pearson", "pearson_log")
 
 _FEW_ROWS = 2000
-"""Up to this many rows, rank correlations come from the signs of all pairs of rows, for all targets at once."""
+"""Up to this many rows, Kendall's tau comes from the signs of all pairs of rows, for all targets at once."""
 _AT_ONCE = 1 << 23
 """Signs or ranks held at once: 32 MB."""
 
@@ -67,10 +67,10 @@ def correlation(
         matrix = _pearson(stats.rankdata(values, axis=1))
     elif method in ("pearson", "pearson_log"):
         matrix = _pearson(values)
-    elif len(table) > _FEW_ROWS:
-        matrix = _pair_by_pair(values, stats.kendalltau if method == "kendall" else stats.spearmanr)
+    elif method == "spearman":
+        matrix = _spearman(values)
     else:
-        matrix = _kendall(values) if method == "kendall" else _spearman(values)
+        matrix = _kendall(values) if len(table) <= _FEW_ROWS else _pair_by_pair(values)
     return pd.DataFrame(matrix, index=names, columns=names)
 
 
@@ -120,22 +120,17 @@ def _kendall(values: Vector) -> Vector:
 def _spearman(values: Vector) -> Vector:
     """Return Spearman's rho of all targets, from the ranks of each, shape (targets, n); NaN where missing.
 
-    A target's ranks differ from pair to pair, since they count the rows that both have. About their mean, they are
-    half the sum of the signs of the differences to those rows: a matrix product for many pairs at once.
+    A target's ranks differ from pair to pair, since they count the rows that both have.
     """
     n_targets, n = values.shape
-    ranks, known = values.astype(np.float32), (~np.isnan(values)).astype(np.float32)
-    size = max(1, min(n_targets, _AT_ONCE // (n * n), int((_AT_ONCE / n) ** 0.5)))
+    known = ~np.isnan(values)
+    size = max(1, int((_AT_ONCE / max(n, 1)) ** 0.5))
     blocks = [slice(start, start + size) for start in range(0, n_targets, size)]
     matrix = np.empty((n_targets, n_targets))
     for number, some in enumerate(blocks):
-        signs = np.nan_to_num(np.sign(ranks[some, :, None] - ranks[some, None, :]))
         for others in blocks[: number + 1]:
-            other_signs = np.nan_to_num(np.sign(ranks[others, :, None] - ranks[others, None, :]))
-            # Shape (some, others, n): ranks of a target about their mean among the rows that each other one has too.
-            both = known[some, None] * known[None, others]
-            first = both * (known[others] @ signs.transpose(0, 2, 1))
-            second = both * (known[some] @ other_signs.transpose(0, 2, 1)).transpose(1, 0, 2)
+            first = _ranks_among(values[some], known[others])
+            second = _ranks_among(values[others], known[some]).transpose(1, 0, 2)
             lengths = np.sqrt(_dots(first, first) * _dots(second, second))
             lengths[lengths == 0] = np.nan
             matrix[some, others] = _dots(first, second) / lengths
@@ -143,13 +138,33 @@ def _spearman(values: Vector) -> Vector:
     return np.clip(matrix, -1.0, 1.0)
 
 
+def _ranks_among(values: Vector, known: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
+    """Return twice the ranks of each target about their mean, among the rows that each other target has too.
+
+    Shape (targets, others, n); 0 where one is missing. Each target is sorted once: the rank of a row is the number of
+    common rows before it, less those after it.
+    """
+    ranks = np.zeros((len(values), *known.shape), np.float32)
+    for target, of_target in zip(values, ranks, strict=True):
+        order = np.argsort(target, kind="stable")[: np.count_nonzero(~np.isnan(target))]
+        if not len(order):
+            continue
+        is_new = np.concatenate([[True], np.diff(target[order]) > 0])
+        both = known[:, order]
+        inside = np.add.reduceat(both, np.flatnonzero(is_new), axis=1, dtype=np.int32)  # rows of each distinct value
+        until = np.cumsum(inside, axis=1, dtype=np.int32)
+        of_value = (2 * until - inside - until[:, -1:]).astype(np.float32)
+        of_target[:, order] = of_value[:, np.cumsum(is_new) - 1] * both
+    return ranks
+
+
 def _dots(first: npt.NDArray[np.float32], second: npt.NDArray[np.float32]) -> Vector:
     """Return sums of products over the last axis of whole numbers, exact, shape (i, j, n)."""
     return np.asarray((first * second).sum(axis=2, dtype=np.float64))
 
 
-def _pair_by_pair(values: Vector, of: Callable[[Vector, Vector], Any]) -> Vector:
-    """Return scipy's correlation of each pair of targets, from ranks of shape (targets, n); NaN where missing."""
+def _pair_by_pair(values: Vector) -> Vector:
+    """Return Kendall's tau-b of each pair of targets, from ranks of shape (targets, n); NaN where missing."""
     matrix = np.full((len(values), len(values)), np.nan)
     for row, first in enumerate(values):
         for column, second in enumerate(values[: row + 1]):
@@ -157,7 +172,7 @@ def _pair_by_pair(values: Vector, of: Callable[[Vector, Vector], Any]) -> Vector
             pair = first[both], second[both]
             # scipy warns of constants and of too few rows, and returns NaN.
             if both.sum() > 1 and all(np.ptp(part) > 0 for part in pair):
-                matrix[row, column] = matrix[column, row] = of(*pair).statistic
+                matrix[row, column] = matrix[column, row] = stats.kendalltau(*pair).statistic
     return matrix
 
 

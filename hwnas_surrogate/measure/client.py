@@ -200,10 +200,17 @@ class Worker:
         return None
 
     def _begun(self) -> float:
-        """Return when the process last began to load or run a network, on the clock of ``time.monotonic``."""
+        """Return when the process last began to load or run a network, on the clock of ``time.monotonic``.
+
+        0 if the file has no such time: a library may have emptied it, or written to its beginning.
+        """
         assert self._clock is not None
+        assert self._shared is not None
+        if os.fstat(self._shared.fileno()).st_size < worker.CLOCK.size:  # reading its memory would end this process
+            return 0.0
         (nanoseconds,) = worker.CLOCK.unpack(self._clock)
-        return float(nanoseconds) / 1e9
+        begun = float(nanoseconds) / 1e9
+        return begun if begun <= time.monotonic() else 0.0
 
     def _death(self) -> str:
         """Return why the process died."""

@@ -242,7 +242,8 @@ def _imported(module: str, qualified: str) -> Any:
 
 
 def _why(error: Exception) -> str:
-    text = " ".join(str(error).split())
+    # Names of files that are no text have halves of surrogate pairs, which a table can't store.
+    text = " ".join(str(error).split()).encode(errors="backslashreplace").decode()
     return f"{type(error).__name__}: {text}"[:300]
 
 

@@ -59,3 +59,9 @@ def test_what_would_be_large_or_has_no_rule_is_not_computed():
     assert computed("ConstantOfShape", [of(2, 2)], {"value": np.int64(3)}).tolist() == [[3, 3], [3, 3]]
     with pytest.raises(ValueError, match="division by zero"):
         computed("Div", [X, N], {})
+
+
+@pytest.mark.parametrize(("kind", "n"), [("Min", 4), ("Where", 3), ("Clip", 3), ("Add", 2)])
+def test_small_inputs_along_different_axes_are_not_broadcast(kind, n):
+    inputs = [np.ones([LARGEST if axis == place else 1 for axis in range(n)], np.int8) for place in range(n)]
+    assert computed(kind, inputs, {}) is None

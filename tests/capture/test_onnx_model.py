@@ -220,6 +220,67 @@ def test_local_functions_are_inlined():
     assert [op.kind for op in Graph.from_onnx(model).ops] == ["relu", "relu"]
 
 
+def calling(depth, calls=2):
+    """A model whose functions each call the one before several times; the first calls itself if there is no other."""
+    imports = [helper.make_opsetid("own", 1), helper.make_opsetid("", 17)]
+    functions = [helper.make_function("own", "f0", ["v0"], ["v1"], [relu("v0", "v1")], imports)]
+    for level in range(1, depth):
+        nodes = [
+            helper.make_node(f"f{level - 1}", [f"v{place}"], [f"v{place + 1}"], domain="own") for place in range(calls)
+        ]
+        functions.append(helper.make_function("own", f"f{level}", ["v0"], [f"v{calls}"], nodes, imports))
+    call = helper.make_node(f"f{depth - 1}", ["x"], ["y"], domain="own")
+    model = model_of([call], [value("x", 1, 4)], [value("y", 1, 4)], domains=["own"])
+    model.functions.extend(functions)
+    return model
+
+
+def test_local_functions_that_call_themselves_or_grow_without_bounds_are_refused():
+    assert len(Graph.from_onnx(calling(4)).ops) == 8
+    with pytest.raises(InvalidGraphError, match="nodes once its local functions are inlined"):
+        Graph.from_onnx(calling(40))
+    hidden = calling(40)
+    body = helper.make_graph(list(hidden.graph.node), "body", [], [value("y", 1, 4)])
+    hidden.graph.node[0].CopyFrom(helper.make_node("If", ["flag"], ["z"], then_branch=body, else_branch=body))
+    with pytest.raises(InvalidGraphError, match="nodes once its local functions are inlined"):
+        Graph.from_onnx(hidden)
+    model = calling(1)
+    model.functions[0].node[0].op_type, model.functions[0].node[0].domain = "f0", "own"
+    with pytest.raises(InvalidGraphError, match="'f0' calls itself"):
+        Graph.from_onnx(model)
+
+
+def test_attention_counts_the_past_of_its_cache():
+    node = helper.make_node("Attention", ["q", "k", "v", "", "pk", "pv"], ["y", "nk", "nv"])
+    inputs = [value(name, 1, 8, 1, 16) for name in "qkv"] + [value(name, 1, 8, 99, 16) for name in ("pk", "pv")]
+    outputs = [value("y", 1, 8, 1, 16), *(value(name, 1, 8, 100, 16) for name in ("nk", "nv"))]
+    found = Graph.from_onnx(model_of([node], inputs, outputs, opset=23))
+    assert found.macs == 2 * 8 * 100 * 16
+    assert found.ops[0].bytes_read == 4 * 8 * 16 * (3 + 2 * 99)
+
+
+@pytest.mark.parametrize("size", [6, 60])
+def test_stated_shapes_that_the_inputs_contradict_do_not_count(size):
+    nodes = [helper.make_node("Conv", ["x", "w"], ["m"]), relu("m")]
+    stated = [value("m", 1, 4, size, size)]
+    model = model_of(nodes, [value("x", 8, 3, 8, 8)], [value("y", 1, 4, size, size)], [stored("w", 4, 3, 3, 3)])
+    model.graph.value_info.extend(stated)
+    assert Graph.from_onnx(model).macs == 8 * 36 * 4 * 27
+
+
+def test_stated_shapes_count_where_no_others_are_known():
+    nodes = [helper.make_node("NonZero", ["x"], ["n"]), helper.make_node("Cast", ["n"], ["y"], to=FLOAT)]
+    model = model_of(nodes, X, [value("y", 2, 5)], value_info=[value("n", 2, 5, dtype=INT64)])
+    assert Graph.from_onnx(model).ops[-1].bytes_written == 40
+
+
+def test_peepholes_are_parameters():
+    node = helper.make_node("LSTM", ["x", "w", "r", "b", "", "", "", "p"], ["y"], hidden_size=6)
+    weights = [stored("w", 1, 24, 5), stored("r", 1, 24, 6), stored("b", 1, 48), stored("p", 1, 18)]
+    found = Graph.from_onnx(model_of([node], [value("x", 7, 2, 5)], [value("y", 7, 1, 2, 6)], weights))
+    assert found.params == 24 * (5 + 6 + 2) + 18
+
+
 def test_operators_without_a_rule_are_named_once_and_count_with_their_bytes():
     nodes = [
         helper.make_node("Swirl", ["x"], ["a"], domain="own", turns=2),
@@ -278,6 +339,10 @@ REFUSED = {
                  [value("y", 1, 2, 6, 6)], [stored("w", 2, 4, 3, 3)]), "fit",
     ),
     "no such operator": (model_of([helper.make_node("Swirl", ["x"], ["z"]), relu("z")], X, Y), "has no such operator"),
+    "another kernel": (
+        model_of([helper.make_node("Conv", ["x", "w"], ["y"], kernel_shape=[5, 5])], [value("x", 1, 3, 8, 8)],
+                 [value("y", 1, 2, 4, 4)], [stored("w", 2, 3, 3, 3)]), "kernel_shape",
+    ),
     "new opset": (model_of([relu()], X, Y, opset=999), "uses opset 999"),
     "only constants": (
         model_of([helper.make_node("Shape", ["x"], ["y"])], X, [value("y", 2, dtype=INT64)]), "returns nothing that it",

@@ -172,6 +172,18 @@ def test_2000_devices_take_seconds(method: Method) -> None:
     assert result.shape == (2000, 2000)
 
 
+def test_a_spearman_matrix_of_many_rows_with_missing_costs_takes_seconds() -> None:
+    rng = np.random.default_rng(0)
+    costs = rng.uniform(1, 5, (1000, 120))
+    costs[rng.random(costs.shape) < 0.05] = np.nan
+    table = CostTable("nasbench201", list(range(1000)), costs, [f"device{k}/latency" for k in range(120)])
+    begin = time.process_time()
+    result = correlation(table, "spearman").to_numpy()
+    assert time.process_time() - begin < 5
+    both = ~np.isnan(costs[:, [7, 100]]).any(axis=1)
+    assert result[7, 100] == pytest.approx(stats.spearmanr(costs[both][:, [7, 100]]).statistic)
+
+
 def test_huge_costs_correlate() -> None:
     costs = 1e306 * np.column_stack([np.arange(1.0, 9.0), np.arange(1.0, 9.0)[::-1]])
     assert correlation(table_of(costs), "pearson").iloc[0, 1] == pytest.approx(-1.0)

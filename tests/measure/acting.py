@@ -26,6 +26,9 @@ def act(deed: str, value: Any) -> None:
         case "child":
             child = subprocess.Popen(["sleep", "1000"])
             say(event="child", pid=child.pid, parent=os.getpid())
+        case "write":  # to a file of standard error that a library opens itself
+            with open("/dev/stderr", "w") as file:
+                file.write(value)
         case "mute":
             os.closerange(3, 100)
         case "signal":

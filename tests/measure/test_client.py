@@ -123,6 +123,14 @@ class TestEnds:
         assert 1.15 < time.monotonic() - start < 5
         assert self.last(worker)["event"] == "end"
 
+    @pytest.mark.skipif(not Path("/dev/stderr").exists(), reason="standard error is no file here")
+    @pytest.mark.parametrize("text", ["", "a warning of a library"])
+    def test_what_hangs_after_it_opened_standard_error_anew(self, worker: Worker, text: str) -> None:
+        start = time.monotonic()
+        assert "took longer than 1 s" in self.last(worker, "begin", ("write", text), ("sleep", 1000))["why"]
+        assert time.monotonic() - start < 5
+        assert self.last(worker)["event"] == "end"
+
     def test_a_hang_before_any_network(self, worker: Worker) -> None:
         assert "took longer than 1 s" in self.last(worker, ("sleep", 1000))["why"]
 

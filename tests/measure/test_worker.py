@@ -108,3 +108,9 @@ class TestBlock:
         widths = [relative_half_width(values[:n]) for n in range(5, 10)]
         stop = 5 + next(place for place, width in enumerate(widths) if width <= 0.02)
         assert 5 < len(rounds) == stop < 10
+
+
+def test_a_reason_can_be_stored_though_it_names_a_file_that_is_no_text() -> None:
+    why = module._why(FileNotFoundError("no file model\udcff.bin"))
+    assert why == "FileNotFoundError: no file model\\udcff.bin"
+    assert why.isascii()
