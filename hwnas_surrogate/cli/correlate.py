@@ -7,10 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hwnas_surrogate.cli.options import ROWS, Csv, Data, Dataset, Json, Rows, Seed, Space, Targets, open_cost_table
-from hwnas_surrogate.cli.output import check_format, show
+from hwnas_surrogate.cli.output import check_format, say, show
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+MOST = 100
+"""Targets in a table for people: more take seconds to print, and nobody reads them."""
+SLOW = 20_000
+"""Pairs whose intervals take more than some seconds."""
 
 
 def correlate(
@@ -33,13 +39,18 @@ def correlate(
     check_format(as_json, as_csv)
     table = open_cost_table(data, space, dataset, target, rows, seed)
     if intervals:
+        n_pairs = len(table.targets) * (len(table.targets) - 1) // 2
+        if n_pairs > SLOW:
+            say(f"intervals of {n_pairs:,} pairs take minutes; --target chooses some targets")
         frame = correlation_interval(table, method, random_state=seed)  # type: ignore[arg-type]
         show(frame, f"{method} correlation, 95 % intervals", as_json, as_csv)
         return
     frame = correlation(table, method)  # type: ignore[arg-type]
     title = f"{method} correlation, {len(table)} architectures"
     if not (as_json or as_csv):
-        show(_triangle(frame), title, choose="--target; --intervals lists every pair")
+        few = [f"the first {MOST} of {len(frame):,} targets; --json and --csv have all"] if len(frame) > MOST else []
+        shown = _triangle(frame.iloc[:MOST, :MOST])
+        show(shown, title, choose="--target; --intervals lists every pair", notes=few)
         return
     frame.insert(0, "target", frame.index)
     show(frame, title, as_json, as_csv)

@@ -584,3 +584,15 @@ def test_help_loads_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_of_many_targets_the_first_are_printed_and_all_are_written(run: Run, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    costs = rng.uniform(1, 2, (20, 120))
+    table = CostTable("nasbench201", list(range(20)), costs, [f"device{k:03}/latency" for k in range(120)])
+    write_parquet(table, tmp_path / "many.parquet")
+    shown, _ = run("correlate", "--data", tmp_path / "many.parquet")
+    assert "the first 100 of 120 targets; --json and --csv have all" in shown
+    assert "device099/latency" in shown
+    assert "device100/latency" not in shown
+    assert len(json.loads(run("correlate", "--data", tmp_path / "many.parquet", "--json")[0])) == 120
