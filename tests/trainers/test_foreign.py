@@ -136,6 +136,15 @@ def test_a_transformer_that_would_reserve_gigabytes_is_refused() -> None:
         load(model, dumps(model))
 
 
+def test_the_number_of_jobs_does_not_come_from_the_file() -> None:
+    forest = RandomForestRegressor(2, random_state=0)
+    model = StackingRegressor([("bagging", BaggingRegressor(Ridge(), 2)), ("forest", forest)]).fit(ROWS, COSTS)
+    for member in (*model.estimators_, model):
+        member.n_jobs = 10**6
+    loaded = load(model, dumps(model))
+    assert [member.n_jobs for member in (*loaded.estimators_, loaded)] == [1, 1, 1]
+
+
 def changed(data: bytes, change: Callable[[dict[str, Any]], object], compression: int = zipfile.ZIP_STORED) -> bytes:
     """Change the schema of a skops file."""
     result = io.BytesIO()
