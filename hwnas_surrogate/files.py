@@ -443,7 +443,7 @@ def _remove_unlocked(parts: Iterable[Path]) -> None:
 def _move_ready(folder: Path) -> None:
     """Move files that were written together to their places."""
     ready = folder / _READY
-    if ready.is_dir():
+    if ready.is_dir() and not ready.is_symlink():  # the files of a folder elsewhere stay there
         for part in sorted(ready.iterdir()):
             part.replace(folder / part.name)
         _sync_folder(folder)

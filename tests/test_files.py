@@ -396,6 +396,19 @@ def test_all_files_stay_if_one_cannot_be_written(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "two"]
 
 
+def test_files_elsewhere_are_not_taken_for_finished_ones(tmp_path: Path) -> None:
+    folder, elsewhere = tmp_path / "folder", tmp_path / "elsewhere"
+    write_both(folder, "old")
+    elsewhere.mkdir()
+    (elsewhere / "one").write_text("mine")
+    (folder / ".together.ready").symlink_to(elsewhere)
+    with pytest.raises(DataFileError, match="can't write"):
+        write_both(folder)
+    assert (elsewhere / "one").read_text() == "mine"
+    (folder / ".together.ready").unlink()
+    assert both(folder) == ["old", "old"]
+
+
 def kill_at(call: int) -> str:
     """Return a script that writes two files, and is killed before a change of the folder."""
     return f"""
