@@ -353,12 +353,25 @@ def _destination(path: Path, inputs: Iterable[str | os.PathLike[str]]) -> tuple[
     if not stat.S_ISREG(found.st_mode):
         what = "a folder" if stat.S_ISDIR(found.st_mode) else "neither a file nor a pipe"
         raise InvalidInputError(f"{path} is {what}, and can't be replaced by a file: choose another name.")
+    if _is_redirected_to(found):
+        raise InvalidInputError(
+            f"{path} is the file that stdout or stderr is redirected to, which would be replaced as a whole: name "
+            "another file, or leave out the redirection."
+        )
     if found.st_nlink > 1:
         raise InvalidInputError(
             f"{path} is one of {found.st_nlink} names of the same file (hard links), and the others would keep the old "
             "content: choose another file, or remove this name first."
         )
     return final, "file"
+
+
+def _is_redirected_to(found: os.stat_result) -> bool:
+    for number in (1, 2):
+        with suppress(OSError):  # it is closed
+            if os.path.samestat(found, os.fstat(number)):
+                return True
+    return False
 
 
 @contextmanager

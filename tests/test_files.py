@@ -336,6 +336,18 @@ def test_stdout_is_a_stream_under_its_own_name() -> None:
     assert child.stdout == "through"
 
 
+@pytest.mark.parametrize("name", ["/dev/stdout", "log"])
+def test_a_file_that_stdout_is_appended_to_is_not_replaced(tmp_path: Path, name: str) -> None:
+    log = tmp_path / "log"
+    log.write_text("before\n")
+    script = f"from hwnas_surrogate.files import check_output\ncheck_output({name!r})"
+    with log.open("a") as stdout:
+        command = [sys.executable, "-c", script]
+        child = subprocess.run(command, check=False, stdout=stdout, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    assert "is the file that stdout or stderr is redirected to" in child.stderr
+    assert log.read_text() == "before\n"
+
+
 def test_new_folders_are_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced = []
     fsync = os.fsync
