@@ -252,9 +252,13 @@ def replacing_in(folder: str | os.PathLike[str], inputs: Iterable[str | os.PathL
             shutil.rmtree(temporary, ignore_errors=True)
 
 
-def remove_stale(folder: Path) -> None:
-    """Remove what killed calls of :func:`replacing` left in a folder, of whatever file."""
-    _remove_unlocked([part for part in folder.iterdir() if re.fullmatch(rf"\..+\.\w{{8}}\{_PART}", part.name)])
+def remove_stale(folder: Path, names: str) -> None:
+    """Remove what killed calls of :func:`replacing` left in a folder, of files whose stems match an expression.
+
+    Other programs end the names of their parts in the same way.
+    """
+    expression = rf"\.(?:{names})\.\w{{8}}\{_PART}"
+    _remove_unlocked([part for part in folder.iterdir() if re.fullmatch(expression, part.name)])
 
 
 @contextmanager
