@@ -252,9 +252,13 @@ def replacing_in(folder: str | os.PathLike[str], inputs: Iterable[str | os.PathL
             shutil.rmtree(temporary, ignore_errors=True)
 
 
-def remove_stale(folder: Path) -> None:
-    """Remove what killed calls of :func:`replacing` left in a folder, of whatever file."""
-    _remove_unlocked([part for part in folder.iterdir() if re.fullmatch(rf"\..+\.\w{{8}}\{_PART}", part.name)])
+def remove_stale(folder: Path, names: str) -> None:
+    """Remove what killed calls of :func:`replacing` left in a folder, of files whose stems match an expression.
+
+    Other programs end the names of their parts in the same way.
+    """
+    expression = rf"\.(?:{names})\.\w{{8}}\{_PART}"
+    _remove_unlocked([part for part in folder.iterdir() if re.fullmatch(expression, part.name)])
 
 
 @contextmanager
@@ -353,12 +357,25 @@ def _destination(path: Path, inputs: Iterable[str | os.PathLike[str]]) -> tuple[
     if not stat.S_ISREG(found.st_mode):
         what = "a folder" if stat.S_ISDIR(found.st_mode) else "neither a file nor a pipe"
         raise InvalidInputError(f"{path} is {what}, and can't be replaced by a file: choose another name.")
+    if _is_redirected_to(found):
+        raise InvalidInputError(
+            f"{path} is the file that stdout or stderr is redirected to, which would be replaced as a whole: name "
+            "another file, or leave out the redirection."
+        )
     if found.st_nlink > 1:
         raise InvalidInputError(
             f"{path} is one of {found.st_nlink} names of the same file (hard links), and the others would keep the old "
             "content: choose another file, or remove this name first."
         )
     return final, "file"
+
+
+def _is_redirected_to(found: os.stat_result) -> bool:
+    for number in (1, 2):
+        with suppress(OSError):  # it is closed
+            if os.path.samestat(found, os.fstat(number)):
+                return True
+    return False
 
 
 @contextmanager
@@ -443,7 +460,7 @@ def _remove_unlocked(parts: Iterable[Path]) -> None:
 def _move_ready(folder: Path) -> None:
     """Move files that were written together to their places."""
     ready = folder / _READY
-    if ready.is_dir():
+    if ready.is_dir() and not ready.is_symlink():  # the files of a folder elsewhere stay there
         for part in sorted(ready.iterdir()):
             part.replace(folder / part.name)
         _sync_folder(folder)

@@ -32,7 +32,10 @@ def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
     OSError
         If it can't be opened, or is a pipe, a device, a socket or a folder; ``strerror`` says which.
     """
-    handle = os.open(path, _OPEN)
+    try:
+        handle = os.open(path, _OPEN)
+    except ValueError as error:  # a name that no file can have
+        raise OSError(errno.EINVAL, str(error), repr(path)) from error
     try:
         mode = os.fstat(handle).st_mode
         if stat.S_ISDIR(mode):
@@ -57,7 +60,7 @@ def read_bytes(path: str | os.PathLike[str], largest: int) -> bytes:
     """
     with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
-        data = b"" if size > largest else file.read(largest + 1)
+        data = b"" if size > largest else file.read(largest + 1) or b""  # None if the system has nothing yet
     if max(size, len(data)) > largest:
         reason = f"it has {max(size, len(data)):,} bytes, and {largest:,} are the most that is read"
         raise OSError(errno.EFBIG, reason, os.fspath(path))

@@ -170,15 +170,15 @@ def test_a_part_that_is_being_written_is_left_alone(old: Path) -> None:
     assert alone(old)
 
 
-def test_parts_of_any_file_are_removed_from_a_folder(tmp_path: Path) -> None:
+def test_parts_of_some_files_are_removed_from_a_folder(tmp_path: Path) -> None:
     for name in ("a", "b"):
         child = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / name)], check=False)
         assert child.returncode == -signal.SIGKILL
-    others = {".mine.part", "abc.abcdefgh.part", ".hidden"}
+    others = {".mine.part", "abc.abcdefgh.part", ".hidden", ".film.download.part"}
     for other in others:
         (tmp_path / other).touch()
     with replacing(tmp_path / "c") as temporary:
-        remove_stale(tmp_path)
+        remove_stale(tmp_path, "[ab]")
         assert {path.name for path in tmp_path.iterdir()} == others | {temporary.name}
 
 
@@ -336,6 +336,18 @@ def test_stdout_is_a_stream_under_its_own_name() -> None:
     assert child.stdout == "through"
 
 
+@pytest.mark.parametrize("name", ["/dev/stdout", "log"])
+def test_a_file_that_stdout_is_appended_to_is_not_replaced(tmp_path: Path, name: str) -> None:
+    log = tmp_path / "log"
+    log.write_text("before\n")
+    script = f"from hwnas_surrogate.files import check_output\ncheck_output({name!r})"
+    with log.open("a") as stdout:
+        command = [sys.executable, "-c", script]
+        child = subprocess.run(command, check=False, stdout=stdout, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    assert "is the file that stdout or stderr is redirected to" in child.stderr
+    assert log.read_text() == "before\n"
+
+
 def test_new_folders_are_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced = []
     fsync = os.fsync
@@ -394,6 +406,19 @@ def test_all_files_stay_if_one_cannot_be_written(tmp_path: Path) -> None:
         (here / "one").write_text("new")
     assert both(tmp_path) == ["old", "old"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "two"]
+
+
+def test_files_elsewhere_are_not_taken_for_finished_ones(tmp_path: Path) -> None:
+    folder, elsewhere = tmp_path / "folder", tmp_path / "elsewhere"
+    write_both(folder, "old")
+    elsewhere.mkdir()
+    (elsewhere / "one").write_text("mine")
+    (folder / ".together.ready").symlink_to(elsewhere)
+    with pytest.raises(DataFileError, match="can't write"):
+        write_both(folder)
+    assert (elsewhere / "one").read_text() == "mine"
+    (folder / ".together.ready").unlink()
+    assert both(folder) == ["old", "old"]
 
 
 def kill_at(call: int) -> str:

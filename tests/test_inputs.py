@@ -162,3 +162,9 @@ def test_the_input_of_predictions_must_be_a_file(tmp_path: Path) -> None:
         os.mkfifo(tmp_path / f"pipe{suffix}")
         with pytest.raises(HWNASError, match="it is a pipe, not a file"):
             predict_file(surrogate, tmp_path / f"pipe{suffix}", tmp_path / "out.csv")
+
+
+@pytest.mark.parametrize("name", ["\0", "\ud800"], ids=["null", "surrogate"])
+def test_a_name_that_no_file_can_have_is_an_error_of_the_system(name: str) -> None:
+    with pytest.raises(OSError, match=r"embedded null|surrogates not allowed"):
+        open_regular(name)

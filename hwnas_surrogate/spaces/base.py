@@ -374,8 +374,8 @@ class SearchSpace(OpLists, ABC):
         """
         if configs is None or isinstance(configs, (str, NetworkConfig, Mapping)):
             return (self.config(configs),), np.zeros(n, np.intp)
-        if not isinstance(configs, Iterable):
-            self.config(configs)  # raises, since it is not a config either
+        if not isinstance(configs, Iterable) or getattr(configs, "ndim", 1) == 0:
+            self.config(configs)  # type: ignore[arg-type]  # raises, since it is no config either
         items = list(configs)
         if len(items) != n:
             raise InvalidConfigError(

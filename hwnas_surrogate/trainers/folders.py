@@ -31,6 +31,8 @@ _LARGEST_WEIGHTS = 256 * 2**20
 _LARGEST_MANIFEST = 64 * 2**20
 """Bytes of a manifest: a suite of a thousand targets has ten million."""
 _WEIGHTS_NAME = re.compile(r"[\w.-]+-[0-9a-f]{16}\.(safetensors|skops)")
+_STEM = rf"(?:{_WEIGHTS_NAME.pattern}|[\w.-]+-[0-9a-f]{{16}})"
+"""Names of weights as :func:`.file_stem` returns them: long ones end in a hash."""
 
 
 def _digest(manifest: dict[str, Any]) -> str:
@@ -113,7 +115,7 @@ def write_folder(folder: Path, content: dict[str, Any], files: dict[str, bytes])
         for path in folder.iterdir():
             if _WEIGHTS_NAME.fullmatch(path.name) and path.name not in files:
                 path.unlink(missing_ok=True)
-        remove_stale(folder)
+        remove_stale(folder, _STEM)
     return folder
 
 

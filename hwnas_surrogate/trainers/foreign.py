@@ -97,8 +97,29 @@ def from_skops(kind: str, data: bytes, feature_names: npt.NDArray[np.object_]) -
     if refused := _audit(data):
         raise SavedFormatError(f"a {kind} is not loaded: it holds {', '.join(refused)}, {_why()}")
     model = loads(data, trusted=list(_TRUSTED))
+    _use_one_job(model)
     check_regressor(f"the weights of a {kind}", model, feature_names)
     return model
+
+
+def _use_one_job(model: Any) -> None:
+    """Set ``n_jobs`` of every estimator in a model to 1: a number from a file could start thousands of processes."""
+    waiting, seen = [model], set()
+    while waiting:
+        thing = waiting.pop()
+        if id(thing) in seen:
+            continue
+        seen.add(id(thing))
+        if isinstance(thing, dict):
+            waiting += thing.values()
+        elif isinstance(thing, (list, tuple, set)):
+            waiting += thing
+        elif isinstance(thing, np.ndarray) and thing.dtype.kind == "O":
+            waiting += thing.ravel().tolist()
+        elif type(thing).__module__.startswith("sklearn.") and hasattr(thing, "__dict__"):
+            waiting += vars(thing).values()
+            if "n_jobs" in vars(thing):
+                thing.n_jobs = 1
 
 
 def _why() -> str:

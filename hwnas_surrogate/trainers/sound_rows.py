@@ -31,6 +31,9 @@ def check_rows(name: str, thing: Any) -> None:
         _require(name, "random_state", 0 <= thing.get_state(legacy=False)["state"]["pos"] <= 624, "a generator's state")
     elif isinstance(thing, np.random.Generator):
         _require(name, "random_state", isinstance(thing.bit_generator, np.random.PCG64), "a generator by PCG64")
+    elif module == "sklearn.kernel_approximation" and kind == "PolynomialCountSketch":
+        width = np.size(vars(thing).get("indexHash_", ())) * thing.n_components
+        _require(name, "n_components", 0 <= width <= _WIDEST, f"at most {_WIDEST:,} in all")
     elif isinstance(width := getattr(thing, "n_output_features_", 0), int):  # it is reserved before it is filled
         _require(name, "n_output_features_", width <= _WIDEST, f"at most {_WIDEST:,}")
 

@@ -131,11 +131,15 @@ def _check_nodes(
 
 
 def _check_boosted(name: str, held: dict[str, Any]) -> None:
-    """Check the trees of a GradientBoostingRegressor: native code does not check that they are fitted trees."""
+    """Check the trees of a boosted regressor: native code does not check that they are fitted trees."""
     trees = held.get("estimators_")
-    if "n_trees_per_iteration_" not in held or trees is None:
+    if "n_trees_per_iteration_" not in held:
         return
-    if getattr(trees, "ndim", 0) != 2 or trees.shape[1] != 1 or held["n_trees_per_iteration_"] != 1:
+    if held["n_trees_per_iteration_"] != 1:  # a row of so many numbers is reserved for each prediction
+        raise _refusal(name, "it must hold one tree per iteration")
+    if trees is None:
+        return
+    if getattr(trees, "ndim", 0) != 2 or trees.shape[1] != 1:
         raise _refusal(name, "it must hold one tree per iteration")
     for tree in trees.ravel():
         if type(tree).__module__ not in _HOLDERS or type(getattr(tree, "tree_", None)).__name__ != "Tree":

@@ -455,7 +455,7 @@ class Surrogate(FittedSurrogate):
         self.macs_range_ = float(macs.min()), float(macs.max())
         largest = float(costs.max())
         mean = float((costs / largest).mean()) * largest if largest else 0.0
-        self.scale_ = 2.0 ** round(math.log2(mean)) if mean > 0 else 1.0
+        self.scale_ = 2.0 ** min(round(math.log2(mean)), 1023) if mean > 0 else 1.0
         self.floor_ = float(costs.min()) / 2
         if costs.min() == costs.max():
             self.model_ = ConstantCost()

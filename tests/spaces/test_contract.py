@@ -253,6 +253,12 @@ def test_what_is_no_config_is_refused(space: SearchSpace, bad: Any) -> None:
     assert all(name in str(caught.value) for name in space.configs)
 
 
+@every_space
+def test_an_array_without_dimensions_is_no_config(space: SearchSpace) -> None:
+    with pytest.raises(InvalidConfigError):
+        space.group_configs(np.array(3), 1)
+
+
 def test_a_config_of_another_space_is_refused() -> None:
     with pytest.raises(InvalidConfigError, match=r"must be a NASBench201Config.* got FBNetConfig"):
         NASBench201().config(FBNet().default_config)

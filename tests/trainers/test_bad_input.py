@@ -106,6 +106,7 @@ def test_costs_of_too_many_orders_of_magnitude_are_refused() -> None:
     with pytest.raises(InvalidInputError, match=r"within 100 orders of magnitude .* got 1e-60 to"):
         Surrogate().fit(archs, [1e-60] * 10 + [1e60] * 10)
     assert np.isfinite(Surrogate().fit(archs, np.linspace(1e306, 1.7e307, 20)).predict(archs)).all()
+    assert np.isfinite(Surrogate().fit(archs, np.linspace(1.6e308, 1.7e308, 20)).predict(archs)).all()
 
 
 def test_products_have_no_slips_where_there_are_none() -> None:

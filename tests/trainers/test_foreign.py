@@ -16,8 +16,14 @@ from sklearn.cluster import KMeans
 from sklearn.compose import ColumnTransformer
 from sklearn.cross_decomposition import PLSRegression
 from sklearn.decomposition import NMF, PCA
-from sklearn.ensemble import BaggingRegressor, RandomForestRegressor, StackingRegressor
+from sklearn.ensemble import (
+    BaggingRegressor,
+    HistGradientBoostingRegressor,
+    RandomForestRegressor,
+    StackingRegressor,
+)
 from sklearn.isotonic import IsotonicRegression
+from sklearn.kernel_approximation import PolynomialCountSketch
 from sklearn.linear_model import PoissonRegressor, Ridge, RidgeCV, SGDRegressor
 from sklearn.multioutput import MultiOutputRegressor
 from sklearn.neighbors import KNeighborsRegressor
@@ -134,6 +140,31 @@ def test_a_transformer_that_would_reserve_gigabytes_is_refused() -> None:
     model[0].n_output_features_ = 10**9
     with pytest.raises(SavedFormatError, match="n_output_features_ must be at most 100,000"):
         load(model, dumps(model))
+
+
+def test_a_sketch_that_would_reserve_gigabytes_is_refused() -> None:
+    model = make_pipeline(PolynomialCountSketch(n_components=9), Ridge()).fit(ROWS, COSTS)
+    load(model, dumps(model))
+    model[0].n_components = 10**9
+    with pytest.raises(SavedFormatError, match="n_components must be at most 100,000"):
+        load(model, dumps(model))
+
+
+def test_boosted_trees_that_would_reserve_gigabytes_are_refused() -> None:
+    model = HistGradientBoostingRegressor(max_iter=2).fit(ROWS, COSTS)
+    load(model, dumps(model))
+    model.n_trees_per_iteration_ = 10**9
+    with pytest.raises(SavedFormatError, match="one tree per iteration"):
+        load(model, dumps(model))
+
+
+def test_the_number_of_jobs_does_not_come_from_the_file() -> None:
+    forest = RandomForestRegressor(2, random_state=0)
+    model = StackingRegressor([("bagging", BaggingRegressor(Ridge(), 2)), ("forest", forest)]).fit(ROWS, COSTS)
+    for member in (*model.estimators_, model):
+        member.n_jobs = 10**6
+    loaded = load(model, dumps(model))
+    assert [member.n_jobs for member in (*loaded.estimators_, loaded)] == [1, 1, 1]
 
 
 def changed(data: bytes, change: Callable[[dict[str, Any]], object], compression: int = zipfile.ZIP_STORED) -> bytes:

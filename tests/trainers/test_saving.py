@@ -879,8 +879,10 @@ def test_what_a_killed_save_of_other_surrogates_left_is_removed(
     folder = copy("old")
     part = folder / ".board-latency-0123456789abcdef.safetensors.abcdefgh.part"
     part.write_bytes(b"half")
+    (mine := folder / ".film.download.part").write_bytes(b"mine")
     suites["new"].save(folder)
     assert not part.exists()
+    assert mine.exists()
 
 
 def test_the_manifest_of_something_else_is_not_replaced(suites: dict[str, SurrogateSuite], tmp_path: Path) -> None:
