@@ -39,7 +39,8 @@ __all__ = [
     "standing",
 ]
 
-_PART = ".part"
+_PART = ".hwnas.part"
+"""An ending that no other program gives to its temporary files."""
 
 _TOGETHER = "together"
 _READY = f".{_TOGETHER}.ready"
@@ -53,6 +54,8 @@ def as_path(path: object, hint: str = "") -> Path:
     """Return a path as such; raise `InvalidInputError`, with a hint, if it is none."""
     if not isinstance(path, (str, os.PathLike)) or not isinstance(os.fspath(path), str):
         raise InvalidInputError(f"a path must be a text or a pathlib.Path, got {type(path).__name__}.{hint}")
+    if "\0" in os.fspath(path):
+        raise InvalidInputError(f"a path has no NUL character, got {os.fspath(path)!r:.100}.")
     return Path(path)
 
 
@@ -253,11 +256,8 @@ def replacing_in(folder: str | os.PathLike[str], inputs: Iterable[str | os.PathL
 
 
 def remove_stale(folder: Path, names: str) -> None:
-    """Remove what killed calls of :func:`replacing` left in a folder, of files whose stems match an expression.
-
-    Other programs end the names of their parts in the same way.
-    """
-    expression = rf"\.(?:{names})\.\w{{8}}\{_PART}"
+    """Remove what killed calls of :func:`replacing` left in a folder, of files whose stems match an expression."""
+    expression = rf"\.(?:{names})\.\w{{8}}{re.escape(_PART)}"
     _remove_unlocked([part for part in folder.iterdir() if re.fullmatch(expression, part.name)])
 
 
@@ -437,7 +437,8 @@ def _part_of(final: Path, *, is_folder: bool = False) -> tuple[Path, int | None]
 
 def _remove_stale(final: Path) -> None:
     """Remove what killed processes left of this file."""
-    _remove_unlocked(final.parent.glob(f".{file_stem(final.name)}.*{_PART}"))
+    pattern = re.compile(rf"\.{re.escape(file_stem(final.name))}\.\w{{8}}{re.escape(_PART)}")  # of tempfile
+    _remove_unlocked([part for part in final.parent.iterdir() if pattern.fullmatch(part.name)])
 
 
 def _remove_unlocked(parts: Iterable[Path]) -> None:

@@ -527,3 +527,20 @@ def test_other_names_are_made_fit_for_files_and_stay_apart() -> None:
         assert len(stem) <= 120
         assert stem.isascii()
         assert not set(stem) & set("/\\\n !")
+
+
+def test_hidden_files_of_others_stay(tmp_path: Path) -> None:
+    """Only names that a temporary file can have are removed as left by a kill."""
+    kept = [tmp_path / name for name in (".x.csv.original.part", ".x.csv.part", ".y.csv.abcd1234.hwnas.part")]
+    left = tmp_path / ".x.csv.abcd1234.hwnas.part"
+    for path in (*kept, left):
+        path.touch()
+    with replacing(tmp_path / "x.csv") as temporary:
+        temporary.write_text("new", encoding="utf-8")
+    assert all(path.exists() for path in kept)
+    assert not left.exists()
+
+
+def test_a_path_with_a_nul_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match="has no NUL character"), replacing(f"{tmp_path}/a\0b"):
+        pass

@@ -199,7 +199,7 @@ def _read(path: str | os.PathLike[str], space: str | None, dataset: str | None) 
         raise DataFileError(f"there is no file {name}. {remedy}")
     try:
         with open_regular(name) as file:
-            magic = file.read(4)
+            magic = file.read(4) or b""  # some files of the system give None
     except OSError as error:
         raise DataFileError(f"can't read {name}: {error.strerror or error}.") from error
     if magic == b"PAR1" and is_table(name):

@@ -128,7 +128,7 @@ def read_measurements(
     chosen = None if space is None else get_space(space)
     try:
         with open_regular(name) as opened:
-            magic = opened.read(4)
+            magic = opened.read(4) or b""
         if magic == b"PAR1":
             wide = Wide.from_parquet(name, read_as)
         elif magic in (b"PK\3\4", b"PK\5\6"):
@@ -146,7 +146,8 @@ def read_measurements(
     except FileNotFoundError as error:
         raise DataFileError(f"there is no file {name}.") from error
     except (OSError, UnicodeDecodeError, pa.ArrowException) as error:
-        raise DataFileError(f"can't read {name}: {(str(error) or repr(error)).splitlines()[0][:200]}.") from error
+        reason = getattr(error, "strerror", None) or str(error) or repr(error)
+        raise DataFileError(f"can't read {name}: {reason.splitlines()[0][:200]}.") from error
     return wide.table(chosen, defaults)
 
 

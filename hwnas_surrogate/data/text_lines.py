@@ -25,7 +25,7 @@ _NOT_UTF8 = re.compile("[\udc80-\udcff]")
 def looks_like_text(path: Path) -> bool:
     """Return whether a file begins like a text, or has the suffix of one; an empty one does not."""
     with open_regular(path) as file:
-        start = file.read(4096)
+        start = file.read(4096) or b""
     named = path.suffix.lower() in (".csv", ".tsv", ".txt")
     return bool(start) and (named or start[:2] in _UTF16 or b"\0" not in start)
 

@@ -16,7 +16,7 @@ import pandas as pd
 
 import hwnas_surrogate
 from hwnas_surrogate.errors import InvalidInputError, SavedFormatError
-from hwnas_surrogate.files import replacing
+from hwnas_surrogate.files import as_path, replacing
 from hwnas_surrogate.inputs import read_bytes, read_json
 
 __all__ = ["BOUNDS", "DISTANCES", "Evaluation"]
@@ -164,8 +164,9 @@ class Evaluation:
         SavedFormatError
             If the file is no evaluation, damaged, or of another format version.
         """
+        file = as_path(path)
         try:
-            content = read_json(read_bytes(path, _LARGEST), _MOST_VALUES)
+            content = read_json(read_bytes(file, _LARGEST), _MOST_VALUES)
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             raise SavedFormatError(f"{path} can't be read as an evaluation: {reason}.") from error

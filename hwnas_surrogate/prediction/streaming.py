@@ -272,7 +272,8 @@ def _read(path: Path, ignored: Callable[[Sequence[str]], None] | None) -> _Read:
     except FileNotFoundError as error:
         raise DataFileError(f"there is no file {path}.") from error
     except (OSError, pa.ArrowException) as error:
-        raise DataFileError(f"{path} can't be read: {error}.") from error
+        reason = error.strerror or error if isinstance(error, OSError) else error
+        raise DataFileError(f"{path} can't be read: {reason}.") from error
 
 
 def _arch(entry: Any) -> Any:

@@ -225,3 +225,10 @@ def test_default_sizes_go_as_far_as_the_costs(table: CostTable) -> None:
 def test_joined_needs_something() -> None:
     with pytest.raises(InvalidInputError, match="no evaluation to join"):
         Evaluation.joined([])
+
+
+@pytest.mark.parametrize("thing", [None, 3], ids=str)
+def test_what_is_no_path_is_refused(thing: Any) -> None:
+    """A small number was opened as a file descriptor."""
+    with pytest.raises(InvalidInputError, match="a path must be a text"):
+        Evaluation.read(thing)

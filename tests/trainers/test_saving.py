@@ -877,7 +877,7 @@ def test_what_a_killed_save_of_other_surrogates_left_is_removed(
     copy: Callable[[str], Path], suites: dict[str, SurrogateSuite]
 ) -> None:
     folder = copy("old")
-    part = folder / ".board-latency-0123456789abcdef.safetensors.abcdefgh.part"
+    part = folder / ".board-latency-0123456789abcdef.safetensors.abcdefgh.hwnas.part"
     part.write_bytes(b"half")
     (mine := folder / ".film.download.part").write_bytes(b"mine")
     suites["new"].save(folder)
