@@ -154,7 +154,7 @@ def _inlined(model: Any, name: str) -> Any:
     try:
         return inliner.inline_local_functions(model)
     except Exception as error:  # its C++ errors have no common class
-        raise InvalidGraphError(f"{name}: its local functions: {' '.join(str(error).split())[:300]}") from error
+        raise InvalidGraphError(f"{name}: its local functions: {_line(error)}") from error
 
 
 def _called(nodes: Any, functions: Mapping[tuple[str, str], Any]) -> list[tuple[str, str]]:
@@ -265,9 +265,12 @@ def _with_shapes(model: Any, name: str) -> Any:
     try:
         return shape_inference.infer_shapes(model, data_prop=True)
     except Exception as error:  # its C++ errors have no common class
-        raise InvalidGraphError(
-            f"{name}: its shapes don't fit together: {' '.join(str(error).split())[:400]}"
-        ) from error
+        raise InvalidGraphError(f"{name}: its shapes don't fit together: {_line(error)}") from error
+
+
+def _line(error: Exception) -> str:
+    """Return the message of one of ONNX's errors on one line."""
+    return " ".join(str(error).split())[:400]
 
 
 def _type_of(numbers: npt.NDArray[Any]) -> tuple[int, tuple[int, ...]]:
@@ -275,6 +278,13 @@ def _type_of(numbers: npt.NDArray[Any]) -> tuple[int, tuple[int, ...]]:
     from onnx import helper
 
     return int(helper.np_dtype_to_tensor_dtype(numbers.dtype)), numbers.shape
+
+
+def _sizes(kind: Any) -> list[int] | None:
+    """Return the sizes of a tensor's type, or None if one is not known."""
+    tensor = kind.tensor_type
+    known = tensor.HasField("shape") and all(size.HasField("dim_value") for size in tensor.shape.dim)
+    return [size.dim_value for size in tensor.shape.dim] if known else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,14 +368,13 @@ class _Reader:
         if name in self._inferred:
             return self._inferred[name]
         value = self._types.get(name) if self._is_known(name) else self._stated.get(name)
-        tensor = None if value is None else value.type.tensor_type
-        dims = [] if tensor is None else list(tensor.shape.dim)
-        if tensor is None or not tensor.HasField("shape") or not all(size.HasField("dim_value") for size in dims):
+        sizes = None if value is None else _sizes(value.type)
+        if value is None or sizes is None:
             raise InvalidGraphError(
                 f"{self._at}: the shape of {name!r:.80} is not known: it depends on numbers, or no rule for the "
                 "operator is known. Simplify the model, or state the shape in the file."
             )
-        return self._made_spec(tensor.elem_type, [size.dim_value for size in dims], name)
+        return self._made_spec(value.type.tensor_type.elem_type, sizes, name)
 
     def _keep_numbers(self, name: str, tensor: Any) -> None:
         from onnx import TensorProto, numpy_helper
@@ -400,10 +409,7 @@ class _Reader:
     def _is_known(self, name: str) -> bool:
         """Return whether the shape inference of the whole model found a tensor's shape."""
         value = self._types.get(name)
-        if value is None or value.type.WhichOneof("value") != "tensor_type":
-            return False
-        tensor = value.type.tensor_type
-        return tensor.HasField("shape") and all(size.HasField("dim_value") for size in tensor.shape.dim)
+        return value is not None and _sizes(value.type) is not None
 
     def _infer(self, known: OnnxNode, node: Any) -> None:
         """Find shapes that follow from numbers computed here, which the inference of the whole model does not know."""
@@ -430,11 +436,10 @@ class _Reader:
         except Exception as error:  # its C++ errors have no common class
             if all(name in self._stated for name in known.outputs if name):
                 return
-            raise InvalidGraphError(f"{self._at}: no shape fits: {' '.join(str(error).split())[:300]}") from error
+            raise InvalidGraphError(f"{self._at}: no shape fits: {_line(error)}") from error
         for name, kind in found.items():
-            dims = list(kind.tensor_type.shape.dim)
-            if kind.tensor_type.HasField("shape") and all(size.HasField("dim_value") for size in dims):
-                sizes = [size.dim_value for size in dims]
+            sizes = _sizes(kind)
+            if sizes is not None:
                 self._inferred[name] = self._made_spec(kind.tensor_type.elem_type, sizes, name)
 
     # -- nodes --------------------------------------------------------------------------------------------
