@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 from hwnas_surrogate.errors import DataFileError, InvalidInputError
+from hwnas_surrogate.inputs import as_path
 
 try:
     import fcntl
@@ -25,11 +26,9 @@ except ImportError:  # not on Windows
     fcntl = None  # type: ignore[assignment]
 
 __all__ = [
-    "as_path",
     "check_folder",
     "check_output",
     "file_stem",
-    "input_path",
     "locked",
     "make_folder",
     "remove_stale",
@@ -48,25 +47,6 @@ _READY = f".{_TOGETHER}.ready"
 
 _LONGEST = 120
 """Maximum bytes of a stem: with a hash, a part, a suffix and a temporary ending, a name has 255 at most."""
-
-
-def as_path(path: object, hint: str = "") -> Path:
-    """Return a path as such; raise `InvalidInputError`, with a hint, if it is none."""
-    if not isinstance(path, (str, os.PathLike)) or not isinstance(os.fspath(path), str):
-        raise InvalidInputError(f"a path must be a text or a pathlib.Path, got {type(path).__name__}.{hint}")
-    if "\0" in os.fspath(path):
-        raise InvalidInputError(f"a path has no NUL character, got {os.fspath(path)!r:.100}.")
-    return Path(path)
-
-
-def input_path(path: object, hint: str = "") -> Path:
-    """Return a path to read, which may not exist; raise `DataFileError` if the system can't look it up."""
-    found = as_path(path, hint)
-    try:
-        found.exists()
-    except OSError as error:
-        raise DataFileError(f"can't read {str(path)[:200]}: {error.strerror or error}.") from error
-    return found
 
 
 def file_stem(name: str) -> str:

@@ -7,9 +7,12 @@ import json
 import os
 import stat
 import zipfile
+from pathlib import Path
 from typing import Any, BinaryIO
 
-__all__ = ["check_archive", "open_regular", "read_bytes", "read_json"]
+from hwnas_surrogate.errors import DataFileError, InvalidInputError
+
+__all__ = ["as_path", "check_archive", "input_path", "open_regular", "read_bytes", "read_json"]
 
 _OPEN = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 _KINDS = (
@@ -20,6 +23,25 @@ _KINDS = (
 )
 _MOST_VALUES = 2_000_000
 """Values of a JSON text: each takes a hundred bytes of memory or so."""
+
+
+def as_path(path: object, hint: str = "") -> Path:
+    """Return a path as such; raise `InvalidInputError`, with a hint, if it is none."""
+    if not isinstance(path, (str, os.PathLike)) or not isinstance(os.fspath(path), str):
+        raise InvalidInputError(f"a path must be a text or a pathlib.Path, got {type(path).__name__}.{hint}")
+    if "\0" in os.fspath(path):
+        raise InvalidInputError(f"a path has no NUL character, got {os.fspath(path)!r:.100}.")
+    return Path(path)
+
+
+def input_path(path: object, hint: str = "") -> Path:
+    """Return a path to read, which may not exist; raise `DataFileError` if the system can't look it up."""
+    found = as_path(path, hint)
+    try:
+        found.exists()
+    except OSError as error:
+        raise DataFileError(f"can't read {str(path)[:200]}: {error.strerror or error}.") from error
+    return found
 
 
 def open_regular(path: str | os.PathLike[str]) -> BinaryIO:

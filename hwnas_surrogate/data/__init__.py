@@ -21,8 +21,8 @@ from hwnas_surrogate.data.table import CostTable, noise_floor
 from hwnas_surrogate.data.target import METRICS, Device, Metric, Target, TargetLike, pick_targets, register_metric
 from hwnas_surrogate.data.text_lines import looks_like_text
 from hwnas_surrogate.errors import DataFileError, NotInTableError, unknown
-from hwnas_surrogate.files import input_path, standing
-from hwnas_surrogate.inputs import open_regular
+from hwnas_surrogate.files import standing
+from hwnas_surrogate.inputs import input_path, open_regular
 from hwnas_surrogate.spaces import SearchSpace, get_space
 
 __all__ = [

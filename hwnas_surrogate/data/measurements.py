@@ -17,8 +17,7 @@ from hwnas_surrogate.data.table import CostTable
 from hwnas_surrogate.data.target import Target
 from hwnas_surrogate.data.wide import ARCHITECTURE, CONFIGS, FAILED, KEYS, Wide, are_failed, space_of
 from hwnas_surrogate.errors import DataFileError, HWNASError
-from hwnas_surrogate.files import input_path
-from hwnas_surrogate.inputs import open_regular
+from hwnas_surrogate.inputs import input_path, open_regular
 from hwnas_surrogate.spaces import SearchSpace, arch_from_text, get_space
 
 __all__ = ["COLUMNS", "FAILED", "FRAMES", "read_measurements"]

@@ -19,8 +19,8 @@ from hwnas_surrogate.data.blocks import BlockTable
 from hwnas_surrogate.data.table import REPEATS, Costs, CostTable
 from hwnas_surrogate.data.target import Device, Target
 from hwnas_surrogate.errors import DataFileError, HWNASError, InvalidInputError
-from hwnas_surrogate.files import check_output, input_path, replacing
-from hwnas_surrogate.inputs import open_regular, read_json
+from hwnas_surrogate.files import check_output, replacing
+from hwnas_surrogate.inputs import input_path, open_regular, read_json
 from hwnas_surrogate.spaces import get_space
 
 __all__ = ["MOST_CELLS", "TABLE_SUFFIXES", "AnyTable", "check_table", "is_table", "read_parquet", "write_parquet"]

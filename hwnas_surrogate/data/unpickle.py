@@ -24,8 +24,7 @@ from typing import Any
 import numpy as np
 
 from hwnas_surrogate.errors import DataFileError
-from hwnas_surrogate.files import input_path
-from hwnas_surrogate.inputs import read_bytes
+from hwnas_surrogate.inputs import input_path, read_bytes
 
 __all__ = ["read_pickle"]
 

@@ -16,8 +16,8 @@ import pandas as pd
 
 import hwnas_surrogate
 from hwnas_surrogate.errors import InvalidInputError, SavedFormatError
-from hwnas_surrogate.files import as_path, replacing
-from hwnas_surrogate.inputs import read_bytes, read_json
+from hwnas_surrogate.files import replacing
+from hwnas_surrogate.inputs import as_path, read_bytes, read_json
 
 __all__ = ["BOUNDS", "DISTANCES", "Evaluation"]
 

@@ -20,8 +20,8 @@ from hwnas_surrogate.data import Target, TargetLike, pick_targets
 from hwnas_surrogate.data.csv_lines import CsvFile, WrongLines
 from hwnas_surrogate.data.text_lines import lines_of_file
 from hwnas_surrogate.errors import DataFileError, InvalidArchitectureError, InvalidConfigError, InvalidInputError
-from hwnas_surrogate.files import as_path, check_output, input_path, replacing
-from hwnas_surrogate.inputs import open_regular
+from hwnas_surrogate.files import check_output, replacing
+from hwnas_surrogate.inputs import as_path, input_path, open_regular
 from hwnas_surrogate.spaces import ConfigLike, NetworkConfig, SearchSpace, arch_from_text, get_space
 from hwnas_surrogate.trainers.costs import checked_coverage, one_number
 from hwnas_surrogate.trainers.encoded import BATCH, Encoded

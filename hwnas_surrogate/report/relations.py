@@ -15,8 +15,11 @@ __all__ = ["Relations", "relations"]
 MOST_SHOWN = 30
 """With more targets than this, as many are evaluated and shown at first."""
 _FEW_TARGETS = 50
+"""Up to this many targets, all rows are compared."""
 _WORK = 500_000
+"""Of more targets, at most so many costs are compared."""
 _MOST_ROWS = 2000
+"""Of more targets, at most so many rows are compared: up to here, all are at once."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,7 +12,7 @@ import pandas as pd
 from hwnas_surrogate.data import CostTable
 from hwnas_surrogate.data.csv_lines import MISSING, CsvFile, WrongLines, check_once
 from hwnas_surrogate.errors import DataFileError, HWNASError, InvalidInputError
-from hwnas_surrogate.files import input_path
+from hwnas_surrogate.inputs import input_path
 from hwnas_surrogate.reals import reals
 from hwnas_surrogate.spaces import SearchSpace, arch_from_text, get_space
 

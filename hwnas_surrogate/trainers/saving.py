@@ -16,7 +16,8 @@ import numpy as np
 from hwnas_surrogate.errors import SavedFormatError
 from hwnas_surrogate.features import Encoder
 from hwnas_surrogate.features.encoder import known_encoders
-from hwnas_surrogate.files import as_path, file_stem, input_path, locked
+from hwnas_surrogate.files import file_stem, locked
+from hwnas_surrogate.inputs import as_path, input_path
 from hwnas_surrogate.random_states import as_seed
 from hwnas_surrogate.spaces import ArchBatch, SearchSpace, get_space
 from hwnas_surrogate.spaces.reading import is_integer
