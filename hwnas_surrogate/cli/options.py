@@ -12,7 +12,9 @@ from hwnas_surrogate.cli.output import say
 from hwnas_surrogate.errors import InvalidInputError
 
 if TYPE_CHECKING:
+    from hwnas_surrogate.capture import GivenNetwork
     from hwnas_surrogate.data import AnyTable, CostTable, TargetLike
+    from hwnas_surrogate.graphs import GraphBatch
     from hwnas_surrogate.spaces import SearchSpace
     from hwnas_surrogate.trainers import SurrogateSuite
 
@@ -94,6 +96,23 @@ Archs = Annotated[
         help="Architectures: a string, an index (NAS-Bench-201), or ops joined by commas; - reads lines from stdin.",
     ),
 ]
+Networks = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--networks",
+        metavar="SOURCE",
+        help="Networks of your own: an .onnx file, a folder of them, or FILE.py:NAME, where NAME is a mapping of names "
+        "to (module, example inputs), or a function that returns one. The Python file is run. Repeatable.",
+    ),
+]
+InputShape = Annotated[
+    str | None,
+    typer.Option(
+        "--input-shape",
+        metavar="SHAPE",
+        help="Input shapes of .onnx files with symbolic dimensions: 1x3x224x224, or image=1x3x224x224,mask=1x16.",
+    ),
+]
 
 ROWS = 4000
 _SAID = 200
@@ -115,6 +134,43 @@ def read_archs(texts: list[str] | None, space: SearchSpace, ops: str | None = No
         raise InvalidInputError("no architecture was given: name some, or pass - to read them from stdin.")
     batches = [space.stack([arch_from_text(line)], ops) for line in lines]
     return np.concatenate(batches)
+
+
+def read_networks(
+    paths: list[str] | None, networks: list[str] | None, input_shape: str | None
+) -> tuple[GivenNetwork, ...] | None:
+    """Find the networks of a command line that are given as files; None if it names architectures, or nothing."""
+    from hwnas_surrogate.capture.given import given_networks, is_model
+    from hwnas_surrogate.capture.user_file import split_source
+
+    models = [text for text in paths or [] if is_model(text)]
+    others = [text for text in paths or [] if text not in models]
+    sources = [*models, *(networks or [])]
+    python = next((text for text in others if text.endswith(".py") or split_source(text)), None)
+    if python is not None:
+        raise InvalidInputError(f"{python} names a Python file, which would be run: pass it as --networks {python}.")
+    if sources and others:
+        raise InvalidInputError(
+            f"models and architectures can't be taken together: {sources[0]!r:.200} is a model, {others[0]!r:.200} an "
+            "architecture. Run the command once for each."
+        )
+    if not sources and input_shape is None:
+        return None
+    return given_networks(sources, input_shape)
+
+
+def open_networks(paths: list[str] | None, networks: list[str] | None, input_shape: str | None) -> GraphBatch | None:
+    """Capture the networks of a command line that are given as files.
+
+    ``paths`` are the positional arguments: models (:func:`~hwnas_surrogate.capture.is_model`), or architectures, for
+    which None is returned.
+    """
+    from hwnas_surrogate.graphs import GraphBatch
+
+    given = read_networks(paths, networks, input_shape)
+    if given is None:
+        return None
+    return GraphBatch({network.name: network.graph() for network in given})
 
 
 def check_choice(texts: list[str] | None, n: int | None, option: str = "-n N") -> None:
