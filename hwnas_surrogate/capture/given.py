@@ -70,7 +70,7 @@ class OnnxFile(GivenNetwork):
 
     @property
     def input_shapes(self) -> InputShapes | None:
-        """The shapes as :meth:`Graph.from_onnx <hwnas_surrogate.graphs.Graph.from_onnx>` takes them."""
+        """The shapes by the names of the inputs, or of the only input."""
         return None if self.input_shape is None else parse_input_shape(self.input_shape)
 
     def graph(self) -> Graph:
