@@ -101,8 +101,9 @@ Networks = Annotated[
     typer.Option(
         "--networks",
         metavar="SOURCE",
-        help="Networks of your own: an .onnx file, a folder of them, or FILE.py:NAME, where NAME is a mapping of names "
-        "to (module, example inputs), or a function that returns one. The Python file is run. Repeatable.",
+        help="Networks of your own: an .onnx file, a folder of them, a table of graphs (.parquet), or FILE.py:NAME, "
+        "where NAME is a mapping of names to (module, example inputs), or a function that returns one. The Python file "
+        "is run. Repeatable.",
     ),
 ]
 InputShape = Annotated[
@@ -125,6 +126,11 @@ def read_archs(texts: list[str] | None, space: SearchSpace, ops: str | None = No
 
     from hwnas_surrogate.spaces import arch_from_text
 
+    return np.concatenate([space.stack([arch_from_text(line)], ops) for line in read_lines(texts)])
+
+
+def read_lines(texts: list[str] | None) -> list[str]:
+    """Return the command line's architectures or names of networks, those of stdin for ``-``."""
     lines = [text for text in texts or [] if text != "-"]
     if texts and "-" in texts:
         from hwnas_surrogate.data.text_lines import lines_of
@@ -132,8 +138,7 @@ def read_archs(texts: list[str] | None, space: SearchSpace, ops: str | None = No
         lines += [line.strip() for line in lines_of(typer.get_binary_stream("stdin"), "stdin") if line.strip()]
     if not lines:
         raise InvalidInputError("no architecture was given: name some, or pass - to read them from stdin.")
-    batches = [space.stack([arch_from_text(line)], ops) for line in lines]
-    return np.concatenate(batches)
+    return lines
 
 
 def read_networks(
@@ -167,10 +172,19 @@ def open_networks(paths: list[str] | None, networks: list[str] | None, input_sha
     """
     from hwnas_surrogate.graphs import GraphBatch
 
-    given = read_networks(paths, networks, input_shape)
-    if given is None:
+    tables = [text for text in networks or [] if text.lower().endswith(".parquet")]
+    given = read_networks(paths, [text for text in networks or [] if text not in tables], input_shape)
+    if given is None and not tables:
         return None
-    return GraphBatch({network.name: network.graph() for network in given})
+    named = {network.name: network.graph() for network in given or ()}
+    for path in tables:
+        batch = open_samples(path, None, None).batch
+        if not isinstance(batch, GraphBatch):
+            raise InvalidInputError(f"{path} holds architectures, whose strings name them; --networks names graphs.")
+        for name, graph in zip(batch.names, batch.graphs, strict=True):
+            if named.setdefault(name, graph) != graph:
+                raise InvalidInputError(f"two networks are called {name!r:.200}, one of {path}. Rename one.")
+    return GraphBatch(named)
 
 
 def check_choice(texts: list[str] | None, n: int | None, option: str = "-n N") -> None:
@@ -184,12 +198,14 @@ def choose_archs(texts: list[str] | None, n: int | None, space: SearchSpace, see
     return read_archs(texts, space, ops) if n is None else space.sample(n, seed)
 
 
-def open_table(data: str | None, space: str | None, dataset: str | None) -> AnyTable:
-    """Load the table given by the options."""
+def open_table(
+    data: str | None, space: str | None, dataset: str | None, networks: GraphBatch | None = None
+) -> AnyTable:
+    """Load the table given by the options; ``networks`` are those that measurements name."""
     from hwnas_surrogate.data import load_table
     from hwnas_surrogate.data.store import is_table
 
-    table = load_table(data, space, dataset)
+    table = load_table(data, space, dataset, networks)
     if data is not None and Path(data).is_file() and not is_table(data):
         say_columns(table)
     return table
@@ -244,11 +260,17 @@ def open_cost_table(
     return table.select(targets) if targets else table
 
 
-def open_samples(path: str, space: str | None, dataset: str | None, targets: list[str] | None = None) -> CostTable:
-    """Load the measurements of a new device."""
+def open_samples(
+    path: str,
+    space: str | None,
+    dataset: str | None,
+    targets: list[str] | None = None,
+    networks: GraphBatch | None = None,
+) -> CostTable:
+    """Load the measurements of a new device; ``networks`` are those that they name."""
     from hwnas_surrogate.data import CostTable
 
-    table = open_table(path, space, dataset)
+    table = open_table(path, space, dataset, networks)
     if not isinstance(table, CostTable):
         raise InvalidInputError(
             f"{path} holds costs of FBNet's blocks, each alone; measure whole networks: `hwnas suggest` names some."
@@ -256,8 +278,8 @@ def open_samples(path: str, space: str | None, dataset: str | None, targets: lis
     return table.select(targets) if targets else table
 
 
-def open_sources(paths: list[str] | None, space: SearchSpace, seed: int) -> list[SurrogateSuite]:
-    """Load sources for architectures of a space: saved surrogates, or surrogates fitted to a table."""
+def open_sources(paths: list[str] | None, space: SearchSpace | None, seed: int) -> list[SurrogateSuite]:
+    """Load sources for architectures of a space, or for graphs: saved surrogates, or surrogates fitted to a table."""
     from hwnas_surrogate.trainers import SurrogateSuite, fit_sources
 
     suites = []
@@ -271,12 +293,12 @@ def open_sources(paths: list[str] | None, space: SearchSpace, seed: int) -> list
     return suites
 
 
-def _source_table(path: str, space: SearchSpace, seed: int) -> CostTable:
+def _source_table(path: str, space: SearchSpace | None, seed: int) -> CostTable:
     from hwnas_surrogate.data import CostTable
     from hwnas_surrogate.errors import DataFileError, NotInTableError
 
     try:
-        table = open_table(path, space.name, None)
+        table = open_table(path, None if space is None else space.name, None)
     except (DataFileError, NotInTableError):
         table = open_table(path, None, None)  # one of another space
     if isinstance(table, CostTable):
