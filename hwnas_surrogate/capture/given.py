@@ -108,6 +108,15 @@ class UserModule(GivenNetwork):
 
     entry: Entry = field(repr=False, compare=False)
 
+    @property
+    def is_without_numbers(self) -> bool:
+        """Whether a weight or an example input is on the ``meta`` device, where tensors have shapes only."""
+        from torch.utils._pytree import tree_leaves
+
+        module, inputs = self.entry
+        tensors = (*module.parameters(), *module.buffers(), *tree_leaves(inputs))
+        return any(getattr(tensor, "is_meta", False) for tensor in tensors)
+
     def graph(self) -> Graph:
         """Record the module's operators on its example inputs."""
         module, inputs = self.entry
