@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from hwnas_surrogate.capture import OnnxFile
+from hwnas_surrogate.capture.onnx_inputs import inputs_of
 from hwnas_surrogate.errors import InvalidInputError, MeasurementError, missing_extra
 from hwnas_surrogate.networks import to_onnx
 
@@ -113,9 +114,7 @@ class OnnxRunnable(Runnable):
             raise missing_extra("reading ONNX", "onnx") from error
         shapes = self.file.input_shapes
         model = onnx.load(self.file.source, load_external_data=shapes is not None)
-        stored = {tensor.name for tensor in model.graph.initializer}
-        stored |= {tensor.values.name for tensor in model.graph.sparse_initializer}
-        inputs = [value for value in model.graph.input if value.name not in stored]
+        inputs = inputs_of(model.graph)
         if shapes is not None:
             _fix(inputs, shapes if isinstance(shapes, Mapping) else {inputs[0].name: shapes})
             del model.graph.value_info[:]  # they may state other shapes; a runtime finds them again
