@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from hwnas_surrogate.capture.finishing import finished
 from hwnas_surrogate.capture.onnx_constants import LARGEST, computed
+from hwnas_surrogate.capture.onnx_inputs import inputs_of
 from hwnas_surrogate.capture.onnx_ops import (
     CONTROL_FLOW,
     KEEPS_NUMBERS,
@@ -87,8 +88,7 @@ def graph_of_onnx(model: str | os.PathLike[str] | Any, input_shapes: InputShapes
     if not graph.node:
         raise InvalidGraphError(f"{name} has no operators: is it an ONNX model?")
     _refuse(graph, name)
-    stored = {tensor.name for tensor in graph.initializer} | {tensor.values.name for tensor in graph.sparse_initializer}
-    inputs = [value for value in graph.input if value.name not in stored]
+    inputs = inputs_of(graph)
     stated = _fix_shapes(graph, inputs, input_shapes, name)
     return _Reader(_with_shapes(loaded, name), name, [value.name for value in inputs], stated).graph()
 
