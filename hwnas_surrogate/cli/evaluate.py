@@ -98,9 +98,7 @@ def evaluate(
     check_format(as_json, as_csv)
     steps = _sizes(sizes, protocol)
     if by is not None and protocol != "random":
-        raise InvalidInputError(
-            f"--by holds out groups of networks, --protocol {protocol} others: leave one of them out."
-        )
+        raise InvalidInputError(f"--by and --protocol {protocol} hold out different networks: leave one of them out.")
     if protocol in FEW_SHOT:
         if model or encoder or n_train is not None or n_test is not None:
             raise InvalidInputError(

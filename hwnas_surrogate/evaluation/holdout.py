@@ -85,6 +85,8 @@ def evaluate(
         )
     if not isinstance(seeds, Iterable) or not len(seeds):
         raise InvalidInputError(f"seeds must be a sequence of at least one integer, got {seeds!r}.")
+    if not table.targets:
+        raise InvalidInputError("evaluate needs the costs of at least one target, the table has none.")
     prototype = Surrogate(table.space) if surrogate is None else surrogate
     wanted, sizes = _quality(table, quality), _sizes(table)
     scores, predictions = [], []

@@ -75,7 +75,10 @@ def test_paths_of_onnx_files_are_read_beside_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("lines", "why"),
     [
-        (["nowhere,board,latency,1,ms,,"], r"line 2: unknown network 'nowhere'.*Networks are named by measured.parquet"),
+        (
+            ["nowhere,board,latency,1,ms,,"],
+            r"line 2: unknown network 'nowhere'.*named by measured.parquet",
+        ),
         (["absent.onnx,board,latency,1,ms,,"], "line 2: .*absent.onnx"),
         ([f"{ONE},board,latency,1,ms,,a", f"{ONE},board,latency,1,ms,,b"], "line 3: another family than in an earlier"),
         ([f"{ONE},board,latency,,,,"], r"line 2: value"),
