@@ -202,7 +202,7 @@ def _fix_shapes(graph: Any, inputs: Sequence[Any], given: InputShapes | None, na
         if value.type.WhichOneof("value") != "tensor_type":
             raise InvalidGraphError(f"{name}: the input {value.name!r} is no tensor.")
         tensor = value.type.tensor_type
-        stated = [size.dim_value if size.HasField("dim_value") else size.dim_param or "?" for size in tensor.shape.dim]
+        stated = [_stated_size(size) for size in tensor.shape.dim]
         wanted = shapes.get(value.name)
         if wanted is None:
             symbolic = [size for size in stated if isinstance(size, str)]
@@ -235,6 +235,12 @@ def _fix_shapes(graph: Any, inputs: Sequence[Any], given: InputShapes | None, na
         if value.name in known and value.type.WhichOneof("value") == "tensor_type":
             value.type.tensor_type.ClearField("shape")
     return {} if changed else copies
+
+
+def _stated_size(size: Any) -> int | str:
+    """Return a size, or the name of a symbolic one; some exporters write -1 for those."""
+    is_number = size.HasField("dim_value") and size.dim_value >= 0
+    return int(size.dim_value) if is_number else size.dim_param or "?"
 
 
 def _by_name(given: InputShapes | None, names: Sequence[str], model: str) -> dict[str, tuple[int, ...]]:

@@ -202,7 +202,9 @@ class TestBadModels:
         assert message.startswith("own.onnx: node 0 (Mine): the shape of 'y' is not known")
 
     def test_a_negative_size(self, here: Path) -> None:
-        assert self.message(model(here / "minus.onnx", (1, -4))).startswith("minus.onnx")
+        path = model(here / "minus.onnx", (-1, 4))  # how some exporters write a symbolic one
+        assert self.message(path).startswith("minus.onnx: the input 'x' has the shape (?, 4): give it sizes")
+        assert given_networks([path], "3x4")[0].graph().inputs[0].shape == (3, 4)
 
     def test_a_cycle(self, here: Path) -> None:
         value = helper.make_tensor_value_info
