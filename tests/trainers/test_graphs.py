@@ -10,10 +10,11 @@ import pandas as pd
 import pytest
 
 from hwnas_surrogate.data import CostTable
-from hwnas_surrogate.errors import InvalidInputError
+from hwnas_surrogate.errors import InvalidInputError, SavedFormatError
 from hwnas_surrogate.graphs import Graph, GraphBatch, GraphBuilder
 from hwnas_surrogate.spaces import get_space
 from hwnas_surrogate.trainers import ExtrapolationWarning, Surrogate, SurrogateSuite, TransferSurrogate, fit_sources
+from tests.trainers.test_saving import rewrite
 
 SPACE = get_space("nasbench201")
 ARCHS = SPACE.sample(90, 3)
@@ -146,9 +147,6 @@ def test_a_suite_of_a_table_of_graphs(tmp_path: Path) -> None:
 
 def test_a_damaged_config_of_graphs_is_refused(tmp_path: Path) -> None:
     folder = Surrogate(None, model="ridge").fit(GRAPHS, COSTS).save(tmp_path / "saved")
-    manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
-    manifest["surrogates"][0]["configs"] = ["C16-N5-k10-3x32x32"]
-    rewritten(folder, manifest)
+    rewrite(folder, lambda manifest: manifest["surrogates"][0].update(configs=["C16-N5-k10-3x32x32"]))
     with pytest.raises(SavedFormatError, match=r"configs of a surrogate of graphs must be \[null\]"):
         Surrogate.load(folder)
-
