@@ -207,7 +207,7 @@ def _known(file: CsvFile) -> list[str]:
             f"{', '.join(header)[:200] or 'none'}.{file.hint} {form}{rename}; a wide table has arch_str or op_index "
             "and one column per device."
         )
-    check_once(path, [name for name in names if name in COLUMNS or name.startswith(_GROUP)])
+    check_once(path, [name.replace(_GROUP, "group ") for name in names if name in COLUMNS or name.startswith(_GROUP)])
     allowed = (*COLUMNS, *_NOT_READ)
     others = [
         header[at] or "(no name)"
@@ -236,7 +236,8 @@ def _read_long(file: CsvFile, source: SearchSpace | NamedGraphs | None, defaults
         for column, number in numbered.items():
             numbers = np.array(list(map(number.__getitem__, texts.get(column, blanks))))
             if column in _NEEDED and "" in number.texts:
-                wrong.add(lines[numbers == number.texts[""]], f"no {column}")
+                named = MODEL if column == ARCHITECTURE and _names_graphs(file.header) else column
+                wrong.add(lines[numbers == number.texts[""]], f"no {named}")
             parts[column].append(numbers)
         values, notes = texts["value"], texts.get("note", blanks)
         explained = [

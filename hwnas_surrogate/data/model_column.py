@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from itertools import islice
+from pathlib import Path, PureWindowsPath
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,7 @@ import numpy.typing as npt
 from hwnas_surrogate.data.csv_lines import WrongLines
 from hwnas_surrogate.data.store import is_table, read_parquet
 from hwnas_surrogate.data.table import CostTable
-from hwnas_surrogate.errors import DataFileError, InvalidInputError, unknown
+from hwnas_surrogate.errors import DataFileError, HWNASError, InvalidInputError, closest
 from hwnas_surrogate.graphs import Graph, GraphBatch
 from hwnas_surrogate.spaces import Networks, as_batch
 
@@ -19,6 +20,8 @@ __all__ = ["MODEL", "NamedGraphs", "group_kind", "labels_of_rows"]
 
 MODEL = "model"
 """The column that names graphs, in place of ``architecture``."""
+_LISTED = 8
+"""Number of known names that an error lists; there may be an error in every line."""
 _GROUPS = ("family", "group")
 _GROUP = "group "
 
@@ -27,7 +30,8 @@ class NamedGraphs:
     """The graphs that a file of measurements names.
 
     A name is that of a given network, or of one in the manifest: the table of graphs beside the file that has its name
-    and ends in ``.parquet``. Other texts are paths of ONNX files, relative to the file's folder.
+    and ends in ``.parquet``. Other texts are paths of ONNX files, relative to the file's folder. A path stands for the
+    given network that is called like the file, if there is one: its input shapes may have been stated.
 
     Parameters
     ----------
@@ -35,26 +39,42 @@ class NamedGraphs:
         The file of measurements.
     networks : graphs, optional
         Named graphs: a batch, or a mapping of names to graphs.
+
+    Raises
+    ------
+    InvalidInputError
+        If networks are no graphs, or two networks have one name.
+    DataFileError
+        If the manifest is damaged.
     """
 
     def __init__(self, path: Path, networks: Networks | None = None) -> None:
         self.path = path
+        self._beside = path.with_suffix(".parquet")
+        self._wrong_manifest = False
         self._known: dict[str, Graph] = {}
-        batch = self._manifest() if networks is None else as_batch(None, networks)
-        if batch is None:
-            return
-        if not isinstance(batch, GraphBatch):
-            raise InvalidInputError("networks names graphs; got architectures, which their strings name already.")
-        self._known = dict(zip(batch.names, batch.graphs, strict=True))
-        if len(self._known) < len(batch):
-            raise InvalidInputError("networks have different names, which a file of measurements refers to.")
+        self._files: dict[str, Path] = {}
+        self._add(self._manifest(), f"{self._beside} has one of them")
+        if networks is not None:
+            batch = as_batch(None, networks)
+            if not isinstance(batch, GraphBatch):
+                raise InvalidInputError("networks names graphs; got architectures, which their strings name already.")
+            self._add(batch, "a file of measurements refers to networks by name")
 
-    def _manifest(self) -> GraphBatch | None:
-        beside = self.path.with_suffix(".parquet")
-        if beside == self.path or not beside.is_file() or not is_table(beside):
-            return None
-        table = read_parquet(beside)
-        return table.batch if isinstance(table, CostTable) and isinstance(table.batch, GraphBatch) else None
+    def _add(self, batch: GraphBatch, why: str) -> None:
+        for name, graph in zip(batch.names, batch.graphs, strict=True):
+            if self._known.setdefault(name, graph) != graph:
+                raise InvalidInputError(f"two different networks are called {name!r:.200}; {why}. Rename one.")
+
+    def _manifest(self) -> GraphBatch:
+        beside = self._beside
+        if beside == self.path or not beside.is_file():
+            return GraphBatch([])
+        table = read_parquet(beside) if is_table(beside) else None
+        if isinstance(table, CostTable) and isinstance(table.batch, GraphBatch):
+            return table.batch
+        self._wrong_manifest = True
+        return GraphBatch([])
 
     def find(self, text: str) -> tuple[str, Graph]:
         """Return the name and the graph of a text.
@@ -62,20 +82,51 @@ class NamedGraphs:
         Raises
         ------
         InvalidInputError
-            If it names nothing.
+            If it names nothing, or a file is another network than the known one of its name.
         HWNASError
             If the ONNX file can't be read.
         """
         if text in self._known:
             return text, self._known[text]
         if not text.lower().endswith(".onnx"):
-            manifest = self.path.with_suffix(".parquet").name
-            hint = f"Networks are named by {manifest} beside the file, by networks, or are paths of .onnx files."
-            raise unknown(InvalidInputError, "network", text, self._known, hint)
-        name, file = Path(text).stem, self.path.parent / text
-        if name in self._known:
-            return name, self._known[name]
-        return name, Graph.from_onnx(file)
+            raise InvalidInputError(
+                f"unknown network {text!r:.200}; known: {self._listed()}.{closest(text, self._known)} {self._hint()}"
+            )
+        file = self._file(text)
+        name = file.stem
+        if name not in self._known:
+            return name, Graph.from_onnx(file)
+        self._check_same(name, file)
+        return name, self._known[name]
+
+    def _listed(self) -> str:
+        first = [repr(name) for name in islice(self._known, _LISTED)]
+        return ", ".join([*first, *(["..."] if len(self._known) > _LISTED else [])]) or "nothing"
+
+    def _hint(self) -> str:
+        beside = self._beside.name
+        if self._wrong_manifest:
+            beside += " (which is there, but is no table of graphs)"
+        return f"Networks are named by {beside} beside the file, by networks (--networks), or are paths of .onnx files."
+
+    def _file(self, text: str) -> Path:
+        """Return the file of a path, which may have been written on Windows."""
+        file = self.path.parent / text
+        return self.path.parent / PureWindowsPath(text).as_posix() if "\\" in text and not file.exists() else file
+
+    def _check_same(self, name: str, file: Path) -> None:
+        """Raise if a file is another network than the known one of its name."""
+        only = self._files.setdefault(name, file.resolve()) == file.resolve()
+        try:
+            graph = Graph.from_onnx(file)
+        except HWNASError:
+            if only:  # it is absent, or its input shapes must be stated, and were where the network was captured
+                return
+            raise
+        if graph != self._known[name]:
+            raise InvalidInputError(
+                f"{file} is another network than the one called {name!r} in {self._beside.name} or networks: rename one"
+            )
 
     def batch(self, found: Sequence[tuple[str, Graph]]) -> tuple[GraphBatch, npt.NDArray[np.intp]]:
         """Return the distinct graphs, and which of them each entry of ``found`` is.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -14,6 +14,7 @@ import numpy.typing as npt
 from hwnas_surrogate.errors import InvalidConfigError, InvalidInputError, NotInTableError, unknown
 from hwnas_surrogate.graphs import Graph, GraphBatch, NetworkBatch
 from hwnas_surrogate.spaces import ArchBatch, ConfigLike, NetworkConfig, Networks, SearchSpace, as_batch
+from hwnas_surrogate.spaces.batch import are_graphs
 
 __all__ = ["ArchRows", "Configs", "GraphRows", "RowNumbers", "Rows", "frozen", "rows_of"]
 
@@ -85,7 +86,7 @@ def rows_of(space: SearchSpace | None, networks: Networks, configs: Configs) -> 
                 "a table without a space holds graphs, got architectures: give their space, or batch.graphs()."
             )
         return GraphRows(batch)
-    if isinstance(networks, (Graph, GraphBatch)):
+    if _holds_graphs(networks):
         raise InvalidInputError(
             f"a table over {space.name} holds architectures, got graphs: CostTable(None, graphs, ...) holds graphs."
         )
@@ -93,9 +94,13 @@ def rows_of(space: SearchSpace | None, networks: Networks, configs: Configs) -> 
         batch = as_batch(space, networks, configs)
         assert isinstance(batch, ArchBatch)
         return ArchRows(space, batch.archs, batch.configs, batch.config_number)
-    archs = frozen(np.array(space.as_array(networks)))  # a copy: int8 input passes as it is
+    archs = frozen(np.array(space.as_array(networks)))  # type: ignore[arg-type]  # a copy: int8 input passes as it is
     distinct, numbers = space.group_configs(configs, len(archs))
     return ArchRows(space, archs, distinct if len(archs) else (), numbers)
+
+
+def _holds_graphs(networks: object) -> bool:
+    return isinstance(networks, (Graph, GraphBatch)) or are_graphs(networks)
 
 
 class ArchRows(Rows):
@@ -159,10 +164,11 @@ class ArchRows(Rows):
 
     def find(self, networks: Networks, configs: Configs) -> RowNumbers:
         """Return the row of each architecture; without configs, the table has one."""
+        if _holds_graphs(networks):
+            raise InvalidInputError(f"the table holds architectures of {self.space.name}, got graphs.")
         if isinstance(networks, NetworkBatch):
             asked = as_batch(self.space, networks, configs)
-            if not isinstance(asked, ArchBatch):
-                raise InvalidInputError(f"the table holds architectures of {self.space.name}, got graphs.")
+            assert isinstance(asked, ArchBatch)
             archs, distinct, numbers = asked.archs, asked.configs, asked.config_number
         else:
             archs = self.space.as_array(networks)  # type: ignore[arg-type]
@@ -280,9 +286,16 @@ class GraphRows(Rows):
     def find(self, networks: Networks, configs: Configs) -> RowNumbers:
         """Return the row of each graph, or of each name."""
         self._refuse(configs)
+        if isinstance(networks, Iterator):
+            networks = list(networks)
         names = _texts(networks)
         if names is None:
-            keys = as_batch(None, networks).keys
+            asked = as_batch(None, networks)
+            if not isinstance(asked, GraphBatch):
+                raise InvalidInputError(
+                    "the table holds graphs, got architectures: batch.graphs() makes graphs of them."
+                )
+            keys = asked.keys
             absent = sum(key not in self._by_key for key in keys)
             if absent:
                 raise NotInTableError(

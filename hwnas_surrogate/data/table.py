@@ -15,6 +15,7 @@ from hwnas_surrogate.data.rows import ArchRows, Configs, Rows, frozen, rows_of
 from hwnas_surrogate.data.target import Device, Target, TargetLike, devices_of, pick_targets
 from hwnas_surrogate.errors import InvalidInputError, unknown
 from hwnas_surrogate.graphs import Graph, GraphBatch, NetworkBatch
+from hwnas_surrogate.graphs.names import NAME_RULE, is_name
 from hwnas_surrogate.reals import booleans, reals
 from hwnas_surrogate.spaces import ConfigLike, NetworkConfig, Networks, SearchSpace, get_space
 
@@ -59,7 +60,8 @@ class CostTable:
     configs : config or sequence of n configs, optional
         The configs of architectures; the space's first published one if None.
     groups : mapping of str to sequence of str, optional
-        Labels of the networks, n for each kind of group: ``{"family": ["resnet", "vgg", ...]}``.
+        Labels of the networks, n for each kind of group: ``{"family": ["resnet", "vgg", ...]}``; empty where a network
+        is in no group.
         :func:`~hwnas_surrogate.evaluation.evaluate` can hold whole groups out. Of graphs, ``resolution`` is known: the
         height and width of the first input, or the length of a sequence.
     devices : iterable of Device, optional
@@ -121,7 +123,7 @@ class CostTable:
         _check_distinct(self.targets)
         shape = (len(rows), len(self.targets))
         self.costs: Costs = frozen(_checked_costs(costs, shape, self.targets))
-        self.groups = _checked_groups(groups or {}, len(rows))
+        self.groups = _checked_groups({} if groups is None else groups, len(rows))
         self.devices = devices_of(self.targets, devices)
         self.reasons = _checked_reasons(reasons or {}, self.costs, self.targets)
         self.repeats = None if repeats is None else frozen(_checked_repeats(repeats, shape))
@@ -197,7 +199,7 @@ class CostTable:
         if kind == "resolution" and isinstance(self.batch, GraphBatch):
             return tuple(map(_resolution, self.batch.graphs))
         there = [*self.groups, *(["resolution"] if self.space is None else [])]
-        hint = "Other columns of a CSV file beside model and value become groups; CostTable takes groups."
+        hint = "CostTable takes groups; of a CSV file with a column model, family, group and 'group NAME' are read."
         raise unknown(InvalidInputError, "group of networks", kind, there, hint)
 
     @property
@@ -433,17 +435,29 @@ def _resolution(graph: Graph) -> str:
 
 
 def _checked_groups(groups: Mapping[str, Sequence[str]], n: int) -> dict[str, tuple[str, ...]]:
+    if not isinstance(groups, Mapping):
+        raise InvalidInputError(
+            f"groups are a mapping of kinds to labels, {{'family': ['resnet', ...]}}, got {type(groups).__name__}."
+        )
     checked = {}
     for kind, labels in groups.items():
-        held = (labels,) if isinstance(labels, str) else tuple(labels)
-        if not isinstance(kind, str) or not kind.strip():
-            raise InvalidInputError(f"a kind of group is a text such as 'family', got {kind!r:.60}.")
+        if not is_name(kind) or "/" in kind:  # a slash makes it a target in files
+            raise InvalidInputError(
+                f"a kind of group is a text such as 'family', {NAME_RULE} and without slashes, got {kind!r:.60}."
+            )
+        if isinstance(labels, str) or not isinstance(labels, Iterable) or getattr(labels, "ndim", 1) != 1:
+            raise InvalidInputError(
+                f"the group {kind!r} has a list of labels, one for each network, got {labels!r:.60}."
+            )
+        held = tuple(labels)
         if len(held) != n:
             raise InvalidInputError(f"group {kind!r} has one label for each of the {n} networks, got {len(held)}.")
-        wrong = next((label for label in held if not isinstance(label, str)), None)
+        wrong = next((label for label in held if label != "" and not is_name(label)), None)
         if wrong is not None:
-            raise InvalidInputError(f"labels of the group {kind!r} are texts, got {wrong!r:.60}.")
-        checked[kind] = held
+            raise InvalidInputError(
+                f"labels of the group {kind!r} are texts, each {NAME_RULE} or empty, got {wrong!r:.60}."
+            )
+        checked[str(kind)] = tuple(map(str, held))
     return checked
 
 

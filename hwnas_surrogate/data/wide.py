@@ -114,12 +114,13 @@ class Wide:
                 "its config is a device's (pandas writes row numbers unless told to_csv(index=False))."
             )
         about, headings = _columns(path, header, read_as)
+        keys = [name for name in about if group_kind(name) is None]
         wrong = WrongLines(path)
         parts: dict[str, list[Any]] = {name: [] for name in (*about, *headings)}
         failed: dict[str, list[Any]] = {name: [] for name in headings}
         seen: dict[tuple[str, ...], int] = {}
         for lines, texts in file.columns(wrong):
-            _check_repeats(zip(*(texts[name] for name in about), strict=True), lines, seen, wrong)
+            _check_repeats(zip(*(texts[name] for name in keys), strict=True), lines, seen, wrong)
             for name in about:
                 parts[name].append(np.array(texts[name], object))
             for name, heading in headings.items():
@@ -178,7 +179,7 @@ class Wide:
         try:
             return CostTable(
                 chosen, archs, values, [heading.target for heading in self.headings.values()], configs=configs,
-                groups={kind: [str(label) for label in labels] for kind, labels in self.groups.items()},
+                groups={kind: _labels(self.path, kind, labels) for kind, labels in self.groups.items()},
                 reasons={FAILED: failed, NOT_COMPILED: not_compiled},
                 meta={"imported": imported, "columns": {name: str(heading) for name, heading in self.headings.items()}},
             )  # fmt: skip
@@ -192,10 +193,18 @@ class Wide:
         if self.configs is not None:
             raise DataFileError(f"{self.path}: graphs have no config, remove the column {self.config}.")
         try:
-            found = [named.find(str(text)) for text in self.archs]
+            found = [named.find(_text(entry)) for entry in self.archs]
         except (HWNASError, ValueError) as error:
             raise DataFileError(f"{self.path}: {self.key}: {error}") from error
         batch, which = named.batch(found)
+        first: dict[int, int] = {}
+        for row, number in enumerate(which.tolist()):
+            if (before := first.setdefault(number, row)) != row:
+                pair = f"{self.archs[before]!r} and {self.archs[row]!r}"
+                raise DataFileError(
+                    f"{self.path}: {pair} (rows {before} and {row}) are the same network: a wide table has one row for "
+                    "each. Files with one measurement a line may have repeats."
+                )
         return batch.take(which)
 
     def _architectures(
@@ -232,10 +241,7 @@ class Wide:
             raise DataFileError(
                 f"{self.path}: {self.config} must hold {n} configs, one per architecture, got {self.configs.shape}."
             )
-        texts = [
-            "" if text is None or (isinstance(text, float) and text != text) else str(text).strip()
-            for text in self.configs.tolist()
-        ]
+        texts = [_text(entry) for entry in self.configs.tolist()]
         read = {"": default}
         for row, text in enumerate(texts):
             if text not in read:
@@ -258,6 +264,17 @@ class Wide:
                 f"{self.path}: {error} Name the columns that hold costs: hwnas import --columns, or "
                 "read_measurements(path, columns=...)."
             ) from error
+
+
+def _text(entry: object) -> str:
+    """Return an entry as text; an empty one where there is none (None, NaN)."""
+    return "" if entry is None or entry != entry else str(entry).strip()
+
+
+def _labels(path: Path, kind: str, labels: Any) -> list[str]:
+    if np.ndim(labels) != 1:
+        raise DataFileError(f"{path}: the group {kind!r} must have one label per row, got {np.shape(labels)}.")
+    return [_text(label) for label in labels]
 
 
 def _plain(name: str) -> str:
@@ -292,7 +309,9 @@ def _columns(path: Path, names: Sequence[str], read_as: Headings) -> tuple[list[
     """Return the columns of architectures and configs, and the interpretation of the others."""
     about = [name for name in _keys(path, names) if name is not None]
     if _plain(about[0]) == MODEL:
-        about += [name for name in names if group_kind(name) is not None]
+        labels = {name: kind for name in names if (kind := group_kind(name)) is not None}
+        check_once(path, [f"group {kind}" for kind in labels.values()])
+        about += labels
     return about, read_as.read(path, [name for name in names if name not in about])
 
 
@@ -303,7 +322,7 @@ def _check_repeats(
     for at, (key, line) in enumerate(zip(keys, lines.tolist(), strict=True)):
         before = seen.setdefault(key, line)
         if before != line:
-            wrong.add(lines[[at]], f"this architecture occurs more than once, as in line {before}")
+            wrong.add(lines[[at]], f"this network occurs more than once, as in line {before}")
 
 
 def _costs_and_failures(

@@ -19,6 +19,7 @@ from hwnas_surrogate.graphs.flat import Flat, applied, flattened
 from hwnas_surrogate.graphs.folding import flat_folded
 from hwnas_surrogate.graphs.graph import Graph
 from hwnas_surrogate.graphs.merging import flat_merged
+from hwnas_surrogate.graphs.names import NAME_RULE, is_name
 from hwnas_surrogate.graphs.numbering import Numbers, distinct_rows
 from hwnas_surrogate.graphs.op import Op
 from hwnas_surrogate.graphs.passes import batch_norms_folded, flat_fused, flat_live
@@ -223,7 +224,8 @@ class GraphBatch(NetworkBatch):
     Raises
     ------
     InvalidInputError
-        If one of them is no graph, or there is not one name for each.
+        If one of them is no graph, there is not one name for each, or a name is not one line of text without blanks at
+        its ends.
 
     Examples
     --------
@@ -368,13 +370,15 @@ class GraphBatch(NetworkBatch):
 
 
 def _checked_names(names: Sequence[str], n: int) -> tuple[str, ...]:
+    if not isinstance(names, Iterable):
+        raise InvalidInputError(f"names of graphs are a list of texts, got {type(names).__name__}.")
     checked = (names,) if isinstance(names, str) else tuple(names)
     if len(checked) != n:
         raise InvalidInputError(f"each of the {n} graphs has one name, got {len(checked)} names.")
     for name in checked:
-        if not isinstance(name, str) or not name.strip():
-            raise InvalidInputError(f"the name of a graph is a text that is not empty, got {name!r:.60}.")
-    return checked
+        if not is_name(name):
+            raise InvalidInputError(f"the name of a graph is {NAME_RULE}, got {name!r:.60}.")
+    return tuple(map(str, checked))
 
 
 def _counted(parts: Iterable[Flat]) -> tuple[tuple[Op, ...], _Counts]:

@@ -20,7 +20,7 @@ from hwnas_surrogate.spaces.tables import OpTable
 if TYPE_CHECKING:
     from hwnas_surrogate.spaces.base import SearchSpace
 
-__all__ = ["ArchBatch", "ConfigLike", "Configs", "Networks", "as_batch"]
+__all__ = ["ArchBatch", "ConfigLike", "Configs", "Networks", "are_graphs", "as_batch"]
 
 ConfigLike: TypeAlias = NetworkConfig | str | Mapping[str, Any] | None
 """A network config, a dataset's name, a config string, or the benchmark's dict; None is the first published one."""
@@ -264,7 +264,7 @@ def as_batch(space: str | SearchSpace | None, networks: Networks, configs: Confi
         networks = list(networks)  # type: ignore[arg-type]
     if isinstance(networks, Graph):
         networks = GraphBatch([networks])
-    elif not isinstance(networks, NetworkBatch) and _are_graphs(networks):
+    elif not isinstance(networks, NetworkBatch) and (are_graphs(networks) or (found is None and _is_empty(networks))):
         networks = GraphBatch(networks)  # type: ignore[arg-type]
     if not isinstance(networks, NetworkBatch):
         if found is None:
@@ -281,7 +281,18 @@ def as_batch(space: str | SearchSpace | None, networks: Networks, configs: Confi
     return networks
 
 
-def _are_graphs(networks: object) -> bool:
+def _is_empty(networks: object) -> bool:
+    return isinstance(networks, (list, tuple, Mapping)) and not networks
+
+
+def are_graphs(networks: object) -> bool:
+    """Return whether something is a list of graphs, or a mapping of names to graphs, and not empty.
+
+    Raises
+    ------
+    InvalidInputError
+        If a list holds both graphs and other things.
+    """
     if isinstance(networks, Mapping):
         return bool(networks) and all(isinstance(one, Graph) for one in networks.values())
     if not isinstance(networks, (list, tuple)) or not any(isinstance(one, Graph) for one in networks):

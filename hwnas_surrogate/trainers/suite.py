@@ -156,7 +156,8 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
         """
         if table.space is not get_space(self.space):
             own = "of graphs (space None)" if self.space is None else f"over {get_space(self.space).name!r}"
-            raise InvalidInputError(f"the suite is {own}, the table over {table.space_name!r}.")
+            other = "of graphs" if table.space is None else f"over {table.space_name!r}"
+            raise InvalidInputError(f"the suite is {own}, the table {other}.")
         failed = np.zeros(table.costs.shape, bool)
         for where in table.reasons.values():
             failed |= where

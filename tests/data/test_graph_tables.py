@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 from hwnas_surrogate.data import CostTable, describe, load_table, merge, read_parquet, write_parquet
 from hwnas_surrogate.errors import DataFileError, InvalidConfigError, InvalidInputError, NotInTableError
 from hwnas_surrogate.graphs import GraphBatch
+from hwnas_surrogate.measure.form import form_lines, write_form
 from hwnas_surrogate.spaces import get_space
 from tests.graph_tables import plain, zoo_table
 
@@ -72,6 +75,59 @@ def test_parts_keep_names_groups_and_reasons() -> None:
     assert table.select("a").fingerprint == table.fingerprint != part.fingerprint
 
 
+@pytest.mark.parametrize("name", ["net ", "\tnet", "two\nlines", "half \ud800", "nul\0", "", 3])
+def test_a_name_is_one_line_that_files_keep(name: object) -> None:
+    with pytest.raises(InvalidInputError, match="the name of a graph is one line of text without blanks at its ends"):
+        CostTable(None, {name: plain(8, 1)}, [[1.0]], ["a/latency"])  # type: ignore[dict-item]
+    with pytest.raises(InvalidInputError, match="names of graphs are a list of texts, got int"):
+        GraphBatch([plain(8, 1)], 3)  # type: ignore[arg-type]
+
+
+def test_names_of_all_kinds_are_kept(tmp_path: Path) -> None:
+    names = ["a,b", 'quoted "net"', "ünï 日本", "=1+1", "1e5", "Net", "net", "x" * 3000]
+    graphs = dict(zip(names, [plain(8, depth) for depth in range(1, 9)], strict=True))
+    table = CostTable(None, graphs, np.arange(8.0)[:, None], ["a/latency"])
+    write_parquet(table, tmp_path / "form.parquet")
+    write_form(tmp_path / "form.csv", form_lines(table))
+    for read in (read_parquet(tmp_path / "form.parquet"), load_table(tmp_path / "form.csv")):
+        assert isinstance(read, CostTable)
+        assert (read.names, read.fingerprint) == (table.names, table.fingerprint)
+
+
+def test_no_network_is_a_table_too(tmp_path: Path) -> None:
+    for nothing in ([], {}, GraphBatch([])):
+        empty = CostTable(None, nothing, np.empty((0, 1)), ["a/latency"], groups={"family": []})  # type: ignore[arg-type]
+        read = read_parquet(write_parquet(empty, tmp_path / "empty.parquet"))
+        assert isinstance(read, CostTable)
+        assert (len(read), read.space, read.groups) == (0, None, {"family": ()})
+        assert len(merge([empty, small()])) == 2
+    assert len(TABLE.find([])) == len(TABLE.find({})) == 0
+
+
+def test_results_are_equal_however_networks_come() -> None:
+    graphs = TABLE.batch.graphs  # type: ignore[attr-defined]
+    forms = [TABLE.batch, list(graphs), iter(graphs), dict(zip(TABLE.names, graphs, strict=True)), np.array(graphs)]
+    tables = [CostTable(None, form, TABLE.costs, TABLE.targets) for form in forms]  # type: ignore[arg-type]
+    assert {table.fingerprint for table in tables} == {TABLE.fingerprint}
+    rows = list(range(len(TABLE)))
+    for form in [TABLE.batch, list(graphs), iter(graphs), TABLE.names, iter(TABLE.names)]:
+        assert TABLE.find(form).tolist() == rows  # type: ignore[arg-type]
+    assert pickle.loads(pickle.dumps(TABLE)).fingerprint == copy.deepcopy(TABLE).fingerprint == TABLE.fingerprint
+
+
+def test_architectures_and_graphs_are_not_confused() -> None:
+    archs = CostTable("nasbench201", [0, 1], [[1.0], [2.0]], ["a/latency"])
+    for graphs in (plain(8, 1), [plain(8, 1)], {"net": plain(8, 1)}):
+        with pytest.raises(InvalidInputError, match="the table holds architectures of nasbench201, got graphs"):
+            archs.find(graphs)
+        with pytest.raises(InvalidInputError, match="a table over nasbench201 holds architectures, got graphs"):
+            CostTable("nasbench201", graphs, [[1.0]], ["a/latency"])
+    with pytest.raises(InvalidInputError, match=r"holds graphs, got architectures: batch.graphs\(\) makes graphs"):
+        TABLE.find(archs.batch)
+    graphs_of_archs = CostTable(None, archs.batch.graphs(), archs.costs, archs.targets)  # type: ignore[attr-defined]
+    assert graphs_of_archs.find(archs.batch.graphs()).tolist() == [0, 1]  # type: ignore[attr-defined]
+
+
 def test_labels_are_groups_and_the_resolution() -> None:
     assert set(TABLE.labels("family")) == {"plain", "separable"}
     assert TABLE.labels("resolution")[:2] == ("16x16", "32x32")
@@ -85,11 +141,16 @@ def test_labels_are_groups_and_the_resolution() -> None:
     ("groups", "why"),
     [
         ({"family": ["x"]}, "one label for each of the 2 networks, got 1"),
-        ({"family": ["x", 3]}, "are texts, got 3"),
+        ({"family": ["x", 3]}, "are texts, .* got 3"),
         ({"": ["x", "y"]}, "a kind of group is a text"),
+        ({"a/b": ["x", "y"]}, "a kind of group is a text .* without slashes"),
+        ({"family": ["x", "y "]}, "one line of text without blanks at its ends or empty, got 'y '"),
+        ({"family": "xy"}, "has a list of labels"),
+        ({"family": None}, "has a list of labels"),
+        (["family"], "groups are a mapping of kinds to labels, .*, got list"),
     ],
 )
-def test_wrong_groups_are_refused(groups: dict[str, list[str]], why: str) -> None:
+def test_wrong_groups_are_refused(groups: object, why: str) -> None:
     with pytest.raises(InvalidInputError, match=why):
         small(groups=groups)
 

@@ -139,7 +139,7 @@ def test_a_suite_of_a_table_of_graphs(tmp_path: Path) -> None:
     assert suite.targets_for(None) == table.targets
     loaded = SurrogateSuite.load(suite.save(tmp_path / "saved"))
     assert np.array_equal(loaded.predict(GRAPHS), suite.predict(GRAPHS))
-    with pytest.raises(InvalidInputError, match="the suite is over 'nasbench201', the table over 'graphs'"):
+    with pytest.raises(InvalidInputError, match="the suite is over 'nasbench201', the table of graphs"):
         SurrogateSuite().fit_table(table)
     with pytest.raises(InvalidInputError, match=r"the suite is of graphs \(space None\), the table over 'nasbench201'"):
         suite.fit_table(CostTable("nasbench201", [0, 1], [[1.0], [2.0]], ["a/latency"]))
