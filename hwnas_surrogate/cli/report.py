@@ -21,7 +21,7 @@ def report(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="CSV of a quality of architectures, larger is better: columns architecture and, say, accuracy.",
+            help="CSV of a quality of networks, larger is better: columns architecture (or model) and, say, accuracy.",
         ),
     ] = None,
     title: Annotated[str | None, typer.Option(metavar="TEXT", help="The page's heading.")] = None,

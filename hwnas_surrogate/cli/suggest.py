@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 CURVE = 6
 """Minimum number of measurements of a target for a curve of its error."""
+_SAID = 5
+"""Number of equal networks that are printed."""
 
 
 def suggest(
@@ -68,11 +70,12 @@ def suggest(
     """Choose the networks to measure on a new device: those most informative about all others.
 
     They are architectures of a space, or some of your own networks. Measure them, fill in the form, and run hwnas
-    adapt. With --given, the median error over the number of measurements
-    is also drawn (.png) and written (.csv), beside the form.
+    adapt. With --given, the median error over the number of measurements is also drawn (.png) and written (.csv),
+    beside the form.
     """
     import pandas as pd
 
+    from hwnas_surrogate.data import write_parquet
     from hwnas_surrogate.data.table import config_name
     from hwnas_surrogate.search import suggest as suggest_networks
 
@@ -86,6 +89,7 @@ def suggest(
     graphs = open_networks(None, networks, input_shape)
     table = None if given is None else _given(given, space, dataset, graphs)
     candidates, chosen = _candidates(graphs, space, table)
+    manifest = None if graphs is None else _manifest_table(_each_once(graphs), table)
     known = open_sources(sources, chosen, seed)
     measured, config = (None, dataset) if table is None else (table.batch, table.configs[0])
     suggestion = suggest_networks(candidates, n, config, sources=known, given=measured, random_state=seed)
@@ -107,8 +111,8 @@ def suggest(
         _tell(table, known, suggestion, seed)
         _draw(table, known, curve, seed)
     if form is not None:  # last: once it is there, the command refuses to run again
-        if graphs is not None:
-            _write_manifest(form, graphs, table)
+        if manifest is not None:
+            write_parquet(manifest, _manifest(form))
         _write(form, table, suggestion, sources)
 
 
@@ -193,15 +197,31 @@ def _export(space: SearchSpace, suggestion: Suggestion, folder: Path, sources: l
     say(f"{len(suggestion)} networks written; fill in device, value and unit in {form}, then: {_adapt(form, sources)}")
 
 
-def _write_manifest(form: Path, graphs: GraphBatch, table: CostTable | None) -> None:
-    """Write the networks that a form names: the candidates, and those that were measured."""
+def _each_once(graphs: GraphBatch) -> GraphBatch:
+    """Leave out networks that equal an earlier one, and print them."""
     import numpy as np
 
-    from hwnas_surrogate.data import CostTable, merge, write_parquet
+    first, of_network = np.unique(graphs.repeats, return_index=True, return_inverse=True)[1:]
+    same = [
+        f"{graphs.names[number]} equals {graphs.names[first[of]]}"
+        for number, of in enumerate(of_network)
+        if first[of] != number
+    ]
+    if same:
+        more = f", and {len(same) - _SAID} more" if len(same) > _SAID else ""
+        say(f"equal networks cost the same, and are measured once: {', '.join(same[:_SAID])}{more}")
+    return graphs.take(first)
+
+
+def _manifest_table(graphs: GraphBatch, table: CostTable | None) -> CostTable:
+    """Return the networks that a form names: the candidates, and those that were measured."""
+    import numpy as np
+
+    from hwnas_surrogate.data import CostTable, merge
 
     named = CostTable(None, graphs, np.empty((len(graphs), 0)), [])
     measured = [] if table is None else [table.select([])]
-    write_parquet(merge([*measured, named]), _manifest(form))
+    return merge([*measured, named])
 
 
 def _write(form: Path, table: CostTable | None, suggestion: Suggestion, sources: list[str] | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -29,14 +30,15 @@ def merge(tables: Sequence[CostTable]) -> CostTable:
     Returns
     -------
     CostTable
-        Every row of any table, in order of first appearance; a cost that no table has is missing as "not measured".
+        Every row of any table, in order of first appearance; a cost that no table has is missing as "not measured". A
+        graph has the name that the first table gives it.
         ``meta["tables"]`` holds the ``meta`` of each table.
 
     Raises
     ------
     InvalidInputError
-        If there is no table, the spaces differ, tables describe a device differently, or two tables hold a target's
-        cost of the same architecture under the same config.
+        If there is no table, the spaces differ, tables describe a device or a network's group differently, two tables
+        hold a target's cost of the same network, or two different graphs have one name.
 
     Examples
     --------
@@ -142,6 +144,9 @@ def _networks(tables: Sequence[CostTable], rows: Sequence[Sequence[int]], n: int
             assert isinstance(table.batch, GraphBatch)
             for row, graph, name in zip(table_rows, table.batch.graphs, table.names, strict=True):
                 graphs[row], names[row] = graphs[row] or graph, names[row] or name
+        if len(set(names)) < n:
+            ((name, _),) = Counter(names).most_common(1)
+            raise InvalidInputError(f"tables call two different networks {name!r:.200}: rename one.")
         return GraphBatch(graphs, names), None
     archs, configs = np.empty((n, space.n_positions), np.int8), np.empty(n, object)
     for table, table_rows in zip(tables, rows, strict=True):

@@ -15,9 +15,9 @@ from sklearn.base import clone
 from hwnas_surrogate.data import CostTable, Metric
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.evaluation.decisions import regret
-from hwnas_surrogate.evaluation.results import BOUNDS, Evaluation
+from hwnas_surrogate.evaluation.results import BOUNDS, LEFT_OUT, Evaluation
 from hwnas_surrogate.evaluation.scores import score
-from hwnas_surrogate.evaluation.splits import Rows, held_out, without_group
+from hwnas_surrogate.evaluation.splits import Rows, groups_of, held_out, without_group
 from hwnas_surrogate.graphs import View
 from hwnas_surrogate.reals import reals
 from hwnas_surrogate.trainers import Surrogate
@@ -59,8 +59,9 @@ def evaluate(
         op; the most expensive; or all under some network configs.
     by : str, optional
         A kind of group of the table's networks (``table.labels``), such as ``"family"`` or ``"resolution"``, instead of
-        a split: each group is held out in turn, and ``n_train`` of the other networks are trained on. The scores have a
-        column ``left_out``.
+        a split: each group is held out in turn, and ``n_train`` of the other groups' networks are trained on. Networks
+        without a label could be of any group, and are left out; so are groups without a cost of a target. Scores and
+        predictions have a column ``left_out``.
     quality : array-like of float, one per row of the table, optional
         The quality of architectures for ``regret``, larger is better (accuracy). If None, live multiply-adds: those on
         a path from input to output, 0 for a network without a path.
@@ -87,12 +88,15 @@ def evaluate(
         raise InvalidInputError(f"seeds must be a sequence of at least one integer, got {seeds!r}.")
     if not table.targets:
         raise InvalidInputError("evaluate needs the costs of at least one target, the table has none.")
+    if by is not None and split != "random":
+        raise InvalidInputError(f"by {by!r:.60} and split {split!r:.60} hold out different networks: leave one out.")
     prototype = Surrogate(table.space) if surrogate is None else surrogate
     wanted, sizes = _quality(table, quality), _sizes(table)
     scores, predictions = [], []
-    groups = [None] if by is None else list(dict.fromkeys(table.labels(by)))
+    groups = [[None] if by is None else groups_of(table, column, by) for column in range(len(table.targets))]
+    n_fits = len(seeds) * sum(map(len, groups))
     for column, target in enumerate(table.targets):
-        for seed, group in itertools.product(seeds, groups):
+        for seed, group in itertools.product(seeds, groups[column]):
             if by is None or group is None:
                 rows = held_out(table, column, split, n_train, n_test, seed)
             else:
@@ -110,13 +114,13 @@ def evaluate(
             )
             known = np.unique(table.config_number[rows[0]])
             predicted["distance"] = log2_distance(sizes, sizes[known])[table.config_number[rows[1]]]
-            left_out = {} if group is None else {"left_out": group}
+            left_out = {} if group is None else {LEFT_OUT: group}
             scores.append(
                 {**key, **left_out, **_scores(predicted, wanted[rows[1]], target.kind), "fit_seconds": seconds}
             )
-            predictions.append(pd.DataFrame({**key, **{name: predicted[name] for name in _KEPT}}))
+            predictions.append(pd.DataFrame({**key, **left_out, **{name: predicted[name] for name in _KEPT}}))
             if progress is not None:
-                progress(len(scores), len(table.targets) * len(seeds) * len(groups))
+                progress(len(scores), n_fits)
     about = {
         "protocol": split if by is None else f"leave one {by} out",
         "space": table.space_name,
@@ -217,7 +221,7 @@ def summary(results: pd.DataFrame) -> pd.DataFrame:
         One row per model, target, number of training networks and group left out, in this order: the means, ``seeds``,
         and ``kendall_tau_sd`` (standard deviation over the seeds, NaN for one).
     """
-    keys = ["model", "device", "metric", "unit", *(["left_out"] if "left_out" in results else [])]
+    keys = ["model", "device", "metric", "unit", *([LEFT_OUT] if LEFT_OUT in results else [])]
     # The size of group splits varies with the seed: they are one row nevertheless.
     sizes = results.groupby([*keys, "seed"], sort=False).cumcount()
     groups = results.assign(size=sizes).groupby([*keys, "size"], sort=False)
@@ -235,7 +239,7 @@ def readable(results: pd.DataFrame) -> pd.DataFrame:
 
     columns: dict[str, Any] = {"target": results["device"] + "/" + results["metric"]}
     columns |= {name: results[name] for name in ("space", "model", "seeds") if name in results}
-    columns |= {"left out": results["left_out"]} if "left_out" in results else {}
+    columns |= {"left out": results[LEFT_OUT]} if LEFT_OUT in results else {}
     columns |= {
         "trained on": results["n_train"].astype(int),
         "held out": results["n"].astype(int),

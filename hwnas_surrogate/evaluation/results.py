@@ -24,7 +24,9 @@ __all__ = ["BOUNDS", "DISTANCES", "Evaluation"]
 FORMAT_VERSION = 1
 _FORMAT = "hwnas-evaluation"
 GROUP = ("model", "device", "metric", "unit", "seed", "n_train")
-"""The columns that identify a fit."""
+"""The columns that identify a fit, with :data:`LEFT_OUT` if groups were held out."""
+LEFT_OUT = "left_out"
+"""The column of the group that was held out."""
 _NUMBERS = ("measured", "predicted", "low", "high", "distance")
 _DIGITS = 9
 _LARGEST, _MOST_VALUES = 2**30, 50_000_000
@@ -126,14 +128,15 @@ class Evaluation:
         configs = _Numbers()
         connected: dict[str, bool] = {}
         groups = []
-        by_fit = self.predictions.groupby(list(GROUP), sort=False, dropna=False) if len(self.predictions) else ()
+        of_fit = [*GROUP, *([LEFT_OUT] if LEFT_OUT in self.predictions else [])]
+        by_fit = self.predictions.groupby(of_fit, sort=False, dropna=False) if len(self.predictions) else ()
         for key, part in by_fit:
             columns = {name: [_number(value) for value in part[name]] for name in _NUMBERS}
             if "connected" in part:
                 connected |= dict(zip(part["architecture"], map(bool, part["connected"]), strict=True))
             groups.append(
                 {
-                    **{name: _number(value) for name, value in zip(GROUP, key, strict=True)},
+                    **{name: _number(value) for name, value in zip(of_fit, key, strict=True)},
                     "architecture": [archs[text] for text in part["architecture"]],
                     "config": [configs[text] for text in part["config"]],
                     **columns,
@@ -192,7 +195,7 @@ class Evaluation:
 
 def _scores(records: list[dict[str, Any]]) -> pd.DataFrame:
     frame = pd.DataFrame(records)
-    text = [*GROUP[:4], "task", "left_out"]
+    text = [*GROUP[:4], "task", LEFT_OUT]
     numbers = [name for name in frame if name not in text]
     return frame.astype(dict.fromkeys(numbers, float)).astype({"seed": int, "n_train": int, "n": int})
 
@@ -201,7 +204,9 @@ def _predictions(
     group: dict[str, Any], archs: npt.NDArray[Any], configs: npt.NDArray[Any], connected: npt.NDArray[np.bool_] | None
 ) -> pd.DataFrame:
     n = len(group["architecture"])
-    columns: dict[str, Any] = {name: [group[name]] * n for name in GROUP}
+    columns: dict[str, Any] = {
+        name: [group[name]] * n for name in (*GROUP, LEFT_OUT) if name != LEFT_OUT or name in group
+    }
     columns["architecture"] = archs[np.array(group["architecture"], int)]
     columns["config"] = configs[np.array(group["config"], int)]
     if connected is not None:

@@ -13,7 +13,7 @@ from hwnas_surrogate.data import CostTable
 from hwnas_surrogate.errors import InvalidInputError, TooFewCostsError, unknown
 from hwnas_surrogate.spaces import NASBench201, as_generator
 
-__all__ = ["SPLITS", "Rows", "held_out", "split_rows", "without_group"]
+__all__ = ["SPLITS", "Rows", "groups_of", "held_out", "split_rows", "without_group"]
 
 Rows: TypeAlias = npt.NDArray[np.intp]
 
@@ -114,7 +114,7 @@ def held_out(
 def without_group(
     table: CostTable, column: int, by: str, group: str, n_train: int | None, n_test: int | None, seed: int
 ) -> tuple[Rows, Rows]:
-    """Return training rows of the other groups and test rows of one, those without a cost left out.
+    """Return training rows of the other groups and test rows of one, those without a cost or a label left out.
 
     Parameters
     ----------
@@ -139,15 +139,33 @@ def without_group(
         If there is no such kind of group, or either side is too small; the message names the target.
     """
     _check_sizes(n_train, n_test)
-    is_group = np.array([label == group for label in table.labels(by)], bool)
-    known = as_generator(seed).permutation(np.flatnonzero(~np.isnan(table.costs[:, column])))
-    train, test = known[~is_group[known]][:n_train], known[is_group[known]][:n_test]
+    labels = np.array(table.labels(by), object)
+    known = as_generator(seed).permutation(np.flatnonzero(~np.isnan(table.costs[:, column]) & (labels != "")))
+    is_group = labels[known] == group
+    train, test = known[~is_group][:n_train], known[is_group][:n_test]
     if len(train) < 2 or not len(test):
         raise InvalidInputError(
             f"{table.targets[column]}: without the {by} {group!r} there are {len(train)} networks for training, and "
             f"{len(test)} of it for testing; at least 2 and 1 are needed."
         )
     return train, test
+
+
+def groups_of(table: CostTable, column: int, by: str) -> list[str]:
+    """Return the labels of a kind of group that networks with a cost of a target have, in order of appearance.
+
+    Networks without a label are in no group.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is no such kind of group, or no such label.
+    """
+    known = ~np.isnan(table.costs[:, column])
+    labels = [label for label, has_cost in zip(table.labels(by), known.tolist(), strict=True) if has_cost and label]
+    if not labels:
+        raise InvalidInputError(f"{table.targets[column]}: no network with a cost has a label as {by}.")
+    return list(dict.fromkeys(labels))
 
 
 def _whole_groups(groups: npt.NDArray[np.intp], n_test: int, rng: np.random.Generator) -> npt.NDArray[np.bool_]:

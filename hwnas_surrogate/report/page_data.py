@@ -15,6 +15,7 @@ from hwnas_surrogate.data import CostTable, Target
 from hwnas_surrogate.data.table import NOT_MEASURED, config_name
 from hwnas_surrogate.evaluation import Evaluation
 from hwnas_surrogate.evaluation.holdout import multiply_adds
+from hwnas_surrogate.evaluation.results import LEFT_OUT
 from hwnas_surrogate.graphs import NetworkBatch
 from hwnas_surrogate.report.relations import Relations
 from hwnas_surrogate.spaces import ArchBatch, NASBench201, SearchSpace
@@ -208,8 +209,9 @@ def _predictions(table: CostTable, target: Target, evaluated: Found, held_out: _
     first = scores[scores["model"] == scores["model"].iloc[0]]
     row = first.loc[first["n_train"].idxmax()]
     rows = _of(evaluation.predictions, target)
-    for name in ("model", "seed", "n_train") if len(rows) else ():
-        rows = rows[rows[name] == row[name]]
+    for name in ("model", "seed", "n_train", LEFT_OUT) if len(rows) else ():
+        if name != LEFT_OUT or (name in rows and name in row):
+            rows = rows[rows[name] == row[name]]
     if rows.empty:
         return nothing | {"no_evaluation": "its evaluation keeps no predictions."}
     held_back = _networks(table, rows["architecture"].tolist())

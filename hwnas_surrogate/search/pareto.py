@@ -32,10 +32,10 @@ def pareto_front(
     *,
     accuracy: Accuracy | None = None,
 ) -> pd.DataFrame:
-    """Return the architectures that no other dominates: none is as good in every objective and better in one.
+    """Return the networks that no other dominates: none is as good in every objective and better in one.
 
     The front is exact (Kung, Luccio and Preparata's algorithm [1]_, by moocore). Values closer than 1e-9 (relative) are
-    ties; architectures that tie in every objective are all on the front or all off it.
+    ties; networks that tie in every objective are all on the front or all off it.
 
     Networks of a cost table without a path from input to output are left out. Their output does not depend on their
     input, and on devices that skip unused layers they cost almost nothing, so that they would dominate all others. Such
@@ -52,15 +52,17 @@ def pareto_front(
         The objectives of which more is better. A cost table's targets of such metrics (throughput, accuracy) are
         maximised anyway.
     accuracy : Series or path-like, optional
-        Accuracies of the architectures of a cost table: by architecture, or a CSV file as for :func:`read_quality`.
-        They are one more objective, ``"accuracy"``, which is maximised, under every network config.
+        Accuracies of the networks of a cost table: by architecture, or by the name of a graph, or a CSV file as for
+        :func:`read_quality`. They are one more objective, ``"accuracy"``, which is maximised, under every network
+        config.
 
     Returns
     -------
     DataFrame
-        The front in rising order of the first objective. Of a cost table: ``architecture, config`` and a column per
-        objective; of a frame: its own columns and index. ``attrs`` holds the numbers of rows compared (``n``), without
-        a value (``left_out``) and without a path (``cut_off``), the ``objectives`` and those to ``maximise``.
+        The front in rising order of the first objective. Of a cost table: ``architecture, config`` (of graphs
+        ``model``) and a column per objective; of a frame: its own columns and index. ``attrs`` holds the numbers of
+        rows compared (``n``), without a value (``left_out``) and without a path (``cut_off``), the ``objectives`` and
+        those to ``maximise``.
 
     Raises
     ------
@@ -146,8 +148,9 @@ def _of_table(
 ) -> tuple[pd.DataFrame, list[str], list[str]]:
     """Return a cost table's objectives as a frame, and their full names."""
     costs = [name for name in names if name != ACCURACY or accuracy is None]
-    columns: dict[str, Any] = {"architecture": table.names}
-    columns["config"] = [str(config or "") for config in table.row_configs]
+    columns: dict[str, Any] = {"model": table.names}
+    if table.space is not None:
+        columns = {"architecture": table.names, "config": list(map(str, table.row_configs))}
     full: dict[str, str] = {ACCURACY: ACCURACY}
     for name in costs:
         found = pick_targets(name, table.targets)

@@ -1,9 +1,13 @@
-"""The user's qualities of architectures (their accuracies, for example), as a Series or a CSV file."""
+"""The user's qualities of networks (their accuracies, for example), as a Series or a CSV file."""
 
 from __future__ import annotations
 
 import math
 import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import PureWindowsPath
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +15,8 @@ import pandas as pd
 
 from hwnas_surrogate.data import CostTable
 from hwnas_surrogate.data.csv_lines import MISSING, CsvFile, WrongLines, check_once
-from hwnas_surrogate.errors import DataFileError, HWNASError, InvalidInputError
+from hwnas_surrogate.data.model_column import MODEL
+from hwnas_surrogate.errors import DataFileError, HWNASError, InvalidInputError, unknown
 from hwnas_surrogate.inputs import input_path
 from hwnas_surrogate.reals import reals
 from hwnas_surrogate.spaces import SearchSpace, arch_from_text, get_space
@@ -24,14 +29,15 @@ _KEY = "architecture"
 
 
 def quality_by_row(table: CostTable, quality: Accuracy, what: str = "quality") -> pd.Series[float]:
-    """Return the quality of each row's architecture, NaN where it is unknown.
+    """Return the quality of each row's network, NaN where it is unknown.
 
     Parameters
     ----------
     table : CostTable
         The table. An architecture has the same quality under all network configs.
     quality : Series or path-like
-        By architecture, or a CSV file as :func:`read_quality` reads it.
+        By architecture, or by the name of a graph (or the path of its ONNX file); or a CSV file as :func:`read_quality`
+        reads it. Networks that are not in the table are passed over.
     what : str, default="quality"
         Its name in messages.
 
@@ -43,58 +49,109 @@ def quality_by_row(table: CostTable, quality: Accuracy, what: str = "quality") -
     Raises
     ------
     InvalidInputError
-        If it is neither, holds something other than finite numbers or NaN, or holds an architecture twice.
+        If it is neither, holds something other than finite numbers or NaN, holds a network twice, or names graphs of
+        which none is in the table.
     InvalidArchitectureError
         If an entry of a Series' index is not one architecture.
     DataFileError
         If the file is not readable.
     """
-    space = table.space_for("accuracy by architecture")
+    keys: Any
+    by = "name" if table.space is None else "architecture"
     if isinstance(quality, pd.Series):
         name = quality.name
-        batch = space.stack(quality.index)
+        keys = _named_once(quality.index, what) if table.space is None else table.space.stack(quality.index)
         values = reals(quality, f"{what} must hold numbers")
         if np.isinf(values).any():
             raise InvalidInputError(f"{what} must be finite (NaN where unknown), got {values[np.isinf(values)][0]}.")
     elif isinstance(quality, (str, os.PathLike)):
-        batch, values, name = _read_csv(quality, space)
+        keys, values, name = _read_csv(quality, table.space)
     else:
         raise InvalidInputError(
-            f"{what} must be a Series by architecture or the path of a CSV file, got {type(quality).__name__}."
+            f"{what} must be a Series by {by} or the path of a CSV file, got {type(quality).__name__}."
         )
-    codes = space.codes(batch)
-    by_code = pd.Series(values, index=pd.Index(codes), name=name)
-    if by_code.index.has_duplicates:
-        twice = int(np.argmax(by_code.index.duplicated()))
-        raise InvalidInputError(f"{what} holds the architecture {space.format(batch[twice])!r} twice.")
-    found: pd.Series[float] = by_code.reindex(space.codes(table.archs)).reset_index(drop=True)
+    space = table.space
+    found = _by_name(table, keys, values, what) if space is None else _by_arch(space, table.archs, keys, values, what)
+    found.name = name
     return found
 
 
+def _by_arch(
+    space: SearchSpace, archs: npt.NDArray[np.int8], keys: npt.NDArray[np.int8], values: Vector, what: str
+) -> pd.Series[float]:
+    by_code = pd.Series(values, index=pd.Index(space.codes(keys)))
+    if by_code.index.has_duplicates:
+        twice = int(np.argmax(by_code.index.duplicated()))
+        raise InvalidInputError(f"{what} holds the architecture {space.format(keys[twice])!r} twice.")
+    found: pd.Series[float] = by_code.reindex(space.codes(archs)).reset_index(drop=True)
+    return found
+
+
+def _by_name(table: CostTable, names: Sequence[str], values: Vector, what: str) -> pd.Series[float]:
+    row = {name: number for number, name in enumerate(table.names)}
+    found = np.full(len(table), np.nan)
+    seen: dict[int, str] = {}
+    for name, value in zip(names, values.tolist(), strict=True):
+        number = row.get(name, row.get(_stem(name), -1))
+        if number < 0:
+            continue  # accuracies of networks that were not measured
+        if (before := seen.setdefault(number, name)) != name:
+            raise InvalidInputError(f"{what} holds the network {table.names[number]!r} twice: {before!r} and {name!r}.")
+        found[number] = value
+    if not seen and len(names) and len(table):
+        raise unknown(InvalidInputError, f"network in {what},", names[0], table.names)
+    return pd.Series(found)
+
+
+def _stem(name: str) -> str:
+    """Return what the network of an ONNX file is called; other names as they are."""
+    return PureWindowsPath(name).stem if name.lower().endswith(".onnx") else name
+
+
+def _named_once(index: Any, what: str) -> list[str]:
+    names = list(index)
+    if wrong := [name for name in names if not isinstance(name, str)]:
+        raise InvalidInputError(f"{what} of graphs is a Series by their names, got {wrong[0]!r:.60} in its index.")
+    if len(set(names)) < len(names):
+        raise InvalidInputError(f"{what} holds the network {Counter(names).most_common(1)[0][0]!r:.200} twice.")
+    return names
+
+
+@overload
 def read_quality(
-    path: str | os.PathLike[str], space: str | SearchSpace = "nasbench201"
-) -> tuple[npt.NDArray[np.int8], Vector]:
-    r"""Read the qualities of architectures (their accuracies, for example) from a CSV file.
+    path: str | os.PathLike[str], space: str | SearchSpace = ...
+) -> tuple[npt.NDArray[np.int8], Vector]: ...
+
+
+@overload
+def read_quality(path: str | os.PathLike[str], space: None) -> tuple[list[str], Vector]: ...
+
+
+def read_quality(
+    path: str | os.PathLike[str], space: str | SearchSpace | None = "nasbench201"
+) -> tuple[npt.NDArray[np.int8] | list[str], Vector]:
+    r"""Read the qualities of networks (their accuracies, for example) from a CSV file.
 
     Parameters
     ----------
     path : path-like
         Two columns, named in the first line: ``architecture`` (strings, indices of NAS-Bench-201, or ops joined by
-        commas in quotes) and one of numbers, of any name.
-    space : str or SearchSpace, default="nasbench201"
-        The search space.
+        commas in quotes; of graphs ``model``: their names, or paths of ONNX files) and one of numbers, of any name.
+    space : str, SearchSpace or None, default="nasbench201"
+        The search space; None for graphs.
 
     Returns
     -------
-    archs : ndarray of int8, shape (n, positions)
+    networks : ndarray of int8, shape (n, positions), or list of str
+        The architectures, or the entries of the column ``model``.
     values : ndarray of float, shape (n,)
         NaN where the file has no value.
 
     Raises
     ------
     DataFileError
-        If the file is missing or has another form, or a line is wrong: no architecture of the space, a repeated one, or
-        no number. The message names the lines.
+        If the file is missing or has another form, or a line is wrong: no network, a repeated one, or no number. The
+        message names the lines.
 
     Examples
     --------
@@ -106,28 +163,28 @@ def read_quality(
     ...     read_quality(path)[1].tolist()
     [93.1, 91.4]
     """
-    archs, values, _ = _read_csv(path, get_space(space))
-    return archs, values
+    networks, values, _ = _read_csv(path, get_space(space))
+    return networks, values
 
 
-def _read_csv(path: str | os.PathLike[str], space: SearchSpace) -> tuple[npt.NDArray[np.int8], Vector, str]:
-    """Return a file's architectures, their values, and the name of the values' column."""
+def _read_csv(path: str | os.PathLike[str], space: SearchSpace | None) -> tuple[Any, Vector, str]:
+    """Return a file's architectures or names, their values, and the name of the values' column."""
     file = input_path(path)
     if not file.is_file():
         raise DataFileError(f"{file} is a folder, not a file." if file.is_dir() else f"there is no file {file}.")
     wrong = WrongLines(file)
-    archs: list[npt.NDArray[np.int8]] = []
+    networks: list[Any] = []
     values: list[float] = []
-    seen: dict[bytes, int] = {}
+    seen: dict[Any, int] = {}
     try:
         opened = CsvFile(file)
-        key, column = _two_columns(opened)
+        key, column = _two_columns(opened, _KEY if space is not None else MODEL)
         for lines, texts in opened.columns(wrong):
             numbers = opened.numbers(texts[column], lines, wrong).tolist()
             for at, (text, number, value) in enumerate(zip(texts[key], texts[column], numbers, strict=True)):
                 if not math.isfinite(value) and number.strip().lower() not in MISSING:
                     wrong.add(lines[[at]], f"{column} must be a number, or empty, got {number!r:.60}")
-                elif why := _read_arch(text, space, int(lines[at]), seen, archs):
+                elif why := _read_network(text.strip(), space, int(lines[at]), seen, networks):
                     wrong.add(lines[[at]], why)
                 else:
                     values.append(value)
@@ -135,32 +192,34 @@ def _read_csv(path: str | os.PathLike[str], space: SearchSpace) -> tuple[npt.NDA
         raise DataFileError(f"can't read {file}: {str(error).splitlines()[0][:200]}.") from error
     wrong.check()
     if not values:
-        raise DataFileError(f"{file} holds no architecture below its header.")
-    return np.concatenate(archs), np.array(values), column
+        raise DataFileError(f"{file} holds no {_KEY if space is not None else MODEL} below its header.")
+    return networks if space is None else np.concatenate(networks), np.array(values), column
 
 
-def _two_columns(file: CsvFile) -> tuple[str, str]:
+def _two_columns(file: CsvFile, wanted: str) -> tuple[str, str]:
     check_once(file.path, [name.casefold() for name in file.header])
-    keys, others = ([name for name in file.header if (name.casefold() == _KEY) is is_key] for is_key in (True, False))
+    keys, others = ([name for name in file.header if (name.casefold() == wanted) is is_key] for is_key in (True, False))
     if not keys or len(others) != 1:
         raise DataFileError(
-            f"{file.path} must have a column {_KEY!r} and one of numbers, as in '{_KEY},accuracy', "
+            f"{file.path} must have a column {wanted!r} and one of numbers, as in '{wanted},accuracy', "
             f"got {', '.join(file.header) or 'nothing'}.{file.hint}"
         )
     return keys[0], others[0]
 
 
-def _read_arch(
-    text: str, space: SearchSpace, line: int, seen: dict[bytes, int], archs: list[npt.NDArray[np.int8]]
-) -> str:
-    """Append a line's architecture, or return what is wrong with it."""
-    try:
-        arch = space.as_array(arch_from_text(text.strip()))
-    except HWNASError as error:
-        return str(error)
-    if len(arch) != 1:
-        return f"{text!r:.60} is {len(arch)} architectures, one is needed"
-    if (before := seen.setdefault(arch.tobytes(), line)) != line:
-        return f"the architecture {text!r:.60} stands in line {before} too"
-    archs.append(arch)
+def _read_network(text: str, space: SearchSpace | None, line: int, seen: dict[Any, int], networks: list[Any]) -> str:
+    """Append a line's architecture or name, or return what is wrong with it."""
+    network: Any = text
+    if space is not None:
+        try:
+            network = space.as_array(arch_from_text(text))
+        except HWNASError as error:
+            return str(error)
+        if len(network) != 1:
+            return f"{text!r:.60} is {len(network)} architectures, one is needed"
+    elif not text:
+        return "no model"
+    if (before := seen.setdefault(text if space is None else network.tobytes(), line)) != line:
+        return f"the {'network' if space is None else 'architecture'} {text!r:.60} stands in line {before} too"
+    networks.append(network)
     return ""

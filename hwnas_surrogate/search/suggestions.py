@@ -106,7 +106,8 @@ def suggest(
     Parameters
     ----------
     candidates : str, SearchSpace, or graphs
-        The search space, or the graphs to choose among: a batch, a list, or a mapping of names to graphs.
+        The search space, or the graphs to choose among: a batch, a list, or a mapping of names to graphs. Of equal
+        graphs the first one counts.
     n : int
         Number of networks.
     config : config, optional
@@ -125,7 +126,8 @@ def suggest(
     Raises
     ------
     InvalidInputError
-        If n is not between 1 and 1,000, or there are fewer graphs, or a config is given for them.
+        If n is not between 1 and 1,000, or there are fewer different graphs that are not measured, or a config is given
+        for graphs.
 
     References
     ----------
@@ -146,9 +148,13 @@ def suggest(
     else:
         space, pool = None, as_batch(None, candidates, config)
         known = GraphBatch([]) if given is None else as_batch(None, given)
+        pool = pool.take(np.unique(pool.repeats, return_index=True)[1])
     pool = pool.take(~np.isin(pool.keys, known.keys))
     if n > len(pool):
-        raise InvalidInputError(f"n must be at most the number of networks to choose among, {len(pool)}, got {n}.")
+        raise InvalidInputError(
+            f"n must be at most the number of different networks to choose among, {len(pool)} without those measured; "
+            f"got {n}."
+        )
     encoder = Combined(space, [LayerPhysics(space), SourceCosts(space, fitted_sources(sources, space, random_state))])
     features = pd.concat([encoder.frame(batch) for batch in (pool, known)], ignore_index=True)
     picked, uncertainty = most_informative(features, n, len(known))

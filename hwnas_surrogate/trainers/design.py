@@ -59,6 +59,8 @@ def _distance(rows: Vector) -> Vector:
     """Return the squared Mahalanobis distance of each row from the mean, (m, k) -> (m,)."""
     from sklearn.covariance import ShrunkCovariance
 
+    if len(rows) < 2:  # they have no covariance
+        return np.zeros(len(rows))
     return np.asarray(ShrunkCovariance(shrinkage=_SHRINKAGE).fit(rows).mahalanobis(rows))
 
 

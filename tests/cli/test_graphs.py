@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hwnas_surrogate.data import CostTable, write_parquet
+from hwnas_surrogate.data import CostTable, load_table, write_parquet
+from hwnas_surrogate.graphs import Graph, GraphBatch
 from tests.cli.conftest import Run
-from tests.graph_tables import zoo, zoo_table
+from tests.graph_tables import plain, zoo, zoo_table
 
 NETWORKS = """
 import torch
@@ -76,6 +77,31 @@ def test_ten_of_many_graphs_predict_the_others(run: Run, table: CostTable) -> No
     assert len({line["model"] for line in more}) == 12
 
 
+def named(path: str, graphs: dict[str, Graph]) -> None:
+    write_parquet(CostTable(None, GraphBatch(graphs), np.empty((len(graphs), 0)), []), path)
+
+
+def test_equal_networks_are_measured_once(run: Run) -> None:
+    named("one.parquet", {"net": plain(8, 1), "other": plain(8, 2)})
+    named("copy.parquet", {"copy": plain(8, 1)})
+    out, err = run("suggest", "--networks", "one.parquet", "--networks", "copy.parquet", "-n", 2, "--csv")
+    assert "equal networks cost the same, and are measured once: copy equals net" in err
+    assert "copy" not in out
+    assert load_table("samples.parquet").names == ("net", "other")  # type: ignore[union-attr]
+
+
+def test_a_name_of_two_networks_is_an_error_before_anything_is_done(run: Run) -> None:
+    write_parquet(CostTable(None, {"net": plain(8, 1)}, [[1.0]], ["phone/latency"]), "measured.parquet")
+    named("new.parquet", {"net": plain(8, 2), "other": plain(8, 3)})
+    out, err = run("suggest", "--networks", "new.parquet", "--given", "measured.parquet", "-n", 1, code=2)
+    assert "tables call two different networks 'net'" in err
+    assert not out
+    assert not Path("measured-more.csv").exists()
+    named("other.parquet", {"third": plain(8, 4)})
+    run("suggest", "--networks", "other.parquet", "--given", "measured.parquet", "-n", 1)
+    assert [line["model"] for line in lines("measured-more.csv")] == ["net", "third"]
+
+
 def test_networks_of_a_file_are_suggested_and_predicted(run: Run, table: CostTable) -> None:
     Path("nets.py").write_text(NETWORKS, encoding="utf-8")
     out, _ = run("suggest", "--networks", "nets.py:networks", "-n", 3, "--json")
@@ -105,7 +131,10 @@ def test_what_graphs_can_not_do_is_said(run: Run, table: CostTable) -> None:
     wrong: list[tuple[list[object], str]] = [
         (["predict", "--networks", "zoo.parquet", "--sample", 3], "belong to architectures"),
         (["suggest", "--networks", "zoo.parquet", "--space", "fbnet"], "belong to architectures"),
-        (["suggest", "--networks", "zoo.parquet", "-n", 37], "at most the number of networks to choose among, 36"),
+        (
+            ["suggest", "--networks", "zoo.parquet", "-n", 37],
+            "at most the number of different networks to choose among, 36",
+        ),
         (["evaluate", "--data", "zoo.parquet", "--by", "colour"], "unknown group of networks 'colour'"),
         (["evaluate", "--data", "zoo.parquet", "--by", "family", "--protocol", "cost"], "--by and --protocol cost"),
         (["evaluate", "--data", "zoo.parquet", "--protocol", "op"], "needs a table over architectures"),

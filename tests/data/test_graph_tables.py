@@ -212,7 +212,7 @@ def test_merging_appends_networks_and_puts_targets_side_by_side() -> None:
 
 def test_tables_that_contradict_are_not_merged() -> None:
     one, other = ({"one": plain(8, depth)} for depth in (1, 2))
-    with pytest.raises(InvalidInputError, match="'one' more than once"):
+    with pytest.raises(InvalidInputError, match="tables call two different networks 'one'"):
         merge([CostTable(None, graphs, [[1.0]], ["a/latency"]) for graphs in (one, other)])
     labelled = [CostTable(None, one, np.empty((1, 0)), [], groups={"family": [label]}) for label in "xy"]
     with pytest.raises(InvalidInputError, match="tables give 'one' two labels as family: 'x', 'y'"):

@@ -5,14 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
+from hwnas_surrogate.data import CostTable
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.evaluation import Evaluation, evaluate, readable, summary
 from hwnas_surrogate.trainers import Surrogate
 from tests.graph_tables import zoo_table
+from tests.tables import noisy, table_of
 
 TABLE = zoo_table(2).select("phone")
+RIDGE = Surrogate(None, model="ridge", calibrate=False)
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +41,8 @@ def test_a_summary_has_a_line_for_each_group(by_family: Evaluation, tmp_path: Pa
     read = Evaluation.read(by_family.write(tmp_path / "by-family.json"))
     assert read.scores["left_out"].tolist() == by_family.scores["left_out"].tolist()
     assert np.allclose(read.scores["mdape"], by_family.scores["mdape"])
+    columns = ["left_out", "seed", "architecture"]
+    assert read.predictions[columns].to_numpy().tolist() == by_family.predictions[columns].to_numpy().tolist()
 
 
 def test_the_resolution_of_graphs_is_known() -> None:
@@ -45,9 +51,39 @@ def test_the_resolution_of_graphs_is_known() -> None:
     assert scores["n_train"].tolist() == [12, 12]
 
 
+def labelled(labels: list[str], costs: npt.ArrayLike | None = None) -> CostTable:
+    values = TABLE.costs if costs is None else costs
+    return CostTable(None, TABLE.batch, values, TABLE.targets, groups={"owner": labels})
+
+
+def test_networks_without_a_label_are_neither_trained_nor_tested_on() -> None:
+    scores = evaluate(labelled(["us"] * 8 + [""] * 8 + ["them"] * 8), RIDGE, by="owner").scores
+    assert scores["left_out"].tolist() == ["us", "them"]
+    assert scores["n_train"].tolist() == scores["n"].tolist() == [8, 8]
+    with pytest.raises(InvalidInputError, match="phone/latency: no network with a cost has a label as owner"):
+        evaluate(labelled([""] * 24), RIDGE, by="owner")
+
+
+def test_groups_without_a_cost_are_passed_over() -> None:
+    costs = np.where(np.arange(24)[:, None] < 8, np.nan, TABLE.costs)
+    done: list[tuple[int, int]] = []
+    table = labelled(["us"] * 8 + ["you"] * 8 + ["them"] * 8, costs)
+    scores = evaluate(table, RIDGE, by="owner", progress=lambda *n: done.append(n)).scores
+    assert scores["left_out"].tolist() == ["you", "them"]
+    assert done == [(1, 2), (2, 2)]
+
+
+def test_architectures_have_groups_too() -> None:
+    table = table_of(noisy(40, 2), groups={"half": ["first"] * 20 + ["second"] * 20})
+    scores = evaluate(table, Surrogate("nasbench201", model="ridge", calibrate=False), by="half").scores
+    assert scores["left_out"].tolist() == ["first", "second"] * 2
+
+
 def test_groups_that_can_not_be_held_out_are_refused() -> None:
     with pytest.raises(InvalidInputError, match="unknown group of networks 'colour'"):
         evaluate(TABLE, by="colour")
     plain = TABLE.rows([row for row, family in enumerate(TABLE.labels("family")) if family == "plain"])
     with pytest.raises(InvalidInputError, match="without the family 'plain' there are 0 networks for training"):
         evaluate(plain, by="family")
+    with pytest.raises(InvalidInputError, match="by 'family' and split 'cost' hold out different networks"):
+        evaluate(TABLE, by="family", split="cost")

@@ -413,3 +413,14 @@ def test_a_table_of_graphs_has_its_page(tmp_path: Path) -> None:
     (phone, _) = made["targets"]
     assert phone["evaluation"]["n"] == 16
     assert {entry["op"] for entry in phone["residuals"]} <= set(made["ops"])
+
+
+def test_a_page_of_graphs_shows_the_group_held_out_and_accuracies_by_name(tmp_path: Path) -> None:
+    table = zoo_table(2)
+    evaluation = evaluate(table, Surrogate(None, model="ridge", calibrate=False), by="family")
+    accuracy = pd.Series(np.arange(len(table), dtype=float), index=table.names, name="top1")
+    page = data_of(write_report(table, tmp_path / "page.html", evaluation=evaluation, quality=accuracy))
+    assert page["quality"]["name"] == "top1"
+    shown = page["targets"][0]["evaluation"]
+    assert shown["n"] == len(table) // 2
+    assert {page["held_out"][number].split("-")[0] for number in shown["archs"]} == {"plain"}

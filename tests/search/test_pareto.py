@@ -15,6 +15,7 @@ from hwnas_surrogate.devices import disagreement
 from hwnas_surrogate.errors import InvalidInputError, NotInTableError
 from hwnas_surrogate.search import pareto_front
 from hwnas_surrogate.spaces import get_space
+from tests.graph_tables import zoo_table
 from tests.tables import FIVE, SPACE, noisy, table_of
 
 
@@ -128,3 +129,12 @@ def test_wrong_fronts_are_refused() -> None:
             call()
     with pytest.raises(NotInTableError, match="Did you mean 'a/latency'"):
         pareto_front(table_of(noisy()), ["a/latancy", "b"])
+
+
+def test_a_front_of_graphs_names_them() -> None:
+    table = zoo_table(1)
+    accuracy = pd.Series(np.arange(len(table), dtype=float), index=table.names)
+    front = pareto_front(table, ["phone"], accuracy=accuracy)
+    assert list(front.columns) == ["model", "phone/latency", "accuracy"]
+    best = slow_front(np.column_stack([table.costs[:, 0], -accuracy]))
+    assert set(front["model"]) == {table.names[row] for row in best}

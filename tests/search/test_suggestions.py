@@ -14,7 +14,7 @@ from hwnas_surrogate.features import LayerPhysics
 from hwnas_surrogate.search import Suggestion, suggest
 from hwnas_surrogate.spaces import get_space
 from hwnas_surrogate.trainers import AdaptWarning, Surrogate, SurrogateSuite, TransferSurrogate, fit_sources
-from tests.graph_tables import zoo, zoo_table
+from tests.graph_tables import plain, zoo, zoo_table
 
 SPACE, FBNET = get_space("nasbench201"), get_space("fbnet")
 TORCH, RUNTIME = Target.parse("epyc-torch-1t/latency"), Target.parse("epyc-onnxruntime-1t/latency")
@@ -195,7 +195,7 @@ def test_graphs_measured_already_are_not_suggested_again() -> None:
     more = suggest(some, 5, given=first.networks)
     assert not set(first.names) & set(more.names)
     assert more.uncertainty[0] == pytest.approx(first.uncertainty[-1], rel=0.3)
-    with pytest.raises(InvalidInputError, match=f"networks to choose among, {len(some) - 5}, got"):
+    with pytest.raises(InvalidInputError, match=f"networks to choose among, {len(some) - 5} without"):
         suggest(some, len(some) - 4, given=first.networks)
     with pytest.raises(InvalidInputError, match="graphs have no config"):
         suggest(some, 2, "cifar10")
@@ -207,3 +207,16 @@ def test_sources_of_graphs_help_to_choose_among_graphs() -> None:
     chosen = suggest(table.batch, 4, sources=[source])
     assert len(chosen) == 4
     assert chosen.uncertainty[0] != suggest(table.batch, 4).uncertainty[0]
+
+
+def test_equal_graphs_are_suggested_once() -> None:
+    graphs = {"one": plain(8, 1), "again": plain(8, 1), "two": plain(8, 2)}
+    assert set(suggest(graphs, 2).names) == {"one", "two"}
+    with pytest.raises(InvalidInputError, match="number of different networks to choose among, 2"):
+        suggest(graphs, 3)
+
+
+def test_few_graphs_are_enough() -> None:
+    assert suggest([plain(8, 1)], 1, given=[]).uncertainty[1] < 0.1
+    with pytest.raises(InvalidInputError, match="to choose among, 0"):
+        suggest([], 1)
