@@ -8,7 +8,18 @@ from typing import Annotated
 import typer
 
 from hwnas_surrogate.cli.contents import show_contents
-from hwnas_surrogate.cli.options import Csv, Dataset, Json, Ops, Space, read_columns, say_columns
+from hwnas_surrogate.cli.options import (
+    Csv,
+    Dataset,
+    InputShape,
+    Json,
+    Networks,
+    Ops,
+    Space,
+    open_networks,
+    read_columns,
+    say_columns,
+)
 from hwnas_surrogate.cli.output import check_format, say
 
 
@@ -34,6 +45,8 @@ def import_(
             "raspi4_latency_us; put a name that has a comma in quotes. Repeatable. Default: all.",
         ),
     ] = None,
+    networks: Networks = None,
+    input_shape: InputShape = None,
     as_json: Json = False,
     as_csv: Csv = False,
 ) -> None:
@@ -42,7 +55,8 @@ def import_(
     One measurement a line: architecture, config, device, metric, value, unit, note. A network that failed has the value
     failed, and the reason as its note. Or wide: arch_str or op_index, config if it differs, and a column of costs for
     each device and metric, headed DEVICE, DEVICE_METRIC, DEVICE_METRIC_UNIT or "DEVICE/METRIC (UNIT)"; how each was
-    interpreted is printed. Every line is checked; units are converted; repeats become their median.
+    interpreted is printed. Every line is checked; units are converted; repeats become their median. Networks of any
+    kind have a column model instead: the path of an .onnx file, or a name of --networks.
     """
     from hwnas_surrogate.data import read_measurements, write_parquet
     from hwnas_surrogate.data.store import TABLE_SUFFIXES
@@ -51,7 +65,8 @@ def import_(
     check_format(as_json, as_csv)
     target = output or Path("measurements") / f"{path.stem}.parquet"
     check_output(target, TABLE_SUFFIXES, [path])
-    table = read_measurements(path, space, dataset, metric, unit, ops, read_columns(columns))
+    graphs = open_networks(None, networks, input_shape)
+    table = read_measurements(path, space, dataset, metric, unit, ops, read_columns(columns), graphs)
     say_columns(table)
     written = write_parquet(table, target, [path])
     say(f"{len(table)} rows written to {written}; train on them with: hwnas train --data {written}")

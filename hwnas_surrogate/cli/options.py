@@ -137,7 +137,7 @@ def read_lines(texts: list[str] | None) -> list[str]:
 
         lines += [line.strip() for line in lines_of(typer.get_binary_stream("stdin"), "stdin") if line.strip()]
     if not lines:
-        raise InvalidInputError("no architecture was given: name some, or pass - to read them from stdin.")
+        raise InvalidInputError("no network was given: name some, or pass - to read them from stdin.")
     return lines
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,15 +12,22 @@ from hwnas_surrogate.cli.options import (
     Csv,
     Data,
     Dataset,
+    InputShape,
     Json,
+    Networks,
     Space,
     Targets,
+    open_networks,
     open_table,
     read_archs,
     read_lines,
 )
 from hwnas_surrogate.cli.output import check_format
 from hwnas_surrogate.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from hwnas_surrogate.data import AnyTable
+    from hwnas_surrogate.graphs import GraphBatch
 
 
 def query(
@@ -30,25 +37,31 @@ def query(
     space: Space = None,
     dataset: Dataset = None,
     target: Targets = None,
+    networks: Networks = None,
+    input_shape: InputShape = None,
     as_json: Json = False,
     as_csv: Csv = False,
 ) -> None:
-    """Look measured costs up, exactly."""
+    """Look measured costs up, exactly.
+
+    Tables of graphs are asked by name, or by content: model.onnx, or --networks FILE.py:NAME.
+    """
     from hwnas_surrogate.data import CostTable, pick_targets
 
     check_format(as_json, as_csv)
+    if everything and (archs or networks):
+        raise InvalidInputError("give architectures or networks, or --all, not both.")
     table = open_table(data, space, dataset)
+    graphs = _graphs(table, archs, networks, input_shape)
     if everything:
-        if archs:
-            raise InvalidInputError("give architectures or --all, not both.")
         if not isinstance(table, CostTable):
             raise InvalidInputError("FBNet's block table holds about 10^21 architectures; name those you want.")
         costs, configs = table.lookup(targets=target), [str(config or "") for config in table.row_configs]
         names, connected = table.names, table.batch.connected
     elif table.space is None:
-        networks = table.batch.take(table.find(read_lines(archs)))
-        costs, configs = table.lookup(networks, targets=target), [""] * len(networks)
-        names, connected = networks.names, networks.connected
+        found = table.batch.take(table.find(read_lines(archs) if graphs is None else graphs))
+        costs, configs = table.lookup(found, targets=target), [""] * len(found)
+        names, connected = found.names if graphs is None else graphs.names, found.connected
     else:
         batch = read_archs(archs, table.space)
         costs = table.lookup(batch, targets=target)
@@ -65,3 +78,15 @@ def query(
         frame.insert(0, "connected", connected)
     frame.insert(0, "model" if table.space is None else "architecture", names)
     show_costs(frame, targets, table.space, as_json, as_csv)
+
+
+def _graphs(
+    table: AnyTable, archs: list[str] | None, networks: list[str] | None, input_shape: str | None
+) -> GraphBatch | None:
+    """Capture the networks that are given as files; None if names or architectures are given."""
+    if table.space is None and archs and not networks and set(archs) <= set(table.names):
+        return None  # a name may look like a file's
+    graphs = open_networks(archs, networks, input_shape)
+    if graphs is not None and table.space is not None:
+        raise InvalidInputError(f"the table holds {table.space.title} architectures; give those, not models.")
+    return graphs

@@ -109,8 +109,8 @@ class OpLists(NamedSpace):
             return InvalidArchitectureError(
                 f"{network} is no {self.title} architecture. Give {self._accepted()}; a string reads {self.form}. "
                 "Other networks are given as graphs, to surrogates that were trained on graphs: "
-                "Graph.from_torch(module, example_input) and Graph.from_onnx(path) make one. Commands don't read model "
-                "files yet, and names of models can't be read yet."
+                "Graph.from_torch(module, example_input) and Graph.from_onnx(path) make one. hwnas predict, measure, "
+                "suggest and query read .onnx files, and modules of --networks FILE.py:NAME."
             )
         if hasattr(got, "__array__") and not isinstance(got, np.generic):
             try:

@@ -102,6 +102,42 @@ def test_a_name_of_two_networks_is_an_error_before_anything_is_done(run: Run) ->
     assert [line["model"] for line in lines("measured-more.csv")] == ["net", "third"]
 
 
+def test_what_query_writes_is_imported_again(run: Run, table: CostTable) -> None:
+    out, _ = run("query", "--all", "--data", "zoo.parquet", "--csv")
+    Path("costs.csv").write_text(out, encoding="utf-8")
+    _, err = run("import", "costs.csv", code=1)
+    assert "Networks are named by costs.parquet beside the file, by networks (--networks)" in err
+    run("import", "costs.csv", "--networks", "zoo.parquet")
+    again = load_table("measurements/costs.parquet")
+    assert again.names == table.names  # type: ignore[union-attr]
+    assert again.fingerprint == table.fingerprint  # type: ignore[union-attr]
+
+
+def test_models_are_looked_up_by_their_content(run: Run) -> None:
+    Path("nets.py").write_text(NETWORKS, encoding="utf-8")
+    run("suggest", "--networks", "nets.py:networks", "-n", 1)
+    known = load_table("samples.parquet")
+    assert isinstance(known, CostTable)
+    write_parquet(CostTable(None, known.batch, np.arange(12.0)[:, None], ["phone/latency"]), "zoo.parquet")
+    out, _ = run("query", "--networks", "nets.py:networks", "--data", "zoo.parquet", "--json")
+    records = json.loads(out)
+    assert [(record["model"], record["phone/latency (ms)"]) for record in records] == [
+        (name, float(row)) for row, name in enumerate(known.names)
+    ]
+    _, err = run("query", "--networks", "nets.py:networks", code=2)
+    assert "the table holds NAS-Bench-201 architectures; give those, not models" in err
+    _, err = run("query", "--networks", "nets.py:networks", "--all", "--data", "zoo.parquet", code=2)
+    assert "give architectures or networks, or --all, not both" in err
+
+
+def test_a_name_in_the_table_is_no_file(run: Run) -> None:
+    write_parquet(CostTable(None, {"net.onnx": plain(8, 1)}, [[3.0]], ["phone/latency"]), "one.parquet")
+    out, _ = run("query", "net.onnx", "--data", "one.parquet", "--csv")
+    assert out.splitlines()[1] == "net.onnx,3.0"
+    _, err = run("query", "other.onnx", "--data", "one.parquet", code=1)
+    assert "can't read other.onnx: No such file" in err
+
+
 def test_networks_of_a_file_are_suggested_and_predicted(run: Run, table: CostTable) -> None:
     Path("nets.py").write_text(NETWORKS, encoding="utf-8")
     out, _ = run("suggest", "--networks", "nets.py:networks", "-n", 3, "--json")

@@ -52,7 +52,7 @@ def test_other_networks_are_refused_by_what_is_supported(space: SearchSpace, nam
         message = str(caught.value)
         assert f"{name} is no {space.title} architecture" in message
         assert "Other networks are given as graphs" in message
-        assert "names of models can't be read yet" in message
+        assert "read .onnx files, and modules of --networks FILE.py:NAME" in message
         assert f"Give {'a string' if space.name == 'fbnet' else 'an index'}" in message
         assert f"a string reads {space.form}" in message
 
