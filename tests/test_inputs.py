@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import resource
 import subprocess
 import sys
 import zipfile
@@ -16,11 +17,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from hwnas_surrogate import Surrogate, SurrogateSuite, load_table
-from hwnas_surrogate.data import read_measurements
+from hwnas_surrogate.data import CostTable, read_measurements
 from hwnas_surrogate.data.official import read_official
-from hwnas_surrogate.data.store import read_parquet
+from hwnas_surrogate.data.store import read_parquet, write_parquet
 from hwnas_surrogate.errors import HWNASError
 from hwnas_surrogate.evaluation import Evaluation
+from hwnas_surrogate.graphs import GraphBatch
 from hwnas_surrogate.inputs import check_archive, open_regular, read_bytes, read_json
 from hwnas_surrogate.prediction import predict_file
 from hwnas_surrogate.search.quality import read_quality
@@ -121,12 +123,33 @@ def test_deep_metadata_of_a_table_is_refused(tmp_path: Path) -> None:
 def test_a_table_that_claims_more_rows_than_anybody_has_is_refused(
     read: Callable[[Path], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("store", "wide"):
-        monkeypatch.setattr(f"hwnas_surrogate.data.{module}.MOST_CELLS", 2**20 - 1)
+    monkeypatch.setattr("hwnas_surrogate.data.parquet.MOST_CELLS", 2**20 - 1)
     pq.write_table(pa.table({"arch_str": np.zeros(2**20, np.int8)}), tmp_path / "long.parquet")
     assert (tmp_path / "long.parquet").stat().st_size < 4000
     with pytest.raises(HWNASError, match="claims 1,048,576 cells, and 1,048,575 are the most that is read"):
         read(tmp_path / "long.parquet")
+
+
+@pytest.mark.parametrize("read", [read_parquet, read_measurements])
+def test_long_texts_that_occur_often_are_kept_once(
+    read: Callable[[Path], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text, n = "x" * 2_000_000, 5000
+    write_parquet(CostTable(None, GraphBatch([]), np.empty((0, 0)), []), tmp_path / "empty.parquet")
+    header, names = pq.read_schema(tmp_path / "empty.parquet").metadata, ["graph", "name", "digest"]
+    if read is read_measurements:
+        header, names = {}, ["model"]
+    columns = dict.fromkeys(names, pa.DictionaryArray.from_arrays(np.zeros(n, np.int32), [text]))
+    path = tmp_path / "bomb.parquet"
+    pq.write_table(pa.table({**columns, "board/latency": np.ones(n)}).replace_schema_metadata(header), path)
+    assert path.stat().st_size < 1_000_000
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(HWNASError):
+        read(path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000  # kB; all texts have 40 GB
+    monkeypatch.setattr("hwnas_surrogate.data.parquet.MOST_BYTES", 2**20)
+    with pytest.raises(HWNASError, match="bytes, and 1,048,576 are the most that is read"):
+        read(path)
 
 
 def bomb(size: int, compression: int = zipfile.ZIP_DEFLATED) -> io.BytesIO:

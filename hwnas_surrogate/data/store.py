@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hwnas_surrogate.data.blocks import BlockTable
+from hwnas_surrogate.data.parquet import check_size, entries, open_parquet
 from hwnas_surrogate.data.table import REPEATS, Costs, CostTable
 from hwnas_surrogate.data.target import Device, Target
 from hwnas_surrogate.errors import DataFileError, HWNASError, InvalidInputError
@@ -24,7 +25,7 @@ from hwnas_surrogate.graphs import Graph, GraphBatch
 from hwnas_surrogate.inputs import input_path, open_regular, read_json
 from hwnas_surrogate.spaces import get_space
 
-__all__ = ["MOST_CELLS", "TABLE_SUFFIXES", "AnyTable", "check_table", "is_table", "read_parquet", "write_parquet"]
+__all__ = ["TABLE_SUFFIXES", "AnyTable", "check_table", "is_table", "read_parquet", "write_parquet"]
 
 AnyTable: TypeAlias = CostTable | BlockTable
 """What :func:`load_table` returns."""
@@ -32,8 +33,6 @@ AnyTable: TypeAlias = CostTable | BlockTable
 TABLE_SUFFIXES = (".parquet",)
 FORMAT_VERSION = 2
 _REPEATS = tuple(f" {part}" for part in REPEATS)
-MOST_CELLS = 200_000_000
-"""Rows times columns of a table."""
 _GRAPHS = ("name", "digest", "graph")
 """The columns of graphs."""
 _METADATA_KEY = b"hwnas_surrogate"
@@ -150,10 +149,8 @@ def read_parquet(path: str | os.PathLike[str]) -> AnyTable:
     name = input_path(path)
     try:
         # pq.read_table would go through pyarrow.dataset, which imports pandas.
-        with open_regular(name) as opened, pq.ParquetFile(opened, page_checksum_verification=True) as file:
-            n_cells = file.metadata.num_rows * file.metadata.num_columns
-            if n_cells > MOST_CELLS:  # a run of equal values takes no room in the file
-                raise ValueError(f"it claims {n_cells:,} cells, and {MOST_CELLS:,} are the most that is read")
+        with open_regular(name) as opened, open_parquet(opened) as file:
+            check_size(file)
             arrow = file.read()
     except FileNotFoundError as error:
         raise DataFileError(f"there is no file {name}.") from error
@@ -230,10 +227,12 @@ def _from_arrow(arrow: pa.Table, header: dict[str, Any]) -> AnyTable:
 
 
 def _graphs(arrow: pa.Table) -> GraphBatch:
-    graphs = [Graph.from_json(text) for text in _texts(arrow, "graph")]
     names, digests = _texts(arrow, "name"), _texts(arrow, "digest")
-    for graph, name, digest in zip(graphs, names, digests, strict=True):
-        if graph.digest != digest:
+    _check_once("network", digests)
+    graphs = []
+    for text, name, digest in zip(_texts(arrow, "graph"), names, digests, strict=True):
+        graphs.append(Graph.from_json(text))
+        if graphs[-1].digest != digest:
             raise ValueError(f"the graph of {name!r} has another hash: it is damaged, or of another version.")
     return GraphBatch(graphs, names)
 
@@ -274,7 +273,7 @@ def _check_once(what: str, names: Sequence[str]) -> None:
     seen: set[str] = set()
     for name in names:
         if name in seen:
-            raise ValueError(f"the {what} {name!r} occurs more than once.")
+            raise ValueError(f"the {what} {name!r:.200} occurs more than once.")
         seen.add(name)
 
 
@@ -286,13 +285,18 @@ def _numbers(arrow: pa.Table, name: str) -> npt.NDArray[np.float64]:
     """Return a column of numbers, NaN where it has none; texts, times and booleans are refused."""
     column = arrow.column(name)
     if not (pa.types.is_floating(column.type) or pa.types.is_integer(column.type)):
-        raise ValueError(f"column {name!r} must hold numbers, it holds {column.type}.")
+        raise ValueError(f"column {name!r} must hold numbers, it holds {_type(column)}.")
     return np.asarray(column.to_numpy(), np.float64)
+
+
+def _type(column: pa.ChunkedArray) -> pa.DataType:
+    """Return the type of a column's values; those of texts are numbered."""
+    return column.type.value_type if pa.types.is_dictionary(column.type) else column.type
 
 
 def _texts(arrow: pa.Table, name: str) -> list[str]:
     """Return a column of texts, none of which is missing."""
-    texts: list[Any] = arrow.column(name).to_pylist()
+    texts = entries(arrow.column(name))
     if wrong := [text for text in texts if not isinstance(text, str)]:
         raise ValueError(f"column {name!r} must hold texts, got {wrong[0]!r:.60}.")
     return texts
@@ -302,7 +306,7 @@ def _integers(arrow: pa.Table, name: str, end: int | None = None) -> npt.NDArray
     """Return a column of integers, each at least 0 and below ``end``."""
     column = arrow.column(name)
     if not pa.types.is_integer(column.type) or column.null_count:
-        raise ValueError(f"column {name!r} must hold integers, it holds {column.type}, {column.null_count} empty.")
+        raise ValueError(f"column {name!r} must hold integers, it holds {_type(column)}, {column.null_count} empty.")
     values = np.asarray(column.to_numpy(), np.int64)
     wrong = (values < 0) | (values >= (np.inf if end is None else end))
     if wrong.any():

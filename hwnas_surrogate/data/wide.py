@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.parquet as pq
+import pyarrow as pa
 
 from hwnas_surrogate.data.csv_lines import GIVE_UP, MISSING, CsvFile, WrongLines, check_once
 from hwnas_surrogate.data.headers import Heading, Headings, factor_of
 from hwnas_surrogate.data.model_column import MODEL, NamedGraphs, group_kind
 from hwnas_surrogate.data.official import NOT_COMPILED
-from hwnas_surrogate.data.store import MOST_CELLS
+from hwnas_surrogate.data.parquet import check_size, entries, open_parquet
 from hwnas_surrogate.data.table import CostTable
 from hwnas_surrogate.errors import DataFileError, HWNASError, InvalidInputError
 from hwnas_surrogate.graphs import GraphBatch
@@ -92,16 +92,17 @@ class Wide:
     @classmethod
     def from_parquet(cls, path: Path, read_as: Headings) -> Wide:
         """Read a parquet file."""
-        with open_regular(path) as opened, pq.ParquetFile(opened, page_checksum_verification=True) as file:
+        with open_regular(path) as opened, open_parquet(opened) as file:
             # Leave out the columns in which pandas stores row numbers.
             names = [name for name in file.schema_arrow.names if not name.startswith("__index_level_")]
             check_once(path, names)
             about, headings = _columns(path, names, read_as)
-            n_cells = file.metadata.num_rows * (len(about) + len(headings))
-            if n_cells > MOST_CELLS:
-                raise DataFileError(f"{path} claims {n_cells:,} cells, and {MOST_CELLS:,} are the most that is read.")
+            try:
+                check_size(file, [*about, *headings])
+            except ValueError as error:
+                raise DataFileError(f"{path} is not read: {error}.") from error
             table = file.read([*about, *headings])
-        return cls(path, {name: table.column(name).to_pandas() for name in table.column_names}, headings)
+        return cls(path, {name: _values(table.column(name)) for name in table.column_names}, headings)
 
     @classmethod
     def from_csv(cls, file: CsvFile, read_as: Headings) -> Wide:
@@ -269,6 +270,15 @@ class Wide:
 def _text(entry: object) -> str:
     """Return an entry as text; an empty one where there is none (None, NaN)."""
     return "" if entry is None or entry != entry else str(entry).strip()
+
+
+def _values(column: pa.ChunkedArray) -> Any:
+    """Return a column as pandas would; texts as objects, each different one once."""
+    if not pa.types.is_dictionary(column.type):
+        return column.to_pandas()
+    values = np.empty(len(column), object)
+    values[:] = entries(column)
+    return values
 
 
 def _labels(path: Path, kind: str, labels: Any) -> list[str]:
