@@ -270,7 +270,8 @@ def _with_shapes(model: Any, name: str) -> Any:
     from onnx import shape_inference
 
     try:
-        return shape_inference.infer_shapes(model, data_prop=True)
+        # Without data_prop: it would write out numbers that a file of some bytes claims, such as a range up to 2**40.
+        return shape_inference.infer_shapes(model)
     except Exception as error:  # its C++ errors have no common class
         raise InvalidGraphError(f"{name}: its shapes don't fit together: {_line(error)}") from error
 

@@ -403,3 +403,14 @@ def test_a_hundred_megabytes_take_under_three_seconds(tmp_path):
     begin = time.process_time()
     assert Graph.from_onnx(tmp_path / "large.onnx").params == 25 * 1024**2
     assert time.process_time() - begin < 3
+
+
+def test_numbers_that_a_file_claims_are_not_written_out() -> None:
+    """ONNX's own propagation of numbers would fill the memory."""
+    x, y = [value("x", 1, dtype=INT64)], [value("y", "n", dtype=INT64)]
+    ends = [helper.make_tensor(name, INT64, [], [end]) for name, end in (("a", 0), ("b", 2**40), ("c", 1))]
+    nodes = [helper.make_node("Range", ["a", "b", "c"], ["r"]), helper.make_node("Add", ["x", "r"], ["y"])]
+    assert Graph.from_onnx(model_of(nodes, x, y, ends)).values[-1].shape == (2**40,)
+    doubled = [helper.make_node("Concat", [f"c{i}", f"c{i}"], [f"c{i + 1}"], axis=0) for i in range(40)]
+    nodes = [helper.make_node("Shape", ["x"], ["c0"]), *doubled, helper.make_node("Add", ["x", "c40"], ["y"])]
+    assert Graph.from_onnx(model_of(nodes, x, y)).values[-1].shape == (2**40,)
