@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from hwnas_surrogate.data.checking import (
+    REPEATS,
+    Costs,
+    check_distinct,
+    checked_costs,
+    checked_groups,
+    checked_reasons,
+    checked_repeats,
+)
 from hwnas_surrogate.data.rows import ArchRows, Configs, Rows, frozen, rows_of
 from hwnas_surrogate.data.target import Device, Target, TargetLike, devices_of, pick_targets
 from hwnas_surrogate.errors import InvalidInputError, unknown
 from hwnas_surrogate.graphs import Graph, GraphBatch, NetworkBatch
-from hwnas_surrogate.graphs.names import NAME_RULE, is_name
-from hwnas_surrogate.reals import booleans, reals
 from hwnas_surrogate.spaces import ConfigLike, NetworkConfig, Networks, SearchSpace, get_space
 
 if TYPE_CHECKING:
@@ -24,14 +30,9 @@ if TYPE_CHECKING:
 
 __all__ = ["NOT_MEASURED", "REPEATS", "CostTable", "Costs", "checked_table", "noise_floor", "target_columns"]
 
-Costs: TypeAlias = npt.NDArray[np.float64]
-
 NOT_MEASURED = "not measured"
 _SHOWN = 50
 """Number of targets that the representation of a table lists."""
-
-REPEATS = ("lower quartile", "median", "upper quartile", "first half", "second half")
-"""Statistics of a cost's repeated runs that a table keeps."""
 
 
 def target_columns(targets: Iterable[Target]) -> pd.MultiIndex:
@@ -120,13 +121,13 @@ class CostTable:
     ) -> None:
         self._rows = rows
         self.targets = tuple(item if isinstance(item, Target) else Target.parse(item) for item in targets)
-        _check_distinct(self.targets)
+        check_distinct(self.targets)
         shape = (len(rows), len(self.targets))
-        self.costs: Costs = frozen(_checked_costs(costs, shape, self.targets))
-        self.groups = _checked_groups({} if groups is None else groups, len(rows))
+        self.costs: Costs = frozen(checked_costs(costs, shape, self.targets))
+        self.groups = checked_groups({} if groups is None else groups, len(rows))
         self.devices = devices_of(self.targets, devices)
-        self.reasons = _checked_reasons(reasons or {}, self.costs, self.targets)
-        self.repeats = None if repeats is None else frozen(_checked_repeats(repeats, shape))
+        self.reasons = checked_reasons(reasons or {}, self.costs, self.targets)
+        self.repeats = None if repeats is None else frozen(checked_repeats(repeats, shape))
         self.meta = dict(meta or {})
 
     @property
@@ -365,43 +366,6 @@ def config_name(space: SearchSpace | None, config: NetworkConfig | None) -> str:
     return "" if space is None or config is None else space.dataset_name(config) or str(config)
 
 
-def _check_distinct(targets: tuple[Target, ...]) -> None:
-    target, n = next(iter(Counter(targets).most_common(1)), (None, 0))
-    if n > 1:
-        raise InvalidInputError(f"targets must differ, got {target} more than once.")
-
-
-def _checked_costs(costs: npt.ArrayLike, shape: tuple[int, int], targets: tuple[Target, ...]) -> Costs:
-    values = np.array(reals(costs))
-    if values.shape != shape:
-        raise InvalidInputError(
-            f"costs must have one row per network and one column per target, {shape}, got {values.shape}."
-        )
-    wrong = np.zeros(shape, bool)
-    for column, target in enumerate(targets):
-        if target.kind.are_fractions(values[:, column]):
-            raise InvalidInputError(
-                f"{target} is kept in %, got {np.nanmax(values[:, column]):g} at most: multiply fractions by 100."
-            )
-        wrong[:, column] = target.kind.is_wrong(values[:, column])
-    if wrong.any():
-        row, column = map(int, np.argwhere(wrong)[0])
-        raise InvalidInputError(
-            f"costs must be {targets[column].kind.allowed} (NaN where missing), got {values[row, column]} for "
-            f"{targets[column]} in row {row} ({int(wrong.sum())} such values in all)."
-        )
-    return values
-
-
-def _checked_repeats(repeats: npt.ArrayLike, shape: tuple[int, int]) -> Costs:
-    values = np.array(reals(repeats, "repeats must be numbers"))
-    if values.shape != (*shape, len(REPEATS)):
-        raise InvalidInputError(f"repeats must hold {len(REPEATS)} values for each cost, {shape}, got {values.shape}.")
-    if ((values < 0) | np.isinf(values)).any():
-        raise InvalidInputError("repeats must be finite and not negative (NaN where unknown).")
-    return values
-
-
 def checked_table(what: str, table: CostTable) -> CostTable:
     """Return the table if it is a cost table; raise otherwise."""
     if not isinstance(table, CostTable):
@@ -432,52 +396,3 @@ def _resolution(graph: Graph) -> str:
     """Return height x width of a network's first input if that is an image, or the length of a sequence."""
     shape = graph.inputs[0].shape if graph.inputs else ()
     return "x".join(map(str, shape[2:] if len(shape) > 3 else shape[1:2]))
-
-
-def _checked_groups(groups: Mapping[str, Sequence[str]], n: int) -> dict[str, tuple[str, ...]]:
-    if not isinstance(groups, Mapping):
-        raise InvalidInputError(
-            f"groups are a mapping of kinds to labels, {{'family': ['resnet', ...]}}, got {type(groups).__name__}."
-        )
-    checked = {}
-    for kind, labels in groups.items():
-        if not is_name(kind) or "/" in kind:  # a slash makes it a target in files
-            raise InvalidInputError(
-                f"a kind of group is a text such as 'family', {NAME_RULE} and without slashes, got {kind!r:.60}."
-            )
-        if isinstance(labels, str) or not isinstance(labels, Iterable) or getattr(labels, "ndim", 1) != 1:
-            raise InvalidInputError(
-                f"the group {kind!r} has a list of labels, one for each network, got {labels!r:.60}."
-            )
-        held = tuple(labels)
-        if len(held) != n:
-            raise InvalidInputError(f"group {kind!r} has one label for each of the {n} networks, got {len(held)}.")
-        wrong = next((label for label in held if label != "" and not is_name(label)), None)
-        if wrong is not None:
-            raise InvalidInputError(
-                f"labels of the group {kind!r} are texts, each {NAME_RULE} or empty, got {wrong!r:.60}."
-            )
-        checked[str(kind)] = tuple(map(str, held))
-    return checked
-
-
-def _checked_reasons(
-    reasons: Mapping[str, npt.ArrayLike], costs: Costs, targets: tuple[Target, ...]
-) -> dict[str, npt.NDArray[np.bool_]]:
-    missing = np.isnan(costs)
-    checked = {}
-    for reason, where in reasons.items():
-        if not isinstance(reason, str) or not reason.strip():
-            raise InvalidInputError(f"a reason why costs are missing is a text, got {reason!r}.")
-        mask = booleans(where, f"the reason {reason!r} must be True or False for each cost")
-        if mask.shape != costs.shape:
-            raise InvalidInputError(f"a reason's mask must have the shape of costs, {costs.shape}, got {mask.shape}.")
-        if (conflicting := mask & ~missing).any():
-            row, column = map(int, np.argwhere(conflicting)[0])
-            raise InvalidInputError(
-                f"{targets[column]} has a cost in row {row} and a reason why it is missing, {reason!r} "
-                f"({int(conflicting.sum())} such costs in all). Make the cost NaN, or the mask False."
-            )
-        if mask.any():
-            checked[reason] = frozen(mask)
-    return checked
