@@ -84,7 +84,7 @@ def suggest(
         raise InvalidInputError(
             "--space, --dataset and --export belong to architectures: they do not go with --networks."
         )
-    form = _form(output, export, given)
+    form = _form(output, export, given, bool(networks))
     curve = _curve(form, export, given)
     graphs = open_networks(None, networks, input_shape)
     table = None if given is None else _given(given, space, dataset, graphs)
@@ -135,19 +135,20 @@ def _candidates(
     return chosen, chosen
 
 
-def _form(output: Path | None, export: Path | None, given: str | None) -> Path | None:
-    """Return the form's path; raise if it may hold measurements, before any work is done."""
+def _form(output: Path | None, export: Path | None, given: str | None, of_graphs: bool) -> Path | None:
+    """Return the form's path; raise if it or its manifest may hold measurements, before any work is done."""
     if output is None and export is not None:
         return None
     from hwnas_surrogate.files import check_output
 
     path = output or Path("samples.csv" if given is None else f"{Path(given).stem}-more.csv")
     check_output(path, (".csv",), [] if given is None else [given])
-    check_output(_manifest(path), inputs=[] if given is None else [given])
-    if path.is_file() and path.stat().st_size:
-        raise InvalidInputError(
-            f"{path} is there already and may hold measurements; name another file with -o, or move it away."
-        )
+    for written in (path, _manifest(path)) if of_graphs else (path,):
+        check_output(written, inputs=[] if given is None else [given])
+        if written.is_file() and written.stat().st_size:
+            raise InvalidInputError(
+                f"{written} is there already and may hold measurements; name another file with -o, or move it away."
+            )
     return path
 
 

@@ -32,6 +32,7 @@ from hwnas_surrogate.spaces import (
     as_batch,
     get_space,
 )
+from hwnas_surrogate.spaces.batch import are_graphs
 from hwnas_surrogate.trainers.costs import checked_coverage, one_number
 from hwnas_surrogate.trainers.encoded import BATCH, Encoded, in_batches
 from hwnas_surrogate.trainers.suite import SurrogateSuite
@@ -209,7 +210,7 @@ def _parts(
     start: int,
 ) -> Iterator[tuple[pd.DataFrame, Any, Any]]:
     """Yield a frame that names the networks, the networks and their configs, batch by batch."""
-    if space is None or isinstance(archs, GraphBatch):
+    if space is None or isinstance(archs, GraphBatch) or are_graphs(archs):
         for part in in_batches(as_batch(space, archs, configs)):
             key = "architecture" if isinstance(part, ArchBatch) else "model"
             yield pd.DataFrame({key: part.names, "connected": part.connected}), part, None

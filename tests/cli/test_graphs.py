@@ -102,6 +102,15 @@ def test_a_name_of_two_networks_is_an_error_before_anything_is_done(run: Run) ->
     assert [line["model"] for line in lines("measured-more.csv")] == ["net", "third"]
 
 
+def test_a_form_replaces_no_table_of_its_name(run: Run, table: CostTable) -> None:
+    before = Path("zoo.parquet").read_bytes()
+    _, err = run("suggest", "--networks", "zoo.parquet", "-n", 2, "-o", "zoo.csv", code=2)
+    assert "zoo.parquet is there already and may hold measurements; name another file with -o" in err
+    assert Path("zoo.parquet").read_bytes() == before
+    assert not Path("zoo.csv").exists()
+    run("suggest", "-n", 2, "-o", "zoo.csv")  # a form of architectures needs no table
+
+
 def test_what_query_writes_is_imported_again(run: Run, table: CostTable) -> None:
     out, _ = run("query", "--all", "--data", "zoo.parquet", "--csv")
     Path("costs.csv").write_text(out, encoding="utf-8")

@@ -24,6 +24,8 @@ from hwnas_surrogate.errors import (
 )
 from hwnas_surrogate.prediction import predict_batches, predict_file, streaming
 from hwnas_surrogate.trainers import SurrogateSuite, encoded
+from tests.graph_tables import zoo_table
+from tests.tables import noisy, table_of
 from tests.trainers.conftest import SPACE, planted_costs
 
 LATENCY, ENERGY = "phone/latency (ms)", "phone/energy (mJ)"
@@ -439,3 +441,18 @@ def test_a_missing_file_and_a_strange_output_are_refused(suite: SurrogateSuite, 
         predict_file(suite, tmp_path / "in.csv", tmp_path / "out.csv")
     with pytest.raises(InvalidInputError, match=r"must end in .parquet, .csv, got 'out.xlsx'"):
         predict_file(suite, written(tmp_path / "in.csv", SPACE.sample(3, 0)), tmp_path / "out.xlsx")
+
+
+def test_graphs_come_as_a_batch_a_list_or_a_mapping() -> None:
+    table = zoo_table(1)
+    of_graphs = SurrogateSuite(None, model="ridge", calibrate=False).fit_table(table)
+    graphs = table.batch.graphs  # type: ignore[attr-defined]
+    named = dict(zip(table.names, graphs, strict=True))
+    frames = [pd.concat(predict_batches(of_graphs, form)) for form in (table.batch, list(graphs), named)]
+    for frame in frames[1:]:
+        assert frame.drop(columns="model").equals(frames[0].drop(columns="model"))
+    assert frames[2]["model"].tolist() == list(table.names)
+    of_archs = SurrogateSuite(model="ridge", calibrate=False).fit_table(table_of(noisy(20, 2)))
+    for form in (table.batch, list(graphs), named):
+        with pytest.raises(InvalidInputError, match="was trained on architectures, and can't predict graphs"):
+            list(predict_batches(of_archs, form))
