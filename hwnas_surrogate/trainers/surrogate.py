@@ -20,6 +20,7 @@ from hwnas_surrogate.features import Combined, Encoder, PeakMemory, make_encoder
 from hwnas_surrogate.graphs import GraphBatch, NetworkBatch
 from hwnas_surrogate.models import (
     DEFAULT,
+    AnchoredStack,
     ConstantCost,
     CostModel,
     PhysicsStack,
@@ -72,8 +73,10 @@ class Surrogate(FittedSurrogate):
     model : scikit-learn regressor or str, optional
         The regressor of the cost. If None or ``"default"``, it is a stack of layer physics and a boosted ridge
         (:class:`~hwnas_surrogate.models.PhysicsStack`). With few costs physics has all the weight. If the boosted ridge
-        has all the weight, only the ridge is kept. If an encoder is given, the default is the boosted ridge: a ridge on
-        columns selected by leave-one-out error, and trees on its residuals where cross-validation prefers them.
+        has all the weight, only the ridge is kept. For graphs, the ridge counts near the training networks only
+        (:class:`~hwnas_surrogate.models.AnchoredStack`). If an encoder is given, the default is the boosted ridge: a
+        ridge on columns selected by leave-one-out error, and trees on its residuals where cross-validation prefers
+        them.
     random_state : int, numpy generator or None, default=None
         Seed of models that draw random numbers and have no seed of their own.
     calibrate : bool, default=True
@@ -213,7 +216,7 @@ class Surrogate(FittedSurrogate):
         -----
         ExtrapolationWarning
             If networks under another config, or graphs, have more than twice as many multiply-adds as any trained on,
-            or fewer than half as many.
+            or fewer than half as many; or if a surrogate trained on graphs predicts networks of other kinds.
         """
         return np.concatenate([self.predict_encoded(query) for query in self._queries(networks, configs, extrapolate)])
 
@@ -403,7 +406,8 @@ class Surrogate(FittedSurrogate):
     def _model(self) -> Any:
         """Return the unfitted model."""
         if self.is_default:
-            return PhysicsStack(as_seed(self.random_state))
+            kind = PhysicsStack if self.encoder_.space is not None else AnchoredStack
+            return kind(as_seed(self.random_state))
         if self.model is None or isinstance(self.model, str):
             return make_model(self.model or DEFAULT, as_seed(self.random_state))
         if isinstance(self.model, type) or not (hasattr(self.model, "fit") and hasattr(self.model, "predict")):
