@@ -16,12 +16,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from hwnas_surrogate.data.target import METRICS, Metric, Target
 from hwnas_surrogate.errors import InvalidInputError, SavedFormatError, unknown
-from hwnas_surrogate.features import Combined, Encoder, PeakMemory, make_encoder
+from hwnas_surrogate.features import Combined, Encoder, LayerPhysics, PeakMemory, make_encoder
 from hwnas_surrogate.graphs import GraphBatch, NetworkBatch
 from hwnas_surrogate.models import (
     DEFAULT,
     ConstantCost,
     CostModel,
+    PhysicsGP,
     PhysicsStack,
     Posterior,
     cost_model,
@@ -31,7 +32,7 @@ from hwnas_surrogate.models import (
 from hwnas_surrogate.models.forked import limit_threads_if_forked
 from hwnas_surrogate.random_states import RandomState, as_seed
 from hwnas_surrogate.reals import reals
-from hwnas_surrogate.spaces import Configs, Networks, SearchSpace, as_batch, get_space
+from hwnas_surrogate.spaces import ConfigLike, Configs, Networks, SearchSpace, as_batch, get_space
 from hwnas_surrogate.trainers.calibration import (
     Calibration,
     config_left_out,
@@ -39,8 +40,10 @@ from hwnas_surrogate.trainers.calibration import (
     residuals_by_row,
     spreads,
 )
-from hwnas_surrogate.trainers.costs import checked_budget, checked_cost
+from hwnas_surrogate.trainers.costs import checked_budget, checked_cost, checked_coverage
 from hwnas_surrogate.trainers.encoded import Encoded, config_sizes, each_once, encode, stack_encoder
+from hwnas_surrogate.trainers.explaining import explained
+from hwnas_surrogate.trainers.explanation import Explanation
 from hwnas_surrogate.trainers.extrapolation import MIN_BALANCED, MIN_CONFIGS, balanced_rows, spanning
 from hwnas_surrogate.trainers.fitted import FittedSurrogate
 from hwnas_surrogate.trainers.posterior import CalibratedPosterior
@@ -108,6 +111,9 @@ class Surrogate(FittedSurrogate):
         The predicted target, if known; its metric is then used instead of ``metric``.
     n_train_ : int
         Number of training networks with a cost; repeats count once.
+    physics_ : PhysicsGP or None
+        Layer physics of training graphs, where the model has none: for :meth:`explain`. Of architectures, it is fitted
+        when it is needed.
     floor_ : float
         Smallest prediction: half the smallest training cost, so that positive costs are predicted positive.
     calibration_ : Calibration or None
@@ -335,6 +341,72 @@ class Surrogate(FittedSurrogate):
         encoded = self._queries(networks, configs, extrapolate)
         return np.concatenate([self.has_cost_encoded(query) for query in encoded])
 
+    def explain(self, network: Networks, config: ConfigLike = None, *, coverage: float = 0.9) -> Explanation:
+        """Split the predicted cost of one network among its operators.
+
+        An operator's cost is what layer physics says of it: the coefficients of multiply-adds, calls, bytes and
+        corrections, times the operator's own. Layer physics averages over views of the network (which operators run,
+        and which are fused). The rows are the operators of the view that accounts for most of the prediction, and an
+        operator's cost is the average over all views. What is fused into an operator is part of it, and what the device
+        does not run costs 0.
+
+        Whatever else is in the prediction is spread in proportion to these physical costs: a constant, predictions of
+        other devices' surrogates (in proportion to those devices' physical costs), and the part of models that are no
+        sums over operators. ``additive_share`` of the result tells how large the rest of the prediction is. It is 0 for
+        a model without layer physics, such as the boosted ridge that the default becomes with many costs, or a forest.
+        Then the whole prediction is spread in proportion to layer physics that is fitted apart: to the model's own
+        predictions of 48 random architectures, or, of a surrogate trained on graphs, to the training costs.
+
+        Parameters
+        ----------
+        network : architecture or Graph
+            One, in any form that :meth:`predict` takes.
+        config : config, optional
+            The config of an architecture, as in :meth:`predict`.
+        coverage : float, default=0.9
+            Of the intervals, between 0 and 1.
+
+        Returns
+        -------
+        Explanation
+            The costs add up to the prediction. ``low`` and ``high`` are the bounds of an operator's own cost under the
+            posterior of the coefficients, if layer physics holds. They are widened by the factor by which the
+            calibrated interval of the whole network (:meth:`predict_interval`) is wider than the one of physics. Errors
+            of operators compensate each other, so the bounds don't add up to those of the network. For a ranking from
+            no measurement they are NaN.
+
+        Raises
+        ------
+        InvalidInputError
+            If there are several networks, the metric is no sum over operators (peak memory, accuracy), the coverage is
+            not between 0 and 1 or more than the training costs support, the surrogate predicts one cost for all
+            networks, or graphs are given to a surrogate that was trained on architectures.
+        InvalidConfigError
+            As in :meth:`predict`.
+
+        References
+        ----------
+        Additive Gaussian processes, whose terms are costs of operators here: Duvenaud, Nickisch and Rasmussen,
+        "Additive Gaussian processes", NIPS 2011.
+
+        Examples
+        --------
+        >>> from hwnas_surrogate import load_table
+        >>> table = load_table(space="nasbench201").select("epyc-torch-1t/latency")
+        >>> surrogate = Surrogate().fit(table.archs[:40], table.costs[:40, 0])
+        >>> explanation = surrogate.explain(8000)
+        >>> bool(np.isclose(explanation.total, surrogate.predict(8000)[0]))
+        True
+        >>> explanation.frame.nlargest(1, "cost")[["operator", "output"]].iloc[0].tolist()
+        ['conv 3x3', '1x16x32x32']
+        """
+        check_is_fitted(self, "model_")
+        batch = asked_batch({None: self}, get_space(self.space), network, config)
+        if len(batch) != 1:
+            raise InvalidInputError(f"explain takes one network at a time, got {len(batch)}.")
+        (query,) = self._queries(batch, None)
+        return explained(self, query, checked_coverage(coverage))
+
     def score(
         self, networks: Networks, cost: npt.ArrayLike, configs: Configs = None, *, extrapolate: bool = False
     ) -> float:
@@ -472,6 +544,7 @@ class Surrogate(FittedSurrogate):
             balanced_features = training.features.iloc[balanced]
             self.other_model_ = clone(self.model_).fit(balanced_features, costs[balanced] / self.scale_)
             _predict_on_one_thread(self.other_model_)
+        self.physics_ = self._apart(training.batch, costs)
         if self._without_physics():
             training = training.only(list(self.model_.feature_names_in_))
         self.columns_ = tuple(map(str, training.features))
@@ -488,6 +561,19 @@ class Surrogate(FittedSurrogate):
                 self.outliers_ = np.flatnonzero(has_cost)[far]
         _predict_on_one_thread(self.model_)
         return self
+
+    def _apart(self, batch: NetworkBatch, costs: Vector) -> PhysicsGP | None:
+        """Return layer physics of graphs, for :meth:`explain`, if the model has none."""
+        with_physics = isinstance(self.model_, PhysicsGP) or (
+            isinstance(self.model_, PhysicsStack) and self.model_.reduced() is self.model_
+        )
+        constant = isinstance(self.model_, ConstantCost)
+        if self.encoder_.space is not None or self.kind.adds != "sum" or with_physics or constant:
+            return None
+        known = cost_model(self.model_).layer_physics
+        if isinstance(known, PhysicsGP):
+            return known
+        return PhysicsGP(random_state=self.random_state).fit(LayerPhysics(None).frame(batch), costs / self.scale_)
 
     def _without_physics(self) -> bool:
         """Replace the stack by its boosted ridge if that has all the weight; return whether it has."""
