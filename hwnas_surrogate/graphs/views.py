@@ -72,7 +72,7 @@ class Traced:
         The node that each operator is: the first of those that it computes. Conversions of a quantized network belong
         to the node that they convert for.
     follows : ndarray of int, shape (m,)
-        The node whose result each operator reads, the first if there are several; -1 if it reads only inputs of the
+        The node whose result each operator reads, the last one if there are several; -1 if it reads only inputs of the
         network and constants.
     became : ndarray of int, shape (n,)
         The node that each node is a part of: itself if it is on its own, -1 if the view removes it.
@@ -113,8 +113,8 @@ def traced(graph: Graph, view: View) -> Traced:
     nodes = np.flatnonzero(trace.became >= 0)[::-1]
     first[trace.became[nodes]] = nodes  # the last assignment wins: the first node
     serves = first[trace.became[trace.origin]]
-    follows, writer = np.full(len(flat), -1), flat.writer[flat.reads]
-    computed = np.flatnonzero((writer >= 0) & ~flat.is_of(frozenset({"constant"}))[writer])[::-1]
-    follows[flat.reader[computed]] = serves[writer[computed]]
+    last, writer = np.full(len(flat), -1), flat.writer[flat.reads]
+    computed = (writer >= 0) & ~flat.is_of(frozenset({"constant"}))[writer]
+    np.maximum.at(last, flat.reader[computed], writer[computed])
     ops = tuple(flat.numbers.ops[op] for op in flat.op.tolist())
-    return Traced(ops, serves, follows, first[trace.became])
+    return Traced(ops, serves, np.append(serves, -1)[last], first[trace.became])

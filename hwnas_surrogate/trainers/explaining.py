@@ -60,7 +60,7 @@ def explained(surrogate: FittedSurrogate, query: Encoded, coverage: float) -> Ex
     factor = predicted / float(physical.sum())
     costs = physical * factor
     own = weight * surrogate.scale_ * (rows[:, _own(physics)] @ physics.coef_[_own(physics)])
-    spread = float(np.abs(costs - own).sum()) / predicted if predicted else 1.0
+    spread = float(np.abs(costs - own).sum()) / predicted if weight and predicted else 1.0
     z = float(ndtri((1 + coverage) / 2))
     of_network = float(np.hypot(_sds(physics, rows.sum(axis=0, keepdims=True))[0], physics.noise_))
     reach = z * factor * _sds(physics, rows) * _widening(surrogate, query, coverage, 2 * z * factor * of_network)
