@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from hwnas_surrogate.capture.finishing import finished
 from hwnas_surrogate.capture.onnx_constants import LARGEST, computed
+from hwnas_surrogate.capture.onnx_inputs import inputs_of
 from hwnas_surrogate.capture.onnx_ops import (
     CONTROL_FLOW,
     KEEPS_NUMBERS,
@@ -87,8 +88,7 @@ def graph_of_onnx(model: str | os.PathLike[str] | Any, input_shapes: InputShapes
     if not graph.node:
         raise InvalidGraphError(f"{name} has no operators: is it an ONNX model?")
     _refuse(graph, name)
-    stored = {tensor.name for tensor in graph.initializer} | {tensor.values.name for tensor in graph.sparse_initializer}
-    inputs = [value for value in graph.input if value.name not in stored]
+    inputs = inputs_of(graph)
     stated = _fix_shapes(graph, inputs, input_shapes, name)
     return _Reader(_with_shapes(loaded, name), name, [value.name for value in inputs], stated).graph()
 
@@ -209,7 +209,8 @@ def _fix_shapes(graph: Any, inputs: Sequence[Any], given: InputShapes | None, na
             if symbolic or not tensor.HasField("shape"):
                 raise InvalidInputError(
                     f"{name}: the input {value.name!r} has the shape ({', '.join(map(str, stated))}): give it sizes, "
-                    f"such as input_shapes={{{value.name!r}: (1, 3, 224, 224)}}."
+                    f"such as input_shapes={{{value.name!r}: (1, 3, 224, 224)}} (on the command line: "
+                    f"--input-shape {value.name}=1x3x224x224)."
                 )
             continue
         fits = len(wanted) == len(stated) and all(

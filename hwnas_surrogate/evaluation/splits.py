@@ -123,7 +123,7 @@ def _whole_groups(groups: npt.NDArray[np.intp], n_test: int, rng: np.random.Gene
 def _isomorphism(
     table: CostTable, costs: npt.NDArray[np.float64], rows: Rows, n_test: int, rng: np.random.Generator
 ) -> npt.NDArray[np.bool_]:
-    space, archs = table.space, table.archs[rows]
+    space, archs = table.space_for("the split isomorphism"), table.archs[rows]
     forms = space.canonical(archs, zeros="drop") if isinstance(space, NASBench201) else space.canonical(archs)
     return _whole_groups(np.unique(forms, return_inverse=True)[1], n_test, rng)
 
@@ -137,7 +137,8 @@ def _config(
 def _op(
     table: CostTable, costs: npt.NDArray[np.float64], rows: Rows, n_test: int, rng: np.random.Generator
 ) -> npt.NDArray[np.bool_]:
-    has: npt.NDArray[np.bool_] = (table.archs[rows] == rng.integers(len(table.space.ops))).any(axis=1)
+    ops = table.space_for("the split op").ops
+    has: npt.NDArray[np.bool_] = (table.archs[rows] == rng.integers(len(ops))).any(axis=1)
     return has
 
 

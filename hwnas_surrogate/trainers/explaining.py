@@ -14,7 +14,7 @@ import numpy.typing as npt
 from scipy.special import ndtri
 
 from hwnas_surrogate.columns import Columns
-from hwnas_surrogate.data.target import METRICS, Metric
+from hwnas_surrogate.data.target import METRICS
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.features import LayerPhysics
 from hwnas_surrogate.features.physics import PhysicsView, operator_values, view_columns
@@ -115,7 +115,7 @@ def _approximation(surrogate: FittedSurrogate, model: object, batch: NetworkBatc
     config = asked if surrogate.general_ or asked in surrogate.configs_ else surrogate.configs_[0]
     known = _approximations.setdefault(model, {})
     if config not in known:
-        space = get_space(surrogate.space)
+        space = get_space(surrogate.encoder_.space)
         archs = space.batch(space.sample(_REFERENCE, 0), config)
         costs = surrogate.cost_encoded(encode(surrogate.encoder_, archs)) / surrogate.scale_
         if np.ptp(costs) <= _EQUAL * float(costs.max()):
