@@ -63,7 +63,9 @@ def explained(surrogate: FittedSurrogate, query: Encoded, coverage: float) -> Ex
     spread = float(np.abs(costs - own).sum()) / predicted if weight and predicted else 1.0
     z = float(ndtri((1 + coverage) / 2))
     of_network = float(np.hypot(_sds(physics, rows.sum(axis=0, keepdims=True))[0], physics.noise_))
-    reach = z * factor * _sds(physics, rows) * _widening(surrogate, query, coverage, 2 * z * factor * of_network)
+    expected, interval = 2 * z * factor * of_network, _interval(surrogate, query, coverage)
+    widening = 1.0 if interval is None or not expected else max(1.0, (interval[1] - interval[0]) / expected)
+    reach = z * factor * _sds(physics, rows) * widening
     if not surrogate.n_train_:  # a ranking knows no errors
         reach = np.full(len(costs), np.nan)
     frame = operators.frame.assign(
@@ -72,10 +74,8 @@ def explained(surrogate: FittedSurrogate, query: Encoded, coverage: float) -> Ex
         high=costs + reach,
         share=100 * physical / physical.sum(),
     )
-    unit = metric.unit if metric.cost == "value" else f"1/({metric.unit})"
-    return Explanation(
-        surrogate.target_, unit if surrogate.n_train_ else "", view, max(0.0, 1.0 - spread), coverage, frame
-    )
+    unit = "" if not surrogate.n_train_ else metric.unit if metric.cost == "value" else f"1/({metric.unit})"
+    return Explanation(surrogate.target_, unit, view, max(0.0, 1.0 - spread), coverage, interval, frame)
 
 
 def _graph_of(batch: NetworkBatch) -> Graph:
@@ -207,9 +207,9 @@ def _sds(physics: PhysicsGP, values: Vector) -> Vector:
     return np.asarray(np.sqrt(np.maximum(variances, 0.0)))
 
 
-def _widening(surrogate: FittedSurrogate, query: Encoded, coverage: float, expected: float) -> float:
-    """Return by how much the calibrated interval of a network is wider than an expected width; at least 1."""
-    if surrogate.calibration_ is None or not expected:
-        return 1.0
-    bounds = METRICS[surrogate.metric_].to_cost(surrogate.interval_encoded(query, coverage)[0])
-    return max(1.0, float(np.ptp(bounds)) / expected)
+def _interval(surrogate: FittedSurrogate, query: Encoded, coverage: float) -> tuple[float, float] | None:
+    """Return the calibrated interval of a network's cost; None without calibration."""
+    if surrogate.calibration_ is None:
+        return None
+    low, high = np.sort(METRICS[surrogate.metric_].to_cost(surrogate.interval_encoded(query, coverage)[0]))
+    return float(low), float(high)

@@ -30,6 +30,9 @@ class Explanation:
         spread in proportion to the operators' physical costs.
     coverage : float
         The probability that an operator's cost lies between ``low`` and ``high``.
+    interval : tuple of float or None
+        The calibrated interval of the whole network's cost, with this coverage; None if the surrogate was fitted with
+        ``calibrate=False``, or is a ranking.
     frame : DataFrame
         One row per operator, in the order of the graph: ``node`` (the first node of the graph that is part of it),
         ``operator``, ``fused`` (the kinds of operators that are part of it), ``output`` (its shape), ``macs``,
@@ -42,6 +45,7 @@ class Explanation:
     view: PhysicsView
     additive_share: float
     coverage: float
+    interval: tuple[float, float] | None
     frame: pd.DataFrame
 
     @property
