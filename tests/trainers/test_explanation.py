@@ -13,7 +13,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression
 
 from hwnas_surrogate.data import load_table
-from hwnas_surrogate.errors import InvalidInputError
+from hwnas_surrogate.errors import InvalidInputError, SavedFormatError
 from hwnas_surrogate.features import LayerPhysics
 from hwnas_surrogate.graphs import GraphBatch, GraphBuilder, Op, View, traced
 from hwnas_surrogate.models import BoostedRidge, PhysicsGP, PhysicsStack
@@ -74,9 +74,14 @@ def of_graphs() -> Surrogate:
     return Surrogate(random_state=0).fit(SPACE.batch(TRAIN[:40]).graphs(), COSTS[:40])
 
 
+@pytest.fixture(scope="module")
+def ridge_of_graphs() -> Surrogate:
+    return Surrogate(None, model="ridge", calibrate=False).fit(SPACE.batch(TRAIN[:40]).graphs(), COSTS[:40])
+
+
 def of_view(view: str) -> Surrogate:
     physics = LayerPhysics("nasbench201", views=(view,))
-    return Surrogate(encoder=physics, model=PhysicsGP(), random_state=0).fit(TRAIN[:40], COSTS[:40])
+    return Surrogate(encoder=physics, model=PhysicsGP(), random_state=0, calibrate=False).fit(TRAIN[:20], COSTS[:20])
 
 
 def check_sums(surrogate: Surrogate, network: Any) -> Explanation:
@@ -92,17 +97,19 @@ def check_sums(surrogate: Surrogate, network: Any) -> Explanation:
     return explanation
 
 
-@pytest.mark.parametrize("kind", ["few", "many", "of_graphs"])
+@pytest.mark.parametrize("kind", ["few", "many", "of_graphs", "ridge_of_graphs"])
 def test_costs_add_up_to_the_prediction(kind: str, request: pytest.FixtureRequest) -> None:
     for arch in TEST:
-        check_sums(request.getfixturevalue(kind), SPACE.graph(arch) if kind == "of_graphs" else arch)
+        check_sums(request.getfixturevalue(kind), SPACE.graph(arch) if "of_graphs" in kind else arch)
 
 
-@pytest.mark.parametrize(("kind", "error"), [("few", 0.05), ("many", 0.05), ("of_graphs", 0.1)])
+@pytest.mark.parametrize(
+    ("kind", "error"), [("few", 0.05), ("many", 0.05), ("of_graphs", 0.1), ("ridge_of_graphs", 0.1)]
+)
 def test_costs_come_close_to_the_operators_own(kind: str, error: float, request: pytest.FixtureRequest) -> None:
     surrogate, wrong, inside = request.getfixturevalue(kind), [], []
     for arch in TEST:
-        explanation = surrogate.explain(SPACE.graph(arch) if kind == "of_graphs" else arch)
+        explanation = surrogate.explain(SPACE.graph(arch) if "of_graphs" in kind else arch)
         true, frame = true_costs(arch, explanation), explanation.frame
         wrong.append(np.abs(frame["cost"] - true).sum() / 2 / true.sum())  # the part that is with another operator
         inside.append(((frame["low"] <= true) & (true <= frame["high"])).mean())
@@ -159,7 +166,7 @@ def test_a_fused_operator_costs_what_the_engine_says_of_it() -> None:
     y = build.relu(build.batch_norm(build.conv(x, 16, 3)))
     graph = build.graph(build.global_pool(y))
     graphs = [SPACE.graph(arch) for arch in TRAIN[:30]]
-    surrogate = Surrogate(encoder=LayerPhysics(None, views=("fused",)), model=PhysicsGP(), random_state=0)
+    surrogate = Surrogate(encoder=LayerPhysics(None, views=("fused",)), model=PhysicsGP(), calibrate=False)
     surrogate.fit(graphs, planted(GraphBatch(graphs), view="fused"))
     with pytest.warns(UserWarning, match="multiply-adds"):
         frame = surrogate.explain(graph).frame
@@ -168,7 +175,7 @@ def test_a_fused_operator_costs_what_the_engine_says_of_it() -> None:
 
 
 def test_other_models_are_explained_by_physics_of_their_predictions() -> None:
-    ridge = Surrogate(model=LinearRegression(), encoder="counts", random_state=0).fit(TRAIN, COSTS)
+    ridge = Surrogate(model=LinearRegression(), encoder="counts", calibrate=False).fit(TRAIN, COSTS)
     explanation = check_sums(ridge, TEST[0])
     assert explanation.additive_share == 0
     true = true_costs(TEST[0], explanation)
@@ -184,7 +191,8 @@ def test_an_approximation_by_physics_is_fitted_once(many: Surrogate, monkeypatch
 def test_another_config_is_explained_where_it_is_predicted() -> None:
     archs = SPACE.sample(24, 5)
     configs = ["cifar10", "cifar100", "ImageNet16-120"] * 8
-    surrogate = Surrogate(random_state=0).fit(archs, planted(SPACE.batch(archs, configs)), configs)
+    surrogate = Surrogate(random_state=0, calibrate=False)
+    surrogate.fit(archs, planted(SPACE.batch(archs, configs)), configs)
     explanation = surrogate.explain(0, "C8-N2-k7-3x24x24")
     assert explanation.total == pytest.approx(surrogate.predict(0, "C8-N2-k7-3x24x24")[0])
     assert explanation.frame["output"].iloc[-1] == "1x7"
@@ -192,8 +200,8 @@ def test_another_config_is_explained_where_it_is_predicted() -> None:
 
 def test_sources_are_explained_by_their_own_physics() -> None:
     table = load_table(space="fbnet").select("epyc-torch-1t/latency")
-    sources = fit_sources(table.rows(range(30)), random_state=0)
-    same = Surrogate(random_state=0).fit(TRAIN[:20], COSTS[:20] * 3)
+    sources = fit_sources(table.rows(range(12)), random_state=0)
+    same = Surrogate(random_state=0, calibrate=False).fit(TRAIN[:20], COSTS[:20] * 3)
     for source in (sources, same):
         surrogate = TransferSurrogate(sources=source, random_state=0).fit(TRAIN[20:30], COSTS[20:30])
         explanation = check_sums(surrogate, TEST[0])
@@ -214,25 +222,25 @@ def test_a_ranking_has_shares_but_no_unit_and_no_intervals(few: Surrogate) -> No
     np.testing.assert_allclose(explanation.frame["share"], expected["share"], atol=1e-9)
 
 
-@pytest.mark.parametrize("kind", ["few", "many", "of_graphs"])
+@pytest.mark.parametrize("kind", ["few", "many", "of_graphs", "ridge_of_graphs"])
 def test_a_loaded_surrogate_explains_alike(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     surrogate = request.getfixturevalue(kind)
     surrogate.save(tmp_path)
-    network = SPACE.graph(TEST[0]) if kind == "of_graphs" else TEST[0]
+    network = SPACE.graph(TEST[0]) if "of_graphs" in kind else TEST[0]
     before, after = surrogate.explain(network), Surrogate.load(tmp_path).explain(network)
     pd.testing.assert_frame_equal(before.frame, after.frame, rtol=1e-9)
     assert (before.view, before.unit, before.additive_share) == (after.view, after.unit, after.additive_share)
 
 
 def test_a_surrogate_of_a_suite_names_its_target() -> None:
-    suite = SurrogateSuite(random_state=0).fit(TRAIN[:20], {"raspi4/energy": COSTS[:20]})
+    suite = SurrogateSuite(random_state=0, calibrate=False).fit(TRAIN[:20], {"raspi4/energy": COSTS[:20]})
     explanation = suite["raspi4/energy"].explain(8000)
     assert (str(explanation.target), explanation.unit) == ("raspi4/energy", "mJ")
     assert repr(explanation).startswith("<Explanation of raspi4/energy: ")
 
 
 def test_a_throughput_is_explained_as_the_time_of_an_image() -> None:
-    surrogate = Surrogate(metric="throughput", random_state=0).fit(TRAIN[:20], 1e3 / COSTS[:20])
+    surrogate = Surrogate(metric="throughput", random_state=0, calibrate=False).fit(TRAIN[:20], 1e3 / COSTS[:20])
     explanation = check_sums(surrogate, 8000)
     assert explanation.unit == "1/(images/s)"
     assert explanation.total == pytest.approx(1 / surrogate.predict(8000)[0])
@@ -276,7 +284,7 @@ def test_a_surrogate_that_is_not_fitted_explains_nothing() -> None:
 
 @pytest.mark.parametrize("metric", ["peak_memory", "accuracy"])
 def test_what_is_no_sum_is_not_split(metric: str) -> None:
-    surrogate = Surrogate(metric=metric, random_state=0).fit(TRAIN[:20], COSTS[:20] * 5)
+    surrogate = Surrogate(metric=metric, calibrate=False).fit(TRAIN[:20], COSTS[:20] * 5)
     with pytest.raises(InvalidInputError, match="no sum over its operators"):
         surrogate.explain(0)
 
@@ -306,3 +314,13 @@ def test_a_coverage_is_a_fraction(few: Surrogate, coverage: float) -> None:
 def test_more_coverage_than_the_costs_support_is_refused(few: Surrogate) -> None:
     with pytest.raises(InvalidInputError, match="costs"):
         few.explain(0, coverage=0.999)
+
+
+def test_a_surrogate_of_graphs_without_physics_says_so(ridge_of_graphs: Surrogate) -> None:
+    state, parts = ridge_of_graphs.to_state()
+    assert parts["physics"] is not None
+    earlier = Surrogate.from_state(state, {**parts, "physics": None}, None, ridge_of_graphs.encoder_)
+    with pytest.raises(InvalidInputError, match="Train it again"):
+        earlier.explain(SPACE.graph(0))
+    with pytest.raises(SavedFormatError, match="layer physics can't be read"):
+        Surrogate.from_state(state, {**parts, "physics": {"coef": np.zeros(3)}}, None, ridge_of_graphs.encoder_)
