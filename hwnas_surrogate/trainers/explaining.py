@@ -108,8 +108,8 @@ def _approximation(surrogate: FittedSurrogate, model: object, batch: NetworkBatc
     """Return layer physics fitted to a model's predictions of random architectures of its space."""
     if surrogate.encoder_.space is None:
         raise InvalidInputError(
-            "the surrogate was trained on graphs and saved without layer physics, by an earlier version: nothing tells "
-            "which operators cost what. Train it again."
+            "the surrogate was trained on graphs and has no layer physics: an earlier version saved it, or some of the "
+            "graphs can't be fused or quantized. Train it again, without those graphs."
         )
     asked = batch.configs[0]
     config = asked if surrogate.general_ or asked in surrogate.configs_ else surrogate.configs_[0]

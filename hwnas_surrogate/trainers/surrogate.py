@@ -15,7 +15,7 @@ from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from hwnas_surrogate.data.target import METRICS, Metric, Target
-from hwnas_surrogate.errors import InvalidInputError, SavedFormatError, unknown
+from hwnas_surrogate.errors import InvalidGraphError, InvalidInputError, SavedFormatError, unknown
 from hwnas_surrogate.features import Combined, Encoder, LayerPhysics, PeakMemory, make_encoder
 from hwnas_surrogate.graphs import GraphBatch, NetworkBatch
 from hwnas_surrogate.models import (
@@ -573,7 +573,12 @@ class Surrogate(FittedSurrogate):
         known = cost_model(self.model_).layer_physics
         if isinstance(known, PhysicsGP):
             return known
-        return PhysicsGP(random_state=self.random_state).fit(LayerPhysics(None).frame(batch), costs / self.scale_)
+        physics = PhysicsGP()
+        rows = np.random.default_rng(as_seed(self.random_state) or 0).permutation(len(batch))[: physics.max_rows]
+        try:
+            return physics.fit(LayerPhysics(None).frame(batch.take(rows)), costs[rows] / self.scale_)
+        except InvalidGraphError:  # a network that the model's own encoder takes, but an inference engine does not
+            return None
 
     def _without_physics(self) -> bool:
         """Replace the stack by its boosted ridge if that has all the weight; return whether it has."""
