@@ -8,6 +8,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -97,7 +98,7 @@ class OnnxFile(GivenNetwork):
             raise _unreadable(self.source, error) from error
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: its graph is kept
 class UserModule(GivenNetwork):
     """A PyTorch module of a user's Python file, which was run.
 
@@ -119,7 +120,11 @@ class UserModule(GivenNetwork):
         return any(getattr(tensor, "is_meta", False) for tensor in tensors)
 
     def graph(self) -> Graph:
-        """Record the module's operators on its example inputs."""
+        """Record the module's operators on its example inputs, once."""
+        return self._graph
+
+    @cached_property
+    def _graph(self) -> Graph:
         module, inputs = self.entry
         path, _ = split_source(self.source) or (self.source, "")
         try:

@@ -307,6 +307,12 @@ class TestUserFiles:
         kind = type(add.entry[0])
         assert getattr(sys.modules[kind.__module__], kind.__qualname__) is kind
 
+    def test_the_file_is_compiled_as_it_is(self, here: Path) -> None:
+        """Annotations are values, unless the file itself says otherwise."""
+        text = "import torch\ndef of(n: 1 + 1):\n    pass\nassert of.__annotations__['n'] == 2\n"
+        Path("plain.py").write_text(text + "networks = {'a': (torch.nn.Linear(2, 2).eval(), torch.zeros(1, 2))}")
+        assert of("plain.py:networks") == [("a", "plain.py:networks")]
+
     @pytest.mark.parametrize(
         ("name", "message"),
         [
