@@ -23,7 +23,7 @@ __all__ = ["plot_operators"]
 def plot_operators(explanation: Explanation, n: int = 20, ax: Axes | None = None) -> Axes:
     """Draw the predicted costs of the most expensive operators of a network as bars, with their intervals.
 
-    The largest is at the top. The title tells which part of the whole cost the bars are.
+    The largest is at the top. The title states their part of the whole cost.
 
     Parameters
     ----------

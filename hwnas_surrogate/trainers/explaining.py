@@ -127,7 +127,7 @@ def _approximation(surrogate: FittedSurrogate, model: object, batch: NetworkBatc
 def _same_everywhere(surrogate: FittedSurrogate) -> InvalidInputError:
     name = "the surrogate" if surrogate.target_ is None else f"the surrogate of {surrogate.target_}"
     return InvalidInputError(
-        f"{name} predicts about the same cost for every network: nothing tells which operators cost what. Train on "
+        f"{name} predicts about the same cost for every network, so operators can't be distinguished. Train on "
         "networks whose costs differ."
     )
 

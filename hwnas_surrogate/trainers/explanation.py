@@ -14,7 +14,7 @@ __all__ = ["Explanation"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Explanation:
-    """The predicted cost of one network by operator: :meth:`Surrogate.explain` makes it.
+    """The predicted cost of one network by operator, as :meth:`Surrogate.explain` returns it.
 
     Parameters
     ----------

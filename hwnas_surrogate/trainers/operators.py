@@ -71,8 +71,8 @@ def operators_of(graph: Graph, view: PhysicsView = "all") -> Operators:
     --------
     >>> from hwnas_surrogate.spaces import get_space
     >>> operators = operators_of(get_space("nasbench201").graph(0)).frame
-    >>> operators[["operator", "fused", "output", "macs"]].iloc[0].tolist()
-    ['conv 3x3', 'batch_norm', '1x16x32x32', 442368]
+    >>> operators[["operator", "fused", "output"]].iloc[0].tolist()
+    ['conv 3x3', 'batch_norm, relu', '1x16x32x32']
     """
     every = traced(graph, "all")
     as_run = every if graph_view(view) == "all" else traced(graph, graph_view(view))
@@ -121,7 +121,8 @@ def _described(op: Op) -> str:
     """Return an operator in words: its kind, its window, and how it moves.
 
     >>> from hwnas_surrogate.spaces import get_space
-    >>> _described(get_space("fbnet").graph([0] * 22).ops[0])
+    >>> ops = get_space("fbnet").graph([0] * 22, "ImageNet").ops
+    >>> _described(ops[0])
     'conv 3x3 /2'
     """
     words = [op.kind]

@@ -344,18 +344,18 @@ class Surrogate(FittedSurrogate):
     def explain(self, network: Networks, config: ConfigLike = None, *, coverage: float = 0.9) -> Explanation:
         """Split the predicted cost of one network among its operators.
 
-        An operator's cost is what layer physics says of it: the coefficients of multiply-adds, calls, bytes and
-        corrections, times the operator's own. Layer physics averages over views of the network (which operators run,
-        and which are fused). The rows are the operators of the view that accounts for most of the prediction, and an
-        operator's cost is the average over all views. What is fused into an operator is part of it, and what the device
-        does not run costs 0.
+        Layer physics estimates the cost of each operator: the model's coefficients of multiply-adds, calls, bytes and
+        corrections, times the operator's own values of these (an additive Gaussian process [1]_). It averages over
+        views of the network, that is, over which operators run and which are fused. The rows of the result are the
+        operators of the view with the largest part of the prediction, and their costs are averages over all views. An
+        operator includes what is fused into it. An operator that the device does not run costs 0.
 
-        Whatever else is in the prediction is spread in proportion to these physical costs: a constant, predictions of
-        other devices' surrogates (in proportion to those devices' physical costs), and the part of models that are no
-        sums over operators. ``additive_share`` of the result tells how large the rest of the prediction is. It is 0 for
-        a model without layer physics, such as the boosted ridge that the default becomes with many costs, or a forest.
-        Then the whole prediction is spread in proportion to layer physics that is fitted apart: to the model's own
-        predictions of 48 random architectures, or, of a surrogate trained on graphs, to the training costs.
+        The rest of the prediction is spread in proportion to these costs: a constant, predictions of other devices'
+        surrogates (in proportion to those devices' costs of the operators), and models that are no sums over operators.
+        ``additive_share`` of the result is the part of the prediction that is not spread. It is 0 for a model without
+        layer physics: the boosted ridge that the default becomes with many costs, a forest. Then the whole prediction
+        is spread in proportion to layer physics that is fitted apart: to the model's own predictions of 48 random
+        architectures, or, of a surrogate trained on graphs, to the training costs.
 
         Parameters
         ----------
@@ -364,16 +364,16 @@ class Surrogate(FittedSurrogate):
         config : config, optional
             The config of an architecture, as in :meth:`predict`.
         coverage : float, default=0.9
-            Of the intervals, between 0 and 1.
+            Coverage of the intervals, between 0 and 1.
 
         Returns
         -------
         Explanation
             The costs add up to the prediction. ``low`` and ``high`` are the bounds of an operator's own cost under the
-            posterior of the coefficients, if layer physics holds. They are widened by the factor by which the
-            calibrated interval of the whole network (:meth:`predict_interval`) is wider than the one of physics. Errors
-            of operators compensate each other, so the bounds don't add up to those of the network. For a ranking from
-            no measurement they are NaN.
+            posterior of the coefficients, assuming that layer physics holds. They are widened by the factor by which
+            the calibrated interval of the whole network (:meth:`predict_interval`) is wider than that of physics.
+            Errors of operators compensate each other, so the bounds don't add up to those of the network. For a ranking
+            from no measurement they are NaN.
 
         Raises
         ------
@@ -386,8 +386,7 @@ class Surrogate(FittedSurrogate):
 
         References
         ----------
-        Additive Gaussian processes, whose terms are costs of operators here: Duvenaud, Nickisch and Rasmussen,
-        "Additive Gaussian processes", NIPS 2011.
+        .. [1] Duvenaud, Nickisch and Rasmussen, "Additive Gaussian processes", NIPS 2011.
 
         Examples
         --------
@@ -398,7 +397,7 @@ class Surrogate(FittedSurrogate):
         >>> bool(np.isclose(explanation.total, surrogate.predict(8000)[0]))
         True
         >>> explanation.frame.nlargest(1, "cost")[["operator", "output"]].iloc[0].tolist()
-        ['conv 3x3', '1x16x32x32']
+        ['conv 3x3', '1x64x8x8']
         """
         check_is_fitted(self, "model_")
         batch = asked_batch({None: self}, get_space(self.space), network, config)
