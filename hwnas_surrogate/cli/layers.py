@@ -51,7 +51,7 @@ def layers(
     model: Annotated[
         str | None,
         typer.Argument(
-            metavar="[MODEL]",
+            metavar="MODEL",
             help="One network: an .onnx file, an architecture (a string, an index, or ops joined by commas), or the "
             "name of one of --networks.",
         ),
