@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hwnas_surrogate.capture.finishing import finished
+from hwnas_surrogate.capture.nodes import Nodes, Stored, Value
 from hwnas_surrogate.capture.onnx_constants import LARGEST, computed
 from hwnas_surrogate.capture.onnx_ops import (
     CONTROL_FLOW,
@@ -23,9 +23,10 @@ from hwnas_surrogate.capture.onnx_ops import (
     Translation,
     translated,
 )
+from hwnas_surrogate.capture.onnx_views import is_view, shown
+from hwnas_surrogate.capture.terms import NEUTRAL
 from hwnas_surrogate.errors import DataFileError, HWNASError, InvalidGraphError, InvalidInputError, missing_extra
-from hwnas_surrogate.graphs import Graph, Node, Op, TensorSpec
-from hwnas_surrogate.graphs.op import N_FACTORS
+from hwnas_surrogate.graphs import Graph, TensorSpec
 from hwnas_surrogate.inputs import read_bytes
 
 __all__ = ["InputShapes", "graph_of_onnx"]
@@ -287,15 +288,6 @@ def _sizes(kind: Any) -> list[int] | None:
     return [size.dim_value for size in tensor.shape.dim] if known else None
 
 
-@dataclass(frozen=True, slots=True)
-class _Stored:
-    """A stored tensor, or a constant; `spec` is how it is seen, perhaps with another shape than it is stored."""
-
-    weight: int
-    spec: TensorSpec
-    trained: bool
-
-
 class _Reader:
     """Turns the nodes of a model with known shapes into those of a graph."""
 
@@ -303,11 +295,9 @@ class _Reader:
         self._graph, self._name, self._stated = model.graph, name, stated
         self._types = {value.name: value for value in (*self._graph.input, *self._graph.value_info)}
         self._types |= {value.name: value for value in self._graph.output}
-        self._weights: list[TensorSpec] = []
-        self._nodes: list[Node] = []
-        self._values: list[TensorSpec] = []
+        self._made = Nodes()
         self._value_of: dict[str, int] = {}
-        self._stored: dict[str, _Stored] = {}
+        self._stored: dict[str, Stored] = {}
         self._opsets = {opset.domain or "": opset.version for opset in model.opset_import}
         self._opset_imports, self._ir_version = list(model.opset_import), model.ir_version
         self._numbers: dict[str, npt.NDArray[Any]] = {}
@@ -323,11 +313,7 @@ class _Reader:
             self._store(tensor.values.name, spec, trained=True)
         for value in inputs:
             self._define(value)
-            self._values.append(self._spec(value))
-            self._value_of[value] = len(self._values) - 1
-        self._inputs = tuple(self._values)
-        self._of_inputs = set(range(len(self._values)))
-        """The values that depend on an input."""
+            self._value_of[value] = self._made.take(self._spec(value))
 
     def graph(self) -> Graph:
         """Return the graph."""
@@ -346,7 +332,7 @@ class _Reader:
         outputs = [self._value_of[name] for name in names if name in self._value_of]
         if not outputs:
             raise InvalidGraphError(f"{self._name} returns nothing that it computes from its inputs.")
-        return finished(Graph(self._inputs, self._nodes, outputs, self._weights), self._uncounted)
+        return self._made.graph(outputs, self._uncounted)
 
     # -- what is known of tensors -------------------------------------------------------------------------
 
@@ -364,7 +350,7 @@ class _Reader:
         if name in self._stored:
             return self._stored[name].spec
         if name in self._value_of:
-            return self._values[self._value_of[name]]
+            return self._made.spec(self._value_of[name])
         if name in self._inferred:
             return self._inferred[name]
         value = self._types.get(name) if self._is_known(name) else self._stated.get(name)
@@ -388,8 +374,7 @@ class _Reader:
 
     def _store(self, name: str, spec: TensorSpec, trained: bool) -> None:
         self._define(name)
-        self._weights.append(spec)
-        self._stored[name] = _Stored(len(self._weights) - 1, spec, trained)
+        self._stored[name] = self._made.store(spec, trained)
 
     def _define(self, name: str) -> None:
         if name in self._stored or name in self._value_of:
@@ -403,7 +388,7 @@ class _Reader:
             )
 
     def _few_numbers(self, name: str) -> tuple[Any, ...] | None:
-        numbers = self._numbers.get(name)
+        numbers = None if name in self._stored and self._stored[name].trained else self._numbers.get(name)
         return None if numbers is None or numbers.size > _SAID else tuple(numbers.ravel().tolist())
 
     def _is_known(self, name: str) -> bool:
@@ -466,15 +451,15 @@ class _Reader:
         if known.kind in RECURRENT:
             self._add_recurrent(known)
             return
+        names = [name for name in known.outputs if name]
+        if is_view(known) and known.inputs[0] in self._value_of:
+            views = self._made.view(self._value_of[known.inputs[0]], lambda layout: shown(known, layout))
+            self._value_of.update(zip(names, views, strict=True))
+            return
         call = translated(known)
         if not call.counted:
             self._uncounted.append(call.kind)
-        names = [name for name in known.outputs if name]
-        if call.kind == "view":
-            for place, name in enumerate(names):
-                self._append(call, [name], f"{call.detail} {place}" if len(names) > 1 else call.detail)
-        else:
-            self._append(call, names, call.detail)
+        self._append(call, names)
 
     def _attributes(self, node: Any) -> dict[str, Any]:
         from onnx import helper
@@ -515,11 +500,12 @@ class _Reader:
         names = [name for name in known.outputs if name]
         specs = [self._spec(name) if made is None else self._made_spec(*_type_of(made), name) for name in names]
         trained = any(self._stored[name].trained for name in read)
-        if trained and (known.kind not in KEEPS_NUMBERS or sum(spec.numel for spec in specs) > self._numel(read)):
+        grows = known.kind != "Expand" and sum(spec.numel for spec in specs) > self._numel(read)
+        if trained and (known.kind not in KEEPS_NUMBERS or grows):
             return False  # it runs, or a runtime computes it once: as in a capture of the module
         for name, spec in zip(names, specs, strict=True):
-            if known.kind in SHAPE_ONLY and spec.numel == source.spec.numel:
-                self._stored[name] = _Stored(source.weight, spec, trained)
+            if known.kind == "Expand" or (known.kind in SHAPE_ONLY and spec.numel == source.spec.numel):
+                self._stored[name] = Stored(source.number, spec, trained)
             else:
                 self._store(name, spec, trained)
             if made is not None and made.size <= LARGEST:
@@ -563,10 +549,10 @@ class _Reader:
         if (known.kind == "Dropout" and known.numbers_at(2) in ((True,), (1,))) or (
             known.kind == "BatchNormalization"
             and known.attributes.get("training_mode")
-            and self._value_of.get(known.inputs[0]) in self._of_inputs  # of weights, it standardizes them
+            and self._depends(known.inputs[0])  # of weights, it standardizes them
         ):
             raise InvalidGraphError(f"{self._at} is in training mode: export the model for inference.")
-        same = known.kind in ("Identity", "Dropout")
+        same = known.kind in ("Identity", "Dropout") or self._is_neutral(known)
         if not same and known.kind in (*_SAME_SHAPE, "Cast", "Pad"):
             alike = self._spec(known.outputs[0]) == self._spec(known.inputs[0])
             same = alike and (known.kind != "Pad" or not any(known.numbers_at(1) or (1,)))
@@ -574,6 +560,14 @@ class _Reader:
         if same:
             self._value_of[known.outputs[0]] = self._value_of[known.inputs[0]]
         return same
+
+    def _is_neutral(self, known: OnnxNode) -> bool:
+        """Return whether a node adds 0 or multiplies by 1, without another shape."""
+        kind = known.kind.lower()
+        if kind not in NEUTRAL or len(known.inputs) != 2 or known.inputs[0] not in self._value_of:
+            return False
+        alike = self._spec(known.outputs[0]) == self._spec(known.inputs[0])
+        return alike and known.numbers_at(1) == (NEUTRAL[kind],)
 
     def _add_recurrent(self, known: OnnxNode) -> None:
         """Add a recurrent layer: the product with its inputs, those with its states, and what is between them."""
@@ -585,44 +579,34 @@ class _Reader:
         made = TensorSpec.of((directions, length, batch, wide), self._spec(x).dtype)
         biases = [name for name in (known.input(3),) if name]
         product = Translation("matmul", [x, inner, *biases], factors=(self._spec(x), self._matrix(inner)))
-        self._append(product, [f"{known.outputs} of inputs"], "", [made])
+        self._append(product, [f"{known.outputs} of inputs"], [made])
         state = TensorSpec.of((directions, length, batch, width), made.dtype)
         product = Translation(
             "matmul", [f"{known.outputs} of inputs", recurrent], factors=(state, self._matrix(recurrent))
         )
-        self._append(product, [f"{known.outputs} of states"], "", [made])
+        self._append(product, [f"{known.outputs} of states"], [made])
         rest = [f"{known.outputs} of states", *(name for name in known.inputs[5:8] if name)]
-        self._append(Translation(known.kind.lower(), rest), [name for name in known.outputs if name], "")
+        self._append(Translation(known.kind.lower(), rest), [name for name in known.outputs if name])
 
     def _matrix(self, name: str) -> TensorSpec:
         spec = self._spec(name)
         return TensorSpec.of(spec.shape[1:], spec.dtype)
 
-    def _append(self, call: Translation, names: Sequence[str], detail: str, outputs: Sequence[TensorSpec] = ()) -> None:
-        reads: list[int] = []
-        weights: list[int] = []
-        buffers: list[int] = []
+    def _depends(self, name: str) -> bool:
+        return name in self._value_of and self._made.depends(self._value_of[name])
+
+    def _append(self, call: Translation, names: Sequence[str], outputs: Sequence[TensorSpec] = ()) -> None:
+        operands: list[Value | Stored] = []
         for name in call.tensors:
             stored = self._stored.get(name)
             if stored is None:
-                reads.append(self._value_of[name])
+                operands.append(Value(self._value_of[name]))
             else:
-                trained = stored.trained and name not in call.statistics
-                (weights if trained else buffers).append(stored.weight)
-        inputs = tuple(self._values[value] for value in reads)
-        specs = [tuple(self._weights[weight] for weight in of) for of in (weights, buffers)]
-        n_factors = N_FACTORS.get(call.kind, 0)
-        factors = call.factors or tuple(map(self._spec, call.tensors[:n_factors]))
-        if factors == (*inputs, *specs[0], *specs[1])[: len(factors)]:
-            factors = ()  # the default
-        outputs = tuple(outputs or map(self._spec, names))
+                operands.append(replace(stored, trained=stored.trained and name not in call.statistics))
+        outputs = outputs or [self._spec(name) for name in names]
         try:
-            op = Op.of(call.kind, inputs, outputs, *specs, factors=factors, detail=detail, **call.window)
+            first = self._made.call(call.kind, operands, outputs, call.factors, call.detail, **call.window)
         except InvalidGraphError as error:
             raise InvalidGraphError(f"{self._at}: {error}") from error
-        self._nodes.append(Node(op, tuple(reads), (*weights, *buffers)))
-        if not self._of_inputs.isdisjoint(reads):
-            self._of_inputs.update(range(len(self._values), len(self._values) + len(outputs)))
-        for name, spec in zip(names, outputs, strict=True):
-            self._values.append(spec)
-            self._value_of[name] = len(self._values) - 1
+        for place, name in enumerate(names):
+            self._value_of[name] = first + place
