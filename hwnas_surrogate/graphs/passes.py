@@ -14,6 +14,7 @@ import numpy as np
 
 from hwnas_surrogate.graphs.flat import Flat, applied
 from hwnas_surrogate.graphs.graph import Graph
+from hwnas_surrogate.graphs.layouts import Layout
 from hwnas_surrogate.graphs.numbering import Bools, Ints, Numbers, n_weights
 from hwnas_surrogate.graphs.op import WEIGHTED, Op
 from hwnas_surrogate.graphs.rewriting import constants_without_input, spread, with_constants, without_dead
@@ -39,7 +40,8 @@ _ZERO_TO_ZERO = frozenset(
     }
 )  # fmt: skip
 """Kinds whose output is zero if all inputs are zero; for a batch norm, before training."""
-_NORMS = frozenset({"batch_norm", "layer_norm", "group_norm"})
+_NORMS = frozenset({"batch_norm", "layer_norm", "group_norm", "rms_norm"})
+_CONVOLUTIONS = frozenset({"conv", "conv_transpose"})
 
 
 def live(graph: Graph) -> Graph:
@@ -54,11 +56,18 @@ def live(graph: Graph) -> Graph:
 
 
 def fused(graph: Graph) -> Graph:
-    """Fuse neighbouring operators if nothing else reads the value between them.
+    """Fuse neighbouring operators as inference engines do, if nothing else reads the value between them.
 
-    These are fused into a convolution or a matrix product, in this order: the batch norm after it; then one of a
-    multiplication by zero, an activation or an addition that reads it (an addition reads one more value). The
-    activation after another normalisation is fused into that. ONNX Runtime does all of this except the last.
+    - Operators that depend on no input are computed once, before: they become constants.
+    - A view that shows numbers in another order, or a part of them, is a ``copy``, unless only a copy reads it: engines
+      move numbers where PyTorch steps over them.
+    - Into a convolution or a matrix product go, in this order: the batch norm after it; then one of a multiplication by
+      zero or an activation. Into a convolution, an addition may go instead (it reads one more value).
+    - A layer norm goes into the addition before it, and an activation into the normalisation before it.
+
+    ONNX Runtime and OpenVINO do all of this, with three exceptions: no engine fuses activations into other
+    normalisations than batch norms, ONNX Runtime fuses piecewise linear and sigmoid activations only, and OpenVINO runs
+    the addition before a layer norm by itself. Both also fuse a ReLU after the addition, which this view keeps.
     """
     return applied(flat_fused, graph)
 
@@ -97,8 +106,35 @@ def plain_sum(op: Op) -> bool:
 
 def flat_fused(flat: Flat) -> Flat:
     """Apply :func:`fused` to many graphs."""
-    flat = _absorbed(batch_norms_folded(flat), WEIGHTED, ACTIVATIONS | {"add", "zero"})
+    flat = batch_norms_folded(_moved(constants_without_input(flat)))
+    flat = _absorbed(flat, _CONVOLUTIONS, ACTIVATIONS | {"add", "zero"})
+    flat = _absorbed(flat, WEIGHTED - _CONVOLUTIONS, ACTIVATIONS | {"zero"})
+    flat = _absorbed(flat, frozenset({"add"}), frozenset({"layer_norm", "rms_norm"}))
     return _absorbed(flat, _NORMS, ACTIVATIONS)
+
+
+def _moved(flat: Flat) -> Flat:
+    """Replace views that an engine has to copy by copies."""
+    views = flat.each(_shows_other_order)
+    if not views.any():
+        return flat
+    copies = flat.is_of(frozenset({"copy"}))[flat.reader]
+    read_otherwise = np.bincount(flat.reads[~copies], minlength=flat.n_values)
+    read_otherwise[flat.outputs] += 1
+    views &= read_otherwise[flat.first_written] > 0
+    op = flat.op.copy()
+    op[views] = flat.numbers.made(_as_copy, op[views])
+    return replace(flat, op=op)
+
+
+def _shows_other_order(op: Op) -> bool:
+    """Return whether a view does not show all numbers of one value in order."""
+    layout = Layout.of_view(op) if op.kind == "view" and len(op.inputs) == 1 and not op.buffers else None
+    return layout is not None and not layout.in_order
+
+
+def _as_copy(numbers: Numbers, op: int) -> int:
+    return numbers.of_op(replace(numbers.ops[op], kind="copy"))
 
 
 def batch_norms_folded(flat: Flat) -> Flat:

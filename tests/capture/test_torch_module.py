@@ -397,13 +397,18 @@ def test_zeros_plus_something_are_something():
     assert kinds(graph) == ["constant", "add"]
 
 
-def test_a_residual_of_another_width_is_fused():
+def test_a_residual_of_another_width_is_fused_into_a_convolution():
     def forward(self, x, y):
         return self.part(x) + y
 
-    graph = captured(forward, torch.zeros(2, 5, 32), torch.zeros(2, 5, 16), part=nn.Linear(32, 16))
+    graph = captured(forward, torch.zeros(2, 32, 5), torch.zeros(2, 16, 5), part=nn.Conv1d(32, 16, 1))
     assert [op.fused for op in fused(graph).ops] == [("add",)]
     assert fused(graph).macs == quantized(graph).macs == graph.macs
+
+
+def test_a_residual_of_a_matrix_product_is_added_by_itself():
+    graph = captured(lambda self, x, y: self.part(x) + y, torch.zeros(2, 8), torch.zeros(2, 4), part=nn.Linear(8, 4))
+    assert kinds(fused(graph)) == ["matmul", "add"]
 
 
 @pytest.mark.parametrize("name", ZOO)

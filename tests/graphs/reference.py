@@ -165,11 +165,27 @@ def fused(graph: Graph) -> Graph:
     """Run neighbours as one operator where nothing else reads what is between them.
 
     Into a convolution or a matrix product go, in this order: the batch norm after it; then one of the multiplication by
-    zero, the activation or the addition that reads it, of which the last reads one more value. Other normalisations
-    take on the activation after them. ONNX Runtime does all of this but for the last.
+    zero or the activation that reads it, and into a convolution the addition instead. A layer norm goes into the
+    addition before it. Other normalisations take on the activation after them. What depends on no input is a constant,
+    and views in another order are copied.
     """
-    graph = _absorbed(batch_norms_folded(graph), WEIGHTED, ACTIVATIONS | {"add", "zero"})
-    return _absorbed(graph, ("batch_norm", "layer_norm", "group_norm"), ACTIVATIONS)
+    graph = batch_norms_folded(moved(constants_without_input(graph)))
+    graph = _absorbed(graph, ("conv", "conv_transpose"), ACTIVATIONS | {"add", "zero"})
+    graph = _absorbed(graph, ("matmul",), ACTIVATIONS | {"zero"})
+    graph = _absorbed(graph, ("add",), frozenset({"layer_norm", "rms_norm"}))
+    return _absorbed(graph, ("batch_norm", "layer_norm", "group_norm", "rms_norm"), ACTIVATIONS)
+
+
+def moved(graph: Graph) -> Graph:
+    """Copy what a view shows in another order, unless only copies read it."""
+    new: dict[int, Node | None] = {}
+    for place, (node, writes) in enumerate(graph.with_writes()):
+        if node.op.kind != "view" or " from " not in node.op.detail:
+            continue
+        readers = [graph.nodes[reader].op.kind for reader in graph.readers[writes[0]]]
+        if writes[0] in graph.outputs or any(kind != "copy" for kind in readers):
+            new[place] = replace(node, op=replace(node.op, kind="copy"))
+    return rewritten(graph, new)
 
 
 def batch_norms_folded(graph: Graph) -> Graph:

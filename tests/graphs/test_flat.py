@@ -103,6 +103,12 @@ class RandomNetwork:
     def views(self, x):
         return self.build.view(self.build.view(x, (1, 64, 8)), IMAGE)
 
+    def turned(self, x):
+        shown = self.build.view(x, (1, 64, 8), (512, 1, 64))
+        if self.rng.random() < 0.3:
+            self.images.append(self.build.view(self.build.elementwise("copy", shown), IMAGE))
+        return self.build.view(self.build.elementwise(self.rng.choice(("copy", "tanh")), shown), IMAGE)
+
     def transformer(self, x):
         build, tokens = self.build, self.build.view(x, (1, 64, 8))
         spec = build.spec(tokens)
