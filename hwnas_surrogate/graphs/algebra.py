@@ -165,12 +165,10 @@ def _matches(draft: Draft, term: Term, value: int, found: Found) -> Iterator[Fou
             if found.values.get(name, value) == value:
                 yield replace(found, values={**found.values, name: value})
         case Call(kind, inner):
-            node = draft.node_of(value)
-            if node is None or node.op.kind != kind or len(node.reads) != 1 or node.weights:
-                return
-            if found.details.get(kind, node.op.detail) == node.op.detail:
+            node, detail = draft.node_of(value), _said(draft, kind, value)
+            if node is not None and detail is not None and found.details.get(kind, detail) == detail:
                 nodes = found.nodes | {draft.writer[value]}
-                within = replace(found, nodes=nodes, details={**found.details, kind: node.op.detail})
+                within = replace(found, nodes=nodes, details={**found.details, kind: detail})
                 yield from _matches(draft, inner, node.reads[0], within)
         case Product(scale, powers):
             for parts in _expanded(draft, value, len(powers), _as_product):
@@ -182,6 +180,16 @@ def _matches(draft: Draft, term: Term, value: int, found: Found) -> Iterator[Fou
                 if small or (constant is not None and math.isclose(parts.number, constant, rel_tol=_TOLERANCE)):
                     known = replace(found, epsilon=parts.number) if small else found
                     yield from _assigned(draft, terms, parts, known)
+
+
+def _said(draft: Draft, kind: str, value: int) -> str | None:
+    """Return what determines the result of an operator of a kind that reads one value; None if it is another one."""
+    node = draft.node_of(value)
+    if node is None or len(node.reads) != 1 or node.weights:
+        return None
+    if (kind, node.op.kind) == ("mean", "global_pool"):
+        return str(list(range(2, len(node.op.inputs[0].shape))))
+    return node.op.detail if node.op.kind == kind else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +231,7 @@ def _expanded(draft: Draft, value: int, n: int, read: _Reader) -> Iterator[_Part
         parts = stack.pop()
         if len(parts.values) == n:
             yield parts
-        if len(parts.values) > n:
+        if len(parts.values) > n + 1:  # one more may be a power of another
             continue
         for inner, weight in parts.values:
             more = read(draft, inner) if draft.times_read(inner) == 1 else None

@@ -7,6 +7,7 @@ Each works on many graphs at once (:class:`Flat`); one graph is a batch of one.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from hwnas_surrogate.graphs.flat import Flat, applied
 from hwnas_surrogate.graphs.graph import Graph
-from hwnas_surrogate.graphs.layouts import Layout
+from hwnas_surrogate.graphs.moving import moved
 from hwnas_surrogate.graphs.numbering import Bools, Ints, Numbers, n_weights
 from hwnas_surrogate.graphs.op import WEIGHTED, Op
 from hwnas_surrogate.graphs.rewriting import constants_without_input, spread, with_constants, without_dead
@@ -60,9 +61,10 @@ def fused(graph: Graph) -> Graph:
 
     - Operators that depend on no input are computed once, before: they become constants.
     - A view that shows numbers in another order, or a part of them, is a ``copy``, unless only a copy reads it: engines
-      move numbers where PyTorch steps over them.
-    - Into a convolution or a matrix product go, in this order: the batch norm after it; then one of a multiplication by
-      zero or an activation. Into a convolution, an addition may go instead (it reads one more value).
+      move numbers where PyTorch steps over them. The parts of one value are one operator.
+    - Into a convolution or a matrix product go, in this order: the batch norm after it; the multiplications by numbers
+      or stored tensors after it, but stored vectors only into a convolution; then one of a multiplication by zero or an
+      activation. Into a convolution, an addition may go instead (it reads one more value).
     - A layer norm goes into the addition before it, and an activation into the normalisation before it.
 
     ONNX Runtime and OpenVINO do all of this, with three exceptions: no engine fuses activations into other
@@ -106,35 +108,22 @@ def plain_sum(op: Op) -> bool:
 
 def flat_fused(flat: Flat) -> Flat:
     """Apply :func:`fused` to many graphs."""
-    flat = batch_norms_folded(_moved(constants_without_input(flat)))
+    flat = batch_norms_folded(moved(constants_without_input(flat)))
+    flat = _absorbed(flat, _CONVOLUTIONS, _scales)
+    flat = _absorbed(flat, WEIGHTED - _CONVOLUTIONS, _scales_by_number)
     flat = _absorbed(flat, _CONVOLUTIONS, ACTIVATIONS | {"add", "zero"})
     flat = _absorbed(flat, WEIGHTED - _CONVOLUTIONS, ACTIVATIONS | {"zero"})
     flat = _absorbed(flat, frozenset({"add"}), frozenset({"layer_norm", "rms_norm"}))
     return _absorbed(flat, _NORMS, ACTIVATIONS)
 
 
-def _moved(flat: Flat) -> Flat:
-    """Replace views that an engine has to copy by copies."""
-    views = flat.each(_shows_other_order)
-    if not views.any():
-        return flat
-    copies = flat.is_of(frozenset({"copy"}))[flat.reader]
-    read_otherwise = np.bincount(flat.reads[~copies], minlength=flat.n_values)
-    read_otherwise[flat.outputs] += 1
-    views &= read_otherwise[flat.first_written] > 0
-    op = flat.op.copy()
-    op[views] = flat.numbers.made(_as_copy, op[views])
-    return replace(flat, op=op)
+def _scales(op: Op) -> bool:
+    """Return whether an operator multiplies by a number or stored tensors, which can be folded into weights."""
+    return op.kind in ("mul", "div") and len(op.inputs) == 1
 
 
-def _shows_other_order(op: Op) -> bool:
-    """Return whether a view does not show all numbers of one value in order."""
-    layout = Layout.of_view(op) if op.kind == "view" and len(op.inputs) == 1 and not op.buffers else None
-    return layout is not None and not layout.in_order
-
-
-def _as_copy(numbers: Numbers, op: int) -> int:
-    return numbers.of_op(replace(numbers.ops[op], kind="copy"))
+def _scales_by_number(op: Op) -> bool:
+    return _scales(op) and not (op.weights or op.buffers)
 
 
 def batch_norms_folded(flat: Flat) -> Flat:
@@ -147,13 +136,14 @@ def zeros_in_weights(flat: Flat) -> Flat:
     return _absorbed(flat, WEIGHTED, frozenset({"zero"}))
 
 
-def _absorbed(flat: Flat, into: frozenset[str], what: frozenset[str]) -> Flat:
-    """Fuse operators of some kinds with their only reader, if it is of certain kinds.
+def _absorbed(flat: Flat, into: frozenset[str], what: frozenset[str] | Callable[[Op], bool]) -> Flat:
+    """Fuse operators of some kinds with their only reader, if it is of certain kinds or has a property.
 
     The fused operator takes the reader's place in the order, since the reader may read later values. A reader that
     could be fused into several operators is fused into the first that it reads.
     """
-    edge = np.flatnonzero((flat.times_read[flat.reads] == 1) & flat.is_of(what)[flat.reader])
+    fusible = flat.is_of(what) if isinstance(what, frozenset) else flat.each(what)
+    edge = np.flatnonzero((flat.times_read[flat.reads] == 1) & fusible[flat.reader])
     takes = np.append(flat.is_of(into) & (flat.n_written == 1), False)  # inputs have the writer -1, the last
     edge = edge[takes[flat.writer[flat.reads[edge]]]]
     base, node = flat.writer[flat.reads[edge]], flat.reader[edge]
