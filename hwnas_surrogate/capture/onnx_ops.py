@@ -39,7 +39,7 @@ _UNCOUNTED = frozenset({"DeformConv", "DFT", "STFT", "LinearAttention", "CausalC
 """ONNX's own operators that multiply, but have no rule here."""
 _KINDS = {
     "Relu": "relu", "Sigmoid": "sigmoid", "Tanh": "tanh", "HardSwish": "hardswish", "PRelu": "prelu",
-    "Gelu": "gelu", "Mish": "mish", "Swish": "silu", "Erf": "erf", "Softplus": "softplus", "Sqrt": "sqrt",
+    "Mish": "mish", "Swish": "silu", "Erf": "erf", "Softplus": "softplus", "Sqrt": "sqrt",
     "Exp": "exp", "Log": "log", "Neg": "neg", "Reciprocal": "reciprocal", "Abs": "abs", "Where": "where",
     "GlobalAveragePool": "global_pool", "GlobalMaxPool": "max_pool", "ArgMax": "argmax", "CumSum": "cumsum",
     "TopK": "topk", "DepthToSpace": "pixel_shuffle", "SpaceToDepth": "pixel_unshuffle",
@@ -288,6 +288,11 @@ def _with_slope(kind: str, usual: float) -> Callable[[OnnxNode], Translation]:
     return lambda node: Translation(kind, [node.inputs[0]], detail=number(node.attributes.get("alpha", usual)))
 
 
+def _gelu(node: OnnxNode) -> Translation:
+    approximate = str(node.attributes.get("approximate", "none"))
+    return Translation("gelu", [node.inputs[0]], detail="" if approximate == "none" else f"approximate={approximate}")
+
+
 def _layer_norm(kind: str) -> Callable[[OnnxNode], Translation]:
     def call(node: OnnxNode) -> Translation:
         rank, axis = len(node.spec(node.inputs[0]).shape), node.attributes.get("axis", -1)
@@ -370,6 +375,7 @@ _SPECIAL: dict[str, Callable[[OnnxNode], Translation]] = {
     "HardSigmoid": _only("hardsigmoid"),
     "LeakyRelu": _with_slope("leaky_relu", 0.01),
     "Elu": _with_slope("elu", 1.0),
+    "Gelu": _gelu,
     "LayerNormalization": _layer_norm("layer_norm"),
     "RMSNormalization": _layer_norm("rms_norm"),
     "GroupNormalization": _group_norm,

@@ -43,6 +43,9 @@ def _attention(draft: Draft, place: int) -> Replacement | None:
     if not draft.stays_inside(place, nodes) or len(draft.spec(keys).shape) < 2:
         return None
     key, made = _transposed(draft, keys)
+    view = draft.node_of(keys)
+    if view is not None and view.op.kind == "view" and draft.times_read(keys) == 1:
+        nodes |= {draft.writer[keys]}
     return _replacement(draft, place, nodes, (query, key, last.reads[1]), made, scores)
 
 

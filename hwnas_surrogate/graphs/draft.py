@@ -86,7 +86,7 @@ class Draft:
         return True
 
     def with_replacements(self, replacements: Iterable[Replacement]) -> Graph:
-        """Return the graph with other nodes; views that nothing reads any more are left out."""
+        """Return the graph with other nodes."""
         by_root = {one.root: one for one in replacements}
         left_out = {place for one in by_root.values() for place in one.instead_of}
         weights = list(self.graph.weights)

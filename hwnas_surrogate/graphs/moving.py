@@ -13,21 +13,21 @@ from hwnas_surrogate.graphs.op import Op, TensorSpec
 
 __all__ = ["moved"]
 
-_COPY, _PRODUCT = frozenset({"copy"}), frozenset({"matmul"})
+_COPY = frozenset({"copy"})
 
 
 def moved(flat: Flat) -> Flat:
     """Replace views that do not show all numbers of a value in order by copies, unless only copies read them.
 
-    Matrix products exchange the last two dimensions by themselves. Parts of one value with the same strides are copied
-    by one operator.
+    Products of two values exchange the last two dimensions by themselves. Parts of one value with the same strides are
+    copied by one operator.
     """
     views = flat.each(_shows_other_order)
     if not views.any():
         return flat
     views &= _read_as_it_is_shown(flat, flat.is_of(_COPY))
     turned = flat.each(_exchanges_last)
-    views &= ~turned | _read_as_it_is_shown(flat, flat.is_of(_PRODUCT))
+    views &= ~turned | _read_as_it_is_shown(flat, flat.each(_multiplies_values))
     op = flat.op.copy()
     op[views] = flat.numbers.made(_as_copy, op[views])
     return _split(replace(flat, op=op), np.flatnonzero(views & flat.each(_is_part)))
@@ -84,6 +84,10 @@ def _exchanges_last(op: Op) -> bool:
         return False
     rank = len(layout.shape)
     return layout.permuted((*range(rank - 2), rank - 1, rank - 2)).in_order
+
+
+def _multiplies_values(op: Op) -> bool:
+    return op.kind == "matmul" and len(op.inputs) > 1
 
 
 def _is_part(op: Op) -> bool:

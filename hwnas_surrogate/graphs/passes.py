@@ -61,7 +61,8 @@ def fused(graph: Graph) -> Graph:
 
     - Operators that depend on no input are computed once, before: they become constants.
     - A view that shows numbers in another order, or a part of them, is a ``copy``, unless only a copy reads it: engines
-      move numbers where PyTorch steps over them. The parts of one value are one operator.
+      move numbers where PyTorch steps over them. The parts of one value are one operator. Products of two values
+      exchange the last two dimensions by themselves.
     - Into a convolution or a matrix product go, in this order: the batch norm after it; the multiplications by numbers
       or stored tensors after it, but stored vectors only into a convolution; then one of a multiplication by zero or an
       activation. Into a convolution, an addition may go instead (it reads one more value).

@@ -202,13 +202,14 @@ def moved(graph: Graph) -> Graph:
         whole = op.kind == "view" and op.inputs[0].numel == op.outputs[0].numel
         if op.kind != "view" or (" from " not in op.detail and whole):
             continue
-        readers = {graph.nodes[reader].op.kind for reader in graph.readers[writes[0]]}
+        ops = [graph.nodes[reader].op for reader in graph.readers[writes[0]]]
+        readers = {op.kind for op in ops}
         turned = (*op.outputs[0].shape[:-2], *op.outputs[0].shape[:-3:-1])
         in_order = Op("view", op.inputs, (TensorSpec(turned),))
         last = strides(op)[0][-2:]
         exchanged = whole and (*strides(op)[0][:-2], *last[::-1]) == strides(in_order)[0]
         returned = writes[0] in graph.outputs
-        by_itself = exchanged and readers <= {"matmul"}
+        by_itself = exchanged and all(op.kind == "matmul" and len(op.inputs) > 1 for op in ops)
         if returned or not (readers <= {"copy"} or by_itself):
             new[place] = replace(node, op=replace(op, kind="copy"))
     return marked(rewritten(graph, new), new)
