@@ -6,6 +6,7 @@ operators.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
@@ -16,9 +17,11 @@ from hwnas_surrogate.graphs.draft import Draft, Replacement, Rule, rewritten
 from hwnas_surrogate.graphs.forms import FORM_RULES
 from hwnas_surrogate.graphs.graph import Graph, Node
 from hwnas_surrogate.graphs.layouts import Layout
-from hwnas_surrogate.graphs.op import Op, TensorSpec
+from hwnas_surrogate.graphs.op import Op, Shape, TensorSpec
 
 __all__ = ["canonical"]
+
+_ONE_DIMENSION = re.compile(r"\[(\d+)\]")
 
 
 def canonical(graph: Graph) -> Graph:
@@ -112,29 +115,32 @@ def _with_bias(draft: Draft, place: int) -> Replacement | None:
 def _roll(draft: Draft, place: int) -> Replacement | None:
     """Put together the two parts of a value that are joined in the other order."""
     node = draft.graph.nodes[place]
-    views = [draft.node_of(value) for value in node.reads]
-    if len(views) != 2 or any(view is None or view.op.kind != "view" for view in views) or node.weights:
+    joined = _ONE_DIMENSION.fullmatch(node.op.detail)
+    parts = [part for part in map(draft.node_of, node.reads) if part is not None and part.op.kind == "view"]
+    instead_of = frozenset({place, *(draft.writer[value] for value in node.reads)})
+    if joined is None or len(parts) != 2 or len(node.reads) != 2 or node.weights:
         return None
-    first, second = (view for view in views if view is not None)
-    late, early = Layout.of_view(first.op), Layout.of_view(second.op)
-    if first.reads != second.reads or late is None or early is None:
+    dim, spec, reads = int(joined[1]), node.op.outputs[0], parts[0].reads
+    layouts = [Layout.of_view(part.op) for part in parts]
+    whole = None if layouts[0] is None or layouts[1] is None else _whole(layouts[0], layouts[1], spec.shape, dim)
+    if whole is None or reads != parts[1].reads or not draft.stays_inside(place, instead_of):
         return None
-    dim = int(node.op.detail.strip("[]"))
-    spec, size = node.op.outputs[0], early.shape[dim]
+    op = Op.of("roll", (spec,), (spec,), detail=f"[{parts[0].op.outputs[0].shape[dim]}] [{dim}]")
+    root = draft.spec(reads[0])
+    if whole.in_order and spec == root:
+        return Replacement(place, instead_of, (Node(op, reads),))
+    view = Node(Op.of("view", (root,), (spec,), detail=str(whole)), reads)
+    return Replacement(place, instead_of, (view, Node(op, (-1,))))
+
+
+def _whole(late: Layout, early: Layout, shape: Shape, dim: int) -> Layout | None:
+    """Return the layout of which one is the last part along a dimension, and the other the first."""
     # Steps along a dimension of one place are arbitrary.
     each = list(zip(early.shape, early.strides, late.shape, late.strides, strict=True))
     strides = tuple(step if n > 1 else other for n, step, _, other in each)
     alike = all(step == other for n, step, n_other, other in each if n > 1 and n_other > 1)
-    if not alike or late.offset - early.offset != size * strides[dim]:
-        return None
-    whole = Layout(spec.shape, strides, early.offset)
-    root, of = first.reads[0], draft.spec(first.reads[0])
-    made = () if whole.in_order and spec == of else (Node(Op.of("view", (of,), (spec,), detail=str(whole)), (root,)),)
-    op = Op.of("roll", (spec,), (spec,), detail=f"[{late.shape[dim]}] [{dim}]")
-    instead_of = frozenset({place, *(draft.writer[value] for value in node.reads)})
-    if not draft.stays_inside(place, instead_of):
-        return None
-    return Replacement(place, instead_of, (*made, Node(op, (-1 if made else root,))))
+    follows = late.offset - early.offset == early.shape[dim] * strides[dim]
+    return Layout(shape, strides, early.offset) if alike and follows else None
 
 
 def _joins(draft: Draft, place: int) -> Replacement | None:
@@ -164,6 +170,8 @@ def _rolls(draft: Draft, place: int) -> Replacement | None:
     by_dim: dict[str, str] = {}
     for roll in (before, node):
         steps, dims = (text.strip("[]").split(", ") for text in roll.op.detail.split("] "))
+        if not dims[0] or not by_dim.keys().isdisjoint(dims):  # through all numbers in order, or twice
+            return None
         by_dim |= dict(zip(dims, steps, strict=True))
     order = sorted(by_dim, key=int)
     detail = f"[{', '.join(by_dim[dim] for dim in order)}] [{', '.join(order)}]"

@@ -74,13 +74,13 @@ def _layout(op: Op) -> Layout | None:
 def _shows_other_order(op: Op) -> bool:
     """Return whether a view shows numbers in another order, or not all of them."""
     layout = _layout(op) if op.kind == "view" else None
-    return layout is not None and (not layout.in_order or op.outputs[0].numel < op.inputs[0].numel)
+    return layout is not None and (not layout.in_order or op.outputs[0].bytes < op.inputs[0].bytes)
 
 
 def _exchanges_last(op: Op) -> bool:
     """Return whether a view only exchanges the last two dimensions, as a matrix product can by itself."""
     layout = _layout(op)
-    if layout is None or len(layout.shape) < 2 or op.outputs[0].numel != op.inputs[0].numel:
+    if layout is None or len(layout.shape) < 2 or op.outputs[0].bytes != op.inputs[0].bytes:
         return False
     rank = len(layout.shape)
     return layout.permuted((*range(rank - 2), rank - 1, rank - 2)).in_order
