@@ -34,7 +34,7 @@ def finished(graph: Graph, uncounted: Iterable[str] = ()) -> Graph:
             f"no rule knows how much {', '.join(kinds)} compute{'s' if len(kinds) == 1 else ''}: counted with the "
             "bytes that are read and written, without multiply-adds.",
             UncountedWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
     return _read(canonical(_read(graph)))
 
