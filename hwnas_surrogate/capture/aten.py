@@ -80,8 +80,9 @@ def is_copy(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     name, given = _name(func), [*args, *kwargs.values()]
     if name == "as_strided_":  # how PyTorch orders the memory of a mean
         return tuple(given[0].shape) == tuple(given[1])
-    if name in NEUTRAL:  # such as a sum that starts with 0
-        return type(given[1]) in (int, float) and given[1] == NEUTRAL[name] and len(given) == 2
+    neutral = NEUTRAL.get(name.removesuffix("_"))
+    if neutral is not None:  # such as a sum that starts with 0
+        return type(given[1]) in (int, float) and given[1] == neutral and len(given) == 2
     return name == "clone" or (name == "constant_pad_nd" and not any(given[1]))
 
 

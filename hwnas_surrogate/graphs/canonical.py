@@ -21,11 +21,12 @@ from hwnas_surrogate.graphs.op import Op, Shape, TensorSpec
 
 __all__ = ["canonical"]
 
+_ELEMENTWISE = frozenset({"add", "sub", "mul", "div"})
 _ONE_DIMENSION = re.compile(r"\[(\d+)\]")
 
 
 def canonical(graph: Graph) -> Graph:
-    """Put operators together that compute one operator of this package, and store matrices in one orientation.
+    """Put operators together that compute one operator of this package, and store tensors in one shape.
 
     - Activations and normalisations are found by their formulas (:data:`.forms.FORMS`), with the stored vectors that
       scale and shift the result of a normalisation.
@@ -44,22 +45,33 @@ def canonical(graph: Graph) -> Graph:
     >>> canonical(build.graph(build.elementwise("mul", x, build.elementwise("sigmoid", x)))).ops[0].kind
     'silu'
     """
-    return rewritten(_matrices_by_outputs(graph), _RULES)
+    return rewritten(_stored_alike(graph), _RULES)
 
 
-def _matrices_by_outputs(graph: Graph) -> Graph:
-    """Store the matrices of products as (outputs, inputs) where every reader multiplies by them."""
-    stored, wanted = list(graph.weights), dict[int, bool]()
+def _stored_alike(graph: Graph) -> Graph:
+    """Store the matrices of products as (outputs, inputs), and operands of sums and products without sizes of 1.
+
+    Stored tensors that other operators read too, or in another way, stay as they are.
+    """
+    wanted: dict[int, set[TensorSpec]] = {}
     for node in graph.nodes:
-        matrix = _second_factor(node)
         for weight, spec in zip(node.weights, (*node.op.weights, *node.op.buffers), strict=True):
-            turns = weight == matrix and spec.shape == _inner_and_outer(node.op)
-            wanted[weight] = wanted.get(weight, True) and turns and spec.shape[0] != spec.shape[1]
-    for weight, turns in wanted.items():
-        if turns:
-            stored[weight] = TensorSpec.of(stored[weight].shape[::-1], stored[weight].dtype)
-    nodes = [_by_outputs(node, stored) for node in graph.nodes]
+            wanted.setdefault(weight, set()).add(_as_stored(node, weight, spec))
+    stored = list(graph.weights)
+    for weight, specs in wanted.items():
+        if len(specs) == 1:
+            stored[weight] = next(iter(specs))
+    nodes = [_with_stored(node, stored) for node in graph.nodes]
     return Graph(graph.inputs, nodes, graph.outputs, stored)
+
+
+def _as_stored(node: Node, weight: int, spec: TensorSpec) -> TensorSpec:
+    """Return how a node's stored tensor should be stored, if only this node counts."""
+    if node.op.kind in _ELEMENTWISE:
+        return TensorSpec.of(tuple(size for size in spec.shape if size != 1), spec.dtype)
+    if weight == _second_factor(node) and spec.shape == _inner_and_outer(node.op):
+        return TensorSpec.of(spec.shape[::-1], spec.dtype)
+    return spec
 
 
 def _second_factor(node: Node) -> int | None:
@@ -78,7 +90,7 @@ def _inner_and_outer(op: Op) -> tuple[int, int]:
     return op.inputs[0].shape[-1], op.outputs[0].shape[-1]
 
 
-def _by_outputs(node: Node, stored: Sequence[TensorSpec]) -> Node:
+def _with_stored(node: Node, stored: Sequence[TensorSpec]) -> Node:
     """Return a node that reads stored tensors as they are now."""
     op, n = node.op, len(node.op.weights)
     specs = tuple(stored[weight] for weight in node.weights)
