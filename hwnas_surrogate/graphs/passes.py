@@ -34,6 +34,8 @@ __all__ = [
 ACTIVATIONS = frozenset(
     {"relu", "relu6", "sigmoid", "tanh", "silu", "gelu", "elu", "leaky_relu", "hardswish", "hardsigmoid", "mish"}
 )
+_OF_PRODUCTS = frozenset({"relu", "relu6", "sigmoid", "tanh", "elu", "leaky_relu", "hardsigmoid", "zero"})
+"""Operators that are fused into a matrix product; ONNX Runtime runs smooth activations such as GELU by themselves."""
 _ZERO_TO_ZERO = frozenset(
     {
         "avg_pool", "max_pool", "global_pool", "batch_norm", "copy", "view", "zero", "mul",
@@ -65,12 +67,14 @@ def fused(graph: Graph) -> Graph:
       exchange the last two dimensions by themselves.
     - Into a convolution or a matrix product go, in this order: the batch norm after it; the multiplications by numbers
       or stored tensors after it, but stored vectors only into a convolution; then one of a multiplication by zero or an
-      activation. Into a convolution, an addition may go instead (it reads one more value).
+      activation, but into a matrix product no smooth one such as GELU. Into a convolution, an addition may go instead
+      (it reads one more value).
     - A layer norm goes into the addition before it, and an activation into the normalisation before it.
 
-    ONNX Runtime and OpenVINO do all of this, with three exceptions: no engine fuses activations into other
-    normalisations than batch norms, ONNX Runtime fuses piecewise linear and sigmoid activations only, and OpenVINO runs
-    the addition before a layer norm by itself. Both also fuse a ReLU after the addition, which this view keeps.
+    ONNX Runtime and OpenVINO do all of this, with exceptions: no engine fuses activations into other normalisations
+    than batch norms; ONNX Runtime fuses no smooth activation into a convolution, and OpenVINO also into a matrix
+    product; OpenVINO runs the addition before a layer norm by itself. Both also fuse a ReLU after an addition that a
+    convolution includes, which this view keeps.
     """
     return applied(flat_fused, graph)
 
@@ -113,7 +117,7 @@ def flat_fused(flat: Flat) -> Flat:
     flat = _absorbed(flat, _CONVOLUTIONS, _scales)
     flat = _absorbed(flat, WEIGHTED - _CONVOLUTIONS, _scales_by_number)
     flat = _absorbed(flat, _CONVOLUTIONS, ACTIVATIONS | {"add", "zero"})
-    flat = _absorbed(flat, WEIGHTED - _CONVOLUTIONS, ACTIVATIONS | {"zero"})
+    flat = _absorbed(flat, WEIGHTED - _CONVOLUTIONS, _OF_PRODUCTS)
     flat = _absorbed(flat, frozenset({"add"}), frozenset({"layer_norm", "rms_norm"}))
     return _absorbed(flat, _NORMS, ACTIVATIONS)
 

@@ -174,7 +174,8 @@ def fused(graph: Graph) -> Graph:
     graph = _absorbed(graph, ("conv", "conv_transpose"), _scales)
     graph = _absorbed(graph, ("matmul",), lambda op: _scales(op) and not op.weights + op.buffers)
     graph = _absorbed(graph, ("conv", "conv_transpose"), ACTIVATIONS | {"add", "zero"})
-    graph = _absorbed(graph, ("matmul",), ACTIVATIONS | {"zero"})
+    smooth = {"silu", "gelu", "hardswish", "mish"}
+    graph = _absorbed(graph, ("matmul",), (ACTIVATIONS | {"zero"}) - smooth)
     graph = _absorbed(graph, ("add",), frozenset({"layer_norm", "rms_norm"}))
     return _absorbed(graph, ("batch_norm", "layer_norm", "group_norm", "rms_norm"), ACTIVATIONS)
 
