@@ -11,13 +11,33 @@ from hwnas_surrogate.lazy import lazy_names
 
 if TYPE_CHECKING:
     from hwnas_surrogate.capture.finishing import UncountedWarning
+    from hwnas_surrogate.capture.given import (
+        GivenNetwork,
+        OnnxFile,
+        UserModule,
+        given_networks,
+        is_model,
+        parse_input_shape,
+    )
     from hwnas_surrogate.capture.onnx_model import graph_of_onnx
     from hwnas_surrogate.capture.torch_module import graph_of_exported, graph_of_module
 
-__all__ = ["UncountedWarning", "graph_of_exported", "graph_of_module", "graph_of_onnx"]
+__all__ = [
+    "GivenNetwork",
+    "OnnxFile",
+    "UncountedWarning",
+    "UserModule",
+    "given_networks",
+    "graph_of_exported",
+    "graph_of_module",
+    "graph_of_onnx",
+    "is_model",
+    "parse_input_shape",
+]
 
 _MODULES = {
     "finishing": ["UncountedWarning"],
+    "given": ["GivenNetwork", "OnnxFile", "UserModule", "given_networks", "is_model", "parse_input_shape"],
     "onnx_model": ["graph_of_onnx"],
     "torch_module": ["graph_of_exported", "graph_of_module"],
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -86,8 +85,13 @@ def is_copy(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     return name == "clone" or (name == "constant_pad_nd" and not any(given[1]))
 
 
-def described(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], outputs: list[Tensor]) -> list[Call]:
-    """Return a call in this package's terms: several for an operator that does the work of several."""
+def described(
+    func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], outputs: list[Tensor], place: int
+) -> list[Call]:
+    """Return a call in this package's terms: several for an operator that does the work of several.
+
+    ``place`` is its number in the graph.
+    """
     name = _name(func)
     in_place = func._schema.is_mutable
     base = name[:-1] if in_place and name.endswith("_") else name
@@ -106,9 +110,9 @@ def described(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], outputs:
         call.detail = _said(args, kwargs)
         if call.kind == "batch_norm":
             call.detail = ""
-    if torch.Tag.nondeterministic_seeded in func.tags:
+    if torch.Tag.nondeterministic_seeded in func.tags and call.kind != "attention":  # which may drop out, in training
         call.kind = f"random_{call.kind}" if call.kind == "constant" else call.kind
-        call.detail += f" draw {next(_DRAWS)}"
+        call.detail += f" draw {place}"  # no two of a graph are equal
     call.in_place = in_place
     return [call]
 
@@ -126,10 +130,6 @@ def _operator_and_sum(
     middle = torch.empty(shape, dtype=outputs[0].dtype, device=outputs[0].device)
     first = Call(_AND_SUM[base], [y, z], [middle], detail=_said((), kwargs))
     return [first, Call("add", [x, middle], outputs, in_place=in_place)]
-
-
-_DRAWS = itertools.count()
-"""Numbers for operators that draw random numbers, so that no two are equal."""
 
 
 def _unusual(func: Any, kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -82,7 +82,7 @@ class Recording:
         if is_copy(func, args, kwargs) and self._keeps_shape(tensors[0], outputs[0]):
             self._add_copy(tensors[0], outputs[0])
             return
-        *parts, last = described(func, args, kwargs, outputs)
+        *parts, last = described(func, args, kwargs, outputs, len(self._made))
         for part in parts:
             self._add_call(part)
         first = self._add_call(last)

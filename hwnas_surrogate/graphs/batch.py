@@ -4,32 +4,26 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property, partial, reduce
+from functools import cached_property
 from threading import RLock
-from types import MappingProxyType
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from hwnas_surrogate.errors import InvalidGraphError, InvalidInputError, unknown
-from hwnas_surrogate.graphs.flat import Flat, applied, flattened
-from hwnas_surrogate.graphs.folding import flat_folded
+from hwnas_surrogate.graphs.flat import Flat, flattened
 from hwnas_surrogate.graphs.graph import Graph
 from hwnas_surrogate.graphs.merging import flat_merged
 from hwnas_surrogate.graphs.numbering import Numbers, distinct_rows
 from hwnas_surrogate.graphs.op import Op
-from hwnas_surrogate.graphs.passes import batch_norms_folded, flat_fused, flat_live
-from hwnas_surrogate.graphs.quantizing import flat_quantized
+from hwnas_surrogate.graphs.views import PASSES, VIEWS, View, checked_view, in_turn
 
 __all__ = [
-    "VIEWS",
     "GraphBatch",
     "NetworkBatch",
-    "View",
-    "checked_view",
     "numbers_of_rows",
     "summable",
     "values_of_ops",
@@ -39,40 +33,6 @@ _AT_ONCE = 500
 """Number of graphs that passes process at once: small enough for the processor's cache."""
 _ONE_AT_A_TIME = RLock()
 """Held while operators are numbered: threads that request views of a batch would number them differently."""
-
-View: TypeAlias = Literal["all", "live", "folded", "fused", "quantized"]
-
-_PASSES: Mapping[str, tuple[Callable[[Flat], Flat], ...]] = MappingProxyType(
-    {
-        "all": (batch_norms_folded,),
-        "live": (flat_live, batch_norms_folded),
-        "folded": (flat_folded, batch_norms_folded),
-        "fused": (flat_merged, flat_fused),
-        "quantized": (flat_merged, flat_quantized),
-    }
-)
-
-
-def _in_turn(passes: Iterable[Callable[[Flat], Flat]], flat: Flat) -> Flat:
-    return reduce(lambda of, run: run(of), passes, flat)
-
-
-VIEWS: Mapping[str, Callable[[Graph], Graph]] = MappingProxyType(
-    {view: partial(applied, partial(_in_turn, passes)) for view, passes in _PASSES.items()}
-)
-"""A view selects the operators that count; in every view a batch norm is part of the convolution before it.
-
-``all``: every operator that is called. ``live``: those that change an output. ``folded``: those that a converter keeps.
-``fused``: those that an inference engine runs, with equal operators merged and neighbours fused. ``quantized``: as
-quantized to int8.
-"""
-
-
-def checked_view(view: str) -> str:
-    """Return a view's name, or raise :class:`InvalidInputError` if it is unknown."""
-    if not isinstance(view, str) or view not in VIEWS:
-        raise unknown(InvalidInputError, "view", view, VIEWS)
-    return view
 
 
 class NetworkBatch(ABC):
@@ -89,6 +49,16 @@ class NetworkBatch(ABC):
     @abstractmethod
     def keys(self) -> tuple[str, ...]:
         """One string for each network, equal for equal networks and the same on every machine."""
+
+    @property
+    @abstractmethod
+    def names(self) -> tuple[str, ...]:
+        """What each network is called: an architecture's string, or a graph's name."""
+
+    @property
+    @abstractmethod
+    def connected(self) -> npt.NDArray[np.bool_]:
+        """Whether a path leads from an input of each network to an output, shape (n,)."""
 
     @property
     @abstractmethod
@@ -124,6 +94,15 @@ class NetworkBatch(ABC):
     def counts(self, view: View = "all") -> npt.NDArray[np.float64]:
         """Return how often each network runs each distinct operator, shape (n, L)."""
         return self.sums(np.eye(len(self.distinct(view))), view)
+
+    def count_kinds(self, view: View = "all") -> dict[str, npt.NDArray[np.float64]]:
+        """Return how many operators of each kind the networks run, shape (n,) each; kinds that occur."""
+        ops = self.distinct(view)
+        kinds = list(dict.fromkeys(op.kind for op in ops))
+        sums = self.sums(
+            np.array([[op.kind == kind for kind in kinds] for op in ops], float).reshape(len(ops), -1), view
+        )
+        return {kind: count for kind, count in zip(kinds, sums.T, strict=True) if count.any()}
 
     def total(
         self, figure: Literal["macs", "params", "activation_bytes"], view: View = "all"
@@ -196,12 +175,15 @@ class GraphBatch(NetworkBatch):
 
     Parameters
     ----------
-    graphs : sequence of Graph
+    graphs : sequence of Graph, or mapping of str to Graph
+        A mapping names them.
+    names : sequence of str, optional
+        Names of a sequence of graphs. If None, a graph is called by the first 12 digits of its hash.
 
     Raises
     ------
     InvalidInputError
-        If one of them is no graph.
+        If one of them is no graph, or there is not one name for each.
 
     Examples
     --------
@@ -213,11 +195,15 @@ class GraphBatch(NetworkBatch):
     [15647360.0, 113951360.0, 78561920.0]
     """
 
-    def __init__(self, graphs: Sequence[Graph]) -> None:
+    def __init__(self, graphs: Sequence[Graph] | Mapping[str, Graph], names: Sequence[str] | None = None) -> None:
         if isinstance(graphs, Graph):
             raise InvalidInputError("a GraphBatch holds several graphs: give a list, GraphBatch([graph]).")
         if not isinstance(graphs, Iterable):
             raise InvalidInputError(f"a GraphBatch holds a list of graphs, got {type(graphs).__name__}.")
+        if isinstance(graphs, Mapping):
+            if names is not None:
+                raise InvalidInputError("a mapping names the graphs already: leave names out.")
+            names, graphs = list(graphs), list(graphs.values())
         self.graphs = tuple(graphs)
         for place, graph in enumerate(self.graphs):
             if not isinstance(graph, Graph):
@@ -225,11 +211,22 @@ class GraphBatch(NetworkBatch):
                     f"a GraphBatch holds graphs, got {type(graph).__name__} at {place}. "
                     "Graph.from_torch makes one of a PyTorch module, a space's graph(arch) of an architecture."
                 )
+        self._names = None if names is None else _checked_names(names, len(self.graphs))
         self._counted: dict[str, tuple[tuple[Op, ...], _Counts]] = {}
 
     def __len__(self) -> int:
         """Return the number of networks."""
         return len(self.graphs)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The name of each graph; the first 12 digits of its hash if it was not named."""
+        return tuple(key[:12] for key in self.keys) if self._names is None else self._names
+
+    @property
+    def connected(self) -> npt.NDArray[np.bool_]:
+        """Whether a path leads from an input of each network to an output, shape (n,)."""
+        return np.array([graph.connected for graph in self.graphs], bool)
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -261,7 +258,8 @@ class GraphBatch(NetworkBatch):
             If there is no such network, or rows are neither whole numbers nor a mask of n.
         """
         chosen = numbers_of_rows(rows, len(self))
-        taken = GraphBatch([self.graphs[row] for row in chosen])
+        names = None if self._names is None else [self._names[row] for row in chosen]
+        taken = GraphBatch([self.graphs[row] for row in chosen], names)
         taken._counted = {view: (ops, counts.rows(chosen)) for view, (ops, counts) in self._counted.items()}
         return taken
 
@@ -315,10 +313,10 @@ class GraphBatch(NetworkBatch):
 
     def _as_run(self, part: int, view: str) -> Flat:
         plain, of_merged = self._parts[part]
-        passes = _PASSES[view]
+        passes = PASSES[view]
         if passes[0] is flat_merged:
             plain, passes = of_merged, passes[1:]
-        return _in_turn(passes, replace(plain))  # a copy, which forgets what it computed
+        return in_turn(passes, replace(plain))  # a copy, which forgets what it computed
 
     def _refuse(self, view: str) -> None:
         """Raise the error of the first network that can't be run in a view."""
@@ -327,6 +325,16 @@ class GraphBatch(NetworkBatch):
                 VIEWS[view](graph)
             except InvalidGraphError as error:
                 raise InvalidGraphError(f"network {place}, view {view!r}: {error}") from error
+
+
+def _checked_names(names: Sequence[str], n: int) -> tuple[str, ...]:
+    checked = (names,) if isinstance(names, str) else tuple(names)
+    if len(checked) != n:
+        raise InvalidInputError(f"each of the {n} graphs has one name, got {len(checked)} names.")
+    for name in checked:
+        if not isinstance(name, str) or not name.strip():
+            raise InvalidInputError(f"the name of a graph is a text that is not empty, got {name!r:.60}.")
+    return checked
 
 
 def _counted(parts: Iterable[Flat]) -> tuple[tuple[Op, ...], _Counts]:

@@ -49,7 +49,7 @@ def _split(flat: Flat, parts: Ints) -> Flat:
     several = np.flatnonzero(np.bincount(which) > 1)
     if not len(several):
         return flat
-    op, keep = flat.op.copy(), np.ones(len(flat), bool)
+    op, keep, into = flat.op.copy(), np.ones(len(flat), bool), np.arange(len(flat))
     values, writers, places = list[Ints](), list[Ints](), list[Ints]()
     offset = flat.numbers.made(_offset, flat.op[parts])
     for group in several.tolist():
@@ -59,11 +59,12 @@ def _split(flat: Flat, parts: Ints) -> Flat:
         op[writer] = _together(flat.numbers, flat.op[parts[members]].tolist())
         keep[parts[members]] = False
         keep[writer] = True
+        into[parts[members]] = writer
         values.append(flat.first_written[parts[members]])
         writers.append(np.full(len(members), writer))
         places.append(np.arange(len(members)))
     moves = np.concatenate(values), np.concatenate(writers), np.concatenate(places)
-    return flat.rewritten(keep, op, moved=moves)
+    return flat.rewritten(keep, op, moved=moves, into=into)
 
 
 def _layout(op: Op) -> Layout | None:
