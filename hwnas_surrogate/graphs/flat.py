@@ -176,6 +176,7 @@ class Flat:
         edges: Edges | None = None,
         uses: Edges | None = None,
         same: Ints | None = None,
+        moved: tuple[Ints, Ints, Ints] | None = None,
         into: Ints | None = None,
     ) -> Flat:
         """Return the graphs with only some of the nodes, in the same order.
@@ -184,12 +185,14 @@ class Flat:
         ----------
         keep : ndarray of bool, shape (nodes,)
         op : ndarray of int, shape (nodes,), optional
-            New operators. They may write fewer values than before.
+            New operators. They may write fewer values than before, or more.
         edges, uses : pair of ndarray of int, optional
             New ``reader, reads`` and ``user, weights``, by the old numbers of nodes and values. Edges and uses of
             removed nodes are dropped.
         same : ndarray of int, shape (values,), optional
             For each value, the one that its readers read instead, which may be replaced in turn.
+        moved : three ndarrays of int, optional
+            Values that other nodes write now, these nodes, and the places among what they write.
         into : ndarray of int, shape (nodes,), optional
             For each removed node, the kept one that it is a part of now, or -1.
 
@@ -206,7 +209,11 @@ class Flat:
         written = self.numbers.each(n_outputs)[op]
         number = np.full(self.n_values, -1)
         number[: len(self.inputs)] = np.arange(len(self.inputs))
-        number[spans(self.first_written[nodes], written)] = len(self.inputs) + np.arange(written.sum())
+        first, n_kept = len(self.inputs) + np.cumsum(written) - written, np.minimum(written, self.n_written[nodes])
+        number[spans(self.first_written[nodes], n_kept)] = spans(first, n_kept)
+        if moved is not None:
+            values, writers, places = moved
+            number[values] = first[np.searchsorted(nodes, writers)] + places
         if same is not None:
             number = number[resolved(same)]
         reader, reads = _of_kept(edges or self.edges, keep)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hwnas_surrogate.errors import InvalidGraphError, InvalidInputError
-from hwnas_surrogate.graphs import VIEWS, Graph, GraphBuilder, Traced, traced
+from hwnas_surrogate.graphs import VIEWS, Graph, GraphBuilder, Op, TensorSpec, Traced, traced
 from hwnas_surrogate.spaces import get_space
 from tests.graphs.test_flat import random_graphs
 
@@ -59,7 +59,8 @@ def test_every_node_that_is_there_has_an_operator_of_its_kind_or_conversions(vie
         kinds = by_node(found)
         for node in set(found.became[found.became >= 0].tolist()):
             own = graph.nodes[node].op.kind
-            assert any(kind.split("+")[0] in (own, "constant", "quantize", "dequantize") for kind in kinds[node])
+            may_be = (own, "constant", "quantize", "dequantize", *(["copy"] if own == "view" else []))
+            assert any(kind.split("+")[0] in may_be for kind in kinds[node])
 
 
 def test_what_is_fused_belongs_to_the_operator_that_it_is_fused_into() -> None:
@@ -69,6 +70,16 @@ def test_what_is_fused_belongs_to_the_operator_that_it_is_fused_into() -> None:
     assert by_node(found) == {0: ["conv+batch_norm+add"], 2: ["relu"]}
     assert found.became.tolist() == [0, 0, 2, 0]
     assert dict(zip(found.serves.tolist(), found.follows.tolist(), strict=True)) == {0: 2, 2: -1}
+
+
+def test_parts_that_are_copied_at_once_belong_to_the_first() -> None:
+    build, x = image()
+    part = (TensorSpec((1, 4, 8, 8)),)
+    views = [Op("view", (build.spec(x),), part, detail=f"(256, 64, 8, 1) from {start}") for start in (256, 128)]
+    shown = [build.add_op(view, [x]) for view in views]
+    found = traced(build.graph(build.add(build.relu(shown[0]), shown[1])), "fused")
+    assert found.became.tolist() == [0, 0, 2, 3]
+    assert by_node(found) == {0: ["copy"], 2: ["relu"], 3: ["add"]}
 
 
 def test_equal_operators_belong_to_the_first() -> None:
