@@ -15,8 +15,6 @@ from hwnas_surrogate.trainers import SurrogateSuite
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"^```(python|python \w+\.py|console|output|text)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 BLOCKS = BLOCK.findall(README)
-    r"^```(python|python \w+\.py|console|output|text)\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE
-)
 """What ``output`` shows must be printed again; ``text`` holds times of one machine; a block with a name is a file."""
 NUMBER = re.compile(r"\d+\.?\d*|\.\d+")
 
