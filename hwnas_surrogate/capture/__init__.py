@@ -11,13 +11,29 @@ from hwnas_surrogate.lazy import lazy_names
 
 if TYPE_CHECKING:
     from hwnas_surrogate.capture.finishing import UncountedWarning
+    from hwnas_surrogate.capture.graph_store import GraphCacheWarning, cache_dir
+    from hwnas_surrogate.capture.module_space import ModuleSpace, capture
     from hwnas_surrogate.capture.onnx_model import graph_of_onnx
+    from hwnas_surrogate.capture.parallel import capturing
     from hwnas_surrogate.capture.torch_module import graph_of_exported, graph_of_module
 
-__all__ = ["UncountedWarning", "graph_of_exported", "graph_of_module", "graph_of_onnx"]
+__all__ = [
+    "GraphCacheWarning",
+    "ModuleSpace",
+    "UncountedWarning",
+    "cache_dir",
+    "capture",
+    "capturing",
+    "graph_of_exported",
+    "graph_of_module",
+    "graph_of_onnx",
+]
 
 _MODULES = {
     "finishing": ["UncountedWarning"],
+    "graph_store": ["GraphCacheWarning", "cache_dir"],
+    "module_space": ["ModuleSpace", "capture"],
+    "parallel": ["capturing"],
     "onnx_model": ["graph_of_onnx"],
     "torch_module": ["graph_of_exported", "graph_of_module"],
 }

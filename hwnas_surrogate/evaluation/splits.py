@@ -137,7 +137,10 @@ def _config(
 def _op(
     table: CostTable, costs: npt.NDArray[np.float64], rows: Rows, n_test: int, rng: np.random.Generator
 ) -> npt.NDArray[np.bool_]:
-    has: npt.NDArray[np.bool_] = (table.archs[rows] == rng.integers(len(table.space.ops))).any(axis=1)
+    archs, ops = table.archs[rows], table.space.ops
+    position: slice | int = slice(None) if ops else int(rng.integers(table.space.n_positions))
+    op = rng.integers(len(ops) if isinstance(position, slice) else table.space.n_ops_at[position])
+    has: npt.NDArray[np.bool_] = (archs[:, position].reshape(len(archs), -1) == op).any(axis=1)
     return has
 
 
@@ -157,6 +160,7 @@ SPLITS: Mapping[str, Split] = MappingProxyType(
 """The splits beside ``random``.
 
 ``isomorphism``: no test architecture has an equivalent training architecture (by the canonical form without zeros).
-``op``: the test rows are all architectures with one op, drawn at random; the training rows have none with it. ``cost``:
+``op``: the test rows are all architectures with one op, drawn at random (one choice at one position, where positions
+have different choices); the training rows have none with it. ``cost``:
 the test rows are the most expensive. ``config``: whole network configs are held out.
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -105,9 +106,9 @@ def _numbers(values: Any) -> list[float | None]:
 def _architectures(table: CostTable) -> dict[str, Any]:
     """Return the architectures as op numbers and the text around the ops, or as texts if that is impossible."""
     space, archs = table.space, table.archs
-    made: dict[str, Any] = {"ops": list(space.ops)}
+    made: dict[str, Any] = {"ops": [op for op, _ in _ops_in(space, archs)]}
     pieces, texts = _pieces(space), space.format_all(archs)
-    names = np.array(space.ops, object)[archs]
+    names = np.array(space.ops, object)[archs] if space.ops else np.empty(archs.shape, object)
     joined = np.full(len(archs), pieces[0], object) if len(pieces) == space.n_positions + 1 else np.array([])
     for position, piece in enumerate(pieces[1:] if len(joined) else []):
         joined = joined + names[:, position] + piece
@@ -125,7 +126,8 @@ def _architectures(table: CostTable) -> dict[str, Any]:
 
 def _pieces(space: SearchSpace) -> list[str]:
     """Return the text between the ops in an architecture's string."""
-    return space.format(np.zeros((1, space.n_positions), np.int8)).split(space.ops[0])
+    text = space.format(np.zeros((1, space.n_positions), np.int8))
+    return text.split(space.ops[0]) if space.ops else [text]
 
 
 def _macs(table: CostTable) -> dict[str, Any]:
@@ -231,12 +233,21 @@ def _residuals(space: SearchSpace, archs: npt.NDArray[np.int8], rows: pd.DataFra
     errors = np.full(len(rows), np.nan)
     errors[usable] = rows["predicted"].to_numpy(float)[usable] / measured[usable] - 1
     made = []
-    for number, op in enumerate(space.ops):
-        mine = errors[(archs == number).any(axis=1) & usable]
+    for op, has in _ops_in(space, archs):
+        mine = errors[has & usable]
         if len(mine):
             mean, median = _number(mine.mean()), _number(np.median(mine))
             made.append({"op": op, "mean": mean, "median": median, "n": len(mine)})
     return made
+
+
+def _ops_in(space: SearchSpace, archs: npt.NDArray[np.int8]) -> Iterator[tuple[str, npt.NDArray[np.bool_]]]:
+    """Yield each op and the architectures that have it; where positions have different choices, each choice."""
+    for number, op in enumerate(space.ops):
+        yield op, (archs == number).any(axis=1)
+    for position, (name, ops) in enumerate(zip(space.position_names, space.ops_at, strict=True)):
+        for number, op in enumerate(() if space.ops else ops):
+            yield f"{name}={op}", archs[:, position] == number
 
 
 def _curve(target: Target, learned: Found) -> dict[str, Any]:

@@ -267,7 +267,7 @@ def _probed(space: str, of_graphs: bool, entry: str) -> str:
 
 def _probes(space: SearchSpace) -> ArchBatch:
     """Return a few fixed architectures, under the default config."""
-    archs = np.outer(_PROBES, np.arange(space.n_positions)) % len(space.ops)
+    archs = np.outer(_PROBES, np.arange(space.n_positions)) % space.n_ops_at
     return space.batch(archs, space.default_config)
 
 
