@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar, Self
+from weakref import WeakValueDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,8 @@ _MOST_LISTED = 1_000_000
 """Architectures that :meth:`ChoiceSpace.enumerate` lists."""
 _MOST_INDEXED = 1 << 62
 """Architectures that a 64-bit index counts."""
+_objects: WeakValueDictionary[type, Any] = WeakValueDictionary()
+"""The one object of each class. It is no attribute of the class, which is copied to other processes without it."""
 
 
 class ChoiceSpace(SearchSpace):
@@ -83,7 +86,6 @@ class ChoiceSpace(SearchSpace):
     _values: ClassVar[tuple[tuple[Choice, ...], ...]] = ()
     _keys: ClassVar[tuple[Any, ...]] = ()
     _numbers: ClassVar[tuple[Mapping[str, int], ...]] = ()
-    _object: ClassVar[Any]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Derive from the choices what other spaces define."""
@@ -109,9 +111,9 @@ class ChoiceSpace(SearchSpace):
         """Return the one object of the class, registered."""
         if not cls._keys or not isinstance(getattr(cls, "name", None), str) or not cls.name:
             raise InvalidInputError(f"a search space of one's own has a name and choices: {cls.__name__} lacks them.")
-        if "_object" not in vars(cls):
-            cls._object = super().__new__(cls)
-        only: Self = cls._object
+        if cls not in _objects:
+            _objects[cls] = super().__new__(cls)
+        only: Self = _objects[cls]
         know(only)
         return only
 
