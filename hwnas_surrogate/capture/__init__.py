@@ -11,6 +11,14 @@ from hwnas_surrogate.lazy import lazy_names
 
 if TYPE_CHECKING:
     from hwnas_surrogate.capture.finishing import UncountedWarning
+    from hwnas_surrogate.capture.given import (
+        GivenNetwork,
+        OnnxFile,
+        UserModule,
+        given_networks,
+        is_model,
+        parse_input_shape,
+    )
     from hwnas_surrogate.capture.graph_store import GraphCacheWarning, cache_dir
     from hwnas_surrogate.capture.module_space import ModuleSpace, capture
     from hwnas_surrogate.capture.onnx_model import graph_of_onnx
@@ -18,19 +26,26 @@ if TYPE_CHECKING:
     from hwnas_surrogate.capture.torch_module import graph_of_exported, graph_of_module
 
 __all__ = [
+    "GivenNetwork",
     "GraphCacheWarning",
     "ModuleSpace",
+    "OnnxFile",
     "UncountedWarning",
+    "UserModule",
     "cache_dir",
     "capture",
     "capturing",
+    "given_networks",
     "graph_of_exported",
     "graph_of_module",
     "graph_of_onnx",
+    "is_model",
+    "parse_input_shape",
 ]
 
 _MODULES = {
     "finishing": ["UncountedWarning"],
+    "given": ["GivenNetwork", "OnnxFile", "UserModule", "given_networks", "is_model", "parse_input_shape"],
     "graph_store": ["GraphCacheWarning", "cache_dir"],
     "module_space": ["ModuleSpace", "capture"],
     "parallel": ["capturing"],

@@ -193,7 +193,7 @@ def capture(
     Returns
     -------
     GraphBatch
-        n networks.
+        n networks, named by their architectures.
 
     Raises
     ------
@@ -227,6 +227,6 @@ def capture(
         )
     batch = found.as_array(archs)
     distinct, number = found.group_configs(configs, len(batch))
-    return GraphBatch(
-        captured_graphs(found, batch, [distinct[which] for which in number], Settings(n_jobs, cache, progress))
-    )
+    of_each = [distinct[which] for which in number]
+    graphs = captured_graphs(found, batch, of_each, Settings(n_jobs, cache, progress))
+    return GraphBatch(graphs, found.format_all(batch))

@@ -209,7 +209,8 @@ def _fix_shapes(graph: Any, inputs: Sequence[Any], given: InputShapes | None, na
             if symbolic or not tensor.HasField("shape"):
                 raise InvalidInputError(
                     f"{name}: the input {value.name!r} has the shape ({', '.join(map(str, stated))}): give it sizes, "
-                    f"such as input_shapes={{{value.name!r}: (1, 3, 224, 224)}}."
+                    f"such as input_shapes={{{value.name!r}: (1, 3, 224, 224)}} (on the command line: "
+                    f"--input-shape {value.name}=1x3x224x224)."
                 )
             continue
         fits = len(wanted) == len(stated) and all(

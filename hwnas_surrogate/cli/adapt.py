@@ -7,7 +7,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hwnas_surrogate.cli.options import Csv, Dataset, Json, Seed, Sources, Space, Targets, open_samples, open_sources
+from hwnas_surrogate.cli.options import (
+    Csv,
+    Dataset,
+    InputShape,
+    Json,
+    Networks,
+    Seed,
+    Sources,
+    Space,
+    Targets,
+    open_networks,
+    open_samples,
+    open_sources,
+)
 from hwnas_surrogate.cli.output import check_format, say, show
 
 if TYPE_CHECKING:
@@ -26,6 +39,8 @@ def adapt(
     space: Space = None,
     dataset: Dataset = None,
     target: Targets = None,
+    networks: Networks = None,
+    input_shape: InputShape = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="FOLDER", help="Where to save. Default: surrogates/SAMPLES."),
@@ -44,14 +59,16 @@ def adapt(
     check_format(as_json, as_csv)
     folder = output or Path("surrogates") / Path(samples).stem
     check_save(folder, [samples, *(sources or [])])
-    table = open_samples(samples, space, dataset, target)
+    graphs = open_networks(None, networks, input_shape)
+    table = open_samples(samples, space, dataset, target, graphs)
     suite = adapted(table, open_sources(sources, table.space, seed), seed)
     suite.save(folder)
     frame = _left_out(suite)
     show(
         frame if as_json or as_csv else _readable(frame), "Each measurement predicted from the others", as_json, as_csv
     )
-    say(f"{len(suite.targets_)} surrogate(s) saved to {folder}; predict with: hwnas predict --sample 5 -s {folder}")
+    asked = "MODEL.onnx" if table.space is None else "--sample 5"
+    say(f"{len(suite.targets_)} surrogate(s) saved to {folder}; predict with: hwnas predict {asked} -s {folder}")
 
 
 def adapted(table: CostTable, sources: list[SurrogateSuite], seed: int, target: str | None = None) -> SurrogateSuite:

@@ -33,7 +33,8 @@ def show_contents(table: AnyTable, as_json: bool = False, as_csv: bool = False, 
         show(frame, "", as_json, as_csv)
         return
     if isinstance(table, CostTable):
-        title = f"Costs of {len(table):,} {table.space.title} architectures, {len(table.configs)} config(s)"
+        under = "" if table.space is None else f", {len(table.configs)} config(s)"
+        title = f"Costs of {len(table):,} {table.title}{under}"
     else:
         title = f"Costs of {len(table.keys)} {table.space.title} blocks"
     targets = frame.drop(columns=list(_OF_DEVICE)).rename(columns={"noise_floor": "noise floor"})

@@ -24,7 +24,7 @@ _ORDER = ("cost", "low", "high", _WITHIN, _HAS_COST)
 def show_costs(
     frame: pd.DataFrame,
     targets: Iterable[Target],
-    space: SearchSpace,
+    space: SearchSpace | None,
     as_json: bool = False,
     as_csv: bool = False,
     *,
@@ -37,12 +37,12 @@ def show_costs(
     Parameters
     ----------
     frame : DataFrame
-        A row per architecture: ``architecture``; ``device/metric (unit)`` of each target, and its other columns from
-        :func:`predict_batches`; any further column is a remark about the architecture.
+        A row per network: ``architecture``, or ``model`` of graphs; ``device/metric (unit)`` of each target, and its
+        other columns from :func:`predict_batches`; any further column is a remark about the architecture.
     targets : iterable of Target
         The targets.
-    space : SearchSpace
-        The architectures' space.
+    space : SearchSpace or None
+        The architectures' space; None of graphs, which are labelled by their names.
     as_json, as_csv : bool
         The output format; a table if neither.
     title : str
@@ -55,22 +55,23 @@ def show_costs(
         frame, notes = _connections(frame)
     by_target = {f"{target} ({target.unit})": _columns_of(target, frame.columns) for target in targets}
     about = frame.drop(columns=[column for columns in by_target.values() for column in columns.values()])
-    archs = about.pop("architecture").tolist()
-    heading, labels = _labels(archs, space)
+    archs = about.pop("architecture" if space is not None else "model").tolist()
+    heading, labels = ("model", archs) if space is None else _labels(archs, space)
     about.insert(0, heading, labels)
     several = any(len(columns) > 1 for columns in by_target.values())
-    if len(archs) > _FEW:
+    if len(archs) > _FEW and space is not None:
         notes.append("--json and --csv print the architectures as strings")
     if not several and len(archs) <= min(len(by_target), _FEW):
         _targets_as_rows(frame, by_target, labels, title, notes)
-        _write_out(about, archs)
+        if space is not None or len(about.columns) > 1:
+            _write_out(about, archs)
     else:
         if several:
             _lines(frame, by_target, about, title, notes)
         else:
             costs = frame[[columns["cost"] for columns in by_target.values()]]
             show(_beside(about, costs), title, keys=tuple(about.columns), choose="--target", notes=notes)
-        if len(archs) <= _FEW:
+        if len(archs) <= _FEW and space is not None:
             _write_out(about[[heading]], archs)
     return None
 

@@ -32,7 +32,7 @@ def info(
     check_format(as_json, as_csv)
     table = open_table(path, space, dataset)
     if as_json:
-        echo_json({"space": table.space.name, "targets": describe(table), "meta": table.meta}, indent=1)
+        echo_json({"space": table.space_name, "targets": describe(table), "meta": table.meta}, indent=1)
         return
     show_contents(table, as_csv=as_csv, verbose=verbose)
     if not table.meta or as_csv:

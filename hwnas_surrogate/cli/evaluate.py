@@ -95,15 +95,15 @@ def evaluate(
                 f"--model, --encoder, --n-train and --n-test are set by the protocol {protocol}: leave them out."
             )
         table = open_cost_table(data, space, dataset, target, rows, seed)
-        file = output / f"{table.space.name}-{protocol}.json"
+        file = output / f"{table.space_name}-{protocol}.json"
         _check_files(file, protocol, data)
         return evaluate_few_shot(table, protocol, range(seed, seed + (seeds or 10)), file, as_json, as_csv)
     table = open_cost_table(data, space, dataset, target, rows, seed)
-    file = output / f"{table.space.name}-{protocol}.json"
+    file = output / f"{table.space_name}-{protocol}.json"
     _check_files(file, protocol, data)
     parts = []
     for name in model or ["default"]:
-        prototype = Surrogate(table.space.name, encoder, name, calibrate=intervals)
+        prototype = Surrogate(table.space, encoder, name, calibrate=intervals)
         with progress(f"{name}: fitting") as update:
             splits = range(seed, seed + (seeds or 5))
             parts.append(_evaluate(table, prototype, protocol, n_train, n_test, splits, steps, update))

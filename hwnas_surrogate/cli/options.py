@@ -12,7 +12,9 @@ from hwnas_surrogate.cli.output import say
 from hwnas_surrogate.errors import InvalidInputError
 
 if TYPE_CHECKING:
+    from hwnas_surrogate.capture import GivenNetwork
     from hwnas_surrogate.data import AnyTable, CostTable, TargetLike
+    from hwnas_surrogate.graphs import GraphBatch
     from hwnas_surrogate.spaces import SearchSpace
     from hwnas_surrogate.trainers import SurrogateSuite
 
@@ -94,6 +96,24 @@ Archs = Annotated[
         help="Architectures: a string, an index (NAS-Bench-201), or ops joined by commas; - reads lines from stdin.",
     ),
 ]
+Networks = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--networks",
+        metavar="SOURCE",
+        help="Networks of your own: an .onnx file, a folder of them, a table of graphs (.parquet), or FILE.py:NAME, "
+        "where NAME is a mapping of names to (module, example inputs), or a function that returns one. The Python file "
+        "is run. Repeatable.",
+    ),
+]
+InputShape = Annotated[
+    str | None,
+    typer.Option(
+        "--input-shape",
+        metavar="SHAPE",
+        help="Input shapes of .onnx files with symbolic dimensions: 1x3x224x224, or image=1x3x224x224,mask=1x16.",
+    ),
+]
 
 ROWS = 4000
 _SAID = 200
@@ -106,6 +126,11 @@ def read_archs(texts: list[str] | None, space: SearchSpace, ops: str | None = No
 
     from hwnas_surrogate.spaces import arch_from_text
 
+    return np.concatenate([space.stack([arch_from_text(line)], ops) for line in read_lines(texts)])
+
+
+def read_lines(texts: list[str] | None) -> list[str]:
+    """Return the command line's architectures or names of networks, those of stdin for ``-``."""
     lines = [text for text in texts or [] if text != "-"]
     if texts and "-" in texts:
         from hwnas_surrogate.data.text_lines import lines_of
@@ -113,8 +138,53 @@ def read_archs(texts: list[str] | None, space: SearchSpace, ops: str | None = No
         lines += [line.strip() for line in lines_of(typer.get_binary_stream("stdin"), "stdin") if line.strip()]
     if not lines:
         raise InvalidInputError("no architecture was given: name some, or pass - to read them from stdin.")
-    batches = [space.stack([arch_from_text(line)], ops) for line in lines]
-    return np.concatenate(batches)
+    return lines
+
+
+def read_networks(
+    paths: list[str] | None, networks: list[str] | None, input_shape: str | None
+) -> tuple[GivenNetwork, ...] | None:
+    """Find the networks of a command line that are given as files; None if it names architectures, or nothing."""
+    from hwnas_surrogate.capture.given import given_networks, is_model
+    from hwnas_surrogate.capture.user_file import split_source
+
+    models = [text for text in paths or [] if is_model(text)]
+    others = [text for text in paths or [] if text not in models]
+    sources = [*models, *(networks or [])]
+    python = next((text for text in others if text.endswith(".py") or split_source(text)), None)
+    if python is not None:
+        raise InvalidInputError(f"{python} names a Python file, which would be run: pass it as --networks {python}.")
+    if sources and others:
+        raise InvalidInputError(
+            f"models and architectures can't be taken together: {sources[0]!r:.200} is a model, {others[0]!r:.200} an "
+            "architecture. Run the command once for each."
+        )
+    if not sources and input_shape is None:
+        return None
+    return given_networks(sources, input_shape)
+
+
+def open_networks(paths: list[str] | None, networks: list[str] | None, input_shape: str | None) -> GraphBatch | None:
+    """Capture the networks of a command line that are given as files.
+
+    ``paths`` are the positional arguments: models (:func:`~hwnas_surrogate.capture.is_model`), or architectures, for
+    which None is returned.
+    """
+    from hwnas_surrogate.graphs import GraphBatch
+
+    tables = [text for text in networks or [] if text.lower().endswith(".parquet")]
+    given = read_networks(paths, [text for text in networks or [] if text not in tables], input_shape)
+    if given is None and not tables:
+        return None
+    named = {network.name: network.graph() for network in given or ()}
+    for path in tables:
+        batch = open_samples(path, None, None).batch
+        if not isinstance(batch, GraphBatch):
+            raise InvalidInputError(f"{path} holds architectures, whose strings name them; --networks names graphs.")
+        for name, graph in zip(batch.names, batch.graphs, strict=True):
+            if named.setdefault(name, graph) != graph:
+                raise InvalidInputError(f"two networks are called {name!r:.200}, one of {path}. Rename one.")
+    return GraphBatch(named)
 
 
 def check_choice(texts: list[str] | None, n: int | None, option: str = "-n N") -> None:
@@ -128,12 +198,14 @@ def choose_archs(texts: list[str] | None, n: int | None, space: SearchSpace, see
     return read_archs(texts, space, ops) if n is None else space.sample(n, seed)
 
 
-def open_table(data: str | None, space: str | None, dataset: str | None) -> AnyTable:
-    """Load the table given by the options."""
+def open_table(
+    data: str | None, space: str | None, dataset: str | None, networks: GraphBatch | None = None
+) -> AnyTable:
+    """Load the table given by the options; ``networks`` are those that measurements name."""
     from hwnas_surrogate.data import load_table
     from hwnas_surrogate.data.store import is_table
 
-    table = load_table(data, space, dataset)
+    table = load_table(data, space, dataset, networks)
     if data is not None and Path(data).is_file() and not is_table(data):
         say_columns(table)
     return table
@@ -188,11 +260,17 @@ def open_cost_table(
     return table.select(targets) if targets else table
 
 
-def open_samples(path: str, space: str | None, dataset: str | None, targets: list[str] | None = None) -> CostTable:
-    """Load the measurements of a new device."""
+def open_samples(
+    path: str,
+    space: str | None,
+    dataset: str | None,
+    targets: list[str] | None = None,
+    networks: GraphBatch | None = None,
+) -> CostTable:
+    """Load the measurements of a new device; ``networks`` are those that they name."""
     from hwnas_surrogate.data import CostTable
 
-    table = open_table(path, space, dataset)
+    table = open_table(path, space, dataset, networks)
     if not isinstance(table, CostTable):
         raise InvalidInputError(
             f"{path} holds costs of FBNet's blocks, each alone; measure whole networks: `hwnas suggest` names some."
@@ -200,8 +278,8 @@ def open_samples(path: str, space: str | None, dataset: str | None, targets: lis
     return table.select(targets) if targets else table
 
 
-def open_sources(paths: list[str] | None, space: SearchSpace, seed: int) -> list[SurrogateSuite]:
-    """Load sources for architectures of a space: saved surrogates, or surrogates fitted to a table."""
+def open_sources(paths: list[str] | None, space: SearchSpace | None, seed: int) -> list[SurrogateSuite]:
+    """Load sources for architectures of a space, or for graphs: saved surrogates, or surrogates fitted to a table."""
     from hwnas_surrogate.trainers import SurrogateSuite, fit_sources
 
     suites = []
@@ -215,12 +293,12 @@ def open_sources(paths: list[str] | None, space: SearchSpace, seed: int) -> list
     return suites
 
 
-def _source_table(path: str, space: SearchSpace, seed: int) -> CostTable:
+def _source_table(path: str, space: SearchSpace | None, seed: int) -> CostTable:
     from hwnas_surrogate.data import CostTable
     from hwnas_surrogate.errors import DataFileError, NotInTableError
 
     try:
-        table = open_table(path, space.name, None)
+        table = open_table(path, None if space is None else space.name, None)
     except (DataFileError, NotInTableError):
         table = open_table(path, None, None)  # one of another space
     if isinstance(table, CostTable):

@@ -12,12 +12,15 @@ from hwnas_surrogate.cli.options import (
     Archs,
     Csv,
     Dataset,
+    InputShape,
     Json,
+    Networks,
     Ops,
     Seed,
     Targets,
     check_choice,
     choose_archs,
+    open_networks,
     read_budgets,
 )
 from hwnas_surrogate.cli.output import check_format, say
@@ -45,6 +48,8 @@ def predict(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Output of --input: .parquet or .csv.")
     ] = None,
+    networks: Networks = None,
+    input_shape: InputShape = None,
     ops: Ops = None,
     dataset: Dataset = None,
     target: Targets = None,
@@ -71,7 +76,12 @@ def predict(
     as_json: Json = False,
     as_csv: Csv = False,
 ) -> None:
-    """Predict the cost of architectures that were never measured."""
+    """Predict the cost of networks that were never measured: architectures, .onnx files, modules.
+
+    Surrogates trained on graphs predict any network; those trained on architectures predict those of their space.
+    """
+    import pandas as pd
+
     from hwnas_surrogate.data import pick_targets
     from hwnas_surrogate.prediction import predict_batches, predict_file
     from hwnas_surrogate.spaces import get_space
@@ -98,17 +108,31 @@ def predict(
         )  # fmt: skip
         say(f"{n} architectures predicted into {output}")
         return
-    check_choice(archs, sample, "--sample N, or --input FILE")
+    graphs = open_networks(archs, networks, input_shape)
+    if graphs is not None:
+        if sample is not None or dataset is not None or ops is not None:
+            raise InvalidInputError("--sample, --dataset and --ops belong to architectures; graphs need none of them.")
+        suite = SurrogateSuite.load(surrogates)
+        frames = predict_batches(
+            suite, graphs, None, target, coverage=coverage, budgets=budgets, extrapolate=extrapolate
+        )
+        show_costs(
+            pd.concat(frames), pick_targets(target, suite.targets_), None, as_json, as_csv, title="Predicted costs"
+        )
+        return
+    check_choice(archs, sample, "--sample N, --networks SOURCE, or --input FILE")
     if sample is not None and ops is not None:
         raise InvalidInputError("--ops is the convention of op numbers in given architectures; --sample needs none.")
     suite = SurrogateSuite.load(surrogates)
     space = get_space(suite.space)
+    if space is None:
+        raise InvalidInputError(
+            f"the surrogates of {surrogates} are of graphs: give .onnx files, or --networks FILE.py:NAME."
+        )
     batch = choose_archs(archs, sample, space, seed, ops)
-    import pandas as pd
-
     asked = target if extrapolate or target else _answering(suite, dataset)
     frames = predict_batches(suite, batch, dataset, asked, coverage=coverage, budgets=budgets, extrapolate=extrapolate)
-    config = suite.default_config(asked) if dataset is None else space.config(dataset)
+    config = space.config(suite.default_config(asked) if dataset is None else dataset)
     title = f"Predicted costs under {space.dataset_name(config) or config}"
     show_costs(pd.concat(frames), pick_targets(asked, suite.targets_), space, as_json, as_csv, title=title)
 

@@ -7,7 +7,18 @@ from typing import Annotated
 import typer
 
 from hwnas_surrogate.cli.costs import show_costs
-from hwnas_surrogate.cli.options import Archs, Csv, Data, Dataset, Json, Space, Targets, open_table, read_archs
+from hwnas_surrogate.cli.options import (
+    Archs,
+    Csv,
+    Data,
+    Dataset,
+    Json,
+    Space,
+    Targets,
+    open_table,
+    read_archs,
+    read_lines,
+)
 from hwnas_surrogate.cli.output import check_format
 from hwnas_surrogate.errors import InvalidInputError
 
@@ -32,18 +43,25 @@ def query(
             raise InvalidInputError("give architectures or --all, not both.")
         if not isinstance(table, CostTable):
             raise InvalidInputError("FBNet's block table holds about 10^21 architectures; name those you want.")
-        batch, costs, configs = table.archs, table.lookup(targets=target), list(map(str, table.row_configs))
+        costs, configs = table.lookup(targets=target), [str(config or "") for config in table.row_configs]
+        names, connected = table.names, table.batch.connected
+    elif table.space is None:
+        networks = table.batch.take(table.find(read_lines(archs)))
+        costs, configs = table.lookup(networks, targets=target), [""] * len(networks)
+        names, connected = networks.names, networks.connected
     else:
         batch = read_archs(archs, table.space)
         costs = table.lookup(batch, targets=target)
         only = table.configs[0] if isinstance(table, CostTable) else table.config or table.configs[0]
         configs = [str(only)] * len(batch)
+        names, connected = tuple(table.space.format_all(batch)), table.space.connected(batch)
     targets = pick_targets(target, table.targets)
     frame = costs.set_axis([f"{target} ({target.unit})" for target in targets], axis=1)
     # The CSV can be imported again: it holds only costs, and `hwnas import` uses the default config if it has none.
-    if len(set(configs)) > 1 or ((as_json or as_csv) and set(configs) - {str(table.space.config(None))}):
+    default = "" if table.space is None else str(table.space.config(None))
+    if len(set(configs)) > 1 or ((as_json or as_csv) and set(configs) - {default}):
         frame.insert(0, "config", configs)
     if not as_csv:
-        frame.insert(0, "connected", table.space.connected(batch))
-    frame.insert(0, "architecture", table.space.format_all(batch))
+        frame.insert(0, "connected", connected)
+    frame.insert(0, "model" if table.space is None else "architecture", names)
     show_costs(frame, targets, table.space, as_json, as_csv)

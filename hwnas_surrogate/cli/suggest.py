@@ -9,12 +9,25 @@ import typer
 
 from hwnas_surrogate.cli.adapt import adapted, per_cent, transferred
 from hwnas_surrogate.cli.costs import CONNECTED
-from hwnas_surrogate.cli.options import Csv, Dataset, Json, Seed, Sources, Space, open_samples, open_sources
+from hwnas_surrogate.cli.options import (
+    Csv,
+    Dataset,
+    InputShape,
+    Json,
+    Networks,
+    Seed,
+    Sources,
+    Space,
+    open_networks,
+    open_samples,
+    open_sources,
+)
 from hwnas_surrogate.cli.output import check_format, draw, progress, say, show
 from hwnas_surrogate.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from hwnas_surrogate.data import CostTable
+    from hwnas_surrogate.graphs import GraphBatch
     from hwnas_surrogate.search import Suggestion
     from hwnas_surrogate.spaces import SearchSpace
     from hwnas_surrogate.trainers import SurrogateSuite
@@ -24,9 +37,11 @@ CURVE = 6
 
 
 def suggest(
-    n: Annotated[int, typer.Option("--n", "-n", min=1, max=1000, help="Number of architectures.")] = 10,
+    n: Annotated[int, typer.Option("--n", "-n", min=1, max=1000, help="Number of networks.")] = 10,
     space: Space = None,
     dataset: Dataset = None,
+    networks: Networks = None,
+    input_shape: InputShape = None,
     sources: Sources = None,
     given: Annotated[
         str | None,
@@ -50,43 +65,70 @@ def suggest(
     as_json: Json = False,
     as_csv: Csv = False,
 ) -> None:
-    """Choose the architectures to measure on a new device: those most informative about all others.
+    """Choose the networks to measure on a new device: those most informative about all others.
 
-    Measure them, fill in the form, and run hwnas adapt. With --given, the median error over the number of measurements
+    They are architectures of a space, or some of your own networks. Measure them, fill in the form, and run hwnas
+    adapt. With --given, the median error over the number of measurements
     is also drawn (.png) and written (.csv), beside the form.
     """
     import pandas as pd
 
-    from hwnas_surrogate.search import suggest as suggest_archs
-    from hwnas_surrogate.spaces import get_space
+    from hwnas_surrogate.data.table import config_name
+    from hwnas_surrogate.search import suggest as suggest_networks
 
     check_format(as_json, as_csv)
+    if networks and (space or dataset or export):
+        raise InvalidInputError(
+            "--space, --dataset and --export belong to architectures: they do not go with --networks."
+        )
     form = _form(output, export, given)
     curve = _curve(form, export, given)
-    table = None if given is None else _given(given, space, dataset)
-    chosen = get_space(space or "nasbench201") if table is None else table.space
+    graphs = open_networks(None, networks, input_shape)
+    table = None if given is None else _given(given, space, dataset, graphs)
+    candidates, chosen = _candidates(graphs, space, table)
     known = open_sources(sources, chosen, seed)
-    measured, config = (None, dataset) if table is None else (table.archs, table.configs[0])
-    suggestion = suggest_archs(chosen, n, config, sources=known, given=measured, random_state=seed)
-    names = chosen.format_all(suggestion.archs)
-    under = str(suggestion.config)
-    frame = pd.DataFrame({"number": range(1, len(names) + 1), "architecture": names})
+    measured, config = (None, dataset) if table is None else (table.batch, table.configs[0])
+    suggestion = suggest_networks(candidates, n, config, sources=known, given=measured, random_state=seed)
+    names = list(suggestion.names)
+    frame = pd.DataFrame({"number": range(1, len(names) + 1), "architecture" if chosen else "model": names})
     notes: list[str] = []
     if as_json or as_csv:
-        frame = frame.assign(connected=suggestion.connected, config=under)
+        frame = frame.assign(connected=suggestion.connected, **({"config": str(suggestion.config)} if chosen else {}))
     elif not suggestion.connected.all():
         frame["connected"] = ["yes" if connected else "no" for connected in suggestion.connected]
         notes = [CONNECTED]
-    if export is not None:
+    if export is not None and chosen is not None:
         _export(chosen, suggestion, export, sources, seed)
         if given is not None and form is None:
             say(f"{export / 'results.csv'} lacks the former measurements; -o FILE writes a form that holds them too")
-    show(frame, f"To measure, under {chosen.dataset_name(suggestion.config) or under}", as_json, as_csv, notes=notes)
+    under = f", under {config_name(chosen, suggestion.config)}" if chosen else ""
+    show(frame, f"To measure{under}", as_json, as_csv, notes=notes)
     if table is not None:
         _tell(table, known, suggestion, seed)
         _draw(table, known, curve, seed)
     if form is not None:  # last: once it is there, the command refuses to run again
-        _write(form, table, names, under, sources)
+        if graphs is not None:
+            _write_manifest(form, graphs, table)
+        _write(form, table, suggestion, sources)
+
+
+def _candidates(
+    graphs: GraphBatch | None, space: str | None, table: CostTable | None
+) -> tuple[SearchSpace | GraphBatch, SearchSpace | None]:
+    """Return what to choose among, and its space; raise if the measurements are of something else."""
+    from hwnas_surrogate.spaces import get_space
+
+    if table is not None and (table.space is None) != (graphs is not None):
+        raise InvalidInputError(
+            "the measurements are of graphs: --networks names those to choose among."
+            if graphs is None
+            else "the measurements are of architectures, --networks names graphs: leave it out."
+        )
+    if graphs is not None:
+        return graphs, None
+    chosen = get_space(space or "nasbench201") if table is None else table.space
+    assert chosen is not None
+    return chosen, chosen
 
 
 def _form(output: Path | None, export: Path | None, given: str | None) -> Path | None:
@@ -97,6 +139,7 @@ def _form(output: Path | None, export: Path | None, given: str | None) -> Path |
 
     path = output or Path("samples.csv" if given is None else f"{Path(given).stem}-more.csv")
     check_output(path, (".csv",), [] if given is None else [given])
+    check_output(_manifest(path), inputs=[] if given is None else [given])
     if path.is_file() and path.stat().st_size:
         raise InvalidInputError(
             f"{path} is there already and may hold measurements; name another file with -o, or move it away."
@@ -121,8 +164,13 @@ def _curve(form: Path | None, export: Path | None, given: str | None) -> Path:
     return picture
 
 
-def _given(path: str, space: str | None, dataset: str | None) -> CostTable:
-    table = open_samples(path, space, dataset)
+def _manifest(form: Path) -> Path:
+    """Return where the networks that a form names are kept."""
+    return form.with_suffix(".parquet")
+
+
+def _given(path: str, space: str | None, dataset: str | None, graphs: GraphBatch | None) -> CostTable:
+    table = open_samples(path, space, dataset, networks=graphs)
     if len(table.configs) != 1:
         raise InvalidInputError(
             f"{path} holds measurements under {len(table.configs)} configs; choose one with --dataset: "
@@ -145,14 +193,27 @@ def _export(space: SearchSpace, suggestion: Suggestion, folder: Path, sources: l
     say(f"{len(suggestion)} networks written; fill in device, value and unit in {form}, then: {_adapt(form, sources)}")
 
 
-def _write(form: Path, table: CostTable | None, names: list[str], config: str, sources: list[str] | None) -> None:
+def _write_manifest(form: Path, graphs: GraphBatch, table: CostTable | None) -> None:
+    """Write the networks that a form names: the candidates, and those that were measured."""
+    import numpy as np
+
+    from hwnas_surrogate.data import CostTable, merge, write_parquet
+
+    named = CostTable(None, graphs, np.empty((len(graphs), 0)), [])
+    measured = [] if table is None else [table.select([])]
+    write_parquet(merge([*measured, named]), _manifest(form))
+
+
+def _write(form: Path, table: CostTable | None, suggestion: Suggestion, sources: list[str] | None) -> None:
     """Write the form: the measurements so far, and lines to fill in."""
     from hwnas_surrogate.measure.form import form_lines, write_form
 
     blank: list[dict[str, Any]] = [{}]
     if table is not None:
         blank = [{"device": t.device, "metric": t.metric, "unit": t.unit} for t in table.targets]
-    empty = [{"architecture": name, "config": config, **target} for name in names for target in blank]
+    key: dict[str, Any] = {} if suggestion.config is None else {"config": str(suggestion.config)}
+    name_as = "architecture" if key else "model"
+    empty = [{name_as: name, **key, **target} for name in suggestion.names for target in blank]
     write_form(form, [*(() if table is None else form_lines(table)), *empty])
     what = "device, value and unit" if table is None else f"the last {len(empty)} values"
     say(f"fill in {what} in {form}, then: {_adapt(form, sources)}")

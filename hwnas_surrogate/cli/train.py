@@ -65,14 +65,13 @@ def train(
 
     from hwnas_surrogate.data import BUNDLED_SPACES
     from hwnas_surrogate.evaluation import readable
-    from hwnas_surrogate.spaces import get_space
     from hwnas_surrogate.trainers.folders import check_save
 
     check_format(as_json, as_csv)
     seconds = None if tune is None else read_duration("--tune", tune)
     spaces = list(BUNDLED_SPACES) if data is None and space is None and dataset is None and not target else [space]
     results = []
-    tables = {table.space.name: table for table in (_table(data, name, dataset, target, rows, seed) for name in spaces)}
+    tables = {table.space_name: table for table in (_table(data, name, dataset, target, rows, seed) for name in spaces)}
     folders = {
         name: Path("surrogates") / name if output is None else output / name if len(tables) > 1 else output
         for name in tables
@@ -87,7 +86,7 @@ def train(
         show(pd.concat(results, ignore_index=True), "", as_json, as_csv)
         return
     for number, frame in enumerate(results):
-        title = f"Held-out scores of {get_space(frame['space'].iloc[0]).title} architectures"
+        title = f"Held-out scores of {tables[frame['space'].iloc[0]].title}"
         show(readable(frame.drop(columns="space")), "\n" * (number > 0) + title, keys=SCORED)
 
 
@@ -117,20 +116,20 @@ def _train(
     from hwnas_surrogate.evaluation import evaluate
     from hwnas_surrogate.trainers import Surrogate, SurrogateSuite
 
-    prototype = Surrogate(table.space.name, encoder, model)
+    prototype = Surrogate(table.space, encoder, model)
     tuned: dict[Target, Surrogate] = {}
     if seconds is not None:
         tuned = _tune(table, prototype, folder / "tuning", n_train, n_test, seed, seconds / len(table.targets))
     results, fits = [], len(table.targets)
     models = {target: surrogate.model for target, surrogate in tuned.items()} if tuned else model
-    with progress(f"{table.space.name}: scoring, fitting") as update:
+    with progress(f"{table.space_name}: scoring, fitting") as update:
         update(0, 2 * fits)
         for number, target in enumerate(table.targets):
             surrogate = tuned.get(target, prototype)
             part = table.select(target)
             results.append(evaluate(part, surrogate, n_train=n_train, n_test=n_test, seeds=[seed]).scores)
             update(number + 1, 2 * fits)
-        suite = SurrogateSuite(table.space.name, encoder, models, random_state=seed)
+        suite = SurrogateSuite(table.space, encoder, models, random_state=seed)
         suite.fit_table(table, progress=lambda done, _: update(fits + done, 2 * fits))
     scores = pd.concat(results, ignore_index=True)
     suite.info_["scores"] = scores.to_dict(orient="records")
@@ -152,7 +151,6 @@ def _tune(
     seconds: float,
 ) -> dict[Target, Surrogate]:
     """Tune each target on the architectures used to train its scores."""
-    import numpy as np
     from sklearn.base import clone
 
     from hwnas_surrogate.evaluation import held_out
@@ -160,12 +158,11 @@ def _tune(
     from hwnas_surrogate.trainers import tune
 
     tuned = {}
-    configs = np.array(table.row_configs, object)
     for column, target in enumerate(table.targets):
         rows, _ = held_out(table, column, "random", n_train, n_test, seed)
         study = folder / f"{file_stem(f'{target.device}-{target.metric}')}.jsonl"
         fresh = clone(prototype).set_params(random_state=seed)
-        found = tune(fresh, table.archs[rows], table.costs[rows, column], configs[rows], seconds=seconds, study=study)
+        found = tune(fresh, table.batch.take(rows), table.costs[rows, column], seconds=seconds, study=study)
         what = ", ".join(
             f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
             for name, value in found.settings.items()
@@ -182,7 +179,7 @@ def _tell_outliers(table: CostTable, suite: SurrogateSuite) -> None:
     for target, surrogate in suite.surrogates_.items():
         rows = surrogate.outliers_
         if len(rows):
-            named = ", ".join(table.space.format_all(table.archs[rows[:3]]))
+            named = ", ".join(table.batch.take(rows[:3]).names)
             say(
                 f"{target}: {len(rows)} of {surrogate.n_train_} costs lie far from what the others say ({named}"
                 f"{', ...' if len(rows) > 3 else ''}). They were kept; check them for slips."

@@ -17,13 +17,13 @@ from hwnas_surrogate.data.measurements import FRAMES, read_measurements
 from hwnas_surrogate.data.merge import merge
 from hwnas_surrogate.data.official import convert, read_official
 from hwnas_surrogate.data.store import AnyTable, check_table, is_table, read_parquet, write_parquet
-from hwnas_surrogate.data.table import CostTable, noise_floor
+from hwnas_surrogate.data.table import CostTable, config_name, noise_floor
 from hwnas_surrogate.data.target import METRICS, Device, Metric, Target, TargetLike, pick_targets, register_metric
 from hwnas_surrogate.data.text_lines import looks_like_text
 from hwnas_surrogate.errors import DataFileError, NotInTableError, unknown
 from hwnas_surrogate.files import standing
 from hwnas_surrogate.inputs import input_path, open_regular
-from hwnas_surrogate.spaces import SearchSpace, get_space
+from hwnas_surrogate.spaces import Networks, SearchSpace, get_space
 
 __all__ = [
     "BENCHMARK",
@@ -67,6 +67,7 @@ def load_table(
     path: str | os.PathLike[str] | None = None,
     space: str | SearchSpace | None = None,
     dataset: str | None = None,
+    networks: Networks | None = None,
 ) -> AnyTable:
     """Load a cost table.
 
@@ -83,6 +84,8 @@ def load_table(
     dataset : str, optional
         Keep the costs under this published config (``"cifar10"``, ...) or config string; all if None. It is also the
         default config of measurements without one.
+    networks : graphs, optional
+        The networks that measurements name in a column ``model``: a batch, or a mapping of names to graphs.
 
     Returns
     -------
@@ -102,11 +105,14 @@ def load_table(
     'nasbench201'
     """
     wanted = None if space is None else get_space(space).name
-    table = _read("bundled" if path is None else path, wanted, dataset)
-    if wanted is not None and table.space.name != wanted:
-        raise NotInTableError(f"{path} holds costs of {table.space.name}, not of {wanted}.")
+    table = _read("bundled" if path is None else path, wanted, dataset, networks)
+    if wanted is not None and (table.space is None or table.space.name != wanted):
+        held = "graphs" if table.space is None else table.space.name
+        raise NotInTableError(f"{path} holds costs of {held}, not of {wanted}.")
     if dataset is None:
         return table
+    if table.space is None:
+        raise NotInTableError(f"{path} holds costs of graphs, which have no config {dataset!r}: leave dataset out.")
     if dataset in table.space.configs and table.space.configs[dataset] not in table.configs:
         names = [table.space.dataset_name(config) or str(config) for config in table.configs]
         raise unknown(NotInTableError, f"dataset in the {table.space.name} table", dataset, names)
@@ -165,7 +171,7 @@ def describe(table: AnyTable) -> list[dict[str, Any]]:
                 {
                     "target": str(target),
                     "unit": target.unit,
-                    "config": table.space.dataset_name(config) or str(config),
+                    "config": config_name(table.space, config),
                     "costs": n_costs,
                     "missing": n_missing,
                     "noise_floor": floor.get("kendall_tau", math.nan),
@@ -183,7 +189,7 @@ def _bundled(name: str) -> AnyTable:
         return read_parquet(path)
 
 
-def _read(path: str | os.PathLike[str], space: str | None, dataset: str | None) -> AnyTable:
+def _read(path: str | os.PathLike[str], space: str | None, dataset: str | None, networks: Networks | None) -> AnyTable:
     name = input_path(path, FRAMES)
     if str(path) in BUNDLED and not name.exists():
         return _bundled(BUNDLED[str(path)].format(space=space or "nasbench201"))
@@ -211,7 +217,7 @@ def _read(path: str | os.PathLike[str], space: str | None, dataset: str | None) 
             raise unknown(NotInTableError, f"search space in {name}", asked, tables)
         return tables[asked]
     if magic in (b"PAR1", b"PK\x03\x04") or looks_like_text(name):
-        return read_measurements(name, space, dataset)
+        return read_measurements(name, space, dataset, networks=networks)
     raise DataFileError(
         f"{name} is neither a table nor measurements (it starts with {magic!r}). Allowed: a parquet table written by "
         "this package, CSV, npz or parquet measurements, HW-NAS-Bench's pickle, or a folder of converted tables."

@@ -75,11 +75,11 @@ class HWNASBenchAPI:
         table = _open(file_path_or_dict, search_space)
         self._warned = False
         self._tables: dict[str, _NASBench201Rows | _FBNetBlocks] = {}
-        for dataset, config in table.space.configs.items():
+        self._space = table.space_for("HWNASBenchAPI") if isinstance(table, CostTable) else table.space
+        for dataset, config in self._space.configs.items():
             if config in table.configs:
                 part = _NASBench201Rows(table, config) if isinstance(table, CostTable) else _FBNetBlocks(table, config)
                 self._tables[dataset] = part
-        self._space = table.space
         self._table = table
 
     def query_by_index(self, arch_index: int | Sequence[int], dataname: str) -> dict[str, float]:
@@ -161,7 +161,7 @@ class _NASBench201Rows:
         assert isinstance(table.space, NASBench201)
         part = table.select(configs=config)
         kept = [number for number in range(len(part.targets)) if not _is_absent(part, number)]
-        rows = part.find(part.space.enumerate())
+        rows = part.find(table.space.enumerate())
         values = np.array(part.costs[rows][:, kept])
         if NOT_COMPILED in part.reasons:
             values[part.reasons[NOT_COMPILED][rows][:, kept]] = -1.0

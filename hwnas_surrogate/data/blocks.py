@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from hwnas_surrogate.data.table import Configs, Costs, CostTable, target_columns
+from hwnas_surrogate.data.rows import Configs
+from hwnas_surrogate.data.table import Costs, CostTable, target_columns
 from hwnas_surrogate.data.target import Device, Target, TargetLike, devices_of, pick_targets
 from hwnas_surrogate.errors import InvalidInputError, NotInTableError
 from hwnas_surrogate.reals import reals
@@ -105,6 +106,7 @@ class BlockTable:
         config: NetworkConfig | None = None,
     ) -> None:
         self.space = get_fbnet()
+        self.space_name = self.space.name
         self.block_costs = {
             Target.parse(target) if isinstance(target, str) else target: _checked_costs(target, table)
             for target, table in costs.items()

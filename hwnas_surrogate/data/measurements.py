@@ -13,12 +13,14 @@ import pyarrow as pa
 
 from hwnas_surrogate.data.csv_lines import GIVE_UP, MISSING, CsvFile, Numbered, WrongLines, check_once
 from hwnas_surrogate.data.headers import Headings, factor_of
+from hwnas_surrogate.data.model_column import MODEL, NamedGraphs, group_kind, labels_of_rows
 from hwnas_surrogate.data.table import CostTable
 from hwnas_surrogate.data.target import Target
 from hwnas_surrogate.data.wide import ARCHITECTURE, CONFIGS, FAILED, KEYS, Wide, are_failed, space_of
-from hwnas_surrogate.errors import DataFileError, HWNASError
+from hwnas_surrogate.errors import DataFileError, HWNASError, InvalidInputError
+from hwnas_surrogate.graphs import GraphBatch
 from hwnas_surrogate.inputs import input_path, open_regular
-from hwnas_surrogate.spaces import SearchSpace, arch_from_text, get_space
+from hwnas_surrogate.spaces import NetworkConfig, Networks, SearchSpace, arch_from_text, get_space
 
 __all__ = ["COLUMNS", "FAILED", "FRAMES", "read_measurements"]
 
@@ -35,6 +37,8 @@ FRAMES = (
     "CostTable(space, archs, costs, targets)."
 )
 """What to do with measurements that are not in a file."""
+_GROUP = "group:"
+"""The canonical name of a column of labels begins with this."""
 _MARK = -1.0
 """A number that means a failure, since no metric is negative."""
 
@@ -47,6 +51,7 @@ def read_measurements(
     unit: str | None = None,
     convention: str | None = None,
     columns: Iterable[str] | Mapping[str, str] | None = None,
+    networks: Networks | None = None,
 ) -> CostTable:
     r"""Read measurements made elsewhere into a cost table.
 
@@ -68,6 +73,11 @@ def read_measurements(
     ``flops``, ``latency_std``, ``seed``) are refused: select and rename columns with ``columns``.
     ``table.meta["columns"]`` records how each column was interpreted. Under HW-NAS-Bench's key ``edgetpu_latency``, -1
     means that the network did not compile.
+
+    Networks of any kind have a column ``model`` in place of ``architecture``, in either form: the path of an ONNX file,
+    relative to the CSV file's folder, or a name of ``networks`` or of the table of graphs that has the CSV file's name
+    and ends in ``.parquet`` (as ``hwnas suggest --networks`` writes it). Columns ``family``, ``group`` and ``group
+    NAME`` hold labels of networks (:class:`CostTable`).
 
     CSV files are separated by commas, semicolons or tabs, or as a first line ``sep=;`` says, in UTF-8 or UTF-16. Files
     separated by semicolons may have decimal commas.
@@ -140,14 +150,32 @@ def read_measurements(
                         f"{name} has one measurement a line, in the columns {', '.join(file.header)[:200]}: columns "
                         "are chosen from a wide table only, which has arch_str or op_index and one column per device."
                     )
-                return _read_long(file, chosen, defaults)
+                return _read_long(file, _source(name, _names_graphs(file.header), chosen, networks), defaults)
             wide = Wide.from_csv(file, read_as)
     except FileNotFoundError as error:
         raise DataFileError(f"there is no file {name}.") from error
     except (OSError, UnicodeDecodeError, pa.ArrowException) as error:
         reason = getattr(error, "strerror", None) or str(error) or repr(error)
         raise DataFileError(f"can't read {name}: {reason.splitlines()[0][:200]}.") from error
-    return wide.table(chosen, defaults)
+    return wide.table(_source(name, wide.of_graphs, chosen, networks), defaults)
+
+
+def _names_graphs(header: Sequence[str]) -> bool:
+    names = [name.casefold() for name in header]
+    return MODEL in names and ARCHITECTURE not in names
+
+
+def _source(
+    path: Path, of_graphs: bool, space: SearchSpace | None, networks: Networks | None
+) -> SearchSpace | NamedGraphs | None:
+    """Return what a file's networks are of: a space, None if it is to be found out, or named graphs."""
+    if not of_graphs:
+        if networks is not None:
+            raise InvalidInputError(f"networks name the graphs of a column {MODEL!r}; {path} has none.")
+        return space
+    if space is not None:
+        raise InvalidInputError(f"{path} names graphs, in its column {MODEL!r}: leave the space out.")
+    return NamedGraphs(path, networks)
 
 
 def _is_long(header: Sequence[str]) -> bool:
@@ -162,6 +190,10 @@ def _known(file: CsvFile) -> list[str]:
     """Return the canonical column names; raise if a required column is missing or another one is there."""
     path, header = file.path, file.header
     names = [name.casefold() for name in header]
+    if _names_graphs(header):
+        names = [ARCHITECTURE if name == MODEL else name for name in names]
+        kinds = map(group_kind, header)
+        names = [name if kind is None else f"{_GROUP}{kind}" for name, kind in zip(names, kinds, strict=True)]
     both = [name for name in header if name.casefold() in CONFIGS]
     if {name.casefold() for name in both} == set(CONFIGS):
         raise DataFileError(f"{path} has the columns {' and '.join(both)}, which mean the same: leave one.")
@@ -175,8 +207,13 @@ def _known(file: CsvFile) -> list[str]:
             f"{', '.join(header)[:200] or 'none'}.{file.hint} {form}{rename}; a wide table has arch_str or op_index "
             "and one column per device."
         )
-    check_once(path, [name for name in names if name in COLUMNS])
-    others = [header[at] or "(no name)" for at, name in enumerate(names) if name not in (*COLUMNS, *_NOT_READ)]
+    check_once(path, [name for name in names if name in COLUMNS or name.startswith(_GROUP)])
+    allowed = (*COLUMNS, *_NOT_READ)
+    others = [
+        header[at] or "(no name)"
+        for at, name in enumerate(names)
+        if name not in allowed and not name.startswith(_GROUP)
+    ]
     if others:
         index = " Row numbers of pandas have no name: to_csv(index=False)." if "" in names else ""
         raise DataFileError(
@@ -187,12 +224,13 @@ def _known(file: CsvFile) -> list[str]:
     return names
 
 
-def _read_long(file: CsvFile, space: SearchSpace | None, defaults: dict[str, str]) -> CostTable:
+def _read_long(file: CsvFile, source: SearchSpace | NamedGraphs | None, defaults: dict[str, str]) -> CostTable:
     names = _known(file)
     wrong = WrongLines(file.path)
-    numbered = {column: Numbered(defaults.get(column, "")) for column in COLUMNS if column not in ("value", "note")}
+    every = (*COLUMNS, *(name for name in names if name.startswith(_GROUP)))
+    numbered = {column: Numbered(defaults.get(column, "")) for column in every if column not in ("value", "note")}
     reason = Numbered(FAILED)
-    parts: dict[str, list[npt.NDArray[Any]]] = {column: [] for column in (*COLUMNS, "line")}
+    parts: dict[str, list[npt.NDArray[Any]]] = {column: [] for column in (*every, "line")}
     for lines, texts in file.columns(wrong, names):
         blanks = ("",) * len(lines)
         for column, number in numbered.items():
@@ -214,7 +252,7 @@ def _read_long(file: CsvFile, space: SearchSpace | None, defaults: dict[str, str
         raise DataFileError(f"{file.path} holds no measurement.")
     columns = {column: np.concatenate(parts.pop(column)) for column in list(parts)}
     held = {column: list(number.texts) for column, number in (numbered | {"note": reason}).items()}
-    return _assemble(columns, held, wrong, space, defaults)
+    return _assemble(columns, held, wrong, source, defaults)
 
 
 def _resolved(
@@ -239,23 +277,29 @@ def _assemble(
     columns: dict[str, npt.NDArray[Any]],
     texts: dict[str, list[str]],
     wrong: WrongLines,
-    space: SearchSpace | None,
+    source: SearchSpace | NamedGraphs | None,
     defaults: dict[str, str],
 ) -> CostTable:
     """Check the distinct texts, merge repeats, and put the costs into a table."""
     lines, architectures = columns["line"], texts["architecture"]
     value = np.where(columns["note"] < 0, columns["value"], np.nan)
     metrics, units, devices = texts["metric"], texts["unit"], texts["device"]
-    chosen = space or space_of(architectures)
-    chosen.config(defaults["config"] or None)
+    chosen = None if isinstance(source, NamedGraphs) else source or space_of(architectures)
+    if chosen is not None:
+        chosen.config(defaults["config"] or None)
+        chosen.convention(defaults["ops"] or None)  # raises here, not for every line
 
     def resolved(numbers: npt.NDArray[Any], resolve: Callable[[int], Any]) -> dict[int, Any]:
         return _resolved(numbers, resolve, lines, wrong)
 
-    ops = defaults["ops"] or None
-    chosen.convention(ops)  # raises here, not for every line
-    archs = resolved(columns["architecture"], lambda n: chosen.stack([arch_from_text(architectures[n])], ops)[0])
-    configs = resolved(columns["config"], lambda n: chosen.config(texts["config"][n] or None))
+    def network(n: int) -> Any:
+        if isinstance(source, NamedGraphs):
+            return source.find(architectures[n])
+        assert chosen is not None
+        return chosen.stack([arch_from_text(architectures[n])], defaults["ops"] or None)[0]
+
+    found = resolved(columns["architecture"], network)
+    configs = resolved(columns["config"], lambda n: _config(chosen, texts["config"][n]))
     of_unit = columns["metric"] * len(units) + columns["unit"]
     factors = resolved(of_unit, lambda n: factor_of(metrics[n // len(units)], units[n % len(units)]))
     of_target = columns["device"] * len(metrics) + columns["metric"]
@@ -266,22 +310,37 @@ def _assemble(
     at = np.flatnonzero(np.isinf(costs))
     wrong.add(lines[at], lambda place: f"value {value[at[place]]:g} is too large for its unit")
     wrong.check()
-    batch, same = _merged(chosen, np.array([archs[n] for n in range(len(archs))]))
+    every = [found[n] for n in range(len(found))]
+    batch, same = source.batch(every) if isinstance(source, NamedGraphs) else _merged(chosen, np.array(every))
     first: dict[Any, int] = {}
     of_config = np.array([first.setdefault(configs[n], len(first)) for n in range(len(configs))])
     row = same[columns["architecture"]] * len(first) + of_config[columns["config"]]
     places = {"row": row, "target": of_target, "cost": costs, "reason": columns["note"], "line": lines}
-    return _table(chosen, (batch, list(first), targets, texts["note"]), places, wrong)
+    labels = {
+        column.removeprefix(_GROUP): np.array(texts[column], object)[numbers]
+        for column, numbers in columns.items()
+        if column.startswith(_GROUP)
+    }
+    return _table(chosen, (batch, list(first), targets, texts["note"]), places, labels, wrong)
+
+
+def _config(space: SearchSpace | None, text: str) -> NetworkConfig | None:
+    if space is not None:
+        return space.config(text or None)
+    if text:
+        raise InvalidInputError(f"a graph has no config, got {text!r:.60}")
+    return None
 
 
 def _table(
-    space: SearchSpace,
-    names: tuple[npt.NDArray[np.int8], list[Any], dict[int, Target], list[str]],
+    space: SearchSpace | None,
+    names: tuple[npt.NDArray[np.int8] | GraphBatch, list[Any], dict[int, Target], list[str]],
     places: dict[str, npt.NDArray[Any]],
+    labels: dict[str, npt.NDArray[np.object_]],
     wrong: WrongLines,
 ) -> CostTable:
     """Merge repeats, and put the costs into a table."""
-    archs, configs, targets, reasons = names
+    networks, configs, targets, reasons = names
     (rows, row), (used, column) = (np.unique(places[axis], return_inverse=True) for axis in ("row", "target"))
     shape = (len(rows), len(used))
     place, measured = row * len(used) + column, places["reason"] < 0
@@ -291,17 +350,20 @@ def _table(
     _check_size(wrong.path, shape, repeated)
     merged = _merge(cell, costs, lines, [targets[used[number]].unit for number in cells % len(used)], wrong)
     _check_failures(place, measured, places["line"], wrong)
+    groups = labels_of_rows(labels, row, len(rows), places["line"], wrong)
     wrong.check()
     kept = merged if repeated else merged[:, 1:2]
     dense = np.full((len(rows) * len(used), kept.shape[1]), np.nan)
     dense[cells] = kept
     placed = dense.reshape(*shape, -1)
+    of_row = rows // len(configs)
     return CostTable(
         space,
-        archs[rows // len(configs)],
+        networks.take(of_row) if isinstance(networks, GraphBatch) else networks[of_row],
         placed[..., 1 if repeated else 0],
         [targets[number] for number in used],
-        configs=[configs[number] for number in rows % len(configs)],
+        configs=None if space is None else [configs[number] for number in rows % len(configs)],
+        groups=groups,
         repeats=placed if repeated else None,
         reasons=_reasons(place, places["reason"], reasons, shape),
         meta={"imported": {"file": wrong.path.name, "measurements": len(row), "estimator": "median of the repeats"}},
@@ -346,8 +408,11 @@ def _reasons(
     return masks
 
 
-def _merged(space: SearchSpace, archs: npt.NDArray[np.int8]) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.int64]]:
+def _merged(
+    space: SearchSpace | None, archs: npt.NDArray[np.int8]
+) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.int64]]:
     """Give equal architectures the same number, however they were written."""
+    assert space is not None
     _, first, inverse = np.unique(space.codes(archs), return_index=True, return_inverse=True)
     order = np.argsort(np.argsort(first))
     return archs[np.sort(first)], order[inverse.ravel()].astype(np.int64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +11,8 @@ import numpy.typing as npt
 from hwnas_surrogate.data.table import REPEATS, CostTable, checked_table
 from hwnas_surrogate.data.target import Device, Target
 from hwnas_surrogate.errors import InvalidInputError
+from hwnas_surrogate.graphs import GraphBatch
+from hwnas_surrogate.spaces import Networks
 
 __all__ = ["merge"]
 
@@ -20,7 +23,8 @@ def merge(tables: Sequence[CostTable]) -> CostTable:
     Parameters
     ----------
     tables : sequence of CostTable
-        Tables of one search space. Their rows and targets may differ or overlap, but no cost may be in two tables.
+        Tables of one search space, or of graphs. Their rows and targets may differ or overlap, but no cost may be in
+        two tables.
 
     Returns
     -------
@@ -48,26 +52,22 @@ def merge(tables: Sequence[CostTable]) -> CostTable:
     tables = [checked_table("merge", table) for table in items]
     if not tables:
         raise InvalidInputError("merge needs at least one table, got none.")
-    space = tables[0].space
     for table in tables:
-        if table.space is not space:
-            raise InvalidInputError(f"tables over {space.name!r} and {table.space.name!r} can't be merged.")
+        if table.space is not tables[0].space:
+            names = f"{tables[0].space_name!r} and {table.space_name!r}"
+            raise InvalidInputError(f"tables over {names} can't be merged; batch.graphs() makes graphs.")
     devices = _devices(tables)
     column_of: dict[Target, int] = {}
     for table in tables:
         for target in table.targets:
             column_of.setdefault(target, len(column_of))
-    row_of: dict[tuple[bytes, str], int] = {}
+    row_of: dict[Any, int] = {}
     rows = [[row_of.setdefault(key, len(row_of)) for key in _keys(table)] for table in tables]
     costs = np.full((len(row_of), len(column_of)), np.nan)
     repeats = np.full((*costs.shape, len(REPEATS)), np.nan)
     taken = np.zeros(costs.shape, bool)
     reasons: dict[str, npt.NDArray[np.bool_]] = {}
-    archs = np.empty((len(row_of), space.n_positions), np.int8)
-    configs = np.empty(len(row_of), object)
     for table, table_rows in zip(tables, rows, strict=True):
-        archs[table_rows] = table.archs
-        configs[table_rows] = table.row_configs
         holds = ~np.isnan(table.costs)
         for where in table.reasons.values():
             holds |= where
@@ -81,12 +81,14 @@ def merge(tables: Sequence[CostTable]) -> CostTable:
                 repeats[cells] = table.repeats[filled, column]
             for reason, where in table.reasons.items():
                 reasons.setdefault(reason, np.zeros(costs.shape, bool))[cells] = where[filled, column]
+    networks, configs = _networks(tables, rows, len(row_of))
     return CostTable(
-        space,
-        archs,
+        tables[0].space,
+        networks,
         costs,
         list(column_of),
-        configs=configs if len(configs) else None,
+        configs=configs,
+        groups=_groups(tables, rows, len(row_of)),
         devices=devices,
         reasons=reasons,
         repeats=None if all(table.repeats is None for table in tables) else repeats,
@@ -112,11 +114,49 @@ def _check_free(table: CostTable, taken: npt.NDArray[np.bool_], rows: npt.NDArra
     if taken.any():
         row = rows[np.argmax(taken)]
         raise InvalidInputError(
-            f"the cost {target} of {table.space.format(table.archs[row])} under {table.row_configs[row]} is in "
-            f"more than one table ({int(taken.sum())} such costs in all). select() the targets, or rows(), to merge."
+            f"the cost {target} of {_named(table, int(row))} is in more than one table "
+            f"({int(taken.sum())} such costs in all). select() the targets, or rows(), to merge."
         )
 
 
-def _keys(table: CostTable) -> list[tuple[bytes, str]]:
+def _named(table: CostTable, row: int) -> str:
+    (name,) = table.batch.take([row]).names
+    return name if table.space is None else f"{name} under {table.row_configs[row]}"
+
+
+def _keys(table: CostTable) -> list[Any]:
+    """Return what identifies each row in any table."""
+    if isinstance(table.batch, GraphBatch):
+        return list(table.batch.keys)
     texts = [str(config) for config in table.configs]
     return [(arch.tobytes(), texts[number]) for arch, number in zip(table.archs, table.config_number, strict=True)]
+
+
+def _networks(tables: Sequence[CostTable], rows: Sequence[Sequence[int]], n: int) -> tuple[Networks, Any]:
+    """Return the n networks of all tables, and their configs."""
+    space = tables[0].space
+    if space is None:
+        graphs: list[Any] = [None] * n
+        names = [""] * n
+        for table, table_rows in zip(tables, rows, strict=True):
+            assert isinstance(table.batch, GraphBatch)
+            for row, graph, name in zip(table_rows, table.batch.graphs, table.names, strict=True):
+                graphs[row], names[row] = graphs[row] or graph, names[row] or name
+        return GraphBatch(graphs, names), None
+    archs, configs = np.empty((n, space.n_positions), np.int8), np.empty(n, object)
+    for table, table_rows in zip(tables, rows, strict=True):
+        archs[table_rows], configs[table_rows] = table.archs, table.row_configs
+    return archs, configs if n else None
+
+
+def _groups(tables: Sequence[CostTable], rows: Sequence[Sequence[int]], n: int) -> dict[str, list[str]]:
+    """Return the labels of the n networks; empty where a table has no such kind of group."""
+    groups: dict[str, list[str]] = {}
+    for table, table_rows in zip(tables, rows, strict=True):
+        for kind, labels in table.groups.items():
+            merged = groups.setdefault(kind, [""] * n)
+            for row, label, name in zip(table_rows, labels, table.names, strict=True):
+                if merged[row] not in ("", label):
+                    raise InvalidInputError(f"tables give {name!r} two labels as {kind}: {merged[row]!r}, {label!r}.")
+                merged[row] = label
+    return groups

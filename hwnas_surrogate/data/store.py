@@ -20,6 +20,7 @@ from hwnas_surrogate.data.table import REPEATS, Costs, CostTable
 from hwnas_surrogate.data.target import Device, Target
 from hwnas_surrogate.errors import DataFileError, HWNASError, InvalidInputError
 from hwnas_surrogate.files import check_output, replacing
+from hwnas_surrogate.graphs import Graph, GraphBatch
 from hwnas_surrogate.inputs import input_path, open_regular, read_json
 from hwnas_surrogate.spaces import get_space
 
@@ -33,6 +34,8 @@ FORMAT_VERSION = 2
 _REPEATS = tuple(f" {part}" for part in REPEATS)
 MOST_CELLS = 200_000_000
 """Rows times columns of a table."""
+_GRAPHS = ("name", "digest", "graph")
+"""The columns of graphs."""
 _METADATA_KEY = b"hwnas_surrogate"
 _DIGEST_KEY = b"hwnas_surrogate.sha256"  # of the metadata: parquet has checksums for the data only
 
@@ -41,7 +44,8 @@ def write_parquet(table: AnyTable, path: str | os.PathLike[str], inputs: Iterabl
     """Write a table; a file that stood there before is replaced at once or not at all.
 
     A cost table has one int8 column per position (``op_00``, ...), ``config`` (a number into the metadata's list)
-    and one float64 column per target. A block table has ``key`` and one float64 column per target.
+    and one float64 column per target. One of graphs has ``name``, ``digest`` and ``graph`` (JSON) instead. Labels of
+    networks are in columns ``group family``, ... A block table has ``key`` and one float64 column per target.
 
     Parameters
     ----------
@@ -68,7 +72,7 @@ def write_parquet(table: AnyTable, path: str | os.PathLike[str], inputs: Iterabl
     header: dict[str, Any] = {
         "version": FORMAT_VERSION,
         "kind": "costs" if isinstance(table, CostTable) else "blocks",
-        "space": table.space.name,
+        "space": None if table.space is None else table.space.name,
         "targets": [
             {"device": target.device, "metric": target.metric, "unit": target.unit} for target in table.targets
         ],
@@ -77,7 +81,8 @@ def write_parquet(table: AnyTable, path: str | os.PathLike[str], inputs: Iterabl
     }
     columns: dict[str, Any]
     if isinstance(table, CostTable):
-        header |= {"configs": [str(config) for config in table.configs], "reasons": list(table.reasons)}
+        configs = [config and str(config) for config in table.configs]
+        header |= {"configs": configs, "reasons": list(table.reasons), "groups": list(table.groups)}
         columns = _cost_columns(table)
     else:
         header |= {"config": None if table.config is None else str(table.config)}
@@ -102,10 +107,14 @@ def _digest(raw: bytes) -> bytes:
 
 
 def _cost_columns(table: CostTable) -> dict[str, Any]:
-    columns: dict[str, Any] = {
-        f"op_{position:02d}": table.archs[:, position] for position in range(table.space.n_positions)
-    }
-    columns["config"] = table.config_number.astype(np.int32)
+    columns: dict[str, Any] = {}
+    if isinstance(table.batch, GraphBatch):
+        graphs = [graph.to_json() for graph in table.batch.graphs]
+        columns |= {"name": list(table.names), "digest": list(table.batch.keys), "graph": graphs}
+    else:
+        columns |= {f"op_{position:02d}": ops for position, ops in enumerate(table.archs.T)}
+        columns["config"] = table.config_number.astype(np.int32)
+    columns |= {f"group {kind}": list(labels) for kind, labels in table.groups.items()}
     for number, target in enumerate(table.targets):
         columns[str(target)] = table.costs[:, number]
         if table.repeats is not None:
@@ -189,23 +198,30 @@ def _from_arrow(arrow: pa.Table, header: dict[str, Any]) -> AnyTable:
     if header["kind"] == "blocks":
         return _block_table(arrow, header, targets, devices)
     # A damaged name must not be mistaken for a missing optional column.
-    ops = [f"op_{position:02d}" for position in range(space.n_positions)]
-    known = {f"{target}{part}" for target in targets for part in ("", " missing", *_REPEATS)} | {"config", *ops}
+    ops = _GRAPHS if space is None else (*(f"op_{position:02d}" for position in range(space.n_positions)), "config")
+    groups = {kind: f"group {kind}" for kind in header.get("groups", [])}
+    known = {f"{target}{part}" for target in targets for part in ("", " missing", *_REPEATS)} | {*ops, *groups.values()}
     names = frozenset(arrow.column_names)
     if not names <= known:
         raise ValueError(f"unknown column {min(names - known)!r}.")
-    archs = np.stack([_integers(arrow, name) for name in ops], axis=1)
-    configs = np.array([space.config(text) for text in header["configs"]], object)
-    costs = _stacked([_numbers(arrow, str(target)) for target in targets], len(archs))
+    networks = _graphs(arrow) if space is None else np.stack([_integers(arrow, name) for name in ops[:-1]], axis=1)
+    configs = None
+    if space is not None and len(networks):
+        distinct = np.array([space.config(text) for text in header["configs"]], object)
+        configs = distinct[_integers(arrow, "config", len(distinct))]
+    costs = _stacked([_numbers(arrow, str(target)) for target in targets], len(networks))
     parts = [[f"{target}{part}" for part in _REPEATS] for target in targets]
     has_repeats = bool(targets) and names.issuperset(itertools.chain(*parts))
-    repeats = [_stacked([_numbers(arrow, name) for name in row], len(archs)) for row in parts] if has_repeats else None
+    repeats = (
+        [_stacked([_numbers(arrow, name) for name in row], len(networks)) for row in parts] if has_repeats else None
+    )
     return CostTable(
         space,
-        archs,
+        networks,
         costs,
         targets,
-        configs=configs[_integers(arrow, "config", len(configs))] if len(archs) else None,
+        configs=configs,
+        groups={kind: _texts(arrow, name) for kind, name in groups.items()},
         devices=devices,
         reasons=_reasons(arrow, header["reasons"], targets, costs),
         repeats=None if repeats is None else np.stack(repeats, axis=1),
@@ -213,12 +229,19 @@ def _from_arrow(arrow: pa.Table, header: dict[str, Any]) -> AnyTable:
     )
 
 
+def _graphs(arrow: pa.Table) -> GraphBatch:
+    graphs = [Graph.from_json(text) for text in _texts(arrow, "graph")]
+    names, digests = _texts(arrow, "name"), _texts(arrow, "digest")
+    for graph, name, digest in zip(graphs, names, digests, strict=True):
+        if graph.digest != digest:
+            raise ValueError(f"the graph of {name!r} has another hash: it is damaged, or of another version.")
+    return GraphBatch(graphs, names)
+
+
 def _block_table(
     arrow: pa.Table, header: dict[str, Any], targets: Sequence[Target], devices: Sequence[Device]
 ) -> BlockTable:
-    keys = arrow.column("key").to_pylist()
-    if wrong := [key for key in keys if not isinstance(key, str)]:
-        raise ValueError(f"column 'key' must hold the blocks' keys, got {wrong[0]!r}.")
+    keys = _texts(arrow, "key")
     _check_once("block", keys)
     costs = {
         target: {
@@ -265,6 +288,14 @@ def _numbers(arrow: pa.Table, name: str) -> npt.NDArray[np.float64]:
     if not (pa.types.is_floating(column.type) or pa.types.is_integer(column.type)):
         raise ValueError(f"column {name!r} must hold numbers, it holds {column.type}.")
     return np.asarray(column.to_numpy(), np.float64)
+
+
+def _texts(arrow: pa.Table, name: str) -> list[str]:
+    """Return a column of texts, none of which is missing."""
+    texts: list[Any] = arrow.column(name).to_pylist()
+    if wrong := [text for text in texts if not isinstance(text, str)]:
+        raise ValueError(f"column {name!r} must hold texts, got {wrong[0]!r:.60}.")
+    return texts
 
 
 def _integers(arrow: pa.Table, name: str, end: int | None = None) -> npt.NDArray[np.int64]:

@@ -1,20 +1,22 @@
-"""Cost tables: architecture (under a config) -> measured cost, exactly."""
+"""Cost tables: network (an architecture under a config, or a graph) -> measured cost, exactly."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence, Sized
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from hwnas_surrogate.data.rows import ArchRows, Configs, Rows, frozen, rows_of
 from hwnas_surrogate.data.target import Device, Target, TargetLike, devices_of, pick_targets
-from hwnas_surrogate.errors import InvalidInputError, NotInTableError
+from hwnas_surrogate.errors import InvalidInputError, unknown
+from hwnas_surrogate.graphs import Graph, GraphBatch, NetworkBatch
 from hwnas_surrogate.reals import booleans, reals
-from hwnas_surrogate.spaces import ArchBatch, Archs, ConfigLike, NetworkConfig, SearchSpace, get_space
+from hwnas_surrogate.spaces import ConfigLike, NetworkConfig, Networks, SearchSpace, get_space
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["NOT_MEASURED", "REPEATS", "CostTable", "Costs", "checked_table", "noise_floor", "target_columns"]
 
 Costs: TypeAlias = npt.NDArray[np.float64]
-Configs: TypeAlias = ConfigLike | Sequence[ConfigLike] | npt.NDArray[Any]
 
 NOT_MEASURED = "not measured"
 _SHOWN = 50
@@ -41,27 +42,26 @@ def target_columns(targets: Iterable[Target]) -> pd.MultiIndex:
     )
 
 
-def _frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    view = array.view()
-    view.flags.writeable = False
-    return view
-
-
 class CostTable:
-    """Rows (architecture, config) x targets, read-only.
+    """Networks x targets, read-only. A network is an architecture under a config, or a graph.
 
     Parameters
     ----------
-    space : str or SearchSpace
-        The search space.
-    archs : architectures
-        n of them.
+    space : str, SearchSpace or None
+        The search space of the architectures; None for graphs.
+    networks : architectures or graphs
+        n of them, all different. Graphs come as a batch, a list, or a mapping of names to graphs. They are identified
+        by their hash, and have names for people.
     costs : array-like of float, shape (n, t)
         Costs in the targets' units; NaN for missing costs.
     targets : sequence of Target or str
         t of them.
     configs : config or sequence of n configs, optional
-        The network configs; the space's first published one if None.
+        The configs of architectures; the space's first published one if None.
+    groups : mapping of str to sequence of str, optional
+        Labels of the networks, n for each kind of group: ``{"family": ["resnet", "vgg", ...]}``.
+        :func:`~hwnas_surrogate.evaluation.evaluate` can hold whole groups out. Of graphs, ``resolution`` is known: the
+        height and width of the first input, or the length of a sequence.
     devices : iterable of Device, optional
         Descriptions of the devices.
     reasons : mapping of str to array-like of bool, shape (n, t), optional
@@ -84,66 +84,136 @@ class CostTable:
     >>> table = CostTable("nasbench201", [0, 1], [[4.0], [9.0]], ["my-board/latency"])
     >>> table.lookup(1).iloc[0, 0]
     np.float64(9.0)
+    >>> CostTable(None, {"two": table.space.graph(2)}, [[13.0]], ["my-board/latency"])
+    <CostTable of graphs: 1 rows, targets my-board/latency>
     """
 
     def __init__(
         self,
-        space: str | SearchSpace,
-        archs: Archs,
+        space: str | SearchSpace | None,
+        networks: Networks,
         costs: npt.ArrayLike,
         targets: Sequence[TargetLike],
         *,
         configs: Configs = None,
+        groups: Mapping[str, Sequence[str]] | None = None,
         devices: Iterable[Device] = (),
         reasons: Mapping[str, npt.ArrayLike] | None = None,
         repeats: npt.ArrayLike | None = None,
         meta: Mapping[str, Any] | None = None,
     ) -> None:
-        self.space = get_space(space)
-        self.archs = _frozen(np.array(self.space.as_array(archs)))  # a copy: as_array returns int8 input itself
+        rows = rows_of(get_space(space), networks, configs)
+        self._fill(rows, costs, targets, groups, devices, reasons, repeats, meta)
+
+    def _fill(
+        self,
+        rows: Rows,
+        costs: npt.ArrayLike,
+        targets: Sequence[TargetLike],
+        groups: Mapping[str, Sequence[str]] | None,
+        devices: Iterable[Device],
+        reasons: Mapping[str, npt.ArrayLike] | None,
+        repeats: npt.ArrayLike | None,
+        meta: Mapping[str, Any] | None,
+    ) -> None:
+        self._rows = rows
         self.targets = tuple(item if isinstance(item, Target) else Target.parse(item) for item in targets)
         _check_distinct(self.targets)
-        shape = (len(self.archs), len(self.targets))
-        self.costs: Costs = _frozen(_checked_costs(costs, shape, self.targets))
-        distinct, numbers = self.space.group_configs(configs, len(self.archs))
-        self.configs = distinct if len(self.archs) else ()
-        self.config_number = _frozen(numbers)
+        shape = (len(rows), len(self.targets))
+        self.costs: Costs = frozen(_checked_costs(costs, shape, self.targets))
+        self.groups = _checked_groups(groups or {}, len(rows))
         self.devices = devices_of(self.targets, devices)
         self.reasons = _checked_reasons(reasons or {}, self.costs, self.targets)
-        self.repeats = None if repeats is None else _frozen(_checked_repeats(repeats, shape))
+        self.repeats = None if repeats is None else frozen(_checked_repeats(repeats, shape))
         self.meta = dict(meta or {})
-        self._rows = self._sorted_rows()
+
+    @property
+    def space(self) -> SearchSpace | None:
+        """The search space of the architectures; None of graphs."""
+        return self._rows.space
+
+    @property
+    def space_name(self) -> str:
+        """The search space's name; ``graphs`` without a space."""
+        return "graphs" if self.space is None else self.space.name
+
+    @property
+    def title(self) -> str:
+        """What the networks are, for headings: ``NAS-Bench-201 architectures``, or ``networks``."""
+        return "networks" if self.space is None else f"{self.space.title} architectures"
+
+    def space_for(self, what: str) -> SearchSpace:
+        """Return the search space for something that needs architectures.
+
+        Raises
+        ------
+        InvalidInputError
+            If the table holds graphs; the message names what needs architectures.
+        """
+        if self.space is None:
+            raise InvalidInputError(
+                f"{what} needs a table over architectures of a search space, this one holds graphs."
+            )
+        return self.space
+
+    @property
+    def archs(self) -> npt.NDArray[np.int8]:
+        """The architectures, int8 of shape (n, positions).
+
+        Raises
+        ------
+        InvalidInputError
+            If the table holds graphs.
+        """
+        if not isinstance(self._rows, ArchRows):
+            raise InvalidInputError("the table holds graphs, which are no architectures: use table.batch, table.names.")
+        return self._rows.archs
+
+    @property
+    def configs(self) -> tuple[Any, ...]:
+        """The distinct configs; ``(None,)`` of graphs."""
+        return self._rows.configs
+
+    @property
+    def config_number(self) -> npt.NDArray[np.intp]:
+        """Which of the configs belongs to each row, shape (n,)."""
+        return self._rows.config_number
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What each network is called: an architecture's string, or a graph's name."""
+        return self._rows.names
+
+    def labels(self, kind: str) -> tuple[str, ...]:
+        """Return the label of each network in a kind of group.
+
+        Raises
+        ------
+        InvalidInputError
+            If there is no such kind of group.
+        """
+        if kind in self.groups:
+            return self.groups[kind]
+        if kind == "resolution" and isinstance(self.batch, GraphBatch):
+            return tuple(map(_resolution, self.batch.graphs))
+        there = [*self.groups, *(["resolution"] if self.space is None else [])]
+        hint = "Other columns of a CSV file beside model and value become groups; CostTable takes groups."
+        raise unknown(InvalidInputError, "group of networks", kind, there, hint)
+
+    @property
+    def batch(self) -> NetworkBatch:
+        """The networks of the rows, as surrogates and encoders accept them."""
+        return self._rows.batch
 
     def __len__(self) -> int:
         """Return the number of rows."""
-        return len(self.archs)
+        return len(self._rows)
 
     def __repr__(self) -> str:
         names = ", ".join(map(str, self.targets[:_SHOWN])) + ", ..." * (len(self.targets) > _SHOWN)
+        if self.space is None:
+            return f"<CostTable of graphs: {len(self)} rows, targets {names}>"
         return f"<CostTable {self.space.name}: {len(self)} rows, {len(self.configs)} config(s), targets {names}>"
-
-    def _sorted_rows(self) -> dict[NetworkConfig, tuple[npt.NDArray[Any], npt.NDArray[np.intp]]]:
-        """Sorted architecture codes and their row numbers, for each config."""
-        codes = self.space.codes(self.archs)
-        rows = {}
-        for number, config in enumerate(self.configs):
-            selected = np.flatnonzero(self.config_number == number)
-            order = selected[np.argsort(codes[selected], kind="stable")]
-            ordered = codes[order]
-            repeated = np.flatnonzero(ordered[1:] == ordered[:-1])
-            if len(repeated):
-                text = self.space.format(self.archs[order[repeated[0]]])
-                raise InvalidInputError(
-                    f"architecture {text!r} occurs more than once under config {config} "
-                    f"({len(repeated)} repeats in all). Merge repeated measurements first."
-                )
-            rows[config] = (ordered, order)
-        return rows
-
-    @cached_property
-    def batch(self) -> ArchBatch:
-        """The networks of the rows, as surrogates and encoders accept them."""
-        return ArchBatch(self.space, self.archs, self.configs, self.config_number).buildable()
 
     @cached_property
     def _by_target(self) -> Costs:
@@ -155,50 +225,19 @@ class CostTable:
         """The column of each target."""
         return {target: column for column, target in enumerate(self.targets)}
 
-    @cached_property
-    def _complete(self) -> int:
-        """Size of the space, or -1 if it has none. If a config has this many rows, codes are row ranks."""
-        return len(self.space) if isinstance(self.space, Sized) else -1
-
-    def find(self, archs: Archs, configs: Configs = None) -> npt.NDArray[np.intp]:
-        """Return the row of each architecture, shape (n,).
+    def find(self, networks: Networks, configs: Configs = None) -> npt.NDArray[np.intp]:
+        """Return the row of each network, shape (n,): an architecture, a graph, or a graph's name.
 
         Raises
         ------
         NotInTableError
-            If an architecture or the config is not in the table; the message names the first.
+            If a network or the config is not in the table; the message names the first.
         """
-        batch = self.space.as_array(archs)
-        distinct, numbers = self.space.group_configs(self._only_config() if configs is None else configs, len(batch))
-        codes = self.space.codes(batch)
-        found = np.empty(len(batch), np.intp)
-        for number, config in enumerate(distinct):
-            if config not in self._rows:
-                raise NotInTableError(
-                    f"no costs under config {self._config_name(config)}; the table has "
-                    f"{', '.join(map(self._config_name, self.configs)) or 'no rows'}."
-                )
-            ordered, rows = self._rows[config]
-            selected = numbers == number if len(distinct) > 1 else slice(None)
-            wanted = codes[selected]
-            if len(ordered) == self._complete:
-                found[selected] = rows[wanted]
-                continue
-            at = np.minimum(np.searchsorted(ordered, wanted), len(ordered) - 1)
-            wrong = ordered[at] != wanted
-            if wrong.any():
-                text = self.space.format(batch[selected][np.argmax(wrong)])
-                raise NotInTableError(
-                    f"{int(wrong.sum())} of {len(wanted)} architectures are not in the table, the first is {text!r}; "
-                    f"the table has {len(ordered)} under config {self._config_name(config)}. "
-                    "A surrogate trained on the table predicts the others."
-                )
-            found[selected] = rows[at]
-        return found
+        return self._rows.find(networks, configs)
 
     def lookup(
         self,
-        archs: Archs | None = None,
+        networks: Networks | None = None,
         configs: Configs = None,
         targets: TargetLike | Iterable[TargetLike] | None = None,
     ) -> pd.DataFrame:
@@ -206,39 +245,39 @@ class CostTable:
 
         Parameters
         ----------
-        archs : architectures, optional
+        networks : architectures, graphs or names of graphs, optional
             One or many; every row of the table if None.
         configs : config or sequence of n configs, optional
-            Optional if the table has one config. Without ``archs``: the rows under this config, or under any of these.
+            Optional if the table has one config. Without ``networks``: the rows under this config, or any of these.
         targets : target or sequence of targets, optional
             All if None.
 
         Returns
         -------
         DataFrame
-            One row per requested architecture, in the order given; columns (device, metric, unit); NaN for missing
+            One row per requested network, in the order given; columns (device, metric, unit); NaN for missing
             costs (:meth:`why_missing` returns the reasons).
 
         Raises
         ------
         NotInTableError
-            If an architecture, a config or a target is not in the table; the message lists what it holds.
+            If a network, a config or a target is not in the table; the message lists what it holds.
         """
         import pandas as pd
 
         picked = pick_targets(targets, self.targets)
-        rows = self._asked(archs, configs)
+        rows = self._asked(networks, configs)
         columns = self._by_target
         if picked != self.targets:
             columns = columns[[self._column_of[target] for target in picked]]
         values = columns.copy() if isinstance(rows, slice) else columns.take(rows, axis=1)
         return pd.DataFrame(values.T, columns=target_columns(picked), copy=False)
 
-    def why_missing(self, archs: Archs | None = None, configs: Configs = None) -> pd.DataFrame:
+    def why_missing(self, networks: Networks | None = None, configs: Configs = None) -> pd.DataFrame:
         """Return the reason why each cost is missing, empty for costs that are not; shaped as :meth:`lookup`."""
         import pandas as pd
 
-        rows = self._asked(archs, configs)
+        rows = self._asked(networks, configs)
         texts = np.where(np.isnan(self.costs[rows]), NOT_MEASURED, "").astype(object)
         for reason, where in self.reasons.items():
             texts[where[rows]] = reason
@@ -252,7 +291,7 @@ class CostTable:
         """Return the part of the table with these targets and configs (all if None)."""
         picked = pick_targets(targets, self.targets)
         columns = [self._column_of[target] for target in picked]
-        return self._take(np.arange(len(self)) if configs is None else self._under(configs), columns)
+        return self._take(np.arange(len(self)) if configs is None else self._rows.under(configs), columns)
 
     def rows(self, rows: npt.ArrayLike) -> CostTable:
         """Return the part of the table with these row numbers (from 0, without repeats), in that order."""
@@ -268,41 +307,30 @@ class CostTable:
             )
         return self._take(numbers.astype(np.intp), list(range(len(self.targets))))
 
-    def _asked(self, archs: Archs | None, configs: Configs) -> npt.NDArray[np.intp] | slice:
+    def _asked(self, networks: Networks | None, configs: Configs) -> npt.NDArray[np.intp] | slice:
         """Return the requested rows."""
-        if archs is not None:
-            return self.find(archs, configs)
-        return slice(None) if configs is None else self._under(configs)
-
-    def _under(self, configs: ConfigLike | Iterable[ConfigLike]) -> npt.NDArray[np.intp]:
-        """Return the rows under a config, or under any of several, in the table's order."""
-        single = isinstance(configs, (str, NetworkConfig, Mapping))
-        wanted = [self.space.config(item) for item in ([configs] if single else configs)]  # type: ignore[union-attr,arg-type]
-        absent = [config for config in wanted if config not in self.configs]
-        if absent:
-            raise NotInTableError(
-                f"no costs under {self._config_name(absent[0])}; the table has "
-                f"{', '.join(map(self._config_name, self.configs)) or 'no rows'}."
-            )
-        return np.flatnonzero(np.isin(self.config_number, [self.configs.index(config) for config in wanted]))
+        if networks is not None:
+            return self.find(networks, configs)
+        return slice(None) if configs is None else self._rows.under(configs)
 
     def _take(self, rows: npt.NDArray[np.intp], columns: list[int]) -> CostTable:
         cells = np.ix_(rows, np.array(columns, np.intp))
-        return CostTable(
-            self.space,
-            self.archs[rows],
+        taken = CostTable.__new__(CostTable)
+        taken._fill(
+            self._rows.take(rows),
             self.costs[cells],
             [self.targets[column] for column in columns],
-            configs=[self.configs[number] for number in self.config_number[rows]],
-            devices=self.devices.values(),
-            reasons={reason: where[cells] for reason, where in self.reasons.items()},
-            repeats=None if self.repeats is None else self.repeats[cells],
-            meta=self.meta,
+            {kind: [labels[row] for row in rows] for kind, labels in self.groups.items()},
+            self.devices.values(),
+            {reason: where[cells] for reason, where in self.reasons.items()},
+            None if self.repeats is None else self.repeats[cells],
+            self.meta,
         )
+        return taken
 
     @property
-    def row_configs(self) -> list[NetworkConfig]:
-        """The config of each row."""
+    def row_configs(self) -> list[Any]:
+        """The config of each row; None of graphs."""
         return [self.configs[number] for number in self.config_number]
 
     def noise_floor(self) -> dict[Target, dict[str, float]]:
@@ -322,27 +350,17 @@ class CostTable:
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 over the architectures, configs, targets and costs, in their order."""
+        """sha256 over the networks, configs, targets and costs, in their order."""
         digest = hashlib.sha256()
-        digest.update(self.archs.tobytes())
-        digest.update(np.ascontiguousarray(self.config_number, np.int64).tobytes())
-        digest.update("\n".join([self.space.name, *map(str, self.configs), *map(str, self.targets)]).encode())
+        self._rows.add_to(digest)
+        digest.update("\n".join(["", *map(str, self.targets)]).encode())
         digest.update(np.ascontiguousarray(self.costs).tobytes())
         return digest.hexdigest()
 
-    def _config_name(self, config: NetworkConfig) -> str:
-        dataset = self.space.dataset_name(config)
-        return f"{dataset} ({config})" if dataset else str(config)
 
-    def _only_config(self) -> NetworkConfig:
-        if len(self.configs) != 1:
-            raise NotInTableError(
-                f"the table has {len(self.configs)} configs, choose one: "
-                f"{', '.join(map(self._config_name, self.configs))}."
-                if self.configs
-                else "the table has no rows."
-            )
-        return self.configs[0]
+def config_name(space: SearchSpace | None, config: NetworkConfig | None) -> str:
+    """Return a config's published dataset, or its string; empty for the config of graphs."""
+    return "" if space is None or config is None else space.dataset_name(config) or str(config)
 
 
 def _check_distinct(targets: tuple[Target, ...]) -> None:
@@ -355,7 +373,7 @@ def _checked_costs(costs: npt.ArrayLike, shape: tuple[int, int], targets: tuple[
     values = np.array(reals(costs))
     if values.shape != shape:
         raise InvalidInputError(
-            f"costs must have one row per architecture and one column per target, {shape}, got {values.shape}."
+            f"costs must have one row per network and one column per target, {shape}, got {values.shape}."
         )
     wrong = np.zeros(shape, bool)
     for column, target in enumerate(targets):
@@ -408,6 +426,27 @@ def noise_floor(halves: Costs) -> dict[str, float]:
     }
 
 
+def _resolution(graph: Graph) -> str:
+    """Return height x width of a network's first input if that is an image, or the length of a sequence."""
+    shape = graph.inputs[0].shape if graph.inputs else ()
+    return "x".join(map(str, shape[2:] if len(shape) > 3 else shape[1:2]))
+
+
+def _checked_groups(groups: Mapping[str, Sequence[str]], n: int) -> dict[str, tuple[str, ...]]:
+    checked = {}
+    for kind, labels in groups.items():
+        held = (labels,) if isinstance(labels, str) else tuple(labels)
+        if not isinstance(kind, str) or not kind.strip():
+            raise InvalidInputError(f"a kind of group is a text such as 'family', got {kind!r:.60}.")
+        if len(held) != n:
+            raise InvalidInputError(f"group {kind!r} has one label for each of the {n} networks, got {len(held)}.")
+        wrong = next((label for label in held if not isinstance(label, str)), None)
+        if wrong is not None:
+            raise InvalidInputError(f"labels of the group {kind!r} are texts, got {wrong!r:.60}.")
+        checked[kind] = held
+    return checked
+
+
 def _checked_reasons(
     reasons: Mapping[str, npt.ArrayLike], costs: Costs, targets: tuple[Target, ...]
 ) -> dict[str, npt.NDArray[np.bool_]]:
@@ -426,5 +465,5 @@ def _checked_reasons(
                 f"({int(conflicting.sum())} such costs in all). Make the cost NaN, or the mask False."
             )
         if mask.any():
-            checked[reason] = _frozen(mask)
+            checked[reason] = frozen(mask)
     return checked

@@ -16,10 +16,12 @@ import pyarrow.parquet as pq
 
 from hwnas_surrogate.data.csv_lines import GIVE_UP, MISSING, CsvFile, WrongLines, check_once
 from hwnas_surrogate.data.headers import Heading, Headings, factor_of
+from hwnas_surrogate.data.model_column import MODEL, NamedGraphs, group_kind
 from hwnas_surrogate.data.official import NOT_COMPILED
 from hwnas_surrogate.data.store import MOST_CELLS
 from hwnas_surrogate.data.table import CostTable
 from hwnas_surrogate.errors import DataFileError, HWNASError, InvalidInputError
+from hwnas_surrogate.graphs import GraphBatch
 from hwnas_surrogate.inputs import check_archive, open_regular
 from hwnas_surrogate.reals import reals
 from hwnas_surrogate.spaces import NetworkConfig, SearchSpace, arch_from_text, get_space, ops_of_text, space_names
@@ -78,10 +80,14 @@ class Wide:
         self.failed = failed or {}
         self.key, self.config = _keys(path, list(columns))
         self._is_op_index = _plain(self.key) == "op_index"
+        self.groups = {kind: columns[name] for name in columns if (kind := self._group(name)) is not None}
         self.archs = np.asarray(columns[self.key])
         self.configs = None if self.config is None else np.asarray(columns[self.config])
         self.headings = headings
         self.costs = {name: columns[name] for name in headings}
+
+    def _group(self, name: str) -> str | None:
+        return group_kind(name) if _plain(self.key) == MODEL else None
 
     @classmethod
     def from_parquet(cls, path: Path, read_as: Headings) -> Wide:
@@ -141,10 +147,20 @@ class Wide:
             raise DataFileError(f"{path} is no npz file of plain arrays ({error}).") from error
         return cls(path, columns, headings)
 
-    def table(self, space: SearchSpace | None, defaults: dict[str, str]) -> CostTable:
+    @property
+    def of_graphs(self) -> bool:
+        """Whether the key names graphs."""
+        return _plain(self.key) == MODEL
+
+    def table(self, source: SearchSpace | NamedGraphs | None, defaults: dict[str, str]) -> CostTable:
         """Make the cost table."""
-        chosen, archs = self._architectures(space, defaults["ops"] or None)
-        configs = self._configs(chosen, chosen.config(defaults["config"] or None), len(archs))
+        chosen: SearchSpace | None = None
+        if isinstance(source, NamedGraphs):
+            archs: Any = self._graphs(source)
+            configs = None
+        else:
+            chosen, archs = self._architectures(source, defaults["ops"] or None)
+            configs = self._configs(chosen, chosen.config(defaults["config"] or None), len(archs))
         if not self.costs:
             raise DataFileError(f"{self.path} has no column of costs beside {self.key}.")
         values = np.empty((len(archs), len(self.costs)))
@@ -162,11 +178,25 @@ class Wide:
         try:
             return CostTable(
                 chosen, archs, values, [heading.target for heading in self.headings.values()], configs=configs,
+                groups={kind: [str(label) for label in labels] for kind, labels in self.groups.items()},
                 reasons={FAILED: failed, NOT_COMPILED: not_compiled},
                 meta={"imported": imported, "columns": {name: str(heading) for name, heading in self.headings.items()}},
             )  # fmt: skip
         except InvalidInputError as error:
             raise DataFileError(f"{self.path}: {error}") from error
+
+    def _graphs(self, named: NamedGraphs) -> GraphBatch:
+        """Return the graph of each row."""
+        if self.archs.ndim != 1 or not len(self.archs):
+            raise DataFileError(f"{self.path}: {self.key} must name one network per row, got {self.archs.shape}.")
+        if self.configs is not None:
+            raise DataFileError(f"{self.path}: graphs have no config, remove the column {self.config}.")
+        try:
+            found = [named.find(str(text)) for text in self.archs]
+        except (HWNASError, ValueError) as error:
+            raise DataFileError(f"{self.path}: {self.key}: {error}") from error
+        batch, which = named.batch(found)
+        return batch.take(which)
 
     def _architectures(
         self, space: SearchSpace | None, convention: str | None
@@ -242,11 +272,11 @@ def _keys(path: Path, names: Sequence[str]) -> tuple[str, str | None]:
         [name for name, known in zip(names, plain, strict=True) if known in allowed]
         for allowed in (KEYS, (ARCHITECTURE,), CONFIGS)
     )
-    keys = keys or archs
+    keys = keys or archs or [name for name, known in zip(names, plain, strict=True) if known == MODEL]
     if len(keys) != 1:
         raise DataFileError(
             f"{path} must have one of the columns arch_str and op_index (or architecture, as `hwnas query --csv` "
-            f"writes it); it has {', '.join(names)[:200]}."
+            f"writes it; or model, for graphs); it has {', '.join(names)[:200]}."
         )
     if keys == archs and "value" in plain:
         raise DataFileError(
@@ -261,6 +291,8 @@ def _keys(path: Path, names: Sequence[str]) -> tuple[str, str | None]:
 def _columns(path: Path, names: Sequence[str], read_as: Headings) -> tuple[list[str], dict[str, Heading]]:
     """Return the columns of architectures and configs, and the interpretation of the others."""
     about = [name for name in _keys(path, names) if name is not None]
+    if _plain(about[0]) == MODEL:
+        about += [name for name in names if group_kind(name) is not None]
     return about, read_as.read(path, [name for name in names if name not in about])
 
 

@@ -68,9 +68,9 @@ def additivity(table: CostTable, targets: TargetLike | Iterable[TargetLike] | No
             f"additivity needs a table under one network config, got {len(table.configs)}: "
             "table.select(configs=...) keeps one."
         )
-    config = table.configs[0] if table.configs else None
-    counts = {view: OpCounts(table.space, [view]).transform(table.archs, config) for view in _VIEWS}
-    onehot = OneHot(table.space).frame(table.archs, config)
+    space, config = table.space_for("additivity"), table.configs[0] if table.configs else None
+    counts = {view: OpCounts(space, [view]).transform(table.archs, config) for view in _VIEWS}
+    onehot = OneHot(space).frame(table.archs, config)
     rows_of_targets = []
     for target in picked:
         costs = table.costs[:, table.targets.index(target)]

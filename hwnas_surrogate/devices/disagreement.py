@@ -43,10 +43,10 @@ class Disagreement:
         the largest effects first. If it is positive, the op is relatively more expensive on the second target. NaN for
         an op that no architecture has.
     effects_by_position : DataFrame
-        ``position, op, effect``: the same for an op at one position. Where positions have different choices,
-        ``effects`` holds these too, with ``position=op`` as the op.
+        ``position, op, effect``: the same for an op at one position; empty of graphs. Where positions have different
+        choices, ``effects`` holds these too, with ``position=op`` as the op.
     r2, r2_by_position : float
-        Fraction of the variance of the difference that the effects explain; NaN if the variance is 0.
+        Fraction of the variance of the difference that the effects explain; NaN if the variance is 0, or of graphs.
     """
 
     first: str
@@ -69,7 +69,8 @@ def disagreement(table: CostTable, first: TargetLike, second: TargetLike, n: int
 
     The effects are coefficients of a least squares fit of the rank difference on op counts, or on ops at positions.
     Since op counts sum to a constant, the solution with the smallest norm is used: its effects sum to 0. With several
-    network configs, differences and counts are centred within each config.
+    network configs, differences and counts are centred within each config. In a table of graphs, the ops are kinds of
+    operators.
 
     Parameters
     ----------
@@ -122,10 +123,10 @@ def disagreement(table: CostTable, first: TargetLike, second: TargetLike, n: int
 
     def listed(order: npt.NDArray[np.intp]) -> pd.DataFrame:
         chosen = rows[order]
-        configs = [str(table.configs[number]) for number in table.config_number[chosen]]
-        archs = table.archs[chosen]
-        columns: dict[str, Any] = {"architecture": table.space.format_all(archs), "config": configs}
-        columns["connected"] = table.space.connected(archs)
+        configs = [str(table.configs[number] or "") for number in table.config_number[chosen]]
+        networks = table.batch.take(chosen)
+        columns: dict[str, Any] = {"architecture": networks.names, "config": configs}
+        columns["connected"] = networks.connected
         columns |= {f"{target} ({target.unit})": costs[chosen, side] for side, target in enumerate(pair)}
         columns |= {"rank_first": ranks[order, 0], "rank_second": ranks[order, 1], "difference": difference[order]}
         return pd.DataFrame(columns)
@@ -156,7 +157,13 @@ def _effects(
 ) -> tuple[pd.DataFrame, pd.DataFrame, tuple[float, float]]:
     from hwnas_surrogate.features import OneHot, OpCounts
 
-    space, archs, group = table.space, table.archs[rows], table.config_number[rows]
+    group, space = table.config_number[rows], table.space
+    if space is None:
+        kinds = table.batch.take(rows).count_kinds("folded")
+        effect, r2 = _least_squares(np.column_stack(list(kinds.values())), difference, group)
+        nowhere = pd.DataFrame({"position": [], "op": [], "effect": []})
+        return _falling(pd.DataFrame({"op": list(kinds)}), effect), nowhere, (r2, float("nan"))
+    archs = table.archs[rows]
     placed, placed_r2 = _least_squares(OneHot(space).transform(archs), difference, group)
     names = pd.DataFrame(
         [(position, op) for position, ops in zip(space.position_names, space.ops_at, strict=True) for op in ops],

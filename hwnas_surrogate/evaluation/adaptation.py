@@ -66,7 +66,7 @@ def adaptation_curve(
         whole = all(isinstance(step, (int, np.integer)) for step in steps)
         if not steps or not whole or min(steps) < 2 or max(steps) >= len(rows):
             raise InvalidInputError(f"{target}: sizes must be from 2 to {len(rows) - 1}, got {steps}.")
-        prototype: Surrogate = TransferSurrogate(table.space.name, fitted, seed, calibrate=False, metric=target.metric)
+        prototype: Surrogate = TransferSurrogate(table.space, fitted, seed, calibrate=False, metric=target.metric)
         encoder, everything = prototype.encode(table.batch.take(rows))
         for n in steps:
             for draw in range(draws):

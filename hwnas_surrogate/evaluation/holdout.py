@@ -79,8 +79,8 @@ def evaluate(
         )
     if not isinstance(seeds, Iterable) or not len(seeds):
         raise InvalidInputError(f"seeds must be a sequence of at least one integer, got {seeds!r}.")
-    prototype = Surrogate(table.space.name) if surrogate is None else surrogate
-    wanted, sizes = _quality(table, quality), config_sizes(table.space, table.configs)
+    prototype = Surrogate(table.space) if surrogate is None else surrogate
+    wanted, sizes = _quality(table, quality), _sizes(table)
     scores, predictions = [], []
     for column, target in enumerate(table.targets):
         for seed in seeds:
@@ -104,7 +104,7 @@ def evaluate(
                 progress(len(scores), len(table.targets) * len(seeds))
     about = {
         "protocol": split,
-        "space": table.space.name,
+        "space": table.space_name,
         "table_fingerprint": table.fingerprint,
         "surrogate": repr(prototype),
         "intervals": BOUNDS,
@@ -116,6 +116,11 @@ def evaluate(
 def _model_name(surrogate: Surrogate) -> str:
     model = surrogate.model
     return "default" if model is None else model if isinstance(model, str) else type(model).__name__
+
+
+def _sizes(table: CostTable) -> npt.NDArray[np.float64]:
+    """Return the sizes of the networks of each config, (c, 3); those of graphs are no matter of a config."""
+    return np.zeros((1, 3)) if table.space is None else config_sizes(table.space, table.configs)
 
 
 def _quality(table: CostTable, quality: npt.ArrayLike | None) -> npt.NDArray[np.float64]:
@@ -146,23 +151,22 @@ def _predict(
     table: CostTable, column: int, surrogate: Surrogate, train: Rows, test: Rows
 ) -> tuple[dict[str, Any], float]:
     """Fit on the training rows; return columns of predictions for the test rows, and the seconds of fitting."""
-    configs = np.array(table.row_configs, object)
     costs = table.costs[:, column]
     start = time.perf_counter()
     surrogate.fit(table.batch.take(train), costs[train])
     seconds = time.perf_counter() - start
-    archs, under = table.archs[test], configs[test]
+    asked = table.batch.take(test)
     columns: dict[str, Any] = {
-        "architecture": table.space.format_all(archs),
-        "config": [str(config) for config in under],
-        "connected": table.space.connected(archs),
+        "architecture": asked.names,
+        "config": [str(asked.configs[number] or "") for number in asked.config_number],
+        "connected": asked.connected,
         "measured": costs[test],
-        "predicted": surrogate.predict(archs, under, extrapolate=True),
+        "predicted": surrogate.predict(asked, extrapolate=True),
     }
     for part in _COVERAGES:
         bounds = np.full((len(test), 2), np.nan)
         if surrogate.calibrate and part <= promised(surrogate.n_train_):
-            bounds = surrogate.predict_interval(archs, under, coverage=part, extrapolate=True)
+            bounds = surrogate.predict_interval(asked, coverage=part, extrapolate=True)
         columns[f"low_{part}"], columns[f"high_{part}"] = bounds.T
     columns["low"], columns["high"] = columns[f"low_{BOUNDS}"], columns[f"high_{BOUNDS}"]
     return columns, seconds

@@ -59,9 +59,9 @@ def laube2022(
     .. [1] Laube, Mutschler and Zell, "What to expect of hardware metric predictors in neural architecture search",
        2022, table 3.
     """
-    if table.space.name != "nasbench201" or len(table.configs) != 1:
+    if table.space_name != "nasbench201" or len(table.configs) != 1:
         raise InvalidInputError(
-            f"laube2022 is over nasbench201 under one config, got {table.space.name} under {len(table.configs)}; "
+            f"laube2022 is over nasbench201 under one config, got {table.space_name} under {len(table.configs)}; "
             "choose one with dataset."
         )
     parts = []

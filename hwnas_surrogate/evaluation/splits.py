@@ -123,7 +123,7 @@ def _whole_groups(groups: npt.NDArray[np.intp], n_test: int, rng: np.random.Gene
 def _isomorphism(
     table: CostTable, costs: npt.NDArray[np.float64], rows: Rows, n_test: int, rng: np.random.Generator
 ) -> npt.NDArray[np.bool_]:
-    space, archs = table.space, table.archs[rows]
+    space, archs = table.space_for("the split isomorphism"), table.archs[rows]
     forms = space.canonical(archs, zeros="drop") if isinstance(space, NASBench201) else space.canonical(archs)
     return _whole_groups(np.unique(forms, return_inverse=True)[1], n_test, rng)
 
@@ -137,9 +137,9 @@ def _config(
 def _op(
     table: CostTable, costs: npt.NDArray[np.float64], rows: Rows, n_test: int, rng: np.random.Generator
 ) -> npt.NDArray[np.bool_]:
-    archs, ops = table.archs[rows], table.space.ops
-    position: slice | int = slice(None) if ops else int(rng.integers(table.space.n_positions))
-    op = rng.integers(len(ops) if isinstance(position, slice) else table.space.n_ops_at[position])
+    archs, space = table.archs[rows], table.space_for("the split op")
+    position: slice | int = slice(None) if space.ops else int(rng.integers(space.n_positions))
+    op = rng.integers(len(space.ops) if isinstance(position, slice) else space.n_ops_at[position])
     has: npt.NDArray[np.bool_] = (archs[:, position].reshape(len(archs), -1) == op).any(axis=1)
     return has
 

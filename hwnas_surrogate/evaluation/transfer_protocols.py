@@ -37,7 +37,7 @@ class _Space:
 
     def __init__(self, table: CostTable, sources: Sources) -> None:
         self.table = table
-        self.prototype = TransferSurrogate(table.space.name, sources, calibrate=False)
+        self.prototype = TransferSurrogate(table.space, sources, calibrate=False)
         self.encoder, self.everything = self.prototype.encode(table.batch)
         self.sources = [name for name in map(str, self.everything.features) if name.startswith("source:")]
 
@@ -101,7 +101,7 @@ def _row(
 
 
 def _evaluation(rows: list[dict[str, Any]], table: CostTable, protocol: str) -> Evaluation:
-    about = {"protocol": protocol, "space": table.space.name, "table_fingerprint": table.fingerprint}
+    about = {"protocol": protocol, "space": table.space_name, "table_fingerprint": table.fingerprint}
     return Evaluation(pd.DataFrame(rows), pd.DataFrame(), about)
 
 
@@ -148,9 +148,9 @@ def help2021(
     .. [1] Lee, Lee, Chong and Hwang, "Hardware-adaptive efficient latency prediction for NAS via meta-learning",
        NeurIPS 2021, tables 3 and 5.
     """
-    if table.space.name not in HELP:
-        raise InvalidInputError(f"help2021 is over {' and '.join(HELP)}, got {table.space.name}.")
-    task = HELP[table.space.name]
+    if table.space_name not in HELP:
+        raise InvalidInputError(f"help2021 is over {' and '.join(HELP)}, got {table.space_name}.")
+    task = HELP[table.space_name]
     _check(table, (*task.sources, *task.targets), task.query.stop, sizes, seeds)
     fitted = fit_sources(table.rows(task.pool), [Target(device, "latency") for device in task.sources])
     space = _Space(table, fitted)
@@ -224,7 +224,7 @@ def nasflat2024(
     ----------
     .. [1] Akhauri and Abdelfattah, "On latency predictors for neural architecture search", MLSys 2024.
     """
-    tasks = {name: task for name, task in NASFLAT.items() if task.space == table.space.name}
+    tasks = {name: task for name, task in NASFLAT.items() if task.space == table.space_name}
     devices = {device for task in tasks.values() for device in (*task.sources, *task.targets)}
     _check(table, sorted(devices), SOURCE_ROWS, [n], seeds)
     needed = dict.fromkeys(device for task in tasks.values() for device in task.sources)

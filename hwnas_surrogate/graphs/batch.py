@@ -92,6 +92,16 @@ class NetworkBatch(ABC):
 
     @property
     @abstractmethod
+    def names(self) -> tuple[str, ...]:
+        """What each network is called: an architecture's string, or a graph's name."""
+
+    @property
+    @abstractmethod
+    def connected(self) -> npt.NDArray[np.bool_]:
+        """Whether a path leads from an input of each network to an output, shape (n,)."""
+
+    @property
+    @abstractmethod
     def configs(self) -> tuple[Any, ...]:
         """The distinct configs under which the networks are built; ``(None,)`` for networks that have none."""
 
@@ -124,6 +134,15 @@ class NetworkBatch(ABC):
     def counts(self, view: View = "all") -> npt.NDArray[np.float64]:
         """Return how often each network runs each distinct operator, shape (n, L)."""
         return self.sums(np.eye(len(self.distinct(view))), view)
+
+    def count_kinds(self, view: View = "all") -> dict[str, npt.NDArray[np.float64]]:
+        """Return how many operators of each kind the networks run, shape (n,) each; kinds that occur."""
+        ops = self.distinct(view)
+        kinds = list(dict.fromkeys(op.kind for op in ops))
+        sums = self.sums(
+            np.array([[op.kind == kind for kind in kinds] for op in ops], float).reshape(len(ops), -1), view
+        )
+        return {kind: count for kind, count in zip(kinds, sums.T, strict=True) if count.any()}
 
     def total(
         self, figure: Literal["macs", "params", "activation_bytes"], view: View = "all"
@@ -196,12 +215,15 @@ class GraphBatch(NetworkBatch):
 
     Parameters
     ----------
-    graphs : sequence of Graph
+    graphs : sequence of Graph, or mapping of str to Graph
+        A mapping names them.
+    names : sequence of str, optional
+        Names of a sequence of graphs. If None, a graph is called by the first 12 digits of its hash.
 
     Raises
     ------
     InvalidInputError
-        If one of them is no graph.
+        If one of them is no graph, or there is not one name for each.
 
     Examples
     --------
@@ -213,11 +235,15 @@ class GraphBatch(NetworkBatch):
     [15647360.0, 113951360.0, 78561920.0]
     """
 
-    def __init__(self, graphs: Sequence[Graph]) -> None:
+    def __init__(self, graphs: Sequence[Graph] | Mapping[str, Graph], names: Sequence[str] | None = None) -> None:
         if isinstance(graphs, Graph):
             raise InvalidInputError("a GraphBatch holds several graphs: give a list, GraphBatch([graph]).")
         if not isinstance(graphs, Iterable):
             raise InvalidInputError(f"a GraphBatch holds a list of graphs, got {type(graphs).__name__}.")
+        if isinstance(graphs, Mapping):
+            if names is not None:
+                raise InvalidInputError("a mapping names the graphs already: leave names out.")
+            names, graphs = list(graphs), list(graphs.values())
         self.graphs = tuple(graphs)
         for place, graph in enumerate(self.graphs):
             if not isinstance(graph, Graph):
@@ -225,11 +251,22 @@ class GraphBatch(NetworkBatch):
                     f"a GraphBatch holds graphs, got {type(graph).__name__} at {place}. "
                     "Graph.from_torch makes one of a PyTorch module, a space's graph(arch) of an architecture."
                 )
+        self._names = None if names is None else _checked_names(names, len(self.graphs))
         self._counted: dict[str, tuple[tuple[Op, ...], _Counts]] = {}
 
     def __len__(self) -> int:
         """Return the number of networks."""
         return len(self.graphs)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The name of each graph; the first 12 digits of its hash if it was not named."""
+        return tuple(key[:12] for key in self.keys) if self._names is None else self._names
+
+    @property
+    def connected(self) -> npt.NDArray[np.bool_]:
+        """Whether a path leads from an input of each network to an output, shape (n,)."""
+        return np.array([graph.connected for graph in self.graphs], bool)
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -261,7 +298,8 @@ class GraphBatch(NetworkBatch):
             If there is no such network, or rows are neither whole numbers nor a mask of n.
         """
         chosen = numbers_of_rows(rows, len(self))
-        taken = GraphBatch([self.graphs[row] for row in chosen])
+        names = None if self._names is None else [self._names[row] for row in chosen]
+        taken = GraphBatch([self.graphs[row] for row in chosen], names)
         taken._counted = {view: (ops, counts.rows(chosen)) for view, (ops, counts) in self._counted.items()}
         return taken
 
@@ -327,6 +365,16 @@ class GraphBatch(NetworkBatch):
                 VIEWS[view](graph)
             except InvalidGraphError as error:
                 raise InvalidGraphError(f"network {place}, view {view!r}: {error}") from error
+
+
+def _checked_names(names: Sequence[str], n: int) -> tuple[str, ...]:
+    checked = (names,) if isinstance(names, str) else tuple(names)
+    if len(checked) != n:
+        raise InvalidInputError(f"each of the {n} graphs has one name, got {len(checked)} names.")
+    for name in checked:
+        if not isinstance(name, str) or not name.strip():
+            raise InvalidInputError(f"the name of a graph is a text that is not empty, got {name!r:.60}.")
+    return checked
 
 
 def _counted(parts: Iterable[Flat]) -> tuple[tuple[Op, ...], _Counts]:

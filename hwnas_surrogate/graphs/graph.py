@@ -266,6 +266,15 @@ class Graph:
         return peak
 
     @cached_property
+    def connected(self) -> bool:
+        """Whether an output depends on an input."""
+        reached = set(range(len(self.inputs)))
+        for node, writes in self.with_writes():
+            if not reached.isdisjoint(node.reads):
+                reached.update(writes)
+        return not reached.isdisjoint(self.outputs)
+
+    @cached_property
     def writes(self) -> tuple[range, ...]:
         """The values that each node writes."""
         ends = accumulate((len(node.op.outputs) for node in self.nodes), initial=len(self.inputs))

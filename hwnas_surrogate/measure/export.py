@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 import hwnas_surrogate
-from hwnas_surrogate.data.table import Configs
+from hwnas_surrogate.data.rows import Configs
 from hwnas_surrogate.errors import DataFileError, InvalidInputError, unknown
 from hwnas_surrogate.files import check_folder, replacing_in, settle
 from hwnas_surrogate.measure.form import RESULTS, write_form

@@ -46,7 +46,7 @@ def form_lines(table: CostTable) -> Iterator[dict[str, object]]:
 
     Costs that were not measured have no line. Reading the form gives the table's costs and reasons again, exactly.
     """
-    texts = table.space.format_all(table.archs)
+    texts = table.names
     reasons = table.why_missing().to_numpy()
     for row, (text, config) in enumerate(zip(texts, table.row_configs, strict=True)):
         for target, cost, reason in zip(table.targets, table.costs[row].tolist(), reasons[row], strict=True):

@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 from hwnas_surrogate.data import BlockTable, CostTable, Device, Target, write_parquet
 from hwnas_surrogate.data.blocks import block_keys
-from hwnas_surrogate.data.table import Configs, noise_floor
+from hwnas_surrogate.data.rows import Configs
+from hwnas_surrogate.data.table import noise_floor
 from hwnas_surrogate.errors import InvalidInputError, MeasurementError
 from hwnas_surrogate.measure.environment import environment
 from hwnas_surrogate.measure.journal import Journal, journal_path

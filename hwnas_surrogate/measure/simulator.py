@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from hwnas_surrogate.data import CostTable, Device, Target, write_parquet
-from hwnas_surrogate.data.table import Configs
+from hwnas_surrogate.data.rows import Configs
 from hwnas_surrogate.errors import InvalidInputError, MeasurementError, missing_extra
 from hwnas_surrogate.graphs import Op
 from hwnas_surrogate.measure.environment import environment

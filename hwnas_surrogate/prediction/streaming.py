@@ -21,10 +21,19 @@ from hwnas_surrogate.data.csv_lines import CsvFile, WrongLines
 from hwnas_surrogate.data.text_lines import lines_of_file
 from hwnas_surrogate.errors import DataFileError, InvalidArchitectureError, InvalidConfigError, InvalidInputError
 from hwnas_surrogate.files import check_output, replacing
+from hwnas_surrogate.graphs import GraphBatch
 from hwnas_surrogate.inputs import as_path, input_path, open_regular
-from hwnas_surrogate.spaces import ConfigLike, NetworkConfig, SearchSpace, arch_from_text, get_space
+from hwnas_surrogate.spaces import (
+    ArchBatch,
+    ConfigLike,
+    NetworkConfig,
+    SearchSpace,
+    arch_from_text,
+    as_batch,
+    get_space,
+)
 from hwnas_surrogate.trainers.costs import checked_coverage, one_number
-from hwnas_surrogate.trainers.encoded import BATCH, Encoded
+from hwnas_surrogate.trainers.encoded import BATCH, Encoded, in_batches
 from hwnas_surrogate.trainers.suite import SurrogateSuite
 from hwnas_surrogate.trainers.surrogate import Surrogate
 
@@ -39,7 +48,7 @@ SUFFIXES = (".parquet", ".csv", ".txt")
 
 def predict_batches(
     suite: SurrogateSuite,
-    archs: Iterable[Any],
+    archs: Iterable[Any] | GraphBatch,
     configs: Iterable[ConfigLike] | ConfigLike = None,
     targets: TargetLike | Iterable[TargetLike] | None = None,
     *,
@@ -56,7 +65,7 @@ def predict_batches(
         Fitted surrogates.
     archs : iterable
         Architectures in any form that the space accepts, or an array with one per row. Each entry is one architecture:
-        an integer is an index, even if there are six of them (``space.stack``).
+        an integer is an index, even if there are six of them (``space.stack``). Or a :class:`GraphBatch`.
     configs : config or iterable of configs, optional
         One network config for all, or exactly one for each; if None, the one trained on, as in
         :meth:`Surrogate.predict`.
@@ -75,10 +84,10 @@ def predict_batches(
     Returns
     -------
     iterator of DataFrame
-        One row per architecture: ``architecture``, ``connected`` (whether it has a path from input to output; the
-        cheapest often have none), and for each target its cost, named ``device/metric (unit)``. Optionally ``... low``,
-        ``... high`` and ``P(device/metric <= 5 ms)``. For targets with training networks that the device could not run,
-        ``P(device/metric has a cost)``.
+        One row per network: ``architecture`` (of graphs ``model``, the name), ``connected`` (whether it has a path from
+        input to output; the cheapest often have none), and for each target its cost, named ``device/metric (unit)``.
+        Optionally ``... low``, ``... high`` and ``P(device/metric <= 5 ms)``. For targets with training networks that
+        the device could not run, ``P(device/metric has a cost)``.
 
     Raises
     ------
@@ -147,6 +156,8 @@ def predict_file(
         if path.suffix not in allowed:
             raise InvalidInputError(f"the file must end in {', '.join(allowed)}, got {path.name!r}.")
     check_output(target, inputs=[origin])
+    if suite.space is None:
+        raise InvalidInputError("a file holds architectures; the surrogates are of graphs: predict_batches takes them.")
     n, wanted = 0, _Wanted(coverage, budgets, extrapolate, convention)
     with replacing(target, [origin]) as temporary, _writer(temporary, target.suffix) as write:
         for archs, configs in _read(origin, ignored):
@@ -171,7 +182,7 @@ class _Wanted:
 
 def _batches(
     suite: SurrogateSuite,
-    archs: Iterable[Any],
+    archs: Iterable[Any] | GraphBatch,
     configs: Iterable[ConfigLike] | ConfigLike,
     targets: TargetLike | Iterable[TargetLike] | None,
     wanted: _Wanted,
@@ -182,15 +193,31 @@ def _batches(
     picked = tuple(pick_targets(targets, suite.targets_))
     limits = _limits(suite, wanted.budgets or {}, picked)
     coverage = None if wanted.coverage is None else checked_coverage(wanted.coverage)
-    for chunk, under in _chunks(archs, configs):
-        batch = _stacked(space, chunk, wanted.convention, start)
-        frame = pd.DataFrame({"architecture": space.format_all(batch), "connected": space.connected(batch)})
-        (queries,) = suite.queries(batch, under, picked, wanted.extrapolate)
+    for frame, networks, under in _parts(space, archs, configs, wanted.convention, start):
+        (queries,) = suite.queries(networks, under, picked, wanted.extrapolate)
         for target, query in queries.items():
             for name, values in _columns_of(suite.surrogates_[target], target, query, coverage, limits.get(target)):
                 frame[name] = values
         yield frame
+
+
+def _parts(
+    space: SearchSpace | None,
+    archs: Iterable[Any] | GraphBatch,
+    configs: Iterable[ConfigLike] | ConfigLike,
+    convention: str | None,
+    start: int,
+) -> Iterator[tuple[pd.DataFrame, Any, Any]]:
+    """Yield a frame that names the networks, the networks and their configs, batch by batch."""
+    if space is None or isinstance(archs, GraphBatch):
+        for part in in_batches(as_batch(space, archs, configs)):
+            key = "architecture" if isinstance(part, ArchBatch) else "model"
+            yield pd.DataFrame({key: part.names, "connected": part.connected}), part, None
+        return
+    for chunk, under in _chunks(archs, configs):
+        batch = _stacked(space, chunk, convention, start)
         start += len(chunk)
+        yield pd.DataFrame({"architecture": space.format_all(batch), "connected": space.connected(batch)}), batch, under
 
 
 def _chunks(archs: Iterable[Any], configs: Iterable[ConfigLike] | ConfigLike) -> Iterator[tuple[list[Any], Any]]:

@@ -36,6 +36,8 @@ _STEPS = (10, 20, 50, 100, 200)
 _ROWS = _TRAINED + _TESTED
 _SMALL = 60
 """The default surrogate is fitted for up to this many targets times positions; more would take long."""
+_POSITIONS = 6
+"""The positions that graphs count as."""
 _FEW_SPLITS = 10
 """With more targets, each learning curve is over one split."""
 _SCRIPTS = (
@@ -116,7 +118,7 @@ def write_report(
     _check(table, evaluation, curve)
     wanted, seed = _wanted(table, quality), as_seed(random_state) or 0
     script = _plotly()
-    heading = f"Costs of {table.space.title} architectures" if title is None else str(title)
+    heading = f"Costs of {table.title}" if title is None else str(title)
     evaluated: tuple[Evaluation | None, dict[Target, str], str]
     learned: tuple[Evaluation | None, dict[Target, str], str]
     related = relations(table, seed)
@@ -185,7 +187,7 @@ def _held_out(n: int) -> int:
 
 def _evaluated(table: CostTable, chosen: list[Target], seed: int) -> tuple[Evaluation | None, dict[Target, str], str]:
     """Evaluate each chosen target by itself; return the reason for each target without an evaluation."""
-    space, slow = table.space.name, _slow(table, len(chosen))
+    space, slow = table.space, _slow(table, len(chosen))
     if slow:
         surrogate, name = Surrogate(space, model="ridge"), "ridge"
     else:
@@ -231,11 +233,12 @@ def _slow(table: CostTable, n: int) -> str:
     """Return for which tables the default surrogate takes too long to fit; an empty string if it does not."""
     if len(table.configs) > 1:
         return f"for networks of {len(table.configs)} configs"
-    return f"for {n} targets of {table.space.title}" if n * table.space.n_positions > _SMALL else ""
+    positions = _POSITIONS if table.space is None else table.space.n_positions
+    return f"for {n} targets of {table.title}" if n * positions > _SMALL else ""
 
 
 def _learned(table: CostTable, chosen: list[Target], seed: int) -> tuple[Evaluation | None, dict[Target, str], str]:
-    surrogate = Surrogate(table.space.name, model="ridge", calibrate=False)
+    surrogate = Surrogate(table.space, model="ridge", calibrate=False)
     n_seeds = 3 if len(chosen) <= _FEW_SPLITS else 1
     parts, why = [], _left_out(table, chosen)
     for target in chosen:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -13,11 +12,12 @@ import pandas as pd
 
 import hwnas_surrogate
 from hwnas_surrogate.data import CostTable, Target
-from hwnas_surrogate.data.table import NOT_MEASURED
+from hwnas_surrogate.data.table import NOT_MEASURED, config_name
 from hwnas_surrogate.evaluation import Evaluation
 from hwnas_surrogate.evaluation.holdout import multiply_adds
+from hwnas_surrogate.graphs import NetworkBatch
 from hwnas_surrogate.report.relations import Relations
-from hwnas_surrogate.spaces import NASBench201, SearchSpace
+from hwnas_surrogate.spaces import ArchBatch, NASBench201, SearchSpace
 
 __all__ = ["payload"]
 
@@ -45,7 +45,7 @@ def payload(
     quality : Series, optional
         The quality of each row's architecture; its name is the label on the page.
     """
-    held_out, connected = _Numbered(), table.space.connected(table.archs)
+    held_out, connected = _Numbered(), table.batch.connected
     targets = [
         {
             **_target(table, column, connected),
@@ -54,7 +54,7 @@ def payload(
         }
         for column, target in enumerate(table.targets)
     ]
-    n, configs = len(table), [table.space.dataset_name(config) or str(config) for config in table.configs]
+    n, configs = len(table), [config_name(table.space, config) for config in table.configs]
     given = "Given to the page; of several models or splits the first is shown. "
     return {
         "about": _about(table, configs),
@@ -72,7 +72,7 @@ def payload(
         "correlation": _correlation(table, related),
         "shown": list(dict.fromkeys(table.targets[at].device for at in related.shown)),
         "held_out": list(held_out),
-        "held_out_cut_off": np.flatnonzero(~table.space.connected(list(held_out))).tolist(),
+        "held_out_cut_off": _cut_off(table, list(held_out)),
     }
 
 
@@ -82,6 +82,8 @@ def _about(table: CostTable, configs: list[str]) -> str:
 
     n, devices = len(table), len({target.device for target in table.targets})
     metrics = list(dict.fromkeys(target.metric.replace("_", " ") for target in table.targets))
+    if table.space is None:
+        return f"{counted(n, 'network')}; {', '.join(metrics)} of {counted(devices, 'device')}."
     if len(configs) == 1:
         rows = f"{counted(n, 'architecture')} under {configs[0]}"
     else:
@@ -105,8 +107,11 @@ def _numbers(values: Any) -> list[float | None]:
 
 def _architectures(table: CostTable) -> dict[str, Any]:
     """Return the architectures as op numbers and the text around the ops, or as texts if that is impossible."""
-    space, archs = table.space, table.archs
-    made: dict[str, Any] = {"ops": [op for op, _ in _ops_in(space, archs)]}
+    space = table.space
+    if space is None:
+        return {"ops": list(table.batch.count_kinds("folded")), "texts": list(table.names)}
+    archs = table.archs
+    made: dict[str, Any] = {"ops": list(_has_op(table.batch))}
     pieces, texts = _pieces(space), space.format_all(archs)
     names = np.array(space.ops, object)[archs] if space.ops else np.empty(archs.shape, object)
     joined = np.full(len(archs), pieces[0], object) if len(pieces) == space.n_positions + 1 else np.array([])
@@ -119,7 +124,7 @@ def _architectures(table: CostTable) -> dict[str, Any]:
     if isinstance(space, NASBench201):
         made["index"] = _base64(space.index(archs), np.int32)
     if len(table.configs) > 1:
-        made["configs"] = [space.dataset_name(config) or str(config) for config in table.configs]
+        made["configs"] = [config_name(table.space, config) for config in table.configs]
         made["config_number"] = _base64(table.config_number, np.int32)
     return made
 
@@ -208,46 +213,66 @@ def _predictions(table: CostTable, target: Target, evaluated: Found, held_out: _
         rows = rows[rows[name] == row[name]]
     if rows.empty:
         return nothing | {"no_evaluation": "its evaluation keeps no predictions."}
-    archs = table.space.as_array(rows["architecture"].tolist())
-    made = {"residuals": _residuals(table.space, archs, rows)}
+    held_back = _networks(table, rows["architecture"].tolist())
+    made = {"residuals": _residuals(_has_op(held_back), rows)}
     drawn = np.arange(len(rows))
     if len(rows) > _DRAWN:
         drawn = np.linspace(0, len(rows) - 1, _DRAWN).astype(int)
     shown = rows.iloc[drawn]
     space = table.space
+    archs = held_back.archs[drawn] if isinstance(held_back, ArchBatch) else None
     evaluation_of_target = {
         "model": str(row["model"]),
         "n_train": int(row["n_train"]),
         "n": len(rows),
         "scores": {name: _number(row[name]) if name in row else None for name in _SCORES},
         "archs": [held_out[text] for text in shown["architecture"]],
-        "index": space.index(archs[drawn]).tolist() if isinstance(space, NASBench201) else None,
+        "index": space.index(archs).tolist() if isinstance(space, NASBench201) and archs is not None else None,
         **{name: _numbers(shown[name]) for name in ("measured", "predicted", "low", "high")},
     }
     return {**made, "evaluation": evaluation_of_target}
 
 
-def _residuals(space: SearchSpace, archs: npt.NDArray[np.int8], rows: pd.DataFrame) -> list[dict[str, Any]]:
+def _networks(table: CostTable, names: list[str]) -> NetworkBatch:
+    """Return the networks that an evaluation names; architectures need not be in the table."""
+    space = table.space
+    if space is None:
+        return table.batch.take(table.find(names))
+    archs = space.as_array(names)
+    return ArchBatch(space, archs, (space.default_config,), np.zeros(len(archs), np.intp))
+
+
+def _cut_off(table: CostTable, names: list[str]) -> list[int]:
+    """Return which of some networks have no path from input to output."""
+    return np.flatnonzero(~_networks(table, names).connected).tolist() if names else []
+
+
+def _has_op(networks: NetworkBatch) -> dict[str, npt.NDArray[np.bool_]]:
+    """Return which networks have each op of their space, or, of graphs, each kind of operator: (n,) each.
+
+    Where positions have different choices, an op is one choice at one position.
+    """
+    if isinstance(networks, ArchBatch):
+        archs, space = networks.archs, networks.space
+        if space.ops:
+            return {op: (archs == number).any(axis=1) for number, op in enumerate(space.ops)}
+        named = zip(space.position_names, space.ops_at, archs.T, strict=True)
+        return {f"{name}={op}": held == number for name, ops, held in named for number, op in enumerate(ops)}
+    return {kind: counts > 0 for kind, counts in networks.count_kinds("folded").items()}
+
+
+def _residuals(has_op: dict[str, npt.NDArray[np.bool_]], rows: pd.DataFrame) -> list[dict[str, Any]]:
     measured = rows["measured"].to_numpy(float)
     usable = measured > 0
     errors = np.full(len(rows), np.nan)
     errors[usable] = rows["predicted"].to_numpy(float)[usable] / measured[usable] - 1
     made = []
-    for op, has in _ops_in(space, archs):
+    for op, has in has_op.items():
         mine = errors[has & usable]
         if len(mine):
             mean, median = _number(mine.mean()), _number(np.median(mine))
             made.append({"op": op, "mean": mean, "median": median, "n": len(mine)})
     return made
-
-
-def _ops_in(space: SearchSpace, archs: npt.NDArray[np.int8]) -> Iterator[tuple[str, npt.NDArray[np.bool_]]]:
-    """Yield each op and the architectures that have it; where positions have different choices, each choice."""
-    for number, op in enumerate(space.ops):
-        yield op, (archs == number).any(axis=1)
-    for position, (name, ops) in enumerate(zip(space.position_names, space.ops_at, strict=True)):
-        for number, op in enumerate(() if space.ops else ops):
-            yield f"{name}={op}", archs[:, position] == number
 
 
 def _curve(target: Target, learned: Found) -> dict[str, Any]:

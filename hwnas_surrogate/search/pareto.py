@@ -85,7 +85,7 @@ def pareto_front(
     names, larger = _names(objectives), _names(maximise)
     if isinstance(table_or_frame, CostTable):
         frame, names, larger = _of_table(table_or_frame, names, larger, accuracy)
-        connected = table_or_frame.space.connected(table_or_frame.archs)
+        connected = table_or_frame.batch.connected
         frame, cut_off = frame[connected], int(np.count_nonzero(~connected))
     elif isinstance(table_or_frame, pd.DataFrame):
         if accuracy is not None:
@@ -146,8 +146,8 @@ def _of_table(
 ) -> tuple[pd.DataFrame, list[str], list[str]]:
     """Return a cost table's objectives as a frame, and their full names."""
     costs = [name for name in names if name != ACCURACY or accuracy is None]
-    columns: dict[str, Any] = {"architecture": table.space.format_all(table.archs)}
-    columns["config"] = [str(config) for config in table.row_configs]
+    columns: dict[str, Any] = {"architecture": table.names}
+    columns["config"] = [str(config or "") for config in table.row_configs]
     full: dict[str, str] = {ACCURACY: ACCURACY}
     for name in costs:
         found = pick_targets(name, table.targets)

@@ -49,24 +49,25 @@ def quality_by_row(table: CostTable, quality: Accuracy, what: str = "quality") -
     DataFileError
         If the file is not readable.
     """
+    space = table.space_for("accuracy by architecture")
     if isinstance(quality, pd.Series):
         name = quality.name
-        batch = table.space.stack(quality.index)
+        batch = space.stack(quality.index)
         values = reals(quality, f"{what} must hold numbers")
         if np.isinf(values).any():
             raise InvalidInputError(f"{what} must be finite (NaN where unknown), got {values[np.isinf(values)][0]}.")
     elif isinstance(quality, (str, os.PathLike)):
-        batch, values, name = _read_csv(quality, table.space)
+        batch, values, name = _read_csv(quality, space)
     else:
         raise InvalidInputError(
             f"{what} must be a Series by architecture or the path of a CSV file, got {type(quality).__name__}."
         )
-    codes = table.space.codes(batch)
+    codes = space.codes(batch)
     by_code = pd.Series(values, index=pd.Index(codes), name=name)
     if by_code.index.has_duplicates:
         twice = int(np.argmax(by_code.index.duplicated()))
-        raise InvalidInputError(f"{what} holds the architecture {table.space.format(batch[twice])!r} twice.")
-    found: pd.Series[float] = by_code.reindex(table.space.codes(table.archs)).reset_index(drop=True)
+        raise InvalidInputError(f"{what} holds the architecture {space.format(batch[twice])!r} twice.")
+    found: pd.Series[float] = by_code.reindex(space.codes(table.archs)).reset_index(drop=True)
     return found
 
 

@@ -1,4 +1,4 @@
-"""The most informative architectures to measure on a new device."""
+"""The most informative networks to measure on a new device."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.features import Combined, LayerPhysics
+from hwnas_surrogate.graphs import GraphBatch, NetworkBatch
 from hwnas_surrogate.random_states import RandomState, as_generator
-from hwnas_surrogate.spaces import Archs, ConfigLike, NetworkConfig, SearchSpace, get_space
+from hwnas_surrogate.spaces import ArchBatch, ConfigLike, NetworkConfig, Networks, SearchSpace, as_batch, get_space
 from hwnas_surrogate.spaces.base import ArchArray
+from hwnas_surrogate.spaces.registry import NamedSpace
 from hwnas_surrogate.trainers.design import most_informative
 from hwnas_surrogate.trainers.sources import SourceCosts, Sources, fitted_sources
 
@@ -20,72 +23,98 @@ __all__ = ["Suggestion", "suggest"]
 Vector = npt.NDArray[np.float64]
 
 CANDIDATES = 4000
-"""Number of random candidates."""
+"""Number of random candidates of a space."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Suggestion:
-    """Architectures to measure, the most informative first.
+    """Networks to measure, the most informative first.
 
     Parameters
     ----------
-    archs : ndarray of int8, shape (n, positions)
-    config : NetworkConfig
-        The config to measure them under.
+    networks : NetworkBatch
+        n architectures under one config, or n graphs.
     uncertainty : ndarray of float64, shape (n + 1,)
-        Standard deviation of the cost of a random architecture, before and after each measurement, relative to the cost
+        Standard deviation of the cost of a random candidate, before and after each measurement, relative to the cost
         of a typical network. It follows from the prior of :class:`PhysicsGP`, and does not depend on measured costs.
-    connected : ndarray of bool, shape (n,)
-        Whether each has a path from input to output. Without one, layers still cost time on devices that execute them,
-        but a converter may remove them all.
     """
 
-    archs: ArchArray
-    config: NetworkConfig
+    networks: NetworkBatch
     uncertainty: Vector
-    connected: npt.NDArray[np.bool_]
 
     def __repr__(self) -> str:
-        """Return the number of architectures and the uncertainty, without the arrays."""
+        """Return the number of networks and the uncertainty, without the arrays."""
         cut_off = np.count_nonzero(~self.connected)
         some = f", {cut_off} of them without a path from input to output" * bool(cut_off)
+        under = "" if self.config is None else f" under {self.config}"
         before, after = self.uncertainty[[0, -1]]
-        return f"Suggestion({len(self)} under {self.config}{some}; uncertainty: {before:.4g}, then {after:.4g})"
+        return f"Suggestion({len(self)}{under}{some}; uncertainty: {before:.4g}, then {after:.4g})"
 
     def __len__(self) -> int:
-        """Return the number of architectures."""
-        return len(self.archs)
+        """Return the number of networks."""
+        return len(self.networks)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The architectures' strings, or the graphs' names."""
+        return self.networks.names
+
+    @property
+    def archs(self) -> ArchArray:
+        """The architectures, int8 of shape (n, positions).
+
+        Raises
+        ------
+        InvalidInputError
+            If the networks are graphs.
+        """
+        if not isinstance(self.networks, ArchBatch):
+            raise InvalidInputError("graphs were suggested, which are no architectures: use networks, names.")
+        return self.networks.archs
+
+    @property
+    def config(self) -> NetworkConfig | None:
+        """The config to measure architectures under; None of graphs."""
+        return self.networks.configs[0]  # type: ignore[no-any-return]
+
+    @property
+    def connected(self) -> npt.NDArray[np.bool_]:
+        """Whether each has a path from input to output, shape (n,).
+
+        Without one, layers still cost time on devices that execute them, but a converter may remove them all.
+        """
+        return self.networks.connected
 
 
 def suggest(
-    space: str | SearchSpace,
+    candidates: str | SearchSpace | Networks,
     n: int,
     config: ConfigLike = None,
     *,
     sources: Sources = None,
-    given: Archs | None = None,
+    given: Networks | None = None,
     random_state: RandomState = 0,
 ) -> Suggestion:
-    """Choose architectures to measure on a new device.
+    """Choose networks to measure on a new device: architectures of a space, or some of given graphs.
 
-    This is sequential D-optimal design [1]_ under the prior of :class:`PhysicsGP`. Greedily, each architecture is the
+    This is sequential D-optimal design [1]_ under the prior of :class:`PhysicsGP`. Greedily, each network is the
     one with the largest predictive variance given those before it. The design has the physical sums (of all layers, of
     those that a converter leaves, of the operators that an inference engine runs) and the predictions of the sources.
-    The candidates are 4,000 random architectures without the most extreme twentieth: on no device are costs exact sums,
-    and extreme architectures would bias the other predictions.
+    The candidates are 4,000 random architectures of the space, or the graphs, without the most extreme twentieth: on no
+    device are costs exact sums, and extreme networks would bias the other predictions.
 
     Parameters
     ----------
-    space : str or SearchSpace
-        The search space.
+    candidates : str, SearchSpace, or graphs
+        The search space, or the graphs to choose among: a batch, a list, or a mapping of names to graphs.
     n : int
-        Number of architectures.
+        Number of networks.
     config : config, optional
-        The network config to measure under; the space's first published one if None.
+        The config to measure architectures under; the space's first published one if None.
     sources : CostTable, Surrogate or SurrogateSuite, or several, optional
         Costs or surrogates of other devices.
-    given : architectures, optional
-        Architectures measured already: they are not suggested again, and reduce the uncertainty.
+    given : architectures or graphs, optional
+        Networks measured already: they are not suggested again, and reduce the uncertainty.
     random_state : int, numpy generator or None, default=0
         Seed of the candidates.
 
@@ -96,7 +125,7 @@ def suggest(
     Raises
     ------
     InvalidInputError
-        If n is not between 1 and 1,000.
+        If n is not between 1 and 1,000, or there are fewer graphs, or a config is given for them.
 
     References
     ----------
@@ -109,17 +138,18 @@ def suggest(
     """
     if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or not 0 < n <= 1000:
         raise InvalidInputError(f"n must be a whole number from 1 to 1,000, got {n!r}.")
-    found = get_space(space)
-    known = np.empty((0, found.n_positions), np.int8) if given is None else found.as_array(given)
-    candidates = _candidates(found, found.config(config), known, random_state)
-    encoder = Combined(found, [LayerPhysics(found), SourceCosts(found, fitted_sources(sources, found, random_state))])
-    features = encoder.frame(np.concatenate([candidates, known]), config)
+    if isinstance(candidates, (str, NamedSpace)):
+        space = get_space(candidates)
+        rng = as_generator(random_state)
+        pool: NetworkBatch = space.batch(space.sample(CANDIDATES, rng), config)
+        known = given if isinstance(given, NetworkBatch) else as_batch(space, [] if given is None else given, config)
+    else:
+        space, pool = None, as_batch(None, candidates, config)
+        known = GraphBatch([]) if given is None else as_batch(None, given)
+    pool = pool.take(~np.isin(pool.keys, known.keys))
+    if n > len(pool):
+        raise InvalidInputError(f"n must be at most the number of networks to choose among, {len(pool)}, got {n}.")
+    encoder = Combined(space, [LayerPhysics(space), SourceCosts(space, fitted_sources(sources, space, random_state))])
+    features = pd.concat([encoder.frame(batch) for batch in (pool, known)], ignore_index=True)
     picked, uncertainty = most_informative(features, n, len(known))
-    chosen = candidates[picked]
-    return Suggestion(chosen, found.config(config), uncertainty, found.connected(chosen))
-
-
-def _candidates(space: SearchSpace, config: NetworkConfig, known: ArchArray, random_state: RandomState) -> ArchArray:
-    rng = as_generator(random_state)
-    candidates = space.sample(CANDIDATES, rng)
-    return candidates[~np.isin(space.codes(candidates), space.codes(known))]
+    return Suggestion(pool.take(picked), uncertainty)

@@ -26,8 +26,8 @@ ConfigLike: TypeAlias = NetworkConfig | str | Mapping[str, Any] | None
 """A network config, a dataset's name, a config string, or the benchmark's dict; None is the first published one."""
 Configs: TypeAlias = ConfigLike | Iterable[ConfigLike] | npt.NDArray[Any]
 """One config for all networks, or one for each."""
-Networks: TypeAlias = NetworkBatch | Graph | Archs
-"""A batch of networks; one graph or several; or architectures in any form that their space accepts."""
+Networks: TypeAlias = NetworkBatch | Graph | Mapping[str, Graph] | Archs
+"""A batch; one graph, several, or a mapping of names to graphs; or architectures in any form that a space accepts."""
 
 
 class ArchBatch(NetworkBatch):
@@ -88,11 +88,16 @@ class ArchBatch(NetworkBatch):
         return self._number
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """The architectures' strings."""
+        return tuple(self.space.format_all(self.archs))
+
+    @property
     def keys(self) -> tuple[str, ...]:
         """The space, the architecture's string and the config."""
-        configs, texts = list(map(str, self.configs)), self.space.format_all(self.archs)
+        configs = list(map(str, self.configs))
         return tuple(
-            f"{self.space.name}/{text}/{configs[number]}" for text, number in zip(texts, self._number, strict=True)
+            f"{self.space.name}/{text}/{configs[number]}" for text, number in zip(self.names, self._number, strict=True)
         )
 
     @cached_property
@@ -259,7 +264,7 @@ def as_batch(space: str | SearchSpace | None, networks: Networks, configs: Confi
     ----------
     space : str, SearchSpace or None
         The space of the architectures; None accepts only graphs and batches, of any space.
-    networks : NetworkBatch, Graph, sequence of Graph, or architectures
+    networks : NetworkBatch, Graph, sequence of Graph, mapping of str to Graph, or architectures
     configs : config or sequence of n configs, optional
         The configs of architectures; the space's first published one if None.
 
@@ -293,6 +298,8 @@ def as_batch(space: str | SearchSpace | None, networks: Networks, configs: Confi
 
 
 def _are_graphs(networks: object) -> bool:
+    if isinstance(networks, Mapping):
+        return bool(networks) and all(isinstance(one, Graph) for one in networks.values())
     if not isinstance(networks, (list, tuple)) or not any(isinstance(one, Graph) for one in networks):
         return False
     others = [place for place, one in enumerate(networks) if not isinstance(one, Graph)]

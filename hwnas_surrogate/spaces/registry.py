@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
+from typing import TYPE_CHECKING, ClassVar, TypeVar, cast, overload
 
 from hwnas_surrogate.errors import InvalidInputError, unknown
 
@@ -90,18 +90,26 @@ def space_names() -> tuple[str, ...]:
     return tuple(dict.fromkeys([*_spaces, *_brought()]))
 
 
-def get_space(space: str | SearchSpace) -> SearchSpace:
-    """Return a search space by name; a space is returned as it is.
+@overload
+def get_space(space: str | SearchSpace) -> SearchSpace: ...
+
+
+@overload
+def get_space(space: str | SearchSpace | None) -> SearchSpace | None: ...
+
+
+def get_space(space: str | SearchSpace | None) -> SearchSpace | None:
+    """Return a search space by name; a space is returned as it is, and None, which means networks of any kind.
 
     Parameters
     ----------
-    space : str or SearchSpace
+    space : str, SearchSpace or None
         ``"nasbench201"``, ``"fbnet"``, or one that was registered. Making the object of a :class:`ChoiceSpace`
         registers it.
 
     Returns
     -------
-    SearchSpace
+    SearchSpace or None
 
     Raises
     ------
@@ -113,6 +121,8 @@ def get_space(space: str | SearchSpace) -> SearchSpace:
     >>> get_space("fbnet").n_positions
     22
     """
+    if space is None:
+        return None
     if isinstance(space, NamedSpace):
         known = _spaces.get(space.name, space)
         return known if type(known) is type(space) else space

@@ -226,7 +226,7 @@ class FittedSurrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         cls,
         state: Mapping[str, Any],
         parts: Mapping[str, Any],
-        space: str,
+        space: str | None,
         encoder: Encoder,
         sources: tuple[Any, ...] = (),
     ) -> Self:
@@ -235,8 +235,8 @@ class FittedSurrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         Parameters
         ----------
         state, parts : mapping
-        space : str
-            The name of its search space.
+        space : str or None
+            The name of its search space; None of graphs.
         encoder : Encoder
             The encoder of its columns.
         sources : tuple of Surrogate, default=()
@@ -324,7 +324,7 @@ class FittedSurrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             raise SavedFormatError(f"the metric must be one of {', '.join(METRICS)}, got {self.metric!r:.60}.")
 
     @classmethod
-    def of_settings(cls, space: str, encoder: Encoder | None, model: Any, sources: tuple[Any, ...]) -> Self:
+    def of_settings(cls, space: str | None, encoder: Encoder | None, model: Any, sources: tuple[Any, ...]) -> Self:
         """Return an unfitted surrogate with these settings; ``sources`` are the surrogates that its encoder reads."""
         return cls(space, encoder=encoder, model=model)
 
@@ -349,11 +349,15 @@ def _unpickled(data: bytes) -> Any:
     return pickle.loads(data)
 
 
-def _configs(state: Mapping[str, Any], name: str, encoder: Encoder, space: str) -> tuple[NetworkConfig | None, ...]:
+def _configs(
+    state: Mapping[str, Any], name: str, encoder: Encoder, space: str | None
+) -> tuple[NetworkConfig | None, ...]:
     """Return the configs that a state names: at least one, or None alone where columns are of any network."""
     texts, known = state[name], get_space(space)
     if encoder.space is None and texts == [None]:
         return (None,)
+    if known is None:
+        raise SavedFormatError(f"{name} of a surrogate of graphs must be [null], got {texts!r:.80}.")
     if not (isinstance(texts, list) and texts and all(isinstance(text, str) for text in texts)):
         raise SavedFormatError(f"{name} must be a list of configs, one at least, got {texts!r:.80}.")
     return tuple(known.config(text) for text in texts)

@@ -18,13 +18,13 @@ K = TypeVar("K")
 
 
 def asked_batch(
-    fitted: Mapping[K, FittedSurrogate], space: SearchSpace, networks: Networks, configs: Configs
+    fitted: Mapping[K, FittedSurrogate], space: SearchSpace | None, networks: Networks, configs: Configs
 ) -> NetworkBatch:
     """Return the networks to predict as a batch; architectures without a config get the one trained on."""
     if configs is None and not isinstance(networks, NetworkBatch):
         batch = as_batch(space, networks)
         if isinstance(batch, ArchBatch):
-            config = asked_config(space, list(dict.fromkeys(c for one in fitted.values() for c in one.configs_)))
+            config = asked_config(batch.space, list(dict.fromkeys(c for one in fitted.values() for c in one.configs_)))
             return batch.under([config])
         return batch
     return as_batch(space, networks, configs)
@@ -32,7 +32,7 @@ def asked_batch(
 
 def queries(
     fitted: Mapping[K, FittedSurrogate],
-    space: SearchSpace,
+    space: SearchSpace | None,
     networks: Networks,
     configs: Configs,
     *,
@@ -44,8 +44,8 @@ def queries(
     ----------
     fitted : mapping
         The surrogates, at least one.
-    space : SearchSpace
-        The surrogates' search space.
+    space : SearchSpace or None
+        The surrogates' search space, which parses architectures; None accepts graphs and batches.
     networks, configs
         As ``Surrogate.predict`` takes them.
     extrapolate : bool, default=False

@@ -74,7 +74,7 @@ def save(
     state = fitted.random_state  # a generator continues elsewhere: it is not saved
     content = {
         "class": type(fitted).__name__,
-        "space": get_space(fitted.space).name,
+        "space": _name(fitted.space),
         "calibrate": fitted.calibrate,
         "random_state": as_seed(state) if isinstance(state, (int, np.integer)) else None,
         "info": info or {},
@@ -171,7 +171,7 @@ def _describe_sources(encoder: Encoder, prefix: str = "") -> tuple[list[dict[str
         entry, weights = _describe(source, name)
         nested, more = _describe_sources(source.encoder_, name)
         files |= weights | more
-        entries.append({**entry, "space": get_space(source.space).name, "sources": nested})
+        entries.append({**entry, "space": _name(source.space), "sources": nested})
     return entries, files
 
 
@@ -199,7 +199,7 @@ def _describe(surrogate: FittedSurrogate, prefix: str = "") -> tuple[dict[str, A
         "encoder": encoder,
         "of_graphs": of_graphs,
         "features": names.tolist(),
-        "probes": _probed(get_space(surrogate.space).name, of_graphs, json.dumps(encoder, default=as_json)),
+        "probes": _probed(_name(surrogate.space), of_graphs, json.dumps(encoder, default=as_json)),
         "parts": {part: keep("" if part == "model" else f"-{part}", fitted) for part, fitted in parts.items()},
     }
     return entry, files
@@ -220,15 +220,15 @@ def _restore_sources(entries: list[dict[str, Any]], folder: Path, kinds: Kinds) 
 def _restore(
     entry: dict[str, Any],
     folder: Path,
-    space: SearchSpace,
+    space: SearchSpace | None,
     sources: tuple[FittedSurrogate, ...],
     encoders: dict[str, Encoder],
     probes: dict[str, Encoded],
     kinds: Kinds,
 ) -> FittedSurrogate:
     """Build a surrogate; surrogates with the same columns share an encoder, so that networks are encoded once."""
-    of_graphs = entry["of_graphs"] is True
-    key = json.dumps([space.name, of_graphs, entry["encoder"]])
+    of_graphs, name = entry["of_graphs"] is True, _name(space)
+    key = json.dumps([name, of_graphs, entry["encoder"]])
     encoder = encoders.setdefault(key, Encoder.from_state(entry["encoder"], None if of_graphs else space, sources))
     names = encoder.get_feature_names_out()
     if entry["features"] != names.tolist():
@@ -236,7 +236,7 @@ def _restore(
             f"the encoder gives other columns in this version ({len(names)}) than when it was saved "
             f"({len(entry['features'])}). Install the version that saved it, or train again."
         )
-    if entry["probes"] != _probed(space.name, of_graphs, json.dumps(entry["encoder"])):
+    if entry["probes"] != _probed(name, of_graphs, json.dumps(entry["encoder"])):
         raise SavedFormatError(
             "the encoder gives other numbers in this version than when it was saved: predictions would change. "
             "Install the version that saved it, or train again."
@@ -245,30 +245,35 @@ def _restore(
         part: None if kept is None else from_bytes(kept["model"], read_weights(kept["weights"], folder), names)
         for part, kept in entry["parts"].items()
     }
-    surrogate = kinds[entry["class"]].from_state(entry, parts, space.name, encoder, sources)
+    surrogate = kinds[entry["class"]].from_state(entry, parts, name, encoder, sources)
     if key not in probes:
-        probes[key] = encode(encoder, _probes(space))
+        probes[key] = encode(encoder, _probes(name))
     surrogate.check_predictions(probes[key])
     return surrogate
 
 
 @lru_cache(maxsize=64)
-def _probed(space: str, of_graphs: bool, entry: str) -> str:
+def _probed(space: str | None, of_graphs: bool, entry: str) -> str:
     """Return a hash of the encodings of a few fixed architectures, at six digits; ``entry`` is the manifest's JSON.
 
     Columns of source devices are left out: these surrogates are saved and checked themselves.
     """
     of, encoder = get_space(space), json.loads(entry)
     parts = [part for part in encoder["params"].get("encoders") or [encoder] if not _asks_surrogates(part)]
-    frames = [Encoder.from_state(part, None if of_graphs else of).frame(_probes(of)) for part in parts]
+    frames = [Encoder.from_state(part, None if of_graphs else of).frame(_probes(space)) for part in parts]
     text = ",".join(f"{value:.6g}" for frame in frames for value in frame.to_numpy(np.float64).ravel())
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _probes(space: SearchSpace) -> ArchBatch:
-    """Return a few fixed architectures, under the default config."""
-    archs = np.outer(_PROBES, np.arange(space.n_positions)) % space.n_ops_at
-    return space.batch(archs, space.default_config)
+def _probes(space: str | None) -> ArchBatch:
+    """Return a few fixed architectures, under the default config; of NAS-Bench-201 for graphs."""
+    of = get_space(space or "nasbench201")
+    archs = np.outer(_PROBES, np.arange(of.n_positions)) % of.n_ops_at
+    return of.batch(archs, of.default_config)
+
+
+def _name(space: str | SearchSpace | None) -> str | None:
+    return None if space is None else get_space(space).name
 
 
 def _asks_surrogates(entry: dict[str, Any]) -> bool:

@@ -85,8 +85,8 @@ def fitted_sources(
                 f"a source must be a CostTable, a Surrogate or a SurrogateSuite, got {type(item).__name__}."
             )
     for surrogate in surrogates:
-        own = get_space(surrogate.space)
-        if surrogate.encoder_.space is not None and own is not space and not _has_physics(surrogate):
+        own = get_space(surrogate.encoder_.space)  # None of graphs, which predicts networks of any kind
+        if own is not None and own is not space and not _has_physics(surrogate):
             raise InvalidInputError(
                 f"the source {surrogate.target_ or 'without a name'} is a surrogate over {own.name}, which can't "
                 f"predict {'graphs' if space is None else space.name}: give its cost table instead, or what "

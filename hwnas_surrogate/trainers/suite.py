@@ -60,7 +60,7 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
 
     def __init__(
         self,
-        space: str | SearchSpace = "nasbench201",
+        space: str | SearchSpace | None = "nasbench201",
         encoder: Encoder | str | None = None,
         model: Any = None,
         random_state: RandomState = None,
@@ -155,9 +155,8 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
         without one were not measured. ``progress`` is called with (done, total) after each target.
         """
         if table.space is not get_space(self.space):
-            raise InvalidInputError(
-                f"the suite is over {get_space(self.space).name!r}, the table over {table.space.name!r}."
-            )
+            own = "of graphs (space None)" if self.space is None else f"over {get_space(self.space).name!r}"
+            raise InvalidInputError(f"the suite is {own}, the table over {table.space_name!r}.")
         failed = np.zeros(table.costs.shape, bool)
         for where in table.reasons.values():
             failed |= where
@@ -174,7 +173,8 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
         """Return the parameters; of a fitted suite, its targets."""
         if not hasattr(self, "surrogates_"):
             return str(super().__repr__(N_CHAR_MAX))
-        return f"<{type(self).__name__} over {get_space(self.space).name}: {', '.join(map(str, self.surrogates_))}>"
+        of = "of graphs" if self.space is None else f"over {get_space(self.space).name}"
+        return f"<{type(self).__name__} {of}: {', '.join(map(str, self.surrogates_))}>"
 
     def __len__(self) -> int:
         """Return the number of targets; 0 before fitting."""
@@ -286,12 +286,18 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
         picked, values = self._predicted(networks, configs, targets, extrapolate, Surrogate.has_cost_encoded)
         return pd.DataFrame(values, columns=target_columns(picked), copy=False)
 
-    def default_config(self, targets: TargetLike | Iterable[TargetLike] | None = None) -> NetworkConfig:
-        """Return the config that is used if none is given, for some targets: see :meth:`Surrogate.predict`."""
+    def default_config(self, targets: TargetLike | Iterable[TargetLike] | None = None) -> NetworkConfig | None:
+        """Return the config that is used if none is given, for some targets: see :meth:`Surrogate.predict`.
+
+        None of a suite of graphs.
+        """
         check_is_fitted(self, "surrogates_")
+        space = get_space(self.space)
+        if space is None:
+            return None
         members = [self.surrogates_[target] for target in pick_targets(targets, self.targets_)]
         configs = dict.fromkeys(config for one in members for config in one.configs_)
-        return asked_config(get_space(self.space), list(configs))
+        return asked_config(space, list(configs))
 
     def targets_for(self, configs: Configs) -> tuple[Target, ...]:
         """Return the targets whose surrogates predict for a config without extrapolating.
@@ -302,11 +308,14 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
             The default one if None.
         """
         check_is_fitted(self, "surrogates_")
+        space = get_space(self.space)
+        if space is None:
+            return self.targets_
         if configs is None:
             configs = self.default_config()
         several = isinstance(configs, Iterable) and not isinstance(configs, (str, Mapping))
         items: list[Any] = list(configs) if several else [configs]  # type: ignore[arg-type]
-        asked = set(get_space(self.space).group_configs(items, len(items))[0])
+        asked = set(space.group_configs(items, len(items))[0])
         members = self.surrogates_.items()
         return tuple(target for target, one in members if one.general_ or asked <= set(one.configs_))
 

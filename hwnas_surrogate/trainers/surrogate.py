@@ -31,7 +31,7 @@ from hwnas_surrogate.models import (
 from hwnas_surrogate.models.forked import limit_threads_if_forked
 from hwnas_surrogate.random_states import RandomState, as_seed
 from hwnas_surrogate.reals import reals
-from hwnas_surrogate.spaces import Configs, Networks, SearchSpace, as_batch, get_space
+from hwnas_surrogate.spaces import ArchBatch, Configs, Networks, SearchSpace, as_batch, get_space
 from hwnas_surrogate.trainers.calibration import (
     Calibration,
     config_left_out,
@@ -65,8 +65,8 @@ class Surrogate(FittedSurrogate):
 
     Parameters
     ----------
-    space : str or SearchSpace, default="nasbench201"
-        The search space, which parses architectures. Graphs need none.
+    space : str, SearchSpace or None, default="nasbench201"
+        The search space, which parses architectures. Graphs need none: None.
     encoder : Encoder or str, optional
         How networks are encoded. If None, all encodings are used together; for peak memory, that of activations too.
     model : scikit-learn regressor or str, optional
@@ -134,7 +134,7 @@ class Surrogate(FittedSurrogate):
 
     def __init__(
         self,
-        space: str | SearchSpace = "nasbench201",
+        space: str | SearchSpace | None = "nasbench201",
         encoder: Encoder | str | None = None,
         model: Any = None,
         random_state: RandomState = None,
@@ -508,7 +508,8 @@ class Surrogate(FittedSurrogate):
         residuals = residuals_by_row(model, features, costs, seed)
         other = None
         if self.general_:
-            sizes = config_sizes(get_space(self.space), [config for config in training.configs if config])
+            assert isinstance(training.batch, ArchBatch)  # graphs have no config
+            sizes = config_sizes(training.batch.space, [config for config in training.configs if config])
             rows = np.arange(len(costs)) if balanced is None else balanced
             other = config_left_out(model, features, costs, training.number, sizes, rows)
         predicted = np.maximum(costs - residuals, self.floor_ / self.scale_)

@@ -18,7 +18,7 @@ from hwnas_surrogate.models import ConstantCost, PhysicsStack, cost_model
 from hwnas_surrogate.models.robust import robust_sd
 from hwnas_surrogate.random_states import RandomState, as_seed
 from hwnas_surrogate.reals import reals
-from hwnas_surrogate.spaces import Configs, NetworkConfig, Networks, SearchSpace, get_space
+from hwnas_surrogate.spaces import Configs, Networks, SearchSpace, get_space
 from hwnas_surrogate.trainers.calibration import Calibration
 from hwnas_surrogate.trainers.encoded import Encoded, each_once, stack_encoder
 from hwnas_surrogate.trainers.sources import SourceCosts, Sources, fitted_sources
@@ -57,8 +57,8 @@ class TransferSurrogate(Surrogate):
 
     Parameters
     ----------
-    space : str or SearchSpace, default="nasbench201"
-        The search space of the new device's architectures.
+    space : str, SearchSpace or None, default="nasbench201"
+        The search space of the new device's architectures; None for graphs.
     sources : CostTable, Surrogate or SurrogateSuite, or several, optional
         Costs or surrogates of other devices, also from another search space. Tables are fitted first; fit them once
         with :func:`fit_sources` to adapt to several devices.
@@ -100,7 +100,7 @@ class TransferSurrogate(Surrogate):
 
     def __init__(
         self,
-        space: str | SearchSpace = "nasbench201",
+        space: str | SearchSpace | None = "nasbench201",
         sources: Sources = None,
         random_state: RandomState = None,
         calibrate: bool = True,
@@ -138,16 +138,19 @@ class TransferSurrogate(Surrogate):
             If there are few measurements, repeats differ much, or some measurements are outliers.
         """
         if isinstance(networks, Sized) and not isinstance(networks, str) and not len(networks):
-            self._rank(reals(cost), get_space(self.space).group_configs(configs, 1)[0][0])
+            self._rank(reals(cost), configs)
         else:
             super().fit(networks, cost, configs, failed=failed)
         for note in self.notes_:
             warnings.warn(note if self.target_ is None else f"{self.target_}: {note}", AdaptWarning, stacklevel=2)
         return self
 
-    def _rank(self, cost: Vector, config: NetworkConfig) -> None:
+    def _rank(self, cost: Vector, configs: Configs) -> None:
         """Fit to no measurement: predict the average of the normalised sources."""
         space = get_space(self.space)
+        if space is None:
+            raise InvalidInputError("nothing was measured: without a space there are no networks to rank; measure two.")
+        config = space.group_configs(configs, 1)[0][0]
         if len(cost):
             raise InvalidInputError(f"cost must hold one value per architecture: got {len(cost)} for none.")
         encoder = self._encoder(space)
@@ -291,7 +294,9 @@ class TransferSurrogate(Surrogate):
         return cost_model(self.model_).general_weight
 
     @classmethod
-    def of_settings(cls, space: str, encoder: Encoder | None, model: object, sources: tuple[Surrogate, ...]) -> Self:
+    def of_settings(
+        cls, space: str | None, encoder: Encoder | None, model: object, sources: tuple[Surrogate, ...]
+    ) -> Self:
         """Return an unfitted surrogate with these settings."""
         transfer = cls(space, sources or None)
         transfer.sources_ = sources

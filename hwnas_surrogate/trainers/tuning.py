@@ -22,7 +22,7 @@ from hwnas_surrogate.files import locked, make_folder
 from hwnas_surrogate.inputs import read_bytes, read_json
 from hwnas_surrogate.models import DEFAULT, MODELS, make_model
 from hwnas_surrogate.random_states import as_seed
-from hwnas_surrogate.spaces import Archs, Configs, Networks, as_batch
+from hwnas_surrogate.spaces import Configs, Networks, as_batch
 from hwnas_surrogate.spaces.reading import is_integer
 from hwnas_surrogate.trainers.costs import checked_cost, one_number
 from hwnas_surrogate.trainers.encoded import Encoded
@@ -110,7 +110,7 @@ class Tuned:
 
 def tune(
     surrogate: Surrogate,
-    archs: Archs,
+    networks: Networks,
     cost: npt.ArrayLike,
     configs: Configs = None,
     *,
@@ -132,7 +132,7 @@ def tune(
     ----------
     surrogate : Surrogate
         Its model must be the name of a model with settings; None or ``"default"`` searches over all of these.
-    archs : architectures
+    networks : architectures, batch or graphs
         n of them, at least four.
     cost : array-like of float, shape (n,)
         Their costs: finite, not negative, all in one unit.
@@ -173,7 +173,7 @@ def tune(
     _check_limits(seconds, max_trials)
     seconds = one_number(seconds)
     default = _family(surrogate)
-    rows = _Rows.of(surrogate, archs, cost, configs)
+    rows = _Rows.of(surrogate, networks, cost, configs)
     try:
         import optuna
     except ImportError as error:

@@ -115,7 +115,7 @@ class TestDataset:
     def test_absent(self, mine):
         with pytest.raises(NotInTableError, match="'cifar100'; allowed: 'cifar10', 'C8-N5-k10-3x32x32'"):
             load_table(mine, dataset="cifar100")
-        with pytest.raises(NotInTableError, match="no costs under C4-N5-k10-3x32x32; the table has cifar10"):
+        with pytest.raises(NotInTableError, match="no costs under config C4-N5-k10-3x32x32; the table has cifar10"):
             load_table(mine, dataset="C4-N5-k10-3x32x32")
 
     def test_unknown(self, mine):

@@ -326,8 +326,8 @@ class TestOtherFormats:
         ("keys", "why"),
         [
             (pa.array(["a", "a"]), "the block 'a' occurs more than once"),
-            (pa.array(["a", None]), "column 'key' must hold the blocks' keys, got None"),
-            (pa.array([1, 2]), "column 'key' must hold the blocks' keys, got 1"),
+            (pa.array(["a", None]), "column 'key' must hold texts, got None"),
+            (pa.array([1, 2]), "column 'key' must hold texts, got 1"),
         ],
     )
     def test_block_keys_that_are_none(self, path, keys, why):

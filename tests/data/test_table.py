@@ -276,7 +276,7 @@ class TestConfigs:
         assert len(two_configs.why_missing(configs=configs)) == len(values)
 
     def test_rows_under_an_absent_config(self, two_configs):
-        with pytest.raises(NotInTableError, match=r"no costs under ImageNet16-120 .*the table has cifar10"):
+        with pytest.raises(NotInTableError, match=r"no costs under config ImageNet16-120 .*the table has cifar10"):
             two_configs.lookup(configs="ImageNet16-120")
 
     def test_row_configs_ask_for_the_table_itself(self, two_configs):
@@ -405,7 +405,7 @@ class TestParts:
     def test_select_what_is_absent(self, table):
         with pytest.raises(NotInTableError, match="unknown target 'fpga'"):
             table.select("fpga")
-        with pytest.raises(NotInTableError, match="no costs under cifar100"):
+        with pytest.raises(NotInTableError, match="no costs under config cifar100"):
             table.select(configs=["cifar10", "cifar100"])
 
     @pytest.mark.parametrize("rows", [[3, 1], np.array([6, 0, 2]), [], range(4)])

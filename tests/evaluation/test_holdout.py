@@ -43,9 +43,9 @@ class Spy(Surrogate):
         self.fits.append({**entry, "random_state": self.random_state})
         return super().fit(networks, cost, configs)
 
-    def predict(self, archs: Any, configs: Any = None, *, extrapolate: bool = False) -> npt.NDArray[np.float64]:
-        self.fits[-1]["tested"] = SPACE.format_all(archs)
-        self.fits[-1]["predicted"] = super().predict(archs, configs, extrapolate=extrapolate)
+    def predict(self, networks: Any, configs: Any = None, *, extrapolate: bool = False) -> npt.NDArray[np.float64]:
+        self.fits[-1]["tested"] = list(networks.names)
+        self.fits[-1]["predicted"] = super().predict(networks, configs, extrapolate=extrapolate)
         return self.fits[-1]["predicted"]
 
 

@@ -122,14 +122,14 @@ def test_a_wrong_number_is_refused(n: Any) -> None:
 
 def test_wrong_arguments_are_refused(sources: SurrogateSuite) -> None:
     wrong: list[tuple[type[HWNASError], str, dict[str, Any]]] = [
-        (InvalidInputError, "unknown search space 'nasbench101'", {"space": "nasbench101"}),
+        (InvalidInputError, "unknown search space 'nasbench101'", {"candidates": "nasbench101"}),
         (InvalidConfigError, "'cifar11'", {"config": "cifar11"}),
         (InvalidArchitectureError, "NAS-Bench-201 architecture has 6 ops", {"given": FBNET.sample(3, 0)}),
         (InvalidInputError, "must be a CostTable, a Surrogate or a SurrogateSuite", {"sources": ["nobody"]}),
     ]
     for error, text, arguments in wrong:
         with pytest.raises(error, match=text):
-            suggest(**{"space": "nasbench201", "n": 2, **arguments})
+            suggest(**{"candidates": "nasbench201", "n": 2, **arguments})
 
 
 def test_numpys_integers_are_numbers() -> None:

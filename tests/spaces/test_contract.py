@@ -340,10 +340,14 @@ def test_spaces_by_name() -> None:
         assert repr(space) == f"{type(space).__name__}()"
 
 
-@pytest.mark.parametrize("bad", ["nasbench-201", "", None, 201, ["fbnet"], FBNet], ids=repr)
+@pytest.mark.parametrize("bad", ["nasbench-201", "", 201, ["fbnet"], FBNet], ids=repr)
 def test_an_unknown_space_is_refused(bad: Any) -> None:
     with pytest.raises(InvalidInputError, match=r"unknown search space .*; allowed: 'nasbench201', 'fbnet'"):
         get_space(bad)
+
+
+def test_no_space_means_networks_of_any_kind() -> None:
+    assert get_space(None) is None
 
 
 def test_an_unknown_name_says_what_got_allowed_and_a_hint() -> None:
