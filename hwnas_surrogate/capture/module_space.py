@@ -17,9 +17,14 @@ from hwnas_surrogate.errors import (
     InvalidInputError,
 )
 from hwnas_surrogate.graphs import Graph, GraphBatch
+from hwnas_surrogate.random_states import RandomState
 from hwnas_surrogate.spaces import Archs, ChoiceSpace, ConfigLike, Configs, NetworkConfig, SearchSpace, get_space
+from hwnas_surrogate.spaces.base import ArchArray
 
 __all__ = ["ModuleSpace", "capture"]
+
+_REPRESENTATIVES = 500
+"""Networks that stand for a space: half a minute of capturing, once."""
 
 
 class ModuleSpace(ChoiceSpace):
@@ -109,6 +114,10 @@ class ModuleSpace(ChoiceSpace):
         """Return the networks of n architectures as graphs, under one config, captured or from the cache."""
         batch, of = self.as_array(archs), self.config(config)
         return GraphBatch(captured_graphs(self, batch, [of] * len(batch)))
+
+    def representatives(self, n: int, random_state: RandomState = None) -> ArchArray:
+        """Draw n different architectures that stand for the space, but 500 at most, since they are to be captured."""
+        return super().representatives(min(n, _REPRESENTATIVES), random_state)
 
     def canonical(self, archs: Archs) -> list[str]:
         """Return the digest of each architecture's graph: equal for architectures that are the same network.

@@ -13,6 +13,7 @@ from hwnas_surrogate.cli.options import (
     Data,
     Dataset,
     EncoderName,
+    Jobs,
     Json,
     Model,
     Rows,
@@ -41,6 +42,7 @@ def train(
     n_train: Annotated[int | None, typer.Option(min=2, help="Architectures to train on when scoring.")] = None,
     n_test: Annotated[int | None, typer.Option(min=1, help="Architectures held out. Default: a fifth.")] = None,
     rows: Rows = ROWS,
+    jobs: Jobs = 1,
     seed: Seed = 0,
     tune: Annotated[
         str | None,
@@ -71,7 +73,9 @@ def train(
     seconds = None if tune is None else read_duration("--tune", tune)
     spaces = list(BUNDLED_SPACES) if data is None and space is None and dataset is None and not target else [space]
     results = []
-    tables = {table.space_name: table for table in (_table(data, name, dataset, target, rows, seed) for name in spaces)}
+    tables = {
+        table.space_name: table for table in (_table(data, name, dataset, target, rows, seed, jobs) for name in spaces)
+    }
     folders = {
         name: Path("surrogates") / name if output is None else output / name if len(tables) > 1 else output
         for name in tables
@@ -91,12 +95,18 @@ def train(
 
 
 def _table(
-    data: str | None, space: str | None, dataset: str | None, targets: list[str] | None, rows: int, seed: int
+    data: str | None,
+    space: str | None,
+    dataset: str | None,
+    targets: list[str] | None,
+    rows: int,
+    seed: int,
+    jobs: int,
 ) -> CostTable:
     from hwnas_surrogate.data import load_bundled
 
     if data is not None or dataset is not None:
-        return open_cost_table(data, space, dataset, targets, rows, seed)
+        return open_cost_table(data, space, dataset, targets, rows, seed, jobs)
     table = load_bundled(space or "nasbench201")
     return table.select(targets) if targets else table
 

@@ -75,6 +75,13 @@ class SearchSpace(OpLists, ABC):
     def sample(self, n: int, random_state: RandomState = None) -> ArchArray:
         """Draw n different architectures uniformly, int8 of shape (n, positions)."""
 
+    def representatives(self, n: int, random_state: RandomState = None) -> ArchArray:
+        """Draw n different architectures that stand for the space, or fewer.
+
+        There are fewer in a space with less architectures, or whose networks take long to count.
+        """
+        return self.sample(n, random_state)
+
     @abstractmethod
     def enumerate(self) -> ArchArray:
         """Return every architecture, int8 of shape (size, positions), or raise if there are too many."""

@@ -111,9 +111,9 @@ class ChoiceSpace(SearchSpace):
         """Return the one object of the class, registered."""
         if not cls._keys or not isinstance(getattr(cls, "name", None), str) or not cls.name:
             raise InvalidInputError(f"a search space of one's own has a name and choices: {cls.__name__} lacks them.")
-        if cls not in _objects:
-            _objects[cls] = super().__new__(cls)
-        only: Self = _objects[cls]
+        only: Self | None = _objects.get(cls)
+        if only is None:
+            only = _objects[cls] = super().__new__(cls)
         know(only)
         return only
 
@@ -273,6 +273,10 @@ class ChoiceSpace(SearchSpace):
             more = rng.integers(0, self.n_ops_at, (n - len(first), shape[1])).astype(np.int8)
             archs = np.concatenate([archs[np.sort(first)], more])
         return archs
+
+    def representatives(self, n: int, random_state: RandomState = None) -> ArchArray:
+        """Draw n different architectures that stand for the space, or all if there are fewer."""
+        return self.sample(min(n, self.size), random_state)
 
     def _steps(self) -> npt.NDArray[np.int64]:
         """Return by how much the index grows with the choice at each position, shape (positions,)."""
