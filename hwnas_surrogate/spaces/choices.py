@@ -374,6 +374,6 @@ class ChoiceSpace(SearchSpace):
         if {str(key) for key in config} == set(self.position_names):  # an architecture, which has no config
             return self.default_config
         raise InvalidConfigError(
-            f"a {self.title} config is a text such as {str(self.default_config)!r} or a {self.config_class.__name__}, "
-            f"got {dict(config)!r:.120}."
+            f"a config of {self.title} is written like {str(self.default_config)!r}, or is of the class "
+            f"{self.config_class.__name__}; got {dict(config)!r:.120}."
         )
