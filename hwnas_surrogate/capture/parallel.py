@@ -7,10 +7,11 @@ import json
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from threading import RLock
 from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
@@ -39,6 +40,8 @@ _PROBES = 2
 """Cached networks that are captured again, to notice changes that the hash of the code does not show."""
 _MOST_HELD = 4096
 """Graphs that are kept in memory."""
+_ONE_AT_A_TIME = RLock()
+"""Held while graphs are looked up or captured: threads wait, and find what the first of them has captured."""
 
 
 class Capturing(Protocol):
@@ -145,15 +148,18 @@ def captured_graphs(
     chosen = settings or _settings.get() or Settings()
     networks = _networks(space, archs, configs)
     distinct = {network.key: network for network in networks}
-    found = {key: space.held[key] for key in distinct if key in space.held}
-    missing = [network for key, network in distinct.items() if key not in found]
-    if missing:
-        store = _store(space, chosen.cache)
-        stored = {} if store is None else _stored(space, store, missing)
-        missing = [network for network in missing if network.key not in stored]
-        found |= stored
-        _capture_all(space, missing, found, store, chosen, len(distinct))
-    _hold(space, {key: found[key] for key in distinct})
+    with _ONE_AT_A_TIME:
+        found = {key: space.held[key] for key in distinct if key in space.held}
+        missing = [network for key, network in distinct.items() if key not in found]
+        if missing:
+            keeper = _Keeper(_store(space, chosen.cache), strict=chosen.cache is not None)
+            found |= keeper.stored(space, missing)
+            missing = [network for network in missing if network.key not in found]
+        if chosen.progress is not None:
+            chosen.progress(len(found), len(distinct))
+        if missing:
+            _capture_all(space, missing, found, keeper, chosen, len(distinct))
+        _hold(space, {key: found[key] for key in distinct})
     return [found[network.key] for network in networks]
 
 
@@ -212,12 +218,22 @@ def _stored(space: Capturing, store: GraphStore, networks: list[_Network]) -> di
 
 
 class _Keeper:
-    """Writes captured graphs to a store every second."""
+    """Reads graphs from a store, and writes captured ones to it every second.
+
+    Unless it is strict, a store that fails is given up with a warning.
+    """
 
     def __init__(self, store: GraphStore | None, *, strict: bool) -> None:
         self.store, self._strict = store, strict
         self._waiting: dict[str, bytes] = {}
         self._written = time.monotonic()
+
+    def stored(self, space: Capturing, networks: list[_Network]) -> dict[str, Graph]:
+        try:
+            return {} if self.store is None else _stored(space, self.store, networks)
+        except DataFileError as error:
+            self._give_up(error)
+            return {}
 
     def keep(self, key: str, content: bytes) -> None:
         self._waiting[key] = content
@@ -229,12 +245,15 @@ class _Keeper:
             try:
                 self.store.add(self._waiting)
             except DataFileError as error:
-                if self._strict:
-                    raise
-                warnings.warn(f"{error} Captured graphs are lost at the end.", GraphCacheWarning, stacklevel=2)
-                self.store = None
+                self._give_up(error)
         self._waiting = {}
         self._written = time.monotonic()
+
+    def _give_up(self, error: DataFileError) -> None:
+        if self._strict:
+            raise error
+        warnings.warn(f"{error} This time, captured graphs are not kept.", GraphCacheWarning, stacklevel=2)
+        self.store = None
 
 
 # -- capturing --------------------------------------------------------------------------------------------
@@ -244,22 +263,20 @@ def _capture_all(
     space: Capturing,
     networks: list[_Network],
     found: dict[str, Graph],
-    store: GraphStore | None,
+    keeper: _Keeper,
     chosen: Settings,
     total: int,
 ) -> None:
     """Capture networks into ``found``, and keep them."""
-    progress = chosen.progress or (lambda done, total: None)
-    progress(len(found), total)
-    keeper = _Keeper(store, strict=chosen.cache is not None)
     in_parallel = chosen.n_jobs > 1 and len(networks) > _FEW
-    capture = _in_processes(space, networks, chosen.n_jobs) if in_parallel else _here(space, networks)
     try:
-        for key, graph, content in capture:
-            found[key] = graph
-            if keeper.store is not None:
-                keeper.keep(key, encoded(graph) if content is None else content)
-            progress(len(found), total)
+        with closing(_in_processes(space, networks, chosen.n_jobs) if in_parallel else _here(space, networks)) as made:
+            for key, graph, content in made:
+                found[key] = graph
+                if keeper.store is not None:
+                    keeper.keep(key, encoded(graph) if content is None else content)
+                if chosen.progress is not None:
+                    chosen.progress(len(found), total)
     finally:
         keeper.flush()
 
@@ -267,12 +284,12 @@ def _capture_all(
 Captured: TypeAlias = tuple[str, Graph, bytes | None]
 
 
-def _here(space: Capturing, networks: Iterable[_Network]) -> Iterator[Captured]:
+def _here(space: Capturing, networks: Iterable[_Network]) -> Generator[Captured, None, None]:
     for network in networks:
         yield network.key, _captured(space, network), None
 
 
-def _in_processes(space: Capturing, networks: list[_Network], n_jobs: int) -> Iterator[Captured]:
+def _in_processes(space: Capturing, networks: list[_Network], n_jobs: int) -> Generator[Captured, None, None]:
     """Capture in several processes, with one thread each."""
     from joblib import Parallel, delayed, parallel_config
 
@@ -286,22 +303,30 @@ def _in_processes(space: Capturing, networks: list[_Network], n_jobs: int) -> It
         except HWNASError:
             raise
         except Exception as error:
-            if not _is_transport(error):
+            explained = _explained(type(space).__name__, error)
+            if explained is None:
                 raise
-            name = type(space).__name__
-            raise InvalidInputError(
-                f"{name} can't be sent to other processes ({type(error).__name__}: {error!s:.200}). Define it in a "
-                "module that they can import, or capture in one process: n_jobs=1."
-            ) from error
+            raise explained from error
 
 
-def _is_transport(error: Exception) -> bool:
-    """Return whether an error comes from sending the space, not from its networks."""
+def _explained(name: str, error: Exception) -> InvalidInputError | None:
+    """Return an error about processes that could not be given the space, or ended; None for any other."""
     from pickle import PicklingError
 
-    from joblib.externals.loky.process_executor import BrokenProcessPool
+    from joblib.externals.loky.process_executor import BrokenProcessPool, TerminatedWorkerError
 
-    return isinstance(error, (PicklingError, BrokenProcessPool)) or "pickle" in str(error)
+    if isinstance(error, TerminatedWorkerError):
+        return InvalidInputError(
+            f"a process that captured networks of {name} was ended, perhaps since memory ran out: use fewer processes. "
+            "What was captured before is kept."
+        )
+    if not isinstance(error, (PicklingError, BrokenProcessPool)) and "pickle" not in str(error):
+        return None
+    why = (str(error.__cause__ or error).strip(' \n"').splitlines() or [""])[-1]
+    return InvalidInputError(
+        f"{name} can't be sent to other processes ({why:.200}). Define it in a module that they can import by its "
+        "name, or capture in one process: n_jobs=1."
+    )
 
 
 def _chunk(space: Capturing, networks: list[_Network]) -> list[tuple[str, bytes]]:

@@ -6,6 +6,7 @@ import hashlib
 import sys
 import sysconfig
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from types import FunctionType, ModuleType
@@ -18,6 +19,8 @@ __all__ = ["source_hash"]
 _LARGEST = 1 << 26
 """Maximum bytes of a source file."""
 _PACKAGE = __name__.partition(".")[0]
+_DEEPEST = 4
+"""Containers inside containers that are described."""
 _OWN = ("capture", "graphs")
 """The parts of this package that determine a graph."""
 
@@ -26,8 +29,9 @@ _OWN = ("capture", "graphs")
 def source_hash(cls: type) -> str | None:
     """Return a hash of the code that builds and captures the networks of a class, 64 hexadecimal digits.
 
-    It covers the source files of the class and of its bases; of every module that these import, as far as it is not
-    installed; the versions of the installed ones; this package's own capturing; and the attribute ``version``. Imports
+    It covers the source files of the class and of its bases; their attributes, and the variables that a function around
+    the class gives it; the files of every module that these import, as far as it is not installed; the versions of the
+    installed ones; this package's own capturing; and the attribute ``version``. Imports
     inside functions, and files that the class reads, are not seen: raise ``version`` when they change. A process keeps
     the first hash of a class: it runs the code that it has imported.
 
@@ -53,7 +57,7 @@ def source_hash(cls: type) -> str | None:
             return None
         files = set()
     modules, packages = _reached(function.__globals__ for function in functions)
-    digest = hashlib.sha256(f"{cls.__qualname__}\n{version!r}\n{_own_code()}\n".encode())
+    digest = hashlib.sha256(f"{cls.__qualname__}\n{version!r}\n{_own_code()}\n{_attributes(cls)}".encode())
     digest.update("\n".join(sorted(f"{name} {_version(name)}" for name in packages | {"torch"})).encode())
     for file in sorted(files | modules):
         digest.update(hashlib.sha256(read_bytes(file, _LARGEST)).digest())
@@ -69,6 +73,37 @@ def _functions(cls: type) -> Iterator[FunctionType]:
             found = getattr(value, "fget", None) or getattr(value, "__func__", value)
             if isinstance(found, FunctionType):
                 yield found
+
+
+def _attributes(cls: type) -> str:
+    """Describe what classes of the same source differ in: attributes, and variables of functions around them."""
+    lines = []
+    for kind in cls.__mro__:
+        if kind is not object and not _is_own(kind.__module__):
+            lines += [f"{name} {_described(value)}" for name, value in sorted(vars(kind).items())]
+    return "\n".join(lines)
+
+
+def _described(value: Any, depth: int = 0) -> str:
+    """Return a text without addresses: of plain values and containers in full, of functions their code."""
+    value = getattr(value, "__func__", value)
+    if isinstance(value, FunctionType):
+        code, cells = value.__code__, value.__closure__ or ()
+        held = [_described(content, depth + 1) for content in _contents(cells)] if depth < _DEEPEST else []
+        return f"{code.co_firstlineno} {code.co_code.hex()} {held}"
+    if isinstance(value, Mapping):
+        return str({str(key): _described(held, depth + 1) for key, held in value.items()} if depth < _DEEPEST else "")
+    if isinstance(value, (list, tuple)):
+        return str([_described(held, depth + 1) for held in value] if depth < _DEEPEST else "")
+    if isinstance(value, (str, bytes, int, float, bool, range, type(None))):
+        return repr(value)
+    return str(getattr(value, "__qualname__", type(value).__qualname__))
+
+
+def _contents(cells: Iterable[Any]) -> Iterator[Any]:
+    for cell in cells:
+        with suppress(ValueError):  # a variable that has no value yet
+            yield cell.cell_contents
 
 
 def _reached(namespaces: Iterable[Mapping[str, Any]]) -> tuple[set[Path], set[str]]:
