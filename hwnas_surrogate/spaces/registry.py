@@ -15,6 +15,7 @@ __all__ = ["NamedSpace", "check_name", "get_space", "know", "register_space", "s
 
 ENTRY_POINTS = "hwnas_surrogate.spaces"
 """The entry point group through which an installed package provides a space: ``name = "module:Class"``."""
+_HINT = "One of your own is known once its object was made; commands import it by --space FILE.py:CLASS."
 S = TypeVar("S", bound="type[NamedSpace]")
 
 _spaces: dict[str, SearchSpace] = {}
@@ -129,7 +130,7 @@ def get_space(space: str | SearchSpace | None) -> SearchSpace | None:
     if isinstance(space, str) and space not in _spaces and space in _brought():
         _load(space)
     if not isinstance(space, str) or space not in _spaces:
-        raise unknown(InvalidInputError, "search space", space, space_names())
+        raise unknown(InvalidInputError, "search space", space, space_names(), _HINT)
     return _spaces[space]
 
 
