@@ -18,7 +18,7 @@ from hwnas_surrogate.spaces.base import ArchArray, ConfigLike, SearchSpace
 from hwnas_surrogate.spaces.choice_values import Choice, Choices, read_choices
 from hwnas_surrogate.spaces.config import InputConfig, NetworkConfig
 from hwnas_surrogate.spaces.op_lists import numbered
-from hwnas_surrogate.spaces.reading import Archs, contents
+from hwnas_surrogate.spaces.reading import Archs, contents, foreign
 from hwnas_surrogate.spaces.registry import know
 
 __all__ = ["ChoiceSpace"]
@@ -180,7 +180,9 @@ class ChoiceSpace(SearchSpace):
 
     def as_array(self, archs: Archs) -> ArchArray:
         """Turn one or many architectures, in any accepted form, into a batch; see :meth:`SearchSpace.as_array`."""
-        return self.arch_from_dict(archs)[None] if isinstance(archs, Mapping) else super().as_array(archs)
+        if isinstance(archs, Mapping) and foreign(archs, ()) is None:
+            return self.arch_from_dict(archs)[None]
+        return super().as_array(archs)
 
     def parse(self, text: str) -> ArchArray:
         """Read ``depth=2,kernel=3``, positions in any order: int8 choices, shape (positions,).
