@@ -27,7 +27,12 @@ DATA_CARD = (DOCS / "data.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 PAGES = sorted(path for path in DOCS.rglob("*.md") if path.name != "command-line.md")
 WITH_BLOCKS = [path for path in PAGES if BLOCK.search(path.read_text(encoding="utf-8"))]
-NEEDS = {"compare-devices": ("plotly",), "measure": ("onnxruntime",), "new-device": ("matplotlib",)}
+NEEDS = {
+    "compare-devices": ("plotly",),
+    "layers": ("matplotlib",),
+    "measure": ("onnxruntime",),
+    "new-device": ("matplotlib",),
+}
 
 
 EXAMPLES = ROOT / "examples"

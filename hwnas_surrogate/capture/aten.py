@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -77,8 +76,8 @@ def is_view(func: Any) -> bool:
     return bool(returned) and all(one.alias_info is not None and not one.alias_info.is_write for one in returned)
 
 
-def described(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], outputs: list[Tensor]) -> Call:
-    """Return a call in this package's terms."""
+def described(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], outputs: list[Tensor], place: int) -> Call:
+    """Return a call in this package's terms; ``place`` is its number in the graph."""
     name = _name(func)
     in_place = func._schema.is_mutable
     base = name[:-1] if in_place and name.endswith("_") else name
@@ -91,15 +90,11 @@ def described(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], outputs:
         call.detail = _said(args, kwargs)
         if call.kind == "batch_norm":
             call.detail = ""
-    if torch.Tag.nondeterministic_seeded in func.tags:
+    if torch.Tag.nondeterministic_seeded in func.tags and call.kind != "attention":  # which may drop out, in training
         call.kind = f"random_{call.kind}" if call.kind == "constant" else call.kind
-        call.detail += f" draw {next(_DRAWS)}"
+        call.detail += f" draw {place}"  # no two of a graph are equal
     call.in_place = in_place
     return call
-
-
-_DRAWS = itertools.count()
-"""Numbers for operators that draw random numbers, so that no two are equal."""
 
 
 def _said(args: Any, kwargs: dict[str, Any]) -> str:

@@ -6,13 +6,15 @@ import hashlib
 import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hwnas_surrogate.capture.onnx_inputs import inputs_of
 from hwnas_surrogate.capture.user_file import Entry, beside_user_file, line_in, run_user_file, split_source
-from hwnas_surrogate.errors import DataFileError, HWNASError, InvalidInputError
+from hwnas_surrogate.errors import DataFileError, HWNASError, InvalidInputError, missing_extra, unknown
 from hwnas_surrogate.graphs import Graph
 from hwnas_surrogate.inputs import input_path, open_regular, read_bytes
 
@@ -96,7 +98,7 @@ class OnnxFile(GivenNetwork):
             raise _unreadable(self.source, error) from error
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: its graph is kept
 class UserModule(GivenNetwork):
     """A PyTorch module of a user's Python file, which was run.
 
@@ -108,8 +110,21 @@ class UserModule(GivenNetwork):
 
     entry: Entry = field(repr=False, compare=False)
 
+    @property
+    def is_without_numbers(self) -> bool:
+        """Whether a weight or an example input is on the ``meta`` device, where tensors have shapes only."""
+        from torch.utils._pytree import tree_leaves
+
+        module, inputs = self.entry
+        tensors = (*module.parameters(), *module.buffers(), *tree_leaves(inputs))
+        return any(getattr(tensor, "is_meta", False) for tensor in tensors)
+
     def graph(self) -> Graph:
-        """Record the module's operators on its example inputs."""
+        """Record the module's operators on its example inputs, once."""
+        return self._graph
+
+    @cached_property
+    def _graph(self) -> Graph:
         module, inputs = self.entry
         path, _ = split_source(self.source) or (self.source, "")
         try:
@@ -136,7 +151,8 @@ def given_networks(
         returns one. **The Python file is run.** ONNX files are only read.
     input_shape : str, optional
         Shapes for the inputs of the ONNX files, as :func:`parse_input_shape` reads them, for files with symbolic
-        dimensions. Modules have the shapes of their example inputs.
+        dimensions. A shape without a name is for the one input of every file; one with a name for every file that has
+        such an input. Modules have the shapes of their example inputs.
 
     Returns
     -------
@@ -149,7 +165,7 @@ def given_networks(
         If a file can't be read.
     InvalidInputError
         If a source is nothing of the above, a folder has no ONNX files, the Python file fails or has no such networks,
-        two networks have one name, or a shape is malformed.
+        two networks have one name, or a shape is malformed or for no input of a file.
 
     Examples
     --------
@@ -160,20 +176,17 @@ def given_networks(
     """
     if isinstance(sources, (str, os.PathLike)):
         raise InvalidInputError(f"sources are a list of texts, got {os.fspath(sources)!r:.200}: put it into a list.")
-    shape = None if input_shape is None else _normal_text(input_shape)
+    shape = None if input_shape is None else parse_input_shape(input_shape)
     found: dict[str, GivenNetwork] = {}
     for source in sources:
-        for network in _networks_of(os.fspath(source), shape):
+        for network in _networks_of(os.fspath(source)):
             other = found.setdefault(network.name, network)
             if other is not network and not _is_same(other, network):
                 raise InvalidInputError(
                     f"two networks are called {network.name!r:.200}: {other.source} and {network.source}. Rename one."
                 )
-    if shape is not None and not any(isinstance(network, OnnxFile) for network in found.values()):
-        raise InvalidInputError(
-            f"an input shape is for .onnx files, of which there are none; got {shape}. Modules of a Python file have "
-            "the shapes of their example inputs."
-        )
+    if shape is not None:
+        found |= _with_shapes([network for network in found.values() if isinstance(network, OnnxFile)], shape)
     return tuple(found.values())
 
 
@@ -237,27 +250,58 @@ def parse_input_shape(text: str) -> InputShapes:
     return shapes[""]
 
 
-def _normal_text(input_shape: str) -> str:
+def _with_shapes(files: list[OnnxFile], shapes: InputShapes) -> dict[str, OnnxFile]:
+    """Return files by their names, each with the shapes of its inputs."""
+    if not files:
+        raise InvalidInputError(
+            f"an input shape is for .onnx files, of which there are none; got {_text_of(shapes)}. Modules of a Python "
+            "file have the shapes of their example inputs."
+        )
+    if not isinstance(shapes, Mapping) or len(files) == 1:  # of one file, its capture explains what does not fit
+        return {file.name: replace(file, input_shape=_text_of(shapes)) for file in files}
+    inputs = {file.name: _inputs(file) for file in files}
+    for name in shapes:
+        if not any(name in names for names in inputs.values()):
+            every = dict.fromkeys(name for names in inputs.values() for name in names)
+            raise unknown(InvalidInputError, "input of the .onnx files", name, every)
+    known = {file.name: {name: shapes[name] for name in shapes if name in inputs[file.name]} for file in files}
+    return {file.name: replace(file, input_shape=_text_of(known[file.name]) or None) for file in files}
+
+
+def _inputs(file: OnnxFile) -> list[str]:
+    """Return the names of a file's inputs; none if it is no ONNX model, which its capture explains."""
+    try:
+        import onnx
+    except ImportError as error:
+        raise missing_extra("reading ONNX", "onnx") from error
+    from google.protobuf.message import DecodeError
+
+    try:
+        return [value.name for value in inputs_of(onnx.load_model_from_string(file.content()).graph)]
+    except DecodeError:
+        return []
+
+
+def _text_of(shapes: InputShapes) -> str:
     """Return shapes as one text for all its spellings, since the text is part of what identifies a network."""
-    shapes = parse_input_shape(input_shape)
-    if isinstance(shapes, dict):
+    if isinstance(shapes, Mapping):
         return ",".join(f"{name}={'x'.join(map(str, sizes))}" for name, sizes in sorted(shapes.items()))
     return "x".join(map(str, shapes))
 
 
-def _networks_of(source: str, shape: str | None) -> Iterator[GivenNetwork]:
+def _networks_of(source: str) -> Iterator[GivenNetwork]:
     python = split_source(source)
     if python is not None:
         for name, entry in run_user_file(*python).items():
             yield UserModule(name, source, entry)
     elif source.lower().endswith(".onnx") and not os.path.isdir(source):
-        yield _onnx_file(source, shape)
+        yield _onnx_file(source)
     elif os.path.isdir(source):
         files = sorted(_files_of(source))
         if not files:
             raise InvalidInputError(f"the folder {source} has no .onnx files; folders inside it are not searched.")
         for file in files:
-            yield _onnx_file(os.path.join(source, file), shape)
+            yield _onnx_file(os.path.join(source, file))
     elif source.endswith(".py"):
         raise InvalidInputError(
             f"{source} is a Python file: name what in it holds the networks, such as {source}:networks."
@@ -278,7 +322,7 @@ def _files_of(folder: str) -> list[str]:
         raise _unreadable(folder, error) from error
 
 
-def _onnx_file(path: str, shape: str | None) -> OnnxFile:
+def _onnx_file(path: str) -> OnnxFile:
     try:
         open_regular(input_path(path)).close()
     except OSError as error:
@@ -286,7 +330,7 @@ def _onnx_file(path: str, shape: str | None) -> OnnxFile:
     name = Path(path).stem
     if not name.isprintable():
         raise InvalidInputError(f"a model's file has a printable name, which becomes the network's; got {path!r:.200}.")
-    return OnnxFile(name, path, shape)
+    return OnnxFile(name, path)
 
 
 def _is_same(one: GivenNetwork, other: GivenNetwork) -> bool:

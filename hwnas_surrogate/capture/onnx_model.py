@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from hwnas_surrogate.capture.finishing import finished
 from hwnas_surrogate.capture.onnx_constants import LARGEST, computed
+from hwnas_surrogate.capture.onnx_inputs import inputs_of
 from hwnas_surrogate.capture.onnx_ops import (
     CONTROL_FLOW,
     KEEPS_NUMBERS,
@@ -87,8 +88,7 @@ def graph_of_onnx(model: str | os.PathLike[str] | Any, input_shapes: InputShapes
     if not graph.node:
         raise InvalidGraphError(f"{name} has no operators: is it an ONNX model?")
     _refuse(graph, name)
-    stored = {tensor.name for tensor in graph.initializer} | {tensor.values.name for tensor in graph.sparse_initializer}
-    inputs = [value for value in graph.input if value.name not in stored]
+    inputs = inputs_of(graph)
     stated = _fix_shapes(graph, inputs, input_shapes, name)
     return _Reader(_with_shapes(loaded, name), name, [value.name for value in inputs], stated).graph()
 
@@ -202,7 +202,7 @@ def _fix_shapes(graph: Any, inputs: Sequence[Any], given: InputShapes | None, na
         if value.type.WhichOneof("value") != "tensor_type":
             raise InvalidGraphError(f"{name}: the input {value.name!r} is no tensor.")
         tensor = value.type.tensor_type
-        stated = [size.dim_value if size.HasField("dim_value") else size.dim_param or "?" for size in tensor.shape.dim]
+        stated = [_stated_size(size) for size in tensor.shape.dim]
         wanted = shapes.get(value.name)
         if wanted is None:
             symbolic = [size for size in stated if isinstance(size, str)]
@@ -235,6 +235,12 @@ def _fix_shapes(graph: Any, inputs: Sequence[Any], given: InputShapes | None, na
         if value.name in known and value.type.WhichOneof("value") == "tensor_type":
             value.type.tensor_type.ClearField("shape")
     return {} if changed else copies
+
+
+def _stated_size(size: Any) -> int | str:
+    """Return a size, or the name of a symbolic one; some exporters write -1 for those."""
+    is_number = size.HasField("dim_value") and size.dim_value >= 0
+    return int(size.dim_value) if is_number else size.dim_param or "?"
 
 
 def _by_name(given: InputShapes | None, names: Sequence[str], model: str) -> dict[str, tuple[int, ...]]:

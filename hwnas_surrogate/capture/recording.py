@@ -85,7 +85,7 @@ class Recording:
         if is_view(func):
             self._add_views([leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)], outputs)
             return
-        first = self._add_call(described(func, args, kwargs, outputs))
+        first = self._add_call(described(func, args, kwargs, outputs, len(self._nodes)))
         # Stored tensors are passed as real ones and returned as fake ones: both hold the written value.
         for place, tensor in enumerate(written[: len(outputs)]):
             if tensor is not outputs[place]:

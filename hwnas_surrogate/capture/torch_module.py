@@ -6,6 +6,7 @@ those of functional calls and of attention. The tensor objects that an operator 
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -137,7 +138,7 @@ def _trains(node: Any) -> bool:
 
 
 def _captured(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Graph:
-    with _ALONE, _left_as_it_was(module), torch.inference_mode(False), torch.no_grad(), _in_parts():
+    with _ALONE, _left_as_it_was(module), torch.inference_mode(False), torch.no_grad(), _in_parts(), _unlogged():
         try:
             return _recorded(module, args, kwargs)
         except InvalidGraphError:
@@ -201,6 +202,18 @@ def _in_parts() -> Iterator[None]:
     finally:
         torch.backends.mha.set_fastpath_enabled(fast_path)
         torch._C._set_mkldnn_enabled(onednn)
+
+
+@contextmanager
+def _unlogged() -> Iterator[None]:
+    """Keep PyTorch from logging what an operator raises: the error says it."""
+    logger = logging.getLogger("torch._subclasses.fake_tensor")
+    before = logger.disabled
+    logger.disabled = True
+    try:
+        yield
+    finally:
+        logger.disabled = before
 
 
 def _failed(module: nn.Module, error: Exception) -> InvalidGraphError:

@@ -70,7 +70,9 @@ def run_user_file(path: str, name: str) -> dict[str, Entry]:
         raise InvalidInputError(f"{source} must be {_FORM}, or a function that returns one; got {_kind(found)}.")
     if not found:
         raise InvalidInputError(f"{source} names no networks: it must be {_FORM}.")
-    return {_checked_name(source, key): _entry(source, key, value) for key, value in found.items()}
+    with _explained(path):
+        items = list(found.items())  # of a class of the user's, perhaps
+    return {_checked_name(source, key): _entry(source, key, value) for key, value in items}
 
 
 @contextmanager
@@ -123,7 +125,7 @@ def _run(path: str) -> ModuleType:
     sys.modules[unique] = module  # dataclasses, for one, look their module up
     try:
         with _explained(path):
-            exec(compile(data, path, "exec"), module.__dict__)
+            exec(compile(data, path, "exec", dont_inherit=True), module.__dict__)
     except InvalidInputError:
         del sys.modules[unique]
         if before is not None:

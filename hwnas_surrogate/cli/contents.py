@@ -26,9 +26,9 @@ def show_contents(table: AnyTable, as_json: bool = False, as_csv: bool = False, 
     """
     import pandas as pd
 
-    from hwnas_surrogate.data import CostTable, describe
+    from hwnas_surrogate.data import DESCRIBED, CostTable, describe
 
-    frame = pd.DataFrame(describe(table))
+    frame = pd.DataFrame(describe(table), columns=list(DESCRIBED))
     if as_json or as_csv:
         show(frame, "", as_json, as_csv)
         return
@@ -37,7 +37,8 @@ def show_contents(table: AnyTable, as_json: bool = False, as_csv: bool = False, 
         title = f"Costs of {len(table):,} {table.title}{under}"
     else:
         title = f"Costs of {len(table.keys)} {table.space.title} blocks"
-    targets = frame.drop(columns=list(_OF_DEVICE)).rename(columns={"noise_floor": "noise floor"})
+    unneeded = list(_OF_DEVICE) if frame["config"].any() else ["config", *_OF_DEVICE]
+    targets = frame.drop(columns=unneeded).rename(columns={"noise_floor": "noise floor"})
     notes = []
     if len(table.configs) > _MANY and not verbose:
         targets = targets.groupby(["target", "unit"], sort=False, as_index=False)[["costs", "missing"]].sum()

@@ -46,7 +46,7 @@ def correlate(
         show(frame, f"{method} correlation, 95 % intervals", as_json, as_csv)
         return
     frame = correlation(table, method)  # type: ignore[arg-type]
-    title = f"{method} correlation, {len(table)} architectures"
+    title = f"{method} correlation, {len(table)} {'networks' if table.space is None else 'architectures'}"
     if not (as_json or as_csv):
         few = [f"the first {MOST} of {len(frame):,} targets; --json and --csv have all"] if len(frame) > MOST else []
         shown = _triangle(frame.iloc[:MOST, :MOST])

@@ -65,6 +65,13 @@ def evaluate(
             "or devices (each in turn, with all others as sources).",
         ),
     ] = "random",
+    by: Annotated[
+        str | None,
+        typer.Option(
+            metavar="GROUP",
+            help="Hold out each group of networks in turn: a family, group or other label of the table; or resolution.",
+        ),
+    ] = None,
     sizes: Annotated[
         str | None, typer.Option(metavar="N,N,...", help="Sizes for the learning curve. Default: 10, 20, 50, ...")
     ] = None,
@@ -86,11 +93,14 @@ def evaluate(
     its data written (.csv).
     """
     from hwnas_surrogate.evaluation import Evaluation, beside_published, readable, summary
+    from hwnas_surrogate.files import file_stem
     from hwnas_surrogate.report import plot_learning_curve
     from hwnas_surrogate.trainers import Surrogate
 
     check_format(as_json, as_csv)
     steps = _sizes(sizes, protocol)
+    if by is not None and protocol != "random":
+        raise InvalidInputError(f"--by and --protocol {protocol} hold out different networks: leave one of them out.")
     if protocol in FEW_SHOT:
         if model or encoder or n_train is not None or n_test is not None:
             raise InvalidInputError(
@@ -101,14 +111,14 @@ def evaluate(
         _check_files(file, protocol, data)
         return evaluate_few_shot(table, protocol, range(seed, seed + (seeds or 10)), file, as_json, as_csv)
     table = open_cost_table(data, space, dataset, target, rows, seed, jobs)
-    file = output / f"{table.space_name}-{protocol}.json"
+    file = output / f"{table.space_name}-{protocol if by is None else file_stem(f'by-{by}')}.json"
     _check_files(file, protocol, data)
     parts = []
     for name in model or ["default"]:
         prototype = Surrogate(table.space, encoder, name, calibrate=intervals)
         with progress(f"{name}: fitting") as update:
             splits = range(seed, seed + (seeds or 5))
-            parts.append(_evaluate(table, prototype, protocol, n_train, n_test, splits, steps, update))
+            parts.append(_evaluate(table, prototype, protocol, by, n_train, n_test, splits, steps, update))
     evaluation = Evaluation.joined(parts)
     evaluation.write(file)
     frame = beside_published(evaluation) if protocol == LAUBE2022 else summary(evaluation.scores)
@@ -159,6 +169,7 @@ def _evaluate(
     table: CostTable,
     prototype: Surrogate,
     protocol: str,
+    by: str | None,
     n_train: int | None,
     n_test: int | None,
     seeds: range,
@@ -175,7 +186,9 @@ def _evaluate(
         return laube2022(table, prototype, seeds=seeds, progress=progress)
     if protocol == LEARNING_CURVE:
         return learning_curve(table, prototype, sizes=sizes, n_test=n_test, seeds=seeds, progress=progress)
-    return evaluate(table, prototype, n_train=n_train, n_test=n_test, seeds=seeds, split=protocol, progress=progress)
+    return evaluate(
+        table, prototype, n_train=n_train, n_test=n_test, seeds=seeds, split=protocol, by=by, progress=progress
+    )
 
 
 def _readable_distances(frame: pd.DataFrame) -> pd.DataFrame:

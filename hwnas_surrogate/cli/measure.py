@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hwnas_surrogate.cli.options import Archs, Csv, Dataset, Json, Seed, Space, choose_archs, read_duration
+from hwnas_surrogate.cli.options import (
+    Archs,
+    Csv,
+    Dataset,
+    InputShape,
+    Json,
+    Networks,
+    Seed,
+    Space,
+    choose_archs,
+    read_duration,
+    read_networks,
+)
 from hwnas_surrogate.cli.output import check_format, progress, say, show
 from hwnas_surrogate.errors import InvalidInputError
 
@@ -20,6 +32,8 @@ if TYPE_CHECKING:
 def measure(
     archs: Archs = None,
     n: Annotated[int | None, typer.Option("--n", "-n", min=1, help="Measure this many random architectures.")] = None,
+    networks: Networks = None,
+    input_shape: InputShape = None,
     blocks: Annotated[bool, typer.Option("--blocks", help="Measure each block of FBNet by itself instead.")] = False,
     space: Space = None,
     dataset: Dataset = None,
@@ -52,10 +66,11 @@ def measure(
 ) -> None:
     """Measure the costs of networks on this host, and write a table to train on.
 
+    They are architectures of a search space, or networks of your own: model.onnx, or --networks FILE.py:NAME.
     If it is stopped or killed, run the same command again to resume.
     """
-    from hwnas_surrogate.measure import Protocol, make_runtime, measure_blocks
-    from hwnas_surrogate.measure import measure as measure_networks
+    from hwnas_surrogate.measure import Protocol, make_runtime, measure_blocks, measure_networks
+    from hwnas_surrogate.measure import measure as measure_archs
     from hwnas_surrogate.spaces import get_space
 
     check_format(as_json, as_csv)
@@ -63,33 +78,38 @@ def measure(
         raise InvalidInputError("--budget is a cost, of hwnas predict; the time to measure for is --time-limit TIME.")
     if half_width >= 1:
         raise InvalidInputError(f"--half-width is a part of the median: 0.02 for 2 %; got {half_width:g}.")
-    if bool(archs) + (n is not None) + blocks != 1:
-        raise InvalidInputError("give either architectures, or -n N, or --blocks.")
+    if bool(archs or networks) + (n is not None) + blocks != 1:
+        raise InvalidInputError("give either architectures, or models and --networks, or -n N, or --blocks.")
+    given = read_networks(archs, networks, input_shape)
+    if given and (space or dataset):
+        raise InvalidInputError(
+            f"{'--space' if space else '--dataset'} belongs to architectures; {given[0].source} is measured as it is."
+        )
     chosen = get_space(space or ("fbnet" if blocks else "nasbench201"))
     if blocks and chosen.name != "fbnet":
         raise InvalidInputError(f"--blocks measures the blocks of fbnet; {chosen.name} has none.")
     runner = make_runtime(runtime, _threads(threads))
-    name = f"{chosen.name}-blocks-{runtime}" if blocks else f"{chosen.name}-{runtime}"
-    path = Path("measurements") / f"{name}.parquet" if output is None else output
+    what = "networks" if given else f"{chosen.name}-blocks" if blocks else chosen.name
+    path = Path("measurements") / f"{what}-{runtime}.parquet" if output is None else output
     longest = read_duration("--timeout", timeout)
     protocol = Protocol(passes, repeats, max(repeats, max_repeats), half_width, energy, seed, longest)
     seconds = None if time_limit is None else read_duration("--time-limit", time_limit)
+    table: AnyTable
     with progress("measuring") as update:
+        common: dict[str, Any] = {
+            "runtime": runner, "device": device, "protocol": protocol, "time_limit": seconds, "progress": update
+        }  # fmt: skip
         if blocks:
-            table: AnyTable = measure_blocks(
-                path, dataset, runtime=runner, device=device, protocol=protocol, time_limit=seconds, progress=update
-            )
+            table = measure_blocks(path, dataset, **common)
+        elif given:
+            table = measure_networks(given, path, **common)
         else:
-            batch = choose_archs(archs, n, chosen, seed)
-            table = measure_networks(
-                chosen, batch, path, dataset, runtime=runner, device=device, protocol=protocol, time_limit=seconds,
-                progress=update,
-            )  # fmt: skip
+            table = measure_archs(chosen, choose_archs(archs, n, chosen, seed), path, dataset, **common)
     fast, slow = table.meta["anchor"]["percentiles_5_95_ms"]
     say(f"drift, corrected: the anchor network ran in {fast:.4g} to {slow:.4g} ms (5th to 95th percentile over blocks)")
     left = table.meta["protocol"].get("left", 0)
     if left:
-        say(f"time limit reached, {left} architectures are not measured yet; run the same command again to resume")
+        say(f"time limit reached, {left} networks are not measured yet; run the same command again to resume")
     say(f"written to {path}; {'look costs up' if blocks else 'train on it'} with: {_next(path, blocks)}")
     show(_summary(table), as_json=as_json, as_csv=as_csv)
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SCORED", "Progress", "check_format", "draw", "echo", "echo_json", "progress", "say", "show"]
 
-SCORED = ("target", "model", "trained on")
+SCORED = ("target", "model", "left out", "trained on")
 """Columns that identify a line of scores."""
 
 _GAP = 2

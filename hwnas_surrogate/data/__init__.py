@@ -28,6 +28,7 @@ from hwnas_surrogate.spaces import Networks, SearchSpace, get_space
 __all__ = [
     "BENCHMARK",
     "BUNDLED_SPACES",
+    "DESCRIBED",
     "METRICS",
     "AnyTable",
     "BlockTable",
@@ -142,6 +143,12 @@ def load_bundled(space: str | SearchSpace = "nasbench201") -> CostTable:
         raise unknown(NotInTableError, "search space with bundled measurements", name, _WHOLE_NETWORKS)
     tables = [load_table(part, name) for part in _WHOLE_NETWORKS[name]]
     return merge([table for table in tables if isinstance(table, CostTable)])
+
+
+DESCRIBED = (
+    "target", "unit", "config", "costs", "missing", "noise_floor", "hardware", "runtime", "batch", "source",
+)  # fmt: skip
+"""The fields of a record of :func:`describe`."""
 
 
 def describe(table: AnyTable) -> list[dict[str, Any]]:

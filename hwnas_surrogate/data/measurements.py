@@ -183,7 +183,7 @@ def _is_long(header: Sequence[str]) -> bool:
     names = {name.casefold() for name in header}
     if {"device", "value"} <= names:
         return True
-    return not names & set(KEYS) and (ARCHITECTURE not in names or bool(names & {"device", "value"}))
+    return not names & set(KEYS) and (not names & {ARCHITECTURE, MODEL} or bool(names & {"device", "value"}))
 
 
 def _known(file: CsvFile) -> list[str]:

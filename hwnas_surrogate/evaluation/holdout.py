@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -16,7 +17,7 @@ from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.evaluation.decisions import regret
 from hwnas_surrogate.evaluation.results import BOUNDS, Evaluation
 from hwnas_surrogate.evaluation.scores import score
-from hwnas_surrogate.evaluation.splits import Rows, held_out
+from hwnas_surrogate.evaluation.splits import Rows, held_out, without_group
 from hwnas_surrogate.graphs import View
 from hwnas_surrogate.reals import reals
 from hwnas_surrogate.trainers import Surrogate
@@ -37,10 +38,11 @@ def evaluate(
     n_test: int | None = None,
     seeds: Sequence[int] = (0,),
     split: str = "random",
+    by: str | None = None,
     quality: npt.ArrayLike | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
-    """Score a surrogate on held-out architectures of a table, target by target and seed by seed.
+    """Score a surrogate on held-out networks of a table, target by target and seed by seed.
 
     Parameters
     ----------
@@ -55,6 +57,10 @@ def evaluate(
     split : {"random", "isomorphism", "op", "cost", "config"}, default="random"
         The held-out architectures: random ones; ones without an equivalent training architecture; all with a certain
         op; the most expensive; or all under some network configs.
+    by : str, optional
+        A kind of group of the table's networks (``table.labels``), such as ``"family"`` or ``"resolution"``, instead of
+        a split: each group is held out in turn, and ``n_train`` of the other networks are trained on. The scores have a
+        column ``left_out``.
     quality : array-like of float, one per row of the table, optional
         The quality of architectures for ``regret``, larger is better (accuracy). If None, live multiply-adds: those on
         a path from input to output, 0 for a network without a path.
@@ -79,12 +85,18 @@ def evaluate(
         )
     if not isinstance(seeds, Iterable) or not len(seeds):
         raise InvalidInputError(f"seeds must be a sequence of at least one integer, got {seeds!r}.")
+    if not table.targets:
+        raise InvalidInputError("evaluate needs the costs of at least one target, the table has none.")
     prototype = Surrogate(table.space) if surrogate is None else surrogate
     wanted, sizes = _quality(table, quality), _sizes(table)
     scores, predictions = [], []
+    groups = [None] if by is None else list(dict.fromkeys(table.labels(by)))
     for column, target in enumerate(table.targets):
-        for seed in seeds:
-            rows = held_out(table, column, split, n_train, n_test, seed)
+        for seed, group in itertools.product(seeds, groups):
+            if by is None or group is None:
+                rows = held_out(table, column, split, n_train, n_test, seed)
+            else:
+                rows = without_group(table, column, by, group, n_train, n_test, seed)
             key = {
                 "model": _model_name(prototype),
                 "device": target.device,
@@ -98,12 +110,15 @@ def evaluate(
             )
             known = np.unique(table.config_number[rows[0]])
             predicted["distance"] = log2_distance(sizes, sizes[known])[table.config_number[rows[1]]]
-            scores.append({**key, **_scores(predicted, wanted[rows[1]], target.kind), "fit_seconds": seconds})
+            left_out = {} if group is None else {"left_out": group}
+            scores.append(
+                {**key, **left_out, **_scores(predicted, wanted[rows[1]], target.kind), "fit_seconds": seconds}
+            )
             predictions.append(pd.DataFrame({**key, **{name: predicted[name] for name in _KEPT}}))
             if progress is not None:
-                progress(len(scores), len(table.targets) * len(seeds))
+                progress(len(scores), len(table.targets) * len(seeds) * len(groups))
     about = {
-        "protocol": split,
+        "protocol": split if by is None else f"leave one {by} out",
         "space": table.space_name,
         "table_fingerprint": table.fingerprint,
         "surrogate": repr(prototype),
@@ -199,10 +214,10 @@ def summary(results: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per model, target and number of training architectures, in this order: the means, ``seeds``, and
-        ``kendall_tau_sd`` (standard deviation over the seeds, NaN for one).
+        One row per model, target, number of training networks and group left out, in this order: the means, ``seeds``,
+        and ``kendall_tau_sd`` (standard deviation over the seeds, NaN for one).
     """
-    keys = ["model", "device", "metric", "unit"]
+    keys = ["model", "device", "metric", "unit", *(["left_out"] if "left_out" in results else [])]
     # The size of group splits varies with the seed: they are one row nevertheless.
     sizes = results.groupby([*keys, "seed"], sort=False).cumcount()
     groups = results.assign(size=sizes).groupby([*keys, "size"], sort=False)
@@ -220,6 +235,7 @@ def readable(results: pd.DataFrame) -> pd.DataFrame:
 
     columns: dict[str, Any] = {"target": results["device"] + "/" + results["metric"]}
     columns |= {name: results[name] for name in ("space", "model", "seeds") if name in results}
+    columns |= {"left out": results["left_out"]} if "left_out" in results else {}
     columns |= {
         "trained on": results["n_train"].astype(int),
         "held out": results["n"].astype(int),

@@ -46,7 +46,7 @@ class Evaluation:
         ``coverage_80``, ``coverage_90``, ``coverage_95`` (fraction of the measured costs inside such intervals),
         ``width_90`` (their median width, relative to the prediction), ``regret`` and ``overrun`` (what choosing by the
         predictions costs at the median budget, see :func:`regret`; the regret as a part of the best one's quality),
-        and ``fit_seconds`` (encoding and calibration included).
+        and ``fit_seconds`` (encoding and calibration included); ``left_out`` where groups are held out in turn.
     predictions : DataFrame
         One row per held-out architecture of each fit: the same first six columns, ``architecture, config,
         connected`` (whether a path leads from its input to its output), ``measured, predicted, low, high`` (the 90 %
@@ -192,7 +192,7 @@ class Evaluation:
 
 def _scores(records: list[dict[str, Any]]) -> pd.DataFrame:
     frame = pd.DataFrame(records)
-    text = [*GROUP[:4], "task"]
+    text = [*GROUP[:4], "task", "left_out"]
     numbers = [name for name in frame if name not in text]
     return frame.astype(dict.fromkeys(numbers, float)).astype({"seed": int, "n_train": int, "n": int})
 

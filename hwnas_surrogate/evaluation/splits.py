@@ -13,7 +13,7 @@ from hwnas_surrogate.data import CostTable
 from hwnas_surrogate.errors import InvalidInputError, TooFewCostsError, unknown
 from hwnas_surrogate.spaces import NASBench201, as_generator
 
-__all__ = ["SPLITS", "Rows", "held_out", "split_rows"]
+__all__ = ["SPLITS", "Rows", "held_out", "split_rows", "without_group"]
 
 Rows: TypeAlias = npt.NDArray[np.intp]
 
@@ -109,6 +109,45 @@ def held_out(
             f"{len(picked)} for testing; at least 2 and 1 are needed."
         )
     return others[:n_train], picked[:wanted]
+
+
+def without_group(
+    table: CostTable, column: int, by: str, group: str, n_train: int | None, n_test: int | None, seed: int
+) -> tuple[Rows, Rows]:
+    """Return training rows of the other groups and test rows of one, those without a cost left out.
+
+    Parameters
+    ----------
+    table : CostTable
+        The measured costs.
+    column : int
+        The target's number.
+    by, group : str
+        The kind of group, and the label of the networks that are held out.
+    n_train, n_test : int or None
+        Numbers of rows, at most, drawn at random; all if None.
+    seed : int
+        Seed of the draw. The same seed with a larger ``n_train`` keeps the training rows.
+
+    Returns
+    -------
+    train, test : ndarray of int
+
+    Raises
+    ------
+    InvalidInputError
+        If there is no such kind of group, or either side is too small; the message names the target.
+    """
+    _check_sizes(n_train, n_test)
+    is_group = np.array([label == group for label in table.labels(by)], bool)
+    known = as_generator(seed).permutation(np.flatnonzero(~np.isnan(table.costs[:, column])))
+    train, test = known[~is_group[known]][:n_train], known[is_group[known]][:n_test]
+    if len(train) < 2 or not len(test):
+        raise InvalidInputError(
+            f"{table.targets[column]}: without the {by} {group!r} there are {len(train)} networks for training, and "
+            f"{len(test)} of it for testing; at least 2 and 1 are needed."
+        )
+    return train, test
 
 
 def _whole_groups(groups: npt.NDArray[np.intp], n_test: int, rng: np.random.Generator) -> npt.NDArray[np.bool_]:

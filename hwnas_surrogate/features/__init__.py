@@ -13,6 +13,7 @@ from hwnas_surrogate.features.layer_sums import LayerSums
 from hwnas_surrogate.features.memory import PeakMemory
 from hwnas_surrogate.features.merged import MergedOperators
 from hwnas_surrogate.features.onehot import OneHot
+from hwnas_surrogate.features.operator_counts import OperatorCounts
 from hwnas_surrogate.features.physics import LayerPhysics
 from hwnas_surrogate.spaces import SearchSpace
 
@@ -25,6 +26,7 @@ __all__ = [
     "MergedOperators",
     "OneHot",
     "OpCounts",
+    "OperatorCounts",
     "PeakMemory",
     "make_encoder",
     "register_encoder",
@@ -37,6 +39,7 @@ _encoders: dict[str, type[Encoder]] = {
     "layers": LayerSums,
     "physics": LayerPhysics,
     "memory": PeakMemory,
+    "operators": OperatorCounts,
 }
 ENCODERS: Mapping[str, type[Encoder]] = MappingProxyType(_encoders)
 """The encoders by name; the first is the default."""

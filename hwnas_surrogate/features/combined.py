@@ -12,6 +12,7 @@ from hwnas_surrogate.features.encoder import Encoder, Features
 from hwnas_surrogate.features.layer_sums import LayerSums
 from hwnas_surrogate.features.merged import MergedOperators
 from hwnas_surrogate.features.onehot import OneHot
+from hwnas_surrogate.features.operator_counts import OperatorCounts
 from hwnas_surrogate.graphs import NetworkBatch
 from hwnas_surrogate.spaces import SearchSpace, get_space
 
@@ -27,7 +28,7 @@ class Combined(Encoder):
         The search space; None for networks of any kind.
     encoders : sequence of Encoder, optional
         The encoders, all over this space. If None, :class:`OneHot`, :class:`OpCounts`, :class:`MergedOperators` and
-        :class:`LayerSums`; without a space, :class:`LayerSums` alone.
+        :class:`LayerSums`; without a space, :class:`OperatorCounts` and :class:`LayerSums`.
 
     Examples
     --------
@@ -51,8 +52,8 @@ class Combined(Encoder):
         """
         space = None if self.space is None else get_space(self.space)
         if self.encoders is None:
-            kinds = [LayerSums] if space is None else [OneHot, OpCounts, MergedOperators, LayerSums]
-            return [kind(space) for kind in kinds]
+            of_archs, of_graphs = (OneHot, OpCounts, MergedOperators, LayerSums), (OperatorCounts, LayerSums)
+            return [kind(space) for kind in (of_graphs if space is None else of_archs)]
         for encoder in self.encoders:
             other = None if encoder.space is None else get_space(encoder.space)
             if other is not space:

@@ -14,6 +14,7 @@ from hwnas_surrogate.errors import InvalidGraphError
 from hwnas_surrogate.graphs.graph import Graph, Node
 from hwnas_surrogate.graphs.numbering import Bools, Ints, Numbers, n_inputs, n_outputs, n_stored, spans
 from hwnas_surrogate.graphs.op import Op, TensorSpec
+from hwnas_surrogate.graphs.tracing import Trace
 
 __all__ = ["Edges", "Flat", "applied", "flattened", "resolved"]
 
@@ -46,6 +47,8 @@ class Flat:
         The values that the graphs return, and the graph of each.
     stored : sequence of TensorSpec
         The stored tensors of all graphs, graph by graph.
+    trace : Trace, optional
+        Which nodes these were before passes; None if nobody asks.
 
     Examples
     --------
@@ -76,6 +79,7 @@ class Flat:
     outputs: Ints
     output_graph: Ints
     stored: Sequence[TensorSpec]
+    trace: Trace | None = None
 
     def __len__(self) -> int:
         """Return the number of nodes."""
@@ -172,6 +176,7 @@ class Flat:
         edges: Edges | None = None,
         uses: Edges | None = None,
         same: Ints | None = None,
+        into: Ints | None = None,
     ) -> Flat:
         """Return the graphs with only some of the nodes, in the same order.
 
@@ -185,6 +190,8 @@ class Flat:
             removed nodes are dropped.
         same : ndarray of int, shape (values,), optional
             For each value, the one that its readers read instead, which may be replaced in turn.
+        into : ndarray of int, shape (nodes,), optional
+            For each removed node, the kept one that it is a part of now, or -1.
 
         Raises
         ------
@@ -207,8 +214,17 @@ class Flat:
         reads, outputs = number[reads], number[self.outputs]
         if min(reads.min(initial=0), outputs.min(initial=0)) < 0:
             raise InvalidGraphError("an operator reads one of the further outputs of an operator that is left out.")
+        trace = None if self.trace is None else self.trace.kept(keep, into)
         return replace(
-            self, op=op, graph=graph, reader=reader, reads=reads, user=user, weights=weights, outputs=outputs
+            self,
+            op=op,
+            graph=graph,
+            reader=reader,
+            reads=reads,
+            user=user,
+            weights=weights,
+            outputs=outputs,
+            trace=trace,
         )
 
     def graphs(self) -> list[Graph]:

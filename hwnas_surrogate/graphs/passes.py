@@ -140,7 +140,8 @@ def _joined(flat: Flat, base: Ints, node: Ints, edge: Ints, made: Ints) -> Flat:
     order = np.argsort(reader, kind="stable")
     buffer = flat.which_use >= flat.numbers.each(n_weights)[flat.op[flat.user]]
     stored = np.lexsort((buffer, user))  # the weights of both, then their buffers
-    return flat.rewritten(keep, op, (reader[order], flat.reads[left][order]), (user[stored], flat.weights[stored]))
+    edges, uses = (reader[order], flat.reads[left][order]), (user[stored], flat.weights[stored])
+    return flat.rewritten(keep, op, edges, uses, into=place)
 
 
 def _one(numbers: Numbers, first: int, second: int, place: int) -> int:

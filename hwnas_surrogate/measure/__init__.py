@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from hwnas_surrogate.measure.energy import EnergyMeter, Nvml, Rapl
     from hwnas_surrogate.measure.export import export_networks
     from hwnas_surrogate.measure.protocol import Protocol
+    from hwnas_surrogate.measure.runnable import Runnable
     from hwnas_surrogate.measure.runtime import (
         RUNTIMES,
         Cuda,
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
         Torch,
         make_runtime,
     )
-    from hwnas_surrogate.measure.session import measure, measure_blocks
+    from hwnas_surrogate.measure.session import measure, measure_blocks, measure_networks
     from hwnas_surrogate.measure.simulator import simulate
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "OpenVINO",
     "Protocol",
     "Rapl",
+    "Runnable",
     "Runtime",
     "Torch",
     "environment",
@@ -46,6 +48,7 @@ __all__ = [
     "make_runtime",
     "measure",
     "measure_blocks",
+    "measure_networks",
     "simulate",
 ]
 
@@ -53,6 +56,7 @@ _MODULES = {
     "energy": ["EnergyMeter", "Nvml", "Rapl"],
     "export": ["export_networks"],
     "protocol": ["Protocol"],
+    "runnable": ["Runnable"],
     "runtime": [
         "RUNTIMES",
         "Cuda",
@@ -63,7 +67,7 @@ _MODULES = {
         "Torch",
         "make_runtime",
     ],
-    "session": ["measure", "measure_blocks"],
+    "session": ["measure", "measure_blocks", "measure_networks"],
     "simulator": ["simulate"],
 }
 

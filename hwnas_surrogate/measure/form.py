@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from hwnas_surrogate.data import CostTable
 from hwnas_surrogate.data.measurements import COLUMNS, FAILED
+from hwnas_surrogate.data.model_column import MODEL
 from hwnas_surrogate.data.table import NOT_MEASURED
 from hwnas_surrogate.files import replacing
 
@@ -25,8 +26,8 @@ def write_form(path: str | os.PathLike[str], lines: Iterable[Mapping[str, object
     path : path-like
         The CSV file; an existing file is replaced.
     lines : iterable of mapping
-        ``architecture, config`` and, where known, ``file, device, metric, value, unit, note``; other keys are ignored.
-        Unknown fields stay empty; the default metric is latency in ms.
+        ``architecture, config``, or ``model`` of graphs, and, where known, ``file, device, metric, value, unit, note``;
+        other keys are ignored. Unknown fields stay empty; the default metric is latency in ms.
 
     Raises
     ------
@@ -34,7 +35,8 @@ def write_form(path: str | os.PathLike[str], lines: Iterable[Mapping[str, object
         If the file can't be written.
     """
     entries = [{"metric": "latency", "unit": "ms", **line} for line in lines]
-    names = ["file", *COLUMNS] if any("file" in entry for entry in entries) else COLUMNS
+    names = [MODEL, *COLUMNS[2:]] if any(MODEL in entry for entry in entries) else COLUMNS
+    names = ["file", *names] if any("file" in entry for entry in entries) else names
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, names, restval="", extrasaction="ignore")
         writer.writeheader()
@@ -44,8 +46,10 @@ def write_form(path: str | os.PathLike[str], lines: Iterable[Mapping[str, object
 def form_lines(table: CostTable) -> Iterator[dict[str, object]]:
     """Yield the lines of a filled-in form: each cost of a table, and each failure with its reason as the note.
 
-    Costs that were not measured have no line. Reading the form gives the table's costs and reasons again, exactly.
+    Costs that were not measured have no line. Reading the form gives the table's costs and reasons again, exactly;
+    a table of graphs beside it, or ``networks``, says what its models are.
     """
+    of_graphs = table.space is None
     texts = table.names
     reasons = table.why_missing().to_numpy()
     for row, (text, config) in enumerate(zip(texts, table.row_configs, strict=True)):
@@ -53,4 +57,5 @@ def form_lines(table: CostTable) -> Iterator[dict[str, object]]:
             if reason != NOT_MEASURED:
                 value: dict[str, object] = {"value": FAILED, "note": reason} if reason else {"value": cost}
                 named = {"device": target.device, "metric": target.metric, "unit": target.unit}
-                yield {"architecture": text, "config": str(config), **named, **value}
+                network = {MODEL: text} if of_graphs else {"architecture": text, "config": str(config)}
+                yield {**network, **named, **value}

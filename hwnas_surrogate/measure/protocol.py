@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -16,7 +16,7 @@ from hwnas_surrogate.measure.client import Worker
 from hwnas_surrogate.measure.drift import estimate_drift
 from hwnas_surrogate.measure.journal import Journal
 from hwnas_surrogate.measure.runtime import Runtime
-from hwnas_surrogate.measure.worker import Key, Subject
+from hwnas_surrogate.measure.subjects import ArchSubject, Key, Subject, to_message
 
 __all__ = ["Progress", "Protocol", "Readings", "time_subjects"]
 
@@ -194,7 +194,7 @@ class Readings:
 
 def time_subjects(
     subjects: Sequence[Subject],
-    anchor: Subject,
+    anchor: ArchSubject,
     runtime: Runtime,
     protocol: Protocol,
     journal: Journal,
@@ -207,7 +207,7 @@ def time_subjects(
     ----------
     subjects : sequence of Subject
         The networks to time, without repeats.
-    anchor : Subject
+    anchor : ArchSubject
         The network that runs in every block.
     runtime : Runtime
         The runtime that runs them, in a separate process.
@@ -259,7 +259,7 @@ class _Session:
     """Sends blocks to the worker, and writes its events to the journal."""
 
     worker: Worker
-    anchor: Subject
+    anchor: ArchSubject
     protocol: Protocol
     journal: Journal
     readings: Readings
@@ -314,7 +314,7 @@ class _Session:
     def _request(self, subjects: list[Subject], number: int) -> dict[str, Any]:
         protocol = self.protocol
         return {
-            "subjects": [asdict(self.anchor), *map(asdict, subjects)],
+            "subjects": [*map(to_message, (self.anchor, *subjects))],
             "stop": {"least": protocol.repeats, "most": protocol.max_repeats, "half_width": protocol.half_width},
             "seed": [protocol.random_state, number, len(self.readings.anchor_ns)],
             "energy": protocol.energy and bool(subjects),

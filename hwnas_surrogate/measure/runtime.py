@@ -6,7 +6,7 @@ import importlib
 import os
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -14,14 +14,15 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 import torch
-from torch import nn
+from torch.utils._pytree import tree_map_only
 
 from hwnas_surrogate.data import Device
 from hwnas_surrogate.errors import InvalidInputError, MeasurementError, missing_extra, unknown
 from hwnas_surrogate.measure.energy import EnergyMeter, Nvml, Rapl
 from hwnas_surrogate.measure.environment import cpu_model
-from hwnas_surrogate.networks import to_onnx
+from hwnas_surrogate.measure.runnable import Feed, Runnable
 
 __all__ = ["RUNTIMES", "Cuda", "OnnxRuntime", "OnnxRuntimeInt8", "OpenVINO", "Run", "Runtime", "Torch", "make_runtime"]
 
@@ -31,7 +32,7 @@ Run = Callable[[], object]
 
 @dataclass(frozen=True)
 class Runtime(ABC):
-    """A runtime, which executes networks on this host at batch 1.
+    """A runtime, which executes networks on this host: those of search spaces at batch 1.
 
     A custom runtime is a frozen dataclass in an importable module; it must define :meth:`describe` and :meth:`load`.
     Networks are loaded and timed in a separate process, so that a crash or a hang costs one network.
@@ -44,6 +45,8 @@ class Runtime(ABC):
 
     threads: int = 1
     name: ClassVar[str]
+    runs_onnx: ClassVar[bool] = True
+    """Whether it runs ONNX files; False if it runs PyTorch modules only."""
 
     def __post_init__(self) -> None:
         if isinstance(self.threads, bool) or not isinstance(self.threads, int) or self.threads < 1:
@@ -60,8 +63,8 @@ class Runtime(ABC):
         """
 
     @abstractmethod
-    def load(self, network: nn.Module, input_shape: Sequence[int]) -> Run:
-        """Make a network in eval mode ready to run; ``input_shape`` comes without the batch."""
+    def load(self, network: Runnable) -> Run:
+        """Make a network ready to run, as the module or as the ONNX model that it gives."""
 
     @contextmanager
     def active(self) -> Iterator[None]:
@@ -99,6 +102,7 @@ class Torch(Runtime):
     """PyTorch, eagerly, float32, on the CPU."""
 
     name: ClassVar[str] = "torch"
+    runs_onnx: ClassVar[bool] = False
 
     def describe(self) -> str:
         """Return the version."""
@@ -115,9 +119,10 @@ class Torch(Runtime):
         finally:
             torch.set_num_threads(before)
 
-    def load(self, network: nn.Module, input_shape: Sequence[int]) -> Run:
+    def load(self, network: Runnable) -> Run:
         """Run the network as it is."""
-        return partial(network, torch.zeros(1, *input_shape))
+        module, inputs = network.module()
+        return partial(module.to("cpu"), *_moved(inputs, "cpu"))
 
 
 @dataclass(frozen=True)
@@ -125,6 +130,7 @@ class Cuda(Runtime):
     """PyTorch, eagerly, float32 (TF32 as torch sets it), on the current CUDA device."""
 
     name: ClassVar[str] = "torch-cuda"
+    runs_onnx: ClassVar[bool] = False
 
     def describe(self) -> str:
         """Return the versions; a host without a CUDA device can't be measured."""
@@ -154,13 +160,13 @@ class Cuda(Runtime):
         with torch.inference_mode():
             yield
 
-    def load(self, network: nn.Module, input_shape: Sequence[int]) -> Run:
-        """Move network and input to the GPU; a run ends when the GPU has finished."""
-        moved = network.to("cuda")
-        image = torch.zeros(1, *input_shape, device="cuda")
+    def load(self, network: Runnable) -> Run:
+        """Move network and inputs to the GPU; a run ends when the GPU has finished."""
+        module, inputs = network.module()
+        moved, there = module.to("cuda"), _moved(inputs, "cuda")
 
         def run() -> object:
-            result = moved(image)
+            result = moved(*there)
             torch.cuda.synchronize()
             return result
 
@@ -181,18 +187,18 @@ class OnnxRuntime(Runtime):
     def _number_format(self) -> str:
         return "float32"
 
-    def load(self, network: nn.Module, input_shape: Sequence[int]) -> Run:
+    def load(self, network: Runnable) -> Run:
         """Open a session on the network's ONNX form."""
-        return self._open(to_onnx(network, input_shape).SerializeToString(), input_shape)
+        return self._open(*network.onnx())
 
-    def _open(self, model: bytes | str, input_shape: Sequence[int]) -> Run:
+    def _open(self, model: bytes | str, feed: Feed) -> Run:
         onnxruntime = _import("onnxruntime")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self.threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        return partial(session.run, None, {"image": np.zeros((1, *input_shape), np.float32)})
+        return partial(session.run, None, feed)
 
 
 @dataclass(frozen=True)
@@ -205,20 +211,22 @@ class OnnxRuntimeInt8(OnnxRuntime):
     def _number_format(self) -> str:
         return "int8 static QDQ"
 
-    def load(self, network: nn.Module, input_shape: Sequence[int]) -> Run:
-        """Fuse the batch norms, calibrate on one image of noise, quantize and open a session.
+    def load(self, network: Runnable) -> Run:
+        """Fuse the batch norms, calibrate on one input of noise, quantize and open a session.
 
-        The costs don't depend on the calibration: weights are random here, only the operators count.
+        Where the weights are random only the operators count, so that the costs don't depend on the calibration.
         """
         onnxruntime = _import("onnxruntime")
         quantization = _import("onnxruntime.quantization")
-        image = np.random.default_rng(0).standard_normal((1, *input_shape)).astype(np.float32)
+        model, feed = network.onnx()
+        rng = np.random.default_rng(0)
+        noise = {name: _noise(array, rng) for name, array in feed.items()}
 
-        class OneImage(quantization.CalibrationDataReader):  # type: ignore[misc,name-defined]
-            images: ClassVar[Iterator[Any]] = iter([{"image": image}])
+        class OneInput(quantization.CalibrationDataReader):  # type: ignore[misc,name-defined]
+            inputs: ClassVar[Iterator[Any]] = iter([noise])
 
             def get_next(self) -> Any:
-                return next(self.images, None)
+                return next(self.inputs, None)
 
         with tempfile.TemporaryDirectory() as folder:
             fused, quantized = str(Path(folder, "fused.onnx")), str(Path(folder, "quantized.onnx"))
@@ -226,10 +234,9 @@ class OnnxRuntimeInt8(OnnxRuntime):
             options.log_severity_level = 3
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
             options.optimized_model_filepath = fused
-            model = to_onnx(network, input_shape).SerializeToString()
             onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-            quantization.quantize_static(fused, quantized, OneImage(), quant_format=quantization.QuantFormat.QDQ)
-            return self._open(quantized, input_shape)
+            quantization.quantize_static(fused, quantized, OneInput(), quant_format=quantization.QuantFormat.QDQ)
+            return self._open(quantized, feed)
 
 
 @dataclass(frozen=True)
@@ -242,8 +249,9 @@ class OpenVINO(Runtime):
         """Return the version."""
         return f"openvino {_import('openvino').__version__.split('-')[0]} CPU float32"
 
-    def load(self, network: nn.Module, input_shape: Sequence[int]) -> Run:
+    def load(self, network: Runnable) -> Run:
         """Compile the network's ONNX form."""
+        source, feed = network.onnx()
         openvino = _import("openvino")
         core = openvino.Core()
         settings = {
@@ -252,9 +260,9 @@ class OpenVINO(Runtime):
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": "f32",
         }
-        model = core.read_model(to_onnx(network, input_shape).SerializeToString())
-        request = core.compile_model(model, "CPU", settings).create_infer_request()
-        request.set_input_tensor(openvino.Tensor(np.zeros((1, *input_shape), np.float32)))
+        request = core.compile_model(core.read_model(source), "CPU", settings).create_infer_request()
+        for name, array in feed.items():
+            request.set_tensor(name, openvino.Tensor(array))
         run: Run = request.infer
         return run
 
@@ -282,6 +290,18 @@ def make_runtime(name: str, threads: int | None = 1) -> Runtime:
 
 def _all_threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _moved(inputs: tuple[Any, ...], torch_device: str) -> tuple[Any, ...]:
+    """Return inputs with their tensors on another device."""
+    moved: tuple[Any, ...] = tree_map_only(torch.Tensor, lambda tensor: tensor.to(torch_device), inputs)
+    return moved
+
+
+def _noise(array: npt.NDArray[Any], rng: np.random.Generator) -> npt.NDArray[Any]:
+    """Return normal noise in the form of an input; whole numbers stay, since not all of them are allowed."""
+    is_real = np.issubdtype(array.dtype, np.floating)
+    return rng.standard_normal(array.shape).astype(array.dtype) if is_real else array
 
 
 def _import(module: str) -> Any:

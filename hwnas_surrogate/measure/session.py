@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from hwnas_surrogate.capture import GivenNetwork, OnnxFile, UserModule
 from hwnas_surrogate.data import BlockTable, CostTable, Device, Target, write_parquet
 from hwnas_surrogate.data.blocks import block_keys
 from hwnas_surrogate.data.rows import Configs
 from hwnas_surrogate.data.table import noise_floor
 from hwnas_surrogate.errors import InvalidInputError, MeasurementError
+from hwnas_surrogate.graphs import Graph, GraphBatch
 from hwnas_surrogate.measure.environment import environment
 from hwnas_surrogate.measure.journal import Journal, journal_path
 from hwnas_surrogate.measure.protocol import BLOCK, Progress, Protocol, Readings, time_subjects
-from hwnas_surrogate.measure.runtime import Runtime, Torch
-from hwnas_surrogate.measure.worker import Subject
+from hwnas_surrogate.measure.runtime import RUNTIMES, Runtime, Torch
+from hwnas_surrogate.measure.subjects import ArchSubject, GivenSubject, Subject
+from hwnas_surrogate.measure.tabulating import costs_of, tabulated
 from hwnas_surrogate.spaces import Archs, ConfigLike, FBNetConfig, NetworkConfig, SearchSpace, get_space
 
-__all__ = ["measure", "measure_blocks"]
+__all__ = ["measure", "measure_blocks", "measure_networks"]
 
 
 def measure(
@@ -94,28 +97,76 @@ def measure(
     how = Protocol() if protocol is None else protocol
     batch = chosen.as_array(archs)
     distinct, numbers = chosen.group_configs(configs, len(batch))
-    _check(chosen, batch, distinct, numbers)
+    _check_archs(chosen, batch, distinct, numbers)
     texts, names = chosen.format_all(batch), [str(config) for config in distinct]
-    subjects = [Subject(chosen.name, text, names[number]) for text, number in zip(texts, numbers.tolist(), strict=True)]
-    settings, readings, meta = _run(subjects, _anchor(chosen), runner, device, how, output, time_limit, progress)
-    metrics = ["latency", "energy"] if how.energy else ["latency"]
-    targets = [Target(settings["device"]["name"], metric) for metric in metrics]
-    known = [row for row, subject in enumerate(subjects) if _has_something(readings, subject)]
-    measured = [subjects[row] for row in known]
-    parts = [_costs(measured, readings, metric) for metric in metrics]
-    costs, repeats = (np.stack(arrays, axis=1) for arrays in zip(*parts, strict=True))
-    meta["protocol"]["left"] = len(subjects) - len(known)
-    table = CostTable(
-        chosen,
-        batch[known],
-        costs,
-        targets,
-        configs=[distinct[number] for number in numbers[known]],
-        devices=[Device(**settings["device"])],
-        reasons=_reasons(measured, readings, len(targets)),
-        repeats=repeats,
-        meta=meta,
-    )
+    subjects = [
+        ArchSubject(chosen.name, text, names[number]) for text, number in zip(texts, numbers.tolist(), strict=True)
+    ]
+    described = runner.device(device or runner.default_name)
+    anchor = _anchor(chosen)
+    readings, meta = _run(subjects, anchor, chosen.name, described, runner, how, output, time_limit, progress)
+    rows, columns = tabulated(subjects, readings, described, how)
+    meta["protocol"]["left"] = len(subjects) - len(rows)
+    table = CostTable(chosen, batch[rows], configs=[distinct[number] for number in numbers[rows]], meta=meta, **columns)
+    write_parquet(table, Path(output))
+    return table
+
+
+def measure_networks(
+    networks: Sequence[GivenNetwork],
+    output: str | os.PathLike[str],
+    *,
+    runtime: Runtime | None = None,
+    device: str | None = None,
+    protocol: Protocol | None = None,
+    time_limit: float | None = None,
+    progress: Progress | None = None,
+) -> CostTable:
+    """Measure networks of any kind on this host: ONNX files, and modules of a Python file.
+
+    They are run at the sizes of their inputs, in their own number formats. Inputs of ONNX files are random, but always
+    the same.
+
+    Parameters
+    ----------
+    networks : sequence of GivenNetwork
+        From :func:`~hwnas_surrogate.capture.given_networks`: they are found again in the process that measures, which
+        runs the user's Python file too. Modules in memory can't be passed on to it.
+    output, runtime, device, protocol, time_limit, progress
+        As for :func:`measure`. On resume, a network that was changed is measured anew.
+
+    Returns
+    -------
+    CostTable
+        As of :func:`measure`, but of graphs: ``space`` is None, and ``names`` are those of the networks.
+        ``meta["networks"]`` holds each one's source and hash.
+
+    Raises
+    ------
+    InvalidInputError
+        If there are no networks, two are equal, PyTorch is to run ONNX files, a module has no weights (those on the
+        meta device), a number is out of range, or ``output`` is no file.
+    InvalidGraphError
+        If a network can't be captured.
+    MissingExtraError, DataFileError, MeasurementError
+        As :func:`measure`.
+    """
+    runner = Torch() if runtime is None else runtime
+    how = Protocol() if protocol is None else protocol
+    given = _checked(networks, runner)
+    graphs = {network.name: network.graph() for network in given}
+    _check_distinct(graphs)
+    subjects = [GivenSubject.of(network) for network in given]
+    described = replace(runner.device(device or runner.default_name), batch=None)  # each network has its own
+    anchor = _anchor(get_space("nasbench201"))
+    readings, meta = _run(subjects, anchor, "graphs", described, runner, how, output, time_limit, progress)
+    rows, columns = tabulated(subjects, readings, described, how)
+    meta["protocol"]["left"] = len(subjects) - len(rows)
+    meta["networks"] = {
+        subjects[row].name: {"source": subjects[row].source, "hash": subjects[row].fingerprint} for row in rows
+    }
+    measured = GraphBatch({subjects[row].name: graphs[subjects[row].name] for row in rows})
+    table = CostTable(None, measured, meta=meta, **columns)
     write_parquet(table, Path(output))
     return table
 
@@ -158,41 +209,45 @@ def measure_blocks(
     chosen = space.config(config)
     parts = _block_parts(chosen)
     subjects = [
-        Subject(space.name, space.format([op] * space.n_positions), str(chosen), part) for op, part in parts.values()
+        ArchSubject(space.name, space.format([op] * space.n_positions), str(chosen), part)
+        for op, part in parts.values()
     ]
-    settings, readings, meta = _run(subjects, _anchor(space), runner, device, how, output, time_limit, progress)
+    described = runner.device(device or runner.default_name)
+    anchor = _anchor(space)
+    readings, meta = _run(subjects, anchor, space.name, described, runner, how, output, time_limit, progress)
     failed = next((item for item in subjects if readings.reading(item.key).failure), None)
     if failed is not None:
         raise MeasurementError(f"{failed.part} of {failed.arch!r}: {readings.reading(failed.key).failure}")
     if not all(readings.has_latency(item.key) for item in subjects):
         raise MeasurementError("the time limit was reached before every block was measured; ask again to go on.")
-    costs, repeats = _costs(subjects, readings, "latency")
+    costs, repeats = costs_of(subjects, readings, "latency")
     meta["noise_floor"] = noise_floor(repeats[:, 3:])
-    described = Device(**{**settings["device"], "source": "estimated"})
-    target = Target(described.name, "latency")
-    table = BlockTable({target: dict(zip(parts, costs.tolist(), strict=True))}, devices=[described], meta=meta)
+    estimated = replace(described, source="estimated")
+    target = Target(estimated.name, "latency")
+    table = BlockTable({target: dict(zip(parts, costs.tolist(), strict=True))}, devices=[estimated], meta=meta)
     write_parquet(table, Path(output))
     return table
 
 
 def _run(
-    subjects: list[Subject],
-    anchor: Subject,
+    subjects: Sequence[Subject],
+    anchor: ArchSubject,
+    space: str,
+    device: Device,
     runtime: Runtime,
-    device: str | None,
     protocol: Protocol,
     output: str | os.PathLike[str],
     time_limit: float | None,
     progress: Progress | None,
-) -> tuple[dict[str, Any], Readings, dict[str, Any]]:
+) -> tuple[Readings, dict[str, Any]]:
     """Open the journal, time the missing networks, and describe the protocol."""
     if time_limit is not None and not time_limit > 0:
         raise InvalidInputError(f"time_limit must be a positive number of seconds, got {time_limit!r}.")
     path = journal_path(output)
     deadline = np.inf if time_limit is None else time.monotonic() + time_limit
     settings = {
-        "space": anchor.space,
-        "device": runtime.device(device or runtime.default_name).to_dict(),
+        "space": space,
+        "device": device.to_dict(),
         "anchor": list(anchor.key),
         # More passes may follow later, since a pass depends on its number only; the timeout changes no time.
         "protocol": {name: value for name, value in asdict(protocol).items() if name not in ("passes", "timeout")},
@@ -226,10 +281,10 @@ def _run(
         "energy": meter,
         "seconds": {what: round(seconds, 1) for what, seconds in readings.seconds.items()},
     }
-    return settings, readings, meta
+    return readings, meta
 
 
-def _check(
+def _check_archs(
     space: SearchSpace, archs: npt.NDArray[np.int8], configs: Sequence[Any], numbers: npt.NDArray[np.intp]
 ) -> None:
     """Raise if something can't be measured, before measuring anything."""
@@ -250,9 +305,44 @@ def _check(
         space.check_buildable(archs[selected], config)
 
 
-def _anchor(space: SearchSpace) -> Subject:
+def _checked(networks: Sequence[GivenNetwork], runtime: Runtime) -> tuple[GivenNetwork, ...]:
+    """Return the networks; raise if one can't be measured, before measuring anything."""
+    if isinstance(networks, Mapping) or not all(isinstance(network, GivenNetwork) for network in networks):
+        raise InvalidInputError(
+            "measure_networks takes networks from capture.given_networks, which the measuring process finds again; "
+            f"got {type(networks).__name__}. Write modules into a Python file: given_networks(['models.py:networks'])."
+        )
+    if not networks:
+        raise InvalidInputError("there is nothing to measure: no networks were given.")
+    for network in networks:
+        if isinstance(network, OnnxFile) and not runtime.runs_onnx:
+            able = ", ".join(name for name, kind in RUNTIMES.items() if kind.runs_onnx)
+            raise InvalidInputError(
+                f"runtime {runtime.name} runs PyTorch modules only, and {network.source} is an ONNX file; runtimes for "
+                f"ONNX files: {able}."
+            )
+        if isinstance(network, UserModule) and network.is_without_numbers:
+            raise InvalidInputError(
+                f"{network.source}[{network.name!r}] is on the meta device, where it has no weights to run with: make "
+                "it, and its example inputs, on the CPU."
+            )
+    return tuple(networks)
+
+
+def _check_distinct(graphs: Mapping[str, Graph]) -> None:
+    seen: dict[str, str] = {}
+    for name, graph in graphs.items():
+        other = seen.setdefault(graph.digest, name)
+        if other != name:
+            raise InvalidInputError(
+                f"{other!r} and {name!r} are the same network: the same operators at the same shapes, in the same "
+                "order. A table holds each network once: leave one out."
+            )
+
+
+def _anchor(space: SearchSpace) -> ArchSubject:
     """Return the anchor network, which runs in every round and whose time shows the machine's drift."""
-    return Subject(space.name, space.format(space.sample(1, random_state=0)[0]), str(space.config(None)))
+    return ArchSubject(space.name, space.format(space.sample(1, random_state=0)[0]), str(space.config(None)))
 
 
 def _block_parts(config: NetworkConfig) -> dict[str, tuple[int, str]]:
@@ -262,43 +352,3 @@ def _block_parts(config: NetworkConfig) -> dict[str, tuple[int, str]]:
     parts = {key: (op, f"cells.{place}") for place, row in enumerate(blocks) for op, key in enumerate(row)}
     fixed = zip((stem, *head), ("stem", "header", "pool", "fc"), strict=True)
     return {**parts, **{key: (0, part) for key, part in fixed}}
-
-
-def _has_something(readings: Readings, subject: Subject) -> bool:
-    return bool(readings.reading(subject.key).failure) or readings.has_latency(subject.key)
-
-
-def _values(readings: Readings, subject: Subject, metric: str) -> list[npt.NDArray[np.float64]]:
-    """Return the cost from each pass; empty if the network failed."""
-    if readings.reading(subject.key).failure:
-        return []
-    if metric == "latency":
-        return readings.latencies(subject.key)
-    return [np.array([value]) for value in readings.energies(subject.key)]
-
-
-def _costs(
-    subjects: Sequence[Subject], readings: Readings, metric: str
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Return costs, shape (n,), and quartiles of all runs with costs of even and odd passes, shape (n, 5)."""
-    costs, repeats = [], []
-    for subject in subjects:
-        passes = _values(readings, subject, metric)
-        quartiles = np.percentile(np.concatenate(passes), [25, 50, 75]).tolist() if passes else [np.nan] * 3
-        of_pass = [float(np.percentile(values, 25)) for values in passes]
-        costs.append(_mean(of_pass))
-        repeats.append([*quartiles, _mean(of_pass[::2]), _mean(of_pass[1::2])])
-    return np.array(costs), np.array(repeats)
-
-
-def _mean(values: Sequence[float]) -> float:
-    return float(np.mean(values)) if values else np.nan
-
-
-def _reasons(subjects: Sequence[Subject], readings: Readings, n_targets: int) -> dict[str, npt.NDArray[np.bool_]]:
-    reasons: dict[str, npt.NDArray[np.bool_]] = {}
-    for row, subject in enumerate(subjects):
-        failure = readings.reading(subject.key).failure
-        if failure:
-            reasons.setdefault(failure, np.zeros((len(subjects), n_targets), bool))[row] = True
-    return reasons

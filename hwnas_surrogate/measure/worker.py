@@ -17,21 +17,17 @@ import struct
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import IO, Any, TypeAlias
+from dataclasses import dataclass, field
+from typing import IO, Any
 
 import numpy as np
-import torch
-from torch import nn
 
 from hwnas_surrogate.measure.energy import EnergyMeter
 from hwnas_surrogate.measure.runtime import Run, Runtime
-from hwnas_surrogate.networks import build_network
-from hwnas_surrogate.spaces import get_space, register_space
+from hwnas_surrogate.measure.subjects import Subject, from_message
+from hwnas_surrogate.spaces import register_space
 
-__all__ = ["CLOCK", "Key", "Subject", "relative_half_width"]
-
-Key: TypeAlias = tuple[str, str, str]
+__all__ = ["CLOCK", "relative_half_width"]
 
 CLOCK = struct.Struct("q")
 """The time that begins the shared file."""
@@ -41,48 +37,6 @@ MOST_WARMUP = 5
 """Maximum number of warm-up rounds to drop."""
 ENERGY_WINDOW = 0.5
 """Seconds for which a network runs while its energy is counted."""
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """The network, or part of a network, to measure.
-
-    Parameters
-    ----------
-    space : str
-        The search space's name.
-    arch : str
-        The architecture.
-    config : str
-        The network config.
-    part : str, default=""
-        The name of a submodule to measure individually; the whole network if empty.
-    """
-
-    space: str
-    arch: str
-    config: str
-    part: str = ""
-
-    @property
-    def key(self) -> Key:
-        """The key that identifies it within its space."""
-        return self.arch, self.config, self.part
-
-    def build(self) -> tuple[nn.Module, tuple[int, ...]]:
-        """Build it; also return its input's shape, without the batch."""
-        config = get_space(self.space).config(self.config)
-        network = build_network(self.arch, config, self.space, random_state=0)
-        shape: tuple[int, ...] = config.input_shape
-        if not self.part:
-            return network, shape
-        part = network.get_submodule(self.part)
-        seen: list[tuple[int, ...]] = []
-        hook = part.register_forward_pre_hook(lambda _, inputs: seen.append(tuple(inputs[0].shape[1:])))
-        with torch.inference_mode():
-            network(torch.zeros(1, *shape))
-        hook.remove()
-        return part, seen[0]
 
 
 def relative_half_width(ns: Sequence[float]) -> float:
@@ -155,7 +109,7 @@ class _Server:
 
     def __init__(self, source: IO[str], sink: IO[str], shared: mmap.mmap) -> None:
         self.source, self.sink, self.shared = source, sink, shared
-        self.anchor: dict[str, Run] = {}
+        self.anchor: dict[Subject, Run] = {}
 
     def serve(self) -> None:
         """Serve requests until the client is gone."""
@@ -188,7 +142,7 @@ class _Server:
         begin = time.perf_counter()
         for number, subject in enumerate(request["subjects"]):
             try:
-                runs[number] = self._load(Subject(**subject), is_anchor=number == 0)
+                runs[number] = self._load(from_message(subject), is_anchor=number == 0)
             except Exception as error:  # noqa: BLE001 - recorded as the reason why there is no cost
                 if number == 0:
                     self.say("refused", why=_why(error))
@@ -211,15 +165,14 @@ class _Server:
 
     def _load(self, subject: Subject, is_anchor: bool) -> Run:
         """Load a network and run it once; the anchor is kept for the next block."""
-        key = json.dumps(asdict(subject))
-        if key in self.anchor:
-            return self.anchor[key]
+        if subject in self.anchor:
+            return self.anchor[subject]
         self.begin()
-        run = self.runtime.load(*subject.build())
+        run = self.runtime.load(subject.build())
         self.begin()
         run()
         if is_anchor:
-            self.anchor = {key: run}
+            self.anchor = {subject: run}
         return run
 
     def _energy(self, meter: EnergyMeter, runs: dict[int, Run]) -> None:

@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.graphs import Graph, GraphBatch, NetworkBatch, Op, View
-from hwnas_surrogate.graphs.batch import checked_view, numbers_of_rows, values_of_ops
+from hwnas_surrogate.graphs.batch import numbers_of_rows, values_of_ops
+from hwnas_surrogate.graphs.views import checked_view
 from hwnas_surrogate.spaces.config import NetworkConfig
 from hwnas_surrogate.spaces.reading import Archs
 from hwnas_surrogate.spaces.registry import get_space

@@ -468,6 +468,15 @@ def test_packed_weights_are_refused():
         Graph.from_torch(module.eval(), torch.zeros(2, 4))
 
 
+def test_every_capture_of_a_module_is_the_same_graph():
+    attention = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True).eval()
+    x = torch.zeros(1, 5, 8)
+    assert Graph.from_torch(attention, x) == Graph.from_torch(attention, x)
+    first, second = (captured(lambda _, x: x + torch.rand(4) * torch.rand(4), torch.zeros(4)) for _ in range(2))
+    assert first == second
+    assert len({op for op in first.ops if "rand" in op.kind}) == 2  # no draw is another one
+
+
 def test_the_same_example_twice_is_two_inputs():
     x = torch.zeros(4)
     assert captured(lambda _, x, y: x + y, x, x) == captured(lambda _, x, y: x + y, x, x.clone())

@@ -19,6 +19,7 @@ from hwnas_surrogate.features import (
     MergedOperators,
     OneHot,
     OpCounts,
+    OperatorCounts,
     make_encoder,
 )
 from hwnas_surrogate.graphs import VIEWS, Graph, GraphBatch, GraphBuilder, Op, TensorSpec
@@ -40,9 +41,10 @@ of_any_network = pytest.mark.parametrize(
         Combined(None),
         LayerSums(None, list(VIEWS)),
         LayerPhysics(None, PHYSICS_VIEWS),
+        OperatorCounts(None),
         Combined(None, [LayerPhysics(None), LayerSums(None)]),
     ],
-    ids=["combined", "layers", "physics", "both"],
+    ids=["combined", "layers", "physics", "operators", "both"],
 )
 
 
@@ -254,8 +256,7 @@ def test_combined_takes_parts_over_an_equal_space() -> None:
 
 def test_the_encoders_that_are_combined_are_those_that_fit_the_networks() -> None:
     assert [type(part) for part in Combined("fbnet").parts()] == [OneHot, OpCounts, MergedOperators, LayerSums]
-    assert [type(part) for part in Combined(None).parts()] == [LayerSums]
-    assert Combined(None).get_feature_names_out().tolist() == LayerSums(None).get_feature_names_out().tolist()
+    assert [type(part) for part in Combined(None).parts()] == [OperatorCounts, LayerSums]
 
 
 @every_space

@@ -19,7 +19,7 @@ import pytest
 from hwnas_surrogate.errors import MeasurementError
 from hwnas_surrogate.measure import client as module
 from hwnas_surrogate.measure.client import Worker
-from hwnas_surrogate.measure.worker import Subject
+from hwnas_surrogate.measure.subjects import ArchSubject
 from hwnas_surrogate.spaces import get_space
 from tests.measure.runtimes import Fake, Refusing
 
@@ -28,8 +28,8 @@ TINY = "C4-N1-k10-3x8x8"
 ROOT = Path(__file__).parents[2]
 
 
-def subject(text: str) -> Subject:
-    return Subject("nasbench201", SPACE.format([list(map(int, text))]), TINY)
+def subject(text: str) -> ArchSubject:
+    return ArchSubject("nasbench201", SPACE.format([list(map(int, text))]), TINY)
 
 
 def request(*texts: str, least: int = 4, energy: bool = False) -> dict[str, Any]:

@@ -18,13 +18,13 @@ from hwnas_surrogate.measure import Protocol, protocol
 from hwnas_surrogate.measure.client import Worker
 from hwnas_surrogate.measure.journal import Journal
 from hwnas_surrogate.measure.protocol import BLOCK, Readings, time_subjects
-from hwnas_surrogate.measure.worker import Subject
+from hwnas_surrogate.measure.subjects import ArchSubject
 from hwnas_surrogate.spaces import get_space
 from tests.measure.runtimes import Fake
 
 SPACE = get_space("nasbench201")
 TINY = "C4-N1-k10-3x8x8"
-ANCHOR = Subject("nasbench201", SPACE.format([[1] * 6]), TINY)
+ANCHOR = ArchSubject("nasbench201", SPACE.format([[1] * 6]), TINY)
 QUICK = Protocol(passes=2, repeats=3, max_repeats=3, half_width=9.0)
 
 
@@ -33,8 +33,8 @@ def texts(n: int) -> list[str]:
     return ["".join(map(str, arch)) for arch in SPACE.at(range(100, 100 + n)).tolist()]
 
 
-def subjects(n: int) -> list[Subject]:
-    return [Subject("nasbench201", SPACE.format([list(map(int, text))]), TINY) for text in texts(n)]
+def subjects(n: int) -> list[ArchSubject]:
+    return [ArchSubject("nasbench201", SPACE.format([list(map(int, text))]), TINY) for text in texts(n)]
 
 
 @pytest.fixture

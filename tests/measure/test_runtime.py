@@ -12,6 +12,7 @@ import torch
 
 from hwnas_surrogate.errors import InvalidInputError, MeasurementError, MissingExtraError
 from hwnas_surrogate.measure import RUNTIMES, Cuda, OnnxRuntimeInt8, Runtime, Torch, make_runtime
+from hwnas_surrogate.measure.runnable import TorchRunnable
 from hwnas_surrogate.networks import build_network
 
 LIBRARY = {"onnxruntime": "onnxruntime", "onnxruntime-int8": "onnxruntime", "openvino": "openvino"}
@@ -35,7 +36,7 @@ def test_it_runs_what_the_network_computes(name: str) -> None:
     runtime = runtime_of(name)
     network = build_network(7000, "C4-N1-k10-3x8x8", random_state=0)
     with runtime.active():
-        run = runtime.load(network, (3, 8, 8))
+        run = runtime.load(TorchRunnable(network, (torch.zeros(1, 3, 8, 8),)))
         first, second = outputs(run()), outputs(run())
     with torch.inference_mode():
         expected = [value.numpy() for value in network(torch.zeros(1, 3, 8, 8))]
@@ -52,11 +53,12 @@ def test_int8_has_int8_weights() -> None:
     seen = []
 
     class Spy(OnnxRuntimeInt8):
-        def _open(self, model: Any, input_shape: Any) -> Any:
+        def _open(self, model: Any, feed: Any) -> Any:
             seen.append(onnx.load(model))
-            return super()._open(model, input_shape)
+            return super()._open(model, feed)
 
-    Spy().load(build_network(7000, "C4-N1-k10-3x8x8", random_state=0), (3, 8, 8))
+    network = build_network(7000, "C4-N1-k10-3x8x8", random_state=0)
+    Spy().load(TorchRunnable(network, (torch.zeros(1, 3, 8, 8),)))
     kinds = {node.op_type for node in seen[0].graph.node}
     assert {"QuantizeLinear", "DequantizeLinear"} <= kinds
     types = {item.data_type for item in seen[0].graph.initializer if item.name.endswith("weight_quantized")}
@@ -104,7 +106,7 @@ def test_cuda_runs_what_the_network_computes() -> None:
         expected = network(torch.zeros(1, 3, 32, 32))[1]
     runtime = Cuda()
     with runtime.active():
-        _, logits = runtime.load(network, (3, 32, 32))()
+        _, logits = runtime.load(TorchRunnable(network, (torch.zeros(1, 3, 32, 32),)))()
     assert logits.is_cuda
     assert torch.allclose(logits.cpu(), expected, rtol=1e-2, atol=1e-3)
     assert runtime.device("gpu").hardware == torch.cuda.get_device_name()

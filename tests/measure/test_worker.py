@@ -1,4 +1,4 @@
-"""The measuring process: what it builds, and which rounds count."""
+"""The measuring process: which rounds count."""
 
 from __future__ import annotations
 
@@ -7,19 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from hwnas_surrogate.measure import worker as module
-from hwnas_surrogate.measure.worker import MOST_WARMUP, Subject, _Block, relative_half_width
-from hwnas_surrogate.networks.fbnet import ConvBlock, ConvNorm
-from hwnas_surrogate.spaces import get_space
-
-SPACE = get_space("nasbench201")
-TINY = "C4-N1-k10-3x8x8"
-
-
-def subject(text: str) -> Subject:
-    return Subject("nasbench201", SPACE.format([list(map(int, text))]), TINY)
+from hwnas_surrogate.measure.worker import MOST_WARMUP, _Block, relative_half_width
 
 
 @pytest.mark.parametrize("n", [4, 9, 25])
@@ -28,24 +18,6 @@ def test_half_width_by_hand(n: int) -> None:
     quarter = np.quantile(ns, 0.75) - np.quantile(ns, 0.25)
     assert relative_half_width(ns.tolist()) == pytest.approx(1.57 * quarter / np.sqrt(n) / 100.0)
     assert relative_half_width([5.0] * n) == 0.0
-
-
-class TestSubject:
-    def test_a_network(self) -> None:
-        network, shape = subject("012340").build()
-        assert shape == (3, 8, 8)
-        assert not network.training
-        assert network(torch.zeros(1, *shape))[1].shape == (1, 10)
-
-    @pytest.mark.parametrize(
-        ("part", "kind", "shape"), [("stem", ConvNorm, (3, 32, 32)), ("cells.2", ConvBlock, (24, 32, 32))]
-    )
-    def test_a_part_of_a_network(self, part: str, kind: type, shape: tuple[int, ...]) -> None:
-        space = get_space("fbnet")
-        built, seen = Subject("fbnet", space.format([2] * 22), str(space.config(None)), part).build()
-        assert type(built) is kind
-        assert seen == shape
-        built(torch.zeros(1, *seen))
 
 
 class TestBlock:

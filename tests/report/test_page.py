@@ -23,6 +23,7 @@ from hwnas_surrogate.report import write_report
 from hwnas_surrogate.report.relations import relations
 from hwnas_surrogate.spaces import get_space
 from hwnas_surrogate.trainers import Surrogate
+from tests.graph_tables import zoo_table
 
 pytest.importorskip("plotly")
 SPACE = get_space("nasbench201")
@@ -400,3 +401,15 @@ def test_many_devices_are_compared_over_a_sample_of_the_rows() -> None:
     exact = correlation(table, targets=table.targets[:5]).to_numpy()
     assert found.matrices["kendall"].to_numpy()[:5, :5] == pytest.approx(exact, abs=0.05)
     assert relations(table.select(table.targets[:40]), seed=0).n_rows == 5000
+
+
+def test_a_table_of_graphs_has_its_page(tmp_path: Path) -> None:
+    table = zoo_table(4)
+    made = data_of(write_report(table, tmp_path / "zoo.html"))
+    assert made["texts"] == list(table.names)
+    assert made["about"] == "48 networks; latency of 2 devices."
+    assert made["ops"][0] == "conv"
+    assert not made["cut_off"]
+    (phone, _) = made["targets"]
+    assert phone["evaluation"]["n"] == 16
+    assert {entry["op"] for entry in phone["residuals"]} <= set(made["ops"])

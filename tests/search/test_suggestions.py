@@ -13,7 +13,8 @@ from hwnas_surrogate.errors import HWNASError, InvalidArchitectureError, Invalid
 from hwnas_surrogate.features import LayerPhysics
 from hwnas_surrogate.search import Suggestion, suggest
 from hwnas_surrogate.spaces import get_space
-from hwnas_surrogate.trainers import AdaptWarning, SurrogateSuite, TransferSurrogate, fit_sources
+from hwnas_surrogate.trainers import AdaptWarning, Surrogate, SurrogateSuite, TransferSurrogate, fit_sources
+from tests.graph_tables import zoo, zoo_table
 
 SPACE, FBNET = get_space("nasbench201"), get_space("fbnet")
 TORCH, RUNTIME = Target.parse("epyc-torch-1t/latency"), Target.parse("epyc-onnxruntime-1t/latency")
@@ -171,3 +172,38 @@ def test_suggestions_teach_more_than_random_ones() -> None:
             errors[-1].append(np.sqrt(np.mean((surrogate.predict(queries) / truth - 1) ** 2)))
     chosen, at_random = np.mean(errors, axis=0)
     assert chosen < 0.85 * at_random
+
+
+def test_graphs_are_chosen_among_by_name() -> None:
+    some = zoo(3)
+    chosen = suggest(some, 6)
+    assert len(set(chosen.names)) == 6
+    assert set(chosen.names) <= set(some.names)
+    assert chosen.config is None
+    assert chosen.connected.all()
+    assert repr(chosen).startswith("Suggestion(6; uncertainty: ")
+    assert (np.diff(chosen.uncertainty) < 0).all()
+    with pytest.raises(InvalidInputError, match="graphs were suggested"):
+        _ = chosen.archs
+    as_mapping = suggest(dict(zip(some.names, some.graphs, strict=True)), 6)
+    assert as_mapping.names == chosen.names
+
+
+def test_graphs_measured_already_are_not_suggested_again() -> None:
+    some = zoo(2)
+    first = suggest(some, 5)
+    more = suggest(some, 5, given=first.networks)
+    assert not set(first.names) & set(more.names)
+    assert more.uncertainty[0] == pytest.approx(first.uncertainty[-1], rel=0.3)
+    with pytest.raises(InvalidInputError, match=f"networks to choose among, {len(some) - 5}, got"):
+        suggest(some, len(some) - 4, given=first.networks)
+    with pytest.raises(InvalidInputError, match="graphs have no config"):
+        suggest(some, 2, "cifar10")
+
+
+def test_sources_of_graphs_help_to_choose_among_graphs() -> None:
+    table = zoo_table(3)
+    source = Surrogate(None, model="ridge").fit(table.batch, table.costs[:, 0])
+    chosen = suggest(table.batch, 4, sources=[source])
+    assert len(chosen) == 4
+    assert chosen.uncertainty[0] != suggest(table.batch, 4).uncertainty[0]

@@ -10,10 +10,11 @@ import pandas as pd
 import pytest
 
 from hwnas_surrogate.data import CostTable
-from hwnas_surrogate.errors import InvalidInputError
+from hwnas_surrogate.errors import InvalidInputError, SavedFormatError
 from hwnas_surrogate.graphs import Graph, GraphBatch, GraphBuilder
 from hwnas_surrogate.spaces import get_space
 from hwnas_surrogate.trainers import ExtrapolationWarning, Surrogate, SurrogateSuite, TransferSurrogate, fit_sources
+from tests.trainers.test_saving import rewrite
 
 SPACE = get_space("nasbench201")
 ARCHS = SPACE.sample(90, 3)
@@ -93,8 +94,9 @@ def test_suites_and_sources_take_graphs(fitted: Surrogate) -> None:
 
 
 def test_much_larger_networks_are_warned_of(fitted: Surrogate) -> None:
-    with pytest.warns(ExtrapolationWarning, match="some of those to predict have more than twice as many"):
+    with pytest.warns(ExtrapolationWarning) as told:
         fitted.predict([plain(256, 6)])
+    assert "some of those to predict have more than twice as many" in str(told[0].message)
 
 
 def test_what_was_trained_on_architectures_refuses_graphs() -> None:
@@ -108,10 +110,44 @@ def test_what_was_trained_on_architectures_refuses_graphs() -> None:
 
 
 @pytest.mark.parametrize("kind", [Surrogate, SurrogateSuite, TransferSurrogate])
-def test_a_space_that_is_none_is_refused_before_the_fit(kind: Any) -> None:
+def test_a_space_that_does_not_exist_is_refused_before_the_fit(kind: Any) -> None:
     """Graphs need no space, and the fit went well; the first prediction failed."""
-    costs = np.arange(1.0, 11.0)
-    graphs = [SPACE.graph(arch) for arch in range(10)]
-    for space in (None, "nowhere"):
-        with pytest.raises(InvalidInputError, match="unknown search space"):
-            kind(space).fit(graphs, {"mine/latency": costs} if kind is SurrogateSuite else costs)
+    graphs, costs = list(GRAPHS.graphs[:10]), COSTS[:10]
+    with pytest.raises(InvalidInputError, match="unknown search space"):
+        kind("nowhere").fit(graphs, {"mine/latency": costs} if kind is SurrogateSuite else costs)
+
+
+@pytest.mark.parametrize("kind", [Surrogate, TransferSurrogate])
+def test_without_a_space_networks_are_graphs(kind: Any, tmp_path: Path) -> None:
+    fitted = kind(None, random_state=0).fit(GRAPHS.take(range(30)), COSTS[:30])
+    some = GRAPHS.take(range(30, 60))
+    predicted = fitted.predict(some)
+    assert np.median(np.abs(predicted / COSTS[30:60] - 1)) < 0.1
+    assert np.array_equal(fitted.predict(BATCH.take(range(30, 60))), predicted)  # a batch has its space
+    for refused in ([0, 1], "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"):
+        with pytest.raises(InvalidInputError, match="expected graphs or a batch of networks"):
+            fitted.predict(refused)
+    loaded = kind.load(fitted.save(tmp_path / "saved"))
+    assert loaded.space is None
+    assert np.array_equal(loaded.predict(some), predicted)
+
+
+def test_a_suite_of_a_table_of_graphs(tmp_path: Path) -> None:
+    table = CostTable(None, GRAPHS, np.column_stack([COSTS, 2 * COSTS]), ["a/latency", "b/latency"])
+    suite = SurrogateSuite(None, model="ridge").fit_table(table)
+    assert repr(suite) == "<SurrogateSuite of graphs: a/latency, b/latency>"
+    assert suite.default_config() is None
+    assert suite.targets_for(None) == table.targets
+    loaded = SurrogateSuite.load(suite.save(tmp_path / "saved"))
+    assert np.array_equal(loaded.predict(GRAPHS), suite.predict(GRAPHS))
+    with pytest.raises(InvalidInputError, match="the suite is over 'nasbench201', the table over 'graphs'"):
+        SurrogateSuite().fit_table(table)
+    with pytest.raises(InvalidInputError, match=r"the suite is of graphs \(space None\), the table over 'nasbench201'"):
+        suite.fit_table(CostTable("nasbench201", [0, 1], [[1.0], [2.0]], ["a/latency"]))
+
+
+def test_a_damaged_config_of_graphs_is_refused(tmp_path: Path) -> None:
+    folder = Surrogate(None, model="ridge").fit(GRAPHS, COSTS).save(tmp_path / "saved")
+    rewrite(folder, lambda manifest: manifest["surrogates"][0].update(configs=["C16-N5-k10-3x32x32"]))
+    with pytest.raises(SavedFormatError, match=r"configs of a surrogate of graphs must be \[null\]"):
+        Surrogate.load(folder)

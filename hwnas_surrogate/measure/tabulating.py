@@ -1,0 +1,73 @@
+"""The readings of a measurement as the columns of a cost table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas_surrogate.data import Device, Target
+from hwnas_surrogate.measure.protocol import Protocol, Readings
+from hwnas_surrogate.measure.subjects import Subject
+
+__all__ = ["costs_of", "tabulated"]
+
+
+def tabulated(
+    subjects: Sequence[Subject], readings: Readings, device: Device, protocol: Protocol
+) -> tuple[list[int], dict[str, Any]]:
+    """Return which of the subjects have a cost or a failure, and the arguments of :class:`CostTable` for these."""
+    metrics = ["latency", "energy"] if protocol.energy else ["latency"]
+    rows = [row for row, subject in enumerate(subjects) if _is_known(readings, subject)]
+    measured = [subjects[row] for row in rows]
+    parts = [costs_of(measured, readings, metric) for metric in metrics]
+    costs, repeats = (np.stack(arrays, axis=1) for arrays in zip(*parts, strict=True))
+    return rows, {
+        "costs": costs,
+        "targets": [Target(device.name, metric) for metric in metrics],
+        "devices": [device],
+        "reasons": _reasons(measured, readings, len(metrics)),
+        "repeats": repeats,
+    }
+
+
+def _is_known(readings: Readings, subject: Subject) -> bool:
+    return bool(readings.reading(subject.key).failure) or readings.has_latency(subject.key)
+
+
+def _values(readings: Readings, subject: Subject, metric: str) -> list[npt.NDArray[np.float64]]:
+    """Return the cost from each pass; empty if the network failed."""
+    if readings.reading(subject.key).failure:
+        return []
+    if metric == "latency":
+        return readings.latencies(subject.key)
+    return [np.array([value]) for value in readings.energies(subject.key)]
+
+
+def costs_of(
+    subjects: Sequence[Subject], readings: Readings, metric: str
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return costs, shape (n,), and quartiles of all runs with costs of even and odd passes, shape (n, 5)."""
+    costs, repeats = [], []
+    for subject in subjects:
+        passes = _values(readings, subject, metric)
+        quartiles = np.percentile(np.concatenate(passes), [25, 50, 75]).tolist() if passes else [np.nan] * 3
+        of_pass = [float(np.percentile(values, 25)) for values in passes]
+        costs.append(_mean(of_pass))
+        repeats.append([*quartiles, _mean(of_pass[::2]), _mean(of_pass[1::2])])
+    return np.array(costs), np.array(repeats)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values)) if values else np.nan
+
+
+def _reasons(subjects: Sequence[Subject], readings: Readings, n_targets: int) -> dict[str, npt.NDArray[np.bool_]]:
+    reasons: dict[str, npt.NDArray[np.bool_]] = {}
+    for row, subject in enumerate(subjects):
+        failure = readings.reading(subject.key).failure
+        if failure:
+            reasons.setdefault(failure, np.zeros((len(subjects), n_targets), bool))[row] = True
+    return reasons

@@ -1,0 +1,168 @@
+"""Cost tables of graphs: rows by hash, names, groups; parquet; merging."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from hwnas_surrogate.data import CostTable, describe, load_table, merge, read_parquet, write_parquet
+from hwnas_surrogate.errors import DataFileError, InvalidConfigError, InvalidInputError, NotInTableError
+from hwnas_surrogate.graphs import GraphBatch
+from hwnas_surrogate.spaces import get_space
+from tests.graph_tables import plain, zoo_table
+
+TABLE = zoo_table(reasons={})
+SPACE = get_space("nasbench201")
+
+
+def small(**more: object) -> CostTable:
+    graphs = {"one": plain(8, 1), "two": plain(8, 2)}
+    return CostTable(None, graphs, [[1.0], [np.nan]], ["a/latency"], **more)  # type: ignore[arg-type]
+
+
+def test_rows_are_graphs_with_names() -> None:
+    assert (TABLE.space, TABLE.space_name, TABLE.title, TABLE.configs) == (None, "graphs", "networks", (None,))
+    assert TABLE.names[0] == "plain-8-1-16"
+    assert isinstance(TABLE.batch, GraphBatch)
+    assert repr(TABLE) == f"<CostTable of graphs: {len(TABLE)} rows, targets phone/latency, board/latency>"
+    with pytest.raises(InvalidInputError, match="holds graphs, which are no architectures"):
+        _ = TABLE.archs
+
+
+def test_costs_are_found_by_name_and_by_content() -> None:
+    row = TABLE.names.index("plain-16-2-32")
+    by_name = TABLE.lookup("plain-16-2-32", targets="board").to_numpy()
+    by_graph = TABLE.lookup(plain(16, 2, 32), targets="board").to_numpy()
+    assert by_name == by_graph == TABLE.costs[row, 1]
+    several = TABLE.find([TABLE.names[5], TABLE.names[2]])
+    assert several.tolist() == [5, 2]
+    assert TABLE.find(TABLE.batch.take([7, 3])).tolist() == [7, 3]
+    assert np.array_equal(TABLE.lookup().to_numpy(), TABLE.costs)
+
+
+def test_what_is_not_there_is_an_error() -> None:
+    with pytest.raises(NotInTableError, match=r"unknown network 'plain-16-2-33'.*Did you mean 'plain-16-2-3"):
+        TABLE.find("plain-16-2-33")
+    with pytest.raises(NotInTableError, match=f"1 of 2 networks are not among the {len(TABLE)} of the table"):
+        TABLE.find([plain(8, 1, 32), plain(9, 1, 32)])
+    with pytest.raises(InvalidConfigError, match="graphs, which have no config, got 'cifar10'"):
+        TABLE.lookup("plain-16-2-32", "cifar10")
+    with pytest.raises(InvalidInputError, match="a table over nasbench201 holds architectures, got graphs"):
+        CostTable("nasbench201", TABLE.batch, TABLE.costs, TABLE.targets)
+    with pytest.raises(InvalidInputError, match="holds graphs, got architectures: give their space"):
+        CostTable(None, SPACE.batch([0, 1]), [[1.0], [2.0]], ["a/latency"])
+
+
+def test_a_network_occurs_once_and_a_name_too() -> None:
+    with pytest.raises(InvalidInputError, match="'one' and 'again' are the same network"):
+        CostTable(None, {"one": plain(8, 1), "again": plain(8, 1)}, [[1.0], [1.0]], ["a/latency"])
+    with pytest.raises(InvalidInputError, match="different names, got 'one' more than once"):
+        CostTable(None, GraphBatch([plain(8, 1), plain(8, 2)], ["one", "one"]), [[1.0], [1.0]], ["a/latency"])
+
+
+def test_parts_keep_names_groups_and_reasons() -> None:
+    table = small(groups={"family": ["x", "y"]}, reasons={"crashed": [[False], [True]]})
+    part = table.rows([1])
+    assert part.names == ("two",)
+    assert part.groups == {"family": ("y",)}
+    assert part.why_missing().iloc[0, 0] == "crashed"
+    assert table.select("a").fingerprint == table.fingerprint != part.fingerprint
+
+
+def test_labels_are_groups_and_the_resolution() -> None:
+    assert set(TABLE.labels("family")) == {"plain", "separable"}
+    assert TABLE.labels("resolution")[:2] == ("16x16", "32x32")
+    with pytest.raises(InvalidInputError, match=r"unknown group of networks 'famly'; allowed: 'family', 'resolution'"):
+        TABLE.labels("famly")
+    with pytest.raises(InvalidInputError, match="unknown group of networks 'resolution'; allowed: nothing"):
+        CostTable("nasbench201", [0], [[1.0]], ["a/latency"]).labels("resolution")
+
+
+@pytest.mark.parametrize(
+    ("groups", "why"),
+    [
+        ({"family": ["x"]}, "one label for each of the 2 networks, got 1"),
+        ({"family": ["x", 3]}, "are texts, got 3"),
+        ({"": ["x", "y"]}, "a kind of group is a text"),
+    ],
+)
+def test_wrong_groups_are_refused(groups: dict[str, list[str]], why: str) -> None:
+    with pytest.raises(InvalidInputError, match=why):
+        small(groups=groups)
+
+
+def test_parquet_holds_everything(tmp_path: Path) -> None:
+    noisy = CostTable(
+        None,
+        TABLE.batch,
+        TABLE.costs,
+        TABLE.targets,
+        groups=TABLE.groups,
+        repeats=np.repeat(TABLE.costs[..., None], 5, axis=2),
+        meta={"made": "here"},
+    )
+    read = read_parquet(write_parquet(noisy, tmp_path / "zoo.parquet"))
+    assert isinstance(read, CostTable)
+    assert read.fingerprint == noisy.fingerprint
+    assert (read.names, read.groups, read.meta) == (noisy.names, noisy.groups, noisy.meta)
+    assert read.repeats is not None
+    assert np.array_equal(read.repeats, noisy.repeats)  # type: ignore[arg-type]
+    assert load_table(tmp_path / "zoo.parquet").names == TABLE.names  # type: ignore[union-attr]
+    with pytest.raises(NotInTableError, match="holds costs of graphs, not of fbnet"):
+        load_table(tmp_path / "zoo.parquet", "fbnet")
+    with pytest.raises(NotInTableError, match="have no config 'cifar10'"):
+        load_table(tmp_path / "zoo.parquet", dataset="cifar10")
+
+
+def test_a_table_without_targets_names_networks(tmp_path: Path) -> None:
+    names = CostTable(None, TABLE.batch, np.empty((len(TABLE), 0)), [])
+    read = read_parquet(write_parquet(names, tmp_path / "names.parquet"))
+    assert isinstance(read, CostTable)
+    assert read.batch.keys == TABLE.batch.keys
+    assert read.targets == ()
+
+
+def test_a_graph_that_differs_from_its_hash_is_damage(tmp_path: Path) -> None:
+    path = write_parquet(small(), tmp_path / "small.parquet")
+    table = pq.read_table(path)
+    texts = table.column("graph").to_pylist()
+    changed = [texts[0].replace("32", "33", 1), texts[1]]
+    at = table.column_names.index("graph")
+    pq.write_table(table.set_column(at, "graph", [changed]), path)
+    with pytest.raises(DataFileError, match="holds no valid cost table"):
+        read_parquet(path)
+    swapped = table.set_column(at, "graph", [texts[::-1]])
+    pq.write_table(swapped, path)
+    with pytest.raises(DataFileError, match="the graph of 'one' has another hash"):
+        read_parquet(path)
+
+
+def test_merging_appends_networks_and_puts_targets_side_by_side() -> None:
+    one = CostTable(None, {"one": plain(8, 1)}, [[1.0]], ["a/latency"], groups={"family": ["x"]})
+    other = CostTable(None, {"uno": plain(8, 1), "two": plain(8, 2)}, [[2.0], [3.0]], ["b/latency"])
+    merged = merge([one, other])
+    assert merged.names == ("one", "two")
+    assert merged.groups == {"family": ("x", "")}
+    assert np.array_equal(merged.costs, [[1.0, 2.0], [np.nan, 3.0]], equal_nan=True)
+
+
+def test_tables_that_contradict_are_not_merged() -> None:
+    one, other = ({"one": plain(8, depth)} for depth in (1, 2))
+    with pytest.raises(InvalidInputError, match="'one' more than once"):
+        merge([CostTable(None, graphs, [[1.0]], ["a/latency"]) for graphs in (one, other)])
+    labelled = [CostTable(None, one, np.empty((1, 0)), [], groups={"family": [label]}) for label in "xy"]
+    with pytest.raises(InvalidInputError, match="tables give 'one' two labels as family: 'x', 'y'"):
+        merge(labelled)
+    twice = [CostTable(None, one, [[1.0]], ["a/latency"])] * 2
+    with pytest.raises(InvalidInputError, match="the cost a/latency of one is in more than one table"):
+        merge(twice)
+    with pytest.raises(InvalidInputError, match="tables over 'graphs' and 'nasbench201' can't be merged"):
+        merge([twice[0], CostTable("nasbench201", [0], [[1.0]], ["b/latency"])])
+
+
+def test_a_table_is_described() -> None:
+    (record,) = describe(TABLE.select("phone"))
+    assert (record["target"], record["config"], record["costs"]) == ("phone/latency", "", len(TABLE))

@@ -1,0 +1,33 @@
+"""A worker without a process of its own: each start of one loads PyTorch anew."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from hwnas_surrogate.measure import Runtime, subjects
+from hwnas_surrogate.measure.worker import CLOCK, _Server
+
+
+class InProcess:
+    """What :class:`hwnas_surrogate.measure.client.Worker` does, in this process."""
+
+    def __init__(self, runtime: Runtime, timeout: float) -> None:
+        subjects._found.cache_clear()  # a new process knows nothing of the one before
+        self.server = _Server(io.StringIO(), io.StringIO(), bytearray(CLOCK.size))  # type: ignore[arg-type]
+        self.server.runtime = runtime
+        self.active = runtime.active()
+
+    def __enter__(self) -> InProcess:
+        self.active.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.active.__exit__(*error)
+
+    def time(self, request: dict[str, Any], deadline: float = float("inf")) -> Iterator[dict[str, Any]]:
+        self.server.sink = io.StringIO()
+        self.server._block(json.loads(json.dumps(request)))
+        yield from map(json.loads, self.server.sink.getvalue().splitlines())
