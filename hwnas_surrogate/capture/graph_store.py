@@ -14,6 +14,7 @@ import re
 import warnings
 import zlib
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import platformdirs
@@ -28,8 +29,8 @@ __all__ = ["GraphCacheWarning", "GraphStore", "cache_dir", "decoded", "encoded"]
 _LINE = re.compile(rb"([0-9a-f]{8}) ([0-9a-f]{32}) ([A-Za-z0-9+/=]+)\n")
 _LONGEST = 1 << 24
 """Maximum bytes of a line; that of a network of two hundred operators has some thousands."""
-_LARGEST = 1 << 28
-"""Maximum bytes of a graph's JSON."""
+_LARGEST = 1 << 24
+"""Maximum bytes of a graph's JSON; that of two hundred operators has 20,000."""
 _KEPT = 4
 """Files of a space: those of earlier sources, of other branches say, are kept up to this number."""
 _SUFFIX = ".graphs"
@@ -169,8 +170,10 @@ class GraphStore:
                     start, length = self._place[key]
                     file.seek(start)
                     line = file.read(length)
-                    if _key(line) == key:  # another process may just have replaced the file
-                        graphs[key] = decoded(line.split()[2])
+                    # Another process may just have replaced the file, and a graph may be too large to be read.
+                    with suppress(InvalidGraphError):
+                        if _key(line) == key:
+                            graphs[key] = decoded(line.split()[2])
         return graphs
 
     def _repair(self, n_damaged: int) -> None:
