@@ -145,6 +145,8 @@ def test_a_space_of_any_size_is_sampled_and_has_codes() -> None:
             method()
     with pytest.raises(InvalidArchitectureError, match="declared has no index"):
         space.as_array(5)
+    part = type("Part", (type(space),), {"name": "part", "choices": [(1, 2)]})
+    assert len(part()) == 2
     table = CostTable(space, archs[:5], np.ones((5, 1)), ["a/latency"])
     assert table.find(archs[[3]]).tolist() == [3]
 
