@@ -107,7 +107,7 @@ class ChoiceSpace(SearchSpace):
         if math.prod(map(len, texts)) > _MOST_INDEXED:
             cls.__len__ = None  # type: ignore[assignment]  # more than Python's len can return
         elif cls.__len__ is None:  # that of a larger space, of which this is a part
-            cls.__len__ = ChoiceSpace.__len__  # type: ignore[unreachable]
+            cls.__len__ = ChoiceSpace.__len__
 
     def __new__(cls) -> Self:
         """Return the one object of the class, registered."""
