@@ -7,7 +7,6 @@ therefore has its own row of columns, which add up to those of the network: the 
 from __future__ import annotations
 
 from typing import cast
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -16,12 +15,12 @@ from scipy.special import ndtri
 from hwnas_surrogate.columns import Columns
 from hwnas_surrogate.data.target import METRICS
 from hwnas_surrogate.errors import InvalidInputError
-from hwnas_surrogate.features import LayerPhysics
 from hwnas_surrogate.features.physics import PhysicsView, operator_values, view_columns
 from hwnas_surrogate.graphs import Graph, GraphBatch, NetworkBatch, traced
-from hwnas_surrogate.models import ConstantCost, PhysicsGP, PhysicsPrior, PhysicsStack
-from hwnas_surrogate.spaces import ArchBatch, NetworkConfig, get_space
-from hwnas_surrogate.trainers.encoded import Encoded, encode
+from hwnas_surrogate.models import AnchoredStack, ConstantCost, PhysicsGP, PhysicsStack
+from hwnas_surrogate.spaces import ArchBatch
+from hwnas_surrogate.trainers.distilled import distilled, same_everywhere
+from hwnas_surrogate.trainers.encoded import Encoded
 from hwnas_surrogate.trainers.explanation import Explanation
 from hwnas_surrogate.trainers.fitted import FittedSurrogate
 from hwnas_surrogate.trainers.operators import graph_view, operators_of
@@ -30,12 +29,6 @@ __all__ = ["explained"]
 
 Vector = npt.NDArray[np.float64]
 
-_REFERENCE = 48
-"""Number of architectures whose predictions are approximated by physics, where the model has none."""
-_PRIOR = PhysicsPrior(correction_sds=(0.2,), noise_sds=(0.03,), robust_noise_sds=(0.03,))
-"""Prior of that approximation. Predictions have no noise, but they are no exact sums over operators. With the noise
-levels of measurements, corrections fit what is no sum: where the operators' costs were known, errors were up to twice
-as large."""
 _EQUAL = 1e-9
 """Costs and columns that differ by less, relative to the largest, are equal."""
 
@@ -91,45 +84,20 @@ def _physics_of(surrogate: FittedSurrogate, query: Encoded) -> tuple[float, Phys
     """Return the model of layer physics that explains a prediction, and its weight in it."""
     known = surrogate.other_model_ is None or bool(query.under(surrogate.configs_).all())
     model = surrogate.model_ if known else surrogate.other_model_
+    if isinstance(model, AnchoredStack):
+        trust = float(model.trust(query.features)[0])
+        return 1 - trust * (1 - model.weights_["physics"]), model.physics_
     if isinstance(model, PhysicsStack):
         return model.weights_["physics"], model.physics_
     if isinstance(model, PhysicsGP):
         return 1.0, model
     if isinstance(model, ConstantCost):
-        raise _same_everywhere(surrogate)
-    return 0.0, surrogate.physics_ or _approximation(surrogate, model, query.batch)
-
-
-_approximations: WeakKeyDictionary[object, dict[NetworkConfig | None, PhysicsGP]] = WeakKeyDictionary()
-"""The approximation of each model under each config."""
-
-
-def _approximation(surrogate: FittedSurrogate, model: object, batch: NetworkBatch) -> PhysicsGP:
-    """Return layer physics fitted to a model's predictions of random architectures of its space."""
-    if surrogate.encoder_.space is None:
-        raise InvalidInputError(
-            "the surrogate was trained on graphs and has no layer physics: an earlier version saved it, or some of the "
-            "graphs can't be fused or quantized. Train it again, without those graphs."
-        )
-    asked = batch.configs[0]
+        raise same_everywhere(surrogate)
+    if surrogate.physics_ is not None:
+        return 0.0, surrogate.physics_
+    asked = query.batch.configs[0]
     config = asked if surrogate.general_ or asked in surrogate.configs_ else surrogate.configs_[0]
-    known = _approximations.setdefault(model, {})
-    if config not in known:
-        space = get_space(surrogate.encoder_.space)
-        archs = space.batch(space.sample(_REFERENCE, 0), config)
-        costs = surrogate.cost_encoded(encode(surrogate.encoder_, archs)) / surrogate.scale_
-        if np.ptp(costs) <= _EQUAL * float(costs.max()):
-            raise _same_everywhere(surrogate)
-        known[config] = PhysicsGP(prior=_PRIOR).fit(LayerPhysics(None).frame(archs), costs)
-    return known[config]
-
-
-def _same_everywhere(surrogate: FittedSurrogate) -> InvalidInputError:
-    name = "the surrogate" if surrogate.target_ is None else f"the surrogate of {surrogate.target_}"
-    return InvalidInputError(
-        f"{name} predicts about the same cost for every network, so operators can't be distinguished. Train on "
-        "networks whose costs differ."
-    )
+    return 0.0, distilled(surrogate, (config,))
 
 
 # -- operators' values of the columns -------------------------------------------------------------------------
@@ -178,7 +146,7 @@ def _physical_costs(surrogate: FittedSurrogate, physics: PhysicsGP, values: Vect
     """Return the physical cost of each row of values; one that corrections make negative is 0."""
     costs = np.maximum(values @ physics.coef_, 0.0)
     if not costs.any():
-        raise _same_everywhere(surrogate)
+        raise same_everywhere(surrogate)
     return costs
 
 

@@ -49,9 +49,9 @@ of the bundled networks under other configs on each device (10 to 900 training c
 103)."""
 BALANCE = 2
 """Fits for other configs use at most this many times the median number of costs per config from each config."""
-UNFAMILIAR = 0.1
+UNFAMILIAR = 0.25
 """Networks of less trust (:meth:`AnchoredStack.trust`) are called unlike those trained on: the posterior of physics is
-three times as wide as for nearly all of those."""
+twice as wide as for nearly all of those. Of networks of the kinds trained on, up to 3 % are."""
 _STEPS = 15
 """Number of factors that represent the range from the smallest to the largest growth."""
 

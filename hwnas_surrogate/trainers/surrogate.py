@@ -55,6 +55,8 @@ __all__ = ["Surrogate"]
 
 Vector = npt.NDArray[np.float64]
 
+_SMALLER = 100
+"""Graphs are of any size: the smallest prediction is the smallest training cost over this."""
 _SAME = 1e-6
 """A cost whose residual is smaller than this, relative to the median cost, is no outlier."""
 _SLIPS_ARE_FEW = 0.25
@@ -118,7 +120,8 @@ class Surrogate(FittedSurrogate):
         Layer physics of training graphs, where the model has none: for :meth:`explain`. Of architectures, it is fitted
         when it is needed.
     floor_ : float
-        Smallest prediction: half the smallest training cost, so that positive costs are predicted positive.
+        Smallest prediction: half the smallest training cost, so that positive costs are predicted positive. Trained on
+        graphs, which are of any size, a hundredth.
     calibration_ : Calibration or None
         Distribution of prediction errors.
     classifier_ : scikit-learn classifier or None
@@ -531,7 +534,7 @@ class Surrogate(FittedSurrogate):
         largest = float(costs.max())
         mean = float((costs / largest).mean()) * largest if largest else 0.0
         self.scale_ = 2.0 ** min(round(math.log2(mean)), 1023) if mean > 0 else 1.0
-        self.floor_ = float(costs.min()) / 2
+        self.floor_ = float(costs.min()) / (2 if encoder.space is not None else _SMALLER)
         if costs.min() == costs.max():
             self.model_ = ConstantCost()
         else:
