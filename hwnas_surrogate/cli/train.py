@@ -13,6 +13,7 @@ from hwnas_surrogate.cli.options import (
     Data,
     Dataset,
     EncoderName,
+    Jobs,
     Json,
     Model,
     Rows,
@@ -45,6 +46,7 @@ def train(
     n_train: Annotated[int | None, typer.Option(min=2, help="Architectures to train on when scoring.")] = None,
     n_test: Annotated[int | None, typer.Option(min=1, help="Architectures held out. Default: a fifth.")] = None,
     rows: Rows = ROWS,
+    jobs: Jobs = 1,
     seed: Seed = 0,
     tune: Annotated[
         str | None,
@@ -77,7 +79,9 @@ def train(
     everything = data is None and space is None and dataset is None and not target
     spaces = [*BUNDLED_SPACES, _GRAPHS] if everything else [space]
     results = []
-    tables = {table.space_name: table for table in (_table(data, name, dataset, target, rows, seed) for name in spaces)}
+    tables = {
+        table.space_name: table for table in (_table(data, name, dataset, target, rows, seed, jobs) for name in spaces)
+    }
     folders = {
         name: Path("surrogates") / name if output is None else output / name if len(tables) > 1 else output
         for name in tables
@@ -97,12 +101,18 @@ def train(
 
 
 def _table(
-    data: str | None, space: str | None, dataset: str | None, targets: list[str] | None, rows: int, seed: int
+    data: str | None,
+    space: str | None,
+    dataset: str | None,
+    targets: list[str] | None,
+    rows: int,
+    seed: int,
+    jobs: int,
 ) -> CostTable:
     from hwnas_surrogate.data import load_bundled
 
     if data is not None or dataset is not None:
-        return open_cost_table(data, space, dataset, targets, rows, seed)
+        return open_cost_table(data, space, dataset, targets, rows, seed, jobs)
     table = load_bundled(None if space == _GRAPHS else space or "nasbench201")
     return table.select(targets) if targets else table
 

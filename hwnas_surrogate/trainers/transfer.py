@@ -159,7 +159,7 @@ class TransferSurrogate(Surrogate):
                 "there is neither a measurement nor a source: nothing is known. Give sources, or measure two "
                 "architectures at least."
             )
-        features = encoder.frame(space.sample(_REFERENCE, 0), config)
+        features = encoder.frame(space.representatives(_REFERENCE, 0), config)
         self.sources_, self.encoder_, self.metric_ = encoder.asked_surrogates(), encoder, self.kind.name
         self.target_ = getattr(self, "target_", None)
         self.model_ = PhysicsStack(as_seed(self.random_state)).rank(features)
