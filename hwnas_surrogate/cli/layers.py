@@ -113,7 +113,7 @@ class _Network(NamedTuple):
     name: str
     graph: Graph
     asked: Any
-    """What the surrogates are asked: the graph, or the architecture as a batch."""
+    """What the surrogates are asked: the graph or the architecture, as a batch."""
 
 
 def _coverage(percent: float) -> float:
@@ -185,16 +185,16 @@ def _of_batch(batch: GraphBatch, name: str | None) -> _Network:
     if name is not None and name not in batch.names:
         raise unknown(InvalidInputError, "network", name, batch.names)
     number = 0 if name is None else batch.names.index(name)
-    return _Network(batch.names[number], batch.graphs[number], batch.graphs[number])
+    return _Network(batch.names[number], batch.graphs[number], batch.take([number]))
 
 
 def _explained(suite: SurrogateSuite, network: _Network, asked: list[str] | None, coverage: float) -> list[Explanation]:
     """Explain the costs of each target; print why if there are none."""
     from hwnas_surrogate.data import pick_targets
-    from hwnas_surrogate.graphs import Graph
+    from hwnas_surrogate.graphs import GraphBatch
 
     targets = list(pick_targets(asked, suite.targets_))
-    if isinstance(network.asked, Graph):
+    if isinstance(network.asked, GraphBatch):
         of_graphs = [target for target in targets if suite[target].encoder_.space is None]
         if not of_graphs:
             say(

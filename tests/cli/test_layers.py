@@ -103,6 +103,7 @@ def test_without_surrogates_the_counts_are_listed(run: Run, models: Path) -> Non
     assert "cost" not in row
 
 
+@pytest.mark.filterwarnings("ignore::hwnas_surrogate.trainers.ExtrapolationWarning")  # the model is large
 def test_surrogates_of_architectures_do_not_answer_for_models(run: Run, folders: Path, models: Path) -> None:
     model = (models / "net.onnx", "--input-shape", "1x3x512x512")
     out, err = run("layers", *model, "--surrogates", folders / "archs", "--output", "bars.png")
