@@ -66,7 +66,7 @@ def _ranks() -> Iterator[Figure]:
                     predicted = surrogate.predict(networks.take(np.arange(N, len(networks))), extrapolate=True)
                     found.append(score(costs[test], predicted).kendall_tau)
             yield Figure(
-                f"{target}, {name}, n={N}, {len(SEEDS)} splits: kendall tau of architectures; of their graphs; difference",
+                f"{target}, {name}, n={N}, {len(SEEDS)} splits: kendall tau of architectures; of graphs; difference",
                 f"{_mean(taus[False])}; {_mean(taus[True])}; {np.mean(taus[True]) - np.mean(taus[False]):+.4f}",
                 "-.002 at most",
             )
@@ -131,8 +131,8 @@ def _own() -> Iterator[Figure]:
         floor = table.noise_floor()[table.targets[0]]["median_relative_difference"]
         yield Figure(
             f"{name}, {len(graphs)} networks measured with ONNX Runtime ({costs.min():.2g} to {costs.max():.2g} ms; "
-            f"halves of the runs differ by {100 * floor:.1f} %), n={SHOTS}, 20 splits: median error; spearman; coverage "
-            "of 90 % intervals; their width",
+            f"halves of the runs differ by {100 * floor:.1f} %), n={SHOTS}, 20 splits: median error; spearman; "
+            "coverage of 90 % intervals; their width",
             f"{100 * np.mean(errors):.1f} % (sd {100 * np.std(errors, ddof=1):.1f}); {np.mean(rhos):.3f}; "
             f"{100 * np.mean(coverages):.0f} %; {100 * np.mean(widths):.0f} %",
             "<= 8 %",
