@@ -15,6 +15,9 @@ __all__ = ["AnchoredStack"]
 
 _MOST = 0.95
 """The fraction of the training rows that are familiar without question."""
+_PLAUSIBLE = 2.0
+"""Away from the training rows, the other models move a prediction by so many standard deviations of physics at most: a
+ridge on selected columns can be wrong by a factor of a hundred there."""
 _WIDER = 2.0
 """The factor by which the posterior of physics is widened where networks are unfamiliar.
 
@@ -30,7 +33,8 @@ class AnchoredStack(PhysicsStack):
     wrong by any factor, because its columns mean something else there. The posterior of physics tells how far away a
     network is: its standard deviation without noise, relative to the prediction, is r. With f the 95 % quantile of r
     over the training rows, the prediction is ``physics + w * (stack - physics)``, with the trust
-    ``w = min(1, (f / r)^2)``. The standard deviation grows with ``1 - w``.
+    ``w = min(1, (f / r)^2)``. Where w is below 1, the difference is limited to two standard deviations. The standard
+    deviation grows with ``1 - w``.
 
     Parameters
     ----------
@@ -46,7 +50,8 @@ class AnchoredStack(PhysicsStack):
     -----
     Trained on 400 NAS-Bench-201 networks and asked about FBNet's, or the other way round (two devices, two draws each),
     the boosted ridge erred by 12 to 57 % (medians), and its 90 % intervals contained 8 to 42 % of the costs in six of
-    eight cases. This stack errs by 4 to 39 %, and its intervals contain 84 to 100 %.
+    eight cases. This stack errs by 4 to 39 %, and its intervals contain 85 to 100 %. Trained on 40 convolutional networks,
+    it errs by 26 % on small transformers (spearman .99), and its intervals contain 92 %.
     """
 
     familiar_: float
@@ -76,8 +81,9 @@ class AnchoredStack(PhysicsStack):
     def predict(self, X: pd.DataFrame) -> Vector:
         """Predict costs: (n, k) named columns as in ``fit`` -> (n,)."""
         stacked = super().predict(X)
-        physics, _, trust = self._of_physics(X)
-        return np.where(trust == 1, stacked, physics + trust * (stacked - physics))
+        physics, sds, trust = self._of_physics(X)
+        beside = np.clip(stacked - physics, -_PLAUSIBLE * sds, _PLAUSIBLE * sds)
+        return np.where(trust == 1, stacked, physics + trust * beside)
 
     def predictive_sd(self, X: pd.DataFrame) -> Vector:
         """Return the predictive standard deviation of each cost: (n, k) named columns as in ``fit`` -> (n,)."""
