@@ -30,11 +30,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hwnas_surrogate.capture.graph_store import GraphCacheWarning, GraphStore, encoded
 from hwnas_surrogate.data import load_table, read_measurements
 from hwnas_surrogate.data.official import read_official
 from hwnas_surrogate.data.store import write_parquet
 from hwnas_surrogate.data.unpickle import read_pickle
-from hwnas_surrogate.errors import HWNASError
+from hwnas_surrogate.errors import HWNASError, InvalidGraphError
 from hwnas_surrogate.evaluation import Evaluation, evaluate
 from hwnas_surrogate.graphs import Graph
 from hwnas_surrogate.measure.journal import Journal
@@ -360,6 +361,25 @@ def _journal_seeds() -> list[bytes]:
     return [path.read_bytes()]
 
 
+_KEY = "0" * 32
+
+
+def _captured(data: bytes) -> None:
+    store = GraphStore(_folder(), "Fuzzed", "0" * 16)
+    store.path.write_bytes(data)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", GraphCacheWarning)
+        if not store.get([_KEY]):
+            raise InvalidGraphError("no graph is stored.")
+    store.add({_KEY: b""})
+
+
+def _captured_seeds() -> list[bytes]:
+    store = GraphStore(_folder(), "Fuzzed", "0" * 16)
+    store.add({_KEY: encoded(_SPACE.graph(_STRING, _SMALLEST))})
+    return [store.path.read_bytes()]
+
+
 def _evaluations() -> list[bytes]:
     table = load_table(space="nasbench201").select("eyeriss-like/latency", "cifar10").rows(range(30))
     path = _folder() / "evaluation.json"
@@ -398,6 +418,7 @@ TARGETS: dict[str, Target] = {
     "metadata": Target(_metadata, _metadata_seeds),
     "npz": Target(_reading(load_table, ".npz"), _npz_seeds),
     "journal": Target(_journal, _journal_seeds),
+    "captured": Target(_captured, _captured_seeds),
     "evaluation": Target(_reading(Evaluation.read, ".json"), _evaluations),
     "onnx": Target(_reading(Graph.from_onnx, ".onnx"), _models),
     "graph": Target(

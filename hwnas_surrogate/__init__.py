@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from hwnas_surrogate.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from hwnas_surrogate.capture import ModuleSpace
     from hwnas_surrogate.data import CostTable, HWNASBenchAPI, Target, load_table
     from hwnas_surrogate.graphs import Graph, GraphBatch
     from hwnas_surrogate.networks import build_network
@@ -33,6 +34,7 @@ __all__ = [
     "Graph",
     "GraphBatch",
     "HWNASBenchAPI",
+    "ModuleSpace",
     "NASBench201",
     "NASBench201Config",
     "NATSBenchSize",
@@ -46,6 +48,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "capture": ["ModuleSpace"],
     "data": ["CostTable", "HWNASBenchAPI", "Target", "load_table"],
     "graphs": ["Graph", "GraphBatch"],
     "networks": ["build_network"],

@@ -126,9 +126,9 @@ def _check_built(space: SearchSpace, arch: npt.NDArray[np.int8], config: Network
     import torch
 
     graph = space.graph(arch, config)
-    built = space.build([int(op) for op in arch], config)
-    image = torch.zeros(graph.inputs[0].shape, device="meta")
-    captured = Graph.from_torch(built.to("meta").eval(), image)
+    built = space.construct([int(op) for op in arch], config)
+    inputs = [torch.zeros(spec.shape, dtype=getattr(torch, spec.dtype), device="meta") for spec in graph.inputs]
+    captured = Graph.from_torch(built.to("meta").eval(), *inputs)
     for figure in ("macs", "params"):
         counted, got = getattr(graph, figure), getattr(captured, figure)
         _holds(

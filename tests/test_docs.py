@@ -27,7 +27,17 @@ DATA_CARD = (DOCS / "data.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 PAGES = sorted(path for path in DOCS.rglob("*.md") if path.name != "command-line.md")
 WITH_BLOCKS = [path for path in PAGES if BLOCK.search(path.read_text(encoding="utf-8"))]
-NEEDS = {"compare-devices": ("plotly",), "measure": ("onnxruntime",), "new-device": ("matplotlib",)}
+NEEDS = {
+    "compare-devices": ("plotly",),
+    "layers": ("matplotlib",),
+    "measure": ("onnxruntime",),
+    "new-device": ("matplotlib",),
+}
+
+
+EXAMPLES = ROOT / "examples"
+FILES = {"own-space": EXAMPLES / "own_spaces.py"}
+"""Files that a page lets the reader copy to the current folder."""
 
 
 def name_of(path: Path) -> str:
@@ -68,6 +78,10 @@ def test_the_blocks_of_a_page_run_in_order(
         pytest.importorskip(package, reason=f"the page needs {package}, which is not installed")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MPLBACKEND", "agg")
+    if path.stem in FILES:
+        shutil.copy(FILES[path.stem], tmp_path)
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.delitem(sys.modules, FILES[path.stem].stem, raising=False)
     names: dict[str, object] = {"__name__": "__main__"}
     printed = ""
     for kind, block in BLOCK.findall(path.read_text(encoding="utf-8")):
@@ -79,6 +93,15 @@ def test_the_blocks_of_a_page_run_in_order(
         elif kind == "console":
             for line in block.splitlines():
                 run(line, capsys)
+
+
+def test_the_spaces_of_the_page_are_those_of_the_file() -> None:
+    text = FILES["own-space"].read_text(encoding="utf-8")
+    blocks = BLOCK.findall((DOCS / "how-to" / "own-space.md").read_text(encoding="utf-8"))
+    classes = [block for kind, block in blocks if kind == "python" and "(ModuleSpace)" in block]
+    assert len(classes) == 2
+    assert all(block in text for block in classes)
+    assert all(30 < len(block.splitlines()) < 60 for block in classes)
 
 
 def run(line: str, capsys: pytest.CaptureFixture[str]) -> None:

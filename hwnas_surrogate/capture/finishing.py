@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from hwnas_surrogate.graphs import Graph
+from hwnas_surrogate.graphs.canonical import canonical
 from hwnas_surrogate.graphs.flat import flattened
 
 __all__ = ["UncountedWarning", "finished"]
@@ -19,7 +20,7 @@ class UncountedWarning(UserWarning):
 
 
 def finished(graph: Graph, uncounted: Iterable[str] = ()) -> Graph:
-    """Remove views and constants that nothing reads, and trailing outputs of operators that nothing reads.
+    """Remove views, constants and trailing outputs that nothing reads, and put operators in their canonical form.
 
     Parameters
     ----------
@@ -33,8 +34,13 @@ def finished(graph: Graph, uncounted: Iterable[str] = ()) -> Graph:
             f"no rule knows how much {', '.join(kinds)} compute{'s' if len(kinds) == 1 else ''}: counted with the "
             "bytes that are read and written, without multiply-adds.",
             UncountedWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
+    return _read(canonical(_read(graph)))
+
+
+def _read(graph: Graph) -> Graph:
+    """Remove views, constants and trailing outputs that nothing reads."""
     flat, read = flattened([graph]), set(graph.outputs)
     keep, op = np.ones(len(graph), bool), flat.op.copy()
     for number in range(len(graph) - 1, -1, -1):

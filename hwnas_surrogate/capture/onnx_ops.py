@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from math import prod
 from typing import Any
 
+from hwnas_surrogate.capture.terms import bounded, dimensions, einsum_factors, number, scalars
 from hwnas_surrogate.graphs import TensorSpec
 
 __all__ = [
@@ -31,23 +31,18 @@ QUANTIZED = frozenset(
 """Operators of quantized models."""
 SHAPE_ONLY = frozenset({"Transpose", "Reshape", "Identity", "Cast", "Unsqueeze", "Squeeze", "Flatten"})
 """Operators that leave a stored tensor's numbers as they are."""
-_VIEWS = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Expand", "Slice", "Split"})
 RECURRENT = {"LSTM": 4, "GRU": 3, "RNN": 1}
 """Recurrent layers, and their number of gates."""
-KEEPS_NUMBERS = SHAPE_ONLY | {"Concat", "Slice", "Split", "Gather"}
+KEEPS_NUMBERS = SHAPE_ONLY | {"Concat", "Expand", "Slice", "Split", "Gather"}
 """Operators that put stored tensors together, or take parts of them: what is trained stays trained."""
 _UNCOUNTED = frozenset({"DeformConv", "DFT", "STFT", "LinearAttention", "CausalConvWithState"})
 """ONNX's own operators that multiply, but have no rule here."""
 _KINDS = {
-    "Relu": "relu", "Sigmoid": "sigmoid", "Tanh": "tanh", "HardSwish": "hardswish", "HardSigmoid": "hardsigmoid",
-    "Elu": "elu", "LeakyRelu": "leaky_relu", "PRelu": "prelu", "Gelu": "gelu", "Mish": "mish", "Swish": "silu",
-    "Erf": "erf", "Softplus": "softplus", "Softmax": "softmax", "LogSoftmax": "log_softmax",
-    "Add": "add", "Sub": "sub", "Mul": "mul", "Div": "div", "Pow": "pow", "Sqrt": "sqrt", "Exp": "exp", "Log": "log",
-    "Neg": "neg", "Abs": "abs", "Concat": "concat", "Pad": "pad", "Cast": "convert", "Where": "where",
-    "LayerNormalization": "layer_norm", "GroupNormalization": "group_norm", "InstanceNormalization": "instance_norm",
-    "RMSNormalization": "rms_norm", "GlobalAveragePool": "global_pool", "GlobalMaxPool": "max_pool",
-    "ReduceSum": "sum", "ReduceMax": "amax", "ReduceMin": "amin", "ReduceMean": "mean", "ArgMax": "argmax",
-    "CumSum": "cumsum", "TopK": "topk", "DepthToSpace": "pixel_shuffle", "SpaceToDepth": "pixel_unshuffle",
+    "Relu": "relu", "Sigmoid": "sigmoid", "Tanh": "tanh", "HardSwish": "hardswish", "PRelu": "prelu",
+    "Mish": "mish", "Swish": "silu", "Erf": "erf", "Softplus": "softplus", "Sqrt": "sqrt",
+    "Exp": "exp", "Log": "log", "Neg": "neg", "Reciprocal": "reciprocal", "Abs": "abs", "Where": "where",
+    "GlobalAveragePool": "global_pool", "GlobalMaxPool": "max_pool", "ArgMax": "argmax", "CumSum": "cumsum",
+    "TopK": "topk", "DepthToSpace": "pixel_shuffle", "SpaceToDepth": "pixel_unshuffle",
 }  # fmt: skip
 """This package's names; an operator that is not listed keeps ONNX's name."""
 
@@ -123,8 +118,6 @@ def translated(node: OnnxNode) -> Translation:
     if special is not None:
         return special(node)
     tensors, detail = _read_and_said(node)
-    if node.kind in _VIEWS:
-        return Translation("view", tensors[:1], detail=f"{node.kind} {detail}".strip())
     kind = _KINDS.get(node.kind, node.kind)
     counted = "::" not in kind and node.kind not in _UNCOUNTED
     return Translation(kind, tensors, detail=detail, counted=counted)
@@ -220,19 +213,10 @@ def _einsum(node: OnnxNode) -> Translation:
     """Describe a sum of products of two tensors as a matrix product with as many multiply-adds."""
     equation = str(node.attributes.get("equation", "")).replace(" ", "")
     tensors, detail = _read_and_said(node)
-    terms, _, result = equation.partition("->")
-    of_inputs = terms.split(",")
-    simple = len(of_inputs) == len(tensors) == 2 and "->" in equation and "." not in equation
-    if not simple:
+    factors = einsum_factors(equation, [node.spec(name) for name in tensors])
+    if factors is None:
         return Translation("Einsum", tensors, detail=detail, counted=False)
-    sizes: dict[str, int] = {}
-    for letters, name in zip(of_inputs, tensors, strict=True):
-        sizes |= dict(zip(letters, node.spec(name).shape, strict=False))
-    summed = prod(size for letter, size in sizes.items() if letter not in result)
-    specs = [node.spec(name) for name in tensors]
-    first = TensorSpec.of((specs[0].numel // max(summed, 1), summed), specs[0].dtype)
-    second = TensorSpec.of((summed, specs[1].numel // max(summed, 1)), specs[1].dtype)
-    return Translation("matmul", tensors, factors=(first, second), detail=equation)
+    return Translation("matmul", tensors, factors=factors, detail=equation)
 
 
 def _mean(node: OnnxNode) -> Translation:
@@ -242,7 +226,7 @@ def _mean(node: OnnxNode) -> Translation:
     spatial = rank > 2 and over == list(range(2, rank))
     if spatial:
         return Translation("global_pool", [node.inputs[0]])
-    return Translation("mean", [node.inputs[0]], detail=str(over))
+    return Translation("mean", [node.inputs[0]], detail=dimensions(over, rank))
 
 
 def _clip(node: OnnxNode) -> Translation:
@@ -251,24 +235,98 @@ def _clip(node: OnnxNode) -> Translation:
         return node.attributes.get(name) if numbers is None else numbers[0]
 
     low, high = bound("min", 1), bound("max", 2)
-    if low == 0 and high in (6, None):
-        return Translation("relu" if high is None else "relu6", [node.inputs[0]])
-    return Translation("clamp", [node.inputs[0]], detail=f"{low} {high}")
+    kind, detail = bounded(low, high)
+    return Translation(kind, [node.inputs[0]], detail=detail)
 
 
-def _multiplied(node: OnnxNode) -> Translation:
-    tensors, detail = _read_and_said(node)
-    zero = any(node.numbers_at(place) in ((0,), (0.0,)) for place in range(len(node.inputs)))
-    return Translation("zero" if zero else "mul", tensors, detail="" if zero else detail)
+def _elementwise(kind: str, commutes: bool = False) -> Callable[[OnnxNode], Translation]:
+    """Describe an operator of two operands, of which one may be a scalar."""
+
+    def call(node: OnnxNode) -> Translation:
+        given = {place: node.numbers_at(place) for place in range(len(node.inputs))}
+        single = {place: numbers[0] for place, numbers in given.items() if numbers is not None and len(numbers) == 1}
+        if len(single) == len(node.inputs):
+            single = {}
+        tensors = [name for place, name in enumerate(node.inputs) if place not in single]
+        if kind == "mul" and 0 in single.values():
+            return Translation("zero", tensors)
+        return Translation(kind, tensors, detail=scalars(single, commutes))
+
+    return call
+
+
+def _over(kind: str) -> Callable[[OnnxNode], Translation]:
+    """Describe an operator along dimensions, all if none are given."""
+
+    def call(node: OnnxNode) -> Translation:
+        rank, numbers = len(node.spec(node.inputs[0]).shape), node.numbers_at(1)
+        axes = node.attributes.get("axes", node.attributes.get("axis")) if numbers is None else numbers
+        return Translation(kind, [node.inputs[0]], detail=dimensions(axes, rank))
+
+    return call
+
+
+def _softmax(kind: str) -> Callable[[OnnxNode], Translation]:
+    def call(node: OnnxNode) -> Translation:
+        rank = len(node.spec(node.inputs[0]).shape)
+        return Translation(kind, [node.inputs[0]], detail=dimensions(node.attributes.get("axis", -1), rank))
+
+    return call
+
+
+def _joined(node: OnnxNode) -> Translation:
+    rank = len(node.spec(node.inputs[0]).shape)
+    return Translation("concat", list(node.inputs), detail=dimensions(node.attributes["axis"], rank))
+
+
+def _only(kind: str, n_tensors: int = 1) -> Callable[[OnnxNode], Translation]:
+    """Describe an operator whose shapes say everything that counts."""
+    return lambda node: Translation(kind, list(node.inputs[:n_tensors]))
+
+
+def _with_slope(kind: str, usual: float) -> Callable[[OnnxNode], Translation]:
+    return lambda node: Translation(kind, [node.inputs[0]], detail=number(node.attributes.get("alpha", usual)))
+
+
+def _gelu(node: OnnxNode) -> Translation:
+    approximate = str(node.attributes.get("approximate", "none"))
+    return Translation("gelu", [node.inputs[0]], detail="" if approximate == "none" else f"approximate={approximate}")
+
+
+def _layer_norm(kind: str) -> Callable[[OnnxNode], Translation]:
+    def call(node: OnnxNode) -> Translation:
+        rank, axis = len(node.spec(node.inputs[0]).shape), node.attributes.get("axis", -1)
+        detail = f"{dimensions(range(axis % rank, rank), rank)} {number(node.attributes.get('epsilon', 1e-5))}"
+        return Translation(kind, [name for name in node.inputs if name], detail=detail)
+
+    return call
+
+
+def _instance_norm(node: OnnxNode) -> Translation:
+    """Describe a normalisation of each channel; of a view with the groups as channels, it is a group norm."""
+    tensors, _ = _read_and_said(node)
+    return Translation("instance_norm", tensors, detail=number(node.attributes.get("epsilon", 1e-5)))
+
+
+def _group_norm(node: OnnxNode) -> Translation:
+    detail = f"{node.attributes['num_groups']} {number(node.attributes.get('epsilon', 1e-5))}"
+    return Translation("group_norm", [name for name in node.inputs if name], detail=detail)
+
+
+def _padded(node: OnnxNode) -> Translation:
+    pads = node.attributes.get("pads") or node.numbers_at(1)
+    filled = node.attributes.get("value", (node.numbers_at(2) or (0,))[0])
+    mode = str(node.attributes.get("mode", "constant"))
+    detail = f"{list(pads or ())} {number(filled) if mode == 'constant' else mode}"
+    return Translation("pad", [node.inputs[0]], detail=detail)
 
 
 def _gather(node: OnnxNode) -> Translation:
-    """Describe a lookup: one place of a value is a view of it, as in PyTorch."""
+    """Describe a lookup of several places."""
+    if len(node.spec(node.inputs[0]).shape) == 2 and not node.attributes.get("axis"):
+        return Translation("embedding", list(node.inputs[:2]))
     tensors, detail = _read_and_said(node)
-    numbers = node.numbers_at(1)
-    if numbers is not None and len(numbers) == 1 and len(tensors) == 1:
-        return Translation("view", tensors, detail=f"Gather {detail}")
-    return Translation("embedding" if len(node.spec(node.inputs[0]).shape) == 2 else "index", tensors, detail=detail)
+    return Translation("index", tensors, detail=detail)
 
 
 def _resize(node: OnnxNode) -> Translation:
@@ -301,7 +359,28 @@ _SPECIAL: dict[str, Callable[[OnnxNode], Translation]] = {
     "Einsum": _einsum,
     "ReduceMean": _mean,
     "Clip": _clip,
-    "Mul": _multiplied,
+    "Add": _elementwise("add", commutes=True),
+    "Mul": _elementwise("mul", commutes=True),
+    "Sub": _elementwise("sub"),
+    "Div": _elementwise("div"),
+    "Pow": _elementwise("pow"),
+    "ReduceSum": _over("sum"),
+    "ReduceMax": _over("amax"),
+    "ReduceMin": _over("amin"),
+    "ReduceL2": _only("norm"),
+    "Softmax": _softmax("softmax"),
+    "LogSoftmax": _softmax("log_softmax"),
+    "Concat": _joined,
+    "Cast": _only("convert"),
+    "HardSigmoid": _only("hardsigmoid"),
+    "LeakyRelu": _with_slope("leaky_relu", 0.01),
+    "Elu": _with_slope("elu", 1.0),
+    "Gelu": _gelu,
+    "LayerNormalization": _layer_norm("layer_norm"),
+    "RMSNormalization": _layer_norm("rms_norm"),
+    "GroupNormalization": _group_norm,
+    "InstanceNormalization": _instance_norm,
+    "Pad": _padded,
     "Gather": _gather,
     "Resize": _resize,
     "Upsample": _resize,

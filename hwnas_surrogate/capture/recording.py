@@ -8,13 +8,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map_only
 
-from hwnas_surrogate.capture.aten import Call, described, is_view, mutated
-from hwnas_surrogate.capture.finishing import finished
+from hwnas_surrogate.capture.aten import Call, described, is_copy, is_view, mutated
+from hwnas_surrogate.capture.nodes import Nodes, Stored, Value
 from hwnas_surrogate.errors import InvalidGraphError
 from hwnas_surrogate.graphs import DTYPES, Graph, Node, Op, TensorSpec
-from hwnas_surrogate.graphs.op import N_FACTORS
+from hwnas_surrogate.graphs.layouts import Layout
 
 __all__ = ["Recording"]
 
@@ -33,20 +33,15 @@ class Recording:
 
     def __init__(self, module: nn.Module) -> None:
         self._trained = {id(parameter) for parameter in module.parameters()}
-        self._weight_of: dict[int, int] = {}
-        self._weights: list[tuple[TensorSpec, bool]] = []
-        self._inputs: list[TensorSpec] = []
-        self._nodes: list[Node] = []
-        self._values: list[TensorSpec] = []
+        self._made = Nodes()
+        self._stored_of: dict[int, Stored] = {}
         self._value_of: dict[int, int] = {}
         self._seen_at: dict[int, int] = {}
         """The number of in-place writes to a tensor's memory at the time when it got its value."""
         self._written: dict[int, list[int]] = {}
         """The values that were written into memory in place, one after the other."""
-        self._parts: dict[tuple[Any, ...], int] = {}
-        """The numbers of parts of stored tensors."""
-        self._root: dict[int, int] = {}
-        """The value that a view shows."""
+        self._parts: dict[tuple[Any, ...], Stored] = {}
+        """Parts of stored tensors."""
         self._alive: list[Tensor] = []  # keeps objects alive, since the id of a dead one may be reused
         self._paused = False
         self._uncounted: list[str] = []
@@ -56,9 +51,7 @@ class Recording:
     def takes(self, inputs: Sequence[Tensor]) -> None:
         """Record the tensors that the module is called with."""
         for tensor in inputs:
-            self._inputs.append(_spec(tensor))
-            self._values.append(self._inputs[-1])
-            self._holds(tensor, len(self._values) - 1)
+            self._holds(tensor, self._made.take(_spec(tensor)))
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -82,38 +75,41 @@ class Recording:
         outputs = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)] or written
         if not outputs:
             return
+        tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         if is_view(func):
-            self._add_views([leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)], outputs)
+            self._add_views(func, args, kwargs, tensors[0], outputs)
             return
-        first = self._add_call(described(func, args, kwargs, outputs, len(self._nodes)))
+        if is_copy(func, args, kwargs) and self._keeps_shape(tensors[0], outputs[0]):
+            self._add_copy(tensors[0], outputs[0])
+            return
+        *parts, last = described(func, args, kwargs, outputs, len(self._made))
+        for part in parts:
+            self._add_call(part)
+        first = self._add_call(last)
         # Stored tensors are passed as real ones and returned as fake ones: both hold the written value.
         for place, tensor in enumerate(written[: len(outputs)]):
             if tensor is not outputs[place]:
                 self._written.setdefault(_memory(tensor), []).append(first + place)
                 self._holds(tensor, first + place)
 
-    def add_whole(self, kind: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Tensor) -> None:
+    def add_whole(self, call: Call) -> None:
         """Add an operator that PyTorch may split into parts."""
-        if self._paused:
-            return
-        names = _ARGUMENTS[kind]
-        given = dict(zip(names, args, strict=False)) | kwargs
-        tensors = [given[name] for name in names if isinstance(given.get(name), Tensor)]
-        self._add_call(Call(kind, tensors, [result]))
+        if not self._paused:
+            self._add_call(call)
 
     def graph(self, returned: Sequence[Tensor]) -> Graph:
         """Return the recorded graph, without views and outputs that nothing reads."""
-        if not self._nodes:
+        if not len(self._made):
             raise InvalidGraphError("the module calls no operator on its inputs: there is nothing to capture.")
         outputs = [self._read(tensor) for tensor in returned if self._is_value(tensor)]
         if not outputs:
             raise InvalidGraphError("the module returns no tensor that it computed.")
-        return finished(Graph(self._inputs, self._nodes, outputs, [spec for spec, _ in self._weights]), self._uncounted)
+        return self._made.graph(outputs, self._uncounted)
 
-    def _store(self, tensor: Tensor) -> int:
+    def _store(self, tensor: Tensor) -> Stored:
         self._alive.append(tensor)
-        self._weights.append((_spec(tensor), id(tensor) in self._trained))
-        return self._weight_of.setdefault(id(tensor), len(self._weights) - 1)
+        stored = self._made.store(_spec(tensor), id(tensor) in self._trained)
+        return self._stored_of.setdefault(id(tensor), stored)
 
     def _holds(self, tensor: Tensor, value: int) -> None:
         """Record that a tensor now holds a value."""
@@ -132,74 +128,76 @@ class Recording:
         later = written[self._seen_at.get(id(tensor), 0) :]
         if value is None or later:
             before = [] if value is None else [value]
-            reads = tuple(dict.fromkeys(self._root.get(one, one) for one in (*before, *later)))
-            stored = [] if value is not None or id(tensor) not in self._weight_of else [self._weight_of[id(tensor)]]
-            specs = tuple(self._weights[weight][0] for weight in stored)
-            seen = tuple(self._values[read] for read in reads)
+            reads = tuple(dict.fromkeys(self._made.root(one) for one in (*before, *later)))
+            stored = [] if value is not None or id(tensor) not in self._stored_of else [self._stored_of[id(tensor)]]
+            specs = tuple(one.spec for one in stored)
+            seen = tuple(self._made.spec(read) for read in reads)
             op = Op.of("view", seen, (_spec(tensor),), (), specs, detail="written")
-            value = self._append(Node(op, reads, tuple(stored)))
+            value = self._made.append(Node(op, reads, tuple(one.number for one in stored)))
             self._holds(tensor, value)
         return value
 
-    def _append(self, node: Node) -> int:
-        self._nodes.append(node)
-        self._values += node.op.outputs
-        return len(self._values) - len(node.op.outputs)
-
-    def _add_views(self, tensors: list[Tensor], outputs: list[Tensor]) -> None:
-        source = tensors[0]
-        if id(source) in self._weight_of and not self._is_value(source):
+    def _add_views(
+        self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], source: Tensor, outputs: list[Tensor]
+    ) -> None:
+        if id(source) in self._stored_of and not self._is_value(source):
             for output in outputs:
-                self._add_view_of_weight(self._weight_of[id(source)], output)
+                self._add_view_of_stored(self._stored_of[id(source)], output)
             return
         value = self._read(source) if self._is_value(source) else self._constant(source)
-        root = self._root.get(value, value)
-        for output in outputs:
-            spec, detail = _spec(output), _layout(output)
-            if spec == self._values[root] and not detail:
-                self._holds(output, root)
-                continue
-            shown = self._append(Node(Op.of("view", (self._values[root],), (spec,), detail=detail), (root,)))
-            self._root[shown] = root
+
+        def change(layout: Layout) -> list[Layout] | None:
+            return _viewed(func, args, kwargs, source, layout)
+
+        dtypes = [_spec(output).dtype for output in outputs]
+        for output, shown in zip(outputs, self._made.view(value, change, dtypes), strict=True):
             self._holds(output, shown)
 
-    def _add_view_of_weight(self, weight: int, output: Tensor) -> None:
+    def _add_view_of_stored(self, stored: Stored, output: Tensor) -> None:
         """Record a view of a stored tensor: the same tensor with another shape, or a part of it as a new one."""
         self._alive.append(output)
-        if output.numel() < self._weights[weight][0].numel:
-            place = (weight, tuple(output.shape), _layout(output))
+        if output.numel() < stored.spec.numel:
+            place = (stored.number, tuple(output.shape), _layout(output))
             if place not in self._parts:
-                self._weights.append((_spec(output), self._weights[weight][1]))
-                self._parts[place] = len(self._weights) - 1
-            weight = self._parts[place]
-        self._weight_of[id(output)] = weight
+                self._parts[place] = self._made.store(_spec(output), stored.trained)
+            stored = self._parts[place]
+        self._stored_of[id(output)] = stored
+
+    def _keeps_shape(self, source: Tensor, output: Tensor) -> bool:
+        """Return whether an output has the shape that its source was recorded with."""
+        value = self._value_of.get(id(source))
+        return value is None or self._made.spec(value) == _spec(output)
+
+    def _add_copy(self, source: Tensor, output: Tensor) -> None:
+        """Record a copy as what it copies: operators run on it where it is, or copy it themselves."""
+        if self._is_value(source):
+            self._holds(output, self._read(source))
+        elif id(source) in self._stored_of:
+            self._alive.append(output)
+            self._stored_of[id(output)] = self._stored_of[id(source)]
+        else:
+            self._constant(output)
 
     def _constant(self, tensor: Tensor) -> int:
         """Return the value of a tensor that no recorded operator made."""
-        value = self._append(Node(Op.of("constant", (), (_spec(tensor),)), ()))
+        value = self._made.append(Node(Op.of("constant", (), (_spec(tensor),)), ()))
         self._holds(tensor, value)
         return value
+
+    def _operand(self, tensor: Tensor) -> Value | Stored:
+        if self._is_value(tensor):
+            return Value(self._read(tensor))
+        stored = self._stored_of.get(id(tensor)) or self._store(tensor)
+        return Stored(stored.number, _spec(tensor), stored.trained)
 
     def _add_call(self, call: Call) -> int:
         """Add an operator; return the first value that it writes."""
         if "::" in call.kind:  # of a library of its own
             self._uncounted.append(call.kind)
-        reads, weights, buffers = list[int](), list[int](), list[int]()
-        for tensor in call.tensors:
-            if self._is_value(tensor):
-                reads.append(self._read(tensor))
-            else:
-                known = self._weight_of.get(id(tensor))
-                weight = self._store(tensor) if known is None else known
-                (weights if self._weights[weight][1] else buffers).append(weight)
-        specs = [tuple(self._weights[weight][0] for weight in of) for of in (weights, buffers)]
-        inputs = tuple(self._values[value] for value in reads)
-        factors = tuple(map(_spec, call.tensors[: N_FACTORS.get(call.kind, 0)]))
-        if factors == (*inputs, *specs[0], *specs[1])[: len(factors)]:
-            factors = ()  # the default
-        outputs = tuple(map(_spec, call.outputs))
-        op = Op.of(call.kind, inputs, outputs, *specs, factors=factors, detail=call.detail, **call.window)
-        first = self._append(Node(op, tuple(reads), (*weights, *buffers)))
+        operands = list(map(self._operand, call.tensors))
+        outputs = list(map(_spec, call.outputs))
+        factors = tuple(TensorSpec.of(shape, _spec(call.tensors[0]).dtype) for shape in call.factors)
+        first = self._made.call(call.kind, operands, outputs, factors, call.detail, **call.window)
         for place, output in enumerate(call.outputs):
             if call.in_place:
                 self._written.setdefault(_memory(output), []).append(first + place)
@@ -207,12 +205,22 @@ class Recording:
         return first
 
 
-_ARGUMENTS = {
-    "matmul": ("input", "weight", "bias"),
-    "attention": ("query", "key", "value", "attn_mask"),
-    "batch_norm": ("input", "running_mean", "running_var", "weight", "bias"),
-}
-"""The tensors of whole functions, in the order of their signatures."""
+def _viewed(
+    func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], source: Tensor, layout: Layout
+) -> list[Layout] | None:
+    """Return what a view shows of a tensor that is laid out in a certain way; None if it fails on that."""
+    last = layout.offset + sum((size - 1) * step for size, step in zip(layout.shape, layout.strides, strict=True))
+    memory = torch.empty(max(last, 0) + 1, dtype=source.dtype, device=source.device)
+    seen = memory.as_strided(layout.shape, layout.strides, layout.offset)
+    args, kwargs = tree_map_only(Tensor, lambda tensor: seen if tensor is source else tensor, (args, kwargs))
+    if func is torch.ops.aten._reshape_alias.default:
+        func, args = torch.ops.aten.view.default, args[:2]
+    try:
+        made = func(*args, **kwargs)
+    except (RuntimeError, ValueError):
+        return None
+    views = [leaf for leaf in tree_leaves(made) if isinstance(leaf, Tensor)]
+    return [Layout(tuple(view.shape), tuple(view.stride()), int(view.storage_offset())) for view in views]
 
 
 def _layout(tensor: Tensor) -> str:

@@ -16,12 +16,12 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.export import ExportedProgram
-from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from hwnas_surrogate.capture.recording import Recording
+from hwnas_surrogate.capture.whole import IN_EXPORTS, whole_call
 from hwnas_surrogate.errors import InvalidGraphError, InvalidInputError
 from hwnas_surrogate.graphs import Graph
 
@@ -107,23 +107,9 @@ def graph_of_exported(program: ExportedProgram) -> Graph:
     module = program.module(check_guards=False)
     for node in module.graph.nodes:
         # The dispatcher would split these, where a module's own calls stay whole.
-        node.target = _WHOLE_IN_EXPORTS.get(node.target, node.target)
+        node.target = IN_EXPORTS.get(node.target, node.target)
     module.recompile()
     return _captured(module, args, kwargs)
-
-
-def _batch_norm(
-    x: Tensor, weight: Any, bias: Any, running_mean: Any, running_var: Any, training: bool, *_: Any
-) -> Tensor:
-    return functional.batch_norm(x, running_mean, running_var, weight, bias, training)
-
-
-_WHOLE_IN_EXPORTS = {
-    torch.ops.aten.linear.default: functional.linear,
-    torch.ops.aten.scaled_dot_product_attention.default: functional.scaled_dot_product_attention,
-    torch.ops.aten.batch_norm.default: _batch_norm,
-}
-"""Functions that are one operator in this package, by the operator that an export calls instead."""
 
 
 def _trains(node: Any) -> bool:
@@ -248,25 +234,9 @@ class _Called(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if func in _WHOLE:
-            with self.recording.paused():
-                result = func(*args, **kwargs)
-            self.recording.add_whole(_WHOLE[func], args, kwargs, result)
-            return result
-        if func is functional.batch_norm and _of_eval(*args, **kwargs):
-            with self.recording.paused():
-                result = torch.empty_like(args[0])  # its shape is known: PyTorch takes ten milliseconds to find it
-            self.recording.add_whole("batch_norm", args, kwargs, result)
-            return result
-        return func(*args, **kwargs)
-
-
-_WHOLE = {functional.linear: "matmul", functional.scaled_dot_product_attention: "attention"}
-
-
-def _of_eval(
-    x: Any, running_mean: Any, running_var: Any, weight: Any = None, bias: Any = None, training: bool = False, *_: Any,
-    **__: Any,
-) -> bool:  # fmt: skip
-    """Return whether a batch norm uses the statistics that it has stored."""
-    return not training and running_mean is not None and running_var is not None
+        with self.recording.paused():
+            call = whole_call(func, args, kwargs)
+        if call is None:
+            return func(*args, **kwargs)
+        self.recording.add_whole(call)
+        return call.outputs[0]

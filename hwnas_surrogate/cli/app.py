@@ -14,6 +14,7 @@ from hwnas_surrogate.cli.data import data
 from hwnas_surrogate.cli.evaluate import evaluate
 from hwnas_surrogate.cli.export import export
 from hwnas_surrogate.cli.imports import import_
+from hwnas_surrogate.cli.layers import layers
 from hwnas_surrogate.cli.measure import measure
 from hwnas_surrogate.cli.predict import predict
 from hwnas_surrogate.cli.query import query
@@ -56,7 +57,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (query, train, predict, evaluate, correlate, report, suggest, adapt, measure, simulate, export):
+for command in (query, train, predict, layers, evaluate, correlate, report, suggest, adapt, measure, simulate, export):
     app.command()(command)
 app.command("import")(import_)
 app.add_typer(data, name="data")

@@ -14,6 +14,7 @@ from hwnas_surrogate.cli.options import (
     Data,
     Dataset,
     EncoderName,
+    Jobs,
     Json,
     Rows,
     Seed,
@@ -81,6 +82,7 @@ def evaluate(
         Path, typer.Option("--output", "-o", metavar="FOLDER", help="Folder for scores and predictions, as JSON.")
     ] = Path("evaluations"),
     rows: Rows = ROWS,
+    jobs: Jobs = 1,
     seed: Seed = 0,
     as_json: Json = False,
     as_csv: Csv = False,
@@ -104,11 +106,11 @@ def evaluate(
             raise InvalidInputError(
                 f"--model, --encoder, --n-train and --n-test are set by the protocol {protocol}: leave them out."
             )
-        table = open_cost_table(data, space, dataset, target, rows, seed)
+        table = open_cost_table(data, space, dataset, target, rows, seed, jobs)
         file = output / f"{table.space_name}-{protocol}.json"
         _check_files(file, protocol, data)
         return evaluate_few_shot(table, protocol, range(seed, seed + (seeds or 10)), file, as_json, as_csv)
-    table = open_cost_table(data, space, dataset, target, rows, seed)
+    table = open_cost_table(data, space, dataset, target, rows, seed, jobs)
     file = output / f"{table.space_name}-{protocol if by is None else file_stem(f'by-{by}')}.json"
     _check_files(file, protocol, data)
     parts = []

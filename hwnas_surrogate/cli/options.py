@@ -8,15 +8,27 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hwnas_surrogate.cli.output import say
+from hwnas_surrogate.cli.output import progress, say
 from hwnas_surrogate.errors import InvalidInputError
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from hwnas_surrogate.capture import GivenNetwork
     from hwnas_surrogate.data import AnyTable, CostTable, TargetLike
     from hwnas_surrogate.graphs import GraphBatch
     from hwnas_surrogate.spaces import SearchSpace
     from hwnas_surrogate.trainers import SurrogateSuite
+
+
+def _known_space(text: str | None) -> str | None:
+    """Return a space's name; import the space of a FILE.py:CLASS and return the name that it has there."""
+    if text is None or ".py" not in text:
+        return text
+    from hwnas_surrogate.capture.space_file import load_space
+
+    return load_space(text).name
+
 
 Data = Annotated[
     str | None,
@@ -33,7 +45,9 @@ Space = Annotated[
     typer.Option(
         "--space",
         metavar="NAME",
-        help="A search space: nasbench201 (default), fbnet, natsbench-size, or one from an installed package.",
+        callback=_known_space,
+        help="A search space: nasbench201 (default), fbnet, natsbench-size, one from an installed package, or one of "
+        "your own: FILE.py:CLASS. The Python file is run.",
     ),
 ]
 Dataset = Annotated[
@@ -249,14 +263,22 @@ def read_columns(texts: list[str] | None) -> dict[str, str] | None:
 
 
 def open_cost_table(
-    data: str | None, space: str | None, dataset: str | None, targets: list[str] | None, rows: int, seed: int
+    data: str | None,
+    space: str | None,
+    dataset: str | None,
+    targets: list[str] | None,
+    rows: int,
+    seed: int,
+    jobs: int = 1,
 ) -> CostTable:
-    """Load a cost table; for FBNet's block table, tabulate a sample."""
+    """Load a cost table, and capture its networks if its space does; for FBNet's block table, tabulate a sample."""
     from hwnas_surrogate.data import CostTable
 
     table = open_table(data, space, dataset)
     if not isinstance(table, CostTable):
         table = table.tabulate(table.space.sample(rows, seed))
+    elif table.space is not None:
+        capture_ahead(table.space, table.archs, table.row_configs, jobs)
     return table.select(targets) if targets else table
 
 
@@ -338,3 +360,30 @@ def read_budgets(texts: list[str]) -> dict[TargetLike, float]:
                 f"got {text!r}."
             )
     return budgets
+
+
+Jobs = Annotated[
+    int,
+    typer.Option(
+        "--jobs",
+        metavar="N",
+        min=1,
+        help="Processes that capture the networks of a space of PyTorch modules. Captured ones are kept on disk.",
+    ),
+]
+
+
+def in_jobs(jobs: int) -> AbstractContextManager[None]:
+    """Capture networks in several processes inside a block, whatever asks for them."""
+    from hwnas_surrogate.capture import capturing
+
+    return capturing(jobs)
+
+
+def capture_ahead(space: SearchSpace, archs: Any, configs: Any, jobs: int) -> None:
+    """Capture networks with a progress bar before they are asked for, if their space captures any."""
+    from hwnas_surrogate.capture import ModuleSpace, capture
+
+    if isinstance(space, ModuleSpace):
+        with progress(f"{space.title}: capturing networks") as update:
+            capture(space, archs, configs, n_jobs=jobs, progress=update)

@@ -13,13 +13,17 @@ from hwnas_surrogate.cli.options import (
     Csv,
     Dataset,
     InputShape,
+    Jobs,
     Json,
     Networks,
     Ops,
     Seed,
+    Space,
     Targets,
+    capture_ahead,
     check_choice,
     choose_archs,
+    in_jobs,
     open_networks,
     read_budgets,
 )
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
 
 def predict(
     archs: Archs = None,
+    space: Space = None,
     surrogates: Annotated[Path, typer.Option("--surrogates", "-s", help="Folder saved by `hwnas train`.")] = Path(
         "surrogates/nasbench201"
     ),
@@ -72,6 +77,7 @@ def predict(
             help="Also use surrogates that were trained under only one or two other configs: rough predictions.",
         ),
     ] = False,
+    jobs: Jobs = 1,
     seed: Seed = 0,
     as_json: Json = False,
     as_csv: Csv = False,
@@ -99,13 +105,14 @@ def predict(
     if source is not None and output is not None:
         if archs or sample is not None:
             raise InvalidInputError("--input replaces architectures and --sample: give one of them.")
-        suite = SurrogateSuite.load(surrogates)
+        suite = _load(surrogates, space)
         asked = target if extrapolate or target else _answering(suite, dataset)
-        n = predict_file(
-            suite, source, output, dataset, asked,
-            coverage=coverage, budgets=budgets, extrapolate=extrapolate, convention=ops,
-            ignored=lambda names: say(f"columns of {source} that are not read: {', '.join(names)}"),
-        )  # fmt: skip
+        with in_jobs(jobs):
+            n = predict_file(
+                suite, source, output, dataset, asked,
+                coverage=coverage, budgets=budgets, extrapolate=extrapolate, convention=ops,
+                ignored=lambda names: say(f"columns of {source} that are not read: {', '.join(names)}"),
+            )  # fmt: skip
         say(f"{n} architectures predicted into {output}")
         return
     graphs = open_networks(archs, networks, input_shape)
@@ -123,18 +130,31 @@ def predict(
     check_choice(archs, sample, "--sample N, --networks SOURCE, or --input FILE")
     if sample is not None and ops is not None:
         raise InvalidInputError("--ops is the convention of op numbers in given architectures; --sample needs none.")
-    suite = SurrogateSuite.load(surrogates)
-    space = get_space(suite.space)
-    if space is None:
+    suite = _load(surrogates, space)
+    of = get_space(suite.space)
+    if of is None:
         raise InvalidInputError(
             f"the surrogates of {surrogates} are of graphs: give .onnx files, or --networks FILE.py:NAME."
         )
-    batch = choose_archs(archs, sample, space, seed, ops)
+    batch = choose_archs(archs, sample, of, seed, ops)
     asked = target if extrapolate or target else _answering(suite, dataset)
+    config = of.config(suite.default_config(asked) if dataset is None else dataset)
+    capture_ahead(of, batch, config, jobs)
     frames = predict_batches(suite, batch, dataset, asked, coverage=coverage, budgets=budgets, extrapolate=extrapolate)
-    config = space.config(suite.default_config(asked) if dataset is None else dataset)
-    title = f"Predicted costs under {space.dataset_name(config) or config}"
-    show_costs(pd.concat(frames), pick_targets(asked, suite.targets_), space, as_json, as_csv, title=title)
+    title = f"Predicted costs under {of.dataset_name(config) or config}"
+    show_costs(pd.concat(frames), pick_targets(asked, suite.targets_), of, as_json, as_csv, title=title)
+
+
+def _load(folder: Path, space: str | None) -> SurrogateSuite:
+    """Load surrogates, and check that they are of a given space."""
+    from hwnas_surrogate.spaces import get_space
+    from hwnas_surrogate.trainers import SurrogateSuite
+
+    suite = SurrogateSuite.load(folder)
+    of = get_space(suite.space)
+    if space is not None and (of is None or of.name != get_space(space).name):
+        raise InvalidInputError(f"the surrogates of {folder} are of {of.name if of else 'graphs'}, not of {space}.")
+    return suite
 
 
 def _answering(suite: SurrogateSuite, dataset: str | None) -> list[Target] | None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hwnas_surrogate.cli.options import ROWS, Data, Dataset, Rows, Seed, Space, Targets, open_cost_table
+from hwnas_surrogate.cli.options import ROWS, Data, Dataset, Jobs, Rows, Seed, Space, Targets, open_cost_table
 from hwnas_surrogate.cli.output import say
 
 
@@ -28,6 +28,7 @@ def report(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The page to write.")] = Path(
         "report.html"
     ),
+    jobs: Jobs = 1,
     seed: Seed = 0,
 ) -> None:
     """Write one HTML page for a hardware team: devices, correlations, predictions, errors, Pareto fronts.
@@ -38,6 +39,6 @@ def report(
     from hwnas_surrogate.report import write_report
 
     check_output(output, (".html", ".htm"), [name for name in (data, quality) if name is not None])
-    table = open_cost_table(data, space, dataset, target, rows, seed)
+    table = open_cost_table(data, space, dataset, target, rows, seed, jobs)
     written = write_report(table, output, quality=quality, title=title, random_state=seed)
     say(f"the report is in {written} ({written.stat().st_size / 1e6:.1f} MB)")

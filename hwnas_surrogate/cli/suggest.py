@@ -13,11 +13,13 @@ from hwnas_surrogate.cli.options import (
     Csv,
     Dataset,
     InputShape,
+    Jobs,
     Json,
     Networks,
     Seed,
     Sources,
     Space,
+    in_jobs,
     open_networks,
     open_samples,
     open_sources,
@@ -63,6 +65,7 @@ def suggest(
             "holds the measurements so far; with --export only its results.csv.",
         ),
     ] = None,
+    jobs: Jobs = 1,
     seed: Seed = 0,
     as_json: Json = False,
     as_csv: Csv = False,
@@ -92,7 +95,8 @@ def suggest(
     manifest = None if graphs is None else _manifest_table(_each_once(graphs), table)
     known = open_sources(sources, chosen, seed)
     measured, config = (None, dataset) if table is None else (table.batch, table.configs[0])
-    suggestion = suggest_networks(candidates, n, config, sources=known, given=measured, random_state=seed)
+    with in_jobs(jobs):
+        suggestion = suggest_networks(candidates, n, config, sources=known, given=measured, random_state=seed)
     names = list(suggestion.names)
     frame = pd.DataFrame({"number": range(1, len(names) + 1), "architecture" if chosen else "model": names})
     notes: list[str] = []

@@ -13,6 +13,7 @@ from hwnas_surrogate.cli.options import (
     Data,
     Dataset,
     EncoderName,
+    Jobs,
     Json,
     Model,
     Rows,
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
     from hwnas_surrogate.trainers import Surrogate, SurrogateSuite
 
 
+_GRAPHS = "graphs"
+"""The bundled networks as graphs: the folder of their surrogates, and a space's name here."""
+
+
 def train(
     data: Data = None,
     space: Space = None,
@@ -41,6 +46,7 @@ def train(
     n_train: Annotated[int | None, typer.Option(min=2, help="Architectures to train on when scoring.")] = None,
     n_test: Annotated[int | None, typer.Option(min=1, help="Architectures held out. Default: a fifth.")] = None,
     rows: Rows = ROWS,
+    jobs: Jobs = 1,
     seed: Seed = 0,
     tune: Annotated[
         str | None,
@@ -59,7 +65,8 @@ def train(
     """Train a surrogate for every target of a table, print held-out scores, and save them.
 
     Without arguments: on all bundled measurements, of two search spaces, under every network config that a device was
-    measured with. Scores come from architectures that were held out; the saved surrogates are then trained on all.
+    measured with; and on 300 of these networks as graphs, for rough predictions of networks of any kind. Scores come
+    from architectures that were held out; the saved surrogates are then trained on all.
     """
     import pandas as pd
 
@@ -69,9 +76,12 @@ def train(
 
     check_format(as_json, as_csv)
     seconds = None if tune is None else read_duration("--tune", tune)
-    spaces = list(BUNDLED_SPACES) if data is None and space is None and dataset is None and not target else [space]
+    everything = data is None and space is None and dataset is None and not target
+    spaces = [*BUNDLED_SPACES, _GRAPHS] if everything else [space]
     results = []
-    tables = {table.space_name: table for table in (_table(data, name, dataset, target, rows, seed) for name in spaces)}
+    tables = {
+        table.space_name: table for table in (_table(data, name, dataset, target, rows, seed, jobs) for name in spaces)
+    }
     folders = {
         name: Path("surrogates") / name if output is None else output / name if len(tables) > 1 else output
         for name in tables
@@ -91,13 +101,19 @@ def train(
 
 
 def _table(
-    data: str | None, space: str | None, dataset: str | None, targets: list[str] | None, rows: int, seed: int
+    data: str | None,
+    space: str | None,
+    dataset: str | None,
+    targets: list[str] | None,
+    rows: int,
+    seed: int,
+    jobs: int,
 ) -> CostTable:
     from hwnas_surrogate.data import load_bundled
 
     if data is not None or dataset is not None:
-        return open_cost_table(data, space, dataset, targets, rows, seed)
-    table = load_bundled(space or "nasbench201")
+        return open_cost_table(data, space, dataset, targets, rows, seed, jobs)
+    table = load_bundled(None if space == _GRAPHS else space or "nasbench201")
     return table.select(targets) if targets else table
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from hwnas_surrogate.data.api import HWNASBenchAPI
+from hwnas_surrogate.data.as_graphs import as_graphs
 from hwnas_surrogate.data.blocks import BlockTable
 from hwnas_surrogate.data.download import data_dir
 from hwnas_surrogate.data.measurements import FRAMES, read_measurements
@@ -38,6 +39,7 @@ __all__ = [
     "Metric",
     "Target",
     "TargetLike",
+    "as_graphs",
     "convert",
     "data_dir",
     "describe",
@@ -60,6 +62,8 @@ BUNDLED = {"bundled": "{space}", "modified": "nasbench201-modified", "blocks": "
 
 _WHOLE_NETWORKS = {"nasbench201": ("bundled", "modified"), "fbnet": ("bundled",)}
 """The bundled tables of whole networks, by space."""
+_OF_EACH = 100
+"""Number of networks of each bundled table among the graphs."""
 BUNDLED_SPACES = tuple(_WHOLE_NETWORKS)
 """The search spaces with bundled measurements of whole networks."""
 
@@ -121,12 +125,14 @@ def load_table(
     return table.with_config(config) if isinstance(table, BlockTable) else table.select(configs=config)
 
 
-def load_bundled(space: str | SearchSpace = "nasbench201") -> CostTable:
+def load_bundled(space: str | SearchSpace | None = "nasbench201") -> CostTable:
     """Load every bundled cost of whole networks of a space: every device, under every config that it was measured with.
 
     Parameters
     ----------
-    space : {"nasbench201", "fbnet"}, default="nasbench201"
+    space : {"nasbench201", "fbnet", None}, default="nasbench201"
+        None: 300 networks of both spaces as graphs (a random hundred of NAS-Bench-201's, of those under other configs,
+        and of FBNet's), with the devices on which all were measured.
 
     Returns
     -------
@@ -138,11 +144,29 @@ def load_bundled(space: str | SearchSpace = "nasbench201") -> CostTable:
     >>> len(load_bundled().configs)  # cifar10's, and 75 others of two devices
     76
     """
+    if space is None:
+        return _bundled_graphs()
     name = get_space(space).name
     if name not in _WHOLE_NETWORKS:
         raise unknown(NotInTableError, "search space with bundled measurements", name, _WHOLE_NETWORKS)
+    return merge(_whole_networks(name))
+
+
+def _whole_networks(name: str) -> list[CostTable]:
     tables = [load_table(part, name) for part in _WHOLE_NETWORKS[name]]
-    return merge([table for table in tables if isinstance(table, CostTable)])
+    return [table for table in tables if isinstance(table, CostTable)]
+
+
+def _bundled_graphs() -> CostTable:
+    tables = [table for name in BUNDLED_SPACES for table in _whole_networks(name)]
+    shared = [target for target in tables[0].targets if all(target in table.targets for table in tables)]
+    parts = []
+    for table in tables:
+        part = table.select(shared)
+        measured = np.flatnonzero(~np.isnan(part.costs).any(axis=1))
+        drawn = np.random.default_rng(0).permutation(measured)[:_OF_EACH]
+        parts.append(as_graphs(part.rows(np.sort(drawn))))
+    return merge(parts)
 
 
 DESCRIBED = (

@@ -43,7 +43,8 @@ class Disagreement:
         the largest effects first. If it is positive, the op is relatively more expensive on the second target. NaN for
         an op that no architecture has.
     effects_by_position : DataFrame
-        ``position, op, effect``: the same for an op at one position; empty of graphs.
+        ``position, op, effect``: the same for an op at one position; empty of graphs. Where positions have different
+        choices, ``effects`` holds these too, with ``position=op`` as the op.
     r2, r2_by_position : float
         Fraction of the variance of the difference that the effects explain; NaN if the variance is 0, or of graphs.
     """
@@ -162,15 +163,22 @@ def _effects(
         effect, r2 = _least_squares(np.column_stack(list(kinds.values())), difference, group)
         nowhere = pd.DataFrame({"position": [], "op": [], "effect": []})
         return _falling(pd.DataFrame({"op": list(kinds)}), effect), nowhere, (r2, float("nan"))
-    archs, ops = table.archs[rows], list(space.ops)
-    counts = OpCounts(space, ["all"]).transform(archs)[:, : len(ops)]
-    effect, r2 = _least_squares(counts, difference, group)
-    names = {"op": ops}
+    archs = table.archs[rows]
     placed, placed_r2 = _least_squares(OneHot(space).transform(archs), difference, group)
-    positions = list(space.position_names)
-    placed_names = {"position": np.repeat(positions, len(ops)), "op": ops * len(positions)}
-    frames = [_falling(pd.DataFrame(names), effect), _falling(pd.DataFrame(placed_names), placed)]
-    return frames[0], frames[1], (r2, placed_r2)
+    names = pd.DataFrame(
+        [(position, op) for position, ops in zip(space.position_names, space.ops_at, strict=True) for op in ops],
+        columns=["position", "op"],
+    )
+    by_position = _falling(names, placed)
+    if not space.ops:  # the choices of a position occur at no other
+        return (
+            _falling(pd.DataFrame({"op": names["position"] + "=" + names["op"]}), placed),
+            by_position,
+            (placed_r2,) * 2,
+        )
+    counts = OpCounts(space, ["all"]).transform(archs)[:, : len(space.ops)]
+    effect, r2 = _least_squares(counts, difference, group)
+    return _falling(pd.DataFrame({"op": space.ops}), effect), by_position, (r2, placed_r2)
 
 
 def _least_squares(columns: Vector, difference: Vector, group: npt.NDArray[np.intp]) -> tuple[Vector, float]:

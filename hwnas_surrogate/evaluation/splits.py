@@ -194,8 +194,10 @@ def _config(
 def _op(
     table: CostTable, costs: npt.NDArray[np.float64], rows: Rows, n_test: int, rng: np.random.Generator
 ) -> npt.NDArray[np.bool_]:
-    ops = table.space_for("the split op").ops
-    has: npt.NDArray[np.bool_] = (table.archs[rows] == rng.integers(len(ops))).any(axis=1)
+    archs, space = table.archs[rows], table.space_for("the split op")
+    position: slice | int = slice(None) if space.ops else int(rng.integers(space.n_positions))
+    op = rng.integers(len(space.ops) if isinstance(position, slice) else space.n_ops_at[position])
+    has: npt.NDArray[np.bool_] = (archs[:, position].reshape(len(archs), -1) == op).any(axis=1)
     return has
 
 
@@ -215,6 +217,7 @@ SPLITS: Mapping[str, Split] = MappingProxyType(
 """The splits beside ``random``.
 
 ``isomorphism``: no test architecture has an equivalent training architecture (by the canonical form without zeros).
-``op``: the test rows are all architectures with one op, drawn at random; the training rows have none with it. ``cost``:
+``op``: the test rows are all architectures with one op, drawn at random (one choice at one position, where positions
+have different choices); the training rows have none with it. ``cost``:
 the test rows are the most expensive. ``config``: whole network configs are held out.
 """

@@ -20,7 +20,8 @@ class OpCounts(Encoder):
     """Op counts, one group of columns per view.
 
     On most devices every op that the network calls costs time. Runtimes that convert the network first run only the ops
-    that the converter leaves. ``network`` is 1 where at least one op runs.
+    that the converter leaves. ``network`` is 1 where at least one op runs. A space whose positions have different
+    choices has no ops to count: no columns.
 
     Parameters
     ----------
@@ -44,13 +45,14 @@ class OpCounts(Encoder):
         self.views = views
 
     def _columns(self) -> Iterator[Column]:
-        for view in self.views:
-            yield from (Column(f"count_{view}", name) for name in (*self._of_space().ops, "network"))
+        ops = self._of_space().ops
+        for view in self.views if ops else ():
+            yield from (Column(f"count_{view}", name) for name in (*ops, "network"))
 
     def _encode(self, batch: NetworkBatch, out: Features) -> None:
         of = self._archs(batch)
         n_ops = len(of.space.ops)
-        for number, view in enumerate(self.views):
+        for number, view in enumerate(self.views if n_ops else ()):
             # Transposed, so that counting adds up contiguous rows.
             ops = np.where(_executed(of, view), of.archs, -1).T.copy()
             group = out[:, number * (n_ops + 1) : (number + 1) * (n_ops + 1)]

@@ -14,7 +14,7 @@ __all__ = ["OneHot"]
 
 
 class OneHot(Encoder):
-    """One-hot encoding of the ops: NAS-Bench-201 30 columns, FBNet 198.
+    """One-hot encoding of the ops, or of the choices at each position: NAS-Bench-201 30 columns, FBNet 198.
 
     Examples
     --------
@@ -26,11 +26,11 @@ class OneHot(Encoder):
 
     def _columns(self) -> Iterator[Column]:
         space = self._of_space()
-        for position in space.position_names:
-            yield from (Column("onehot", f"{position}={op}") for op in space.ops)
+        for position, ops in zip(space.position_names, space.ops_at, strict=True):
+            yield from (Column("onehot", f"{position}={op}") for op in ops)
 
     def _encode(self, batch: NetworkBatch, out: Features) -> None:
         of = self._archs(batch)
-        rows = np.arange(len(of))
-        for position, ops in enumerate(of.archs.T.astype(np.intp)):
-            out[rows, position * len(of.space.ops) + ops] = 1.0
+        rows, n_ops = np.arange(len(of)), of.space.n_ops_at
+        for first, ops in zip(np.cumsum(n_ops) - n_ops, of.archs.T.astype(np.intp), strict=True):
+            out[rows, first + ops] = 1.0

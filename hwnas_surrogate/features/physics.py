@@ -19,7 +19,7 @@ from hwnas_surrogate.graphs.op import FREE
 from hwnas_surrogate.graphs.passes import ACTIVATIONS
 from hwnas_surrogate.spaces import SearchSpace
 
-__all__ = ["LayerPhysics"]
+__all__ = ["LayerPhysics", "PhysicsView", "counts_in", "operator_values", "view_columns"]
 
 PhysicsView = View | Literal["computed"]
 
@@ -129,9 +129,7 @@ class LayerPhysics(Encoder):
 
     def _columns(self) -> Iterator[Column]:
         for view in self.views:
-            quantities, terms = (_ENGINE_QUANTITIES, _OP_KINDS) if view in _ENGINES else (_QUANTITIES, _CORRECTIONS)
-            yield from (Column.physics(view, quantity) for quantity in quantities)
-            yield from (Column.correction(view, term) for term in terms)
+            yield from view_columns(view)
 
     def _encode(self, batch: NetworkBatch, out: Features) -> None:
         start = 0
@@ -140,13 +138,50 @@ class LayerPhysics(Encoder):
             of = batch.same_view("all" if view == "computed" else view)
             ops = batch.distinct(of)
             left_out = view == "computed" and any(op.kind == "zero" for op in ops)
-            values = _engine_values(ops) if view in _ENGINES else _layer_values(ops)
-            if left_out:
-                values = np.where(np.array([op.kind == "zero" for op in ops], bool)[:, None], 0.0, values)
+            values = operator_values(ops, view)
             group = out[:, start : start + values.shape[1]]
             group[:] = done[of, left_out] if (of, left_out) in done else batch.sums(values, of)
             done[of, left_out] = group
             start += values.shape[1]
+
+
+def view_columns(view: PhysicsView) -> tuple[Column, ...]:
+    """Return the columns of a view: physics, then corrections."""
+    quantities, terms = (_ENGINE_QUANTITIES, _OP_KINDS) if view in _ENGINES else (_QUANTITIES, _CORRECTIONS)
+    return (
+        *(Column.physics(view, quantity) for quantity in quantities),
+        *(Column.correction(view, term) for term in terms),
+    )
+
+
+def operator_values(ops: tuple[Op, ...], view: PhysicsView) -> npt.NDArray[np.float64]:
+    """Return what each of L operators adds to the columns of a view, shape (L, columns).
+
+    The operators are those that the network runs in this view (``computed``: those of ``all``). A network's columns are
+    the sums over its operators.
+
+    Examples
+    --------
+    >>> from hwnas_surrogate.spaces import get_space
+    >>> ops = get_space("nasbench201").batch([0]).distinct("fused")
+    >>> operator_values(ops, "fused").shape == (len(ops), len(view_columns("fused")))
+    True
+    """
+    values = _engine_values(ops) if view in _ENGINES else _layer_values(ops)
+    if view != "computed" or not any(op.kind == "zero" for op in ops):
+        return values
+    return np.where(np.array([counts_in(op, view) for op in ops], bool)[:, None], values, 0.0)
+
+
+def counts_in(op: Op, view: PhysicsView) -> bool:
+    """Return whether an operator adds anything to the columns of a view.
+
+    In views of layers, activations and additions are part of the layer before them. In views of an inference engine,
+    they count unless they are fused.
+    """
+    if view in _ENGINES:
+        return op.kind not in FREE and op.kind != "constant"
+    return is_layer(op) and not (view == "computed" and op.kind == "zero")
 
 
 @lru_cache(maxsize=256)
@@ -161,7 +196,7 @@ def _layer_values(ops: tuple[Op, ...]) -> npt.NDArray[np.float64]:
     near = np.exp(-0.5 * ((away / _REACH) ** 2).sum(axis=1))
     corrections = (np.sqrt(_shares(physics)) * near)[:, None] * terms
     values = np.column_stack([physics, np.round(corrections * _FINE) / _FINE])
-    values[[not is_layer(op) for op in ops]] = 0.0
+    values[[not counts_in(op, "all") for op in ops]] = 0.0
     values.setflags(write=False)
     return values
 
@@ -174,7 +209,7 @@ def _engine_values(ops: tuple[Op, ...]) -> npt.NDArray[np.float64]:
         -1, len(_OP_KINDS)
     )
     values = np.column_stack([physics, kinds])
-    values[[op.kind in FREE or op.kind == "constant" for op in ops]] = 0.0
+    values[[not counts_in(op, "fused") for op in ops]] = 0.0
     values.setflags(write=False)
     return values
 

@@ -4,33 +4,27 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property, partial, reduce
+from functools import cached_property
 from threading import RLock
-from types import MappingProxyType
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from hwnas_surrogate.errors import InvalidGraphError, InvalidInputError, unknown
-from hwnas_surrogate.graphs.flat import Flat, applied, flattened
-from hwnas_surrogate.graphs.folding import flat_folded
+from hwnas_surrogate.graphs.flat import Flat, flattened
 from hwnas_surrogate.graphs.graph import Graph
 from hwnas_surrogate.graphs.merging import flat_merged
 from hwnas_surrogate.graphs.names import NAME_RULE, is_name
 from hwnas_surrogate.graphs.numbering import Numbers, distinct_rows
 from hwnas_surrogate.graphs.op import Op
-from hwnas_surrogate.graphs.passes import batch_norms_folded, flat_fused, flat_live
-from hwnas_surrogate.graphs.quantizing import flat_quantized
+from hwnas_surrogate.graphs.views import PASSES, VIEWS, View, checked_view, in_turn
 
 __all__ = [
-    "VIEWS",
     "GraphBatch",
     "NetworkBatch",
-    "View",
-    "checked_view",
     "numbers_of_rows",
     "summable",
     "values_of_ops",
@@ -40,40 +34,6 @@ _AT_ONCE = 500
 """Number of graphs that passes process at once: small enough for the processor's cache."""
 _ONE_AT_A_TIME = RLock()
 """Held while operators are numbered: threads that request views of a batch would number them differently."""
-
-View: TypeAlias = Literal["all", "live", "folded", "fused", "quantized"]
-
-_PASSES: Mapping[str, tuple[Callable[[Flat], Flat], ...]] = MappingProxyType(
-    {
-        "all": (batch_norms_folded,),
-        "live": (flat_live, batch_norms_folded),
-        "folded": (flat_folded, batch_norms_folded),
-        "fused": (flat_merged, flat_fused),
-        "quantized": (flat_merged, flat_quantized),
-    }
-)
-
-
-def _in_turn(passes: Iterable[Callable[[Flat], Flat]], flat: Flat) -> Flat:
-    return reduce(lambda of, run: run(of), passes, flat)
-
-
-VIEWS: Mapping[str, Callable[[Graph], Graph]] = MappingProxyType(
-    {view: partial(applied, partial(_in_turn, passes)) for view, passes in _PASSES.items()}
-)
-"""A view selects the operators that count; in every view a batch norm is part of the convolution before it.
-
-``all``: every operator that is called. ``live``: those that change an output. ``folded``: those that a converter keeps.
-``fused``: those that an inference engine runs, with equal operators merged and neighbours fused. ``quantized``: as
-quantized to int8.
-"""
-
-
-def checked_view(view: str) -> str:
-    """Return a view's name, or raise :class:`InvalidInputError` if it is unknown."""
-    if not isinstance(view, str) or view not in VIEWS:
-        raise unknown(InvalidInputError, "view", view, VIEWS)
-    return view
 
 
 class NetworkBatch(ABC):
@@ -355,10 +315,10 @@ class GraphBatch(NetworkBatch):
 
     def _as_run(self, part: int, view: str) -> Flat:
         plain, of_merged = self._parts[part]
-        passes = _PASSES[view]
+        passes = PASSES[view]
         if passes[0] is flat_merged:
             plain, passes = of_merged, passes[1:]
-        return _in_turn(passes, replace(plain))  # a copy, which forgets what it computed
+        return in_turn(passes, replace(plain))  # a copy, which forgets what it computed
 
     def _refuse(self, view: str) -> None:
         """Raise the error of the first network that can't be run in a view."""

@@ -8,6 +8,7 @@ from math import prod
 
 from hwnas_surrogate.errors import InvalidGraphError
 from hwnas_surrogate.graphs.graph import Graph, Node
+from hwnas_surrogate.graphs.layouts import Layout
 from hwnas_surrogate.graphs.op import Op, Shape, TensorSpec
 
 __all__ = ["GraphBuilder"]
@@ -127,7 +128,7 @@ class GraphBuilder:
     def view(self, x: int, shape: Shape, strides: Shape | None = None) -> int:
         """View a value with another shape, in order or with other strides; nothing is moved."""
         spec = self.spec(x)
-        detail = "" if strides is None else f"{tuple(strides)} from 0"
+        detail = "" if strides is None else str(Layout(tuple(shape), tuple(strides)))
         return self.add_op(Op.of("view", (spec,), (TensorSpec.of(tuple(shape), spec.dtype),), detail=detail), [x])
 
     def relu(self, x: int) -> int:

@@ -14,6 +14,7 @@ from hwnas_surrogate.errors import InvalidGraphError
 from hwnas_surrogate.graphs.graph import Graph, Node
 from hwnas_surrogate.graphs.numbering import Bools, Ints, Numbers, n_inputs, n_outputs, n_stored, spans
 from hwnas_surrogate.graphs.op import Op, TensorSpec
+from hwnas_surrogate.graphs.tracing import Trace
 
 __all__ = ["Edges", "Flat", "applied", "flattened", "resolved"]
 
@@ -46,6 +47,8 @@ class Flat:
         The values that the graphs return, and the graph of each.
     stored : sequence of TensorSpec
         The stored tensors of all graphs, graph by graph.
+    trace : Trace, optional
+        Which nodes these were before passes; None if nobody asks.
 
     Examples
     --------
@@ -76,6 +79,7 @@ class Flat:
     outputs: Ints
     output_graph: Ints
     stored: Sequence[TensorSpec]
+    trace: Trace | None = None
 
     def __len__(self) -> int:
         """Return the number of nodes."""
@@ -172,6 +176,8 @@ class Flat:
         edges: Edges | None = None,
         uses: Edges | None = None,
         same: Ints | None = None,
+        moved: tuple[Ints, Ints, Ints] | None = None,
+        into: Ints | None = None,
     ) -> Flat:
         """Return the graphs with only some of the nodes, in the same order.
 
@@ -179,12 +185,16 @@ class Flat:
         ----------
         keep : ndarray of bool, shape (nodes,)
         op : ndarray of int, shape (nodes,), optional
-            New operators. They may write fewer values than before.
+            New operators. They may write fewer values than before, or more.
         edges, uses : pair of ndarray of int, optional
             New ``reader, reads`` and ``user, weights``, by the old numbers of nodes and values. Edges and uses of
             removed nodes are dropped.
         same : ndarray of int, shape (values,), optional
             For each value, the one that its readers read instead, which may be replaced in turn.
+        moved : three ndarrays of int, optional
+            Values that other nodes write now, these nodes, and the places among what they write.
+        into : ndarray of int, shape (nodes,), optional
+            For each removed node, the kept one that it is a part of now, or -1.
 
         Raises
         ------
@@ -199,7 +209,11 @@ class Flat:
         written = self.numbers.each(n_outputs)[op]
         number = np.full(self.n_values, -1)
         number[: len(self.inputs)] = np.arange(len(self.inputs))
-        number[spans(self.first_written[nodes], written)] = len(self.inputs) + np.arange(written.sum())
+        first, n_kept = len(self.inputs) + np.cumsum(written) - written, np.minimum(written, self.n_written[nodes])
+        number[spans(self.first_written[nodes], n_kept)] = spans(first, n_kept)
+        if moved is not None:
+            values, writers, places = moved
+            number[values] = first[np.searchsorted(nodes, writers)] + places
         if same is not None:
             number = number[resolved(same)]
         reader, reads = _of_kept(edges or self.edges, keep)
@@ -207,8 +221,17 @@ class Flat:
         reads, outputs = number[reads], number[self.outputs]
         if min(reads.min(initial=0), outputs.min(initial=0)) < 0:
             raise InvalidGraphError("an operator reads one of the further outputs of an operator that is left out.")
+        trace = None if self.trace is None else self.trace.kept(keep, into)
         return replace(
-            self, op=op, graph=graph, reader=reader, reads=reads, user=user, weights=weights, outputs=outputs
+            self,
+            op=op,
+            graph=graph,
+            reader=reader,
+            reads=reads,
+            user=user,
+            weights=weights,
+            outputs=outputs,
+            trace=trace,
         )
 
     def graphs(self) -> list[Graph]:

@@ -31,12 +31,14 @@ def flat_merged(flat: Flat) -> Flat:
 
     Equal nodes become one; this repeats until no nodes are equal.
     """
-    keep, same = np.ones(len(flat), bool), np.arange(flat.n_values)
+    keep, same, into = np.ones(len(flat), bool), np.arange(flat.n_values), np.arange(len(flat))
     while True:
         again, first = _equal_nodes(flat, keep, same[flat.reads])
         if not len(again):
-            return flat if keep.all() else flat.rewritten(keep, same=same)
+            return flat if keep.all() else flat.rewritten(keep, same=same, into=into)
         keep[again] = False
+        into[again] = first
+        into = resolved(into)
         same[_written(flat, again)] = _written(flat, first)
         same = resolved(same)
 

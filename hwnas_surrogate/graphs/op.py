@@ -256,8 +256,11 @@ class Op:
 
     @property
     def bytes_read(self) -> int:
-        """Bytes of activations read; 0 for a ``view``."""
-        return 0 if self.kind in FREE else sum(spec.bytes for spec in self.inputs)
+        """Bytes of activations read; 0 for a ``view``. A ``copy`` reads what it writes."""
+        if self.kind in FREE:
+            return 0
+        read = sum(spec.bytes for spec in self.inputs)
+        return min(read, self.bytes_written) if self.kind == "copy" and read else read
 
     @property
     def bytes_written(self) -> int:

@@ -7,6 +7,7 @@ Each works on many graphs at once (:class:`Flat`); one graph is a batch of one.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
 
@@ -14,6 +15,7 @@ import numpy as np
 
 from hwnas_surrogate.graphs.flat import Flat, applied
 from hwnas_surrogate.graphs.graph import Graph
+from hwnas_surrogate.graphs.moving import moved
 from hwnas_surrogate.graphs.numbering import Bools, Ints, Numbers, n_weights
 from hwnas_surrogate.graphs.op import WEIGHTED, Op
 from hwnas_surrogate.graphs.rewriting import constants_without_input, spread, with_constants, without_dead
@@ -32,6 +34,8 @@ __all__ = [
 ACTIVATIONS = frozenset(
     {"relu", "relu6", "sigmoid", "tanh", "silu", "gelu", "elu", "leaky_relu", "hardswish", "hardsigmoid", "mish"}
 )
+_OF_PRODUCTS = frozenset({"relu", "relu6", "sigmoid", "tanh", "elu", "leaky_relu", "hardsigmoid", "zero"})
+"""Operators that are fused into a matrix product; ONNX Runtime runs smooth activations such as GELU by themselves."""
 _ZERO_TO_ZERO = frozenset(
     {
         "avg_pool", "max_pool", "global_pool", "batch_norm", "copy", "view", "zero", "mul",
@@ -39,7 +43,8 @@ _ZERO_TO_ZERO = frozenset(
     }
 )  # fmt: skip
 """Kinds whose output is zero if all inputs are zero; for a batch norm, before training."""
-_NORMS = frozenset({"batch_norm", "layer_norm", "group_norm"})
+_NORMS = frozenset({"batch_norm", "layer_norm", "group_norm", "rms_norm"})
+_CONVOLUTIONS = frozenset({"conv", "conv_transpose"})
 
 
 def live(graph: Graph) -> Graph:
@@ -54,11 +59,22 @@ def live(graph: Graph) -> Graph:
 
 
 def fused(graph: Graph) -> Graph:
-    """Fuse neighbouring operators if nothing else reads the value between them.
+    """Fuse neighbouring operators as inference engines do, if nothing else reads the value between them.
 
-    These are fused into a convolution or a matrix product, in this order: the batch norm after it; then one of a
-    multiplication by zero, an activation or an addition that reads it (an addition reads one more value). The
-    activation after another normalisation is fused into that. ONNX Runtime does all of this except the last.
+    - Operators that depend on no input are computed once, before: they become constants.
+    - A view that shows numbers in another order, or a part of them, is a ``copy``, unless only a copy reads it: engines
+      move numbers where PyTorch steps over them. The parts of one value are one operator. Products of two values
+      exchange the last two dimensions by themselves.
+    - Into a convolution or a matrix product go, in this order: the batch norm after it; the multiplications by numbers
+      or stored tensors after it, but stored vectors only into a convolution; then one of a multiplication by zero or an
+      activation, but into a matrix product no smooth one such as GELU. Into a convolution, an addition may go instead
+      (it reads one more value).
+    - A layer norm goes into the addition before it, and an activation into the normalisation before it.
+
+    ONNX Runtime and OpenVINO do all of this, with exceptions: no engine fuses activations into other normalisations
+    than batch norms; ONNX Runtime fuses no smooth activation into a convolution, and OpenVINO also into a matrix
+    product; OpenVINO runs the addition before a layer norm by itself. Both also fuse a ReLU after an addition that a
+    convolution includes, which this view keeps.
     """
     return applied(flat_fused, graph)
 
@@ -97,8 +113,22 @@ def plain_sum(op: Op) -> bool:
 
 def flat_fused(flat: Flat) -> Flat:
     """Apply :func:`fused` to many graphs."""
-    flat = _absorbed(batch_norms_folded(flat), WEIGHTED, ACTIVATIONS | {"add", "zero"})
+    flat = batch_norms_folded(moved(constants_without_input(flat)))
+    flat = _absorbed(flat, _CONVOLUTIONS, _scales)
+    flat = _absorbed(flat, WEIGHTED - _CONVOLUTIONS, _scales_by_number)
+    flat = _absorbed(flat, _CONVOLUTIONS, ACTIVATIONS | {"add", "zero"})
+    flat = _absorbed(flat, WEIGHTED - _CONVOLUTIONS, _OF_PRODUCTS)
+    flat = _absorbed(flat, frozenset({"add"}), frozenset({"layer_norm", "rms_norm"}))
     return _absorbed(flat, _NORMS, ACTIVATIONS)
+
+
+def _scales(op: Op) -> bool:
+    """Return whether an operator multiplies by a number or stored tensors, which can be folded into weights."""
+    return op.kind in ("mul", "div") and len(op.inputs) == 1
+
+
+def _scales_by_number(op: Op) -> bool:
+    return _scales(op) and not (op.weights or op.buffers)
 
 
 def batch_norms_folded(flat: Flat) -> Flat:
@@ -111,13 +141,14 @@ def zeros_in_weights(flat: Flat) -> Flat:
     return _absorbed(flat, WEIGHTED, frozenset({"zero"}))
 
 
-def _absorbed(flat: Flat, into: frozenset[str], what: frozenset[str]) -> Flat:
-    """Fuse operators of some kinds with their only reader, if it is of certain kinds.
+def _absorbed(flat: Flat, into: frozenset[str], what: frozenset[str] | Callable[[Op], bool]) -> Flat:
+    """Fuse operators of some kinds with their only reader, if it is of certain kinds or has a property.
 
     The fused operator takes the reader's place in the order, since the reader may read later values. A reader that
     could be fused into several operators is fused into the first that it reads.
     """
-    edge = np.flatnonzero((flat.times_read[flat.reads] == 1) & flat.is_of(what)[flat.reader])
+    fusible = flat.is_of(what) if isinstance(what, frozenset) else flat.each(what)
+    edge = np.flatnonzero((flat.times_read[flat.reads] == 1) & fusible[flat.reader])
     takes = np.append(flat.is_of(into) & (flat.n_written == 1), False)  # inputs have the writer -1, the last
     edge = edge[takes[flat.writer[flat.reads[edge]]]]
     base, node = flat.writer[flat.reads[edge]], flat.reader[edge]
@@ -140,7 +171,8 @@ def _joined(flat: Flat, base: Ints, node: Ints, edge: Ints, made: Ints) -> Flat:
     order = np.argsort(reader, kind="stable")
     buffer = flat.which_use >= flat.numbers.each(n_weights)[flat.op[flat.user]]
     stored = np.lexsort((buffer, user))  # the weights of both, then their buffers
-    return flat.rewritten(keep, op, (reader[order], flat.reads[left][order]), (user[stored], flat.weights[stored]))
+    edges, uses = (reader[order], flat.reads[left][order]), (user[stored], flat.weights[stored])
+    return flat.rewritten(keep, op, edges, uses, into=place)
 
 
 def _one(numbers: Numbers, first: int, second: int, place: int) -> int:

@@ -157,10 +157,35 @@ class _Quantizing:
         )
         order = np.argsort(reader, kind="stable")
         user, weights, stored = self._stored(place)
+        serves = np.empty(len(op), np.intp)
+        for numbers, of in zip((head, into, nodes, back, tail), self._served(), strict=True):
+            serves[numbers] = of
+        trace = None if old.trace is None else old.trace.placed(serves, self._part_of())
         return replace(
             old, op=op, graph=graph, reader=reader[order], reads=reads[order], outputs=outputs,
-            user=user, weights=weights, stored=stored,
+            user=user, weights=weights, stored=stored, trace=trace,
         )  # fmt: skip
+
+    def _served(self) -> tuple[Ints, ...]:
+        """Return the old node that each conversion serves, and that each node is: head, into, nodes, back, tail.
+
+        A conversion of an input serves its first reader, that of an output its writer.
+        """
+        old = self._old
+        first = np.searchsorted(old.graph, np.arange(old.n))
+        order, begins = old.by_value
+        readers, start = np.append(old.reader[order], 0), begins[self._head]
+        unread = begins[self._head + 1] == start
+        head = np.where(unread, first[old.input_graph[self._head]], readers[start])
+        written = old.writer[old.outputs[self._tail]]
+        tail = np.where(written < 0, first[old.output_graph[self._tail]], written)
+        return head, old.reader[self._into], self._nodes, old.writer[self._back], tail
+
+    def _part_of(self) -> Ints:
+        """Return the old node that each old node is a part of: a ReLU in a quantization, of that before it."""
+        old, vanishes = self._old, self._modes.vanishes
+        writer = old.writer[self._modes.same(vanishes)[old.first_written]]
+        return np.where(vanishes & (writer >= 0), writer, np.arange(len(old)))
 
     def _in_order(self) -> tuple[Ints, Ints, list[Ints]]:
         """Return all operators in order, the graph of each, and the positions of conversions and nodes among them."""

@@ -22,7 +22,8 @@ from hwnas_surrogate.errors import DataFileError, InvalidInputError, unknown
 from hwnas_surrogate.files import check_folder, replacing_in, settle
 from hwnas_surrogate.measure.form import RESULTS, write_form
 from hwnas_surrogate.measure.protocol import Progress
-from hwnas_surrogate.networks import build_network, to_onnx
+from hwnas_surrogate.measure.runnable import TorchRunnable
+from hwnas_surrogate.networks import build_network, example_inputs
 from hwnas_surrogate.spaces import Archs, SearchSpace, get_space
 
 __all__ = ["FORMATS", "check_empty", "export_networks"]
@@ -31,19 +32,28 @@ MANIFEST = "manifest.json"
 MANIFEST_VERSION = 1
 
 
-def _save_onnx(network: nn.Module, input_shape: Sequence[int], path: Path) -> None:
-    path.write_bytes(to_onnx(network, input_shape).SerializeToString())
+Described = list[list[Any]]
+"""The name, number format and shape of each input."""
 
 
-def _save_torch(network: nn.Module, input_shape: Sequence[int], path: Path) -> None:
-    program = torch.export.export(network, (torch.zeros(1, *input_shape),))
+def _save_onnx(network: nn.Module, inputs: tuple[torch.Tensor, ...], path: Path) -> Described:
+    model, feed = TorchRunnable(network, inputs).onnx()
+    path.write_bytes(model)
+    return [[name, str(array.dtype), list(array.shape)] for name, array in feed.items()]
+
+
+def _save_torch(network: nn.Module, inputs: tuple[torch.Tensor, ...], path: Path) -> Described:
+    program = torch.export.export(network, inputs)
     # Not directly into the file: if the disk is full, torch's archive writer ends the whole process.
     archive = io.BytesIO()
     torch.export.save(program, archive)
     path.write_bytes(archive.getvalue())
+    names = ["image"] if len(inputs) == 1 else [f"input_{number}" for number in range(len(inputs))]
+    formats = [str(tensor.dtype).removeprefix("torch.") for tensor in inputs]
+    return [[name, dtype, list(tensor.shape)] for name, dtype, tensor in zip(names, formats, inputs, strict=True)]
 
 
-FORMATS: Mapping[str, tuple[str, Callable[[nn.Module, Sequence[int], Path], None]]] = MappingProxyType(
+FORMATS: Mapping[str, tuple[str, Callable[[nn.Module, tuple[torch.Tensor, ...], Path], Described]]] = MappingProxyType(
     {"onnx": ("onnx", _save_onnx), "torch": ("pt2", _save_torch)}
 )
 """The formats, with their suffix and writer. ``torch`` uses torch.export, which takes about a second per network."""
@@ -108,17 +118,18 @@ def export_networks(
         for row, (arch, number) in enumerate(zip(batch, numbers.tolist(), strict=True)):
             config = distinct[number]
             network = build_network(arch, config, chosen, random_state)
+            inputs = example_inputs(chosen, arch, config)
             for name in names:
                 suffix, save = FORMATS[name]
                 path = temporary / f"network-{row:05d}.{suffix}"
-                save(network, config.input_shape, path)
+                described = save(network, inputs, path)
                 entries.append(
                     {
                         "file": path.name,
                         "format": name,
                         "architecture": chosen.format(arch),
                         "config": str(config),
-                        "input": ["image", "float32", [1, *config.input_shape]],
+                        "input": described[0] if len(described) == 1 else described,
                         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
                     }
                 )

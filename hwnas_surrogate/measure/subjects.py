@@ -12,7 +12,7 @@ import torch
 from hwnas_surrogate.capture import GivenNetwork, OnnxFile, UserModule, given_networks
 from hwnas_surrogate.errors import MeasurementError
 from hwnas_surrogate.measure.runnable import OnnxRunnable, Runnable, TorchRunnable
-from hwnas_surrogate.networks import build_network
+from hwnas_surrogate.networks import build_network, example_inputs
 from hwnas_surrogate.spaces import get_space
 
 __all__ = ["ArchSubject", "GivenSubject", "Key", "Subject", "from_message", "to_message"]
@@ -48,17 +48,17 @@ class ArchSubject:
         return self.arch, self.config, self.part
 
     def build(self) -> Runnable:
-        """Build it, with an input of zeros."""
+        """Build it, with inputs of zeros, or those that a space of one's own gives."""
         config = get_space(self.space).config(self.config)
         network = build_network(self.arch, config, self.space, random_state=0)
-        image = torch.zeros(1, *config.input_shape)
+        inputs = example_inputs(self.space, self.arch, config)
         if not self.part:
-            return TorchRunnable(network, (image,))
+            return TorchRunnable(network, inputs)
         part = network.get_submodule(self.part)
         seen: list[tuple[int, ...]] = []
         hook = part.register_forward_pre_hook(lambda _, inputs: seen.append(tuple(inputs[0].shape)))
         with torch.inference_mode():
-            network(image)
+            network(*inputs)
         hook.remove()
         return TorchRunnable(part, (torch.zeros(seen[0]),))
 

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from hwnas_surrogate.errors import InvalidInputError, unknown
+from hwnas_surrogate.models.anchored import AnchoredStack
 from hwnas_surrogate.models.boosted import BoostedRidge
 from hwnas_surrogate.models.classifier import TreeClassifier
 from hwnas_surrogate.models.cost_model import ConstantCost, CostModel, cost_model
@@ -24,6 +25,7 @@ __all__ = [
     "MLP",
     "MODELS",
     "AdditiveExact",
+    "AnchoredStack",
     "BoostedRidge",
     "ConstantCost",
     "CostModel",
@@ -88,6 +90,7 @@ _saved: dict[str, type[CostModel | TreeClassifier]] = {
     kind.__name__: kind
     for kind in (
         AdditiveExact,
+        AnchoredStack,
         BoostedRidge,
         ConstantCost,
         LeaveOneOutRidge,

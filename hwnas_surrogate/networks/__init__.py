@@ -17,6 +17,7 @@ from hwnas_surrogate.networks.natsbench_size import NATSBenchSizeNetwork
 from hwnas_surrogate.networks.onnx_model import to_onnx
 from hwnas_surrogate.spaces import (
     Archs,
+    ChoiceSpace,
     ConfigLike,
     NetworkConfig,
     RandomState,
@@ -27,7 +28,7 @@ from hwnas_surrogate.spaces import (
 )
 from hwnas_surrogate.spaces.reading import foreign
 
-__all__ = ["FBNetNetwork", "NASBench201Network", "NATSBenchSizeNetwork", "build_network", "to_onnx"]
+__all__ = ["FBNetNetwork", "NASBench201Network", "NATSBenchSizeNetwork", "build_network", "example_inputs", "to_onnx"]
 
 _NETWORKS: Mapping[str, Callable[..., nn.Module]] = MappingProxyType(
     {"nasbench201": NASBench201Network, "fbnet": FBNetNetwork, "natsbench-size": NATSBenchSizeNetwork}
@@ -52,7 +53,7 @@ def build_network(
     ----------
     arch : str, int, sequence, array or mapping
         One architecture in any form that the space accepts, or the dict that the benchmark's
-        ``get_net_config`` returns.
+        ``get_net_config`` returns; in a :class:`~hwnas_surrogate.spaces.ChoiceSpace`, a mapping of positions to values.
     config : NetworkConfig, str, mapping or None, default=None
         Anything that ``space.config`` accepts. None means the dict's own config if ``arch`` is a dict, otherwise the
         space's first published one (CIFAR-10 for NAS-Bench-201, CIFAR-100 for FBNet).
@@ -108,6 +109,38 @@ def build_network(
     return _initialised(chosen, ops, chosen.config(config), random_state)
 
 
+def example_inputs(
+    space: str | SearchSpace, arch: Archs | Mapping[str, Any], config: ConfigLike = None
+) -> tuple[torch.Tensor, ...]:
+    """Return tensors that the network of one architecture takes, at batch 1, on the CPU.
+
+    Parameters
+    ----------
+    space : str or SearchSpace
+    arch : architecture
+        One, in any form that the space accepts.
+    config : config, optional
+        The space's first published one if None.
+
+    Returns
+    -------
+    tuple of torch.Tensor
+        Zeros of shape ``(1, *config.input_shape)``, or what a space of one's own gives
+        (:meth:`~hwnas_surrogate.capture.ModuleSpace.example_inputs`).
+
+    Examples
+    --------
+    >>> [image] = example_inputs("nasbench201", 0, "ImageNet16-120")
+    >>> image.shape
+    torch.Size([1, 3, 16, 16])
+    """
+    chosen = get_space(space)
+    of = chosen.config(config)
+    with torch.device("cpu"):
+        own = chosen.inputs(arch, of)
+        return (torch.zeros(1, *of.input_shape),) if own is None else own
+
+
 def _ops(space: SearchSpace, arch: Archs | Mapping[str, Any]) -> list[int]:
     if isinstance(arch, Mapping) and (_space_of(arch) is not None or foreign(arch, space.ops) is None):
         return list(map(int, space.arch_from_dict(arch)))
@@ -131,7 +164,7 @@ def _choose_space(arch: Archs | Mapping[str, Any], config: ConfigLike, space: st
     if space is None:
         return get_space(implied or _space_of(config) or "nasbench201")
     chosen = get_space(space)
-    if implied is not None and implied != chosen.name:
+    if implied is not None and implied != chosen.name and not isinstance(chosen, ChoiceSpace):
         raise InvalidArchitectureError(
             f"the dict is a config of {get_space(implied).title}, but space is {chosen.name!r}. "
             f"Pass space={implied!r}, or leave space out."
@@ -147,7 +180,8 @@ def _space_of(value: object) -> str | None:
         if "channels" in value:
             return "natsbench-size"
         return "nasbench201" if "C" in value or isinstance(value.get("arch_str"), str) else None
-    return next((name for name in space_names() if isinstance(value, get_space(name).config_class)), None)
+    found = [name for name in space_names() if isinstance(value, get_space(name).config_class)]
+    return found[0] if len(found) == 1 else None
 
 
 def _initialised(space: SearchSpace, ops: list[int], config: NetworkConfig, random_state: RandomState) -> nn.Module:
@@ -163,7 +197,7 @@ def _initialised(space: SearchSpace, ops: list[int], config: NetworkConfig, rand
 
 
 def _construct(space: SearchSpace, ops: list[int], config: NetworkConfig) -> nn.Module:
-    network = _NETWORKS[space.name](ops, config) if space.name in _NETWORKS else space.build(ops, config)
+    network = _NETWORKS[space.name](ops, config) if space.name in _NETWORKS else space.construct(ops, config)
     if not isinstance(network, nn.Module):
         raise InvalidInputError(f"{type(space).__name__}.build must return a torch.nn.Module, got {network!r:.80}.")
     return network

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         plot_principal_directions,
         plot_proxies,
     )
+    from hwnas_surrogate.report.operator_figures import plot_operators
     from hwnas_surrogate.report.page import write_report
     from hwnas_surrogate.report.surrogate_figures import (
         plot_adaptation_curve,
@@ -31,6 +32,7 @@ __all__ = [
     "plot_disagreement",
     "plot_error_by_distance",
     "plot_learning_curve",
+    "plot_operators",
     "plot_pareto",
     "plot_predicted",
     "plot_principal_directions",
@@ -46,6 +48,7 @@ _MODULES = {
         "plot_principal_directions",
         "plot_proxies",
     ],
+    "operator_figures": ["plot_operators"],
     "page": ["write_report"],
     "surrogate_figures": ["plot_adaptation_curve", "plot_error_by_distance", "plot_learning_curve", "plot_predicted"],
 }

@@ -112,9 +112,9 @@ def _architectures(table: CostTable) -> dict[str, Any]:
     if space is None:
         return {"ops": list(table.batch.count_kinds("folded")), "texts": list(table.names)}
     archs = table.archs
-    made: dict[str, Any] = {"ops": list(space.ops)}
+    made: dict[str, Any] = {"ops": list(_has_op(table.batch))}
     pieces, texts = _pieces(space), space.format_all(archs)
-    names = np.array(space.ops, object)[archs]
+    names = np.array(space.ops, object)[archs] if space.ops else np.empty(archs.shape, object)
     joined = np.full(len(archs), pieces[0], object) if len(pieces) == space.n_positions + 1 else np.array([])
     for position, piece in enumerate(pieces[1:] if len(joined) else []):
         joined = joined + names[:, position] + piece
@@ -132,7 +132,8 @@ def _architectures(table: CostTable) -> dict[str, Any]:
 
 def _pieces(space: SearchSpace) -> list[str]:
     """Return the text between the ops in an architecture's string."""
-    return space.format(np.zeros((1, space.n_positions), np.int8)).split(space.ops[0])
+    text = space.format(np.zeros((1, space.n_positions), np.int8))
+    return text.split(space.ops[0]) if space.ops else [text]
 
 
 def _macs(table: CostTable) -> dict[str, Any]:
@@ -249,9 +250,16 @@ def _cut_off(table: CostTable, names: list[str]) -> list[int]:
 
 
 def _has_op(networks: NetworkBatch) -> dict[str, npt.NDArray[np.bool_]]:
-    """Return which networks have each op of their space, or, of graphs, each kind of operator: (n,) each."""
+    """Return which networks have each op of their space, or, of graphs, each kind of operator: (n,) each.
+
+    Where positions have different choices, an op is one choice at one position.
+    """
     if isinstance(networks, ArchBatch):
-        return {op: (networks.archs == number).any(axis=1) for number, op in enumerate(networks.space.ops)}
+        archs, space = networks.archs, networks.space
+        if space.ops:
+            return {op: (archs == number).any(axis=1) for number, op in enumerate(space.ops)}
+        named = zip(space.position_names, space.ops_at, archs.T, strict=True)
+        return {f"{name}={op}": held == number for name, ops, held in named for number, op in enumerate(ops)}
     return {kind: counts > 0 for kind, counts in networks.count_kinds("folded").items()}
 
 

@@ -100,8 +100,9 @@ def suggest(
     This is sequential D-optimal design [1]_ under the prior of :class:`PhysicsGP`. Greedily, each network is the
     one with the largest predictive variance given those before it. The design has the physical sums (of all layers, of
     those that a converter leaves, of the operators that an inference engine runs) and the predictions of the sources.
-    The candidates are 4,000 random architectures of the space, or the graphs, without the most extreme twentieth: on no
-    device are costs exact sums, and extreme networks would bias the other predictions.
+    The candidates are 4,000 random architectures of the space (500 of a :class:`~hwnas_surrogate.capture.ModuleSpace`,
+    whose networks are captured), or the graphs, without the most extreme twentieth: on no device are costs exact sums,
+    and extreme networks would bias the other predictions.
 
     Parameters
     ----------
@@ -143,7 +144,7 @@ def suggest(
     if isinstance(candidates, (str, NamedSpace)):
         space = get_space(candidates)
         rng = as_generator(random_state)
-        pool: NetworkBatch = space.batch(space.sample(CANDIDATES, rng), config)
+        pool: NetworkBatch = space.batch(space.representatives(CANDIDATES, rng), config)
         known = given if isinstance(given, NetworkBatch) else as_batch(space, [] if given is None else given, config)
     else:
         space, pool = None, as_batch(None, candidates, config)

@@ -5,7 +5,15 @@ from __future__ import annotations
 from hwnas_surrogate.random_states import RandomState, as_generator
 from hwnas_surrogate.spaces.base import SearchSpace
 from hwnas_surrogate.spaces.batch import ArchBatch, ConfigLike, Configs, Networks, as_batch
-from hwnas_surrogate.spaces.config import FBNetConfig, NASBench201Config, NATSBenchSizeConfig, NetworkConfig
+from hwnas_surrogate.spaces.choice_values import Choice, Choices
+from hwnas_surrogate.spaces.choices import ChoiceSpace
+from hwnas_surrogate.spaces.config import (
+    FBNetConfig,
+    InputConfig,
+    NASBench201Config,
+    NATSBenchSizeConfig,
+    NetworkConfig,
+)
 from hwnas_surrogate.spaces.conventions import Convention
 from hwnas_surrogate.spaces.fbnet import FBNet
 from hwnas_surrogate.spaces.nasbench201 import NASBench201
@@ -17,11 +25,15 @@ from hwnas_surrogate.spaces.tables import OpTable
 __all__ = [
     "ArchBatch",
     "Archs",
+    "Choice",
+    "ChoiceSpace",
+    "Choices",
     "ConfigLike",
     "Configs",
     "Convention",
     "FBNet",
     "FBNetConfig",
+    "InputConfig",
     "NASBench201",
     "NASBench201Config",
     "NATSBenchSize",

@@ -75,6 +75,13 @@ class SearchSpace(OpLists, ABC):
     def sample(self, n: int, random_state: RandomState = None) -> ArchArray:
         """Draw n different architectures uniformly, int8 of shape (n, positions)."""
 
+    def representatives(self, n: int, random_state: RandomState = None) -> ArchArray:
+        """Draw n different architectures that stand for the space, or fewer.
+
+        There are fewer in a space with less architectures, or whose networks take long to count.
+        """
+        return self.sample(n, random_state)
+
     @abstractmethod
     def enumerate(self) -> ArchArray:
         """Return every architecture, int8 of shape (size, positions), or raise if there are too many."""
@@ -85,14 +92,14 @@ class SearchSpace(OpLists, ABC):
         Returns
         -------
         ndarray of int8, shape (positions * (ops - 1), positions)
+            Fewer rows where positions have fewer ops.
         """
         (ops,) = self._exactly_one(arch)
-        n_ops = len(self.ops)
-        result = np.repeat(ops[None], self.n_positions * (n_ops - 1), axis=0)
+        n_ops = self.n_ops_at
         position = np.repeat(np.arange(self.n_positions), n_ops - 1)
-        shift = np.tile(np.arange(1, n_ops), self.n_positions)
-        rows = np.arange(len(result))
-        result[rows, position] = (ops[position] + shift) % n_ops
+        shift = np.concatenate([np.arange(1, n) for n in n_ops])
+        result = np.repeat(ops[None], len(position), axis=0)
+        result[np.arange(len(result)), position] = (ops[position] + shift) % n_ops[position]
         return result
 
     def as_array(self, archs: Archs) -> ArchArray:
@@ -140,7 +147,7 @@ class SearchSpace(OpLists, ABC):
         if held is None:
             raise self._not_an_arch(archs)
         if self._names_ops(held):
-            return np.array([[self.ops.index(op) for op in held]], np.int8)
+            return self._from_names(held)
         return self.stack(held)
 
     def stack(self, archs: Iterable[Any], convention: str | None = None) -> ArchArray:
@@ -281,6 +288,9 @@ class SearchSpace(OpLists, ABC):
         """
         return self.convention().translate(self.as_array(archs), self.convention(convention))
 
+    def _from_names(self, names: list[str]) -> ArchArray:
+        return np.array([[self.ops.index(name) for name in names]], np.int8)
+
     def _from_texts(self, texts: list[str]) -> ArchArray:
         return np.stack([self.parse(text) for text in texts])
 
@@ -413,13 +423,17 @@ class SearchSpace(OpLists, ABC):
         Graph
         """
 
-    def build(self, ops: Sequence[int], config: NetworkConfig) -> Any:
+    def construct(self, ops: Sequence[int], config: NetworkConfig) -> Any:
+        """Return what :meth:`build` returns for an architecture, given by the number of the op at each position."""
+        return self.build(ops, config)
+
+    def build(self, arch: Any, config: Any) -> Any:
         """Return the PyTorch module of one architecture. A custom space defines it for measuring and export.
 
         Parameters
         ----------
-        ops : sequence of int
-            The number of the op at each position.
+        arch : sequence of int
+            The number of the op at each position. In a :class:`ChoiceSpace`, a mapping of positions to values.
         config : NetworkConfig
 
         Returns
@@ -436,6 +450,17 @@ class SearchSpace(OpLists, ABC):
             f"no network is known for {self.title}: {type(self).__name__} has no method build(ops, config) that "
             "returns a torch.nn.Module."
         )
+
+    def inputs(self, arch: Archs, config: ConfigLike = None) -> tuple[Any, ...] | None:
+        """Return tensors that the network of one architecture takes.
+
+        None stands for one float32 input of shape ``(1, *config.input_shape)``, which most spaces' networks take.
+        """
+        return None
+
+    def graphs(self, archs: Archs, config: ConfigLike = None) -> GraphBatch:
+        """Return the networks of n architectures as graphs, under one config; see :meth:`graph`."""
+        return GraphBatch([self.graph(arch, config) for arch in self.as_array(archs)])
 
     def batch(self, archs: Archs, configs: Configs = None) -> ArchBatch:
         """Return the networks of architectures, as encoders, surrogates and tables accept them.
@@ -486,7 +511,7 @@ class SearchSpace(OpLists, ABC):
         """
         return None
 
-    def choices(self, archs: ArchArray, config: NetworkConfig, view: View) -> npt.NDArray[np.integer[Any]]:
+    def table_choices(self, archs: ArchArray, config: NetworkConfig, view: View) -> npt.NDArray[np.integer[Any]]:
         """Return the choice at each position of a view's table, (n, positions); by default the ops."""
         return archs
 
@@ -495,7 +520,7 @@ class SearchSpace(OpLists, ABC):
 
         A space may override this with a smaller network that has the same peak.
         """
-        return GraphBatch([self.graph(arch, config) for arch in archs]).peak_memory(view)
+        return self.graphs(archs, config).peak_memory(view)
 
     @abstractmethod
     def executed(self, archs: Archs, view: str, config: ConfigLike = None) -> npt.NDArray[np.bool_]:

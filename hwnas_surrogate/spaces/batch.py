@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.graphs import Graph, GraphBatch, NetworkBatch, Op, View
-from hwnas_surrogate.graphs.batch import checked_view, numbers_of_rows, values_of_ops
+from hwnas_surrogate.graphs.batch import numbers_of_rows, values_of_ops
+from hwnas_surrogate.graphs.views import checked_view
 from hwnas_surrogate.spaces.config import NetworkConfig
 from hwnas_surrogate.spaces.reading import Archs
 from hwnas_surrogate.spaces.registry import get_space
@@ -113,7 +114,12 @@ class ArchBatch(NetworkBatch):
         used, number = np.unique(self._number[chosen], return_inverse=True)
         if not len(chosen):
             used = np.arange(len(self._configs))
-        return ArchBatch(self.space, self.archs[chosen], tuple(self._configs[n] for n in used), number.astype(np.intp))
+        taken = ArchBatch(self.space, self.archs[chosen], tuple(self._configs[n] for n in used), number.astype(np.intp))
+        for new, old in enumerate(used.tolist()):
+            if old in self._counted:  # graphs take milliseconds each: they are kept
+                place = np.cumsum(self._number == old) - 1
+                taken._counted[new] = self._counted[old].take(place[chosen[number == new]])
+        return taken
 
     def under(self, configs: Sequence[NetworkConfig]) -> ArchBatch:
         """Return the same architectures under other configs: ``configs[i]`` replaces the i-th distinct config.
@@ -175,17 +181,24 @@ class ArchBatch(NetworkBatch):
         checked_view(view)
         _, first = np.unique(self.repeats, return_index=True)
         peaks = np.empty(len(first))
-        for number, config in enumerate(self._configs):
+        for number in range(len(self._configs)):
             selected = np.flatnonzero(self._number[first] == number)
             if len(selected):
-                peaks[selected] = self.space.peak_memory(self.archs[first[selected]], config, view)
+                peaks[selected] = self._peaks(first[selected], number, view)
         return peaks[self.repeats]
+
+    def _peaks(self, rows: npt.NDArray[np.intp], number: int, view: View) -> npt.NDArray[np.float64]:
+        if number in self._counted:
+            return self._counted[number].take((np.cumsum(self._number == number) - 1)[rows]).peak_memory(view)
+        return self.space.peak_memory(self.archs[rows], self._configs[number], view)
 
     def graphs(self) -> GraphBatch:
         """Return the same networks as graphs."""
-        return GraphBatch(
-            [self.space.graph(arch, self._configs[n]) for arch, n in zip(self.archs, self._number, strict=True)]
-        )
+        graphs: dict[int, Graph] = {}
+        for number in range(len(self._configs)):
+            rows = np.flatnonzero(self._number == number).tolist()
+            graphs |= dict(zip(rows, self._graphs_of(number).graphs, strict=True))
+        return GraphBatch([graphs[row] for row in range(len(self))])
 
     @property
     def connected(self) -> npt.NDArray[np.bool_]:
@@ -204,10 +217,14 @@ class ArchBatch(NetworkBatch):
         archs, config = self.archs[rows], self._configs[number]
         table = self.space.op_table(config, view)
         if table is not None:
-            return _Tabulated(table, self.space.choices(archs, config, view))
+            return _Tabulated(table, self.space.table_choices(archs, config, view))
+        return _Counted(self._graphs_of(number), view)
+
+    def _graphs_of(self, number: int) -> GraphBatch:
+        """Return the graphs of the architectures under one config, by its number."""
         if number not in self._counted:
-            self._counted[number] = GraphBatch([self.space.graph(arch, config) for arch in archs])
-        return _Counted(self._counted[number], view)
+            self._counted[number] = self.space.graphs(self.archs[self._number == number], self._configs[number])
+        return self._counted[number]
 
 
 class _Part(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
@@ -10,15 +11,19 @@ from typing import Self
 
 from hwnas_surrogate.errors import InvalidConfigError
 
-__all__ = ["FBNetConfig", "NASBench201Config", "NATSBenchSizeConfig", "NetworkConfig"]
+__all__ = ["FBNetConfig", "InputConfig", "NASBench201Config", "NATSBenchSizeConfig", "NetworkConfig"]
 
 N_FBNET_STAGES = 7
 
 
 _N = r"(\d{1,9})"
 """A number in a config's string."""
+_NO_SHAPE = "default"
+"""The string of an InputConfig without a shape."""
 _LARGEST, _MOST_CLASSES = 20_000, 1_000_000
 """Largest sizes: the multiply-adds of every layer then fit into 64 bits, and no network comes near them."""
+_MOST_AXES, _MOST_NUMBERS = 8, 1 << 31
+"""Largest inputs of an InputConfig."""
 
 
 def _positive(config: NetworkConfig, name: str, value: object, hint: str = "") -> None:
@@ -52,8 +57,8 @@ class NetworkConfig(ABC):
     width: int
 
     @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """Input as (channels, height, width)."""
+    def input_shape(self) -> tuple[int, ...]:
+        """Input without the batch, as (channels, height, width) for images."""
         return self.in_channels, self.height, self.width
 
     @classmethod
@@ -258,3 +263,63 @@ class NATSBenchSizeConfig(NetworkConfig):
                 f"a NATS-Bench-Size config reads like 'k10-3x32x32' (classes, input), got {text!r:.100}."
             )
         return cls(*map(int, match.groups()))
+
+
+@dataclass(frozen=True, slots=True)
+class InputConfig(NetworkConfig):
+    """The input of a network, for spaces whose architectures determine everything else.
+
+    Its string is ``3x64x64``, the shape without the batch; ``default`` without a shape.
+
+    Parameters
+    ----------
+    shape : sequence of int, default=()
+        Sizes without the batch; empty if the architecture determines the input.
+
+    Raises
+    ------
+    InvalidConfigError
+        If a size is not a positive integer.
+
+    Examples
+    --------
+    >>> str(InputConfig((3, 64, 64)))
+    '3x64x64'
+    >>> InputConfig.parse("128").input_shape
+    (128,)
+    """
+
+    shape: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        sizes = tuple(self.shape) if isinstance(self.shape, Iterable) and not isinstance(self.shape, str) else None
+        if sizes is None or len(sizes) > _MOST_AXES:
+            raise InvalidConfigError(
+                f"InputConfig: shape must be at most {_MOST_AXES} sizes without the batch, (3, 64, 64) say, "
+                f"got {self.shape!r:.60}."
+            )
+        for size in sizes:
+            _positive(self, "a size", size)
+        if math.prod(sizes) > _MOST_NUMBERS:
+            raise InvalidConfigError(f"InputConfig: an input has at most {_MOST_NUMBERS:,} numbers, got {sizes}.")
+        object.__setattr__(self, "shape", sizes)
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Input without the batch."""
+        return self.shape
+
+    def __str__(self) -> str:
+        return "x".join(map(str, self.shape)) or _NO_SHAPE
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read ``3x64x64``."""
+        stripped = text.strip()
+        if stripped == _NO_SHAPE:
+            return cls()
+        if re.fullmatch(r"\d{1,9}(x\d{1,9})*", stripped, flags=re.ASCII) is None:
+            raise InvalidConfigError(
+                f"an input config reads like '3x64x64' (sizes without the batch), got {text!r:.100}."
+            )
+        return cls(tuple(map(int, stripped.split("x"))))

@@ -286,7 +286,7 @@ class FBNet(SearchSpace):
         assert isinstance(config, FBNetConfig)
         return _table(config, view)
 
-    def choices(self, archs: ArchArray, config: NetworkConfig, view: View) -> npt.NDArray[np.integer[Any]]:
+    def table_choices(self, archs: ArchArray, config: NetworkConfig, view: View) -> npt.NDArray[np.integer[Any]]:
         """Return the blocks, (n, 22); in the quantized view, choices that also depend on the next block, (n, 23).
 
         A block with a residual reads its input twice, and a value that two operators read is not kept in int8. So a

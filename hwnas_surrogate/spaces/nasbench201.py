@@ -385,7 +385,7 @@ class NASBench201(SearchSpace):
         assert isinstance(config, NASBench201Config)
         return super().peak_memory(archs, replace(config, N=min(config.N, 2)), view)
 
-    def choices(self, archs: ArchArray, config: NetworkConfig, view: View) -> npt.NDArray[np.integer[Any]]:
+    def table_choices(self, archs: ArchArray, config: NetworkConfig, view: View) -> npt.NDArray[np.integer[Any]]:
         """Return the lexicographic rank of each architecture, shape (n, 1)."""
         return self.codes(archs)[:, None]
 

@@ -206,7 +206,7 @@ class NATSBenchSize(SearchSpace):
         assert isinstance(config, NATSBenchSizeConfig)
         return _table(config, view)
 
-    def choices(self, archs: ArchArray, config: NetworkConfig, view: View) -> npt.NDArray[np.integer[Any]]:
+    def table_choices(self, archs: ArchArray, config: NetworkConfig, view: View) -> npt.NDArray[np.integer[Any]]:
         """Return the choices of the stem, of each cell with the channels before it, and of the head: shape (n, 7)."""
         before = np.concatenate([archs[:, :1], archs[:, :-1]], axis=1)
         return np.concatenate([archs[:, :1], len(CHANNELS) * before + archs, archs[:, -1:]], axis=1)

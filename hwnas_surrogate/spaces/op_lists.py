@@ -22,8 +22,19 @@ class OpLists(NamedSpace):
     """The ops and positions of a space, and how integers are checked against them."""
 
     ops: ClassVar[tuple[str, ...]]
+    """The names of the ops, the same ones at every position; empty if positions differ (:attr:`ops_at`)."""
     position_names: ClassVar[tuple[str, ...]]
     form: ClassVar[str]
+
+    @property
+    def ops_at(self) -> tuple[tuple[str, ...], ...]:
+        """The names of the ops at each position: in most spaces ``ops`` at all of them."""
+        return (self.ops,) * len(self.position_names)
+
+    @property
+    def n_ops_at(self) -> npt.NDArray[np.intp]:
+        """The number of ops at each position, shape (positions,)."""
+        return np.array(list(map(len, self.ops_at)), np.intp)
 
     def _own(self) -> Convention:
         """Return the space's own convention of op numbers."""
@@ -48,7 +59,8 @@ class OpLists(NamedSpace):
 
     def _from_integers(self, numbers: npt.NDArray[Any]) -> ArchArray:
         """Read one integer, or a flat sequence, as described in :meth:`as_array`."""
-        fits = numbers.shape == (len(self.position_names),) and bool(((numbers >= 0) & (numbers < len(self.ops))).all())
+        n_ops = self._n_ops()
+        fits = numbers.shape == (len(self.position_names),) and bool(((numbers >= 0) & (numbers < n_ops)).all())
         return self._checked(numbers[None]) if fits else self._from_indices(np.atleast_1d(numbers))
 
     def _from_indices(self, indices: npt.NDArray[Any]) -> ArchArray:
@@ -65,16 +77,20 @@ class OpLists(NamedSpace):
             raise InvalidArchitectureError(
                 f"a {self.title} architecture has {len(self.position_names)} ops, got an array of shape {archs.shape}."
             )
-        bad = (archs < 0) | (archs >= len(self.ops))
+        bad = (archs < 0) | (archs >= self._n_ops())
         if bad.any():
             row, position = map(int, np.argwhere(bad)[0])
             numbering = order or self._own()
             raise InvalidArchitectureError(
                 f"architecture number {row}: op {archs[row, position]} at {numbering.positions[position]} does "
-                f"not exist in {self.title}; allowed: {numbered(numbering.ops)}."
+                f"not exist in {self.title}; allowed: {numbered(numbering.ops or self.ops_at[position])}."
             )
         batch = archs.astype(np.int8, copy=False)
         return batch if order is None else order.translate(batch, self._own())
+
+    def _n_ops(self) -> int | npt.NDArray[np.intp]:
+        """Return the number of ops, of each position if positions differ."""
+        return len(self.ops) or self.n_ops_at
 
     def _accepted(self) -> str:
         return f"a string or {len(self.position_names)} ops (numbers 0..{len(self.ops) - 1} or names)"
@@ -87,11 +103,12 @@ class OpLists(NamedSpace):
         """Return the other space whose ops a text joins, if any."""
         if set(self._joined_ops(text)) <= set(self.ops):
             return None
-        for other in map(get_space, space_names()):
-            parts = other._joined_ops(text)
-            if len(parts) > 1 and set(parts) <= set(other.ops):
-                return other
-        return None
+        return next((other for other in map(get_space, space_names()) if other._joins(text)), None)
+
+    def _joins(self, text: str) -> bool:
+        """Return whether a text joins ops of this space."""
+        parts = self._joined_ops(text)
+        return len(parts) > 1 and set(parts) <= set(self.ops)
 
     def _joined_ops(self, text: str) -> list[str]:
         """Return the ops that a string of this space joins."""

@@ -29,13 +29,15 @@ def arch_from_text(text: str) -> Archs:
 
     An index (``"42"``), ops joined by commas (``"0,1,2,3,4,0"``, or their names), ops as a tuple, a list or an array is
     printed (``"(0, 1, 2, 3, 4, 0)"``, ``"[0 1 2 3 4 0]"``, ``"(np.int64(0), np.int64(1))"``), or the space's own
-    string.
+    string (``"|none~0|+..."``, ``"depth=2,kernel=3"``).
 
     Raises
     ------
     InvalidArchitectureError
         If it is a number with a leading zero: the ops of an op list without its commas, not an index.
     """
+    if "=" in text:  # names of positions and values: the commas are the string's own
+        return text
     inside = _IN_BRACKETS.fullmatch(text)
     parts = ops_of_text(text) if inside else [part.strip() for part in text.split(",")]
     if len(parts) == 1 and re.fullmatch(r"-?0[0-9]+", parts[0]):

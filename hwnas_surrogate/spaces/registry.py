@@ -11,10 +11,11 @@ from hwnas_surrogate.errors import InvalidInputError, unknown
 if TYPE_CHECKING:
     from hwnas_surrogate.spaces.base import SearchSpace
 
-__all__ = ["NamedSpace", "get_space", "register_space", "space_names"]
+__all__ = ["NamedSpace", "check_name", "get_space", "know", "register_space", "space_names"]
 
 ENTRY_POINTS = "hwnas_surrogate.spaces"
 """The entry point group through which an installed package provides a space: ``name = "module:Class"``."""
+_HINT = "One of your own is known once its object was made; commands import it by --space FILE.py:CLASS."
 S = TypeVar("S", bound="type[NamedSpace]")
 
 _spaces: dict[str, SearchSpace] = {}
@@ -45,7 +46,8 @@ def register_space(cls: S) -> S:
     Raises
     ------
     InvalidInputError
-        If it is not such a class, or another space has its name. The same class may be registered again.
+        If it is not such a class, or another space has its name. The same class may be registered again, also after it
+        was defined again (in a notebook's cell).
 
     Examples
     --------
@@ -58,18 +60,30 @@ def register_space(cls: S) -> S:
     name = getattr(cls, "name", None)
     if not isinstance(name, str) or not name:
         raise InvalidInputError(f"a search space has a name; {cls.__name__} has {name!r:.40}.")
-    known = _spaces.get(name)
-    if known is None:
+    if type(_spaces.get(name)) is not cls:
+        check_name(cls)
         try:
-            _spaces[name] = cast("SearchSpace", cls())
+            space = cls()
         except TypeError as error:
             raise InvalidInputError(f"{cls.__name__} can't be made without arguments: {error}") from error
-    elif type(known) is not cls:
+        _spaces[name] = cast("SearchSpace", space)
+    return cls
+
+
+def check_name(cls: type[NamedSpace]) -> None:
+    """Raise :class:`InvalidInputError` if another class has a space's name, and is not an earlier definition of it."""
+    known = type(_spaces[cls.name]) if cls.name in _spaces else cls
+    if (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
         raise InvalidInputError(
-            f"there is a search space {name!r} already ({type(known).__module__}.{type(known).__name__}): give "
+            f"there is a search space {cls.name!r} already ({known.__module__}.{known.__name__}): give "
             f"{cls.__module__}.{cls.__name__} another name."
         )
-    return cls
+
+
+def know(space: SearchSpace) -> None:
+    """Register a space's one object, in place of that of an earlier definition of its class."""
+    check_name(type(space))
+    _spaces[space.name] = space
 
 
 def space_names() -> tuple[str, ...]:
@@ -91,7 +105,8 @@ def get_space(space: str | SearchSpace | None) -> SearchSpace | None:
     Parameters
     ----------
     space : str, SearchSpace or None
-        ``"nasbench201"``, ``"fbnet"``, or one that was registered.
+        ``"nasbench201"``, ``"fbnet"``, or one that was registered. Making the object of a :class:`ChoiceSpace`
+        registers it.
 
     Returns
     -------
@@ -110,11 +125,12 @@ def get_space(space: str | SearchSpace | None) -> SearchSpace | None:
     if space is None:
         return None
     if isinstance(space, NamedSpace):
-        return _spaces.get(space.name, space)
+        known = _spaces.get(space.name, space)
+        return known if type(known) is type(space) else space
     if isinstance(space, str) and space not in _spaces and space in _brought():
         _load(space)
     if not isinstance(space, str) or space not in _spaces:
-        raise unknown(InvalidInputError, "search space", space, space_names())
+        raise unknown(InvalidInputError, "search space", space, space_names(), _HINT)
     return _spaces[space]
 
 

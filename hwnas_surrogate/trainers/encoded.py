@@ -159,7 +159,7 @@ def config_sizes(space: SearchSpace, configs: Sequence[NetworkConfig]) -> npt.ND
 
 @lru_cache(maxsize=1024)
 def _sizes(space: SearchSpace, config: NetworkConfig) -> tuple[float, ...]:
-    _, *sizes = amounts(space.batch(space.sample(_REFERENCE, 0), config)).T
+    _, *sizes = amounts(space.batch(space.representatives(_REFERENCE, 0), config)).T
     return tuple(float(np.log2(size.mean())) for size in sizes)
 
 

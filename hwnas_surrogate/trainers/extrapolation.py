@@ -24,6 +24,7 @@ __all__ = [
     "refusal",
     "spanning",
     "warn_beyond",
+    "warn_unfamiliar",
     "widened",
 ]
 
@@ -48,6 +49,9 @@ of the bundled networks under other configs on each device (10 to 900 training c
 103)."""
 BALANCE = 2
 """Fits for other configs use at most this many times the median number of costs per config from each config."""
+UNFAMILIAR = 0.25
+"""Networks of less trust (:meth:`AnchoredStack.trust`) are called unlike those trained on: the posterior of physics is
+twice as wide as for nearly all of those. Of networks of the kinds trained on, up to 3 % are."""
 _STEPS = 15
 """Number of factors that represent the range from the smallest to the largest growth."""
 
@@ -107,6 +111,30 @@ def warn_beyond(
                 ExtrapolationWarning,
                 stacklevel=2,
             )
+
+
+def warn_unfamiliar(name: str, networks: NetworkBatch, trust: npt.NDArray[np.float64]) -> None:
+    """Warn if networks are of other kinds than those trained on.
+
+    Parameters
+    ----------
+    name : str
+        The surrogate's name.
+    networks : NetworkBatch
+        n of them.
+    trust : ndarray of float64, shape (n,)
+        As :meth:`AnchoredStack.trust` returns it.
+    """
+    strange = np.flatnonzero(trust < UNFAMILIAR)
+    if len(strange):
+        some = ", ".join(f"{called:.60}" for called in networks.take(strange[:3]).names)
+        warnings.warn(
+            f"{name} was trained on networks unlike {len(strange)} of the {len(networks)} to predict ({some}"
+            f"{', ...' if len(strange) > 3 else ''}). Their costs are estimated from multiply-adds, bytes and calls, "
+            "with wide intervals. Measure some networks of this kind, and train on them as well or adapt to them.",
+            ExtrapolationWarning,
+            stacklevel=2,
+        )
 
 
 def nearest(space: SearchSpace, config: NetworkConfig, trained: Sequence[NetworkConfig | None]) -> NetworkConfig:

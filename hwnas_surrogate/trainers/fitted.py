@@ -15,8 +15,8 @@ from sklearn.base import BaseEstimator, RegressorMixin, clone
 
 from hwnas_surrogate.data.target import METRICS, Target
 from hwnas_surrogate.errors import InvalidInputError, SavedFormatError
-from hwnas_surrogate.features import Encoder
-from hwnas_surrogate.models import ConstantCost, cost_model
+from hwnas_surrogate.features import Encoder, LayerPhysics
+from hwnas_surrogate.models import ConstantCost, PhysicsGP, cost_model
 from hwnas_surrogate.models.forked import limit_threads_if_forked
 from hwnas_surrogate.spaces import NetworkConfig, get_space
 from hwnas_surrogate.spaces.reading import is_integer
@@ -50,6 +50,7 @@ class FittedSurrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     target_: Target | None
     n_train_: int
     n_features_in_: int
+    physics_: PhysicsGP | None
     scale_: float
     floor_: float
 
@@ -186,7 +187,8 @@ class FittedSurrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         state : dict
             Values that JSON can hold.
         parts : dict
-            The fitted ``model``; ``other_model`` and ``classifier``, and the arrays of ``calibration``, or None.
+            The fitted ``model``; ``other_model`` and ``classifier``, and the arrays of ``calibration`` and ``physics``,
+            or None.
 
         Raises
         ------
@@ -218,6 +220,7 @@ class FittedSurrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             "other_model": self.other_model_,
             "classifier": self.classifier_,
             "calibration": None if self.calibration_ is None else self.calibration_.to_arrays(),
+            "physics": None if self.physics_ is None else self.physics_.to_arrays(),
         }
         return state, parts
 
@@ -276,6 +279,12 @@ class FittedSurrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
                 own.calibration_ = Calibration().from_arrays(parts["calibration"], own.n_yardsticks)
             except (InvalidInputError, KeyError, TypeError) as error:
                 raise SavedFormatError(f"the calibration can't be read: {error}.") from error
+        own.physics_ = None
+        if parts.get("physics") is not None:  # earlier versions saved none
+            try:
+                own.physics_ = PhysicsGP().from_arrays(parts["physics"], LayerPhysics(None).get_feature_names_out())
+            except (InvalidInputError, KeyError, TypeError, AttributeError) as error:
+                raise SavedFormatError(f"layer physics can't be read: {error}.") from error
         return own
 
     def check_predictions(self, query: Encoded) -> None:

@@ -7,9 +7,18 @@ from typing import TypeVar
 
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.graphs import GraphBatch, NetworkBatch
+from hwnas_surrogate.models import AnchoredStack
 from hwnas_surrogate.spaces import ArchBatch, Configs, NetworkConfig, Networks, SearchSpace, as_batch
 from hwnas_surrogate.trainers.encoded import Encoded, asked_config, config_sizes, encode, in_batches, log2_distance
-from hwnas_surrogate.trainers.extrapolation import FAR, TRUSTED_CONFIGS, growth, nearest, refusal, warn_beyond
+from hwnas_surrogate.trainers.extrapolation import (
+    FAR,
+    TRUSTED_CONFIGS,
+    growth,
+    nearest,
+    refusal,
+    warn_beyond,
+    warn_unfamiliar,
+)
 from hwnas_surrogate.trainers.fitted import FittedSurrogate
 
 __all__ = ["asked_batch", "queries"]
@@ -66,7 +75,7 @@ def queries(
     Warns
     -----
     ExtrapolationWarning
-        If networks are much larger or smaller than all that a surrogate was trained on.
+        If networks are much larger or smaller than all that a surrogate was trained on, or of other kinds.
     """
     batch = asked_batch(fitted, space, networks, configs)
     named = configs is not None or isinstance(networks, NetworkBatch)
@@ -74,11 +83,20 @@ def queries(
         _check(one, batch, named, extrapolate)
     for part in in_batches(batch):
         made: dict[tuple[int, tuple[NetworkConfig | None, ...]], Encoded] = {}
-        yield {key: _encoded(one, part, made) for key, one in fitted.items()}
+        encoded = {key: _encoded(one, part, made) for key, one in fitted.items()}
+        for key, query in encoded.items() if not extrapolate and len(part) else ():
+            model = fitted[key].model_
+            if isinstance(model, AnchoredStack):
+                warn_unfamiliar(_name(fitted[key]), part, model.trust(query.features))
+        yield encoded
+
+
+def _name(one: FittedSurrogate) -> str:
+    return "the surrogate" if one.target_ is None else f"the surrogate of {one.target_}"
 
 
 def _check(one: FittedSurrogate, batch: NetworkBatch, named: bool, extrapolate: bool) -> None:
-    name = "the surrogate" if one.target_ is None else f"the surrogate of {one.target_}"
+    name = _name(one)
     if one.encoder_.space is None:
         if not extrapolate and len(batch):
             warn_beyond(name, None, batch.macs, one.macs_range_)

@@ -268,7 +268,7 @@ def _probed(space: str | None, of_graphs: bool, entry: str) -> str:
 def _probes(space: str | None) -> ArchBatch:
     """Return a few fixed architectures, under the default config; of NAS-Bench-201 for graphs."""
     of = get_space(space or "nasbench201")
-    archs = np.outer(_PROBES, np.arange(of.n_positions)) % len(of.ops)
+    archs = np.outer(_PROBES, np.arange(of.n_positions)) % of.n_ops_at
     return of.batch(archs, of.default_config)
 
 

@@ -9,14 +9,15 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from hwnas_surrogate.columns import Column
-from hwnas_surrogate.data import CostTable, TargetLike
+from hwnas_surrogate.data import METRICS, CostTable, TargetLike
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.features import Encoder, LayerPhysics
 from hwnas_surrogate.features.encoder import Features
 from hwnas_surrogate.graphs import NetworkBatch
-from hwnas_surrogate.models import PhysicsStack, cost_model
+from hwnas_surrogate.models import ConstantCost, PhysicsGP, PhysicsStack, cost_model
 from hwnas_surrogate.random_states import RandomState, as_seed
 from hwnas_surrogate.spaces import ArchBatch, SearchSpace, get_space
+from hwnas_surrogate.trainers.distilled import distilled
 from hwnas_surrogate.trainers.encoded import stack_encoder
 from hwnas_surrogate.trainers.queries import queries
 from hwnas_surrogate.trainers.suite import SurrogateSuite
@@ -86,7 +87,7 @@ def fitted_sources(
             )
     for surrogate in surrogates:
         own = get_space(surrogate.encoder_.space)  # None of graphs, which predicts networks of any kind
-        if own is not None and own is not space and not _has_physics(surrogate):
+        if own is not None and own is not space and _physics_of(surrogate) is None:
             raise InvalidInputError(
                 f"the source {surrogate.target_ or 'without a name'} is a surrogate over {own.name}, which can't "
                 f"predict {'graphs' if space is None else space.name}: give its cost table instead, or what "
@@ -95,16 +96,25 @@ def fitted_sources(
     return tuple(surrogates)
 
 
-def _has_physics(surrogate: Surrogate) -> bool:
-    """Return whether a surrogate can predict in other spaces: it has layer physics, and no sources of its own."""
-    return cost_model(surrogate.model_).layer_physics is not None
+def _physics_of(surrogate: Surrogate) -> PhysicsGP | None:
+    """Return a surrogate's layer physics, which predicts in other spaces; None if its costs are no sums over layers.
+
+    A surrogate that has none, or has sources of its own, is imitated by layer physics.
+    """
+    physics = cost_model(surrogate.model_).layer_physics
+    if isinstance(physics, PhysicsGP):
+        return physics
+    if METRICS[surrogate.metric_].adds != "sum" or isinstance(surrogate.model_, ConstantCost):
+        return None
+    return distilled(surrogate, surrogate.configs_)
 
 
 class SourceCosts(Encoder):
     """Predictions of the surrogates of source devices, one column each.
 
-    A source that was trained in another space, or under one or two other configs, predicts by its layer physics, if it
-    has a model of it. Otherwise its predictions are extrapolated.
+    A source that was trained in another space predicts by its layer physics. If it has none, layer physics is fitted
+    to its predictions of architectures of its own space. A source that was trained under one or two other configs
+    predicts by layer physics too, if it has a model of it; otherwise its predictions are extrapolated.
 
     Parameters
     ----------
@@ -153,7 +163,7 @@ class SourceCosts(Encoder):
         if by_physics:
             frame = LayerPhysics(None).frame(batch)
             for number, surrogate in by_physics.items():
-                physics = cost_model(surrogate.model_).layer_physics
+                physics = _physics_of(surrogate)
                 assert physics is not None
                 predicted = physics.predict(frame) * surrogate.scale_
                 result[:, number] = np.maximum(predicted, surrogate.floor_)
@@ -172,5 +182,7 @@ def _by_physics(surrogate: Surrogate, batch: NetworkBatch) -> bool:
     if surrogate.encoder_.space is None:
         return False
     same = isinstance(batch, ArchBatch) and get_space(surrogate.space) is batch.space
+    if not same:
+        return True
     known = surrogate.general_ or batch.configs[0] in surrogate.configs_
-    return not (same and known) and _has_physics(surrogate)
+    return not known and cost_model(surrogate.model_).layer_physics is not None

@@ -15,13 +15,15 @@ from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from hwnas_surrogate.data.target import METRICS, Metric, Target
-from hwnas_surrogate.errors import InvalidInputError, SavedFormatError, unknown
-from hwnas_surrogate.features import Combined, Encoder, PeakMemory, make_encoder
+from hwnas_surrogate.errors import InvalidGraphError, InvalidInputError, SavedFormatError, unknown
+from hwnas_surrogate.features import Combined, Encoder, LayerPhysics, PeakMemory, make_encoder
 from hwnas_surrogate.graphs import GraphBatch, NetworkBatch
 from hwnas_surrogate.models import (
     DEFAULT,
+    AnchoredStack,
     ConstantCost,
     CostModel,
+    PhysicsGP,
     PhysicsStack,
     Posterior,
     cost_model,
@@ -31,7 +33,7 @@ from hwnas_surrogate.models import (
 from hwnas_surrogate.models.forked import limit_threads_if_forked
 from hwnas_surrogate.random_states import RandomState, as_seed
 from hwnas_surrogate.reals import reals
-from hwnas_surrogate.spaces import ArchBatch, Configs, Networks, SearchSpace, as_batch, get_space
+from hwnas_surrogate.spaces import ArchBatch, ConfigLike, Configs, Networks, SearchSpace, as_batch, get_space
 from hwnas_surrogate.trainers.calibration import (
     Calibration,
     config_left_out,
@@ -39,8 +41,10 @@ from hwnas_surrogate.trainers.calibration import (
     residuals_by_row,
     spreads,
 )
-from hwnas_surrogate.trainers.costs import checked_budget, checked_cost
+from hwnas_surrogate.trainers.costs import checked_budget, checked_cost, checked_coverage
 from hwnas_surrogate.trainers.encoded import Encoded, config_sizes, each_once, encode, stack_encoder
+from hwnas_surrogate.trainers.explaining import explained
+from hwnas_surrogate.trainers.explanation import Explanation
 from hwnas_surrogate.trainers.extrapolation import MIN_BALANCED, MIN_CONFIGS, balanced_rows, spanning
 from hwnas_surrogate.trainers.fitted import FittedSurrogate
 from hwnas_surrogate.trainers.posterior import CalibratedPosterior
@@ -51,6 +55,8 @@ __all__ = ["Surrogate"]
 
 Vector = npt.NDArray[np.float64]
 
+_SMALLER = 100
+"""Graphs are of any size: the smallest prediction is the smallest training cost over this."""
 _SAME = 1e-6
 """A cost whose residual is smaller than this, relative to the median cost, is no outlier."""
 _SLIPS_ARE_FEW = 0.25
@@ -72,8 +78,10 @@ class Surrogate(FittedSurrogate):
     model : scikit-learn regressor or str, optional
         The regressor of the cost. If None or ``"default"``, it is a stack of layer physics and a boosted ridge
         (:class:`~hwnas_surrogate.models.PhysicsStack`). With few costs physics has all the weight. If the boosted ridge
-        has all the weight, only the ridge is kept. If an encoder is given, the default is the boosted ridge: a ridge on
-        columns selected by leave-one-out error, and trees on its residuals where cross-validation prefers them.
+        has all the weight, only the ridge is kept. For graphs, the ridge counts near the training networks only
+        (:class:`~hwnas_surrogate.models.AnchoredStack`). If an encoder is given, the default is the boosted ridge: a
+        ridge on columns selected by leave-one-out error, and trees on its residuals where cross-validation prefers
+        them.
     random_state : int, numpy generator or None, default=None
         Seed of models that draw random numbers and have no seed of their own.
     calibrate : bool, default=True
@@ -108,8 +116,12 @@ class Surrogate(FittedSurrogate):
         The predicted target, if known; its metric is then used instead of ``metric``.
     n_train_ : int
         Number of training networks with a cost; repeats count once.
+    physics_ : PhysicsGP or None
+        Layer physics of training graphs, where the model has none: for :meth:`explain`. Of architectures, it is fitted
+        when it is needed.
     floor_ : float
-        Smallest prediction: half the smallest training cost, so that positive costs are predicted positive.
+        Smallest prediction: half the smallest training cost, so that positive costs are predicted positive. Trained on
+        graphs, which are of any size, a hundredth.
     calibration_ : Calibration or None
         Distribution of prediction errors.
     classifier_ : scikit-learn classifier or None
@@ -213,7 +225,7 @@ class Surrogate(FittedSurrogate):
         -----
         ExtrapolationWarning
             If networks under another config, or graphs, have more than twice as many multiply-adds as any trained on,
-            or fewer than half as many.
+            or fewer than half as many; or if a surrogate trained on graphs predicts networks of other kinds.
         """
         return np.concatenate([self.predict_encoded(query) for query in self._queries(networks, configs, extrapolate)])
 
@@ -335,6 +347,71 @@ class Surrogate(FittedSurrogate):
         encoded = self._queries(networks, configs, extrapolate)
         return np.concatenate([self.has_cost_encoded(query) for query in encoded])
 
+    def explain(self, network: Networks, config: ConfigLike = None, *, coverage: float = 0.9) -> Explanation:
+        """Split the predicted cost of one network among its operators.
+
+        Layer physics estimates the cost of each operator: the model's coefficients of multiply-adds, calls, bytes and
+        corrections, times the operator's own values of these (an additive Gaussian process [1]_). It averages over
+        views of the network, that is, over which operators run and which are fused. The rows of the result are the
+        operators of the view with the largest part of the prediction, and their costs are averages over all views. An
+        operator includes what is fused into it. An operator that the device does not run costs 0.
+
+        The rest of the prediction is spread in proportion to these costs: a constant, predictions of other devices'
+        surrogates (in proportion to those devices' costs of the operators), and models that are no sums over operators.
+        ``additive_share`` of the result is the part of the prediction that is not spread. It is 0 for a model without
+        layer physics: the boosted ridge that the default becomes with many costs, a forest. Then the whole prediction
+        is spread in proportion to layer physics that is fitted apart: to the model's own predictions of 48 random
+        architectures, or, of a surrogate trained on graphs, to the training costs.
+
+        Parameters
+        ----------
+        network : architecture or Graph
+            One, in any form that :meth:`predict` takes.
+        config : config, optional
+            The config of an architecture, as in :meth:`predict`.
+        coverage : float, default=0.9
+            Coverage of the intervals, between 0 and 1.
+
+        Returns
+        -------
+        Explanation
+            The costs add up to the prediction. ``low`` and ``high`` are the bounds of an operator's own cost under the
+            posterior of the coefficients, assuming that layer physics holds. They are widened by the factor by which
+            the calibrated interval of the whole network (:meth:`predict_interval`) is wider than that of physics.
+            Errors of operators compensate each other, so the bounds don't add up to those of the network. For a ranking
+            from no measurement they are NaN.
+
+        Raises
+        ------
+        InvalidInputError
+            If there are several networks, the metric is no sum over operators (peak memory, accuracy), the coverage is
+            not between 0 and 1 or more than the training costs support, the surrogate predicts one cost for all
+            networks, or graphs are given to a surrogate that was trained on architectures.
+        InvalidConfigError
+            As in :meth:`predict`.
+
+        References
+        ----------
+        .. [1] Duvenaud, Nickisch and Rasmussen, "Additive Gaussian processes", NIPS 2011.
+
+        Examples
+        --------
+        >>> from hwnas_surrogate import load_table
+        >>> table = load_table(space="nasbench201").select("epyc-torch-1t/latency")
+        >>> surrogate = Surrogate().fit(table.archs[:40], table.costs[:40, 0])
+        >>> explanation = surrogate.explain(8000)
+        >>> bool(np.isclose(explanation.total, surrogate.predict(8000)[0]))
+        True
+        >>> explanation.frame.nlargest(1, "cost")[["operator", "output"]].iloc[0].tolist()
+        ['conv 3x3', '1x64x8x8']
+        """
+        check_is_fitted(self, "model_")
+        batch = asked_batch({None: self}, get_space(self.space), network, config)
+        if len(batch) != 1:
+            raise InvalidInputError(f"explain takes one network at a time, got {len(batch)}.")
+        (query,) = self._queries(batch, None)
+        return explained(self, query, checked_coverage(coverage))
+
     def score(
         self, networks: Networks, cost: npt.ArrayLike, configs: Configs = None, *, extrapolate: bool = False
     ) -> float:
@@ -403,7 +480,8 @@ class Surrogate(FittedSurrogate):
     def _model(self) -> Any:
         """Return the unfitted model."""
         if self.is_default:
-            return PhysicsStack(as_seed(self.random_state))
+            kind = PhysicsStack if self.encoder_.space is not None else AnchoredStack
+            return kind(as_seed(self.random_state))
         if self.model is None or isinstance(self.model, str):
             return make_model(self.model or DEFAULT, as_seed(self.random_state))
         if isinstance(self.model, type) or not (hasattr(self.model, "fit") and hasattr(self.model, "predict")):
@@ -456,7 +534,7 @@ class Surrogate(FittedSurrogate):
         largest = float(costs.max())
         mean = float((costs / largest).mean()) * largest if largest else 0.0
         self.scale_ = 2.0 ** min(round(math.log2(mean)), 1023) if mean > 0 else 1.0
-        self.floor_ = float(costs.min()) / 2
+        self.floor_ = float(costs.min()) / (2 if encoder.space is not None else _SMALLER)
         if costs.min() == costs.max():
             self.model_ = ConstantCost()
         else:
@@ -472,6 +550,7 @@ class Surrogate(FittedSurrogate):
             balanced_features = training.features.iloc[balanced]
             self.other_model_ = clone(self.model_).fit(balanced_features, costs[balanced] / self.scale_)
             _predict_on_one_thread(self.other_model_)
+        self.physics_ = self._apart(training.batch, costs)
         if self._without_physics():
             training = training.only(list(self.model_.feature_names_in_))
         self.columns_ = tuple(map(str, training.features))
@@ -488,6 +567,24 @@ class Surrogate(FittedSurrogate):
                 self.outliers_ = np.flatnonzero(has_cost)[far]
         _predict_on_one_thread(self.model_)
         return self
+
+    def _apart(self, batch: NetworkBatch, costs: Vector) -> PhysicsGP | None:
+        """Return layer physics of graphs, for :meth:`explain`, if the model has none."""
+        with_physics = isinstance(self.model_, PhysicsGP) or (
+            isinstance(self.model_, PhysicsStack) and self.model_.reduced() is self.model_
+        )
+        constant = isinstance(self.model_, ConstantCost)
+        if self.encoder_.space is not None or self.kind.adds != "sum" or with_physics or constant:
+            return None
+        known = cost_model(self.model_).layer_physics
+        if isinstance(known, PhysicsGP):
+            return known
+        physics = PhysicsGP()
+        rows = np.random.default_rng(as_seed(self.random_state) or 0).permutation(len(batch))[: physics.max_rows]
+        try:
+            return physics.fit(LayerPhysics(None).frame(batch.take(rows)), costs[rows] / self.scale_)
+        except InvalidGraphError:  # a network that the model's own encoder takes, but an inference engine does not
+            return None
 
     def _without_physics(self) -> bool:
         """Replace the stack by its boosted ridge if that has all the weight; return whether it has."""

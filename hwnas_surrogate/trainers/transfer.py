@@ -159,14 +159,14 @@ class TransferSurrogate(Surrogate):
                 "there is neither a measurement nor a source: nothing is known. Give sources, or measure two "
                 "architectures at least."
             )
-        features = encoder.frame(space.sample(_REFERENCE, 0), config)
+        features = encoder.frame(space.representatives(_REFERENCE, 0), config)
         self.sources_, self.encoder_, self.metric_ = encoder.asked_surrogates(), encoder, self.kind.name
         self.target_ = getattr(self, "target_", None)
         self.model_ = PhysicsStack(as_seed(self.random_state)).rank(features)
         self.classifier_, self.calibration_, self.configs_, self.bases_ = None, None, (config,), (config,)
         self.columns_, self.n_features_in_ = tuple(map(str, features)), features.shape[1]
         self.n_train_, self.scale_, self.floor_ = 0, 1.0, 0.0
-        self.other_model_, self.general_, self.macs_range_ = None, False, (0.0, 0.0)
+        self.other_model_, self.general_, self.macs_range_, self.physics_ = None, False, (0.0, 0.0), None
         self.outliers_ = np.empty(0, np.intp)
         self.left_out_ = pd.DataFrame({"measured": [], "predicted": [], "outlying": []})
         self.notes_ = ("nothing was measured: the predictions rank architectures as the sources do, and have no unit.",)

@@ -15,7 +15,7 @@ from hwnas_surrogate.errors import DataFileError, InvalidGraphError, InvalidInpu
 from hwnas_surrogate.graphs import VIEWS, fused
 from hwnas_surrogate.networks import build_network, to_onnx
 from hwnas_surrogate.spaces import get_space
-from tests.capture.test_torch_module import ZOO
+from tests.capture.test_torch_module import ZOO, captured
 
 onnx = pytest.importorskip("onnx", reason="the extra onnx is not installed")
 helper, FLOAT, INT64 = onnx.helper, onnx.TensorProto.FLOAT, onnx.TensorProto.INT64
@@ -272,6 +272,29 @@ def test_stated_shapes_count_where_no_others_are_known():
     nodes = [helper.make_node("NonZero", ["x"], ["n"]), helper.make_node("Cast", ["n"], ["y"], to=FLOAT)]
     model = model_of(nodes, X, [value("y", 2, 5)], value_info=[value("n", 2, 5, dtype=INT64)])
     assert Graph.from_onnx(model).ops[-1].bytes_written == 40
+
+
+def test_views_and_copies_are_those_of_pytorch():
+    nodes = [
+        helper.make_node("Transpose", ["x"], ["turned"], perm=[0, 2, 1]),
+        helper.make_node("Reshape", ["turned", "shape"], ["flat"]),
+        helper.make_node("Split", ["flat"], ["a", "b"], axis=1),
+        helper.make_node("Slice", ["a", "from", "to", "dim", "step"], ["part"]),
+        helper.make_node("Add", ["part", "nothing"], ["same"]),
+        relu("same", "y"),
+        relu("b", "z"),
+    ]
+    numbers = {"shape": [2, 12], "from": [1], "to": [2**62], "dim": [-1], "step": [2]}
+    weights = [onnx.numpy_helper.from_array(np.array(given, np.int64), name) for name, given in numbers.items()]
+    weights.append(onnx.numpy_helper.from_array(np.float32(0), "nothing"))
+    model = model_of(nodes, [value("x", 2, 3, 4)], [value("y", 2, 3), value("z", 2, 6)], weights)
+    found = Graph.from_onnx(model)
+    of_module = captured(
+        lambda _, x: [part.relu() for part in (lambda y: (y[:, 1:6:2], y[:, 6:]))(x.mT.reshape(2, 12))],
+        torch.zeros(2, 3, 4),
+    )
+    assert found == of_module
+    assert [op.kind for op in found.ops if op.kind != "view"] == ["copy", "relu", "relu"]
 
 
 def test_peepholes_are_parameters():

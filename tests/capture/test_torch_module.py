@@ -184,6 +184,33 @@ def test_views_of_views_read_what_they_show():
     assert [op.kind for op in graph.ops] == ["relu", "view", "mul"]
 
 
+@pytest.mark.parametrize(
+    ("forward", "expected"),
+    [
+        (lambda _, x: (x * 2).transpose(1, 2).reshape(2, -1).relu(), ["mul", "copy", "relu"]),
+        (lambda _, x: (x * 2).transpose(1, 2).contiguous().relu(), ["mul", "relu"]),
+        (lambda _, x: (x * 2).unfold(2, 2, 1).relu(), ["mul", "relu"]),
+        (lambda _, x: (x * 2).diagonal(dim1=2, dim2=3).relu(), ["mul", "relu"]),
+        (lambda _, x: (x * 2).as_strided((3, 4), (4, 1)).relu(), ["mul", "relu"]),
+        (lambda _, x: (x * 2).view(torch.int32) + 1, ["mul", "add"]),
+        (lambda _, x: torch.view_as_complex((x * 2).reshape(2, 6, 4, 4, 2)).abs(), ["mul", "abs"]),
+        (lambda _, x: (x[:, :1] * 2).expand(-1, 5, -1, -1).flatten(2).relu(), ["mul", "relu"]),
+        (lambda _, x: torch.addcmul(x, x, x.relu(), value=0.5), ["relu", "mul", "add"]),
+        (lambda _, x: functional.pad(sum([x, x.relu()]), (0, 0)) * 1, ["relu", "add"]),
+        (lambda _, x: torch.einsum("bchw,bkhw->bck", x, x), ["matmul"]),
+        (lambda _, x: torch.stack([x, x.relu()], 1), ["relu", "concat"]),
+        (lambda _, x: torch.roll(x, (-1, 9), (2, 3)), ["roll"]),
+    ],
+)
+def test_views_move_nothing_and_copies_are_made_where_no_view_is_possible(forward, expected):
+    x = torch.zeros(2, 6, 4, 8)
+    graph = captured(forward, x)
+    assert kinds(graph) == expected
+    assert graph.values[graph.outputs[0]].shape == tuple(forward(None, x).shape)
+    for run in VIEWS.values():
+        assert run(graph).values
+
+
 def test_a_multiplication_by_the_constant_zero_is_an_operator_of_its_own():
     graph = captured(lambda _, x: x.mul(0.0) + x * 0.5 + x * torch.zeros(3), torch.zeros(2, 3))
     assert kinds(graph) == ["zero", "mul", "add", "constant", "mul", "add"]
@@ -397,13 +424,18 @@ def test_zeros_plus_something_are_something():
     assert kinds(graph) == ["constant", "add"]
 
 
-def test_a_residual_of_another_width_is_fused():
+def test_a_residual_of_another_width_is_fused_into_a_convolution():
     def forward(self, x, y):
         return self.part(x) + y
 
-    graph = captured(forward, torch.zeros(2, 5, 32), torch.zeros(2, 5, 16), part=nn.Linear(32, 16))
+    graph = captured(forward, torch.zeros(2, 32, 5), torch.zeros(2, 16, 5), part=nn.Conv1d(32, 16, 1))
     assert [op.fused for op in fused(graph).ops] == [("add",)]
     assert fused(graph).macs == quantized(graph).macs == graph.macs
+
+
+def test_a_residual_of_a_matrix_product_is_added_by_itself():
+    graph = captured(lambda self, x, y: self.part(x) + y, torch.zeros(2, 8), torch.zeros(2, 4), part=nn.Linear(8, 4))
+    assert kinds(fused(graph)) == ["matmul", "add"]
 
 
 @pytest.mark.parametrize("name", ZOO)

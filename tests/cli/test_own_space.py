@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -62,3 +64,77 @@ def test_it_is_correlated_and_reported(run: Run, table: CostTable) -> None:
 def test_what_it_lacks_is_said(run: Run, table: CostTable) -> None:
     _, err = run("export", table.space.format(table.archs[0]), "--space", "toy", "-o", "networks", code=2)
     assert "no network is known for Toy: ToySpace has no method build" in err
+
+
+# -- a space of PyTorch modules, in a file -----------------------------------------------------------------
+
+FILE = """
+from torch import nn
+
+from hwnas_surrogate import ModuleSpace
+
+SIZE = 8
+
+
+class Filed(ModuleSpace):
+    name = "filed"
+    choices = {"depth": (1, 2, 3), "width": range(4, 14)}
+    input_shape = (SIZE,)
+
+    def build(self, arch, config):
+        widths = [SIZE] + [arch["width"]] * arch["depth"]
+        return nn.Sequential(*[nn.Linear(a, b) for a, b in zip(widths, widths[1:])])
+"""
+
+
+@pytest.fixture
+def filed(run: Run, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Write the file of a space to the current folder, and measurements of 30 networks of it."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    Path("filed_for_test.py").write_text(FILE)
+    texts = [f"depth={depth},width={width}" for depth in (1, 2, 3) for width in range(4, 14)]
+    costs = [f"{8 * width + (depth - 1) * width * width + 9}" for depth in (1, 2, 3) for width in range(4, 14)]
+    lines = [f'"{text}",{cost}' for text, cost in zip(texts, costs, strict=True)]
+    Path("measured.csv").write_text("\n".join(["architecture,pi/latency (ms)", *lines, ""]))
+    yield "filed_for_test.py:Filed"
+    sys.modules.pop("filed_for_test", None)
+
+
+def test_a_file_brings_a_space(run: Run, filed: str) -> None:
+    out, _ = run("train", "--data", "measured.csv", "--space", filed, "-o", "saved", "--jobs", "2")
+    assert "Held-out scores of filed architectures" in out
+    out, _ = run("predict", "depth=2,width=13", "7", "-s", "saved", "--space", filed)
+    assert "depth=2,width=13" in out
+    assert "depth=1,width=11" in out
+    run("import", "measured.csv", "--space", filed, "-o", "measured.parquet")
+    out, _ = run("query", "width=4,depth=3", "--data", "measured.parquet", "--space", filed)
+    assert "73" in out
+    out, _ = run("suggest", "--space", filed, "-n", "3", "-o", "chosen.csv")
+    assert out.count("depth=") == 3
+    run("export", "--space", filed, "-n", "1", "-o", "exported", "--format", "torch")
+    assert Path("exported/network-00000.pt2").is_file()
+
+
+def test_the_space_of_a_saved_surrogate_is_checked(run: Run, filed: str) -> None:
+    _, err = run("train", "--data", "measured.csv", "--space", filed, "-o", "saved")
+    _, err = run("predict", "0", "-s", "saved", "--space", "fbnet", code=2)
+    assert "the surrogates of saved are of filed, not of fbnet" in err
+
+
+@pytest.mark.parametrize(
+    ("file", "source", "said"),
+    [
+        ("absent.py", "absent.py:Filed", "there is no file absent.py"),
+        ("filed_for_test.py", "filed_for_test.py", "a search space of a file reads FILE.py:CLASS"),
+        ("filed_for_test.py", "filed_for_test.py:Field", "unknown search space in filed_for_test.py 'Field'"),
+        ("filed_for_test.py", "filed_for_test.py:SIZE", "unknown search space in filed_for_test.py 'SIZE'"),
+        ("my-spaces.py", "my-spaces.py:Filed", "its name, 'my-spaces', is no Python name"),
+        ("json.py", "json.py:Filed", "json.py has the name of another module"),
+        ("broken_for_test.py", "broken_for_test.py:Filed", "broken_for_test.py, line 2: ZeroDivisionError"),
+    ],
+)
+def test_a_file_that_brings_none_is_refused(run: Run, filed: str, file: str, source: str, said: str) -> None:
+    if not Path(file).exists() and file != "absent.py":
+        Path(file).write_text(FILE if "broken" not in file else "\n1 / 0\n")
+    _, err = run("export", "0", "--space", source, "-o", "out", code=1 if file == "absent.py" else 2)
+    assert said in err

@@ -1,8 +1,9 @@
 """The passes graph by graph, node by node: slow, and written without arrays. What the fast ones must equal."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
+from math import prod
 
 from hwnas_surrogate.graphs import Graph, Node, Op, TensorSpec
 from hwnas_surrogate.graphs.op import FREE, WEIGHTED
@@ -164,12 +165,93 @@ def merged(graph: Graph) -> Graph:
 def fused(graph: Graph) -> Graph:
     """Run neighbours as one operator where nothing else reads what is between them.
 
-    Into a convolution or a matrix product go, in this order: the batch norm after it; then one of the multiplication by
-    zero, the activation or the addition that reads it, of which the last reads one more value. Other normalisations
-    take on the activation after them. ONNX Runtime does all of this but for the last.
+    Into a convolution or a matrix product go, in this order: the batch norm after it; the multiplications by what is
+    known beforehand; then one of the multiplication by zero or the activation that reads it, and into a convolution the
+    addition instead. A layer norm goes into the addition before it. Other normalisations take on the activation after
+    them. What depends on no input is a constant, and views in another order are copied.
     """
-    graph = _absorbed(batch_norms_folded(graph), WEIGHTED, ACTIVATIONS | {"add", "zero"})
-    return _absorbed(graph, ("batch_norm", "layer_norm", "group_norm"), ACTIVATIONS)
+    graph = batch_norms_folded(split(moved(constants_without_input(graph))))
+    graph = _absorbed(graph, ("conv", "conv_transpose"), _scales)
+    graph = _absorbed(graph, ("matmul",), lambda op: _scales(op) and not op.weights + op.buffers)
+    graph = _absorbed(graph, ("conv", "conv_transpose"), ACTIVATIONS | {"add", "zero"})
+    smooth = {"silu", "gelu", "hardswish", "mish"}
+    graph = _absorbed(graph, ("matmul",), (ACTIVATIONS | {"zero"}) - smooth)
+    graph = _absorbed(graph, ("add",), frozenset({"layer_norm", "rms_norm"}))
+    return _absorbed(graph, ("batch_norm", "layer_norm", "group_norm", "rms_norm"), ACTIVATIONS)
+
+
+def _scales(op: Op) -> bool:
+    return op.kind in ("mul", "div") and len(op.inputs) == 1
+
+
+def strides(op: Op) -> tuple[tuple[int, ...], int]:
+    """Return the steps of a view along dimensions of several places, and where it begins."""
+    shape = op.outputs[0].shape
+    if " from " in op.detail:
+        steps, start = op.detail.split(" from ")
+        steps = tuple(int(step) for step in steps.strip("(,)").split(","))
+    else:
+        start, steps = 0, tuple(prod(shape[dim + 1 :]) for dim in range(len(shape)))
+    return tuple(step if size > 1 else 0 for size, step in zip(shape, steps, strict=True)), int(start)
+
+
+def moved(graph: Graph) -> Graph:
+    """Copy what a view shows in another order, unless only copies read it, or products exchange its dimensions."""
+    new: dict[int, Node | None] = {}
+    for place, (node, writes) in enumerate(graph.with_writes()):
+        op = node.op
+        whole = op.kind == "view" and op.inputs[0].numel == op.outputs[0].numel
+        if op.kind != "view" or (" from " not in op.detail and whole):
+            continue
+        ops = [graph.nodes[reader].op for reader in graph.readers[writes[0]]]
+        readers = {op.kind for op in ops}
+        turned = (*op.outputs[0].shape[:-2], *op.outputs[0].shape[:-3:-1])
+        in_order = Op("view", op.inputs, (TensorSpec(turned),))
+        last = strides(op)[0][-2:]
+        exchanged = whole and (*strides(op)[0][:-2], *last[::-1]) == strides(in_order)[0]
+        returned = writes[0] in graph.outputs
+        by_itself = exchanged and all(op.kind == "matmul" and len(op.inputs) > 1 for op in ops)
+        if returned or not (readers <= {"copy"} or by_itself):
+            new[place] = replace(node, op=replace(op, kind="copy"))
+    return marked(rewritten(graph, new), new)
+
+
+def marked(graph: Graph, new: Mapping[int, Node | None]) -> Graph:
+    """Note which nodes were views."""
+    graph.were_views = set(new)
+    return graph
+
+
+def split(graph: Graph) -> Graph:
+    """Copy the parts of one value at once."""
+    groups: dict[object, list[int]] = {}
+    for place in sorted(graph.were_views):
+        node = graph.nodes[place]
+        steps = [step for step in strides(node.op)[0] if step]
+        several = sum(size > 1 for size in node.op.outputs[0].shape)
+        if steps and len(steps) == several and steps == sorted(steps, reverse=True):
+            groups.setdefault((node.reads[0], strides(node.op)[0]), []).append(place)
+    first = {members[0]: sorted(members, key=lambda place: strides(graph.nodes[place].op)[1])
+             for members in groups.values() if len(members) > 1}  # fmt: skip
+    left_out = {place for members in first.values() for place in members} - set(first)
+    number = {value: value for value in range(len(graph.inputs))}
+    nodes: list[Node] = []
+    free = len(graph.inputs)
+    for place, (node, writes) in enumerate(graph.with_writes()):
+        if place in left_out:
+            continue
+        written = list(writes)
+        if place in first:
+            ops = [graph.nodes[member].op for member in first[place]]
+            written = [graph.writes[member][0] for member in first[place]]
+            outputs = tuple(op.outputs[0] for op in ops)
+            op = replace(ops[0], outputs=outputs, detail=", ".join(op.detail for op in ops))
+            node = replace(node, op=op)
+        nodes.append(replace(node, reads=tuple(number[value] for value in node.reads)))
+        for value in written:
+            number[value] = free
+            free += 1
+    return Graph(graph.inputs, nodes, [number[value] for value in graph.outputs], graph.weights)
 
 
 def batch_norms_folded(graph: Graph) -> Graph:
@@ -182,7 +264,7 @@ def zeros_in_weights(graph: Graph) -> Graph:
     return _absorbed(graph, WEIGHTED, frozenset({"zero"}))
 
 
-def _absorbed(graph: Graph, into: Collection[str], what: frozenset[str]) -> Graph:
+def _absorbed(graph: Graph, into: Collection[str], what: frozenset[str] | Callable[[Op], bool]) -> Graph:
     """Let operators of some kinds take on the one operator that reads them, if it is of certain kinds.
 
     The operator moves to where the one that it takes on was: that may read values which come later.
@@ -192,7 +274,7 @@ def _absorbed(graph: Graph, into: Collection[str], what: frozenset[str]) -> Grap
     taken: set[int] = set()
     for place, (node, writes) in enumerate(graph.with_writes()):
         writer[writes[0]] = place
-        if node.op.kind not in what:
+        if not (what(node.op) if callable(what) else node.op.kind in what):
             continue
         for value in node.reads:
             before = writer.get(value)

@@ -103,6 +103,32 @@ class RandomNetwork:
     def views(self, x):
         return self.build.view(self.build.view(x, (1, 64, 8)), IMAGE)
 
+    def turned(self, x):
+        shown = self.build.view(x, (1, 64, 8), (512, 1, 64))
+        if self.rng.random() < 0.3:
+            self.images.append(self.build.view(self.build.elementwise("copy", shown), IMAGE))
+        return self.build.view(self.build.elementwise(self.rng.choice(("copy", "tanh")), shown), IMAGE)
+
+    def parts(self, x):
+        spec, part = self.build.spec(x), TensorSpec((1, 4, 8, 8))
+        starts = self.rng.sample((0, 64, 128, 256), self.rng.choice((1, 2, 2, 3)))
+        details = ["" if start == 0 else f"(256, 64, 8, 1) from {start}" for start in starts]
+        shown = [self.build.add_op(Op.of("view", (spec,), (part,), detail=detail), [x]) for detail in details]
+        return self.build.concat([self.build.relu(self.rng.choice(shown)), self.rng.choice(shown)])
+
+    def product(self, x):
+        rows = self.build.view(x, (1, 8, 64))
+        columns = self.build.view(x, (1, 64, 8), (512, 1, 64))
+        scores = self.build.elementwise(self.rng.choice(("relu", "mul", "tanh")), self.build.matmul(rows, columns))
+        if self.rng.random() < 0.3:
+            columns = self.build.elementwise("tanh", columns)
+        return self.build.view(self.build.matmul(columns, scores), IMAGE)
+
+    def scaled(self, x):
+        spec, weight = self.build.spec(x), self.build.weight((8, 1, 1))
+        op = Op.of("mul", (spec,), (spec,), (TensorSpec((8, 1, 1)),))
+        return self.build.add_op(op, [self.rng.choice((self.conv, self.conv_norm, self.pool))(x)], [weight])
+
     def transformer(self, x):
         build, tokens = self.build, self.build.view(x, (1, 64, 8))
         spec = build.spec(tokens)

@@ -14,15 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hwnas_surrogate.errors import InvalidArchitectureError
-from hwnas_surrogate.spaces import SearchSpace, get_space, space_names
+from hwnas_surrogate.spaces import SearchSpace, get_space
+from tests.spaces.own import BUILT_IN, EVERY
 
-every_space = pytest.mark.parametrize("space", [get_space(name) for name in space_names()], ids=space_names())
+every_space = pytest.mark.parametrize("space", EVERY, ids=lambda space: space.name)
 relaxed = settings(deadline=None)
 
 
 def arch_lists(space: SearchSpace, min_size: int = 0, max_size: int = 5) -> st.SearchStrategy[list[list[int]]]:
-    op = st.integers(0, len(space.ops) - 1)
-    arch = st.lists(op, min_size=space.n_positions, max_size=space.n_positions)
+    arch = st.tuples(*(st.integers(0, n - 1) for n in space.n_ops_at.tolist())).map(list)
     return st.lists(arch, min_size=min_size, max_size=max_size)
 
 
@@ -44,14 +44,18 @@ def test_a_string_is_read_back(space: SearchSpace, data: st.DataObject) -> None:
     assert space.format(parsed) == space.format(arch)
 
 
+def names(space: SearchSpace, arch: list[int]) -> list[str]:
+    return [ops[op] for ops, op in zip(space.ops_at, arch, strict=True)]
+
+
 FORMS: dict[str, Callable[[SearchSpace, list[int]], Any]] = {
     "string": lambda space, arch: space.format(arch),
     "numpy string": lambda space, arch: np.str_(space.format(arch)),
     "list of numbers": lambda space, arch: arch,
     "tuple of numbers": lambda space, arch: tuple(arch),
     "list of numpy numbers": lambda space, arch: [np.int64(op) for op in arch],
-    "list of names": lambda space, arch: [space.ops[op] for op in arch],
-    "array of names": lambda space, arch: np.array([space.ops[op] for op in arch]),
+    "list of names": lambda space, arch: names(space, arch),
+    "array of names": lambda space, arch: np.array(names(space, arch)),
     **{
         f"{dtype} vector": lambda space, arch, dtype=dtype: np.array(arch, dtype)
         for dtype in ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "object", ">i4")
@@ -98,7 +102,7 @@ MANY_FORMS: dict[str, Callable[[SearchSpace, list[list[int]]], Any]] = {
     "index of strings": lambda space, archs: pd.Index(space.format_all(archs)),
     "generator of strings": lambda space, archs: (text for text in space.format_all(archs)),
     "generator of lists": lambda space, archs: (arch for arch in archs),
-    "lists of names": lambda space, archs: [[space.ops[op] for op in arch] for arch in archs],
+    "lists of names": lambda space, archs: [names(space, arch) for arch in archs],
     "dict keys": lambda space, archs: dict.fromkeys(space.format_all(archs)).keys(),
     "mixed forms": lambda space, archs: [
         list(FORMS.values())[number % len(FORMS)](space, arch) for number, arch in enumerate(archs)
@@ -129,13 +133,13 @@ def test_many_architectures_in_any_form(space: SearchSpace, form: str) -> None:
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("n", [2, 6, 7, 22])
 def test_a_row_of_a_stack_is_one_architecture(form: str, n: int) -> None:
-    for space in map(get_space, space_names()):
+    for space in EVERY:
         archs = space.sample(n, 1).tolist()
         assert space.stack(FORMS[form](space, arch) for arch in archs).tolist() == archs
 
 
 def test_rows_of_a_data_frame_are_read_as_the_frame() -> None:
-    for space in map(get_space, space_names()):
+    for space in EVERY:
         frame = pd.DataFrame(space.sample(20, 0).astype(np.int64))
         rows = frame.apply(lambda row, space=space: space.format(row), axis=1)
         assert rows.tolist() == space.format_all(frame)
@@ -233,20 +237,21 @@ def test_a_refusal_says_what_came_and_what_is_allowed(space: SearchSpace) -> Non
     with pytest.raises(InvalidArchitectureError) as caught:
         space.as_array(3.25)  # type: ignore[arg-type]
     message = str(caught.value)
-    things = "channels" if space.name == "natsbench-size" else "ops"
-    for part in (space.title, "float", "3.25", "a string", f"{space.n_positions} {things}", f"0..{len(space.ops) - 1}"):
+    things = {"natsbench-size": "channels", "own": "choices"}.get(space.name, "ops")
+    last = f"0..{len(space.ops or range(5400)) - 1}"
+    for part in (space.title, "float", "3.25", "a string", str(space.n_positions), things, last):
         assert part in message
 
 
 @every_space
 def test_a_bad_op_is_named_with_its_place(space: SearchSpace) -> None:
     batch = space.sample(9, 0).astype(int)
-    batch[7, 3] = 9
+    batch[7, 3] = 99
     with pytest.raises(InvalidArchitectureError) as caught:
         space.as_array(batch)
     message = str(caught.value)
-    assert f"architecture number 7: op 9 at {space.position_names[3]} does not exist" in message
-    assert all(op in message for op in space.ops)
+    assert f"architecture number 7: op 99 at {space.position_names[3]} does not exist" in message
+    assert all(op in message for op in space.ops_at[3])
 
 
 @every_space
@@ -255,7 +260,7 @@ def test_the_first_bad_entry_is_numbered(space: SearchSpace) -> None:
         space.as_array([space.format(ones(space)), ones(space), None, "also bad"])
 
 
-@every_space
+@pytest.mark.parametrize("space", BUILT_IN, ids=lambda space: space.name)
 def test_a_misspelt_op_gets_a_suggestion(space: SearchSpace) -> None:
     for op in space.ops:
         typo = op + "_"
@@ -294,13 +299,13 @@ def test_anything_is_a_valid_batch_or_one_error(space: SearchSpace, anything: An
     assert batch.dtype == np.int8
     assert batch.ndim == 2
     assert batch.shape[1] == space.n_positions
-    assert ((batch >= 0) & (batch < len(space.ops))).all()
+    assert ((batch >= 0) & (batch < space.n_ops_at)).all()
 
 
 @st.composite
 def mutated_strings(draw: st.DrawFn, space: SearchSpace) -> str:
     text = space.format(draw(arch_lists(space, 1, 1))[0])
-    pieces = st.sampled_from([*"|~+_0123g ", "", "\n", "|+|", *space.ops, "١", "²"]) | st.characters()
+    pieces = st.sampled_from([*"|~+_0123g ", "", "\n", "|+|", "=", *space.ops_at[0], "١", "²"]) | st.characters()
     for _ in range(draw(st.integers(1, 3))):
         at = draw(st.integers(0, len(text)))
         text = text[:at] + draw(pieces) + text[at + draw(st.integers(0, 4)) :]

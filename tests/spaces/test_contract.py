@@ -21,15 +21,16 @@ from hwnas_surrogate.errors import (
 )
 from hwnas_surrogate.graphs import VIEWS
 from hwnas_surrogate.spaces import FBNet, NASBench201, SearchSpace, as_generator, get_space, space_names
+from tests.spaces.own import BUILT_IN, EVERY
 
-every_space = pytest.mark.parametrize("space", [get_space(name) for name in space_names()], ids=space_names())
+every_space = pytest.mark.parametrize("space", EVERY, ids=lambda space: space.name)
+every_built_in_space = pytest.mark.parametrize("space", BUILT_IN, ids=lambda space: space.name)
 views = pytest.mark.parametrize("view", ["all", "live", "folded"])
 relaxed = settings(deadline=None)
 
 
 def arch_lists(space: SearchSpace, min_size: int = 0, max_size: int = 5) -> st.SearchStrategy[list[list[int]]]:
-    op = st.integers(0, len(space.ops) - 1)
-    arch = st.lists(op, min_size=space.n_positions, max_size=space.n_positions)
+    arch = st.tuples(*(st.integers(0, n - 1) for n in space.n_ops_at.tolist())).map(list)
     return st.lists(arch, min_size=min_size, max_size=max_size)
 
 
@@ -111,7 +112,7 @@ def test_neighbours_differ_in_exactly_one_op(space: SearchSpace, data: st.DataOb
     (arch,) = data.draw(arch_lists(space, 1, 1))
     neighbours = space.neighbours(arch)
     assert neighbours.dtype == np.int8
-    assert neighbours.shape == (space.n_positions * (len(space.ops) - 1), space.n_positions)
+    assert neighbours.shape == ((space.n_ops_at - 1).sum(), space.n_positions)
     assert ((neighbours != np.array(arch)).sum(axis=1) == 1).all()
     assert len(set(map(tuple, neighbours.tolist()))) == len(neighbours)
     assert space.as_array(neighbours).tolist() == neighbours.tolist()
@@ -239,7 +240,7 @@ def test_a_config_may_be_none_a_name_a_string_or_itself(space: SearchSpace) -> N
 
 @every_space
 def test_a_modified_config_has_no_dataset(space: SearchSpace) -> None:
-    text = str(space.default_config).replace("k10", "k77")
+    text = str(space.default_config).replace("k10", "k77").replace("3x8x8", "3x8x24")
     modified = space.config(text)
     assert str(modified) == text
     assert space.dataset_name(modified) is None
@@ -302,7 +303,7 @@ def test_groups_give_each_architecture_its_config(space: SearchSpace, data: st.D
     assert len(set(distinct)) == len(distinct) == len(set(names))
 
 
-@every_space
+@every_built_in_space
 def test_groups_of_dicts_made_on_the_fly(space: SearchSpace) -> None:
     dicts: list[dict[str, Any]] = {
         "nasbench201": [{"C": 4, "N": 1, "num_classes": 10}, {"C": 16, "N": 5, "num_classes": 10}],

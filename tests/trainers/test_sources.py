@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
@@ -135,21 +136,31 @@ def test_a_source_must_be_fitted() -> None:
             fitted_sources([unfitted], SPACE)
 
 
-def test_an_ordinary_surrogate_stays_in_its_space(plain: Surrogate, suite: SurrogateSuite, fbnet: Any) -> None:
-    with pytest.raises(
-        InvalidInputError,
-        match="source without a name is a surrogate over nasbench201, which can't predict fbnet: give its cost table",
-    ):
-        fitted_sources([suite, plain], FBNET)
-    named = clone(plain)
-    named.target_ = Target.parse("raspi4/latency")
-    named.fit(ARCHS, np.arange(1.0, 31.0))
-    with pytest.raises(InvalidInputError, match="source raspi4/latency is a surrogate over nasbench201"):
-        TransferSurrogate("fbnet", named).fit(FBNET.sample(10, 0), np.arange(1.0, 11.0))
-    mixed = TransferSurrogate(sources=[fbnet, suite[TORCH]]).fit(ARCHS, plain.predict(ARCHS))
-    with pytest.raises(InvalidInputError, match="can't predict fbnet"):
-        fitted_sources(mixed, FBNET)
-    assert fitted_sources(suite, FBNET) == tuple(suite.surrogates_.values())
+def test_a_surrogate_without_physics_predicts_other_spaces_by_physics_that_imitates_it(
+    suite: SurrogateSuite, fbnet: Any
+) -> None:
+    """Architectures of its own space, given as graphs, are predicted about as by itself."""
+    macs = SPACE.batch(ARCHS).total("macs", "folded") / 1e7
+    ridge = Surrogate(model="ridge", calibrate=False).fit(ARCHS, 2 + macs)
+    new = SPACE.batch(SPACE.sample(60, 5))
+    (of_graphs,) = SourceCosts(None, (ridge,)).transform(new.graphs()).T
+    assert np.median(np.abs(of_graphs / ridge.predict(new) - 1)) < 0.05
+    (of_fbnet,) = SourceCosts(FBNET, (ridge,)).transform(FBNET.sample(60, 5)).T
+    assert spearmanr(of_fbnet, FBNET.batch(FBNET.sample(60, 5)).macs).statistic > 0.9
+    mixed = TransferSurrogate(sources=[fbnet, suite[TORCH]]).fit(ARCHS, ridge.predict(ARCHS))
+    assert np.isfinite(SourceCosts(FBNET, (mixed,)).transform(FBNET.sample(5, 5))).all()
+
+
+def test_what_is_no_sum_stays_in_its_space() -> None:
+    peak = Surrogate(metric="peak_memory", model="ridge").fit(ARCHS, np.arange(1.0, 31.0))
+    flat = Surrogate().fit(ARCHS, np.ones(30))
+    why = "source without a name is a surrogate over nasbench201, which can't predict fbnet: give its cost table"
+    for source in (peak, flat):
+        with pytest.raises(InvalidInputError, match=why):
+            fitted_sources([source], FBNET)
+    peak.target_ = Target.parse("raspi4/peak_memory")
+    with pytest.raises(InvalidInputError, match="source raspi4/peak_memory is a surrogate over nasbench201"):
+        TransferSurrogate("fbnet", peak).fit(FBNET.sample(10, 0), np.arange(1.0, 11.0))
 
 
 # -- columns ----------------------------------------------------------------------------------------------

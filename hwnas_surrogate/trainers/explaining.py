@@ -1,0 +1,183 @@
+"""Split a predicted cost among the operators of a network, by layer physics.
+
+A physical cost is a sum over columns, and each physical column is a sum over the operators of a view. Each operator
+therefore has its own row of columns, which add up to those of the network: the values that the coefficients multiply.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import ndtri
+
+from hwnas_surrogate.columns import Columns
+from hwnas_surrogate.data.target import METRICS
+from hwnas_surrogate.errors import InvalidInputError
+from hwnas_surrogate.features.physics import PhysicsView, operator_values, view_columns
+from hwnas_surrogate.graphs import Graph, GraphBatch, NetworkBatch, traced
+from hwnas_surrogate.models import AnchoredStack, ConstantCost, PhysicsGP, PhysicsStack
+from hwnas_surrogate.spaces import ArchBatch
+from hwnas_surrogate.trainers.distilled import distilled, same_everywhere
+from hwnas_surrogate.trainers.encoded import Encoded
+from hwnas_surrogate.trainers.explanation import Explanation
+from hwnas_surrogate.trainers.fitted import FittedSurrogate
+from hwnas_surrogate.trainers.operators import graph_view, operators_of
+
+__all__ = ["explained"]
+
+Vector = npt.NDArray[np.float64]
+
+_EQUAL = 1e-9
+"""Costs and columns that differ by less, relative to the largest, are equal."""
+
+
+def explained(surrogate: FittedSurrogate, query: Encoded, coverage: float) -> Explanation:
+    """Split the predicted cost of one encoded network among its operators; see :meth:`Surrogate.explain`."""
+    metric = METRICS[surrogate.metric_]
+    if metric.adds != "sum":
+        raise InvalidInputError(
+            f"a network's {metric.name} is no sum over its operators, so it can't be split among them. Latency, energy "
+            "and other metrics that add up can."
+        )
+    graph = _graph_of(query.batch)
+    weight, physics = _physics_of(surrogate, query)
+    nodes = _values(surrogate, physics, query, graph)
+    view = _leading(physics, nodes)
+    operators = operators_of(graph, view)
+    rows = np.zeros((len(operators.frame), nodes.shape[1]))
+    np.add.at(rows, operators.row, nodes)
+    predicted = float(surrogate.cost_encoded(query)[0])
+    physical = _physical_costs(surrogate, physics, rows)
+    factor = predicted / float(physical.sum())
+    costs = physical * factor
+    own = weight * surrogate.scale_ * (rows[:, _own(physics)] @ physics.coef_[_own(physics)])
+    spread = float(np.abs(costs - own).sum()) / predicted if weight and predicted else 1.0
+    z = float(ndtri((1 + coverage) / 2))
+    of_network = float(np.hypot(_sds(physics, rows.sum(axis=0, keepdims=True))[0], physics.noise_))
+    expected, interval = 2 * z * factor * of_network, _interval(surrogate, query, coverage)
+    widening = 1.0 if interval is None or not expected else max(1.0, (interval[1] - interval[0]) / expected)
+    reach = z * factor * _sds(physics, rows) * widening
+    if not surrogate.n_train_:  # a ranking knows no errors
+        reach = np.full(len(costs), np.nan)
+    frame = operators.frame.assign(
+        cost=costs,
+        low=np.maximum(costs - reach, 0.0),
+        high=costs + reach,
+        share=100 * physical / physical.sum(),
+    )
+    unit = "" if not surrogate.n_train_ else metric.unit if metric.cost == "value" else f"1/({metric.unit})"
+    return Explanation(surrogate.target_, unit, view, max(0.0, 1.0 - spread), coverage, interval, frame)
+
+
+def _graph_of(batch: NetworkBatch) -> Graph:
+    graphs = batch.graphs() if isinstance(batch, ArchBatch) else batch
+    assert isinstance(graphs, GraphBatch)
+    return graphs.graphs[0]
+
+
+# -- the model of physics -----------------------------------------------------------------------------------
+
+
+def _physics_of(surrogate: FittedSurrogate, query: Encoded) -> tuple[float, PhysicsGP]:
+    """Return the model of layer physics that explains a prediction, and its weight in it."""
+    known = surrogate.other_model_ is None or bool(query.under(surrogate.configs_).all())
+    model = surrogate.model_ if known else surrogate.other_model_
+    if isinstance(model, AnchoredStack):
+        trust = float(model.trust(query.features)[0])
+        return 1 - trust * (1 - model.weights_["physics"]), model.physics_
+    if isinstance(model, PhysicsStack):
+        return model.weights_["physics"], model.physics_
+    if isinstance(model, PhysicsGP):
+        return 1.0, model
+    if isinstance(model, ConstantCost):
+        raise same_everywhere(surrogate)
+    if surrogate.physics_ is not None:
+        return 0.0, surrogate.physics_
+    asked = query.batch.configs[0]
+    config = asked if surrogate.general_ or asked in surrogate.configs_ else surrogate.configs_[0]
+    return 0.0, distilled(surrogate, (config,))
+
+
+# -- operators' values of the columns -------------------------------------------------------------------------
+
+
+def _values(surrogate: FittedSurrogate, physics: PhysicsGP, query: Encoded, graph: Graph) -> Vector:
+    """Return what each node of a graph adds to the columns of a model of physics, (nodes, k).
+
+    What an operator adds belongs to the first node that it computes. The column of a source is that source's
+    prediction, split among the nodes by the source's own physics; it is left out if it can't be split.
+    """
+    columns = Columns.of(physics.feature_names_in_)
+    values = np.zeros((len(graph), len(columns)))
+    used = (physics.coef_ != 0) | physics.covariance_[:-1].any(axis=1)
+    for view in _views(columns):
+        places = columns.where("physics", "correction", view=view)
+        if not used[places].any():
+            continue
+        if tuple(columns[place] for place in places) != view_columns(view):
+            raise InvalidInputError(
+                f"the columns of the view {view!r} are not those of LayerPhysics, so that no operator's part in them "
+                "is known."
+            )
+        run = traced(graph, graph_view(view))
+        part = np.zeros((len(graph), len(places)))
+        np.add.at(part, run.serves, operator_values(run.ops, view))
+        values[:, places] = part
+    sources = columns.where("source").tolist()
+    for place, source in zip(sources, surrogate.encoder_.asked_surrogates() if sources else (), strict=True):
+        if used[place] and METRICS[source.metric_].adds == "sum" and not isinstance(source.model_, ConstantCost):
+            values[:, place] = _of_source(source, query, graph) * float(query.features[columns[place].name].iloc[0])
+    return values
+
+
+def _of_source(source: FittedSurrogate, query: Encoded, graph: Graph) -> Vector:
+    """Return the part of each node in a source's prediction, shape (nodes,); they add up to 1."""
+    # Only predictions of the source's own sources are read from the columns.
+    features = source.encoder_.frame(query.batch) if source.encoder_.asked_surrogates() else query.features[[]]
+    own = Encoded(features, query.batch, source.encoder_.space is None)
+    _, physics = _physics_of(source, own)
+    costs = _physical_costs(source, physics, _values(source, physics, own, graph))
+    return np.asarray(costs / costs.sum())
+
+
+def _physical_costs(surrogate: FittedSurrogate, physics: PhysicsGP, values: Vector) -> Vector:
+    """Return the physical cost of each row of values; one that corrections make negative is 0."""
+    costs = np.maximum(values @ physics.coef_, 0.0)
+    if not costs.any():
+        raise same_everywhere(surrogate)
+    return costs
+
+
+def _views(columns: Columns) -> tuple[PhysicsView, ...]:
+    return cast(tuple[PhysicsView, ...], columns.views)
+
+
+def _own(physics: PhysicsGP) -> npt.NDArray[np.intp]:
+    return Columns.of(physics.feature_names_in_).where("physics", "correction")
+
+
+def _leading(physics: PhysicsGP, values: Vector) -> PhysicsView:
+    """Return the view that accounts for the largest part of a network's cost; the first of equal ones."""
+    columns, parts = Columns.of(physics.feature_names_in_), values.sum(axis=0) * physics.coef_
+    by_view = {view: float(parts[columns.where("physics", "correction", view=view)].sum()) for view in _views(columns)}
+    most = max(by_view.values())
+    return next(view for view, part in by_view.items() if part >= most - _EQUAL * abs(most))
+
+
+# -- intervals ----------------------------------------------------------------------------------------------
+
+
+def _sds(physics: PhysicsGP, values: Vector) -> Vector:
+    """Return the posterior standard deviation of the cost of each row of values, without the constant and the noise."""
+    variances = ((values @ physics.covariance_[:-1, :-1]) * values).sum(axis=1)
+    return np.asarray(np.sqrt(np.maximum(variances, 0.0)))
+
+
+def _interval(surrogate: FittedSurrogate, query: Encoded, coverage: float) -> tuple[float, float] | None:
+    """Return the calibrated interval of a network's cost; None without calibration."""
+    if surrogate.calibration_ is None:
+        return None
+    low, high = np.sort(METRICS[surrogate.metric_].to_cost(surrogate.interval_encoded(query, coverage)[0]))
+    return float(low), float(high)
