@@ -50,8 +50,8 @@ class AnchoredStack(PhysicsStack):
     -----
     Trained on 400 NAS-Bench-201 networks and asked about FBNet's, or the other way round (two devices, two draws each),
     the boosted ridge erred by 12 to 57 % (medians), and its 90 % intervals contained 8 to 42 % of the costs in six of
-    eight cases. This stack errs by 4 to 39 %, and its intervals contain 85 to 100 %. Trained on 40 convolutional networks,
-    it errs by 26 % on small transformers (spearman .99), and its intervals contain 92 %.
+    eight cases. This stack errs by 4 to 39 %, and its intervals contain 85 to 100 %. Trained on 40 convolutional
+    networks, it errs by 26 % on small transformers (spearman .99), and its intervals contain 92 %.
     """
 
     familiar_: float
