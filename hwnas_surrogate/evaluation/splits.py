@@ -194,7 +194,7 @@ def _config(
 def _op(
     table: CostTable, costs: npt.NDArray[np.float64], rows: Rows, n_test: int, rng: np.random.Generator
 ) -> npt.NDArray[np.bool_]:
-    archs, space = table.archs[rows], table.space_for("the split op")
+    space, archs = table.space_for("the split op"), table.archs[rows]
     position: slice | int = slice(None) if space.ops else int(rng.integers(space.n_positions))
     op = rng.integers(len(space.ops) if isinstance(position, slice) else space.n_ops_at[position])
     has: npt.NDArray[np.bool_] = (archs[:, position].reshape(len(archs), -1) == op).any(axis=1)
