@@ -147,6 +147,7 @@ def test_a_name_in_the_table_is_no_file(run: Run) -> None:
     assert "can't read other.onnx: No such file" in err
 
 
+@pytest.mark.filterwarnings("ignore::hwnas_surrogate.trainers.ExtrapolationWarning")  # those of the file are smaller
 def test_networks_of_a_file_are_suggested_and_predicted(run: Run, table: CostTable) -> None:
     Path("nets.py").write_text(NETWORKS, encoding="utf-8")
     out, _ = run("suggest", "--networks", "nets.py:networks", "-n", 3, "--json")
