@@ -103,6 +103,7 @@ WRITERS = {
         "evaluate --data {v}.parquet --model ridge --protocol learning-curve --sizes 10,20 --seeds 1 --no-intervals "
         "-o out"
     ),
+    "layers": _writer("layers 0 -s suite -o out/layers.png", repeats=False),
     "report": _writer("report --data {v}.parquet -o out/report.html"),
     "suggest": _writer("suggest -n 2 --given {v}.csv -o out/form.csv", repeats=False),
     "export": _writer(f"export 0 1 --dataset {CONFIG} -o out", state=together, repeats=False),

@@ -70,6 +70,7 @@ def test_blocks_are_run_or_marked() -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("registers")
+@pytest.mark.filterwarnings("ignore::hwnas_surrogate.trainers.ExtrapolationWarning")  # pages say so where there is one
 @pytest.mark.parametrize("path", WITH_BLOCKS, ids=name_of)
 def test_the_blocks_of_a_page_run_in_order(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

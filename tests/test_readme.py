@@ -57,8 +57,9 @@ def test_every_command_that_it_names_exists() -> None:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings(
-    "ignore::hwnas_surrogate.trainers.AdaptWarning"
-)  # how steady this host is, is not told here
+    "ignore::hwnas_surrogate.trainers.AdaptWarning",  # how steady this host is, is not told here
+    "ignore::hwnas_surrogate.trainers.ExtrapolationWarning",  # the text before says that there is one
+)
 def test_everything_runs_in_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

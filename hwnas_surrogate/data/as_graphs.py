@@ -30,7 +30,7 @@ def as_graphs(table: CostTable) -> CostTable:
     --------
     >>> table = CostTable("nasbench201", [0, 1], [[4.0], [9.0]], ["my-board/latency"])
     >>> as_graphs(table).names[1]
-    'nasbench201/|nor_conv_3x3~0|+|nor_conv_3x3~0|avg_pool_3x3~1|+|skip_connect~0|skip_connect~1|skip_connect~2|/C16-N5-k10-3x32x32'
+    'nasbench201/|nor_conv_3x3~0|+|nor_conv_3x3~0|avg_pool_3x3~1|+|skip_connect~0|nor_conv_3x3~1|skip_connect~2|/C16-N5-k10-3x32x32'
     """
     batch = checked_table("as_graphs", table).batch
     if not isinstance(batch, ArchBatch):

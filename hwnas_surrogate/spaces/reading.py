@@ -36,9 +36,9 @@ def arch_from_text(text: str) -> Archs:
     InvalidArchitectureError
         If it is a number with a leading zero: the ops of an op list without its commas, not an index.
     """
-    if "=" in text:  # names of positions and values: the commas are the string's own
-        return text
     inside = _IN_BRACKETS.fullmatch(text)
+    if inside is None and "=" in text:  # names of positions and values: the commas are the string's own
+        return text
     parts = ops_of_text(text) if inside else [part.strip() for part in text.split(",")]
     if len(parts) == 1 and re.fullmatch(r"-?0[0-9]+", parts[0]):
         ops = ",".join(parts[0].lstrip("-"))

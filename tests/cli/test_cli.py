@@ -155,7 +155,7 @@ def test_import_reads_op_numbers_of_naslib(run: Run, text: str, tmp_path: Path) 
     assert "allowed: 'naslib'" in run("import", "file.csv", "--ops", "mine", code=2)[1]
 
 
-@pytest.mark.parametrize("network", ["mobilenet_v2", "model.onnx"])
+@pytest.mark.parametrize("network", ["mobilenet_v2", "model.pt"])
 def test_other_networks_are_refused_by_what_is_supported(run: Run, path: Path, network: str) -> None:
     run("train", "--data", path, "--target", "phone/latency", "--model", "ridge")
     for command in (("predict", network), ("query", network, "--data", path)):
@@ -492,7 +492,7 @@ def test_a_download_of_something_else_is_refused(run: Run, tmp_path: Path) -> No
     [
         (["query", "99999"], 2, ["0..15624", "99999"]),
         (["query", "|nor_conv_3x4~0|+|none~0|none~1|+|none~0|none~1|none~2|"], 2, ["nor_conv_3x4", "Did you mean"]),
-        (["query"], 2, ["no architecture"]),
+        (["query"], 2, ["no network"]),
         (["query", "1", "--all"], 2, ["not both"]),
         (["query", "1", "--json", "--csv"], 2, ["exclude each other"]),
         (["query", "100"], 1, ["not in the table"]),

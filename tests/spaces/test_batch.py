@@ -743,7 +743,6 @@ def refused() -> dict[str, tuple[Any, Any, Any, str]]:
         "a string of no space": (None, CUT_OFF, None, told.format("str")),
         "an array of no space": (None, np.zeros((1, 6), np.int8), None, told.format("ndarray")),
         "nothing": (None, None, None, told.format("NoneType")),
-        "no networks of no space": (None, [], None, told.format("list")),
         "an unknown space": ("nasbench", [0], None, "unknown search space 'nasbench'"),
     }
 

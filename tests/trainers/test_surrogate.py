@@ -47,7 +47,8 @@ def test_every_encoder_goes_by_its_name(space: str, encoder: str) -> None:
     archs = get_space(space).sample(240, 0)
     macs = get_space(space).batch(archs).macs / 1e6
     surrogate = Surrogate(space, encoder).fit(archs[:200], macs[:200])
-    least = 0.6 if encoder == "memory" else 0.8  # peaks and weights say less of multiply-adds than the others do
+    # Peaks and weights, and how many operators run, say less of multiply-adds than the others do.
+    least = 0.6 if encoder in ("memory", "operators") else 0.8
     assert surrogate.score(archs[200:], macs[200:]) > least
     assert type(surrogate.encoder_) is ENCODERS[encoder]
     assert surrogate.n_features_in_ == len(surrogate.encoder_.get_feature_names_out())
