@@ -22,7 +22,7 @@ def test_changed_weights_are_refused_or_predict_numbers() -> None:
     assert counts["finite"] > 100
 
 
-FOLDERS = 5
+FOLDERS = 3
 """Changed folders of each kind of surrogate and suite."""
 
 
