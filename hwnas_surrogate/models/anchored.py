@@ -48,10 +48,11 @@ class AnchoredStack(PhysicsStack):
 
     Notes
     -----
-    Trained on 400 NAS-Bench-201 networks and asked about FBNet's, or the other way round (two devices, two draws each),
-    the boosted ridge erred by 12 to 57 % (medians), and its 90 % intervals contained 8 to 42 % of the costs in six of
-    eight cases. This stack errs by 4 to 39 %, and its intervals contain 85 to 100 %. Trained on 40 convolutional
-    networks, it errs by 26 % on small transformers (spearman .99), and its intervals contain 92 %.
+    Trained on 300 NAS-Bench-201 networks and asked about FBNet's, or the other way round (two devices, ten draws each),
+    the median errors are 12 to 43 % on average, and 90 % intervals contain 88 to 100 % of the costs on average, 51 % at
+    worst (``python -m benchmarks graphs``). The boosted ridge alone erred by 12 to 57 % in two draws, and its intervals
+    contained 8 to 42 % of the costs in six of eight cases. Trained on 40 convolutional networks, this stack errs by
+    26 % on small transformers (spearman .99), and its intervals contain 92 %.
     """
 
     familiar_: float
