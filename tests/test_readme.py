@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from hwnas_surrogate.cli import main
-from hwnas_surrogate.data import load_table
-from hwnas_surrogate.trainers import SurrogateSuite
+from hwnas_surrogate.data import CostTable, load_table
+from hwnas_surrogate.evaluation import Evaluation, evaluate
+from hwnas_surrogate.trainers import Surrogate, SurrogateSuite
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"^```(python|python \w+\.py|console|output|text)\n(.*?)^```", re.DOTALL | re.MULTILINE)
@@ -66,6 +67,8 @@ def test_everything_runs_in_order(
     pytest.importorskip("onnxruntime", reason="the extra onnxruntime is not installed")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
+    # The scores that training prints are tested elsewhere; here they would take half of its time.
+    monkeypatch.setattr("hwnas_surrogate.evaluation.evaluate", evaluated_quickly)
     printed = ""
     for kind, block in BLOCKS:
         if kind == "python":
@@ -82,6 +85,10 @@ def test_everything_runs_in_order(
     assert predicted == pytest.approx(own.costs[0, 0], rel=0.5)  # another session on a busy host
     for name in ("nasbench201", "fbnet", "graphs", "example", "mine", "my-board"):
         assert (tmp_path / "surrogates" / name / "manifest.json").is_file()
+
+
+def evaluated_quickly(table: CostTable, surrogate: Surrogate, **_: object) -> Evaluation:
+    return evaluate(table, surrogate, n_train=100, n_test=100)
 
 
 def assert_shown(block: str, printed: str) -> None:
