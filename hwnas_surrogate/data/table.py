@@ -190,6 +190,9 @@ class CostTable:
     def labels(self, kind: str) -> tuple[str, ...]:
         """Return the label of each network in a kind of group.
 
+        Of graphs, ``resolution`` is known without labels, and ``family`` if every name begins with it and a slash:
+        ``resnet/18``.
+
         Raises
         ------
         InvalidInputError
@@ -199,8 +202,13 @@ class CostTable:
             return self.groups[kind]
         if kind == "resolution" and isinstance(self.batch, GraphBatch):
             return tuple(map(_resolution, self.batch.graphs))
+        if kind == "family" and self.space is None and all(name.find("/") > 0 for name in self.names):
+            return tuple(name.partition("/")[0] for name in self.names)
         there = [*self.groups, *(["resolution"] if self.space is None else [])]
-        hint = "CostTable takes groups; of a CSV file with a column model, family, group and 'group NAME' are read."
+        hint = (
+            "CostTable takes groups; of a CSV file with a column model, family, group and 'group NAME' are read; names "
+            "like resnet/18 begin with their family."
+        )
         raise unknown(InvalidInputError, "group of networks", kind, there, hint)
 
     @property

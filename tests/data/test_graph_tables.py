@@ -137,6 +137,16 @@ def test_labels_are_groups_and_the_resolution() -> None:
         CostTable("nasbench201", [0], [[1.0]], ["a/latency"]).labels("resolution")
 
 
+def test_names_may_begin_with_the_family() -> None:
+    graphs = {"plain/8": plain(8, 1), "plain/16": plain(16, 1), "deep/8": plain(8, 4)}
+    table = CostTable(None, graphs, [[1.0], [2.0], [3.0]], ["a/latency"])
+    assert table.labels("family") == ("plain", "plain", "deep")
+    for other in ("deep", "/8"):
+        named = CostTable(None, {**graphs, other: plain(8, 5)}, np.ones((4, 1)), ["a/latency"])
+        with pytest.raises(InvalidInputError, match="names like resnet/18 begin with their family"):
+            named.labels("family")
+
+
 @pytest.mark.parametrize(
     ("groups", "why"),
     [
