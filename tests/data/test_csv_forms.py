@@ -221,7 +221,8 @@ def test_time_grows_with_the_columns_not_with_their_square(tmp_path: Path) -> No
         return time.process_time() - start
 
     seconds(100)
-    assert seconds(3000) < 3 * seconds(1500)
+    # The quickest of three: whatever else runs only adds time.
+    assert min(seconds(3000) for _ in range(3)) < 3 * min(seconds(1500) for _ in range(3))
 
 
 def test_a_table_of_nearly_no_cost_is_refused_before_it_takes_all_memory(
