@@ -36,10 +36,9 @@ train: $(VENV)/.installed
 	$(BIN)/hwnas train
 	@echo "now: . $(VENV)/bin/activate, then: hwnas predict 0 1 2"
 
-# One thread a worker: with more, the workers' threads wait for one another. Three workers on two cores, since many
-# tests wait for other processes.
+# One thread a worker: with more, the workers' threads wait for one another.
 test: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist worksteal --doctest-modules hwnas_surrogate tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal --doctest-modules hwnas_surrogate tests
 
 check: setup
 	$(BIN)/ruff check .
