@@ -315,7 +315,7 @@ class GraphRows(Rows):
 
     def take(self, rows: RowNumbers) -> GraphRows:
         """Return some of the graphs."""
-        return GraphRows(GraphBatch([self._batch.graphs[row] for row in rows], [self._names[row] for row in rows]))
+        return GraphRows(self._batch.take(rows))  # with the counts of operators that are known
 
     def add_to(self, digest: hashlib._Hash) -> None:
         """Add the graphs to a hash; their names are not part of it."""

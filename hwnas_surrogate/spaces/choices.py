@@ -18,7 +18,7 @@ from hwnas_surrogate.spaces.base import ArchArray, ConfigLike, SearchSpace
 from hwnas_surrogate.spaces.choice_values import Choice, Choices, read_choices
 from hwnas_surrogate.spaces.config import InputConfig, NetworkConfig
 from hwnas_surrogate.spaces.op_lists import numbered
-from hwnas_surrogate.spaces.reading import Archs, contents, foreign
+from hwnas_surrogate.spaces.reading import Archs, foreign
 from hwnas_surrogate.spaces.registry import know
 
 __all__ = ["ChoiceSpace"]
@@ -243,12 +243,7 @@ class ChoiceSpace(SearchSpace):
         InvalidArchitectureError
             If they are not integers, or out of range.
         """
-        held = contents(indices)
-        if isinstance(held, np.ndarray) and held.ndim < 2:
-            return self._from_indices(np.atleast_1d(held))
-        if isinstance(held, list) and not held:
-            return np.empty((0, self.n_positions), np.int8)
-        raise InvalidArchitectureError(f"{self.title} indices are integers 0..{self.size - 1}, got {indices!r:.80}.")
+        return self._at(indices, self.size)
 
     def canonical(self, archs: Archs) -> list[str]:
         """Return the strings; a space in which several architectures are one network may return less."""

@@ -18,7 +18,7 @@ from hwnas_surrogate.spaces.base import ArchArray, ConfigLike, SearchSpace
 from hwnas_surrogate.spaces.config import NATSBenchSizeConfig, NetworkConfig
 from hwnas_surrogate.spaces.conventions import Convention
 from hwnas_surrogate.spaces.nasbench201 import head, reduction, relu_conv_norm
-from hwnas_surrogate.spaces.reading import Archs, contents
+from hwnas_surrogate.spaces.reading import Archs
 from hwnas_surrogate.spaces.tables import OpTable, calls_of_part
 
 __all__ = ["NATSBenchSize"]
@@ -167,12 +167,7 @@ class NATSBenchSize(SearchSpace):
         InvalidArchitectureError
             If they are not integers, or out of range.
         """
-        held = contents(indices)
-        if isinstance(held, np.ndarray) and held.ndim < 2:
-            return self._from_indices(np.atleast_1d(held))
-        if isinstance(held, list) and not held:
-            return np.empty((0, N_CELLS), np.int8)
-        raise InvalidArchitectureError(f"{self.title} indices are integers 0..{SIZE - 1}, got {indices!r:.80}.")
+        return self._at(indices, SIZE)
 
     def canonical(self, archs: Archs) -> list[str]:
         """Return the strings: different channels are different functions."""

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from hwnas_surrogate.errors import InvalidArchitectureError, unknown
 from hwnas_surrogate.spaces.conventions import Convention
-from hwnas_surrogate.spaces.reading import foreign, parts_of
+from hwnas_surrogate.spaces.reading import contents, foreign, parts_of
 from hwnas_surrogate.spaces.registry import NamedSpace, get_space, space_names
 
 __all__ = ["ArchArray", "OpLists", "numbered"]
@@ -62,6 +62,15 @@ class OpLists(NamedSpace):
         n_ops = self._n_ops()
         fits = numbers.shape == (len(self.position_names),) and bool(((numbers >= 0) & (numbers < n_ops)).all())
         return self._checked(numbers[None]) if fits else self._from_indices(np.atleast_1d(numbers))
+
+    def _at(self, indices: Any, size: int) -> ArchArray:
+        """Read indices 0..size - 1 in any container: every integer is an index here."""
+        held = contents(indices)
+        if isinstance(held, np.ndarray) and held.ndim < 2:
+            return self._from_indices(np.atleast_1d(held))
+        if isinstance(held, list) and not held:
+            return np.empty((0, len(self.position_names)), np.int8)
+        raise InvalidArchitectureError(f"{self.title} indices are integers 0..{size - 1}, got {indices!r:.80}.")
 
     def _from_indices(self, indices: npt.NDArray[Any]) -> ArchArray:
         """Read a flat array of indices: raise, since only some spaces have indices."""
