@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import pytest
 
@@ -52,7 +52,7 @@ class Sshd:
 
     def url(self, place: str = "board", **options: str) -> str:
         """Return its address as a board."""
-        return f"ssh://{place}?{urlencode({'config': str(self.config), 'python': sys.executable, **options})}"
+        return f"ssh://{place}?{urlencode({'config': str(self.config), 'python': sys.executable, **options}, quote_via=quote)}"
 
     def know(self, key: Path) -> None:
         """Store a host key as the server's."""
