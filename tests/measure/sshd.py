@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import os
-import shlex
 import shutil
 import signal
 import socket
@@ -52,7 +51,8 @@ class Sshd:
 
     def url(self, place: str = "board", **options: str) -> str:
         """Return its address as a board."""
-        return f"ssh://{place}?{urlencode({'config': str(self.config), 'python': sys.executable, **options}, quote_via=quote)}"
+        given = {"config": str(self.config), "python": sys.executable, **options}
+        return f"ssh://{place}?{urlencode(given, quote_via=quote)}"
 
     def know(self, key: Path) -> None:
         """Store a host key as the server's."""
@@ -80,7 +80,7 @@ class Sshd:
 
 
 @contextmanager
-def running(folder: Path, *settings: str, shell: str = "") -> Iterator[Sshd]:
+def running(folder: Path, *settings: str) -> Iterator[Sshd]:
     """Run a server, or skip the test with the reason.
 
     Parameters
@@ -89,8 +89,6 @@ def running(folder: Path, *settings: str, shell: str = "") -> Iterator[Sshd]:
         An empty folder for its files.
     *settings : str
         More lines of its config.
-    shell : str, default=""
-        The login shell instead of the user's own.
     """
     program = shutil.which("sshd") or shutil.which("/usr/sbin/sshd")
     if program is None or not all(map(shutil.which, ("ssh", "ssh-keygen"))):
@@ -103,8 +101,6 @@ def running(folder: Path, *settings: str, shell: str = "") -> Iterator[Sshd]:
     home.mkdir()
     for key in ("host", "user"):
         make_key(folder / key)
-    if shell:
-        settings = (*settings, f'ForceCommand exec {shlex.quote(shell)} -c "$SSH_ORIGINAL_COMMAND"')
     for _ in range(5):
         server = _start(program, folder, home, settings)
         if server is not None:
@@ -112,7 +108,7 @@ def running(folder: Path, *settings: str, shell: str = "") -> Iterator[Sshd]:
     else:
         pytest.skip(f"sshd does not start: {(folder / 'log').read_text()[-300:]}")
     try:
-        if not shell and (why := server.works()):
+        if why := server.works():
             pytest.skip(f"nobody can log in to sshd here: {why}")
         yield server
     finally:
@@ -159,10 +155,9 @@ def _start(program: str, folder: Path, home: Path, settings: tuple[str, ...]) ->
         "KbdInteractiveAuthentication no",
         "Subsystem sftp internal-sftp",
         "MaxStartups 50",
+        f"SetEnv HOME={quoted(home)}",
         *settings,
     ]
-    if not any(line.startswith("SetEnv") for line in settings):
-        lines.append(f"SetEnv HOME={quoted(home)}")
     (folder / "sshd_config").write_text("\n".join(lines) + "\n")
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(

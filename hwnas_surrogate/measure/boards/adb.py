@@ -93,7 +93,7 @@ class AdbBoard(Board):
             folder = f"{self._base}/{secrets.token_hex(8)}"
             self._said(["mkdir", "-p", folder])
             self._folder = folder
-        blocks, size = self._said(["stat", "-f", "-c", "%a %S", self._folder]).split()
+        _, blocks, size = self._said(["stat", "-f", "-c", "free %a %S", self._folder]).split()
         machine, system = self._said(["uname", "-m"]), self._said(["uname", "-s"])
         facts = Facts(machine, system, int(blocks) * int(size), python, numpy)
         if facts.free < LEAST_FREE:

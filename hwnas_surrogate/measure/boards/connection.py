@@ -17,7 +17,7 @@ from hwnas_surrogate.errors import MeasurementError
 __all__ = ["Connection"]
 
 END = 5.0
-"""Maximum seconds to wait for the end of the connection after it was closed."""
+"""Maximum seconds to wait for the end of the command on the board, and then for that of the connection."""
 LONGEST_SOCKET = 80
 """Bytes of a socket's path: systems allow 104, and ssh adds 17 while it makes one."""
 LONGEST_LINE = 1 << 16
@@ -81,6 +81,13 @@ class Connection:
             line += piece
         return line
 
+    def _rest(self, stdout: IO[bytes]) -> None:
+        """Wait for the end of what the command prints, which is its own end."""
+        until = time.monotonic() + END
+        while select.select([stdout], [], [], max(0.0, until - time.monotonic()))[0]:
+            if not os.read(stdout.fileno(), LONGEST_LINE):
+                return
+
     def words(self, command: str) -> list[str]:
         """Return the local command that runs another command over this connection."""
         # Where there is no connection to share, ssh would make another one, which nobody watches.
@@ -99,16 +106,18 @@ class Connection:
         return self._messages.read().decode(errors="replace")
 
     def close(self) -> None:
-        """End the command and the connection."""
+        """End the command, and then the connection and what shares it."""
         process = self._process
-        for stream in (process.stdin, process.stdout):
-            assert stream is not None
-            with contextlib.suppress(BrokenPipeError):
-                stream.close()
-        for end in (process.terminate, process.kill):
-            if self.ended(END) is None:
-                end()
-        process.wait()
+        assert process.stdin is not None
+        assert process.stdout is not None
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()
+        self._rest(process.stdout)
+        process.stdout.close()
+        process.terminate()
+        if self.ended(END) is None:
+            process.kill()
+            process.wait()
         self._messages.close()
         self._folder.cleanup()
 

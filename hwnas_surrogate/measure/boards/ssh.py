@@ -24,7 +24,9 @@ __all__ = ["SshBoard"]
 CONNECT = 15
 """Maximum seconds to reach a board."""
 ALIVE = 10
-"""Seconds of silence after which ssh asks whether the board is there; it gives up after the third such question."""
+"""Seconds of silence after which ssh asks whether the board is there."""
+QUESTIONS = 3
+"""Number of such questions without an answer after which ssh gives up."""
 START = 60.0
 """Maximum seconds to connect, log in and start Python; also for a small call to Python."""
 SLOWEST = 50_000
@@ -251,14 +253,14 @@ class SshBoard(Board):
                 return said["answer"]
             kind, where = said["kind"], said["where"] or self._folder or self._base
         except (ValueError, TypeError, KeyError) as error:
-            raise self._error(self._no_answer(line, code(), messages())) from error
+            raise self._error(self._no_answer(line, code, messages())) from error
         if kind in FULL:
             raise self._full(where, size=size)
         if kind in DENIED:
             raise self._error(f"it can't write {where}: {said['error']}; name another folder with ?folder=")
         raise self._error(f"{said['error']}: {where}")
 
-    def _no_answer(self, line: bytes, code: int | None, messages: str) -> str:
+    def _no_answer(self, line: bytes, ended: Callable[[], int | None], messages: str) -> str:
         """Return why Python on the board printed no answer."""
         if "is too old" in messages:
             return (
@@ -269,6 +271,7 @@ class SshBoard(Board):
                 f"its login shell prints {line.decode(errors='replace').strip()[:80]!r} before each command; make "
                 "~/.bashrc (or its like) print only where the shell is interactive"
             )
+        code = ended()
         if code == 255:
             return explain(messages, self._by_hand)
         if code in (126, 127) or "not found" in messages:
@@ -296,7 +299,7 @@ def _settings() -> list[str]:
         "StrictHostKeyChecking": "yes",
         "ConnectTimeout": CONNECT,
         "ServerAliveInterval": ALIVE,
-        "ServerAliveCountMax": 3,
+        "ServerAliveCountMax": QUESTIONS,
         "LogLevel": "INFO",
         "ForwardAgent": "no",
         "ForwardX11": "no",

@@ -30,11 +30,29 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
         yield running_server
 
 
+@pytest.fixture(scope="module")
+def shell_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
+    """Run a server whose login shell is the program that the file ``shell`` names."""
+    folder = tmp_path_factory.mktemp("shells")
+    (folder / "shell").write_text("/bin/sh")
+    with running(folder, f'ForceCommand exec "$(cat {folder}/shell)" -c "$SSH_ORIGINAL_COMMAND"') as running_server:
+        yield running_server
+
+
+@pytest.fixture(scope="module")
+def shared(server: Sshd) -> Iterator[Board]:
+    with parse_board(server.url()) as board:
+        yield board
+
+
 @pytest.fixture
-def board(server: Sshd) -> Iterator[Board]:
-    with parse_board(server.url()) as connected:
-        connected.check()
-        yield connected
+def board(shared: Board) -> Board:
+    """Return a board that is connected; the connection is that of the test before, unless it is lost."""
+    try:
+        shared.run(["true"], SOON)
+    except MeasurementError:
+        shared.check()
+    return shared
 
 
 @pytest.fixture
@@ -123,12 +141,13 @@ def test_a_command_that_takes_too_long(board):
 
 
 @pytest.mark.parametrize("shell", ["sh", "bash", "dash", "zsh", "fish", "csh", "tcsh"])
-def test_login_shells(tmp_path, shell):
-    path = shutil.which(shell)
+def test_login_shells(shell_server, shell):
+    server, path = shell_server, shutil.which(shell)
     if path is None:
         pytest.skip(f"there is no {shell} here")
     words = ["a b", "'", '"', "$HOME", "`id`", "$(id)", "*", "~", ";", "&", "|", "(", "#", "{a,b}", "^", "a=b", "é"]
-    with running(tmp_path, shell=path) as server, parse_board(server.url()) as board:
+    (server.folder / "shell").write_text(path)
+    with parse_board(server.url()) as board:
         board.check()
         code = "import sys; print(*map(ascii, sys.argv[1:]))"
         done = board.run([sys.executable, "-c", code, *words], SOON)
@@ -179,22 +198,23 @@ def test_files_and_folders_are_copied(board, tmp_path):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
-    to = f"{board.folder}/batch/0"
+    to = f"{board.folder}/copied/0"
     board.push(sorted(tmp_path.iterdir()), to)
     copied = {path.relative_to(to).as_posix(): path.read_bytes() for path in Path(to).rglob("*") if path.is_file()}
     assert copied == contents
     board.remove(to)
     board.remove(to)
-    assert list(Path(board.folder).iterdir()) == [Path(board.folder, "batch")]
+    assert Path(to).parent.exists()
+    assert not Path(to).exists()
 
 
 def test_a_folder_that_exists_is_kept(board, tmp_path):
     file = tmp_path / "x"
     file.write_text("old")
-    to = f"{board.folder}/batch"
+    to = f"{board.folder}/kept"
     board.push([file], to)
     file.write_text("new")
-    with pytest.raises(MeasurementError, match="File exists: .*/batch"):
+    with pytest.raises(MeasurementError, match=r"File exists: .*/kept"):
         board.push([file], to)
     assert Path(to, "x").read_text() == "old"
 
@@ -305,10 +325,11 @@ def test_an_old_python_there(server, tmp_path):
 
 
 def test_a_python_without_numpy(server, tmp_path):
+    before = work_folders(server)
     python = script(tmp_path / "python", f'exec {sys.executable} -I -S "$@"')
     why = failure(server.url(python=python))
     assert f"({python}) can't import numpy: No module named 'numpy'" in why
-    assert work_folders(server) == []
+    assert work_folders(server) == before
 
 
 def test_a_python_that_fails(server, tmp_path):
@@ -317,7 +338,7 @@ def test_a_python_that_fails(server, tmp_path):
 
 
 def test_a_login_shell_that_prints(tmp_path):
-    noisy = 'ForceCommand echo Welcome; exec sh -c "$SSH_ORIGINAL_COMMAND"'
+    noisy = 'ForceCommand echo Welcome; exec /bin/sh -c "$SSH_ORIGINAL_COMMAND"'
     with running(tmp_path, noisy) as server:
         assert "its login shell prints 'Welcome' before each command; make ~/.bashrc" in failure(server.url())
 
@@ -419,6 +440,7 @@ def test_a_connection_cut_during_a_program(server, board, tmp_path, where):
 
 def test_a_dead_link_is_noticed(server, monkeypatch):
     monkeypatch.setattr(ssh, "ALIVE", 1)
+    monkeypatch.setattr(ssh, "QUESTIONS", 1)
     with parse_board(server.url()) as board:
         board.check()
         server.sessions(signal.SIGSTOP)
@@ -441,7 +463,8 @@ def test_a_board_that_was_switched_off(tmp_path):
         assert board.lost(255, "") == "board ssh://board is not connected any more"
 
 
-def test_too_many_commands_at_once(tmp_path):
+def test_too_many_commands_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(ssh, "SETTLE", 0.1)
     with running(tmp_path, "MaxSessions 1") as server:
         assert "it allows no more commands at once: see MaxSessions" in failure(server.url())
 
