@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from hwnas_surrogate.errors import InvalidInputError, MeasurementError
 from hwnas_surrogate.measure.boards.board import LEAST_FREE, Board, Facts, command_line
@@ -174,12 +174,8 @@ class AdbBoard(Board):
 
     def lost(self, code: int, stderr: str) -> str | None:
         """Return why the connection ended, or None if only the program ended: ask adb whether the phone is there."""
-        if code == 0:
-            return None
-        try:
-            self._adb(["get-state"], ANSWER)
-        except MeasurementError as error:
-            return f"lost the connection to board {self}: {last_line(str(error))}"
+        if code and (why := self._refusal(["get-state"], ANSWER)) is not None:
+            return f"lost the connection to board {self}: {why}"
         return None
 
     def close(self) -> None:
@@ -203,17 +199,20 @@ class AdbBoard(Board):
 
     def _adb(self, words: Sequence[str], timeout: float) -> None:
         """Run adb itself; it must succeed."""
+        if (why := self._refusal(words, timeout)) is not None:
+            raise self._error(why)
+
+    def _refusal(self, words: Sequence[str], timeout: float) -> str | None:
+        """Run adb itself; return why it failed, or None if it did not."""
+        command = ["adb", "-s", self._serial, *words]
         with tempfile.TemporaryFile() as messages:  # not a pipe, which the server that adb starts would hold open
-            command = ["adb", "-s", self._serial, *words]
+            files: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": messages}
             try:
-                code = subprocess.run(
-                    command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=messages, timeout=timeout
-                ).returncode
+                done = subprocess.run(command, timeout=timeout, **files)
             except subprocess.TimeoutExpired:
-                raise self._error(f"adb {words[0]} took longer than {timeout:.0f} s and was ended") from None
+                return f"adb {words[0]} took longer than {timeout:.0f} s and was ended"
             messages.seek(0)
-            if code:
-                raise self._error(_reason(messages.read()))
+            return _reason(messages.read()) if done.returncode else None
 
 
 def _reason(messages: bytes) -> str:
