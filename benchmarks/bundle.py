@@ -17,8 +17,8 @@ import hwnas_surrogate.data
 from benchmarks.figure import Figure
 from hwnas_surrogate.data import BlockTable, CostTable, Target, load_table, merge, read_parquet, write_parquet
 from hwnas_surrogate.measure import OnnxRuntime, OnnxRuntimeInt8, OpenVINO, Protocol, Torch, measure, measure_blocks
-from hwnas_surrogate.measure.protocol import Progress
 from hwnas_surrogate.measure.simulator import simulate
+from hwnas_surrogate.runner.timing import Progress
 from hwnas_surrogate.spaces import NASBench201Config, NetworkConfig, get_space
 
 HOST = "epyc"

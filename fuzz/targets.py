@@ -38,10 +38,10 @@ from hwnas_surrogate.data.unpickle import read_pickle
 from hwnas_surrogate.errors import HWNASError, InvalidGraphError
 from hwnas_surrogate.evaluation import Evaluation, evaluate
 from hwnas_surrogate.graphs import Graph
-from hwnas_surrogate.measure.journal import Journal
 from hwnas_surrogate.models import MLP, AdditiveExact, BoostedRidge, ConstantCost, LogRidge, PhysicsGP, TreeClassifier
 from hwnas_surrogate.networks import build_network, to_onnx
 from hwnas_surrogate.prediction import predict_file
+from hwnas_surrogate.runner.journal import Journal
 from hwnas_surrogate.search.quality import read_quality
 from hwnas_surrogate.spaces import get_space
 from hwnas_surrogate.trainers import Surrogate, SurrogateSuite

@@ -21,7 +21,7 @@ def lazy_names(
     package : str
         The package's ``__name__``.
     modules : mapping of str to sequence of str
-        Modules of the package, and the names defined in each.
+        Modules of the package, and the names defined in each; ``.room.module`` is one of the package's parent.
 
     Returns
     -------
@@ -39,7 +39,7 @@ def lazy_names(
     def resolve(name: str) -> object:
         if name not in home:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return getattr(import_module(f"{package}.{home[name]}"), name)
+        return getattr(import_module(f".{home[name]}", package), name)
 
     def names() -> list[str]:
         return sorted({*vars(sys.modules[package]), *home})

@@ -15,9 +15,8 @@ from hwnas_surrogate.measure.environment import environment
 if TYPE_CHECKING:
     from hwnas_surrogate.measure.energy import EnergyMeter, Nvml, Rapl
     from hwnas_surrogate.measure.export import export_networks
-    from hwnas_surrogate.measure.protocol import Protocol
     from hwnas_surrogate.measure.runnable import Runnable
-    from hwnas_surrogate.measure.runtime import (
+    from hwnas_surrogate.measure.runtimes import (
         RUNTIMES,
         Cuda,
         OnnxRuntime,
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     )
     from hwnas_surrogate.measure.session import measure, measure_blocks, measure_networks
     from hwnas_surrogate.measure.simulator import simulate
+    from hwnas_surrogate.runner.protocol import Protocol
 
 __all__ = [
     "RUNTIMES",
@@ -55,9 +55,9 @@ __all__ = [
 _MODULES = {
     "energy": ["EnergyMeter", "Nvml", "Rapl"],
     "export": ["export_networks"],
-    "protocol": ["Protocol"],
+    ".runner.protocol": ["Protocol"],
     "runnable": ["Runnable"],
-    "runtime": [
+    "runtimes": [
         "RUNTIMES",
         "Cuda",
         "OnnxRuntime",

@@ -21,9 +21,9 @@ from hwnas_surrogate.data.rows import Configs
 from hwnas_surrogate.errors import DataFileError, InvalidInputError, unknown
 from hwnas_surrogate.files import check_folder, replacing_in, settle
 from hwnas_surrogate.measure.form import RESULTS, write_form
-from hwnas_surrogate.measure.protocol import Progress
 from hwnas_surrogate.measure.runnable import TorchRunnable
 from hwnas_surrogate.networks import build_network, example_inputs
+from hwnas_surrogate.runner.timing import Progress
 from hwnas_surrogate.spaces import Archs, SearchSpace, get_space
 
 __all__ = ["FORMATS", "check_empty", "export_networks"]

@@ -56,6 +56,10 @@ class Runnable(ABC):
             If the network can't be written as ONNX.
         """
 
+    @abstractmethod
+    def expected(self) -> list[npt.NDArray[Any]] | None:
+        """Return the outputs that PyTorch computes for the inputs, in order; None if it can't run the network."""
+
 
 @dataclass(frozen=True, slots=True)
 class TorchRunnable(Runnable):
@@ -85,6 +89,12 @@ class TorchRunnable(Runnable):
                 return _exported(self.network, self.inputs)
             return model.SerializeToString(), {"image": self.inputs[0].cpu().numpy()}
         return _exported(self.network, self.inputs)
+
+    def expected(self) -> list[npt.NDArray[Any]]:
+        """Run the module, eagerly."""
+        with torch.inference_mode():
+            leaves, _ = tree_flatten(self.network(*self.inputs))
+        return [leaf.detach().cpu().numpy() for leaf in leaves if isinstance(leaf, Tensor)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +131,10 @@ class OnnxRunnable(Runnable):
         rng = np.random.default_rng(self.seed)
         feed = {value.name: _random(value, rng) for value in inputs}
         return (self.file.source if shapes is None else model.SerializeToString()), feed
+
+    def expected(self) -> None:
+        """Return None: PyTorch can't run it."""
+        return None
 
 
 def _is_image(value: Any) -> bool:

@@ -19,12 +19,13 @@ from hwnas_surrogate.data.rows import Configs
 from hwnas_surrogate.data.table import noise_floor
 from hwnas_surrogate.errors import InvalidInputError, MeasurementError
 from hwnas_surrogate.graphs import Graph, GraphBatch
-from hwnas_surrogate.measure.environment import environment
-from hwnas_surrogate.measure.journal import Journal, journal_path
-from hwnas_surrogate.measure.protocol import BLOCK, Progress, Protocol, Readings, time_subjects
-from hwnas_surrogate.measure.runtime import RUNTIMES, Runtime, Torch
+from hwnas_surrogate.measure.client import Worker
+from hwnas_surrogate.measure.journals import journal_path, open_journal
+from hwnas_surrogate.measure.runtimes import RUNTIMES, Runtime, Torch
 from hwnas_surrogate.measure.subjects import ArchSubject, GivenSubject, Subject
 from hwnas_surrogate.measure.tabulating import costs_of, tabulated
+from hwnas_surrogate.runner.protocol import Protocol, Readings
+from hwnas_surrogate.runner.timing import BLOCK, Progress, time_networks
 from hwnas_surrogate.spaces import Archs, ConfigLike, FBNetConfig, NetworkConfig, SearchSpace, get_space
 
 __all__ = ["measure", "measure_blocks", "measure_networks"]
@@ -253,8 +254,9 @@ def _run(
         "protocol": {name: value for name, value in asdict(protocol).items() if name not in ("passes", "timeout")},
     }
     meter = runtime.meter().source if protocol.energy else "not asked for"
-    with Journal(path, settings, {"environment": environment()}) as journal:
-        readings = time_subjects(subjects, anchor, runtime, protocol, journal, deadline, progress)
+    with open_journal(path, settings) as journal:
+        timer = Worker(runtime, protocol.timeout)
+        readings = time_networks(subjects, anchor, timer, protocol, journal, deadline, progress)
         info = journal.info
     if not any(readings.has_latency(subject.key) for subject in subjects):
         failures = [failure for subject in subjects if (failure := readings.reading(subject.key).failure)]

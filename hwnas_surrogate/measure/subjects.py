@@ -13,12 +13,10 @@ from hwnas_surrogate.capture import GivenNetwork, OnnxFile, UserModule, given_ne
 from hwnas_surrogate.errors import MeasurementError
 from hwnas_surrogate.measure.runnable import OnnxRunnable, Runnable, TorchRunnable
 from hwnas_surrogate.networks import build_network, example_inputs
+from hwnas_surrogate.runner.protocol import Key
 from hwnas_surrogate.spaces import get_space
 
-__all__ = ["ArchSubject", "GivenSubject", "Key", "Subject", "from_message", "to_message"]
-
-Key: TypeAlias = tuple[str, str, str]
-"""What identifies a subject within a measurement."""
+__all__ = ["ArchSubject", "GivenSubject", "Subject", "from_message"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +45,12 @@ class ArchSubject:
         """The key that identifies it within its space."""
         return self.arch, self.config, self.part
 
+    def message(self) -> dict[str, Any]:
+        """Return it as plain values, for the measuring process."""
+        return asdict(self)
+
     def build(self) -> Runnable:
-        """Build it, with inputs of zeros, or those that a space of one's own gives."""
+        """Build it, with inputs of noise, or those that a space of one's own gives."""
         config = get_space(self.space).config(self.config)
         network = build_network(self.arch, config, self.space, random_state=0)
         inputs = example_inputs(self.space, self.arch, config)
@@ -60,7 +62,7 @@ class ArchSubject:
         with torch.inference_mode():
             network(*inputs)
         hook.remove()
-        return TorchRunnable(part, (torch.zeros(seen[0]),))
+        return TorchRunnable(part, (torch.randn(seen[0], generator=torch.Generator().manual_seed(0)),))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,10 @@ class GivenSubject:
         """The key that identifies it: after a change, it is another network."""
         return self.name, self.fingerprint, ""
 
+    def message(self) -> dict[str, Any]:
+        """Return it as plain values, for the measuring process."""
+        return asdict(self)
+
     def build(self) -> Runnable:
         """Find it again, with the example inputs of a module, and random ones for an ONNX file."""
         with torch.inference_mode(False):  # weights that are made in it can't be captured
@@ -116,11 +122,6 @@ Subject: TypeAlias = ArchSubject | GivenSubject
 def _found(source: str, input_shape: str | None) -> Mapping[str, GivenNetwork]:
     """Return the networks of a source by their names; a user's file is run once in a process."""
     return {network.name: network for network in given_networks([source], input_shape)}
-
-
-def to_message(subject: Subject) -> dict[str, Any]:
-    """Return a subject as plain values, for the measuring process."""
-    return asdict(subject)
 
 
 def from_message(message: Mapping[str, Any]) -> Subject:

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas_surrogate.data import Device, Target
-from hwnas_surrogate.measure.protocol import Protocol, Readings
 from hwnas_surrogate.measure.subjects import Subject
+from hwnas_surrogate.runner.protocol import Protocol, Readings
 
 __all__ = ["costs_of", "tabulated"]
 

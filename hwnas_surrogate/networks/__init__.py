@@ -125,7 +125,7 @@ def example_inputs(
     Returns
     -------
     tuple of torch.Tensor
-        Zeros of shape ``(1, *config.input_shape)``, or what a space of one's own gives
+        Normal noise of shape ``(1, *config.input_shape)``, always the same, or what a space of one's own gives
         (:meth:`~hwnas_surrogate.capture.ModuleSpace.example_inputs`).
 
     Examples
@@ -138,7 +138,8 @@ def example_inputs(
     of = chosen.config(config)
     with torch.device("cpu"):
         own = chosen.inputs(arch, of)
-        return (torch.zeros(1, *of.input_shape),) if own is None else own
+        noise = torch.Generator().manual_seed(0)
+        return (torch.randn(1, *of.input_shape, generator=noise),) if own is None else own
 
 
 def _ops(space: SearchSpace, arch: Archs | Mapping[str, Any]) -> list[int]:

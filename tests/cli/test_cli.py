@@ -23,7 +23,7 @@ from hwnas_surrogate.cli.output import Progress
 from hwnas_surrogate.data import BlockTable, CostTable, Target, load_table, write_parquet
 from hwnas_surrogate.data.blocks import block_keys
 from hwnas_surrogate.evaluation import Evaluation
-from hwnas_surrogate.measure.journal import Journal
+from hwnas_surrogate.runner.journal import Journal
 from hwnas_surrogate.spaces import FBNetConfig, get_space
 from hwnas_surrogate.trainers import SurrogateSuite
 from tests.cli.conftest import Run

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from hwnas_surrogate.measure import Runtime, subjects
-from hwnas_surrogate.measure.worker import CLOCK, _Server
+from hwnas_surrogate.measure.worker import loader
+from hwnas_surrogate.runner.blocks import CLOCK, BlockServer
 
 
 class InProcess:
@@ -16,8 +17,8 @@ class InProcess:
 
     def __init__(self, runtime: Runtime, timeout: float) -> None:
         subjects._found.cache_clear()  # a new process knows nothing of the one before
-        self.server = _Server(io.StringIO(), io.StringIO(), bytearray(CLOCK.size))  # type: ignore[arg-type]
-        self.server.runtime = runtime
+        shared = bytearray(CLOCK.size)
+        self.server = BlockServer(loader(runtime), runtime.meter, io.StringIO(), shared)  # type: ignore[arg-type]
         self.active = runtime.active()
 
     def __enter__(self) -> InProcess:
@@ -29,5 +30,5 @@ class InProcess:
 
     def time(self, request: dict[str, Any], deadline: float = float("inf")) -> Iterator[dict[str, Any]]:
         self.server.sink = io.StringIO()
-        self.server._block(json.loads(json.dumps(request)))
+        self.server.block(json.loads(json.dumps(request)))
         yield from map(json.loads, self.server.sink.getvalue().splitlines())

@@ -97,8 +97,8 @@ def test_no_pynvml(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_each_runtime_asks_the_right_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hwnas_surrogate.measure.runtime.Rapl", lambda: "the processor's")
-    monkeypatch.setattr("hwnas_surrogate.measure.runtime.Nvml", lambda index: f"GPU {index}'s")
+    monkeypatch.setattr("hwnas_surrogate.measure.runtimes.base.Rapl", lambda: "the processor's")
+    monkeypatch.setattr("hwnas_surrogate.measure.runtimes.torch_eager.Nvml", lambda index: f"GPU {index}'s")
     monkeypatch.setattr("torch.cuda.current_device", lambda: 1)
     assert Torch().meter() == "the processor's"
     assert Cuda().meter() == "GPU 1's"

@@ -68,7 +68,7 @@ class Recording(Torch):
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("hwnas_surrogate.measure.protocol.Worker", InProcess)
+    monkeypatch.setattr("hwnas_surrogate.measure.session.Worker", InProcess)
     monkeypatch.setattr(Recording, "loaded", [])
     Path("models.py").write_text(MODELS)
     return tmp_path

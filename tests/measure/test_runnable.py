@@ -15,6 +15,7 @@ from hwnas_surrogate.capture import OnnxFile
 from hwnas_surrogate.errors import MeasurementError, MissingExtraError
 from hwnas_surrogate.measure import make_runtime, runnable
 from hwnas_surrogate.measure.runnable import OnnxRunnable, TorchRunnable
+from tests.measure.fake_runtimes import outputs_of
 
 onnx = pytest.importorskip("onnx", reason="the extra onnx is not installed")
 LIBRARY = {"onnxruntime": "onnxruntime", "onnxruntime-int8": "onnxruntime", "openvino": "openvino"}
@@ -51,13 +52,6 @@ def expected(network: TorchRunnable) -> np.ndarray:
     return (found["scores"] if isinstance(found, dict) else found).numpy()
 
 
-def first(result: Any) -> np.ndarray:
-    """Return the first output of a run, in the form that the runtime gives it."""
-    if isinstance(result, torch.Tensor):
-        return result.numpy()
-    return np.asarray(next(iter(result if isinstance(result, list) else result.values())))
-
-
 @pytest.mark.parametrize("runtime", ["torch", *LIBRARY])
 def test_every_runtime_computes_what_the_module_computes(runtime: str) -> None:
     if runtime in LIBRARY:
@@ -65,8 +59,7 @@ def test_every_runtime_computes_what_the_module_computes(runtime: str) -> None:
     chosen = make_runtime(runtime)
     for name, network in made().items():
         with chosen.active():
-            result = chosen.load(network)()
-        got, wanted = first(result), expected(network)
+            [got, *_], wanted = outputs_of(chosen, network), expected(network)
         assert got.shape == wanted.shape, name
         if runtime == "onnxruntime-int8":
             assert np.corrcoef(got.ravel(), wanted.ravel())[0, 1] > 0.9, name
@@ -121,8 +114,8 @@ class TestOnnxFiles:
     def test_it_runs_at_the_given_shapes(self, path: Path, runtime: str) -> None:
         pytest.importorskip(LIBRARY[runtime], reason=f"the extra {LIBRARY[runtime]} is not installed")
         chosen = make_runtime(runtime)
-        result = chosen.load(OnnxRunnable(OnnxFile("m", str(path), "ids=1x5,factor=1x1x300")))()
-        assert first(result).shape == (1, 5, 300)
+        [got] = outputs_of(chosen, OnnxRunnable(OnnxFile("m", str(path), "ids=1x5,factor=1x1x300")))
+        assert got.shape == (1, 5, 300)
 
     def test_inputs_are_random_but_always_the_same(self, path: Path) -> None:
         file = OnnxFile("m", str(path), "ids=3x50,factor=3x1x300")

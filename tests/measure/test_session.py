@@ -18,10 +18,10 @@ import pytest
 from hwnas_surrogate.data import CostTable, load_table
 from hwnas_surrogate.errors import DataFileError, InvalidConfigError, InvalidInputError, MeasurementError
 from hwnas_surrogate.measure import Protocol, Rapl, Torch, measure, measure_blocks
-from hwnas_surrogate.measure.protocol import Readings
+from hwnas_surrogate.runner.protocol import Readings
 from hwnas_surrogate.spaces import FBNetConfig, NASBench201Config, get_space
 from hwnas_surrogate.trainers import Surrogate
-from tests.measure.runtimes import Fake, ops_of
+from tests.measure.fake_runtimes import Fake, ops_of
 
 SPACE = get_space("nasbench201")
 TINY = NASBench201Config(C=4, N=1, height=8, width=8)
@@ -132,7 +132,7 @@ def test_energy(output: Path, runtime: Fake) -> None:
 
 
 def test_energy_where_the_host_cannot_tell(output: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("hwnas_surrogate.measure.runtime.Rapl", lambda: Rapl(tmp_path))
+    monkeypatch.setattr("hwnas_surrogate.measure.runtimes.base.Rapl", lambda: Rapl(tmp_path))
     with pytest.raises(MeasurementError, match="no RAPL energy counter"):
         measure(SPACE, [30], output, TINY, protocol=replace(QUICK, energy=True))
     assert not Path(f"{output}.journal").exists()
@@ -170,7 +170,7 @@ class TestStopping:
 
     def test_a_kill_loses_what_was_in_hand_only(self, output: Path, runtime: Fake) -> None:
         script = (
-            "from tests.measure.runtimes import Fake\n"
+            "from tests.measure.fake_runtimes import Fake\n"
             "from hwnas_surrogate.measure import *\n"
             f"measure('nasbench201', range(100, 700), {str(output)!r}, {str(TINY)!r}, runtime=Fake(),"
             " protocol=Protocol(passes=1, repeats=40, max_repeats=40))\n"

@@ -13,31 +13,14 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from hwnas_surrogate.data.store import TABLE_SUFFIXES
 from hwnas_surrogate.errors import DataFileError, MeasurementError
-from hwnas_surrogate.files import check_output, make_folder
-from hwnas_surrogate.inputs import read_json
 
-__all__ = ["Journal", "journal_path"]
+__all__ = ["Journal"]
 
-LINE = re.compile(rb'(.+),"check":"([0-9a-f]{8})"\}\n', re.DOTALL)
+JOURNAL_LINE = re.compile(rb'(.+),"check":"([0-9a-f]{8})"\}\n', re.DOTALL)
 """A line: the JSON of an entry, whose last value is the checksum."""
-LONGEST = 1 << 24
+LONGEST_LINE = 1 << 24
 """Maximum bytes of a line; those of a measurement have some thousands."""
-
-
-def journal_path(output: str | os.PathLike[str]) -> Path:
-    """Return the journal's place, beside the table to write; symbolic links of the table are followed.
-
-    Raises
-    ------
-    InvalidInputError
-        If the table can't be written there, or could not be resumed: a device or a pipe.
-    DataFileError
-        If the folder can't be read.
-    """
-    check_output(output, TABLE_SUFFIXES, stream=False)
-    return Path(f"{os.path.realpath(output)}.journal")
 
 
 class Journal:
@@ -66,7 +49,7 @@ class Journal:
         self._check = 0
         header = {"settings": settings, "info": info}
         try:
-            make_folder(self.path.parent)
+            self.path.parent.mkdir(parents=True, exist_ok=True)
             if self.path.exists() and not (self.path.is_file() or self.path.is_dir()):
                 raise DataFileError(f"can't write {self.path}: it is a device or a pipe. Choose another output.")
             self._file = self.path.open("ab", buffering=0)
@@ -132,7 +115,7 @@ class Journal:
         """Return whether nothing is there yet; a cut header, as a full disk leaves it, is removed."""
         try:
             with self.path.open("rb") as file:
-                first = file.readline(LONGEST)
+                first = file.readline(LONGEST_LINE)
             line, _ = self._line(header)
             if not line.startswith(first) or first == line:
                 return False
@@ -144,9 +127,9 @@ class Journal:
     def _resume(self, settings: dict[str, Any]) -> None:
         try:
             with self.path.open("rb") as file:
-                self._read_header(file.readline(LONGEST), settings)
+                self._read_header(file.readline(LONGEST_LINE), settings)
                 whole = file.tell()
-                while (line := file.readline(LONGEST)).endswith(b"\n") or len(line) == LONGEST:
+                while (line := file.readline(LONGEST_LINE)).endswith(b"\n") or len(line) == LONGEST_LINE:
                     entry = self._read(line)
                     if entry is None:
                         raise DataFileError(
@@ -164,12 +147,12 @@ class Journal:
 
     def _read(self, line: bytes) -> dict[str, Any] | None:
         """Return a line's entry; None if it does not follow the line before."""
-        match = LINE.fullmatch(line)
+        match = JOURNAL_LINE.fullmatch(line)
         if match is None or zlib.crc32(match[1], self._check) != int(match[2], 16):
             return None
         try:
-            entry: dict[str, Any] = read_json(match[1] + b"}")
-        except ValueError:
+            entry: dict[str, Any] = json.loads(match[1] + b"}")
+        except (ValueError, RecursionError):
             return None
         self._check = int(match[2], 16)
         return entry

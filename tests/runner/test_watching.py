@@ -17,11 +17,12 @@ import numpy as np
 import pytest
 
 from hwnas_surrogate.errors import MeasurementError
-from hwnas_surrogate.measure import client as module
+from hwnas_surrogate.measure import client
 from hwnas_surrogate.measure.client import Worker
 from hwnas_surrogate.measure.subjects import ArchSubject
+from hwnas_surrogate.runner import watching as module
 from hwnas_surrogate.spaces import get_space
-from tests.measure.runtimes import Fake, Refusing
+from tests.measure.fake_runtimes import Fake, Refusing
 
 SPACE = get_space("nasbench201")
 TINY = "C4-N1-k10-3x8x8"
@@ -35,7 +36,7 @@ def subject(text: str) -> ArchSubject:
 def request(*texts: str, least: int = 4, energy: bool = False) -> dict[str, Any]:
     subjects = [asdict(subject(text)) for text in texts]
     return {
-        "subjects": subjects,
+        "items": subjects,
         "stop": {"least": least, "most": least, "half_width": 1.0},
         "seed": [0],
         "energy": energy,
@@ -107,7 +108,7 @@ class TestEnds:
 
     @pytest.fixture
     def worker(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[Worker]:
-        monkeypatch.setattr(module, "MODULE", "tests.measure.acting")
+        monkeypatch.setattr(client, "MODULE", "tests.measure.acting")
         with Worker(Fake(), 1.0) as worker:
             yield worker
 
@@ -191,7 +192,7 @@ class TestEnds:
     def test_it_ends_with_a_parent_that_is_killed(self) -> None:
         script = (
             "from hwnas_surrogate.measure import client\n"
-            "from tests.measure.runtimes import Fake\n"
+            "from tests.measure.fake_runtimes import Fake\n"
             "client.MODULE = 'tests.measure.acting'\n"
             "with client.Worker(Fake(), 100.0) as worker:\n"
             "    for event in worker.time({'act': [('child', None), ('freeze', None)]}):\n"
@@ -206,7 +207,7 @@ class TestEnds:
 
     @pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError("no memory")])
     def test_a_start_that_fails_leaves_nothing(self, monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
-        monkeypatch.setattr(module, "MODULE", "tests.measure.acting")
+        monkeypatch.setattr(client, "MODULE", "tests.measure.acting")
         monkeypatch.setattr(module.threading, "Thread", Mock(side_effect=error))
         worker = Worker(Fake(), 1.0)
         with pytest.raises(type(error)):

@@ -1,4 +1,4 @@
-"""The measuring process: which rounds count."""
+"""Which rounds count."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hwnas_surrogate.measure import worker as module
-from hwnas_surrogate.measure.worker import MOST_WARMUP, _Block, relative_half_width
+from hwnas_surrogate.runner import rounds as module
+from hwnas_surrogate.runner.blocks import reason_of
+from hwnas_surrogate.runner.rounds import MOST_WARMUP, Rounds, relative_half_width
 
 
 @pytest.mark.parametrize("n", [4, 9, 25])
@@ -20,10 +21,10 @@ def test_half_width_by_hand(n: int) -> None:
     assert relative_half_width([5.0] * n) == 0.0
 
 
-class TestBlock:
+class TestRounds:
     """Rounds under a clock that only the runs move."""
 
-    def block(self, patch: pytest.MonkeyPatch, durations: dict[int, Any], **stop: Any) -> _Block:
+    def block(self, patch: pytest.MonkeyPatch, durations: dict[int, Any], **stop: Any) -> Rounds:
         now = 0
         self.order: list[int] = []
         counts = dict.fromkeys(durations, 0)
@@ -38,17 +39,10 @@ class TestBlock:
 
         runs = {number: (lambda number=number: run(number)) for number in durations}
         stop = {"least": 5, "most": 9, "half_width": 0.02, **stop}
-        return _Block(runs, lambda: None, rng=np.random.default_rng(0), **stop)  # type: ignore[arg-type]
-
-    def rounds(self, block: _Block) -> list[dict[int, int]]:
-        kept = []
-        for times in block.rounds():
-            block.keep(times)
-            kept.append(times)
-        return kept
+        return Rounds(runs, lambda: None, np.random.default_rng(0), **stop)
 
     def test_times_are_the_runs_and_every_round_has_every_network(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        rounds = self.rounds(self.block(monkeypatch, {0: 10, 1: 200, 2: 3000}))
+        rounds = list(self.block(monkeypatch, {0: 10, 1: 200, 2: 3000}))
         assert rounds == [{0: 10, 1: 200, 2: 3000}] * 5
         chunks = [self.order[at : at + 3] for at in range(0, len(self.order), 3)]
         assert all(sorted(chunk) == [0, 1, 2] for chunk in chunks)
@@ -57,32 +51,32 @@ class TestBlock:
     @pytest.mark.parametrize("cold", [1, 3])
     def test_rounds_that_still_get_faster_are_dropped(self, monkeypatch: pytest.MonkeyPatch, cold: int) -> None:
         durations = {0: 100, 1: lambda count: 1000 * max(1, 2 ** (cold - count))}
-        rounds = self.rounds(self.block(monkeypatch, durations))
+        rounds = list(self.block(monkeypatch, durations))
         assert [times[1] for times in rounds] == [1000] * 5
         assert len(self.order) == 2 * (5 + cold)
 
     def test_warming_up_ends(self, monkeypatch: pytest.MonkeyPatch) -> None:
         block = self.block(monkeypatch, {0: 10, 1: lambda count: 10**6 // 2 ** min(count, 12)}, half_width=9.0)
-        rounds = self.rounds(block)
+        rounds = list(block)
         assert len(rounds) == 5
         assert len(self.order) == 2 * (5 + MOST_WARMUP)
 
     def test_a_noisy_network_runs_on_alone_until_the_most(self, monkeypatch: pytest.MonkeyPatch) -> None:
         noisy = [1000, 1400, 700, 1300, 800, 1200, 900, 1500, 600]
-        rounds = self.rounds(self.block(monkeypatch, {0: 100, 1: 10**5, 2: lambda count: noisy[count]}))
+        rounds = list(self.block(monkeypatch, {0: 100, 1: 10**5, 2: lambda count: noisy[count]}))
         assert len(rounds) == 9
         assert [set(times) for times in rounds] == [{0, 1, 2}] * 5 + [{0, 2}] * 4
 
     def test_it_stops_when_the_interval_is_narrow(self, monkeypatch: pytest.MonkeyPatch) -> None:
         # Two slow runs of five are beyond the quartile; of eight they are not.
         values = [1000, 1000, 1500, 1500, 1000, 1000, 1000, 1000, 1000, 1000]
-        rounds = self.rounds(self.block(monkeypatch, {0: 10**6, 1: lambda count: values[count]}, most=10))
+        rounds = list(self.block(monkeypatch, {0: 10**6, 1: lambda count: values[count]}, most=10))
         widths = [relative_half_width(values[:n]) for n in range(5, 10)]
         stop = 5 + next(place for place, width in enumerate(widths) if width <= 0.02)
         assert 5 < len(rounds) == stop < 10
 
 
 def test_a_reason_can_be_stored_though_it_names_a_file_that_is_no_text() -> None:
-    why = module._why(FileNotFoundError("no file model\udcff.bin"))
+    why = reason_of(FileNotFoundError("no file model\udcff.bin"))
     assert why == "FileNotFoundError: no file model\\udcff.bin"
     assert why.isascii()

@@ -14,13 +14,14 @@ import numpy as np
 import pytest
 
 from hwnas_surrogate.errors import InvalidInputError, MeasurementError
-from hwnas_surrogate.measure import Protocol, protocol
+from hwnas_surrogate.measure import Protocol
 from hwnas_surrogate.measure.client import Worker
-from hwnas_surrogate.measure.journal import Journal
-from hwnas_surrogate.measure.protocol import BLOCK, Readings, time_subjects
 from hwnas_surrogate.measure.subjects import ArchSubject
+from hwnas_surrogate.runner.journal import Journal
+from hwnas_surrogate.runner.protocol import Readings
+from hwnas_surrogate.runner.timing import BLOCK, time_networks
 from hwnas_surrogate.spaces import get_space
-from tests.measure.runtimes import Fake
+from tests.measure.fake_runtimes import Fake
 
 SPACE = get_space("nasbench201")
 TINY = "C4-N1-k10-3x8x8"
@@ -44,7 +45,8 @@ def runtime(tmp_path: Path) -> Fake:
 
 def timed(path: Path, runtime: Fake, n: int, protocol: Protocol = QUICK, **options: Any) -> Readings:
     with Journal(path / "journal", {"of": "the test"}, {}) as journal:
-        return time_subjects(subjects(n), ANCHOR, runtime, protocol, journal, **options)
+        timer = Worker(runtime, protocol.timeout)
+        return time_networks(subjects(n), ANCHOR, timer, protocol, journal, **options)
 
 
 class TestProtocol:
@@ -198,7 +200,7 @@ class TestTiming:
             def time(self, request: dict[str, Any], deadline: float = np.inf) -> Iterator[dict[str, Any]]:
                 yield {"event": next(answers), "why": "no memory", "seconds": {}}
 
-        monkeypatch.setattr(protocol, "Worker", Lost)
+        monkeypatch.setitem(globals(), "Worker", Lost)
         with (
             nullcontext()
             if last == "late"

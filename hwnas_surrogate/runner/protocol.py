@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any, Tuple
 
 import numpy as np
 import numpy.typing as npt
 
-from hwnas_surrogate.errors import InvalidInputError, MeasurementError
-from hwnas_surrogate.measure.client import Worker
-from hwnas_surrogate.measure.drift import estimate_drift
-from hwnas_surrogate.measure.journal import Journal
-from hwnas_surrogate.measure.runtime import Runtime
-from hwnas_surrogate.measure.subjects import ArchSubject, Key, Subject, to_message
+from hwnas_surrogate.errors import InvalidInputError
+from hwnas_surrogate.runner.drift import estimate_drift
 
-__all__ = ["Progress", "Protocol", "Readings", "time_subjects"]
+__all__ = ["Key", "Protocol", "Readings"]
 
-Progress: TypeAlias = Callable[[int, int], None]
-
-BLOCK = 16
-"""Networks held in memory at once, whose runs alternate."""
+Key = Tuple[str, str, str]
+"""What identifies a network within a measurement."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Protocol:
     """How often networks are run, in which order, and when they have enough runs.
 
@@ -74,7 +67,7 @@ class Protocol:
                 raise InvalidInputError(f"{what} must be a positive number such as {example}, got {value!r}.")
 
 
-@dataclass(slots=True)
+@dataclass
 class _Reading:
     """The readings of one network: the times of each pass, by block, or the reason why there are none."""
 
@@ -168,7 +161,7 @@ class Readings:
             np.array([block for _, block in runs] + list(anchor)),
             np.log([np.percentile(ns, 25) for ns in (*runs.values(), *anchor.values())]),
         )
-        return dict(zip(runs, np.exp(drift[: len(runs)]).tolist(), strict=True))
+        return dict(zip(runs, np.exp(drift[: len(runs)]).tolist()))
 
     def has_latency(self, key: Key) -> bool:
         """Return whether a network has enough runs in a pass."""
@@ -190,132 +183,3 @@ class Readings:
     def energies(self, key: Key) -> list[float]:
         """Return the energy in mJ of each pass that has one."""
         return [float(np.median(values)) for _, values in sorted(self.reading(key).mj.items())]
-
-
-def time_subjects(
-    subjects: Sequence[Subject],
-    anchor: ArchSubject,
-    runtime: Runtime,
-    protocol: Protocol,
-    journal: Journal,
-    deadline: float = np.inf,
-    progress: Progress | None = None,
-) -> Readings:
-    """Time the networks that the journal does not hold yet.
-
-    Parameters
-    ----------
-    subjects : sequence of Subject
-        The networks to time, without repeats.
-    anchor : ArchSubject
-        The network that runs in every block.
-    runtime : Runtime
-        The runtime that runs them, in a separate process.
-    protocol : Protocol
-        The timing protocol.
-    journal : Journal
-        The journal to which every run is appended.
-    deadline : float, default=inf
-        When to stop, on the clock of ``time.monotonic``.
-    progress : callable, optional
-        Called with (networks done, networks to do), counted over all passes.
-
-    Returns
-    -------
-    Readings
-        Everything in the journal.
-
-    Raises
-    ------
-    MeasurementError
-        If the runtime can't be loaded, or can't run the anchor.
-    """
-    readings = Readings(protocol, journal.entries)
-    of = {subject.key: subject for subject in subjects}
-    todo = [[key for key in of if not readings.is_done(key, number)] for number in range(protocol.passes)]
-    total = len(of) * protocol.passes
-    finished = total - sum(map(len, todo))
-    report = progress or (lambda done, of: None)
-    report(finished, total)
-    if finished == total:
-        return readings
-    with Worker(runtime, protocol.timeout) as worker:
-        session = _Session(worker, anchor, protocol, journal, readings, deadline)
-        session.check_anchor()
-        for number, keys in enumerate(todo):
-            rng = np.random.default_rng([protocol.random_state, number])
-            order = [keys[place] for place in rng.permutation(len(keys)).tolist()]
-            for start in range(0, len(order), BLOCK):
-                block = order[start : start + BLOCK]
-                if not session.block(number, [of[key] for key in block]):
-                    return readings
-                finished += len(block)
-                report(finished, total)
-    return readings
-
-
-@dataclass(eq=False)
-class _Session:
-    """Sends blocks to the worker, and writes its events to the journal."""
-
-    worker: Worker
-    anchor: ArchSubject
-    protocol: Protocol
-    journal: Journal
-    readings: Readings
-    deadline: float
-
-    def check_anchor(self) -> bool:
-        """Raise if the anchor can't be run: then nothing can be compared. Return whether there is time for more."""
-        for event in self.worker.time(self._request([], 0), self.deadline):
-            if event["event"] == "late":
-                return False
-            if event["event"] != "end":
-                raise MeasurementError(f"the anchor network {self.anchor.arch!r} can't be run: {event['why']}.")
-        return True
-
-    def block(self, number: int, subjects: list[Subject]) -> bool:
-        """Time one block; return whether there is time for more."""
-        if time.monotonic() >= self.deadline:
-            return False
-        self._write({"pass": number, "subjects": [list(subject.key) for subject in subjects]})
-        for event in self.worker.time(self._request(subjects, number), self.deadline):
-            match event["event"]:
-                case "round":
-                    self._write({"ns": event["ns"]})
-                case "energy":
-                    self._write({"mj": event["mj"], "number": event["number"]})
-                case "failed":
-                    self._write({"failed": event["number"], "why": event["why"]})
-                case "end":
-                    self._write({"seconds": event["seconds"]})
-                case "died" if len(subjects) > 1:
-                    # Run each network alone to find the one that crashes or hangs.
-                    return all(
-                        self.block(number, [subject])
-                        for subject in subjects
-                        if not self.readings.is_done(subject.key, number)
-                    )
-                case "died":
-                    # Nothing runs any more if the hardware or the memory is gone: that is no network's failure.
-                    if not self.check_anchor():
-                        return False
-                    self._write({"failed": 1, "why": event["why"]})
-                case "late":
-                    return False
-                case _:
-                    raise MeasurementError(f"the anchor network can't be run any more: {event['why']}.")
-        return True
-
-    def _write(self, entry: dict[str, Any]) -> None:
-        self.journal.append(**entry)
-        self.readings.add(entry)
-
-    def _request(self, subjects: list[Subject], number: int) -> dict[str, Any]:
-        protocol = self.protocol
-        return {
-            "subjects": [*map(to_message, (self.anchor, *subjects))],
-            "stop": {"least": protocol.repeats, "most": protocol.max_repeats, "half_width": protocol.half_width},
-            "seed": [protocol.random_state, number, len(self.readings.anchor_ns)],
-            "energy": protocol.energy and bool(subjects),
-        }

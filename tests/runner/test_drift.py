@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from hwnas_surrogate.measure.drift import estimate_drift
+from hwnas_surrogate.runner.drift import estimate_drift
 
 Ints = npt.NDArray[np.intp]
 

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from hwnas_surrogate.errors import DataFileError, InvalidInputError, MeasurementError
-from hwnas_surrogate.measure.journal import Journal, journal_path
+from hwnas_surrogate.measure.journals import journal_path
+from hwnas_surrogate.runner.journal import Journal
 
 SETTINGS: dict[str, Any] = {"space": "nasbench201", "repeats": 6, "device": {"name": "cpu", "batch": 1}}
 INFO = {"environment": {"cpu": "a"}}

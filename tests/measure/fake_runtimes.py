@@ -7,11 +7,15 @@ import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
+import numpy as np
 from torch import nn
+from torch.utils._pytree import tree_flatten
 
 from hwnas_surrogate.measure import Runnable, Runtime
+from hwnas_surrogate.measure.runtimes import FileRuntime
 from hwnas_surrogate.networks.nasbench201 import NASBench201Network, ReLUConvBN, Zero
 
 
@@ -30,6 +34,15 @@ def ops_of(network: nn.Module) -> list[int]:
             case _:
                 ops.append(4)
     return ops
+
+
+def outputs_of(runtime: Runtime, network: Runnable) -> list[np.ndarray]:
+    """Return what a runtime computes."""
+    if not isinstance(runtime, FileRuntime):
+        leaves, _ = tree_flatten(runtime.load(network)())
+        return [np.asarray(leaf) for leaf in leaves]
+    with TemporaryDirectory() as folder:
+        return runtime.make_engine().open(runtime.prepare(network, Path(folder))).outputs()
 
 
 class Meter:

@@ -1,0 +1,177 @@
+"""Runtimes, which execute networks: one small interface."""
+
+from __future__ import annotations
+
+import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+import numpy.typing as npt
+
+from hwnas_surrogate.data import Device
+from hwnas_surrogate.errors import InvalidInputError, MeasurementError, missing_extra
+from hwnas_surrogate.measure.energy import EnergyMeter, Rapl
+from hwnas_surrogate.measure.environment import cpu_model
+from hwnas_surrogate.measure.runnable import Runnable
+from hwnas_surrogate.runner.engine import Engine, Operator
+from hwnas_surrogate.runner.prepared import Prepared, check_outputs
+from hwnas_surrogate.runner.rounds import Run
+
+__all__ = ["Converted", "FileRuntime", "Run", "Runtime"]
+
+
+@dataclass(frozen=True)
+class Runtime(ABC):
+    """A runtime, which executes networks on this host.
+
+    A custom runtime is a frozen dataclass in an importable module; it must define :meth:`describe` and :meth:`load`.
+    Networks are loaded and timed in a separate process, so that a crash or a hang costs one network.
+
+    Parameters
+    ----------
+    threads : int, default=1
+        Threads that one execution may use.
+    """
+
+    threads: int = 1
+    name: ClassVar[str]
+    runs_onnx: ClassVar[bool] = True
+    """Whether it runs ONNX files; False if it runs PyTorch modules only."""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.threads, bool) or not isinstance(self.threads, int) or self.threads < 1:
+            raise InvalidInputError(f"threads must be an integer of at least 1, got {self.threads!r}.")
+
+    @abstractmethod
+    def describe(self) -> str:
+        """Return the runtime's name, version and number format.
+
+        Raises
+        ------
+        MissingExtraError
+            If it is not installed.
+        """
+
+    @abstractmethod
+    def load(self, network: Runnable) -> Run:
+        """Make a network ready to run, as the module or as the ONNX model that it gives."""
+
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        """Apply settings while networks run, such as the number of threads."""
+        yield
+
+    def meter(self) -> EnergyMeter:
+        """Return the energy counter of the hardware that the networks run on.
+
+        Raises
+        ------
+        MeasurementError
+            If the host has no counter that can be read; the message states why.
+        """
+        return Rapl()
+
+    @property
+    def hardware(self) -> str:
+        """The hardware that the networks run on."""
+        return cpu_model()
+
+    @property
+    def default_name(self) -> str:
+        """A device name for this host under this runtime."""
+        return f"cpu-{self.name}-{self.threads}t"
+
+    def device(self, name: str) -> Device:
+        """Describe this host under this runtime as a device."""
+        runtime = f"{self.describe()}, {self.threads} thread{'s' if self.threads > 1 else ''}"
+        return Device(name, self.hardware, runtime, batch=1)
+
+
+class Converted(NamedTuple):
+    """A network as files of a runtime's format: the model first, then what belongs to it."""
+
+    files: list[Path]
+    inputs: dict[str, npt.NDArray[Any]]
+    """An array for each input of the model, by the name that it has there."""
+
+
+@dataclass(frozen=True)
+class FileRuntime(Runtime):
+    """A runtime that executes files, on this host or on a board.
+
+    The outputs of each network are compared with those of PyTorch when it is loaded.
+
+    Parameters
+    ----------
+    threads : int, default=1
+        Threads that one execution may use.
+    """
+
+    engine: ClassVar[type[Engine]]
+    """What opens and executes the files."""
+    extra: ClassVar[str]
+    """The extra of this package that installs it."""
+    number_format: ClassVar[str] = "float32"
+    tolerance: ClassVar[float | None] = 1e-3
+    """The largest difference from PyTorch's outputs, relative to the largest value; None where it says little."""
+
+    @abstractmethod
+    def convert(self, network: Runnable, folder: Path) -> Converted:
+        """Write a network into a folder, in the format that the runtime executes."""
+
+    def engine_options(self) -> dict[str, str]:
+        """Return further arguments of the engine."""
+        return {}
+
+    def describe(self) -> str:
+        """Return the version and the number format."""
+        try:
+            return f"{self.make_engine().describe()} {self.number_format}"
+        except ImportError as error:
+            raise missing_extra(f"runtime {self.name}", self.extra) from error
+
+    def make_engine(self) -> Engine:
+        """Make the engine for this host."""
+        return self.engine(self.threads, **self.engine_options())
+
+    def prepare(self, network: Runnable, folder: Path) -> Prepared:
+        """Convert a network into a folder, with its inputs and the outputs that are expected."""
+        files, inputs = self.convert(network, folder)
+        return Prepared(list(map(str, files)), inputs, network.expected(), self.tolerance)
+
+    def load(self, network: Runnable) -> Run:
+        """Convert a network, open it and check its outputs."""
+        with tempfile.TemporaryDirectory(prefix="hwnas-", ignore_cleanup_errors=True) as folder:
+            prepared = self.prepare(network, Path(folder))
+            session = self.make_engine().open(prepared)
+            check_outputs(session.outputs(), prepared)
+        return session.run
+
+    def operators(self, network: Runnable, runs: int = 20) -> list[Operator]:
+        """Return the time of each operator of a network, as the runtime reports it.
+
+        Parameters
+        ----------
+        network : Runnable
+        runs : int, default=20
+            Executions to average.
+
+        Returns
+        -------
+        list of Operator
+            Each with the runtime's name and kind, and the mean time in ms.
+
+        Raises
+        ------
+        MeasurementError
+            If the runtime reports none.
+        """
+        with tempfile.TemporaryDirectory(prefix="hwnas-", ignore_cleanup_errors=True) as folder:
+            found = self.make_engine().open(self.prepare(network, Path(folder))).operators(runs)
+        if found is None:
+            raise MeasurementError(f"runtime {self.name} does not report the times of operators.")
+        return found

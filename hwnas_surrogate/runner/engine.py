@@ -1,0 +1,76 @@
+"""Engines: runtimes that execute files."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, NamedTuple, Optional
+
+import numpy.typing as npt
+
+from hwnas_surrogate.errors import InvalidInputError
+from hwnas_surrogate.runner.prepared import Prepared
+
+__all__ = ["Engine", "Operator", "Session"]
+
+
+class Operator(NamedTuple):
+    """The time of one operator as a runtime reports it."""
+
+    name: str
+    kind: str
+    ms: float
+
+
+class Session(ABC):
+    """A network in memory."""
+
+    @abstractmethod
+    def run(self) -> None:
+        """Execute the network once on its inputs, and wait until it has finished: what is timed."""
+
+    @abstractmethod
+    def outputs(self) -> list[npt.NDArray[Any]]:
+        """Execute the network once, and return its outputs in the network's order."""
+
+    def operators(self, runs: int) -> Optional[list[Operator]]:
+        """Return the mean time of each operator over some executions; None if the runtime reports none."""
+        return None
+
+
+class Engine(ABC):
+    """A runtime that executes files.
+
+    Parameters
+    ----------
+    threads : int, default=1
+        Threads that one execution may use.
+    """
+
+    name = ""
+    library = ""
+    """The module that it imports."""
+
+    def __init__(self, threads: int = 1) -> None:
+        if threads < 1:
+            raise InvalidInputError(f"threads must be at least 1, got {threads}.")
+        self.threads = threads
+
+    @abstractmethod
+    def describe(self) -> str:
+        """Return the runtime's name and version, and what it runs on.
+
+        Raises
+        ------
+        ImportError
+            If it is not installed.
+        """
+
+    @abstractmethod
+    def open(self, prepared: Prepared) -> Session:
+        """Load a network.
+
+        Raises
+        ------
+        MeasurementError
+            If the runtime does not run it as it was told to.
+        """

@@ -1,0 +1,103 @@
+"""Rounds: the networks in memory run in turn, until each has enough timed runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+__all__ = ["Rounds", "Run", "relative_half_width"]
+
+Run = Callable[[], object]
+"""Executes a network once and waits until it has finished."""
+
+WARM = 1.05
+"""Warm-up ends when the next round is not faster by more than this factor."""
+MOST_WARMUP = 5
+"""Maximum number of warm-up rounds to drop."""
+
+
+def relative_half_width(ns: Sequence[float]) -> float:
+    """Return the half-width of the median's 95 % interval, relative to the median.
+
+    1.57 interquartile ranges over the root of n, as McGill, Tukey and Larsen give it ("Variations of Box Plots", The
+    American Statistician 32(1), 1978).
+    """
+    lower, median, upper = np.percentile(ns, [25, 50, 75])
+    return float(1.57 * (upper - lower) / np.sqrt(len(ns)) / median)
+
+
+class Rounds:
+    """Networks in memory whose runs alternate; number 0 is the anchor.
+
+    Parameters
+    ----------
+    runs : dict of int to callable
+        Each network's run by its number.
+    begin : callable
+        Called before each run.
+    rng : numpy.random.Generator
+        For the order of each round.
+    least, most : int
+        Timed runs of each network.
+    half_width : float
+        A network runs again, up to ``most`` times, until the relative half-width of its median's 95 % interval is this
+        small.
+    """
+
+    def __init__(
+        self,
+        runs: dict[int, Run],
+        begin: Callable[[], None],
+        rng: np.random.Generator,
+        least: int,
+        most: int,
+        half_width: float,
+    ) -> None:
+        self.runs, self.begin, self.rng = runs, begin, rng
+        self.least, self.most, self.half_width = least, most, half_width
+        self.ns: dict[int, list[int]] = {}
+
+    def __iter__(self) -> Iterator[dict[int, int]]:
+        """Yield the times of each round in ns, from the first warm one on."""
+        for times in self._warm():
+            for number, ns in times.items():
+                self.ns.setdefault(number, []).append(ns)
+            yield times
+
+    def _warm(self) -> Iterator[dict[int, int]]:
+        before: dict[int, int] = {}
+        dropped = 0
+        while True:
+            now = self._round()
+            shared = now.keys() & before.keys()
+            warm = sum(before[n] for n in shared) <= WARM * sum(now[n] for n in shared)
+            if before and (warm or dropped == MOST_WARMUP):
+                yield before
+                yield now
+                break
+            dropped += bool(before)
+            before = now
+        while self._unfinished():
+            yield self._round()
+
+    def _unfinished(self) -> bool:
+        """Drop the networks that have enough runs; return whether any is left besides the anchor."""
+        for number in [number for number in self.runs if number]:
+            ns = self.ns.get(number, [])
+            if len(ns) >= self.most or (len(ns) >= self.least and relative_half_width(ns) <= self.half_width):
+                del self.runs[number]
+        return len(self.runs) > 1
+
+    def _round(self) -> dict[int, int]:
+        times = {}
+        clock = time.perf_counter_ns
+        numbers = list(self.runs)
+        for place in self.rng.permutation(len(numbers)).tolist():
+            run = self.runs[numbers[place]]
+            self.begin()
+            start = clock()
+            run()
+            times[numbers[place]] = clock() - start
+        return times

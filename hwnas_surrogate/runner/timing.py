@@ -1,0 +1,180 @@
+"""Timing many networks in passes and blocks, with a process that runs them and a journal that keeps every run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Optional
+from typing import Protocol as Interface
+
+import numpy as np
+
+from hwnas_surrogate.errors import MeasurementError
+from hwnas_surrogate.runner.journal import Journal
+from hwnas_surrogate.runner.protocol import Key, Protocol, Readings
+
+__all__ = ["BLOCK", "Item", "Progress", "Timer", "time_networks"]
+
+BLOCK = 16
+"""Networks held in memory at once, whose runs alternate."""
+
+Progress = Callable[[int, int], None]
+
+
+class Item(Interface):
+    """A network to time."""
+
+    @property
+    def key(self) -> Key:
+        """What identifies it within the measurement."""
+
+    def message(self) -> Any:
+        """Return plain values by which the measuring process finds it."""
+
+
+class Timer(Interface):
+    """What runs networks: a :class:`~hwnas_surrogate.runner.watching.MeasuringProcess`, or a board."""
+
+    def __enter__(self) -> Any:
+        """Start it."""
+
+    def __exit__(self, *error: object) -> None:
+        """End it."""
+
+    def time(self, request: dict[str, Any], deadline: float) -> Iterator[dict[str, Any]]:
+        """Send a block; yield its events."""
+
+
+def time_networks(
+    networks: Sequence[Item],
+    anchor: Item,
+    timer: Timer,
+    protocol: Protocol,
+    journal: Journal,
+    deadline: float = np.inf,
+    progress: Optional[Progress] = None,
+) -> Readings:
+    """Time the networks that the journal does not hold yet.
+
+    Parameters
+    ----------
+    networks : sequence of Item
+        The networks to time, without repeats.
+    anchor : Item
+        The network that runs in every block.
+    timer : Timer
+        What runs them; it is started if anything is left to do.
+    protocol : Protocol
+        The timing protocol.
+    journal : Journal
+        The journal to which every run is appended.
+    deadline : float, default=inf
+        When to stop, on the clock of ``time.monotonic``.
+    progress : callable, optional
+        Called with (networks done, networks to do), counted over all passes.
+
+    Returns
+    -------
+    Readings
+        Everything in the journal.
+
+    Raises
+    ------
+    MeasurementError
+        If the runtime can't be loaded, or can't run the anchor.
+    """
+    readings = Readings(protocol, journal.entries)
+    of = {network.key: network for network in networks}
+    todo = [[key for key in of if not readings.is_done(key, number)] for number in range(protocol.passes)]
+    total = len(of) * protocol.passes
+    finished = total - sum(map(len, todo))
+    report = progress or (lambda done, of: None)
+    report(finished, total)
+    if finished == total:
+        return readings
+    with timer:
+        session = _Session(timer, anchor, protocol, journal, readings, deadline)
+        session.check_anchor()
+        for number, keys in enumerate(todo):
+            rng = np.random.default_rng([protocol.random_state, number])
+            order = [keys[place] for place in rng.permutation(len(keys)).tolist()]
+            for start in range(0, len(order), BLOCK):
+                block = order[start : start + BLOCK]
+                if not session.block(number, [of[key] for key in block]):
+                    return readings
+                finished += len(block)
+                report(finished, total)
+    return readings
+
+
+_KEPT: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "round": lambda event: {"ns": event["ns"]},
+    "energy": lambda event: {"mj": event["mj"], "number": event["number"]},
+    "failed": lambda event: {"failed": event["number"], "why": event["why"]},
+    "end": lambda event: {"seconds": event["seconds"]},
+}
+"""The lines of the journal for the events of a block."""
+
+
+@dataclass(eq=False)
+class _Session:
+    """Sends blocks to the timer, and writes its events to the journal."""
+
+    timer: Timer
+    anchor: Item
+    protocol: Protocol
+    journal: Journal
+    readings: Readings
+    deadline: float
+
+    def check_anchor(self) -> bool:
+        """Raise if the anchor can't be run: then nothing can be compared. Return whether there is time for more."""
+        for event in self.timer.time(self._request([], 0), self.deadline):
+            if event["event"] == "late":
+                return False
+            if event["event"] != "end":
+                raise MeasurementError(f"the anchor network {self.anchor.key[0]!r} can't be run: {event['why']}.")
+        return True
+
+    def block(self, number: int, networks: list[Item]) -> bool:
+        """Time one block; return whether there is time for more."""
+        if time.monotonic() >= self.deadline:
+            return False
+        self._write({"pass": number, "subjects": [list(network.key) for network in networks]})
+        for event in self.timer.time(self._request(networks, number), self.deadline):
+            what = event["event"]
+            if what in _KEPT:
+                self._write(_KEPT[what](event))
+            elif what == "died":
+                return self._blame(number, networks, event["why"])
+            elif what == "late":
+                return False
+            else:
+                raise MeasurementError(f"the anchor network can't be run any more: {event['why']}.")
+        return True
+
+    def _blame(self, number: int, networks: list[Item], why: str) -> bool:
+        """Find the network that crashes or hangs; return whether there is time for more."""
+        if len(networks) > 1:  # run each alone
+            return all(
+                self.block(number, [network]) for network in networks if not self.readings.is_done(network.key, number)
+            )
+        # Nothing runs any more if the hardware or the memory is gone: that is no network's failure.
+        if not self.check_anchor():
+            return False
+        self._write({"failed": 1, "why": why})
+        return True
+
+    def _write(self, entry: dict[str, Any]) -> None:
+        self.journal.append(**entry)
+        self.readings.add(entry)
+
+    def _request(self, networks: list[Item], number: int) -> dict[str, Any]:
+        protocol = self.protocol
+        return {
+            "items": [network.message() for network in (self.anchor, *networks)],
+            "stop": {"least": protocol.repeats, "most": protocol.max_repeats, "half_width": protocol.half_width},
+            "seed": [protocol.random_state, number, len(self.readings.anchor_ns)],
+            "energy": protocol.energy and bool(networks),
+        }
