@@ -218,6 +218,7 @@ class SshBoard(Board):
             process = subprocess.Popen(
                 words, stdin=subprocess.PIPE, stdout=out, stderr=messages, start_new_session=True, env=environment()
             )
+            assert process.stdin is not None
             late = threading.Event()
 
             def end() -> None:
@@ -227,15 +228,17 @@ class SshBoard(Board):
             timer = threading.Timer(timeout, end)
             timer.start()
             try:
-                assert process.stdin is not None
-                with contextlib.suppress(BrokenPipeError), process.stdin:  # its end says why it reads no more
+                with contextlib.suppress(BrokenPipeError):  # its end says why it reads no more
                     for piece in feed:
                         process.stdin.write(piece)
+                    process.stdin.close()
                 code = process.wait()
             finally:
                 timer.cancel()
                 process.kill()
                 process.wait()
+                with contextlib.suppress(BrokenPipeError):  # last: what is left to write could wait for a dead link
+                    process.stdin.close()
             for file in (out, messages):
                 file.seek(0)
             done = subprocess.CompletedProcess(words, code, out.read(), messages.read())
