@@ -107,7 +107,7 @@ class AdbBoard(Board):
             done = subprocess.run(self._shell(command), input=input, capture_output=True, timeout=timeout)
         except subprocess.TimeoutExpired:
             raise self._error(f"a command took longer than {timeout:.0f} s and was ended") from None
-        if done.returncode and (why := self.lost(done.returncode, done.stderr.decode(errors="replace"))) is not None:
+        if done.returncode and (why := self.lost(done.returncode)) is not None:
             raise MeasurementError(f"{why}.")
         return done
 
@@ -172,7 +172,7 @@ class AdbBoard(Board):
         """Remove a folder inside the work folder, if it is there."""
         self._said(["rm", "-rf", self.inside(folder)])
 
-    def lost(self, code: int, stderr: str) -> str | None:
+    def lost(self, code: int) -> str | None:
         """Return why the connection ended, or None if only the program ended: ask adb whether the phone is there."""
         if code and (why := self._refusal(["get-state"], ANSWER)) is not None:
             return f"lost the connection to board {self}: {why}"
@@ -181,7 +181,7 @@ class AdbBoard(Board):
     def close(self) -> None:
         """Remove the work folder; a phone that is gone keeps it."""
         folder, self._folder = self._folder, ""
-        if folder and self.lost(1, "") is None:
+        if folder and self.lost(1) is None:
             self._said(["rm", "-rf", folder])
 
     def _error(self, why: str) -> MeasurementError:

@@ -142,7 +142,7 @@ class SshBoard(Board):
         """Remove a folder inside the work folder, if it is there."""
         self._call("remove", self.inside(folder))
 
-    def lost(self, code: int, stderr: str) -> str | None:
+    def lost(self, code: int) -> str | None:
         """Return why the connection ended, or None if only the program ended."""
         connection = self._connection
         if connection is None:
@@ -150,7 +150,7 @@ class SshBoard(Board):
         # The connection itself ends a moment after a program that ends with it.
         if code == 0 or connection.ended(SETTLE if code in ENDED_BY_SYSTEM else 0.0) is None:
             return None
-        return f"lost the connection to board {self}: {explain(connection.messages() + stderr, self._by_hand)}"
+        return f"lost the connection to board {self}: {explain(connection.messages(), self._by_hand)}"
 
     def close(self) -> None:
         """Remove the work folder and close the connection; does nothing where there is none."""
@@ -195,8 +195,7 @@ class SshBoard(Board):
         if connection is None:
             raise self._error("it is not connected; call check() first")
         if connection.ended() is not None:
-            why = explain(connection.messages(), self._by_hand)
-            raise MeasurementError(f"lost the connection to board {self}: {why}.")
+            raise MeasurementError(f"{self.lost(255)}.")
         return connection
 
     def _boot(self) -> str:
@@ -245,7 +244,7 @@ class SshBoard(Board):
             done = subprocess.CompletedProcess(words, code, out.read(), messages.read())
         if late.is_set():
             raise self._error(f"a command took longer than {timeout:.0f} s and was ended")
-        if code and (why := self.lost(code, done.stderr.decode(errors="replace"))) is not None:
+        if code and (why := self.lost(code)) is not None:
             raise MeasurementError(f"{why}.")
         return done
 

@@ -113,6 +113,7 @@ def test_what_a_lost_connection_left_is_removed(server, board):
     with parse_board(server.url()) as other:
         other.check()
         assert not left.exists()
+        assert (other.check().others, board.check().others) == (1, 1)
         assert Path(other.folder).exists()
         assert Path(board.folder).exists()
 
@@ -164,7 +165,7 @@ def test_a_program_that_answers_line_by_line(board, tmp_path):
         process.stdin.close()
         assert process.wait(SOON) == 0
         process.stdout.close()
-        assert board.lost(0, "") is None
+        assert board.lost(0) is None
     assert (tmp_path / "messages").read_text() == "end\n"
 
 
@@ -173,7 +174,7 @@ def test_the_end_of_a_program_is_no_lost_connection(board, tmp_path, end, monkey
     monkeypatch.setattr(ssh, "SETTLE", 0.2)
     done = board.run(["sh", "-c", end], SOON)
     assert done.returncode
-    assert board.lost(done.returncode, done.stderr.decode()) is None
+    assert board.lost(done.returncode) is None
 
 
 @pytest.mark.parametrize("folder", ["/tmp/{}", "{}/a%b", "{}/" + "long" * 30])
@@ -436,7 +437,9 @@ def test_a_connection_cut_during_a_program(server, board, tmp_path, where):
         code = process.wait(SOON)
         process.stdin.close()
         process.stdout.close()
-    assert (board.lost(code, "") or "").startswith("lost the connection to board ssh://board: ")
+    why = board.lost(code) or ""
+    assert why.startswith("lost the connection to board ssh://board: ")
+    assert where == "here" or "it closed the connection" in why
     wait((server.home / f"ended-{where}").exists)
 
 
@@ -462,7 +465,7 @@ def test_a_board_that_was_switched_off(tmp_path):
         with pytest.raises(MeasurementError, match="it refused the connection"):
             board.check()
         board.close()
-        assert board.lost(255, "") == "board ssh://board is not connected any more"
+        assert board.lost(255) == "board ssh://board is not connected any more"
 
 
 def test_too_many_commands_at_once(tmp_path, monkeypatch):
