@@ -87,14 +87,14 @@ class AdbBoard(Board):
         for tool, path in self.tools.items():
             if self.run(["test", "-x", path], ANSWER).returncode:
                 raise self._error(f"it has no program {path} ({tool}): adb push it there, and make it executable")
-        versions = ["import numpy, platform; print(platform.python_version(), numpy.__version__)"]
-        python, numpy = self._said([self.python, "-c", *versions]).split() if self.python else ("", "")
+        versions = "import numpy, platform; print(platform.python_version(), numpy.__version__)"
+        python, numpy = self._fields([self.python, "-c", versions], 2) if self.python else ("", "")
         if not self._folder:
             folder = f"{self._base}/{secrets.token_hex(8)}"
             self._said(["mkdir", "-p", folder])
             self._folder = folder
-        _, blocks, size = self._said(["stat", "-f", "-c", "free %a %S", self._folder]).split()
-        machine, system = self._said(["uname", "-m"]), self._said(["uname", "-s"])
+        _, blocks, size = self._fields(["stat", "-f", "-c", "free %a %S", self._folder], 3)
+        system, machine = self._fields(["uname", "-s", "-m"], 2)
         facts = Facts(machine, system, int(blocks) * int(size), python, numpy)
         if facts.free < LEAST_FREE:
             self.close()
@@ -107,7 +107,7 @@ class AdbBoard(Board):
             done = subprocess.run(self._shell(command), input=input, capture_output=True, timeout=timeout)
         except subprocess.TimeoutExpired:
             raise self._error(f"a command took longer than {timeout:.0f} s and was ended") from None
-        if done.returncode and (why := self.lost(done.returncode, done.stderr.decode(errors="replace"))) is not None:
+        if done.returncode and (why := self.lost(done.returncode)) is not None:
             raise MeasurementError(f"{why}.")
         return done
 
@@ -172,7 +172,7 @@ class AdbBoard(Board):
         """Remove a folder inside the work folder, if it is there."""
         self._said(["rm", "-rf", self.inside(folder)])
 
-    def lost(self, code: int, stderr: str) -> str | None:
+    def lost(self, code: int) -> str | None:
         """Return why the connection ended, or None if only the program ended: ask adb whether the phone is there."""
         if code and (why := self._refusal(["get-state"], ANSWER)) is not None:
             return f"lost the connection to board {self}: {why}"
@@ -181,7 +181,7 @@ class AdbBoard(Board):
     def close(self) -> None:
         """Remove the work folder; a phone that is gone keeps it."""
         folder, self._folder = self._folder, ""
-        if folder and self.lost(1, "") is None:
+        if folder and self.lost(1) is None:
             self._said(["rm", "-rf", folder])
 
     def _error(self, why: str) -> MeasurementError:
@@ -196,6 +196,13 @@ class AdbBoard(Board):
         if done.returncode:
             raise self._error(f"{command[0]} ended with exit status {done.returncode}: {_reason(done.stderr)}")
         return done.stdout.decode(errors="replace").strip()
+
+    def _fields(self, command: Sequence[str], number: int) -> list[str]:
+        """Return the words that a small command on the phone prints; their number must be right."""
+        fields = self._said(command).split()
+        if len(fields) != number:
+            raise self._error(f"{command[0]} printed {' '.join(fields)[:80]!r}, not {number} words")
+        return fields
 
     def _adb(self, words: Sequence[str], timeout: float) -> None:
         """Run adb itself; it must succeed."""

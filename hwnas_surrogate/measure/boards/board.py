@@ -34,8 +34,10 @@ class Facts:
         Its operating system's kernel, for example ``Linux``.
     free : int
         Bytes that are free in its work folder.
-    python, numpy : str
+    python, numpy : str, default=""
         Versions; empty where the board is used without Python.
+    others : int, default=0
+        Other connections that hold a work folder there now: what they run disturbs a measurement.
     """
 
     machine: str
@@ -43,6 +45,7 @@ class Facts:
     free: int
     python: str = ""
     numpy: str = ""
+    others: int = 0
 
 
 class Board(ABC):
@@ -154,15 +157,13 @@ class Board(ABC):
         """Remove a folder inside :attr:`folder`, if it is there."""
 
     @abstractmethod
-    def lost(self, code: int, stderr: str) -> str | None:
+    def lost(self, code: int) -> str | None:
         """Return why the connection ended, or None if only the program ended.
 
         Parameters
         ----------
         code : int
             The exit status of a process from :meth:`start`.
-        stderr : str
-            What it wrote to its messages.
         """
 
     @abstractmethod

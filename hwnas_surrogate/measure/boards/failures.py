@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 
 __all__ = ["explain", "last_line"]
@@ -77,7 +78,7 @@ def last_line(messages: str) -> str:
 def _changed(messages: str) -> str:
     host = re.search(r"[Hh]ost key for (\S+) has changed", messages)
     file = re.search(r"Offending .*key in (.+):\d+", messages)
-    where = f"-f {file[1]} " if file else ""
+    where = f"-f {shlex.quote(file[1])} " if file else ""
     return (
         "its host key has changed. If it was installed anew, remove the old key with "
         f"`ssh-keygen {where}-R '{host[1] if host else 'HOST'}'` and connect once by hand; if not, another machine may "

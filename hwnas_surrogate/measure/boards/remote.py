@@ -42,9 +42,8 @@ def keep(base: str) -> None:
     os.makedirs(base, mode=0o700, exist_ok=True)
     with open(os.path.join(base, "lock"), "w") as turn:
         fcntl.flock(turn, fcntl.LOCK_EX)
-        for name in os.listdir(base):
-            left = os.path.join(base, name)
-            if re.fullmatch("[0-9a-f]{16}", name) and os.path.isdir(left) and _held(left) is not None:
+        for left in _work_folders(base):
+            if _held(left) is not None:
                 shutil.rmtree(left, ignore_errors=True)
         folder = os.path.join(base, secrets.token_hex(8))
         os.mkdir(folder, 0o700)
@@ -65,6 +64,7 @@ def facts(folder: str) -> dict[str, Any]:
         "system": platform.system(),
         "free": shutil.disk_usage(folder).free,
         "python": platform.python_version(),
+        "others": sum(_held(other) is None for other in _work_folders(os.path.dirname(folder)) if other != folder),
     }
     try:
         import numpy
@@ -112,6 +112,11 @@ def _write(path: str, size: int) -> None:
                 raise OSError(errno.EPIPE, "the connection ended", path)
             file.write(piece)
             size -= len(piece)
+
+
+def _work_folders(base: str) -> list[str]:
+    names = [name for name in os.listdir(base) if re.fullmatch("[0-9a-f]{16}", name)]
+    return [path for path in (os.path.join(base, name) for name in names) if os.path.isdir(path)]
 
 
 def _held(folder: str) -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -44,7 +45,7 @@ BOOT = (
 )
 """What Python is told on its command line: to run what the first line of its input holds. The rest is data."""
 
-DENIED = ("EACCES", "EPERM", "EROFS")
+DENIED = ("EACCES", "EPERM", "EROFS", "ENOENT", "ENOTDIR")
 FULL = ("ENOSPC", "EDQUOT")
 
 
@@ -109,7 +110,7 @@ class SshBoard(Board):
                 )
             facts = Facts(**found)
             if facts.free < LEAST_FREE:
-                raise self._full(self._folder, facts.free)
+                raise self._full(self._folder, f" ({facts.free / 1e6:.0f} MB are free)")
         except BaseException:
             self.close()
             raise
@@ -141,7 +142,7 @@ class SshBoard(Board):
         """Remove a folder inside the work folder, if it is there."""
         self._call("remove", self.inside(folder))
 
-    def lost(self, code: int, stderr: str) -> str | None:
+    def lost(self, code: int) -> str | None:
         """Return why the connection ended, or None if only the program ended."""
         connection = self._connection
         if connection is None:
@@ -149,7 +150,7 @@ class SshBoard(Board):
         # The connection itself ends a moment after a program that ends with it.
         if code == 0 or connection.ended(SETTLE if code in ENDED_BY_SYSTEM else 0.0) is None:
             return None
-        return f"lost the connection to board {self}: {explain(connection.messages() + stderr, self._by_hand)}"
+        return f"lost the connection to board {self}: {explain(connection.messages(), self._by_hand)}"
 
     def close(self) -> None:
         """Remove the work folder and close the connection; does nothing where there is none."""
@@ -194,8 +195,7 @@ class SshBoard(Board):
         if connection is None:
             raise self._error("it is not connected; call check() first")
         if connection.ended() is not None:
-            why = explain(connection.messages(), self._by_hand)
-            raise MeasurementError(f"lost the connection to board {self}: {why}.")
+            raise MeasurementError(f"{self.lost(255)}.")
         return connection
 
     def _boot(self) -> str:
@@ -218,6 +218,7 @@ class SshBoard(Board):
             process = subprocess.Popen(
                 words, stdin=subprocess.PIPE, stdout=out, stderr=messages, start_new_session=True, env=environment()
             )
+            assert process.stdin is not None
             late = threading.Event()
 
             def end() -> None:
@@ -227,21 +228,23 @@ class SshBoard(Board):
             timer = threading.Timer(timeout, end)
             timer.start()
             try:
-                assert process.stdin is not None
-                with contextlib.suppress(BrokenPipeError), process.stdin:  # its end says why it reads no more
+                with contextlib.suppress(BrokenPipeError):  # its end says why it reads no more
                     for piece in feed:
                         process.stdin.write(piece)
+                    process.stdin.close()
                 code = process.wait()
             finally:
                 timer.cancel()
                 process.kill()
                 process.wait()
+                with contextlib.suppress(BrokenPipeError):  # last: what is left to write could wait for a dead link
+                    process.stdin.close()
             for file in (out, messages):
                 file.seek(0)
             done = subprocess.CompletedProcess(words, code, out.read(), messages.read())
         if late.is_set():
             raise self._error(f"a command took longer than {timeout:.0f} s and was ended")
-        if code and (why := self.lost(code, done.stderr.decode(errors="replace"))) is not None:
+        if code and (why := self.lost(code)) is not None:
             raise MeasurementError(f"{why}.")
         return done
 
@@ -255,17 +258,16 @@ class SshBoard(Board):
         except (ValueError, TypeError, KeyError) as error:
             raise self._error(self._no_answer(line, code, messages())) from error
         if kind in FULL:
-            raise self._full(where, size=size)
+            raise self._full(where, f" ({size / 1e6:.1f} MB to copy)" if size else "")
         if kind in DENIED:
             raise self._error(f"it can't write {where}: {said['error']}; name another folder with ?folder=")
         raise self._error(f"{said['error']}: {where}")
 
     def _no_answer(self, line: bytes, ended: Callable[[], int | None], messages: str) -> str:
         """Return why Python on the board printed no answer."""
-        if "is too old" in messages:
-            return (
-                f"its {last_line(messages)} ({self.python}); 3.9 is the oldest that works: name another with ?python="
-            )
+        last = last_line(messages)
+        if re.fullmatch(r"Python \d+\.\d+ is too old", last):
+            return f"its {last} ({self.python}); 3.9 is the oldest that works: name another with ?python="
         if line.strip():
             return (
                 f"its login shell prints {line.decode(errors='replace').strip()[:80]!r} before each command; make "
@@ -276,20 +278,13 @@ class SshBoard(Board):
             return explain(messages, self._by_hand)
         if code in (126, 127) or "not found" in messages:
             return (
-                f"it has no Python that is called {self.python!r} ({last_line(messages)}); install Python 3.9 or later "
+                f"it has no Python that is called {self.python!r} ({last}); install Python 3.9 or later "
                 "there, or name it with ?python=/path/to/python"
             )
-        return f"its Python ({self.python}) ended with exit status {code} without an answer: {last_line(messages)}"
+        return f"its Python ({self.python}) ended with exit status {code} without an answer: {last or 'no message'}"
 
-    def _full(self, where: str, free: int | None = None, size: int = 0) -> MeasurementError:
-        left = (
-            f" ({free / 1e6:.0f} MB are free)"
-            if free is not None
-            else f" ({size / 1e6:.1f} MB to copy)"
-            if size
-            else ""
-        )
-        return self._error(f"it has no space left for {where}{left}; free some, or name another folder with ?folder=")
+    def _full(self, where: str, how: str) -> MeasurementError:
+        return self._error(f"it has no space left for {where}{how}; free some, or name another folder with ?folder=")
 
 
 def _settings() -> list[str]:

@@ -221,9 +221,9 @@ def test_too_little_space(bin_folder, tmp_path, monkeypatch):
 
 
 def test_a_phone_that_is_unplugged(phone, bin_folder):
-    assert phone.lost(1, "") is None
+    assert phone.lost(1) is None
     refuse(bin_folder, "error: device offline")
-    assert (phone.lost(1, "") or "").startswith("lost the connection to board adb://phone: ")
+    assert (phone.lost(1) or "").startswith("lost the connection to board adb://phone: ")
     with pytest.raises(MeasurementError, match=r"lost the connection to board adb://phone: it is offline"):
         phone.run(["true"], 10)
     phone.close()
