@@ -24,6 +24,7 @@ from hwnas_surrogate.measure.journals import journal_path, open_journal
 from hwnas_surrogate.measure.runtimes import RUNTIMES, Runtime, Torch
 from hwnas_surrogate.measure.subjects import ArchSubject, GivenSubject, Subject
 from hwnas_surrogate.measure.tabulating import costs_of, tabulated
+from hwnas_surrogate.runner.disturbance import total_disturbance, verdict
 from hwnas_surrogate.runner.protocol import Protocol, Readings
 from hwnas_surrogate.runner.timing import BLOCK, Progress, time_networks
 from hwnas_surrogate.spaces import Archs, ConfigLike, FBNetConfig, NetworkConfig, SearchSpace, get_space
@@ -280,6 +281,8 @@ def _run(
             "percentiles_5_95_ms": np.nanpercentile(readings.anchor_ms, [5, 95]).tolist(),
             "blocks": int(np.isfinite(readings.anchor_ms).sum()),
         },
+        "disturbance": total_disturbance(readings.disturbances),
+        "disturbed": verdict(readings.disturbances, runtime.threads),
         "energy": meter,
         "seconds": {what: round(seconds, 1) for what, seconds in readings.seconds.items()},
     }

@@ -53,6 +53,7 @@ def _main() -> None:
             server.say("refused", why=reason_of(error))
             return
         load = loader(runtime)
+        server.is_serial = runtime.is_serial
         server.say("end", seconds={})
         with runtime.active():
             server.serve(source)

@@ -20,6 +20,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from hwnas_surrogate.runner.disturbance import Disturbance
 from hwnas_surrogate.runner.rounds import Rounds, Run
 
 __all__ = ["CLOCK", "BlockServer", "measuring_pipes", "reason_of"]
@@ -45,10 +46,19 @@ class BlockServer:
         Where events are written.
     shared : buffer
         The beginning of the shared file.
+    is_serial : bool, default=False
+        Whether each run is the work of one thread of a CPU: then its waiting for a core is subtracted from its time.
     """
 
-    def __init__(self, load: Callable[[Any], Run], meter: Callable[[], Any], sink: IO[str], shared: mmap.mmap) -> None:
-        self.load, self.meter, self.sink, self.shared = load, meter, sink, shared
+    def __init__(
+        self,
+        load: Callable[[Any], Run],
+        meter: Callable[[], Any],
+        sink: IO[str],
+        shared: mmap.mmap,
+        is_serial: bool = False,
+    ) -> None:
+        self.load, self.meter, self.sink, self.shared, self.is_serial = load, meter, sink, shared, is_serial
         self._anchor: dict[str, Run] = {}
 
     def serve(self, source: IO[str]) -> None:
@@ -81,14 +91,19 @@ class BlockServer:
         gc.collect()
         gc.disable()
         loaded = time.perf_counter()
+        disturbance = Disturbance(self.is_serial)
         if len(runs) > 1:
-            for times in Rounds(runs, self.begin, np.random.default_rng(request["seed"]), **request["stop"]):
+            disturbance.start()
+            rng = np.random.default_rng(request["seed"])
+            for times in Rounds(runs, self.begin, rng, waited=disturbance.waited, **request["stop"]):
                 self.say("round", ns=times)
+            disturbance.stop()
         ran = time.perf_counter()
         if request["energy"]:
             self._energy(every)
         gc.enable()
-        self.say("end", seconds={"load": loaded - begin, "run": ran - loaded})
+        seconds = {"load": loaded - begin, "run": ran - loaded}
+        self.say("end", seconds=seconds, disturbance=disturbance.summary())
 
     def _loaded(self, item: Any, is_anchor: bool) -> Run:
         """Load a network and run it once."""

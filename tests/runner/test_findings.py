@@ -22,7 +22,16 @@ from tests.runner.machines import machine
         (
             "LAPTOP",
             ["battery"],
-            ["lowered clock", "temperature", "frequency scaling", "boost", "power mode", "SMT siblings", "memory", "swap"],
+            [
+                "lowered clock",
+                "temperature",
+                "frequency scaling",
+                "boost",
+                "power mode",
+                "SMT siblings",
+                "memory",
+                "swap",
+            ],
         ),
         ("SERVER", [], []),
         ("VM", [], ["SMT siblings", "virtual machine"]),

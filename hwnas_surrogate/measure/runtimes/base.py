@@ -15,8 +15,8 @@ import numpy.typing as npt
 from hwnas_surrogate.data import Device
 from hwnas_surrogate.errors import InvalidInputError, MeasurementError, missing_extra
 from hwnas_surrogate.measure.energy import EnergyMeter, Rapl
-from hwnas_surrogate.measure.environment import cpu_model
 from hwnas_surrogate.measure.runnable import Runnable
+from hwnas_surrogate.runner.conditions import processor_name
 from hwnas_surrogate.runner.engine import Engine, Operator
 from hwnas_surrogate.runner.prepared import Prepared, check_outputs
 from hwnas_surrogate.runner.rounds import Run
@@ -76,9 +76,14 @@ class Runtime(ABC):
         return Rapl()
 
     @property
+    def is_serial(self) -> bool:
+        """Whether each run is the work of one thread of the CPU, so that its waiting for a core adds to its time."""
+        return self.threads == 1
+
+    @property
     def hardware(self) -> str:
         """The hardware that the networks run on."""
-        return cpu_model()
+        return processor_name()
 
     @property
     def default_name(self) -> str:

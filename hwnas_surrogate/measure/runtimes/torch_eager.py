@@ -64,6 +64,11 @@ class Cuda(Runtime):
         return f"torch {torch.__version__} eager float32, CUDA {torch.version.cuda}"
 
     @property
+    def is_serial(self) -> bool:
+        """False: while the CPU waits, the GPU goes on."""
+        return False
+
+    @property
     def hardware(self) -> str:
         """The GPU's name."""
         return torch.cuda.get_device_name()
