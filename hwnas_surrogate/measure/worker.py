@@ -20,7 +20,7 @@ def loader(runtime: Runtime) -> Any:
     """Return the function that loads the network of a message."""
 
     def load(message: dict[str, Any]) -> Run:
-        return runtime.load(from_message(message).build())
+        return runtime.load(from_message(message).build(runtime.batch))
 
     return load
 
@@ -54,7 +54,7 @@ def _main() -> None:
             return
         server.say("end", seconds={})
         with runtime.active():
-            server.serve(source, loader(runtime), runtime.meter)
+            server.serve(source, loader(runtime), runtime.meter, runtime.is_serial)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from hwnas_surrogate.runner.disturbance import Disturbance
 from hwnas_surrogate.runner.rounds import Rounds, Run
 
 __all__ = ["CLOCK", "BlockServer", "measuring_pipes", "reason_of"]
@@ -46,8 +47,11 @@ class BlockServer:
     def __init__(self, sink: IO[str], shared: mmap.mmap) -> None:
         self.sink, self.shared = sink, shared
         self._anchor: dict[str, Run] = {}
+        self._is_serial = False
 
-    def serve(self, source: IO[str], load: Callable[[Any], Run], meter: Callable[[], Any]) -> None:
+    def serve(
+        self, source: IO[str], load: Callable[[Any], Run], meter: Callable[[], Any], is_serial: bool = False
+    ) -> None:
         """Serve requests until the source ends.
 
         Parameters
@@ -58,7 +62,11 @@ class BlockServer:
             Makes an item ready to run and returns its run.
         meter : callable
             Returns an energy counter, an object with ``millijoules()``.
+        is_serial : bool, default=False
+            Whether each run is the work of one thread of a CPU: then its waiting for a core is subtracted from its
+            time.
         """
+        self._is_serial = is_serial
         for line in source:
             self._block(json.loads(line), load, meter)
 
@@ -86,14 +94,19 @@ class BlockServer:
         gc.collect()
         gc.disable()
         loaded = time.perf_counter()
+        disturbance = Disturbance(self._is_serial)
         if len(runs) > 1:
-            for times in Rounds(runs, self.begin, np.random.default_rng(request["seed"]), **request["stop"]):
+            disturbance.start()
+            rng = np.random.default_rng(request["seed"])
+            for times in Rounds(runs, self.begin, rng, waited=disturbance.waited, **request["stop"]):
                 self.say("round", ns=times)
+            disturbance.stop()
         ran = time.perf_counter()
         if request["energy"]:
             self._energy(meter(), every)
         gc.enable()
-        self.say("end", seconds={"load": loaded - begin, "run": ran - loaded})
+        seconds = {"load": loaded - begin, "run": ran - loaded}
+        self.say("end", seconds=seconds, disturbance=disturbance.summary())
 
     def _loaded(self, item: Any, load: Callable[[Any], Run], is_anchor: bool) -> Run:
         """Load a network and run it once."""

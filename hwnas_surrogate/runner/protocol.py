@@ -100,6 +100,7 @@ class Readings:
         self.of: dict[Key, _Reading] = {}
         self.anchor_ns: list[list[int]] = []
         self.seconds = {"load": 0.0, "run": 0.0, "timed": 0.0}
+        self.disturbances: list[dict[str, float]] = []
         self._pass = -1
         self._keys: list[Key] = []
         for entry in entries:
@@ -121,6 +122,7 @@ class Readings:
         else:
             for what, seconds in entry["seconds"].items():
                 self.seconds[what] += seconds
+            self.disturbances.append(entry.get("disturbance", {}))
 
     def _take(self, number: int, ns: int) -> None:
         self.seconds["timed"] += ns / 1e9

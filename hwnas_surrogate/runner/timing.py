@@ -115,7 +115,7 @@ _KEPT: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "round": lambda event: {"ns": event["ns"]},
     "energy": lambda event: {"mj": event["mj"], "number": event["number"]},
     "failed": lambda event: {"failed": event["number"], "why": event["why"]},
-    "end": lambda event: {"seconds": event["seconds"]},
+    "end": lambda event: {"seconds": event["seconds"], "disturbance": event.get("disturbance", {})},
 }
 """The lines of the journal for the events of a block."""
 

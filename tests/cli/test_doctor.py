@@ -34,7 +34,7 @@ def test_a_table_for_people(run: Run, here: dict[str, Any]) -> None:
     assert "12th Gen Intel(R) Core(TM) i7-1260P (family 6 model 154), 16 cores, 800 MHz, governor powersave" in out
     lines = out.splitlines()
     (battery,) = (line for line in lines if line.startswith("bad"))
-    assert battery.split() == ["bad", "battery", "no", "power", "is", "connected", "plug", "it", "in"]
+    assert "no power is connected" in battery
     assert "frequency scaling: sudo cpupower frequency-set -g performance" in lines
     assert "boost: echo 1 | sudo tee /sys/devices/system/cpu/intel_pstate/no_turbo" in lines
     assert any(line.startswith("torch ") and "eager float32" in line for line in lines)
