@@ -81,6 +81,6 @@ def _changed(messages: str) -> str:
     where = f"-f {shlex.quote(file[1])} " if file else ""
     return (
         "its host key has changed. If it was installed anew, remove the old key with "
-        f"`ssh-keygen {where}-R '{host[1] if host else 'HOST'}'` and connect once by hand; if not, another machine may "
-        "be answering in its place"
+        f"`ssh-keygen {where}-R {shlex.quote(host[1]) if host else 'HOST'}` and connect once by hand; if not, another "
+        "machine may be answering in its place"
     )
