@@ -235,7 +235,7 @@ class SshBoard(Board):
                 file.seek(0)
             done = subprocess.CompletedProcess(words, code, out.read(), messages.read())
         if late.is_set():
-            raise self._error(f"a command took longer than {timeout:.0f} s and was ended")
+            raise self._error(f"a command took longer than {timeout:.3g} s and was ended")
         if code and (why := self.lost(code)) is not None:
             raise MeasurementError(f"{why}.")
         return done
