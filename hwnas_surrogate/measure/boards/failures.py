@@ -35,8 +35,7 @@ REASONS: Sequence[tuple[str, str]] = (
     ("Session open refused", "it allows no more commands at once: see MaxSessions in its sshd_config"),
     (
         "closed by|reset by|Broken pipe|kex_exchange_identification",
-        "it closed the connection: it may have restarted, its SSH server may have been stopped, or something else "
-        "answers at that port",
+        "it closed the connection: it may have restarted, or what answers at that port is no SSH server",
     ),
 )
 """Patterns in the messages, and reasons. Host keys come before them: see :func:`explain`."""

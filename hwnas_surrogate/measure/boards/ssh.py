@@ -45,7 +45,7 @@ class SshBoard(Board):
     """A board that is reached by the system's ``ssh``, as your own config, keys and known_hosts say.
 
     All commands share one connection. Host keys are always checked; nothing is ever asked. If the link is dead, this is
-    noticed within 40 seconds. Login shells may be sh, bash, dash, zsh, ksh, fish, csh or tcsh; all that they read is
+    noticed after 40 seconds. Login shells may be sh, bash, dash, zsh, ksh, fish, csh or tcsh; all that they read is
     one quoted command.
 
     Parameters

@@ -255,7 +255,7 @@ def test_a_server_of_another_kind(server):
         thread.start()
         why = failure(server.url(f"127.0.0.1:{other.getsockname()[1]}"))
         thread.join()
-    assert "something else answers at that port" in why
+    assert "what answers at that port is no SSH server" in why
 
 
 def test_a_board_that_does_not_answer(server, monkeypatch):
