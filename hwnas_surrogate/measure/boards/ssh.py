@@ -70,8 +70,9 @@ class SshBoard(Board):
         folder: str = "~/.cache",
         config: str = "",
     ) -> None:
-        super().__init__(url, name or host, python)
-        command_line([python])
+        # No shell expands the home folder's sign, but commands begin there.
+        super().__init__(url, name or host, re.sub(r"^~/", "./", python))
+        command_line([self.python])
         self._host, self._base = host, folder
         own = [("-F", os.path.abspath(os.path.expanduser(config)) if config else ""), ("-p", port), ("-l", user)]
         self._target = [word for flag, value in own if value for word in (flag, str(value))]

@@ -317,6 +317,15 @@ def test_no_python_there(server, tmp_path):
     assert "it has no Python that is called" in failure(server.url(python="no-such-python"))
 
 
+def test_a_python_in_the_home_folder(tmp_path):
+    # Commands begin in the home folder of the user, which is not the one that the server's other tests see.
+    with running(tmp_path, f'ForceCommand cd {tmp_path}/home; exec /bin/sh -c "$SSH_ORIGINAL_COMMAND"') as server:
+        script(server.home / "python", f'exec {sys.executable} "$@"')
+        with parse_board(server.url(python="~/python")) as board:
+            board.check()
+            assert board.run([board.python, "-c", "print(1)"], SOON).stdout == b"1\n"
+
+
 def test_an_old_python_there(server, tmp_path):
     # The real one's answer to the real question, with another version.
     code = "import sys; sys.version_info = (3, 8, 1); exec(sys.argv[1])"
