@@ -8,11 +8,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-try:
-    import resource
-except ImportError:  # on Windows, which does not count switches
-    resource = None  # type: ignore[assignment]
-
 from hwnas_surrogate.runner.conditions import allowed_cores, core_times
 
 __all__ = ["CoreWaiting", "Disturbance", "total_disturbance", "verdict"]
@@ -23,8 +18,8 @@ MOST_SUBTRACTED = 0.75
 """The same where it is subtracted, as for one thread."""
 MOST_STEAL = 0.05
 """Share of the time that the host of a virtual machine may take."""
-FINE = 1e-5
-"""Resolution in seconds that a clock of CPU time needs here; that of Windows is 0.016."""
+FINE = 100_000
+"""Steps in ns that a clock of CPU time may have here; that of Windows has 16,000,000."""
 LEAST_OBSERVED = 0.1
 """Seconds below which nothing is concluded: the kernel counts in steps of 0.01 s."""
 
@@ -46,7 +41,7 @@ class CoreWaiting:
             self.close()  # this kernel does not count
         self.is_counted = bool(self._files)
         """Whether the scheduler counts it."""
-        self.is_known = self.is_counted or time.get_clock_info("process_time").resolution < FINE
+        self.is_known = self.is_counted or _cpu_step() < FINE
         """Whether it can be told at all, for one thread."""
 
     def ns(self) -> int:
@@ -63,6 +58,16 @@ class CoreWaiting:
         for file in self._files:
             os.close(file)
         self._files = []
+
+
+def _cpu_step() -> float:
+    """Return the step in ns of the clock of CPU time, as far as it is fine."""
+    begin, end = time.process_time_ns(), time.perf_counter_ns() + 10 * FINE
+    while time.perf_counter_ns() < end:
+        step = time.process_time_ns() - begin
+        if step:
+            return step
+    return float("inf")
 
 
 def _counts(file: int) -> list[int]:
@@ -123,7 +128,9 @@ class Disturbance:
         now = {"wall": time.perf_counter(), "cpu": time.process_time()}
         if self._waiting.is_counted or (self._is_serial and self._waiting.is_known):
             now["waiting"] = self._waiting.ns() / 1e9
-        if resource is not None:
+        with contextlib.suppress(ImportError):  # Windows does not count switches
+            import resource
+
             now["switches"] = float(resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw)
         times = core_times(cores=self._cores)
         return now if times is None else {**now, "busy": times[0], "steal": times[1]}
