@@ -18,7 +18,7 @@ MOST_SUBTRACTED = 0.75
 """The same where it is subtracted, as for one thread."""
 MOST_STEAL = 0.05
 """Share of the time that the host of a virtual machine may take."""
-FINE = 100_000
+FINE_CLOCK = 100_000
 """Steps in ns that a clock of CPU time may have here; that of Windows has 16,000,000."""
 LEAST_OBSERVED = 0.1
 """Seconds below which nothing is concluded: the kernel counts in steps of 0.01 s."""
@@ -37,11 +37,11 @@ class CoreWaiting:
             for thread in sorted(os.listdir(folder)):
                 self._files.append(os.open(Path(folder, thread, "schedstat"), os.O_RDONLY))
         self._last = [0] * len(self._files)
-        if not any(_counts(file)[:1] for file in self._files):
+        if not any(_thread_counts(file)[:1] for file in self._files):
             self.close()  # this kernel does not count
         self.is_counted = bool(self._files)
         """Whether the scheduler counts it."""
-        self.is_known = self.is_counted or _cpu_step() < FINE
+        self.is_known = self.is_counted or _cpu_step() < FINE_CLOCK
         """Whether it can be told at all, for one thread."""
 
     def ns(self) -> int:
@@ -49,7 +49,7 @@ class CoreWaiting:
         if not self.is_counted:
             return time.perf_counter_ns() - time.process_time_ns() if self.is_known else 0
         for place, file in enumerate(self._files):
-            counts = _counts(file)
+            counts = _thread_counts(file)
             self._last[place] = counts[1] if counts else self._last[place]
         return sum(self._last)
 
@@ -62,7 +62,7 @@ class CoreWaiting:
 
 def _cpu_step() -> float:
     """Return the step in ns of the clock of CPU time, as far as it is fine."""
-    begin, end = time.process_time_ns(), time.perf_counter_ns() + 10 * FINE
+    begin, end = time.process_time_ns(), time.perf_counter_ns() + 10 * FINE_CLOCK
     while time.perf_counter_ns() < end:
         step = time.process_time_ns() - begin
         if step:
@@ -70,7 +70,7 @@ def _cpu_step() -> float:
     return float("inf")
 
 
-def _counts(file: int) -> list[int]:
+def _thread_counts(file: int) -> list[int]:
     """Return how long a thread has run and waited, in ns; nothing if it has ended, or nothing is counted."""
     try:
         run, waited, _ = map(int, os.pread(file, 99, 0).split())
