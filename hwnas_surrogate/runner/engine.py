@@ -49,11 +49,18 @@ class Engine(ABC):
     name = ""
     library = ""
     """The module that it imports."""
+    suffix = ""
+    """That of the model files that it executes."""
 
     def __init__(self, threads: int = 1) -> None:
         if threads < 1:
             raise InvalidInputError(f"threads must be at least 1, got {threads}.")
         self.threads = threads
+
+    @property
+    def is_serial(self) -> bool:
+        """Whether each run is the work of one thread of the CPU, so that its waiting for a core adds to its time."""
+        return self.threads == 1
 
     @abstractmethod
     def describe(self) -> str:

@@ -32,10 +32,16 @@ class OnnxRuntimeEngine(Engine):
 
     name = "onnxruntime"
     library = "onnxruntime"
+    suffix = ".onnx"
 
     def __init__(self, threads: int = 1, provider: str = CPU) -> None:
         super().__init__(threads)
         self.provider = provider
+
+    @property
+    def is_serial(self) -> bool:
+        """Whether each run is the work of one thread of the CPU."""
+        return self.threads == 1 and self.provider == CPU
 
     def describe(self) -> str:
         """Return the version and the provider."""
@@ -103,6 +109,7 @@ class OpenVINOEngine(Engine):
 
     name = "openvino"
     library = "openvino"
+    suffix = ".onnx"
 
     def describe(self) -> str:
         """Return the version."""

@@ -55,14 +55,19 @@ def test_a_time_is_never_negative(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("is_serial", [True, False])
 def test_a_block_ends_with_what_was_observed(is_serial: bool) -> None:
     sink = io.StringIO()
-    server = BlockServer(lambda _: lambda: sum(range(2000)), lambda: None, sink, bytearray(CLOCK.size), is_serial)  # type: ignore[arg-type]
-    stop = {"least": 5, "most": 5, "half_width": 0.02}
-    server.block({"items": ["anchor", "other"], "stop": stop, "seed": [0], "energy": False})
+    server = BlockServer(sink, bytearray(CLOCK.size))  # type: ignore[arg-type]
+
+    def block(*items: str) -> None:
+        stop = {"least": 5, "most": 5, "half_width": 0.02}
+        request = {"items": items, "stop": stop, "seed": [0], "energy": False}
+        server.serve(io.StringIO(json.dumps(request)), lambda _: lambda: sum(range(2000)), lambda: None, is_serial)
+
+    block("anchor", "other")
     end: dict[str, Any] = json.loads(sink.getvalue().splitlines()[-1])
     assert end["event"] == "end"
     assert 0 < end["disturbance"]["cpu"] <= end["disturbance"]["wall"] + 0.02
     assert ("subtracted" in end["disturbance"]) <= is_serial
-    server.block({"items": ["anchor"], "stop": stop, "seed": [0], "energy": False})  # nothing is timed
+    block("anchor")  # nothing is timed
     assert json.loads(sink.getvalue().splitlines()[-1])["disturbance"]["wall"] == 0
 
 
