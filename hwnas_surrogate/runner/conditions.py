@@ -231,11 +231,12 @@ def _read_heat(files: _SystemFiles) -> dict[str, Any]:
         sensors[name] = files.text(f"{os.path.dirname(name)}/name")
     heat = {name: value / 1e3 for name in sensors if 0 < (value := files.number(name) or 0) < 150_000}
     chosen = [value for name, value in heat.items() if CPU_SENSORS.search(sensors[name])] or list(heat.values())
-    return {"temperature_c": max(chosen, default=None), "throttled": _read_throttled(files)}
+    return {"temperature_c": max(chosen, default=None), "throttled": lowered_clock(str(files.root))}
 
 
-def _read_throttled(files: _SystemFiles) -> str | None:
-    """Return what slows the clock down for heat or lack of power, now or since the start."""
+def lowered_clock(root: str = "/") -> str | None:
+    """Return what lowers the clock for heat or lack of power, each with ``now`` or ``since the start``."""
+    files = _SystemFiles(Path(root))
     found = []
     for name in files.paths("sys/devices/platform/*/*/get_throttled"):
         bits = _whole_number(files.text(name), 16) or 0

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from hwnas_surrogate.runner.conditions import allowed_cores, core_times
+from hwnas_surrogate.runner.conditions import allowed_cores, core_times, lowered_clock
 
 __all__ = ["CoreWaiting", "Disturbance", "total_disturbance", "verdict"]
 
@@ -18,6 +18,8 @@ MOST_SUBTRACTED = 0.75
 """The same where it is subtracted, as for one thread."""
 MOST_STEAL = 0.05
 """Share of the time that the host of a virtual machine may take."""
+MOST_LOWERED = 0.1
+"""Share of the blocks in which the clock may be lowered: drift is corrected."""
 FINE_CLOCK = 100_000
 """Steps in ns that a clock of CPU time may have here; that of Windows has 16,000,000."""
 LEAST_OBSERVED = 0.1
@@ -90,7 +92,7 @@ class Disturbance:
     """
 
     def __init__(self, is_serial: bool = False) -> None:
-        self._sums = {"wall": 0.0, "cpu": 0.0}
+        self._sums = {"wall": 0.0, "cpu": 0.0, "blocks": 0.0, "lowered": 0.0}
         self._is_serial = is_serial
         self._cores = allowed_cores()
 
@@ -104,6 +106,8 @@ class Disturbance:
         for name, now in self._now().items():
             self._sums[name] = self._sums.get(name, 0.0) + now - self._before.get(name, now)
         self._waiting.close()
+        self._sums["blocks"] += 1
+        self._sums["lowered"] += " now" in (lowered_clock() or "")
 
     def waited(self) -> int:
         """Return the waiting so far, in ns, of which the difference is to be subtracted from a run's time."""
@@ -114,8 +118,9 @@ class Disturbance:
 
         ``wall``; ``cpu``: used by this process; ``waiting``: of its threads for a core; ``subtracted``: the part of it
         that the times don't contain; ``others``: CPU time of other processes on the cores that this one may use;
-        ``steal``: taken by the host of a virtual machine; ``cores``: their number; ``switches``: how often another
-        process ran instead of this one.
+        ``steal``: taken by the host of a virtual machine. And counts: ``cores``; ``switches``: how often another
+        process ran instead of this one; ``blocks``; ``lowered``: those that ended with a clock that heat or lack of
+        power had lowered.
         """
         found = {**self._sums, "cores": float(len(self._cores) or os.cpu_count() or 1)}
         if "busy" in found:
@@ -156,22 +161,25 @@ def verdict(summaries: Sequence[dict[str, float]], threads: int = 1) -> str | No
         Threads that one run may use.
     """
     total = total_disturbance(summaries)
-    wall, cores, others = total.get("wall", 0.0), total.get("cores", 1.0), total.get("others", 0.0)
+    wall, cpu, cores, others = (total.get(name, 0.0) for name in ("wall", "cpu", "cores", "others"))
     if wall < LEAST_OBSERVED:
         return None
     # Only cores that are wanted are stolen: of what all lost, this process lost the part that it used of the rest.
-    lost = total.get("steal", 0.0) * total["cpu"] / max(total["cpu"] + others, wall / 100)
+    lost = total.get("steal", 0.0) * cpu / max(cpu + others, wall / 100)
     steal = lost / (wall * min(threads, cores))
-    if steal > MOST_STEAL:
-        return (
-            f"this run can't be trusted: the host of this virtual machine took {steal:.0%} of its cores' time. Measure "
-            "when the host has less to do, or on a machine of its own."
-        )
+    lowered = total.get("lowered", 0.0) / max(total.get("blocks", 0.0), 1.0)
     waiting = total["waiting"] if "waiting" in total else others + wall * (threads - cores)
     share = min(waiting / (wall * threads), 1.0)
-    if share > (MOST_SUBTRACTED if "subtracted" in total else MOST_WAITING):
-        return (
-            f"this run can't be trusted: it waited for a core in {share:.0%} of its time, while other processes kept "
-            f"{others / wall:.1f} of {cores:.0f} cores busy. End them, or use fewer threads, and measure again."
-        )
-    return None
+    if steal > MOST_STEAL:
+        why = f"the host of this virtual machine took {steal:.0%} of its cores' time"
+        advice = "Measure when the host has less to do, or on a machine of its own"
+    elif lowered > MOST_LOWERED:
+        why = f"heat or lack of power lowered the processor's clock in {lowered:.0%} of it"
+        advice = "Cool the machine, or give it a stronger power supply (see: hwnas doctor)"
+    elif share > (MOST_SUBTRACTED if "subtracted" in total else MOST_WAITING):
+        crowd = f"others kept {others / wall:.1f} of {cores:.0f} cores busy"
+        why = f"it waited for a core in {share:.0%} of its time: {crowd}"
+        advice = "End them, or use fewer threads"
+    else:
+        return None
+    return f"this run can't be trusted: {why}. {advice}, and measure again."

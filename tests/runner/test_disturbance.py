@@ -132,8 +132,18 @@ def test_observations_add_up() -> None:
     assert 0.06 <= seen.summary()["wall"] < 0.2 + seen.summary().get("waiting", 0.0)
 
 
+@pytest.mark.parametrize(("text", "lowered"), [("throttled now", 1), ("throttled since the start", 0), (None, 0)])
+def test_a_clock_that_is_lowered_is_counted(text: str | None, lowered: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "lowered_clock", lambda: text)
+    seen = Disturbance()
+    seen.start()
+    seen.stop()
+    assert seen.summary()["lowered"] == lowered
+    assert seen.summary()["blocks"] == 1
+
+
 def summary(wall: float = 10.0, **more: float) -> dict[str, float]:
-    return {"wall": wall, "cpu": 9.9, "cores": 4.0, "switches": 50.0, **more}
+    return {"wall": wall, "cpu": 9.9, "cores": 4.0, "blocks": 1.0, "lowered": 0.0, **more}
 
 
 @pytest.mark.parametrize(
@@ -147,10 +157,23 @@ def summary(wall: float = 10.0, **more: float) -> dict[str, float]:
         ([summary(waiting=6.0, subtracted=6.0, others=30.0)], 1),
         ([summary(waiting=1.5, others=3.0)], 4),
         ([summary(others=20.0)], 1),  # nobody counts waiting, and a core is left
+        ([summary(blocks=20.0, lowered=1.0)], 1),
         ([summary(steal=1.5, others=25.0)], 1),  # mostly from them
         ([summary(waiting=2.0), *[summary(waiting=0.1)] * 9], 1),  # a short disturbance: drift is corrected
     ],
-    ids=["none", "empty", "short", "idle", "elsewhere", "subtracted", "threads", "a core left", "stolen", "burst"],
+    ids=[
+        "none",
+        "empty",
+        "short",
+        "idle",
+        "elsewhere",
+        "subtracted",
+        "threads",
+        "a core left",
+        "hot once",
+        "stolen",
+        "burst",
+    ],
 )
 def test_runs_that_are_trusted(summaries: list[dict[str, float]], threads: int) -> None:
     assert verdict(summaries, threads) is None
@@ -168,9 +191,10 @@ def test_runs_that_are_trusted(summaries: list[dict[str, float]], threads: int) 
         (summary(waiting=8.0, others=20.0), 4, "waited for a core in 20% of its time"),
         (summary(others=20.0), 4, "waited for a core in 50% of its time"),  # nobody counts waiting
         (summary(waiting=60.0), 8, "waited for a core in 75% of its time"),  # more threads than cores
+        (summary(blocks=20.0, lowered=3.0), 1, "lowered the processor's clock in 15% of it"),
         (summary(steal=3.0, others=0.5), 1, "the host of this virtual machine took 29% of its cores' time"),
     ],
-    ids=["waiting", "nearly all", "threads", "crowded", "too many threads", "stolen"],
+    ids=["waiting", "nearly all", "threads", "crowded", "too many threads", "throttled", "stolen"],
 )
 def test_runs_that_are_not_trusted(one: dict[str, float], threads: int, said: str) -> None:
     got = verdict([one], threads)
@@ -182,7 +206,7 @@ def test_runs_that_are_not_trusted(one: dict[str, float], threads: int, said: st
 
 def test_totals() -> None:
     got = total_disturbance([summary(waiting=0.1), {}, summary(waiting=0.2)])
-    assert got == {"wall": 20.0, "cpu": 19.8, "cores": 4.0, "switches": 100.0, "waiting": 0.3}
+    assert got == {"wall": 20.0, "cpu": 19.8, "cores": 4.0, "blocks": 2.0, "lowered": 0.0, "waiting": 0.3}
     assert total_disturbance([]) == {}
 
 
