@@ -12,7 +12,7 @@ from typing import Any
 
 __all__ = ["processor_name", "read_conditions"]
 
-CORES = {
+ARM_CORES = {
     0x41: {
         0xB76: "ARM1176", 0xC05: "Cortex-A5", 0xC07: "Cortex-A7", 0xC08: "Cortex-A8", 0xC09: "Cortex-A9",
         0xC0E: "Cortex-A17", 0xC0F: "Cortex-A15", 0xD01: "Cortex-A32", 0xD03: "Cortex-A53", 0xD04: "Cortex-A35",
@@ -28,15 +28,17 @@ CORES = {
            0x803: "Kryo 3xx Silver", 0x804: "Kryo 4xx Gold", 0x805: "Kryo 4xx Silver"},
 }  # fmt: skip
 """Names of ARM cores by the numbers of implementer and part, as in the kernel's cputype.h."""
-MAKERS = {0x41: "ARM", 0x42: "Broadcom", 0x46: "Fujitsu", 0x48: "HiSilicon", 0x4E: "NVIDIA", 0x51: "Qualcomm",
+ARM_MAKERS = {0x41: "ARM", 0x42: "Broadcom", 0x46: "Fujitsu", 0x48: "HiSilicon", 0x4E: "NVIDIA", 0x51: "Qualcomm",
           0x53: "Samsung", 0x61: "Apple", 0x6D: "Microsoft", 0xC0: "Ampere"}  # fmt: skip
-THROTTLED = {0: "undervoltage", 1: "clock capped", 2: "throttled", 3: "soft temperature limit"}
+PI_THROTTLED = {0: "undervoltage", 1: "clock capped", 2: "throttled", 3: "soft temperature limit"}
 """The bits of a Raspberry Pi's get_throttled; 16 higher, the same since its start."""
-HOT = re.compile(r"cpu|soc|core|pkg|k10temp|zenpower", re.IGNORECASE)
+CPU_SENSORS = re.compile(r"cpu|soc|core|pkg|k10temp|zenpower", re.IGNORECASE)
 """Sensors of a processor; others may be far hotter or colder."""
-VIRTUAL = re.compile(r"kvm|qemu|vmware|virtual|xen|bochs|google compute|amazon ec2|openstack|parallels|bhyve", re.I)
+VIRTUAL_MACHINES = re.compile(
+    r"kvm|qemu|vmware|virtual|xen|bochs|google compute|amazon ec2|openstack|parallels|bhyve", re.I
+)
 CONTAINERS = re.compile(r"docker|kubepods|containerd|libpod|lxc|garden")
-CPUS = "sys/devices/system/cpu/"
+CPU_FOLDER = "sys/devices/system/cpu/"
 
 
 def read_conditions(root: str = "/", seconds: float = 0.25) -> dict[str, Any]:
@@ -60,7 +62,7 @@ def read_conditions(root: str = "/", seconds: float = 0.25) -> dict[str, Any]:
         ``steal`` (share), ``memory_mb``, ``memory_free_mb``, ``swap_mb`` (used), ``virtual``, ``container``, ``power``,
         ``battery``.
     """
-    files = _Files(Path(root))
+    files = _SystemFiles(Path(root))
     found: dict[str, Any] = {
         "processor": processor_name(root),
         "system": f"{platform.system()} {platform.release()}",
@@ -68,15 +70,15 @@ def read_conditions(root: str = "/", seconds: float = 0.25) -> dict[str, Any]:
         "python": platform.python_version(),
         "cores": os.cpu_count(),
     }
-    for part in (_cores, _clock, _heat, _load, _memory, _virtual, _power):
+    for part in (_read_cores, _read_clock, _read_heat, _read_load, _read_memory, _read_virtual, _read_power):
         found.update(part(files))
-    found.update(_observed(files, seconds, found["cores"] or 1))
+    found.update(_observed_load(files, seconds, found["cores"] or 1))
     return {name: value for name, value in found.items() if value is not None}
 
 
 def processor_name(root: str = "/") -> str:
     """Return the processor's name as the operating system reports it; on ARM, the cores and the board's model."""
-    files = _Files(Path(root))
+    files = _SystemFiles(Path(root))
     text = files.text("proc/cpuinfo")
     pairs = re.findall(r"^(\S.*?)\s*:[ \t]*(.*?)\s*$", text, re.MULTILINE)
     fields = dict(pairs)
@@ -88,7 +90,7 @@ def processor_name(root: str = "/") -> str:
     cores = _arm_cores(pairs)
     if cores or board:
         return f"{board} ({cores})" if board and cores else board or cores
-    return _told_name() or name or platform.processor() or platform.machine()
+    return _mac_name() or name or platform.processor() or platform.machine()
 
 
 def _arm_cores(pairs: list[tuple[str, str]]) -> str:
@@ -96,14 +98,14 @@ def _arm_cores(pairs: list[tuple[str, str]]) -> str:
     maker, kinds = 0, []
     for key, value in pairs:
         if key == "CPU implementer":
-            maker = _whole(value, 0) or 0
+            maker = _whole_number(value, 0) or 0
         elif key == "CPU part":
-            part = _whole(value, 0) or 0
-            kinds.append(CORES.get(maker, {}).get(part, f"{MAKERS.get(maker, hex(maker))} core {part:#x}"))
+            part = _whole_number(value, 0) or 0
+            kinds.append(ARM_CORES.get(maker, {}).get(part, f"{ARM_MAKERS.get(maker, hex(maker))} core {part:#x}"))
     return " + ".join(f"{kinds.count(kind)}x {kind}" for kind in dict.fromkeys(kinds))
 
 
-def _told_name() -> str:
+def _mac_name() -> str:
     """Return the processor's name where a command prints it: on a Mac."""
     if platform.system() != "Darwin":
         return ""
@@ -114,7 +116,7 @@ def _told_name() -> str:
         return ""
 
 
-class _Files:
+class _SystemFiles:
     """Small files below a folder, any of which may be missing, unreadable or odd."""
 
     def __init__(self, root: Path) -> None:
@@ -129,7 +131,7 @@ class _Files:
 
     def number(self, name: str) -> int | None:
         """Return the whole number that a file begins with."""
-        return _whole((self.text(name).split() or [""])[0])
+        return _whole_number((self.text(name).split() or [""])[0])
 
     def paths(self, pattern: str) -> list[str]:
         """Return the names that match a pattern, in order."""
@@ -143,44 +145,47 @@ class _Files:
         return os.path.exists(self.root / name)
 
 
-def _whole(text: str, base: int = 10) -> int | None:
+def _whole_number(text: str, base: int = 10) -> int | None:
     try:
         return int(text, base)
     except ValueError:
         return None
 
 
-def _cores(files: _Files) -> dict[str, Any]:
-    online = _listed(files.text(CPUS + "online"))
-    active = files.text(CPUS + "smt/active")
-    siblings = [_listed(files.text(name)) for name in files.paths(CPUS + "cpu[0-9]*/topology/thread_siblings_list")]
+def _read_cores(files: _SystemFiles) -> dict[str, Any]:
+    online = _numbers_listed(files.text(CPU_FOLDER + "online"))
+    active = files.text(CPU_FOLDER + "smt/active")
+    siblings = [
+        _numbers_listed(files.text(name))
+        for name in files.paths(CPU_FOLDER + "cpu[0-9]*/topology/thread_siblings_list")
+    ]
     return {
         "cores": len(allowed_cores(str(files.root))) or len(online) or os.cpu_count(),
         "cores_online": len(online) or None,
-        "quota": _quota(files),
+        "quota": _read_quota(files),
         "smt": active == "1" if active else any(len(group) > 1 for group in siblings) if siblings else None,
     }
 
 
 def allowed_cores(root: str = "/") -> list[int]:
     """Return the numbers of the cores that this process may run on; empty if unknown."""
-    found = re.search(r"^Cpus_allowed_list:\s*(\S+)", _Files(Path(root)).text("proc/self/status"), re.MULTILINE)
-    return _listed(found[1]) if found else []
+    found = re.search(r"^Cpus_allowed_list:\s*(\S+)", _SystemFiles(Path(root)).text("proc/self/status"), re.MULTILINE)
+    return _numbers_listed(found[1]) if found else []
 
 
-def _listed(text: str) -> list[int]:
+def _numbers_listed(text: str) -> list[int]:
     """Return the numbers of a list such as ``0-3,8``; of an odd one, none."""
     numbers: list[int] = []
     for part in text.split(","):
         first, _, last = part.partition("-")
-        begin, end = _whole(first), _whole(last or first)
+        begin, end = _whole_number(first), _whole_number(last or first)
         if begin is None or end is None or not 0 <= begin <= end < 1 << 16:
             return []
         numbers += range(begin, end + 1)
     return numbers
 
 
-def _quota(files: _Files) -> float | None:
+def _read_quota(files: _SystemFiles) -> float | None:
     """Return the least of the cgroups' limits, in cores."""
     limits = []
     for line in files.text("proc/self/cgroup").split("\n"):
@@ -196,8 +201,8 @@ def _quota(files: _Files) -> float | None:
     return min(limits, default=None)
 
 
-def _clock(files: _Files) -> dict[str, Any]:
-    policies = files.paths(CPUS + "cpufreq/policy*") or files.paths(CPUS + "cpu[0-9]*/cpufreq")
+def _read_clock(files: _SystemFiles) -> dict[str, Any]:
+    policies = files.paths(CPU_FOLDER + "cpufreq/policy*") or files.paths(CPU_FOLDER + "cpu[0-9]*/cpufreq")
 
     def highest(name: str) -> float | None:
         found = [value for policy in policies if (value := files.number(f"{policy}/{name}"))]
@@ -209,7 +214,7 @@ def _clock(files: _Files) -> dict[str, Any]:
 
     now = re.findall(r"^cpu MHz\s*: ([\d.]+)$", files.text("proc/cpuinfo"), re.MULTILINE)
     most, limit = highest("cpuinfo_max_freq"), highest("scaling_max_freq")
-    turbo, boost = files.number(CPUS + "intel_pstate/no_turbo"), files.number(CPUS + "cpufreq/boost")
+    turbo, boost = files.number(CPU_FOLDER + "intel_pstate/no_turbo"), files.number(CPU_FOLDER + "cpufreq/boost")
     return {
         "governor": names("scaling_governor"),
         "scaling": names("scaling_driver"),
@@ -220,42 +225,43 @@ def _clock(files: _Files) -> dict[str, Any]:
     }
 
 
-def _heat(files: _Files) -> dict[str, Any]:
+def _read_heat(files: _SystemFiles) -> dict[str, Any]:
     sensors = {f"{zone}/temp": files.text(f"{zone}/type") for zone in files.paths("sys/class/thermal/thermal_zone*")}
     for name in files.paths("sys/class/hwmon/hwmon*/temp*_input"):
         sensors[name] = files.text(f"{os.path.dirname(name)}/name")
     heat = {name: value / 1e3 for name in sensors if 0 < (value := files.number(name) or 0) < 150_000}
-    chosen = [value for name, value in heat.items() if HOT.search(sensors[name])] or list(heat.values())
-    return {"temperature_c": max(chosen, default=None), "throttled": _throttled(files)}
+    chosen = [value for name, value in heat.items() if CPU_SENSORS.search(sensors[name])] or list(heat.values())
+    return {"temperature_c": max(chosen, default=None), "throttled": lowered_clock(str(files.root))}
 
 
-def _throttled(files: _Files) -> str | None:
-    """Return what slows the clock down for heat or lack of power, now or since the start."""
+def lowered_clock(root: str = "/") -> str | None:
+    """Return what lowers the clock for heat or lack of power, each with ``now`` or ``since the start``."""
+    files = _SystemFiles(Path(root))
     found = []
     for name in files.paths("sys/devices/platform/*/*/get_throttled"):
-        bits = _whole(files.text(name), 16) or 0
-        found += [f"{what} now" for bit, what in THROTTLED.items() if bits >> bit & 1]
-        found += [f"{what} since the start" for bit, what in THROTTLED.items() if bits >> bit + 16 & 1]
+        bits = _whole_number(files.text(name), 16) or 0
+        found += [f"{what} now" for bit, what in PI_THROTTLED.items() if bits >> bit & 1]
+        found += [f"{what} since the start" for bit, what in PI_THROTTLED.items() if bits >> bit + 16 & 1]
     for name in files.paths("sys/class/hwmon/hwmon*/in0_lcrit_alarm"):
         found += ["undervoltage now"] * (files.number(name) == 1)
     for cooler in files.paths("sys/class/thermal/cooling_device*"):
         kind = files.text(f"{cooler}/type")
         if re.search("cpufreq|^Processor", kind) and (files.number(f"{cooler}/cur_state") or 0) > 0:
             found.append("clock lowered for heat now")
-    counters = files.paths(CPUS + "cpu[0-9]*/thermal_throttle/*_throttle_count")
+    counters = files.paths(CPU_FOLDER + "cpu[0-9]*/thermal_throttle/*_throttle_count")
     times = max((files.number(name) or 0 for name in counters), default=0)
     found += [f"{times} times since the start"] * (times > 0)
     return ", ".join(dict.fromkeys(found)) or None
 
 
-def _load(files: _Files) -> dict[str, Any]:
+def _read_load(files: _SystemFiles) -> dict[str, Any]:
     try:
         return {"load": float(files.text("proc/loadavg").split()[0])}
     except (IndexError, ValueError):
         return {}
 
 
-def _memory(files: _Files) -> dict[str, Any]:
+def _read_memory(files: _SystemFiles) -> dict[str, Any]:
     fields = dict(re.findall(r"^(\w+):\s+(\d+) kB$", files.text("proc/meminfo"), re.MULTILINE))
     kilobytes = {name: int(value) for name, value in fields.items()}
     swap = kilobytes.get("SwapTotal", 0) - kilobytes.get("SwapFree", 0)
@@ -267,10 +273,10 @@ def _memory(files: _Files) -> dict[str, Any]:
     }
 
 
-def _virtual(files: _Files) -> dict[str, Any]:
+def _read_virtual(files: _SystemFiles) -> dict[str, Any]:
     machine = " ".join(files.text(f"sys/class/dmi/id/{name}") for name in ("sys_vendor", "product_name")).strip()
     flags = re.search(r"^flags\s*:.*\bhypervisor\b", files.text("proc/cpuinfo"), re.MULTILINE)
-    named = machine if VIRTUAL.search(machine) and "metal" not in machine else ""
+    named = machine if VIRTUAL_MACHINES.search(machine) and "metal" not in machine else ""
     other = files.text("sys/hypervisor/type") or files.text("proc/device-tree/hypervisor/compatible")
     wsl = "WSL" if "microsoft" in files.text("proc/sys/kernel/osrelease").lower() else ""
     groups = CONTAINERS.search(files.text("proc/1/cgroup") + files.text("proc/self/cgroup"))
@@ -279,7 +285,7 @@ def _virtual(files: _Files) -> dict[str, Any]:
     return {"virtual": wsl or named or other or ("yes" if flags else None), "container": container}
 
 
-def _power(files: _Files) -> dict[str, Any]:
+def _read_power(files: _SystemFiles) -> dict[str, Any]:
     mode = re.search(r"pmode:0*(\d+)", files.text("var/lib/nvpmodel/status"))
     power = files.text("sys/firmware/acpi/platform_profile") or None
     if mode:
@@ -293,7 +299,7 @@ def _power(files: _Files) -> dict[str, Any]:
     return {"power": power, "battery": "Discharging" in states if states else None}
 
 
-def _observed(files: _Files, seconds: float, cores: int) -> dict[str, Any]:
+def _observed_load(files: _SystemFiles, seconds: float, cores: int) -> dict[str, Any]:
     """Return what the cores do during some time, beside this process."""
     chosen = allowed_cores(str(files.root))
     before, begin, own = core_times(str(files.root), chosen), time.perf_counter(), time.process_time()
@@ -324,9 +330,9 @@ def core_times(root: str = "/", cores: list[int] | None = None) -> tuple[float, 
     tick = 1 / (os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100)
     busy = steal = 0.0
     seen = False
-    for line in _Files(Path(root)).text("proc/stat").split("\n"):
+    for line in _SystemFiles(Path(root)).text("proc/stat").split("\n"):
         name, *times = line.split() or [""]
-        counts = [_whole(count) or 0 for count in times]
+        counts = [_whole_number(count) or 0 for count in times]
         if re.fullmatch(r"cpu\d+", name) and len(counts) >= 7 and (not chosen or name in chosen):
             seen = True
             busy += (sum(counts[:3]) + sum(counts[5:7])) * tick  # without idle and waiting for a disk

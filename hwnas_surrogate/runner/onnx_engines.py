@@ -38,6 +38,11 @@ class OnnxRuntimeEngine(Engine):
         super().__init__(threads)
         self.provider = provider
 
+    @property
+    def is_serial(self) -> bool:
+        """Whether each run is the work of one thread of the CPU."""
+        return self.threads == 1 and self.provider == CPU
+
     def describe(self) -> str:
         """Return the version and the provider."""
         import onnxruntime

@@ -32,5 +32,7 @@ class InProcess(Worker):
 
     def time(self, request: dict[str, Any], deadline: float = float("inf")) -> Iterator[dict[str, Any]]:
         self.server.sink = io.StringIO()
-        self.server.serve(io.StringIO(json.dumps(request)), loader(self.runtime), self.runtime.meter)
+        self.server.serve(
+            io.StringIO(json.dumps(request)), loader(self.runtime), self.runtime.meter, self.runtime.is_serial
+        )
         yield from map(json.loads, self.server.sink.getvalue().splitlines())

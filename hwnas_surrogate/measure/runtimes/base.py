@@ -193,6 +193,11 @@ class FileRuntime(Runtime):
         except ImportError as error:
             raise missing_extra(f"runtime {self.name}", self.extra) from error
 
+    @property
+    def is_serial(self) -> bool:
+        """Whether each run is the work of one thread of the CPU, so that its waiting for a core adds to its time."""
+        return self.make_engine().is_serial
+
     def make_engine(self) -> Engine:
         """Make the engine for this host."""
         return self.engine(self.threads, **self.engine_options())
