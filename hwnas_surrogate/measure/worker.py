@@ -20,7 +20,7 @@ def loader(runtime: Runtime) -> Any:
     """Return the function that loads the network of a message."""
 
     def load(message: dict[str, Any]) -> Run:
-        return runtime.load(from_message(message).build())
+        return runtime.load(from_message(message).build(runtime.batch))
 
     return load
 

@@ -47,6 +47,7 @@ class BlockServer:
     def __init__(self, sink: IO[str], shared: mmap.mmap) -> None:
         self.sink, self.shared = sink, shared
         self._anchor: dict[str, Run] = {}
+        self._is_serial = False
 
     def serve(
         self, source: IO[str], load: Callable[[Any], Run], meter: Callable[[], Any], is_serial: bool = False
@@ -62,10 +63,12 @@ class BlockServer:
         meter : callable
             Returns an energy counter, an object with ``millijoules()``.
         is_serial : bool, default=False
-            Whether a run is the work of one thread of a CPU: its waiting for a core is then subtracted from its time.
+            Whether each run is the work of one thread of a CPU: then its waiting for a core is subtracted from its
+            time.
         """
+        self._is_serial = is_serial
         for line in source:
-            self._block(json.loads(line), load, meter, is_serial)
+            self._block(json.loads(line), load, meter)
 
     def say(self, event: str, **fields: Any) -> None:
         """Write an event."""
@@ -76,9 +79,7 @@ class BlockServer:
         """Show the parent that a network begins to load or run; memory, since a message would disturb the timing."""
         CLOCK.pack_into(self.shared, 0, time.monotonic_ns())
 
-    def _block(
-        self, request: dict[str, Any], load: Callable[[Any], Run], meter: Callable[[], Any], is_serial: bool
-    ) -> None:
+    def _block(self, request: dict[str, Any], load: Callable[[Any], Run], meter: Callable[[], Any]) -> None:
         runs = {}
         begin = time.perf_counter()
         for number, item in enumerate(request["items"]):
@@ -93,7 +94,7 @@ class BlockServer:
         gc.collect()
         gc.disable()
         loaded = time.perf_counter()
-        disturbance = Disturbance(is_serial)
+        disturbance = Disturbance(self._is_serial)
         if len(runs) > 1:
             disturbance.start()
             rng = np.random.default_rng(request["seed"])

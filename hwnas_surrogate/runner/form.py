@@ -79,8 +79,16 @@ def fill_form(folder: str, runtime: Optional[str], threads: int, device: Optiona
     items = [_FormItem(file, _known(described, file)) for file in dict.fromkeys(line["file"] for line in mine)]
     if not items:
         raise DataFileError(f"{place / FORM} is filled in already, by other devices than {device}.")
-    hello = {"runtime": name, "threads": threads, "options": {}, "folder": str(place), "cold": False}
-    process = prepared_process(os.path.abspath(sys.argv[0]), {**hello, "timeout": protocol.timeout})
+    hello = {
+        "runtime": name,
+        "threads": threads,
+        "options": {},
+        "folder": str(place),
+        "timeout": protocol.timeout,
+        "serial": threads == 1,
+        "cold": False,
+    }
+    process = prepared_process(os.path.abspath(sys.argv[0]), hello)
     settings = {"device": device, "runtime": engine, "threads": threads, "protocol": _settings(protocol)}
     with Journal(place / f"{FORM}.journal", settings, {}) as journal:
         readings = time_networks(items, items[0], process, protocol, journal, progress=_progress)

@@ -67,6 +67,8 @@ class Board(ABC):
 
     def __init__(self, url: str, name: str, python: str) -> None:
         self.url, self.name, self.python = url, name, python
+        self.is_retired = False
+        """Whether it may not be connected again."""
 
     def __enter__(self) -> Board:
         """Return the board itself."""
@@ -169,6 +171,11 @@ class Board(ABC):
     @abstractmethod
     def close(self) -> None:
         """Remove the work folder and close the connection; does nothing where there is none."""
+
+    def retire(self) -> None:
+        """Close the connection for good: whoever uses the board in another thread gets an error."""
+        self.is_retired = True
+        self.close()
 
     def inside(self, path: str) -> str:
         """Return a path on the board that is inside the work folder; any other is an error."""

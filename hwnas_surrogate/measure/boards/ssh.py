@@ -96,6 +96,8 @@ class SshBoard(Board):
     def check(self) -> Facts:
         """Connect, if there is no connection, and look at the board."""
         with self._lock:
+            if self.is_retired:
+                raise self._error("it was closed")
             if self._connection is not None and self._connection.ended() is not None:
                 self._disconnect()
             if self._connection is None:

@@ -16,6 +16,7 @@ from typing import IO, Any, TypeVar
 from hwnas_surrogate.data import Device
 from hwnas_surrogate.errors import HWNASError, InvalidInputError, MeasurementError
 from hwnas_surrogate.measure.boards.board import Board
+from hwnas_surrogate.measure.environment import environment
 from hwnas_surrogate.measure.runner_file import RUNNER, runner_source
 from hwnas_surrogate.measure.runtimes import RUNTIMES, FileRuntime, Runtime
 from hwnas_surrogate.measure.subjects import from_message
@@ -24,6 +25,8 @@ from hwnas_surrogate.runner.blocks import reason_of
 __all__ = ["BoardTimer"]
 
 _T = TypeVar("_T")
+_CONVERTING = threading.Lock()
+"""Exporters of networks share state: boards that are measured at once take turns."""
 _NO_CONNECTION = 255
 """The exit status of a call that the end of the connection ended."""
 
@@ -70,17 +73,20 @@ class BoardTimer:
 
     def device(self, name: str | None) -> Device:
         """Connect if necessary, and describe the board under the runtime as a device."""
-        welcome = self._started().welcome
-        count = self.runtime.threads
-        described = f"{welcome['runtime']} {self.runtime.number_format}, {count} thread{'s' if count > 1 else ''}"
-        chosen = name or f"{self.board.name}-{self.runtime.name}-{count}t"
-        return Device(chosen, str(self.conditions.get("processor", "")), described, batch=1)
+        told = self._started().welcome
+        hardware = str(told["conditions"].get("processor", ""))
+        described = f"{told['runtime']} {self.runtime.number_format}"
+        name = self.runtime.device_name(self.board.name) if name is None else name
+        return self.runtime.device_on(name, hardware, described, told["conditions"])
 
-    @property
-    def conditions(self) -> dict[str, Any]:
-        """The conditions of the board when the runner started there."""
-        conditions: dict[str, Any] = self._started().welcome["conditions"]
-        return conditions
+    def environment(self) -> dict[str, Any]:
+        """Return the board's conditions, and what converted the networks here, as plain values."""
+        return {"board": str(self.board), **self._started().welcome["conditions"], "host": environment()}
+
+    def close(self) -> None:
+        """End the runner and close the connection."""
+        self._end()
+        self.board.close()
 
     def __enter__(self) -> BoardTimer:
         """Connect, push the runner and start it."""
@@ -89,8 +95,7 @@ class BoardTimer:
 
     def __exit__(self, *_: object) -> None:
         """End the runner and close the connection."""
-        self._end()
-        self.board.close()
+        self.close()
 
     def time(self, request: dict[str, Any], deadline: float = float("inf")) -> Iterator[dict[str, Any]]:
         """Convert and push a block; yield its events.
@@ -148,7 +153,8 @@ class BoardTimer:
     def _prepared(self, message: Mapping[str, Any], folder: Path, place: str) -> dict[str, Any]:
         """Convert a network into a folder here, and describe it as it will be found on the board."""
         folder.mkdir(parents=True)
-        prepared = self.runtime.prepare(from_message(message).build(), folder)
+        with _CONVERTING:
+            prepared = self.runtime.prepare(from_message(message).build(self.runtime.batch), folder)
         for file in map(Path, prepared.files):
             if file.parent != folder:  # an ONNX file of the user's, which is not copied here
                 (folder / file.name).symlink_to(file.resolve())
@@ -166,7 +172,7 @@ class BoardTimer:
         """Return whether the networks in these folders fit the board's disk and memory."""
         size = sum(file.stat().st_size for folder in folders for file in folder.iterdir())
         free = self._call(self.board.check).free - SPARE
-        memory = self.conditions.get("memory_free_mb")
+        memory = self._started().welcome["conditions"].get("memory_free_mb")
         return bool(size <= free and (memory is None or size <= FILL * memory * 1e6))
 
     def _started(self) -> _Runner:
@@ -195,7 +201,8 @@ class BoardTimer:
                     "options": self.runtime.engine_options(),
                     "folder": self.board.folder,
                     "timeout": self._timeout,
-                    "cold": False,
+                    "serial": self.runtime.is_serial,
+                    "cold": self.runtime.is_cold,
                 }
             )
         except BaseException:
@@ -208,7 +215,7 @@ class BoardTimer:
         try:
             return function()
         except MeasurementError as error:
-            why = self.board.lost(_NO_CONNECTION, "")
+            why = self.board.lost(_NO_CONNECTION)
             if why is None:
                 raise
             raise _Lost(why) from error
@@ -226,7 +233,7 @@ class BoardTimer:
             try:
                 self._started()
             except MeasurementError as error:
-                if time.monotonic() + PAUSE > end:
+                if self.board.is_retired or time.monotonic() + PAUSE > end:
                     raise MeasurementError(
                         f"{why}, and it did not come back within {PATIENCE:g} s ({error}) What was measured is kept: "
                         "run the same command again to go on."
@@ -304,7 +311,7 @@ class _Runner:
         code = self._process.wait()
         self._messages.seek(0)
         messages = self._messages.read().decode(errors="replace").strip()
-        why = self._board.lost(code, messages)
+        why = self._board.lost(code)
         if why is not None:
             raise _Lost(why)
         return f"the runner ended with exit status {code}: {messages.splitlines()[-1][:200] if messages else ''}"

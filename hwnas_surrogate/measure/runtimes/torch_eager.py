@@ -78,9 +78,13 @@ class Cuda(Runtime):
         return Nvml(torch.cuda.current_device())
 
     @property
-    def default_name(self) -> str:
-        """A device name for the GPU."""
-        return "gpu-torch"
+    def host_name(self) -> str:
+        """What the names of its devices begin with."""
+        return "gpu"
+
+    def device_name(self, host: str) -> str:
+        """Return the name of a device under this runtime: threads mean nothing to it."""
+        return f"{host}-torch{f'-b{self.batch}' if self.batch > 1 else ''}"
 
     @contextmanager
     def active(self) -> Iterator[None]:
