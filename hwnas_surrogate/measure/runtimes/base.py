@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -117,8 +120,9 @@ class Runtime(ABC):
 
     def device(self, name: str | None = None) -> Device:
         """Describe this host under this runtime as a device."""
+        described = self.describe()  # first: it raises where the runtime can't run here
         name = self.device_name(self.host_name) if name is None else name
-        return self.device_on(name, self.hardware, self.describe(), read_conditions(seconds=0.0))
+        return self.device_on(name, self.hardware, described, read_conditions(seconds=0.0))
 
     def device_on(self, name: str, hardware: str, described: str, conditions: Mapping[str, Any]) -> Device:
         """Describe a device under this runtime.
@@ -205,18 +209,24 @@ class FileRuntime(Runtime):
 
     def load(self, network: Runnable) -> Run:
         """Convert a network, open it and check its outputs."""
-        folder = tempfile.TemporaryDirectory(prefix="hwnas-", ignore_cleanup_errors=True)
-        prepared = self.prepare(network, Path(folder.name))
-        engine = self.make_engine()
-        session = engine.open(prepared)
-        check_outputs(session.outputs(), prepared)
+        folder = Path(tempfile.mkdtemp(prefix="hwnas-"))
+        remove = partial(shutil.rmtree, folder, ignore_errors=True)
+        try:
+            prepared = self.prepare(network, folder)
+            engine = self.make_engine()
+            session = engine.open(prepared)
+            check_outputs(session.outputs(), prepared)
+        except BaseException:
+            remove()
+            raise
         if not self.cold:
-            folder.cleanup()
+            remove()
             return session.run
 
-        def run(_: object = folder) -> None:  # the files are there as long as this function
+        def run() -> None:
             engine.open(prepared).run()
 
+        weakref.finalize(run, remove)  # each run needs the files
         return run
 
     def operators(self, network: Runnable, runs: int = 20) -> list[Operator]:
