@@ -32,8 +32,8 @@ def prepared_process(program: str, hello: dict[str, Any]) -> MeasuringProcess:
     program : str
         The file of this program.
     hello : dict
-        ``runtime``, ``threads``, ``options`` (of the engine), ``folder`` (of the networks), ``timeout`` (seconds),
-        ``serial``: whether a run is the work of one thread of a CPU, and ``cold``: whether it opens the network too.
+        ``runtime``, ``threads``, ``options`` (of the engine), ``folder`` (of the networks), ``timeout`` (seconds) and
+        ``cold``: whether a run opens the network as well.
     """
     return MeasuringProcess([sys.executable, program, "work"], hello, hello["timeout"])
 
@@ -51,7 +51,7 @@ def measure_prepared() -> None:
             return
         server.say("end", seconds={}, **told)
         load = prepared_loader(engine, Path(hello["folder"]), hello["cold"])
-        server.serve(source, load, _no_meter, hello["serial"] and not hello["cold"])  # opening waits for the disk too
+        server.serve(source, load, _no_meter, engine.is_serial and not hello["cold"])
 
 
 def prepared_loader(engine: Engine, folder: Path, cold: bool) -> Callable[[dict[str, Any]], Run]:
