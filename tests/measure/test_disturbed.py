@@ -15,6 +15,7 @@ from hwnas_surrogate.cli import main
 from hwnas_surrogate.measure import Cuda, OnnxRuntime, Protocol, Runtime, Torch, measure
 from hwnas_surrogate.runner import rounds as module
 from hwnas_surrogate.runner.blocks import CLOCK, BlockServer
+from hwnas_surrogate.runner.onnx_engines import OnnxRuntimeEngine
 from hwnas_surrogate.runner.rounds import Rounds
 from tests.measure.in_process import InProcess
 
@@ -73,8 +74,15 @@ def test_a_block_ends_with_what_was_observed(is_serial: bool) -> None:
 
 @pytest.mark.parametrize(
     ("runtime", "is_serial"),
-    [(Torch(), True), (Torch(2), False), (OnnxRuntime(), True), (OnnxRuntime(4), False), (Cuda(), False)],
-    ids=lambda value: f"{value.name}-{value.threads}" if isinstance(value, Runtime) else None,
+    [
+        (Torch(), True),
+        (Torch(2), False),
+        (OnnxRuntime(), True),
+        (OnnxRuntime(4), False),
+        (OnnxRuntime(cold=True), False),
+        (Cuda(), False),
+    ],
+    ids=["torch", "torch 2", "onnxruntime", "onnxruntime 4", "cold", "cuda"],
 )
 def test_one_thread_of_the_cpu_is_serial(runtime: Runtime, is_serial: bool) -> None:
     assert runtime.is_serial is is_serial
@@ -99,3 +107,9 @@ def test_the_command_says_that_a_run_cannot_be_trusted(
     assert not stop.value.code
     warned = "warning: this run can't be trusted: others were busy." in capsys.readouterr().err
     assert warned == (said is not None)
+
+
+def test_an_engine_on_a_gpu_is_not_serial() -> None:
+    assert OnnxRuntimeEngine(1).is_serial
+    assert not OnnxRuntimeEngine(1, provider="CUDAExecutionProvider").is_serial
+    assert not OnnxRuntimeEngine(2).is_serial

@@ -185,7 +185,7 @@ def test_runs_that_are_trusted(summaries: list[dict[str, float]], threads: int) 
         (
             summary(waiting=4.1, others=5.0),
             1,
-            "it waited for a core in 41% of its time, while other processes kept 0.5",
+            "it waited for a core in 41% of its time: others kept 0.5 of 4 cores busy. End them",
         ),
         (summary(waiting=9.0, subtracted=9.0, others=40.0), 1, "waited for a core in 90% of its time"),
         (summary(waiting=8.0, others=20.0), 4, "waited for a core in 20% of its time"),

@@ -195,8 +195,8 @@ class FileRuntime(Runtime):
 
     @property
     def is_serial(self) -> bool:
-        """Whether each run is the work of one thread of the CPU, so that its waiting for a core adds to its time."""
-        return self.make_engine().is_serial
+        """Whether each run is the work of one thread of the CPU only; one that opens the network uses the disk too."""
+        return not self.cold and self.make_engine().is_serial
 
     def make_engine(self) -> Engine:
         """Make the engine for this host."""
