@@ -12,6 +12,7 @@ from hwnas_surrogate.cli.adapt import adapt
 from hwnas_surrogate.cli.convert import convert
 from hwnas_surrogate.cli.correlate import correlate
 from hwnas_surrogate.cli.data import data
+from hwnas_surrogate.cli.doctor import doctor
 from hwnas_surrogate.cli.evaluate import evaluate
 from hwnas_surrogate.cli.export import export
 from hwnas_surrogate.cli.imports import import_
@@ -61,7 +62,7 @@ app = typer.Typer(
 )
 for command in (
     *(query, train, predict, layers, evaluate, correlate, report, suggest, adapt),
-    *(measure, simulate, convert, export),
+    *(measure, doctor, simulate, convert, export),
 ):
     app.command()(command)
 app.command("import")(import_)

@@ -10,7 +10,6 @@ import typer
 from hwnas_surrogate.cli.options import (
     Archs,
     Dataset,
-    InputShape,
     Networks,
     Seed,
     Space,
@@ -41,7 +40,6 @@ def convert(
     ] = None,
     n: Annotated[int | None, typer.Option("--n", "-n", min=1, help="Convert this many random architectures.")] = None,
     networks: Networks = None,
-    input_shape: InputShape = None,
     space: Space = None,
     dataset: Dataset = None,
     output: Annotated[
@@ -68,9 +66,11 @@ def convert(
     if clear:
         _clear(bool(archs or networks or n or to or output))
         return
+    if to is None:
+        raise InvalidInputError(f"name the format to convert to: --to {' or --to '.join(FORMATS)}.")
     if to not in FORMATS:
-        raise unknown(InvalidInputError, "format", to, FORMATS, "Name it with --to.")
-    subjects = _subjects(archs, n, read_networks(archs, networks, input_shape), space, dataset, seed)
+        raise unknown(InvalidInputError, "format", to, FORMATS)
+    subjects = _subjects(archs, n, read_networks(archs, networks, None), space, dataset, seed)
     if output is not None:
         _check_folder(output, bool(subjects))
     longest = read_duration("--timeout", timeout)

@@ -46,16 +46,15 @@ def _imported(module: str, qualified: str) -> Any:
 
 def _main() -> None:
     with measuring_pipes() as (source, sink, shared):
-        server = BlockServer(lambda item: load(item), lambda: runtime.meter(), sink, shared)
+        server = BlockServer(sink, shared)
         try:
             runtime = _greeted(json.loads(source.readline()))
         except Exception as error:  # noqa: BLE001 - sent to the parent, which raises it
             server.say("refused", why=reason_of(error))
             return
-        load = loader(runtime)
         server.say("end", seconds={})
         with runtime.active():
-            server.serve(source)
+            server.serve(source, loader(runtime), runtime.meter)
 
 
 if __name__ == "__main__":

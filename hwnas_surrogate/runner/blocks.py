@@ -37,24 +37,30 @@ class BlockServer:
 
     Parameters
     ----------
-    load : callable
-        Makes an item ready to run and returns its run.
-    meter : callable
-        Returns an energy counter, an object with ``millijoules()``.
     sink : text file
         Where events are written.
     shared : buffer
         The beginning of the shared file.
     """
 
-    def __init__(self, load: Callable[[Any], Run], meter: Callable[[], Any], sink: IO[str], shared: mmap.mmap) -> None:
-        self.load, self.meter, self.sink, self.shared = load, meter, sink, shared
+    def __init__(self, sink: IO[str], shared: mmap.mmap) -> None:
+        self.sink, self.shared = sink, shared
         self._anchor: dict[str, Run] = {}
 
-    def serve(self, source: IO[str]) -> None:
-        """Serve requests until the source ends."""
+    def serve(self, source: IO[str], load: Callable[[Any], Run], meter: Callable[[], Any]) -> None:
+        """Serve requests until the source ends.
+
+        Parameters
+        ----------
+        source : text file
+            The requests.
+        load : callable
+            Makes an item ready to run and returns its run.
+        meter : callable
+            Returns an energy counter, an object with ``millijoules()``.
+        """
         for line in source:
-            self.block(json.loads(line))
+            self._block(json.loads(line), load, meter)
 
     def say(self, event: str, **fields: Any) -> None:
         """Write an event."""
@@ -65,13 +71,12 @@ class BlockServer:
         """Show the parent that a network begins to load or run; memory, since a message would disturb the timing."""
         CLOCK.pack_into(self.shared, 0, time.monotonic_ns())
 
-    def block(self, request: dict[str, Any]) -> None:
-        """Load and time one block."""
+    def _block(self, request: dict[str, Any], load: Callable[[Any], Run], meter: Callable[[], Any]) -> None:
         runs = {}
         begin = time.perf_counter()
         for number, item in enumerate(request["items"]):
             try:
-                runs[number] = self._loaded(item, is_anchor=number == 0)
+                runs[number] = self._loaded(item, load, is_anchor=number == 0)
             except Exception as error:  # noqa: BLE001 - recorded as the reason why there is no cost
                 if number == 0:
                     self.say("refused", why=reason_of(error))
@@ -86,25 +91,24 @@ class BlockServer:
                 self.say("round", ns=times)
         ran = time.perf_counter()
         if request["energy"]:
-            self._energy(every)
+            self._energy(meter(), every)
         gc.enable()
         self.say("end", seconds={"load": loaded - begin, "run": ran - loaded})
 
-    def _loaded(self, item: Any, is_anchor: bool) -> Run:
+    def _loaded(self, item: Any, load: Callable[[Any], Run], is_anchor: bool) -> Run:
         """Load a network and run it once."""
         key = json.dumps(item)
         if key in self._anchor:
             return self._anchor[key]
         self.begin()
-        run = self.load(item)
+        run = load(item)
         self.begin()
         run()
         if is_anchor:
             self._anchor = {key: run}
         return run
 
-    def _energy(self, runs: dict[int, Run]) -> None:
-        meter = self.meter()
+    def _energy(self, meter: Any, runs: dict[int, Run]) -> None:
         for number, run in runs.items():
             count = 0
             start, begin = meter.millijoules(), time.monotonic()

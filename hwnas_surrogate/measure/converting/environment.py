@@ -52,7 +52,8 @@ COMMAND = "hwnas convert --to tflite"
 _TORCH = ((2, 4), (2, 15))
 """The versions of torch that litert-torch accepts: from the first, below the second."""
 _PART = ".part"
-_TOLD = ("Collecting ", "Downloading ", "Using cached ", "Installing collected packages", "Successfully installed")
+_LARGE = re.compile(r"(?:Downloading|Using cached) .*\((?:\d{2,}(?:\.\d+)? MB|.* GB)\)")
+"""What pip says of packages of 10 MB or more."""
 _NO_NETWORK = re.compile(
     r"NewConnectionError|Failed to establish a new connection|NameResolutionError|Name or service not known"
     r"|name resolution|ConnectTimeoutError|ReadTimeoutError|ProxyError|Network is unreachable"
@@ -228,8 +229,10 @@ def _run(command: Sequence[str], folder: Path, say: Say) -> tuple[int, list[str]
             assert process.stdout is not None
             for line in map(str.strip, process.stdout):
                 lines.append(line)
-                if line.startswith(_TOLD):
+                if _LARGE.fullmatch(line):
                     say(line)
+                elif line.startswith("Installing collected packages:"):
+                    say(f"installing {line.count(',') + 1} packages")
         except BaseException:
             process.kill()
             raise

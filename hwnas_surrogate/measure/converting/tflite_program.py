@@ -1,8 +1,8 @@
 """A process that converts exported programs to LiteRT's format. It is run by its path, in litert-torch's environment.
 
 It imports nothing of this package, which is not installed there. Requests come as lines of JSON on standard input:
-``{"program": PATH, "output": PATH}`` converts a program, ``{"model": PATH, "inputs": PATH, "output": PATH}`` quantizes a
-converted model to int8. Answers leave as lines of JSON on standard output: ``{"event": "ready" | "done" | "failed",
+``{"program": PATH, "output": PATH}`` converts a program, ``{"model": PATH, "inputs": PATH, "output": PATH}`` quantizes
+a converted model to int8. Answers leave as lines of JSON on standard output: ``{"event": "ready" | "done" | "failed",
 "why": TEXT}``. The process ends with its standard input, whatever it is doing.
 """
 
