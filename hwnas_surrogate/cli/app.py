@@ -11,6 +11,7 @@ import hwnas_surrogate
 from hwnas_surrogate.cli.adapt import adapt
 from hwnas_surrogate.cli.correlate import correlate
 from hwnas_surrogate.cli.data import data
+from hwnas_surrogate.cli.doctor import doctor
 from hwnas_surrogate.cli.evaluate import evaluate
 from hwnas_surrogate.cli.export import export
 from hwnas_surrogate.cli.imports import import_
@@ -57,7 +58,9 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (query, train, predict, layers, evaluate, correlate, report, suggest, adapt, measure, simulate, export):
+for command in (
+    query, train, predict, layers, evaluate, correlate, report, suggest, adapt, measure, doctor, simulate, export
+):  # fmt: skip
     app.command()(command)
 app.command("import")(import_)
 app.add_typer(data, name="data")

@@ -107,6 +107,8 @@ def measure(
             table = measure_archs(chosen, choose_archs(archs, n, chosen, seed), path, dataset, **common)
     fast, slow = table.meta["anchor"]["percentiles_5_95_ms"]
     say(f"drift, corrected: the anchor network ran in {fast:.4g} to {slow:.4g} ms (5th to 95th percentile over blocks)")
+    if table.meta["disturbed"]:
+        say(f"warning: {table.meta['disturbed']}")
     left = table.meta["protocol"].get("left", 0)
     if left:
         say(f"time limit reached, {left} networks are not measured yet; run the same command again to resume")

@@ -280,6 +280,8 @@ class Device:
         Images per execution; None if unknown.
     source : {"measured", "estimated"}, default="measured"
         Timed on the hardware, or computed by a simulator or a model.
+    conditions : str, default=""
+        What else decides its costs: cold or warm starts, governor, clock, power mode.
     """
 
     name: str
@@ -287,6 +289,7 @@ class Device:
     runtime: str = ""
     batch: int | None = None
     source: Literal["measured", "estimated"] = "measured"
+    conditions: str = ""
 
     def __post_init__(self) -> None:
         _check_device(self.name)

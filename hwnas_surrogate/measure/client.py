@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict
+from typing import Any
 
+from hwnas_surrogate.data import Device
+from hwnas_surrogate.measure.environment import environment
 from hwnas_surrogate.measure.runtimes.base import Runtime
 from hwnas_surrogate.runner.watching import MeasuringProcess
 from hwnas_surrogate.spaces import get_space, space_names
@@ -36,3 +39,15 @@ class Worker(MeasuringProcess):
             "spaces": [[space.__module__, space.__qualname__] for space in spaces],
         }
         super().__init__([sys.executable, "-m", MODULE], hello, timeout)
+        self._runtime = runtime
+
+    def device(self, name: str | None) -> Device:
+        """Describe this host under the runtime as a device."""
+        return self._runtime.device(name)
+
+    def environment(self) -> dict[str, Any]:
+        """Return hardware and versions as plain values."""
+        return environment()
+
+    def close(self) -> None:
+        """Do nothing: the process ends with the measurement."""

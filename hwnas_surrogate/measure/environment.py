@@ -4,27 +4,14 @@ from __future__ import annotations
 
 import os
 import platform
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import hwnas_surrogate
+from hwnas_surrogate.runner.conditions import processor_name
 
-__all__ = ["cpu_model", "environment"]
-
-
-def cpu_model() -> str:
-    """Return the processor's name as the operating system reports it."""
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        lines = (line.partition(":") for line in info.read_text().splitlines())
-        fields = {key.strip(): value.strip() for key, separator, value in lines if separator}
-        name = fields.get("model name")
-        if name:
-            family, model = fields.get("cpu family"), fields.get("model")
-            return f"{name} (family {family} model {model})" if family and model else name
-    return platform.processor() or platform.machine()
+__all__ = ["environment"]
 
 
 def environment() -> dict[str, Any]:
@@ -32,7 +19,7 @@ def environment() -> dict[str, Any]:
     import torch  # loading takes a second, so only when needed
 
     return {
-        "cpu": cpu_model(),
+        "cpu": processor_name(),
         "cores": os.cpu_count(),
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),

@@ -8,7 +8,6 @@ from typing import Any
 
 from hwnas_surrogate.data.store import TABLE_SUFFIXES
 from hwnas_surrogate.files import check_output, make_folder
-from hwnas_surrogate.measure.environment import environment
 from hwnas_surrogate.runner.journal import Journal
 
 __all__ = ["journal_path", "open_journal"]
@@ -28,7 +27,7 @@ def journal_path(output: str | os.PathLike[str]) -> Path:
     return Path(f"{os.path.realpath(output)}.journal")
 
 
-def open_journal(path: Path, settings: dict[str, Any]) -> Journal:
+def open_journal(path: Path, settings: dict[str, Any], environment: dict[str, Any]) -> Journal:
     """Open a journal, and record the environment in a new one; its folder is made.
 
     Raises
@@ -39,4 +38,4 @@ def open_journal(path: Path, settings: dict[str, Any]) -> Journal:
         As :class:`~hwnas_surrogate.runner.journal.Journal`.
     """
     make_folder(path.parent)
-    return Journal(path, settings, {"environment": environment()})
+    return Journal(path, settings, {"environment": environment})

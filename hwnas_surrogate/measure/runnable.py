@@ -84,7 +84,7 @@ class TorchRunnable(Runnable):
         """Write the module as ONNX: by its parts where each is known, otherwise as PyTorch traces it."""
         if len(self.inputs) == 1 and _is_image(self.inputs[0]):
             try:
-                model = to_onnx(self.network, self.inputs[0].shape[1:])
+                model = to_onnx(self.network, self.inputs[0].shape[1:], len(self.inputs[0]))
             except InvalidInputError:  # a part of it is not known
                 return _exported(self.network, self.inputs)
             return model.SerializeToString(), {"image": self.inputs[0].cpu().numpy()}
@@ -138,7 +138,7 @@ class OnnxRunnable(Runnable):
 
 
 def _is_image(value: Any) -> bool:
-    return isinstance(value, Tensor) and value.dtype == torch.float32 and value.dim() == 4 and value.shape[0] == 1
+    return isinstance(value, Tensor) and value.dtype == torch.float32 and value.dim() == 4
 
 
 class _OfTensors(nn.Module):

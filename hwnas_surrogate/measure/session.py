@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,14 @@ from hwnas_surrogate.data.rows import Configs
 from hwnas_surrogate.data.table import noise_floor
 from hwnas_surrogate.errors import InvalidInputError, MeasurementError
 from hwnas_surrogate.graphs import Graph, GraphBatch
+from hwnas_surrogate.measure.boards import Board, parse_board
+from hwnas_surrogate.measure.boards.timer import BoardTimer
 from hwnas_surrogate.measure.client import Worker
 from hwnas_surrogate.measure.journals import journal_path, open_journal
 from hwnas_surrogate.measure.runtimes import RUNTIMES, Runtime, Torch
 from hwnas_surrogate.measure.subjects import ArchSubject, GivenSubject, Subject
 from hwnas_surrogate.measure.tabulating import costs_of, tabulated
+from hwnas_surrogate.runner.disturbance import total_disturbance, verdict
 from hwnas_surrogate.runner.protocol import Protocol, Readings
 from hwnas_surrogate.runner.timing import BLOCK, Progress, time_networks
 from hwnas_surrogate.spaces import Archs, ConfigLike, FBNetConfig, NetworkConfig, SearchSpace, get_space
@@ -38,6 +42,7 @@ def measure(
     configs: Configs = None,
     *,
     runtime: Runtime | None = None,
+    board: str | Board | None = None,
     device: str | None = None,
     protocol: Protocol | None = None,
     time_limit: float | None = None,
@@ -65,6 +70,10 @@ def measure(
         The network configs; the space's first published one if None.
     runtime : Runtime, optional
         The runtime; torch on one thread if None.
+    board : str or Board, optional
+        Where to run: this host if None, or a board's address, such as ``"ssh://pi@raspberrypi"``
+        (:func:`~hwnas_surrogate.measure.boards.parse_board`). Networks are converted here and pushed in blocks. Only
+        runtimes that execute files run there.
     device : str, optional
         The device's name in the table.
     protocol : Protocol, optional
@@ -103,9 +112,8 @@ def measure(
     subjects = [
         ArchSubject(chosen.name, text, names[number]) for text, number in zip(texts, numbers.tolist(), strict=True)
     ]
-    described = runner.device(device or runner.default_name)
-    anchor = _anchor(chosen)
-    readings, meta = _run(subjects, anchor, chosen.name, described, runner, how, output, time_limit, progress)
+    plan = _Plan(chosen.name, subjects, _anchor(chosen), how, time_limit, progress)
+    described, readings, meta = _run(plan, runner, board, device, output)
     rows, columns = tabulated(subjects, readings, described, how)
     meta["protocol"]["left"] = len(subjects) - len(rows)
     table = CostTable(chosen, batch[rows], configs=[distinct[number] for number in numbers[rows]], meta=meta, **columns)
@@ -118,6 +126,7 @@ def measure_networks(
     output: str | os.PathLike[str],
     *,
     runtime: Runtime | None = None,
+    board: str | Board | None = None,
     device: str | None = None,
     protocol: Protocol | None = None,
     time_limit: float | None = None,
@@ -133,7 +142,7 @@ def measure_networks(
     networks : sequence of GivenNetwork
         From :func:`~hwnas_surrogate.capture.given_networks`: they are found again in the process that measures, which
         runs the user's Python file too. Modules in memory can't be passed on to it.
-    output, runtime, device, protocol, time_limit, progress
+    output, runtime, board, device, protocol, time_limit, progress
         As for :func:`measure`. On resume, a network that was changed is measured anew.
 
     Returns
@@ -158,9 +167,8 @@ def measure_networks(
     graphs = {network.name: network.graph() for network in given}
     _check_distinct(graphs)
     subjects = [GivenSubject.of(network) for network in given]
-    described = replace(runner.device(device or runner.default_name), batch=None)  # each network has its own
-    anchor = _anchor(get_space("nasbench201"))
-    readings, meta = _run(subjects, anchor, "graphs", described, runner, how, output, time_limit, progress)
+    plan = _Plan("graphs", subjects, _anchor(get_space("nasbench201")), how, time_limit, progress)
+    described, readings, meta = _run(plan, runner, board, device, output)
     rows, columns = tabulated(subjects, readings, described, how)
     meta["protocol"]["left"] = len(subjects) - len(rows)
     meta["networks"] = {
@@ -177,6 +185,7 @@ def measure_blocks(
     config: ConfigLike = None,
     *,
     runtime: Runtime | None = None,
+    board: str | Board | None = None,
     device: str | None = None,
     protocol: Protocol | None = None,
     time_limit: float | None = None,
@@ -186,7 +195,7 @@ def measure_blocks(
 
     Parameters
     ----------
-    output, runtime, device, protocol, time_limit, progress
+    output, runtime, board, device, protocol, time_limit, progress
         As for :func:`measure`.
     config : config, optional
         The FBNet config; CIFAR-100's if None.
@@ -213,9 +222,8 @@ def measure_blocks(
         ArchSubject(space.name, space.format([op] * space.n_positions), str(chosen), part)
         for op, part in parts.values()
     ]
-    described = runner.device(device or runner.default_name)
-    anchor = _anchor(space)
-    readings, meta = _run(subjects, anchor, space.name, described, runner, how, output, time_limit, progress)
+    plan = _Plan(space.name, subjects, _anchor(space), how, time_limit, progress)
+    described, readings, meta = _run(plan, runner, board, device, output)
     failed = next((item for item in subjects if readings.reading(item.key).failure), None)
     if failed is not None:
         raise MeasurementError(f"{failed.part} of {failed.arch!r}: {readings.reading(failed.key).failure}")
@@ -230,34 +238,42 @@ def measure_blocks(
     return table
 
 
+@dataclass(frozen=True)
+class _Plan:
+    """What to measure, and how."""
+
+    space: str
+    subjects: Sequence[Subject]
+    anchor: ArchSubject
+    protocol: Protocol
+    time_limit: float | None
+    progress: Progress | None
+
+
 def _run(
-    subjects: Sequence[Subject],
-    anchor: ArchSubject,
-    space: str,
-    device: Device,
-    runtime: Runtime,
-    protocol: Protocol,
-    output: str | os.PathLike[str],
-    time_limit: float | None,
-    progress: Progress | None,
-) -> tuple[Readings, dict[str, Any]]:
-    """Open the journal, time the missing networks, and describe the protocol."""
-    if time_limit is not None and not time_limit > 0:
-        raise InvalidInputError(f"time_limit must be a positive number of seconds, got {time_limit!r}.")
+    plan: _Plan, runtime: Runtime, board: str | Board | None, name: str | None, output: str | os.PathLike[str]
+) -> tuple[Device, Readings, dict[str, Any]]:
+    """Open the journal, time the missing networks, and describe the device and the protocol."""
+    subjects, anchor, protocol, limit = plan.subjects, plan.anchor, plan.protocol, plan.time_limit
+    if limit is not None and not limit > 0:
+        raise InvalidInputError(f"time_limit must be a positive number of seconds, got {limit!r}.")
     path = journal_path(output)
-    deadline = np.inf if time_limit is None else time.monotonic() + time_limit
-    settings = {
-        "space": space,
-        "device": device.to_dict(),
-        "anchor": list(anchor.key),
-        # More passes may follow later, since a pass depends on its number only; the timeout changes no time.
-        "protocol": {name: value for name, value in asdict(protocol).items() if name not in ("passes", "timeout")},
-    }
-    meter = runtime.meter().source if protocol.energy else "not asked for"
-    with open_journal(path, settings) as journal:
-        timer = Worker(runtime, protocol.timeout)
-        readings = time_networks(subjects, anchor, timer, protocol, journal, deadline, progress)
-        info = journal.info
+    deadline = np.inf if limit is None else time.monotonic() + limit
+    with closing(_timer(runtime, board, protocol)) as timer:
+        device = timer.device(name)
+        if plan.space == "graphs":
+            device = replace(device, batch=None)  # each network has its own
+        settings = {
+            "space": plan.space,
+            "device": device.to_dict(),
+            "anchor": list(anchor.key),
+            # More passes may follow later, since a pass depends on its number only; the timeout changes no time.
+            "protocol": {name: value for name, value in asdict(protocol).items() if name not in ("passes", "timeout")},
+        }
+        meter = runtime.meter().source if protocol.energy else "not asked for"
+        with open_journal(path, settings, timer.environment()) as journal:
+            readings = time_networks(subjects, anchor, timer, protocol, journal, deadline, plan.progress)
+            info = journal.info
     if not any(readings.has_latency(subject.key) for subject in subjects):
         failures = [failure for subject in subjects if (failure := readings.reading(subject.key).failure)]
         raise MeasurementError(
@@ -280,10 +296,21 @@ def _run(
             "percentiles_5_95_ms": np.nanpercentile(readings.anchor_ms, [5, 95]).tolist(),
             "blocks": int(np.isfinite(readings.anchor_ms).sum()),
         },
+        "disturbance": total_disturbance(readings.disturbances),
+        "disturbed": verdict(readings.disturbances, runtime.threads),
         "energy": meter,
         "seconds": {what: round(seconds, 1) for what, seconds in readings.seconds.items()},
     }
-    return readings, meta
+    return device, readings, meta
+
+
+def _timer(runtime: Runtime, board: str | Board | None, protocol: Protocol) -> Worker | BoardTimer:
+    if board is None:
+        return Worker(runtime, protocol.timeout)
+    if protocol.energy:
+        raise InvalidInputError("energy is counted on this host only; measure the latency of boards.")
+    place = parse_board(board) if isinstance(board, str) else board
+    return BoardTimer(place, runtime, protocol.timeout)
 
 
 def _check_archs(
@@ -316,6 +343,10 @@ def _checked(networks: Sequence[GivenNetwork], runtime: Runtime) -> tuple[GivenN
         )
     if not networks:
         raise InvalidInputError("there is nothing to measure: no networks were given.")
+    if runtime.batch != 1:
+        raise InvalidInputError(
+            f"networks of your own run at the size of their inputs, so that batch must be 1, got {runtime.batch}."
+        )
     for network in networks:
         if isinstance(network, OnnxFile) and not runtime.runs_onnx:
             able = ", ".join(name for name, kind in RUNTIMES.items() if kind.runs_onnx)

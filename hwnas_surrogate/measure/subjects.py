@@ -49,11 +49,11 @@ class ArchSubject:
         """Return it as plain values, for the measuring process."""
         return asdict(self)
 
-    def build(self) -> Runnable:
-        """Build it, with inputs of noise, or those that a space of one's own gives."""
+    def build(self, batch: int = 1) -> Runnable:
+        """Build it, with inputs of noise for a batch, or those that a space of one's own gives."""
         config = get_space(self.space).config(self.config)
         network = build_network(self.arch, config, self.space, random_state=0)
-        inputs = example_inputs(self.space, self.arch, config)
+        inputs = example_inputs(self.space, self.arch, config, batch)
         if not self.part:
             return TorchRunnable(network, inputs)
         part = network.get_submodule(self.part)
@@ -99,8 +99,12 @@ class GivenSubject:
         """Return it as plain values, for the measuring process."""
         return asdict(self)
 
-    def build(self) -> Runnable:
-        """Find it again, with the example inputs of a module, and random ones for an ONNX file."""
+    def build(self, batch: int = 1) -> Runnable:
+        """Find it again, with the example inputs of a module, and random ones for an ONNX file.
+
+        ``batch`` must be 1: the inputs have their own.
+        """
+        assert batch == 1
         with torch.inference_mode(False):  # weights that are made in it can't be captured
             network = _found(self.source, self.input_shape).get(self.name)
             is_same = network is not None and network.fingerprint() == self.fingerprint

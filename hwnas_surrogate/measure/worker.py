@@ -20,7 +20,7 @@ def loader(runtime: Runtime) -> Any:
     """Return the function that loads the network of a message."""
 
     def load(message: dict[str, Any]) -> Run:
-        return runtime.load(from_message(message).build())
+        return runtime.load(from_message(message).build(runtime.batch))
 
     return load
 
@@ -46,16 +46,15 @@ def _imported(module: str, qualified: str) -> Any:
 
 def _main() -> None:
     with measuring_pipes() as (source, sink, shared):
-        server = BlockServer(lambda item: load(item), lambda: runtime.meter(), sink, shared)
+        server = BlockServer(sink, shared)
         try:
             runtime = _greeted(json.loads(source.readline()))
         except Exception as error:  # noqa: BLE001 - sent to the parent, which raises it
             server.say("refused", why=reason_of(error))
             return
-        load = loader(runtime)
         server.say("end", seconds={})
         with runtime.active():
-            server.serve(source)
+            server.serve(source, loader(runtime), runtime.meter, runtime.is_serial)
 
 
 if __name__ == "__main__":

@@ -110,9 +110,9 @@ def build_network(
 
 
 def example_inputs(
-    space: str | SearchSpace, arch: Archs | Mapping[str, Any], config: ConfigLike = None
+    space: str | SearchSpace, arch: Archs | Mapping[str, Any], config: ConfigLike = None, batch: int = 1
 ) -> tuple[torch.Tensor, ...]:
-    """Return tensors that the network of one architecture takes, at batch 1, on the CPU.
+    """Return tensors that the network of one architecture takes, on the CPU.
 
     Parameters
     ----------
@@ -121,11 +121,13 @@ def example_inputs(
         One, in any form that the space accepts.
     config : config, optional
         The space's first published one if None.
+    batch : int, default=1
+        The number of images.
 
     Returns
     -------
     tuple of torch.Tensor
-        Normal noise of shape ``(1, *config.input_shape)``, always the same, or what a space of one's own gives
+        Normal noise of shape ``(batch, *config.input_shape)``, always the same, or what a space of one's own gives
         (:meth:`~hwnas_surrogate.capture.ModuleSpace.example_inputs`).
 
     Examples
@@ -138,8 +140,11 @@ def example_inputs(
     of = chosen.config(config)
     with torch.device("cpu"):
         own = chosen.inputs(arch, of)
-        noise = torch.Generator().manual_seed(0)
-        return (torch.randn(1, *of.input_shape, generator=noise),) if own is None else own
+        if own is None:
+            return (torch.randn(batch, *of.input_shape, generator=torch.Generator().manual_seed(0)),)
+    if batch != 1:
+        raise InvalidInputError(f"{chosen.name} gives the inputs of its networks itself, so that batch must be 1.")
+    return own
 
 
 def _ops(space: SearchSpace, arch: Archs | Mapping[str, Any]) -> list[int]:

@@ -24,7 +24,7 @@ OPSET = 17
 """Old enough for the runtimes on boards; the operators of the networks have not changed since."""
 
 
-def to_onnx(network: nn.Module, input_shape: Sequence[int]) -> onnx.ModelProto:
+def to_onnx(network: nn.Module, input_shape: Sequence[int], batch: int = 1) -> onnx.ModelProto:
     """Write a network in eval mode as an ONNX model.
 
     Every module that the network calls becomes its ONNX operator, including dead branches. The runtime fuses batch
@@ -36,12 +36,14 @@ def to_onnx(network: nn.Module, input_shape: Sequence[int]) -> onnx.ModelProto:
         A network from :func:`~hwnas_surrogate.networks.build_network`, a part of it, or any other network made of the
         same modules: convolutions, batch norms, ReLU, average pools, linear layers, sums.
     input_shape : sequence of 3 int
-        Channels, height and width. The batch is 1.
+        Channels, height and width.
+    batch : int, default=1
+        Images of one execution.
 
     Returns
     -------
     onnx.ModelProto
-        Input ``image``, float32 of shape (1, channels, height, width); outputs ``features`` and ``logits`` of a
+        Input ``image``, float32 of shape (batch, channels, height, width); outputs ``features`` and ``logits`` of a
         NAS-Bench-201 network, ``output`` of others.
 
     Raises
@@ -65,7 +67,7 @@ def to_onnx(network: nn.Module, input_shape: Sequence[int]) -> onnx.ModelProto:
         raise missing_extra("writing ONNX", "onnx") from error
     if any(module.training for module in network.modules()):
         raise InvalidInputError("an ONNX model is written of a network in eval mode; call network.eval() first.")
-    writer = _Writer(_trace(network, input_shape))
+    writer = _Writer(_trace(network, (batch, *input_shape)))
     results = writer.write()
     names = ("features", "logits") if len(results) == 2 else ("output",)
     helper = onnx.helper
@@ -78,7 +80,7 @@ def to_onnx(network: nn.Module, input_shape: Sequence[int]) -> onnx.ModelProto:
     graph = helper.make_graph(
         writer.nodes,
         type(network).__name__,
-        [value("image", (1, *input_shape))],
+        [value("image", (batch, *input_shape))],
         [value(name, _shape(result)) for name, result in zip(names, results, strict=True)],
         writer.weights,
     )
@@ -92,11 +94,11 @@ def _trace(network: nn.Module, input_shape: Sequence[int]) -> fx.GraphModule:
     try:
         traced = fx.GraphModule(root, _Tracer().trace(root))
         with torch.inference_mode():
-            _Shapes(traced).run(torch.zeros(1, *input_shape))
+            _Shapes(traced).run(torch.zeros(*input_shape))
     except Exception as error:
         why = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
         raise InvalidInputError(
-            f"the network can't be followed with a float32 input of shape {(1, *input_shape)}: {why}"
+            f"the network can't be followed with a float32 input of shape {tuple(input_shape)}: {why}"
         ) from error
     return traced
 

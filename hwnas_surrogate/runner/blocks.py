@@ -20,6 +20,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from hwnas_surrogate.runner.disturbance import Disturbance
 from hwnas_surrogate.runner.rounds import Rounds, Run
 
 __all__ = ["CLOCK", "BlockServer", "measuring_pipes", "reason_of"]
@@ -37,24 +38,37 @@ class BlockServer:
 
     Parameters
     ----------
-    load : callable
-        Makes an item ready to run and returns its run.
-    meter : callable
-        Returns an energy counter, an object with ``millijoules()``.
     sink : text file
         Where events are written.
     shared : buffer
         The beginning of the shared file.
     """
 
-    def __init__(self, load: Callable[[Any], Run], meter: Callable[[], Any], sink: IO[str], shared: mmap.mmap) -> None:
-        self.load, self.meter, self.sink, self.shared = load, meter, sink, shared
+    def __init__(self, sink: IO[str], shared: mmap.mmap) -> None:
+        self.sink, self.shared = sink, shared
         self._anchor: dict[str, Run] = {}
+        self._is_serial = False
 
-    def serve(self, source: IO[str]) -> None:
-        """Serve requests until the source ends."""
+    def serve(
+        self, source: IO[str], load: Callable[[Any], Run], meter: Callable[[], Any], is_serial: bool = False
+    ) -> None:
+        """Serve requests until the source ends.
+
+        Parameters
+        ----------
+        source : text file
+            The requests.
+        load : callable
+            Makes an item ready to run and returns its run.
+        meter : callable
+            Returns an energy counter, an object with ``millijoules()``.
+        is_serial : bool, default=False
+            Whether each run is the work of one thread of a CPU: then its waiting for a core is subtracted from its
+            time.
+        """
+        self._is_serial = is_serial
         for line in source:
-            self.block(json.loads(line))
+            self._block(json.loads(line), load, meter)
 
     def say(self, event: str, **fields: Any) -> None:
         """Write an event."""
@@ -65,13 +79,12 @@ class BlockServer:
         """Show the parent that a network begins to load or run; memory, since a message would disturb the timing."""
         CLOCK.pack_into(self.shared, 0, time.monotonic_ns())
 
-    def block(self, request: dict[str, Any]) -> None:
-        """Load and time one block."""
+    def _block(self, request: dict[str, Any], load: Callable[[Any], Run], meter: Callable[[], Any]) -> None:
         runs = {}
         begin = time.perf_counter()
         for number, item in enumerate(request["items"]):
             try:
-                runs[number] = self._loaded(item, is_anchor=number == 0)
+                runs[number] = self._loaded(item, load, is_anchor=number == 0)
             except Exception as error:  # noqa: BLE001 - recorded as the reason why there is no cost
                 if number == 0:
                     self.say("refused", why=reason_of(error))
@@ -81,30 +94,34 @@ class BlockServer:
         gc.collect()
         gc.disable()
         loaded = time.perf_counter()
+        disturbance = Disturbance(self._is_serial)
         if len(runs) > 1:
-            for times in Rounds(runs, self.begin, np.random.default_rng(request["seed"]), **request["stop"]):
+            disturbance.start()
+            rng = np.random.default_rng(request["seed"])
+            for times in Rounds(runs, self.begin, rng, waited=disturbance.waited, **request["stop"]):
                 self.say("round", ns=times)
+            disturbance.stop()
         ran = time.perf_counter()
         if request["energy"]:
-            self._energy(every)
+            self._energy(meter(), every)
         gc.enable()
-        self.say("end", seconds={"load": loaded - begin, "run": ran - loaded})
+        seconds = {"load": loaded - begin, "run": ran - loaded}
+        self.say("end", seconds=seconds, disturbance=disturbance.summary())
 
-    def _loaded(self, item: Any, is_anchor: bool) -> Run:
+    def _loaded(self, item: Any, load: Callable[[Any], Run], is_anchor: bool) -> Run:
         """Load a network and run it once."""
         key = json.dumps(item)
         if key in self._anchor:
             return self._anchor[key]
         self.begin()
-        run = self.load(item)
+        run = load(item)
         self.begin()
         run()
         if is_anchor:
             self._anchor = {key: run}
         return run
 
-    def _energy(self, runs: dict[int, Run]) -> None:
-        meter = self.meter()
+    def _energy(self, meter: Any, runs: dict[int, Run]) -> None:
         for number, run in runs.items():
             count = 0
             start, begin = meter.millijoules(), time.monotonic()

@@ -49,6 +49,8 @@ class Engine(ABC):
     name = ""
     library = ""
     """The module that it imports."""
+    suffix = ""
+    """That of the model files that it executes."""
 
     def __init__(self, threads: int = 1) -> None:
         if threads < 1:

@@ -32,6 +32,7 @@ class OnnxRuntimeEngine(Engine):
 
     name = "onnxruntime"
     library = "onnxruntime"
+    suffix = ".onnx"
 
     def __init__(self, threads: int = 1, provider: str = CPU) -> None:
         super().__init__(threads)
@@ -103,6 +104,7 @@ class OpenVINOEngine(Engine):
 
     name = "openvino"
     library = "openvino"
+    suffix = ".onnx"
 
     def describe(self) -> str:
         """Return the version."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,9 +13,8 @@ import numpy.typing as npt
 
 from hwnas_surrogate.errors import MeasurementError
 
-__all__ = ["Prepared", "check_outputs"]
+__all__ = ["Prepared", "check_outputs", "noise"]
 
-DESCRIPTION = "prepared.json"
 ARRAYS = "arrays.npz"
 
 
@@ -42,33 +40,54 @@ class Prepared:
     expected: Optional[list[npt.NDArray[Any]]] = None
     tolerance: Optional[float] = 1e-3
 
-    def write(self, folder: Path) -> list[Path]:
-        """Write the description and the arrays into the folder that holds the files; return all paths."""
+    def write(self, folder: Path) -> dict[str, Any]:
+        """Write the arrays into the folder that holds the files, and return a description for :meth:`read`."""
         arrays = {f"input_{number}": array for number, array in enumerate(self.inputs.values())}
         arrays.update({f"output_{number}": array for number, array in enumerate(self.expected or [])})
         np.savez_compressed(folder / ARRAYS, **arrays)  # type: ignore[arg-type]
-        description = {
+        return {
             "files": [os.path.basename(path) for path in self.files],
-            "inputs": list(self.inputs),
+            "arrays": ARRAYS,
+            "inputs": [[name, str(array.dtype), list(array.shape)] for name, array in self.inputs.items()],
             "outputs": None if self.expected is None else len(self.expected),
             "tolerance": self.tolerance,
         }
-        (folder / DESCRIPTION).write_text(json.dumps(description), encoding="utf-8")
-        return [*map(Path, self.files), folder / ARRAYS, folder / DESCRIPTION]
 
     @classmethod
-    def read(cls, folder: Path) -> Prepared:
-        """Read what :meth:`write` wrote."""
+    def read(cls, folder: Path, described: dict[str, Any]) -> Prepared:
+        """Return the network that is described, whose files are in a folder.
+
+        Without ``"arrays"``, the inputs are noise (:func:`noise`), and ``"outputs"`` holds the values of each expected
+        output.
+        """
         try:
-            described = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-            with np.load(folder / ARRAYS, allow_pickle=False) as arrays:
-                inputs = {name: arrays[f"input_{number}"] for number, name in enumerate(described["inputs"])}
-                count = described["outputs"]
-                expected = None if count is None else [arrays[f"output_{number}"] for number in range(count)]
             files = [str(folder / name) for name in described["files"]]
-            return cls(files, inputs, expected, described["tolerance"])
+            inputs, outputs, tolerance = described["inputs"], described["outputs"], described["tolerance"]
+            if "arrays" not in described:
+                expected = None if outputs is None else [np.array(values, np.float64) for values in outputs]
+                return cls(files, noise(inputs), expected, tolerance)
+            with np.load(folder / described["arrays"], allow_pickle=False) as arrays:
+                given = {name: arrays[f"input_{number}"] for number, (name, *_) in enumerate(inputs)}
+                expected = None if outputs is None else [arrays[f"output_{number}"] for number in range(outputs)]
+            return cls(files, given, expected, tolerance)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise MeasurementError(f"{folder} holds no network that was prepared for a runtime: {error}.") from error
+
+
+def noise(inputs: Sequence[Sequence[Any]]) -> dict[str, npt.NDArray[Any]]:
+    """Return an array for each input, always the same: normal noise, or 0 and 1 for whole numbers.
+
+    Parameters
+    ----------
+    inputs : sequence of (name, dtype, shape)
+    """
+    rng = np.random.default_rng(0)
+    return {
+        name: rng.standard_normal(shape).astype(dtype)
+        if np.issubdtype(np.dtype(dtype), np.floating)
+        else rng.integers(0, 2, shape).astype(dtype)
+        for name, dtype, shape in inputs
+    }
 
 
 def check_outputs(got: Sequence[npt.NDArray[Any]], prepared: Prepared) -> None:

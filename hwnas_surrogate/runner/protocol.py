@@ -100,6 +100,7 @@ class Readings:
         self.of: dict[Key, _Reading] = {}
         self.anchor_ns: list[list[int]] = []
         self.seconds = {"load": 0.0, "run": 0.0, "timed": 0.0}
+        self.disturbances: list[dict[str, float]] = []
         self._pass = -1
         self._keys: list[Key] = []
         for entry in entries:
@@ -121,6 +122,7 @@ class Readings:
         else:
             for what, seconds in entry["seconds"].items():
                 self.seconds[what] += seconds
+            self.disturbances.append(entry.get("disturbance", {}))
 
     def _take(self, number: int, ns: int) -> None:
         self.seconds["timed"] += ns / 1e9
@@ -174,6 +176,10 @@ class Readings:
             np.concatenate([np.array(ns) / 1e6 / self._drift[key, block] for block, ns in reading.ns[number].items()])
             for number in self._passes_of(key)
         ]
+
+    def quartiles(self, key: Key) -> list[float]:
+        """Return the lower quartile of the times of each pass that is done, in ms; the cost is their mean."""
+        return [float(np.percentile(values, 25)) for values in self.latencies(key)]
 
     def _passes_of(self, key: Key) -> list[int]:
         """Return the passes in which a network has enough runs."""

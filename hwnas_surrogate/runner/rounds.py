@@ -44,6 +44,8 @@ class Rounds:
     half_width : float
         A network runs again, up to ``most`` times, until the relative half-width of its median's 95 % interval is this
         small.
+    waited : callable, optional
+        Returns how long the runs have waited for a core so far, in ns: it is subtracted from their times.
     """
 
     def __init__(
@@ -54,7 +56,9 @@ class Rounds:
         least: int,
         most: int,
         half_width: float,
+        waited: Callable[[], int] = lambda: 0,
     ) -> None:
+        self.waited = waited
         self.runs, self.begin, self.rng = runs, begin, rng
         self.least, self.most, self.half_width = least, most, half_width
         self.ns: dict[int, list[int]] = {}
@@ -97,7 +101,9 @@ class Rounds:
         for place in self.rng.permutation(len(numbers)).tolist():
             run = self.runs[numbers[place]]
             self.begin()
+            waited = self.waited()
             start = clock()
             run()
-            times[numbers[place]] = clock() - start
+            ns = clock() - start
+            times[numbers[place]] = max(ns - (self.waited() - waited), 1)
         return times

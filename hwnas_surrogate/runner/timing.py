@@ -19,6 +19,9 @@ __all__ = ["BLOCK", "Item", "Progress", "Timer", "time_networks"]
 BLOCK = 16
 """Networks held in memory at once, whose runs alternate."""
 
+MOST_LOST = 3
+"""Lost connections after which a network is blamed: one that takes all memory can end a board's connection."""
+
 Progress = Callable[[int, int], None]
 
 
@@ -112,7 +115,7 @@ _KEPT: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "round": lambda event: {"ns": event["ns"]},
     "energy": lambda event: {"mj": event["mj"], "number": event["number"]},
     "failed": lambda event: {"failed": event["number"], "why": event["why"]},
-    "end": lambda event: {"seconds": event["seconds"]},
+    "end": lambda event: {"seconds": event["seconds"], "disturbance": event.get("disturbance", {})},
 }
 """The lines of the journal for the events of a block."""
 
@@ -137,8 +140,8 @@ class _Session:
                 raise MeasurementError(f"the anchor network {self.anchor.key[0]!r} can't be run: {event['why']}.")
         return True
 
-    def block(self, number: int, networks: list[Item]) -> bool:
-        """Time one block; return whether there is time for more."""
+    def block(self, number: int, networks: list[Item], lost: int = 0) -> bool:
+        """Time one block; return whether there is time for more. ``lost`` counts lost connections in it."""
         if time.monotonic() >= self.deadline:
             return False
         self._write({"pass": number, "subjects": [list(network.key) for network in networks]})
@@ -146,13 +149,27 @@ class _Session:
             what = event["event"]
             if what in _KEPT:
                 self._write(_KEPT[what](event))
-            elif what == "died":
-                return self._blame(number, networks, event["why"])
             elif what == "late":
                 return False
+            elif what == "split":  # it does not fit a board
+                half = len(networks) // 2
+                return self.block(number, networks[:half]) and self.block(number, networks[half:])
+            elif what == "lost":
+                return self._again(number, networks, event["why"], lost + 1)
+            elif what == "died":
+                return self._blame(number, networks, event["why"])
             else:
                 raise MeasurementError(f"the anchor network can't be run any more: {event['why']}.")
         return True
+
+    def _again(self, number: int, networks: list[Item], why: str, lost: int) -> bool:
+        """Time the rest of a block whose connection was lost; return whether there is time for more."""
+        rest = [network for network in networks if not self.readings.is_done(network.key, number)]
+        if not rest:
+            return True
+        if lost < MOST_LOST:
+            return self.block(number, rest, lost)
+        return self._blame(number, rest, f"{why}, {lost} times while it was loaded or run")
 
     def _blame(self, number: int, networks: list[Item], why: str) -> bool:
         """Find the network that crashes or hangs; return whether there is time for more."""

@@ -18,8 +18,8 @@ class InProcess:
     def __init__(self, runtime: Runtime, timeout: float) -> None:
         subjects._found.cache_clear()  # a new process knows nothing of the one before
         shared = bytearray(CLOCK.size)
-        self.server = BlockServer(loader(runtime), runtime.meter, io.StringIO(), shared)  # type: ignore[arg-type]
-        self.active = runtime.active()
+        self.server = BlockServer(io.StringIO(), shared)  # type: ignore[arg-type]
+        self.runtime, self.active = runtime, runtime.active()
 
     def __enter__(self) -> InProcess:
         self.active.__enter__()
@@ -30,5 +30,5 @@ class InProcess:
 
     def time(self, request: dict[str, Any], deadline: float = float("inf")) -> Iterator[dict[str, Any]]:
         self.server.sink = io.StringIO()
-        self.server.block(json.loads(json.dumps(request)))
+        self.server.serve(io.StringIO(json.dumps(request)), loader(self.runtime), self.runtime.meter)
         yield from map(json.loads, self.server.sink.getvalue().splitlines())

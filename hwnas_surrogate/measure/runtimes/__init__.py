@@ -28,7 +28,7 @@ RUNTIMES: dict[str, type[Runtime]] = {
 """The runtimes by their name in ``hwnas measure --runtime``."""
 
 
-def make_runtime(name: str, threads: int | None = 1) -> Runtime:
+def make_runtime(name: str, threads: int | None = 1, batch: int = 1, cold: bool = False) -> Runtime:
     """Make one of :data:`RUNTIMES`.
 
     Parameters
@@ -37,15 +37,26 @@ def make_runtime(name: str, threads: int | None = 1) -> Runtime:
         The runtime: ``"torch"``, ``"onnxruntime"``, and so on.
     threads : int or None, default=1
         Threads that one execution may use; None for all that this process may run on.
+    batch : int, default=1
+        Images of one execution.
+    cold : bool, default=False
+        Whether a timed run opens the network as well.
 
     Raises
     ------
     InvalidInputError
-        If there is no such runtime.
+        If there is no such runtime, a number is out of range, or it can't open networks anew.
     """
     if name not in RUNTIMES:
         raise unknown(InvalidInputError, "runtime", name, RUNTIMES)
-    return RUNTIMES[name](_all_threads() if threads is None else threads)
+    kind = RUNTIMES[name]
+    count = _all_threads() if threads is None else threads
+    if not cold:
+        return kind(count, batch)
+    if not issubclass(kind, FileRuntime):
+        able = ", ".join(name for name, kind in RUNTIMES.items() if issubclass(kind, FileRuntime))
+        raise InvalidInputError(f"runtime {name} opens no files, so that it has no cold start; these do: {able}.")
+    return kind(count, batch, cold=True)
 
 
 def _all_threads() -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +15,23 @@ import numpy.typing as npt
 from hwnas_surrogate.data import Device
 from hwnas_surrogate.errors import InvalidInputError, MeasurementError, missing_extra
 from hwnas_surrogate.measure.energy import EnergyMeter, Rapl
-from hwnas_surrogate.measure.environment import cpu_model
 from hwnas_surrogate.measure.runnable import Runnable
+from hwnas_surrogate.runner.conditions import processor_name, read_conditions
 from hwnas_surrogate.runner.engine import Engine, Operator
 from hwnas_surrogate.runner.prepared import Prepared, check_outputs
 from hwnas_surrogate.runner.rounds import Run
 
 __all__ = ["Converted", "FileRuntime", "Run", "Runtime"]
+
+
+_CONDITIONS = {
+    "governor": "governor {}",
+    "max_clock_mhz": "clock of at most {} MHz",
+    "clock_limit_mhz": "clock limited to {} MHz",
+    "power": "power mode {}",
+    "quota": "quota of {} cores",
+}
+"""The lasting conditions that a device is described by."""
 
 
 @dataclass(frozen=True)
@@ -35,16 +45,21 @@ class Runtime(ABC):
     ----------
     threads : int, default=1
         Threads that one execution may use.
+    batch : int, default=1
+        Images of one execution, of networks of search spaces; others run at the size of their own inputs.
     """
 
     threads: int = 1
+    batch: int = 1
     name: ClassVar[str]
     runs_onnx: ClassVar[bool] = True
     """Whether it runs ONNX files; False if it runs PyTorch modules only."""
 
     def __post_init__(self) -> None:
-        if isinstance(self.threads, bool) or not isinstance(self.threads, int) or self.threads < 1:
-            raise InvalidInputError(f"threads must be an integer of at least 1, got {self.threads!r}.")
+        for what in ("threads", "batch"):
+            value = getattr(self, what)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise InvalidInputError(f"{what} must be an integer of at least 1, got {value!r}.")
 
     @abstractmethod
     def describe(self) -> str:
@@ -76,19 +91,51 @@ class Runtime(ABC):
         return Rapl()
 
     @property
-    def hardware(self) -> str:
-        """The hardware that the networks run on."""
-        return cpu_model()
+    def is_serial(self) -> bool:
+        """Whether each run is the work of one thread of the CPU, so that its waiting for a core adds to its time."""
+        return self.threads == 1
 
     @property
-    def default_name(self) -> str:
-        """A device name for this host under this runtime."""
-        return f"cpu-{self.name}-{self.threads}t"
+    def hardware(self) -> str:
+        """The hardware that the networks run on."""
+        return processor_name()
 
-    def device(self, name: str) -> Device:
+    @property
+    def host_name(self) -> str:
+        """What the names of its devices on this host begin with."""
+        return "cpu"
+
+    @property
+    def is_cold(self) -> bool:
+        """Whether a timed run opens the network as well."""
+        return False
+
+    def device_name(self, host: str) -> str:
+        """Return the name of a device under this runtime, on a host or a board of this name."""
+        batch = f"-b{self.batch}" if self.batch > 1 else ""
+        return f"{host}-{self.name}-{self.threads}t{batch}{'-cold' if self.is_cold else ''}"
+
+    def device(self, name: str | None = None) -> Device:
         """Describe this host under this runtime as a device."""
-        runtime = f"{self.describe()}, {self.threads} thread{'s' if self.threads > 1 else ''}"
-        return Device(name, self.hardware, runtime, batch=1)
+        name = self.device_name(self.host_name) if name is None else name
+        return self.device_on(name, self.hardware, self.describe(), read_conditions(seconds=0.0))
+
+    def device_on(self, name: str, hardware: str, described: str, conditions: Mapping[str, Any]) -> Device:
+        """Describe a device under this runtime.
+
+        Parameters
+        ----------
+        name, hardware : str
+            Of the device.
+        described : str
+            The runtime's name, version and number format there.
+        conditions : mapping
+            From :func:`~hwnas_surrogate.runner.conditions.read_conditions` there.
+        """
+        runtime = f"{described}, {self.threads} thread{'s' if self.threads > 1 else ''}"
+        told = ["cold: each run opens the network" if self.is_cold else "warm"]
+        told += [form.format(conditions[what]) for what, form in _CONDITIONS.items() if what in conditions]
+        return Device(name, hardware, runtime, self.batch, conditions=", ".join(told))
 
 
 class Converted(NamedTuple):
@@ -107,10 +154,13 @@ class FileRuntime(Runtime):
 
     Parameters
     ----------
-    threads : int, default=1
-        Threads that one execution may use.
+    threads, batch
+        As of :class:`Runtime`.
+    cold : bool, default=False
+        Whether a timed run opens the network and executes it once, as an application does at its start.
     """
 
+    cold: bool = False
     engine: ClassVar[type[Engine]]
     """What opens and executes the files."""
     extra: ClassVar[str]
@@ -118,6 +168,11 @@ class FileRuntime(Runtime):
     number_format: ClassVar[str] = "float32"
     tolerance: ClassVar[float | None] = 1e-3
     """The largest difference from PyTorch's outputs, relative to the largest value; None where it says little."""
+
+    @property
+    def is_cold(self) -> bool:
+        """Whether a timed run opens the network as well."""
+        return self.cold
 
     @abstractmethod
     def convert(self, network: Runnable, folder: Path) -> Converted:
@@ -145,11 +200,19 @@ class FileRuntime(Runtime):
 
     def load(self, network: Runnable) -> Run:
         """Convert a network, open it and check its outputs."""
-        with tempfile.TemporaryDirectory(prefix="hwnas-", ignore_cleanup_errors=True) as folder:
-            prepared = self.prepare(network, Path(folder))
-            session = self.make_engine().open(prepared)
-            check_outputs(session.outputs(), prepared)
-        return session.run
+        folder = tempfile.TemporaryDirectory(prefix="hwnas-", ignore_cleanup_errors=True)
+        prepared = self.prepare(network, Path(folder.name))
+        engine = self.make_engine()
+        session = engine.open(prepared)
+        check_outputs(session.outputs(), prepared)
+        if not self.cold:
+            folder.cleanup()
+            return session.run
+
+        def run(_: object = folder) -> None:  # the files are there as long as this function
+            engine.open(prepared).run()
+
+        return run
 
     def operators(self, network: Runnable, runs: int = 20) -> list[Operator]:
         """Return the time of each operator of a network, as the runtime reports it.

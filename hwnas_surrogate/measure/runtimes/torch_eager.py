@@ -64,6 +64,11 @@ class Cuda(Runtime):
         return f"torch {torch.__version__} eager float32, CUDA {torch.version.cuda}"
 
     @property
+    def is_serial(self) -> bool:
+        """False: while the CPU waits, the GPU goes on."""
+        return False
+
+    @property
     def hardware(self) -> str:
         """The GPU's name."""
         return torch.cuda.get_device_name()
@@ -73,9 +78,13 @@ class Cuda(Runtime):
         return Nvml(torch.cuda.current_device())
 
     @property
-    def default_name(self) -> str:
-        """A device name for the GPU."""
-        return "gpu-torch"
+    def host_name(self) -> str:
+        """What the names of its devices begin with."""
+        return "gpu"
+
+    def device_name(self, host: str) -> str:
+        """Return the name of a device under this runtime: threads mean nothing to it."""
+        return f"{host}-torch{f'-b{self.batch}' if self.batch > 1 else ''}"
 
     @contextmanager
     def active(self) -> Iterator[None]:

@@ -1,0 +1,326 @@
+"""Timing networks on a board: they are converted here, pushed in blocks, and run by the runner there."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import queue
+import secrets
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+from hwnas_surrogate.data import Device
+from hwnas_surrogate.errors import HWNASError, InvalidInputError, MeasurementError
+from hwnas_surrogate.measure.boards.board import Board
+from hwnas_surrogate.measure.environment import environment
+from hwnas_surrogate.measure.runner_file import RUNNER, runner_source
+from hwnas_surrogate.measure.runtimes import RUNTIMES, FileRuntime, Runtime
+from hwnas_surrogate.measure.subjects import from_message
+from hwnas_surrogate.runner.blocks import reason_of
+
+__all__ = ["BoardTimer"]
+
+_T = TypeVar("_T")
+_CONVERTING = threading.Lock()
+"""Exporters of networks share state: boards that are measured at once take turns."""
+_NO_CONNECTION = 255
+"""The exit status of a call that the end of the connection ended."""
+
+PATIENCE = 180.0
+"""Seconds in which a board that was lost may come back: the time of a reboot."""
+PAUSE = 3.0
+"""Seconds between tries to reach it."""
+START = 120.0
+"""Maximum seconds in which the runner imports the runtime."""
+SPARE = 1 << 24
+"""Bytes of a board's disk to leave free."""
+FILL = 0.5
+"""Share of its free memory that the model files of a block may take; in memory they are larger."""
+
+
+class BoardTimer:
+    """Times networks on a board with one runtime: a :class:`~hwnas_surrogate.runner.timing.Timer`.
+
+    Parameters
+    ----------
+    board : Board
+        The board.
+    runtime : Runtime
+        The runtime, one that executes files.
+    timeout : float
+        Maximum seconds to load a network, or to run it once.
+
+    Raises
+    ------
+    InvalidInputError
+        If the runtime runs on this host only.
+    """
+
+    def __init__(self, board: Board, runtime: Runtime, timeout: float) -> None:
+        if not isinstance(runtime, FileRuntime):
+            able = ", ".join(name for name, kind in RUNTIMES.items() if issubclass(kind, FileRuntime))
+            raise InvalidInputError(
+                f"runtime {runtime.name} runs networks of this host only; runtimes that boards can use: {able}."
+            )
+        self.board, self.runtime, self._timeout = board, runtime, timeout
+        self._runner: _Runner | None = None
+        self._anchor: tuple[Any, dict[str, Any]] | None = None
+        self._blocks = 0
+
+    def device(self, name: str | None) -> Device:
+        """Connect if necessary, and describe the board under the runtime as a device."""
+        told = self._started().welcome
+        hardware = str(told["conditions"].get("processor", ""))
+        described = f"{told['runtime']} {self.runtime.number_format}"
+        name = self.runtime.device_name(self.board.name) if name is None else name
+        return self.runtime.device_on(name, hardware, described, told["conditions"])
+
+    def environment(self) -> dict[str, Any]:
+        """Return the board's conditions, and what converted the networks here, as plain values."""
+        return {"board": str(self.board), **self._started().welcome["conditions"], "host": environment()}
+
+    def close(self) -> None:
+        """End the runner and close the connection."""
+        self._end()
+        self.board.close()
+
+    def __enter__(self) -> BoardTimer:
+        """Connect, push the runner and start it."""
+        self._started()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the runner and close the connection."""
+        self.close()
+
+    def time(self, request: dict[str, Any], deadline: float = float("inf")) -> Iterator[dict[str, Any]]:
+        """Convert and push a block; yield its events.
+
+        Beside those of :class:`~hwnas_surrogate.runner.watching.MeasuringProcess`, there are ``{"event": "split"}`` if
+        the block does not fit the board, and ``{"event": "lost", "why": ...}`` if the connection was lost; the next
+        block goes over a new one.
+
+        Raises
+        ------
+        MeasurementError
+            If the board has no space left, or does not come back.
+        """
+        try:
+            with tempfile.TemporaryDirectory(prefix="hwnas-") as folder:
+                yield from self._block(self._started(), request, deadline, Path(folder))
+        except _Lost as error:
+            self._end()
+            self._reconnect(str(error), deadline)
+            yield {"event": "lost", "why": str(error)}
+
+    def _block(
+        self, runner: _Runner, request: dict[str, Any], deadline: float, folder: Path
+    ) -> Iterator[dict[str, Any]]:
+        anchor, *items = request["items"]
+        try:
+            described = {0: self._anchored(anchor, folder / "anchor")}
+        except (HWNASError, ImportError) as error:
+            yield {"event": "refused", "why": reason_of(error)}
+            return
+        self._blocks += 1
+        name = f"block-{self._blocks}"
+        for number, message in enumerate(items, start=1):
+            try:
+                described[number] = self._prepared(message, folder / name / str(number), f"{name}/{number}")
+            except Exception as error:  # noqa: BLE001 - recorded as the reason why there is no cost
+                yield {"event": "failed", "number": number, "why": reason_of(error)}
+        pushed = sorted((folder / name).iterdir()) if len(described) > 1 else []
+        if len(items) > 1 and not self._fits(pushed):
+            yield {"event": "split"}
+            return
+        if pushed:
+            self._call(lambda: self.board.push(pushed, f"{self.board.folder}/{name}"))
+        numbers = list(described)
+        asked = {**request, "items": list(described.values())}
+        if deadline < float("inf"):
+            asked["seconds"] = max(deadline - time.monotonic(), 0.0)
+        for event in runner.ask(asked):
+            if event["event"] == "died" and not runner.is_there:
+                self._end()
+            yield _renumbered(event, numbers)
+        if pushed:
+            self._call(lambda: self.board.remove(f"{self.board.folder}/{name}"))
+
+    def _prepared(self, message: Mapping[str, Any], folder: Path, place: str) -> dict[str, Any]:
+        """Convert a network into a folder here, and describe it as it will be found on the board."""
+        folder.mkdir(parents=True)
+        with _CONVERTING:
+            prepared = self.runtime.prepare(from_message(message).build(self.runtime.batch), folder)
+        for file in map(Path, prepared.files):
+            if file.parent != folder:  # an ONNX file of the user's, which is not copied here
+                (folder / file.name).symlink_to(file.resolve())
+        return {**prepared.write(folder), "folder": place}
+
+    def _anchored(self, message: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+        """Describe the anchor, which is pushed once."""
+        if self._anchor is None or self._anchor[0] != message:
+            described = self._prepared(message, folder, "anchor")
+            self._call(lambda: self.board.push(sorted(folder.iterdir()), f"{self.board.folder}/anchor"))
+            self._anchor = (message, described)
+        return self._anchor[1]
+
+    def _fits(self, folders: Sequence[Path]) -> bool:
+        """Return whether the networks in these folders fit the board's disk and memory."""
+        size = sum(file.stat().st_size for folder in folders for file in folder.iterdir())
+        free = self._call(self.board.check).free - SPARE
+        memory = self._started().welcome["conditions"].get("memory_free_mb")
+        return bool(size <= free and (memory is None or size <= FILL * memory * 1e6))
+
+    def _started(self) -> _Runner:
+        """Return the runner on the board; it is started if necessary."""
+        if self._runner is None:
+            self.board.check()
+            self._anchor = None
+            try:
+                self._runner = self._start()
+            except _Lost as error:
+                raise MeasurementError(f"{error}.") from error
+        return self._runner
+
+    def _start(self) -> _Runner:
+        folder = f"{self.board.folder}/runner-{secrets.token_hex(4)}"
+        with tempfile.TemporaryDirectory(prefix="hwnas-") as local:
+            source = Path(local, RUNNER)
+            source.write_text(runner_source(self.runtime.engine.suffix), encoding="utf-8")
+            self._call(lambda: self.board.push([source], folder))
+        runner = _Runner(self.board, f"{folder}/{RUNNER}")
+        try:
+            runner.greet(
+                {
+                    "runtime": self.runtime.engine.name,
+                    "threads": self.runtime.threads,
+                    "options": self.runtime.engine_options(),
+                    "folder": self.board.folder,
+                    "timeout": self._timeout,
+                    "serial": self.runtime.is_serial,
+                    "cold": self.runtime.is_cold,
+                }
+            )
+        except BaseException:
+            runner.end()
+            raise
+        return runner
+
+    def _call(self, function: Callable[[], _T]) -> _T:
+        """Call something of the board; raise :class:`_Lost` if its connection was lost."""
+        try:
+            return function()
+        except MeasurementError as error:
+            why = self.board.lost(_NO_CONNECTION)
+            if why is None:
+                raise
+            raise _Lost(why) from error
+
+    def _end(self) -> None:
+        runner, self._runner = self._runner, None
+        self._anchor = None
+        if runner is not None:
+            runner.end()
+
+    def _reconnect(self, why: str, deadline: float) -> None:
+        """Wait until the board is there again."""
+        end = min(time.monotonic() + PATIENCE, deadline)
+        while True:
+            try:
+                self._started()
+            except MeasurementError as error:
+                if self.board.is_retired or time.monotonic() + PAUSE > end:
+                    raise MeasurementError(
+                        f"{why}, and it did not come back within {PATIENCE:g} s ({error}) What was measured is kept: "
+                        "run the same command again to go on."
+                    ) from error
+                time.sleep(PAUSE)
+            else:
+                return
+
+
+class _Lost(Exception):
+    """The connection was lost; the message says why."""
+
+
+class _Runner:
+    """The runner on a board: lines of JSON in both directions."""
+
+    def __init__(self, board: Board, path: str) -> None:
+        self._board = board
+        self._messages: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `end`
+        self._process = board.start([board.python, path, "serve"], self._messages)
+        self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self.is_there = True
+        self.welcome: dict[str, Any] = {}
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def greet(self, hello: dict[str, Any]) -> None:
+        """Name the runtime; raise if the board can't load it."""
+        for event in self.ask(hello, START):
+            if event["event"] != "end":
+                raise MeasurementError(f"board {self._board} can't run {hello['runtime']}: {event['why']}")
+            self.welcome = event
+
+    def ask(self, request: dict[str, Any], longest: float | None = None) -> Iterator[dict[str, Any]]:
+        """Send a request; yield its events, the last of which is ``died`` if the runner itself ended."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps(request).encode() + b"\n")
+            self._process.stdin.flush()
+        except OSError:
+            pass  # what it printed before, and how it ended, comes from its output
+        while True:
+            try:
+                line = self._lines.get(timeout=longest)
+            except queue.Empty:
+                raise MeasurementError(
+                    f"board {self._board} did not import the runtime within {longest:g} s."
+                ) from None
+            if not line.endswith(b"\n"):
+                yield {"event": "died", "why": self._ended()}
+                return
+            event = json.loads(line)
+            yield event
+            if event["event"] in ("end", "died", "late", "refused"):
+                return
+
+    def end(self) -> None:
+        """End the runner: the end of its input ends it, and the process here."""
+        self._process.kill()
+        self._process.wait()
+        for file in (self._process.stdin, self._process.stdout, self._messages):
+            with contextlib.suppress(OSError):
+                if file is not None:
+                    file.close()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        with contextlib.suppress(ValueError, OSError):  # closed by `end`
+            for line in self._process.stdout:
+                self._lines.put(line)
+        self._lines.put(b"")
+
+    def _ended(self) -> str:
+        """Return why the runner ended; raise :class:`_Lost` if it was the connection."""
+        self.is_there = False
+        code = self._process.wait()
+        self._messages.seek(0)
+        messages = self._messages.read().decode(errors="replace").strip()
+        why = self._board.lost(code)
+        if why is not None:
+            raise _Lost(why)
+        return f"the runner ended with exit status {code}: {messages.splitlines()[-1][:200] if messages else ''}"
+
+
+def _renumbered(event: dict[str, Any], numbers: Sequence[int]) -> dict[str, Any]:
+    """Return an event with the numbers that its networks have in the request."""
+    if "number" in event:
+        return {**event, "number": numbers[event["number"]]}
+    if "ns" in event:
+        return {**event, "ns": {str(numbers[int(number)]): ns for number, ns in event["ns"].items()}}
+    return event

@@ -1,0 +1,150 @@
+"""The runner as one file: the modules of :mod:`hwnas_surrogate.runner`, joined."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from itertools import chain
+from pathlib import Path
+from typing import NamedTuple
+
+import hwnas_surrogate
+from hwnas_surrogate.runner import ENGINES, engines
+
+__all__ = ["RUNNER", "runner_source"]
+
+RUNNER = "run.py"
+"""Its name on a board and beside exported networks."""
+
+_ROOT = Path(hwnas_surrogate.__file__).parent
+_PROGRAM = "hwnas_surrogate.runner.program"
+_HEAD = f'''"""Measure the networks of a folder that hwnas export wrote: python {RUNNER}
+
+It needs Python 3.9, numpy and the runtime. These are the modules hwnas_surrogate/runner of hwnas-surrogate
+{hwnas_surrogate.__version__} (MIT licence), joined without their documentation.
+"""
+
+from __future__ import annotations
+'''
+
+
+@cache
+def runner_source(suffix: str) -> str:
+    """Return the source of the runner, which parses as Python 3.9.
+
+    Each module follows those that it imports. Imports among them, docstrings, engines for other files, and what the
+    program does not use are left out.
+
+    Parameters
+    ----------
+    suffix : str
+        That of the model files that it is to run, such as ``".onnx"``.
+    """
+    statements = {module: list(_statements(module)) for module in _in_order(_PROGRAM, set())}
+    able = [engine.__name__ for engine in ENGINES.values() if engine.suffix == suffix]
+    chosen = f"ENGINES = {{engine.name: engine for engine in [{', '.join(able)}]}}"
+    statements[engines.__name__] = [_Statement({"ENGINES"}, set(able), chosen)]
+    used = _used(list(chain.from_iterable(statements.values())))
+    parts = []
+    for module, of_module in statements.items():
+        kept = [statement.text for statement in of_module if not statement.defines or statement.defines & used]
+        if kept:
+            parts.append(f"# {module.removeprefix('hwnas_surrogate.').replace('.', '/')}.py\n\n" + "\n\n".join(kept))
+    text = "\n\n".join([_HEAD, _imports(statements), *parts, 'if __name__ == "__main__":\n    main()\n'])
+    return re.sub(r"^(?: {2})+", lambda spaces: " " * (len(spaces[0]) // 2), text, flags=re.MULTILINE)
+
+
+class _Statement(NamedTuple):
+    """A top-level statement of a module."""
+
+    defines: set[str]
+    """The names that it defines; empty if it is always kept."""
+    names: set[str]
+    """The names in it."""
+    text: str
+
+
+def _in_order(module: str, seen: set[str]) -> Iterator[str]:
+    """Yield a module after those of the package that it imports."""
+    if module not in seen:
+        seen.add(module)
+        for node in ast.parse(_source(module)).body:
+            if isinstance(node, ast.ImportFrom) and _is_own(node):
+                yield from _in_order(str(node.module), seen)
+        yield module
+
+
+def _source(module: str) -> str:
+    return _ROOT.joinpath(*module.split(".")[1:]).with_suffix(".py").read_text(encoding="utf-8")
+
+
+def _is_own(node: ast.ImportFrom) -> bool:
+    return (node.module or "").startswith(hwnas_surrogate.__name__)
+
+
+def _imports(modules: Iterable[str]) -> str:
+    """Return the imports of other packages, each module once."""
+    names: dict[str, set[str]] = {}
+    for module in modules:
+        for node in ast.parse(_source(module)).body:
+            if isinstance(node, ast.Import):
+                names.update({ast.unparse(node): set()})
+            elif isinstance(node, ast.ImportFrom) and not _is_own(node) and node.module != "__future__":
+                names.setdefault(f"from {node.module} import ", set()).update(map(ast.unparse, node.names))
+    return "\n".join(line + ", ".join(sorted(of)) for line, of in sorted(names.items()))
+
+
+def _statements(module: str) -> Iterator[_Statement]:
+    source = _source(module)
+    tree = ast.parse(source)
+    lines = _without_docstrings(source, tree)
+    for node in tree.body:
+        is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        defined = _defined(node)
+        if isinstance(node, (ast.Import, ast.ImportFrom)) or is_text or defined == {"__all__"}:
+            continue
+        decorators = getattr(node, "decorator_list", [])
+        first = min([node.lineno, *(decorator.lineno for decorator in decorators)]) - 1
+        while first and (lines[first - 1] or "").startswith("#"):
+            first -= 1
+        text = "\n".join(line for line in lines[first : node.end_lineno] if line is not None)
+        names = {inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name)}
+        yield _Statement(defined, names, re.sub(r":\n+(?=\s)", ":\n", text))
+
+
+def _defined(node: ast.stmt) -> set[str]:
+    """Return the names that a statement defines; none for one that is always kept."""
+    if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+        return {node.name}
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+    return {inner.id for target in targets for inner in ast.walk(target) if isinstance(inner, ast.Name)}
+
+
+def _used(statements: Sequence[_Statement]) -> set[str]:
+    """Return the names that the program uses, directly or not."""
+    used = {"main"}.union(*(statement.names for statement in statements if not statement.defines))
+    while True:
+        more = set[str]().union(*(statement.names for statement in statements if statement.defines & used)) - used
+        if not more:
+            return used
+        used |= more
+
+
+def _without_docstrings(source: str, tree: ast.Module) -> list[str | None]:
+    """Return the lines of a module; None in place of those of docstrings."""
+    lines: list[str | None] = list(source.splitlines())
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if not isinstance(body, list):
+            continue
+        for place, statement in enumerate(body):
+            if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
+                for number in range(statement.lineno - 1, statement.end_lineno or 0):
+                    lines[number] = None
+                if len(body) == 1:  # nothing else is there
+                    lines[statement.lineno - 1] = " " * statement.col_offset + "pass"
+                elif place == 0 and statement.end_lineno and lines[statement.end_lineno] == "":
+                    lines[statement.end_lineno] = None
+    return lines

@@ -1,0 +1,125 @@
+"""Measuring prepared networks: the process that runs them, and the one beside it that answers another machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hwnas_surrogate.errors import InvalidInputError, MeasurementError
+from hwnas_surrogate.runner.blocks import BlockServer, measuring_pipes, reason_of
+from hwnas_surrogate.runner.conditions import read_conditions
+from hwnas_surrogate.runner.engine import Engine
+from hwnas_surrogate.runner.engines import ENGINES
+from hwnas_surrogate.runner.prepared import Prepared, check_outputs
+from hwnas_surrogate.runner.rounds import Run
+from hwnas_surrogate.runner.watching import MeasuringProcess
+
+__all__ = ["answer_requests", "find_engine", "measure_prepared", "prepared_loader", "prepared_process"]
+
+
+def prepared_process(program: str, hello: dict[str, Any]) -> MeasuringProcess:
+    """Return the process that measures prepared networks.
+
+    Parameters
+    ----------
+    program : str
+        The file of this program.
+    hello : dict
+        ``runtime``, ``threads``, ``options`` (of the engine), ``folder`` (of the networks), ``timeout`` (seconds),
+        ``serial``: whether a run is the work of one thread of a CPU, and ``cold``: whether it opens the network too.
+    """
+    return MeasuringProcess([sys.executable, program, "work"], hello, hello["timeout"])
+
+
+def measure_prepared() -> None:
+    """Serve blocks of prepared networks; each item is a description, with the network's ``folder`` if it has one."""
+    with measuring_pipes() as (source, sink, shared):
+        server = BlockServer(sink, shared)
+        try:
+            hello = json.loads(source.readline())
+            engine = find_engine(hello["runtime"], hello["threads"], hello["options"])
+            told = {"runtime": engine.describe(), "conditions": read_conditions()}
+        except Exception as error:  # noqa: BLE001 - sent to the parent, which raises it
+            server.say("refused", why=reason_of(error))
+            return
+        server.say("end", seconds={}, **told)
+        server.serve(source, prepared_loader(engine, Path(hello["folder"]), hello["cold"]), _no_meter, hello["serial"])
+
+
+def prepared_loader(engine: Engine, folder: Path, cold: bool) -> Callable[[dict[str, Any]], Run]:
+    """Return the function that opens a network and checks its outputs."""
+
+    def load(described: dict[str, Any]) -> Run:
+        prepared = Prepared.read(folder / described.get("folder", ""), described)
+        session = engine.open(prepared)
+        check_outputs(session.outputs(), prepared)
+        return (lambda: engine.open(prepared).run()) if cold else session.run
+
+    return load
+
+
+def answer_requests() -> None:
+    """Measure for another machine: requests are lines of standard input, events lines of standard output.
+
+    The first request is the hello of :func:`prepared_process`. If the input ends, everything ends.
+    """
+    requests: queue.Queue[str] = queue.Queue()
+    hello = json.loads(sys.stdin.readline())
+    try:
+        with prepared_process(os.path.abspath(sys.argv[0]), hello) as process:
+            _tell(process.welcome)
+            threading.Thread(target=_read_requests, args=(requests,), daemon=True).start()
+            while True:
+                request = json.loads(requests.get())
+                deadline = time.monotonic() + request.pop("seconds", float("inf"))
+                for event in process.time(request, deadline):
+                    _tell(event)
+    except MeasurementError as error:
+        _tell({"event": "refused", "why": str(error)})
+
+
+def _read_requests(requests: queue.Queue[str]) -> None:
+    """Pass on requests; at the end of the input end this process, with which the measuring one ends."""
+    for line in sys.stdin:
+        requests.put(line)
+    os._exit(0)
+
+
+def _tell(event: dict[str, Any]) -> None:
+    try:
+        print(json.dumps(event), flush=True)
+    except OSError:  # nobody listens any more; the process ends with this one
+        os._exit(0)
+
+
+def find_engine(name: str, threads: int, options: dict[str, str]) -> Engine:
+    """Return an engine that is installed.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is none of this name.
+    MeasurementError
+        If its library can't be imported.
+    """
+    if name not in ENGINES:
+        raise InvalidInputError(f"unknown runtime {name!r}; there are: {', '.join(ENGINES)}.")
+    try:
+        engine = ENGINES[name](threads, **options)
+        engine.describe()
+    except ImportError as error:
+        raise MeasurementError(
+            f"{sys.executable} can't import {ENGINES[name].library} ({error}). Install it for this Python."
+        ) from error
+    return engine
+
+
+def _no_meter() -> Any:
+    raise MeasurementError("energy is counted on the host only, not by this program.")

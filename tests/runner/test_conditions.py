@@ -1,0 +1,207 @@
+"""What is read of a machine: of made-up ones, of odd ones, and of this one."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hwnas_surrogate.runner.conditions import allowed_cores, core_times, processor_name, read_conditions
+from tests.runner import machines
+from tests.runner.machines import CPU, machine
+
+WANTED: list[tuple[str, dict[str, Any]]] = [
+    (
+        "PI",
+        {
+            "processor": "Raspberry Pi 5 Model B Rev 1.0 (4x Cortex-A76)",
+            "cores": 4,
+            "governor": "ondemand",
+            "clock_mhz": 1500.0,
+            "max_clock_mhz": 2400.0,
+            "clock_limit_mhz": None,
+            "temperature_c": 81.5,
+            "throttled": "undervoltage now, throttled now, undervoltage since the start, throttled since the start",
+            "load": 0.1,
+            "memory_mb": 8056,
+            "memory_free_mb": 6835,
+            "swap_mb": 0,
+            "virtual": None,
+            "container": None,
+            "battery": None,
+        },
+    ),
+    (
+        "JETSON",
+        {
+            "processor": "NVIDIA Jetson Orin Nano Developer Kit (6x Cortex-A78AE)",
+            "governor": "schedutil",
+            "clock_limit_mhz": 1510.4,
+            "temperature_c": 49.25,
+            "throttled": None,
+            "power": "nvpmodel 7W",
+        },
+    ),
+    (
+        "PHONE",
+        {
+            "processor": "Qualcomm Technologies, Inc SM8550 (3x Cortex-A510 + 4x Cortex-A715 + 1x Cortex-X3)",
+            "governor": "walt, performance",
+            "throttled": "clock lowered for heat now",
+            "battery": True,
+            "quota": None,
+        },
+    ),
+    (
+        "LAPTOP",
+        {
+            "processor": "12th Gen Intel(R) Core(TM) i7-1260P (family 6 model 154)",
+            "cores": 16,
+            "smt": True,
+            "boost": True,
+            "scaling": "intel_pstate",
+            "temperature_c": 74.0,
+            "throttled": "31 times since the start",
+            "swap_mb": 1953,
+            "battery": True,
+            "power": "balanced",
+            "virtual": None,
+        },
+    ),
+    (
+        "SERVER",
+        {
+            "cores": 64,
+            "smt": False,
+            "boost": False,
+            "clock_mhz": 2100.0,
+            "battery": None,
+            "virtual": None,
+            "container": None,
+        },
+    ),
+    ("VM", {"cores": 2, "smt": True, "virtual": "Amazon EC2 m6i.large"}),
+    ("CONTAINER", {"cores": 4, "cores_online": 40, "quota": 1.5, "container": "docker", "virtual": None}),
+    ("POD", {"quota": 2.5, "container": "kubepods"}),
+]
+
+
+@pytest.mark.parametrize(("name", "wanted"), WANTED, ids=[name for name, _ in WANTED])
+def test_made_up_machines(tmp_path: Path, name: str, wanted: dict[str, Any]) -> None:
+    got = read_conditions(machine(tmp_path, getattr(machines, name)), seconds=0.0)
+    assert {key: got.get(key) for key in wanted} == wanted
+    assert json.loads(json.dumps(got)) == got
+
+
+@pytest.mark.parametrize("name", [name for name, _ in WANTED])
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe\0", b"-1", b"7" * 5000, b"a b: c\n\n:::\n-\n1-0,,9"], ids=range(5))
+def test_odd_files_are_left_out(tmp_path: Path, name: str, content: bytes) -> None:
+    files: dict[str, str] = getattr(machines, name)
+    root = machine(tmp_path, files)
+    for file in files:
+        (tmp_path / file).write_bytes(content)
+    json.dumps(read_conditions(root, seconds=0.0))
+
+
+@pytest.mark.parametrize("name", [name for name, _ in WANTED])
+def test_folders_instead_of_files_are_left_out(tmp_path: Path, name: str) -> None:
+    for file in getattr(machines, name):
+        (tmp_path / file).mkdir(parents=True)
+    json.dumps(read_conditions(str(tmp_path), seconds=0.0))
+
+
+def test_a_system_without_these_files(tmp_path: Path) -> None:
+    got = read_conditions(str(tmp_path), seconds=0.0)
+    assert got["cores"] == os.cpu_count()
+    assert got["processor"]
+    assert got["python"] == platform.python_version()
+    assert set(got) == {"processor", "system", "machine", "python", "cores"}
+
+
+def test_a_mac_is_asked_for_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "system", lambda: "Darwin")
+    asked: list[list[str]] = []
+
+    def run(command: list[str], **_: Any) -> Any:
+        asked.append(command)
+        return type("Done", (), {"stdout": "Apple M2\n"})
+
+    monkeypatch.setattr("hwnas_surrogate.runner.conditions.subprocess.run", run)
+    assert processor_name(str(tmp_path)) == "Apple M2"
+    assert asked == [["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"]]
+
+
+@pytest.mark.parametrize(
+    ("cores", "name"),
+    [
+        ([(0x41, 0xD03)], "1x Cortex-A53"),
+        ([(0x61, 0x32)], "1x Apple core 0x32"),
+        ([(0x51, 0x1)] * 12, "12x Oryon"),
+        ([(0x99, 0x7)], "1x 0x99 core 0x7"),
+    ],
+    ids=str,
+)
+def test_arm_cores_have_names(tmp_path: Path, cores: list[tuple[int, int]], name: str) -> None:
+    assert processor_name(machine(tmp_path, {"proc/cpuinfo": machines.arm(*cores)})) == name
+
+
+def test_a_mode_of_a_jetson_without_a_name(tmp_path: Path) -> None:
+    files = {name: text for name, text in machines.JETSON.items() if name != "etc/nvpmodel.conf"}
+    assert read_conditions(machine(tmp_path, files), seconds=0.0)["power"] == "nvpmodel 1"
+
+
+def test_load_by_others_is_observed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tick = 1 / os.sysconf("SC_CLK_TCK")
+
+    def stat(seconds: float) -> str:
+        busy, steal = round(seconds / tick), round(0.1 * seconds / tick)
+        cores = [f"cpu{core} {busy} 0 0 500 300 0 0 {steal if core else 0} 0 0\n" for core in range(3)]
+        return f"cpu  {busy} 0 0 0 0 0 0 0 0 0\n{''.join(cores)}intr 1 2 3\n"
+
+    root = machine(tmp_path, {**machines.PI, "proc/self/status": "Cpus_allowed_list:\t1-2\n", "proc/stat": stat(0.0)})
+    monkeypatch.setattr(time, "process_time", lambda: 0.0)
+    clock = [0.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
+
+    def sleep(seconds: float) -> None:
+        clock[0] += 2.0
+        (tmp_path / "proc/stat").write_text(stat(1.0))
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    got = read_conditions(root)
+    assert got["busy"] == pytest.approx(1.0)  # two cores, each busy for half of the time; the third may not be used
+    assert got["steal"] == pytest.approx(0.05)
+
+
+def test_core_times_leave_idle_and_disk_out(tmp_path: Path) -> None:
+    tick = 1 / os.sysconf("SC_CLK_TCK")
+    root = machine(tmp_path, {"proc/stat": "cpu0 1 2 3 4 5 6 7 8 9 10\ncpu1 0 0 0 0 0 0 0\n"})
+    assert core_times(root) == pytest.approx(((1 + 2 + 3 + 6 + 7) * tick, 8 * tick))
+    assert core_times(root, [1]) == (0.0, 0.0)
+    assert core_times(root, [5]) is None
+
+
+def test_lists_of_cores(tmp_path: Path) -> None:
+    assert allowed_cores(machine(tmp_path, {"proc/self/status": "Cpus_allowed_list:\t0-2,7\n"})) == [0, 1, 2, 7]
+    assert allowed_cores(machine(tmp_path, {"proc/self/status": "Cpus_allowed_list:\t0-99999999999\n"})) == []
+
+
+def test_smt_needs_siblings(tmp_path: Path) -> None:
+    root = machine(tmp_path, {CPU + "cpu0/topology/thread_siblings_list": "0\n"})
+    assert read_conditions(root, seconds=0.0)["smt"] is False
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_this_machine() -> None:
+    begin = time.perf_counter()
+    got = read_conditions()
+    assert time.perf_counter() - begin < 2.0
+    assert 1 <= got["cores"] == len(os.sched_getaffinity(0))
+    assert 0 <= got["busy"] <= got["cores"]
+    assert got["memory_mb"] > 100
