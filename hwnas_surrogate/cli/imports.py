@@ -35,8 +35,8 @@ def import_(
         list[Path],
         typer.Argument(
             help="CSV with one measurement a line, or a wide CSV, parquet or npz file; or result files of a tool "
-            "(trtexec, benchmark_app, benchmark_model, onnxruntime_perf_test, profiles of ONNX Runtime and PyTorch), and "
-            "folders of them."
+            "(trtexec, benchmark_app, benchmark_model, onnxruntime_perf_test, profiles of ONNX Runtime and PyTorch), "
+            "and folders of them."
         ),
     ],
     output: Annotated[

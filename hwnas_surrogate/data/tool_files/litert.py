@@ -22,7 +22,7 @@ LOG = re.compile(r"(\bSTARTING!|nference timings in us: )")
 OPERATORS = re.compile(r"={10,} Run Order ={10,}\s*\n\s*node type, ")
 _TOOL: dict[str, Any] = {"tool": "benchmark_model", "runtime": "LiteRT"}
 _MODEL = re.compile(r"\b(?:Graph: \[([^\]]+)\]|Loaded model (\S.*\S))")
-_OPTION = re.compile(r"\b(\S[^:\[\]]*): \[([^\]]*)\]")
+_OPTION = re.compile(r"\b(\w[^:\[\]]*): \[([^\]]*)\]")
 _AVERAGE = re.compile(r"nference timings in us: .*\bInference(?: \(avg\))?: ([0-9.e+]+)")
 _RUNS = re.compile(r"\bcount=([0-9]+) (?:first=|curr=)")
 _MEDIAN = re.compile(r"\bmedian=([0-9.e+]+)")
@@ -31,6 +31,7 @@ _ERROR = re.compile(r"ERROR: (.*\S)")
 _FAILED = re.compile(r"Benchmarking failed\.")
 _PROFILE = re.compile(r"Operator-wise Profiling Info for Regular Benchmark Runs:")
 _ANY_PROFILE = re.compile(r"Profiling Info for ")
+_ENDED = "was benchmark_model ended before it was done? Run it again"
 _LONGEST_ROW = 2000
 _DECIMAL = r"[0-9.e+-]{1,30}"
 _ROW = re.compile(
@@ -61,9 +62,7 @@ def _of_run(lines: list[str]) -> ToolResult:
         return ToolResult(**about, failure=f"benchmark_model: {reasons[-1] if reasons else 'Benchmarking failed.'}")
     at = next((number for number, line in enumerate(lines) if _AVERAGE.search(line)), None)
     if at is None:
-        raise WrongContent(
-            "ends before its inference timings: was benchmark_model ended before it was done? Run it again"
-        )
+        raise WrongContent(f"ends before its inference timings: {_ENDED}")
     runs = [line for line in lines[:at] if _RUNS.search(line)]  # the last are the runs, those before warm them up
     median = _MEDIAN.search(runs[-1]) if runs else None
     average = _AVERAGE.search(lines[at])
@@ -97,16 +96,19 @@ def _operators(lines: Sequence[str]) -> tuple[Operator, ...]:
     begin = next((number for number, line in enumerate(lines) if _PROFILE.search(line)), None)
     if begin is None:
         if any(map(_ANY_PROFILE.search, lines)):  # of the initialization only
-            raise WrongContent("ends before the operators: was benchmark_model ended before it was done? Run it again")
+            raise WrongContent(f"ends before the operators: {_ENDED}")
         return ()
     operators: list[Operator] = []
-    is_row = False
+    is_row = has_ended = False
     for line in lines[begin + 1 :]:
         if "=====" in line or _ANY_PROFILE.search(line):
             is_row = "Run Order" in line
+            has_ended |= not is_row
         elif is_row and (found := _ROW.match(line[:_LONGEST_ROW])):
             ms = not_below_zero(found["average"], "an operator's time") * max(int(found["times"]), 1)
             operators.append(Operator(found["name"].strip(), found["kind"], ms))
+    if not has_ended:
+        raise WrongContent(f"ends before the operators: {_ENDED}")
     inside = any(operator.name.startswith("Delegate/") for operator in operators)
     return tuple(item for item in operators if not (inside and re.fullmatch(r"TfLite\w*Delegate\w*", item.kind)))
 

@@ -151,7 +151,8 @@ class Models:
             texts: list[Any] = [entry.get(name) if isinstance(entry, dict) else None for name in _OF_ENTRY]
             if not all(isinstance(text, str) and text for text in texts):
                 raise DataFileError(f"{path}: network number {number} must have a file, an architecture and a config.")
-            self._add(found, path, f"network number {number}", texts[0], _arch_model(space, *texts[1:]))
+            where = f"network number {number}"
+            self._add(found, path, where, texts[0], _arch_model(space, texts[1], texts[2], f"{path}: {where}"))
         return found
 
     def _of_csv(self, file: CsvFile) -> Mapping[str, Model]:
@@ -171,14 +172,11 @@ class Models:
                 lines.tolist(), texts[_FILE], texts[column], configs, strict=True
             ):
                 where = f"line {line}"
-                try:
-                    if column == MODEL:
-                        model: Model = GraphModel(*graphs.find(text.strip()))
-                    else:
-                        space = space or space_of([text.strip()])
-                        model = _arch_model(space, text.strip(), config.strip())
-                except (HWNASError, ValueError) as error:  # int() has ValueErrors of its own
-                    raise DataFileError(f"{file.path}: {where}: {error}") from error
+                if column == MODEL:
+                    model: Model = _graph_model(graphs, text.strip(), f"{file.path}: {where}")
+                else:
+                    space = space or space_of([text.strip()])
+                    model = _arch_model(space, text.strip(), config.strip(), f"{file.path}: {where}")
                 self._add(found, file.path, where, model_file, model)
         wrong.check()
         return found
@@ -192,9 +190,19 @@ class Models:
             raise DataFileError(f"{path}: {where} gives {stem!r:.200} another network than an earlier one: rename one.")
 
 
-def _arch_model(space: SearchSpace, text: str, config: str) -> ArchModel:
-    arch = space.stack([arch_from_text(text)], None)[0]
-    return ArchModel(space, space.format(arch), space.config(config or None))
+def _arch_model(space: SearchSpace, text: str, config: str, where: str) -> ArchModel:
+    try:
+        arch = space.stack([arch_from_text(text)], None)[0]
+        return ArchModel(space, space.format(arch), space.config(config or None))
+    except (HWNASError, ValueError) as error:  # int() has ValueErrors of its own
+        raise DataFileError(f"{where}: {error}") from error
+
+
+def _graph_model(graphs: NamedGraphs, text: str, where: str) -> GraphModel:
+    try:
+        return GraphModel(*graphs.find(text))
+    except HWNASError as error:
+        raise DataFileError(f"{where}: {error}") from error
 
 
 def _names(result: ToolResult, path: Path) -> Iterable[str]:
@@ -206,6 +214,7 @@ def _names(result: ToolResult, path: Path) -> Iterable[str]:
         yield stated.parent.name
     else:
         yield _stem(path.name.removesuffix(".gz"))
+        yield result.folder
         yield path.absolute().parent.name
 
 

@@ -91,7 +91,15 @@ def read_runs(lines: Sequence[str], _: object) -> list[ToolResult]:
             raise WrongContent(
                 f"has a run of {seconds} s: is it of a version that writes ns? Allowed: seconds, up to 1,000"
             )
-    return [ToolResult(**_TOOL, network=name, runs_ms=tuple(1000 * run for run in runs)) for name, runs in results]
+    times = [(name, tuple(1000 * run for run in runs)) for name, runs in results]
+    if len(times) == 1:  # the name is that of the model's folder
+        return [ToolResult(**_TOOL, folder=times[0][0], runs_ms=times[0][1])]
+    if len(dict(times)) < len(times):
+        raise WrongContent(
+            f"has the runs of {len(times)} calls of the tool, which appends to its result file, and does not say of "
+            "which models: write a file for each model"
+        )
+    return [ToolResult(**_TOOL, network=name, runs_ms=runs) for name, runs in times]
 
 
 def is_profile(value: object) -> bool:

@@ -39,7 +39,7 @@ class _TextForm(NamedTuple):
 
 class _JsonForm(NamedTuple):
     name: str
-    mark: bytes
+    mark: re.Pattern[bytes]
     """A text near the beginning, by which one is known that was cut off."""
     matches: Callable[[object], bool]
     read: Callable[[Any, Path], list[ToolResult]]
@@ -56,13 +56,27 @@ _TEXT_FORMS = (
     _TextForm("onnxruntime_perf_test output", onnxruntime.LOG, onnxruntime.read_log),
 )
 _JSON_FORMS = (
-    _JsonForm("trtexec --exportTimes", b'"computeMs"', trtexec.are_run_times, trtexec.read_run_times),
-    _JsonForm("trtexec --exportProfile", b'"averageMs"', trtexec.are_layer_times, trtexec.read_layer_times),
-    _JsonForm("benchmark_app report", b'"execution_results"', openvino.is_report, openvino.read_report_json),
-    _JsonForm("benchmark_app counters", b'_performance"', openvino.are_counters, openvino.read_counters_json),
-    _JsonForm("litert-benchmark", b'"median_ms"', litert.is_benchmark, litert.read_benchmark),
-    _JsonForm("ONNX Runtime profile", b'"Session"', onnxruntime.is_profile, onnxruntime.read_profile),
-    _JsonForm("PyTorch profiler trace", b'"traceEvents"', torch_trace.is_trace, torch_trace.read_trace),
+    _JsonForm("trtexec --exportTimes", re.compile(rb'"computeMs"'), trtexec.are_run_times, trtexec.read_run_times),
+    _JsonForm(
+        "trtexec --exportProfile", re.compile(rb'"averageMs"'), trtexec.are_layer_times, trtexec.read_layer_times
+    ),
+    _JsonForm(
+        "benchmark_app report",
+        re.compile(rb'"(cmd_options|execution_results)"'),
+        openvino.is_report,
+        openvino.read_report_json,
+    ),
+    _JsonForm(
+        "benchmark_app counters", re.compile(rb'_performance"'), openvino.are_counters, openvino.read_counters_json
+    ),
+    _JsonForm(
+        "litert-benchmark",
+        re.compile(rb'"(model_size_mb|accelerators|median_ms)"'),
+        litert.is_benchmark,
+        litert.read_benchmark,
+    ),
+    _JsonForm("ONNX Runtime profile", re.compile(rb'"Session"'), onnxruntime.is_profile, onnxruntime.read_profile),
+    _JsonForm("PyTorch profiler trace", re.compile(rb'"traceEvents"'), torch_trace.is_trace, torch_trace.read_trace),
 )
 TOOL_FILES = tuple(dict.fromkeys(form.name for form in (*_TEXT_FORMS, *_JSON_FORMS)))
 """The kinds of files that are read."""
@@ -75,7 +89,7 @@ def is_tool_file(path: Path) -> bool:
     except (OSError, zlib.error):
         return False
     if _JSON.match(beginning):
-        return any(form.mark in beginning for form in _JSON_FORMS)
+        return any(form.mark.search(beginning) for form in _JSON_FORMS)
     return _text_form(_text(beginning)) is not None
 
 
@@ -116,7 +130,7 @@ def _read(path: Path, form: _TextForm | _JsonForm, content: Any) -> list[ToolRes
 
 
 def _from_json(path: Path, beginning: bytes) -> list[ToolResult] | None:
-    known = next((form for form in _JSON_FORMS if form.mark in beginning), None)
+    known = next((form for form in _JSON_FORMS if form.mark.search(beginning)), None)
     if known is None:
         return None
     try:

@@ -63,6 +63,8 @@ class ToolResult:
         The runtime that executed the network.
     network : str, default=""
         The model as the file states it, a path usually; empty if it does not.
+    folder : str, default=""
+        The name of the model's folder, if the file states that instead.
     version : str, default=""
         The runtime's version, if the file states it.
     runs_ms : tuple of float, default=()
@@ -88,6 +90,7 @@ class ToolResult:
     tool: str
     runtime: str
     network: str = ""
+    folder: str = ""
     version: str = ""
     runs_ms: tuple[float, ...] = ()
     median_ms: float | None = None

@@ -31,7 +31,11 @@ class Placed(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """The results of one network: those that have a cost or failed, and the times of its operators."""
+    """The results of one network: those that have a cost or failed, and the times of its operators.
+
+    A log and the times of its runs are one measurement: where there are runs, other results don't count, but say under
+    which conditions the tool ran.
+    """
 
     model: Model
     timed: list[Placed]
@@ -71,9 +75,14 @@ class Measured(NamedTuple):
         return model.name if isinstance(model, GraphModel) else f"{model.text}/{model.config}"
 
     @property
+    def counted(self) -> list[Placed]:
+        """The results whose costs count."""
+        return [one for one in self.timed if one.result.runs_ms] or self.timed
+
+    @property
     def costs(self) -> list[Cost]:
-        """The costs, one of each result that did not fail."""
-        return [one.result.cost for one in self.timed if one.result.cost is not None]
+        """The costs, one of each result that counts and did not fail."""
+        return [one.result.cost for one in self.counted if one.result.cost is not None]
 
 
 def tabulated(measured: Sequence[Measured], placed: Sequence[Placed], device: str) -> CostTable:
@@ -97,7 +106,7 @@ def tabulated(measured: Sequence[Measured], placed: Sequence[Placed], device: st
     imported = {
         "files": sorted({one.path.name for one in placed}),
         "tools": sorted({one.result.tool for one in placed}),
-        "measurements": sum(len(row.timed) for row in measured),
+        "measurements": sum(len(row.counted) for row in measured),
         "estimator": "; ".join(f"{text} ({n})" for text, n in estimators.items()),
     }
     return CostTable(
@@ -134,7 +143,7 @@ def _check_alike(stated: Iterable[tuple[Placed, Mapping[str, str]]]) -> None:
 
 def _check_repeats(row: Measured) -> None:
     """Raise if the results of a network are too different."""
-    placed = [one for one in row.timed if one.result.cost is not None]
+    placed = [one for one in row.counted if one.result.cost is not None]
     if not placed:
         return
     values = [cost.value for cost in row.costs]
@@ -149,7 +158,7 @@ def _check_repeats(row: Measured) -> None:
 def _repeats(row: Measured) -> list[float]:
     """Return the quartiles of the runs, or else of the results, and the costs of two halves of the results."""
     values = [cost.value for cost in row.costs]
-    runs = [one.result.runs_ms for one in row.timed]
+    runs = [one.result.runs_ms for one in row.counted]
     quartiles = [np.nan] * 3
     if runs and all(runs):
         quartiles = np.percentile(np.concatenate(runs), [25, 50, 75]).tolist()

@@ -29,7 +29,7 @@ _PREFIX = re.compile(r"(\[[^\]]*\]\s*)*")
 _END = re.compile(r"&&&& (PASSED|FAILED) TensorRT\.trtexec")
 _VERSION = re.compile(r"\[TensorRT v([0-9]{4,7})\]")
 _MODEL = re.compile(r"--(?:onnx|loadEngine)=(\S+)")
-_BINDING = re.compile(r"[Ii]nput binding for .* with dimensions ([0-9]+)")
+_BINDING = re.compile(r"[Ii]nput binding for .* with dimensions ([0-9x]+)")
 _MEDIAN = re.compile(r"Latency: min = .*median = ([0-9.e+-]+) ms")
 _FIELDS = (
     "Model", "Load engine", "Precision", "Batch", "Streams", "Inference Streams", "CUDA Graph", "Data transfers",
@@ -43,6 +43,8 @@ _STATED = {
 }
 _DECIMAL = r"[0-9]{1,12}(?:\.[0-9]{1,12})?"
 _LONGEST_ROW = 2000
+_IMAGE = 4
+"""Dimensions of images with their batch."""
 _WARM_UP_MS = 200.0
 """The length of the warm-up unless ``--warmUp`` changes it."""
 
@@ -85,7 +87,8 @@ def _cost(said: dict[str, str], median: str | None, batch: int | None) -> dict[s
     if _streams(said) == "1":
         return {"median_ms": above_zero(median, "the median latency")}
     found = re.match(r"([0-9.e+-]+) qps", said.get("Throughput", ""))
-    return {"throughput": above_zero(found and found[1], "the throughput") * (batch or 1)}
+    queries = above_zero(found and found[1], "the throughput")
+    return {"throughput": queries if _is_implicit(said) else queries * (batch or 1)}
 
 
 def _streams(said: dict[str, str]) -> str:
@@ -100,10 +103,16 @@ def _conditions(said: dict[str, str]) -> dict[str, str]:
 
 
 def _batch(said: dict[str, str], plain: list[str]) -> int | None:
-    """Return the implicit batch, or the first dimension of the first input."""
-    if said.get("Batch", "Explicit") != "Explicit":
+    """Return the first dimension of the first input, or the implicit batch of an engine that has one."""
+    if _is_implicit(said):
         return whole(said["Batch"])
-    return next((whole(found[1]) for line in plain if (found := _BINDING.search(line))), None)
+    shape = next((found[1] for line in plain if (found := _BINDING.search(line))), "")
+    return whole(shape) if said.get("Batch") == "Explicit" or shape.count("x") >= _IMAGE - 1 else None
+
+
+def _is_implicit(said: dict[str, str]) -> bool:
+    """Return whether the engine has a batch beside its shapes; for others, some versions write a batch of 1."""
+    return said.get("Batch", "1") not in ("Explicit", "1", "explicit batch")
 
 
 def _version(command: str) -> str:
