@@ -18,7 +18,7 @@ from hwnas_surrogate.data.tool_files.result import (
 
 __all__ = ["LOG", "OPERATORS", "is_benchmark", "read_benchmark", "read_log", "read_operators"]
 
-LOG = re.compile(r"(\bSTARTING!|nference timings in us: )")
+LOG = re.compile(r"\bSTARTING!\s*$|nference timings in us: ", re.MULTILINE)
 OPERATORS = re.compile(r"={10,} Run Order ={10,}\s*\n\s*node type, ")
 _TOOL: dict[str, Any] = {"tool": "benchmark_model", "runtime": "LiteRT"}
 _MODEL = re.compile(r"\b(?:Graph: \[([^\]]+)\]|Loaded model (\S.*\S))")

@@ -35,7 +35,12 @@ _OUTPUT = (
     r"tensorrt|openvino|ov|tflite|litert|onnxruntime|ort|onnx|torch|run[0-9]*|rep[0-9]*|pass[0-9]*|[0-9]{10,}|"
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}_[0-9]{2}-[0-9]{2}-[0-9]{2}(_[0-9]+)?"
 )
-_ENDING = re.compile(rf"([-_.]({_CONVERTED}|{_OUTPUT}))*", re.IGNORECASE)
+_GENERAL = r"app|average|counters|detailed|sorted|test|perf|session|profiler|model|engine|network|net|inference"
+_SAYS_NOTHING = re.compile(
+    rf"({_CONVERTED}|{_OUTPUT}|{_GENERAL})([-_.]+({_CONVERTED}|{_OUTPUT}|{_GENERAL}))*", re.IGNORECASE
+)
+"""Names that every model, or every result, may have: the folder is called like the model."""
+_ENDING = re.compile(rf"([-_.]+({_CONVERTED}|{_OUTPUT}))*", re.IGNORECASE)
 """What the names of converted models, and of files with their results, have after the model's name."""
 
 
@@ -93,19 +98,14 @@ class Models:
         """
         known = self._known(path.parent)
         names = list(_names(result, path))
-        for name in names:
-            if name in known:
-                return known[name]
-            fitting = [stem for stem in known if name.startswith(stem) and _ENDING.fullmatch(name, len(stem))]
-            if fitting:
-                return known[max(fitting, key=len)]
+        for stem in (stem for name in names for stem in _stems(name)):
+            if stem in known:
+                return known[stem]
         stated = path.parent / result.network
         if not known and result.network.lower().endswith(".onnx") and stated.is_file():
             return GraphModel(*NamedGraphs(path, self._graphs).find(result.network))
         listed = ", ".join([*map(repr, islice(known, _LISTED)), *(["..."] if len(known) > _LISTED else [])])
-        of = (
-            f"of the model {result.network[:200]!r}" if result.network else f"of {names[0][:200]!r}, by the file's name"
-        )
+        of = f"of the model {result.network[:200]!r}" if result.network else f"called {names[0][:200]!r}"
         raise DataFileError(
             f"{path}: the result is {of}, which nobody exported or named; known: {listed or 'none'}."
             f"{closest(names[0], known)} A manifest (--manifest: manifest.json of hwnas export, or a CSV with the "
@@ -206,16 +206,23 @@ def _graph_model(graphs: NamedGraphs, text: str, where: str) -> GraphModel:
 
 
 def _names(result: ToolResult, path: Path) -> Iterable[str]:
-    """Yield what a result's network may be called: its file and its folder; the result's own if it states none."""
+    """Yield what the network of a result may be called: the model's file, or, if none is stated, the result's own."""
     if result.network:
         stated = PureWindowsPath(result.network)
-        yield stated.name  # a name, or a folder, may have points in it
-        yield _stem(result.network)
-        yield stated.parent.name
+        names = [stated.name, stated.stem]  # a network's name may have points in it
+        folders = [stated.parent.name]
     else:
-        yield _stem(path.name.removesuffix(".gz"))
-        yield result.folder
-        yield path.absolute().parent.name
+        names = [_stem(path.name.removesuffix(".gz"))]
+        folders = [result.folder, path.absolute().parent.name]
+    yield from names
+    if _SAYS_NOTHING.fullmatch(names[-1]):
+        yield from folders
+
+
+def _stems(name: str) -> Iterable[str]:
+    """Yield a name, and the name without endings that say how the model was converted, or what the file holds."""
+    cuts = [len(name), *(found.start() for found in reversed(list(re.finditer(r"[-_.]", name))))]
+    return (name[:cut] for cut in cuts if _ENDING.fullmatch(name, cut))
 
 
 def _stem(file: str) -> str:

@@ -18,7 +18,7 @@ from hwnas_surrogate.data.tool_files.result import (
 
 __all__ = ["LOG", "RUNS", "is_profile", "read_log", "read_profile", "read_runs"]
 
-LOG = re.compile(r"(Session creation time cost|Average (inference )?time cost): ?[0-9]")
+LOG = re.compile(r"(Session creation|Average inference) time cost: ?[0-9]")
 RUNS = re.compile(r"\A[^\n]*,[0-9.e+-]+,[0-9]+,-?[0-9]+,[0-9]+\r?\n")
 _TOOL: dict[str, Any] = {"tool": "onnxruntime_perf_test", "runtime": "ONNX Runtime"}
 _COMMAND = re.compile(r"onnxruntime_perf_test\b.*?(\S+\.(?:onnx|ort))\b")

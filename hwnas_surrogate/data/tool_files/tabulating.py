@@ -56,15 +56,15 @@ class Measured(NamedTuple):
                 f"{placed[0].path} has times of operators only, which don't add up to a network's: import its latency "
                 "as well (trtexec: the log or --exportTimes; benchmark_app, benchmark_model: the log)."
             )
-        alone = [one for one in timed if not one.result.profiled] or timed
         failed, worked = (
-            next((one.path for one in alone if bool(one.result.failure) is state), None) for state in (True, False)
+            next((one.path for one in timed if bool(one.result.failure) is state), None) for state in (True, False)
         )
         if failed and worked:
             raise DataFileError(
                 f"{failed} contradicts {worked}: the same network failed in the one, and has a cost in the other; "
                 "leave one out."
             )
+        alone = [one for one in timed if not one.result.profiled] or timed
         operators = next((one.result.operators for one in placed if one.result.operators), ())
         return cls(model, alone, operators)
 

@@ -73,10 +73,12 @@ def _of_run(lines: list[str]) -> ToolResult:
         return ToolResult(**about, failure=f"trtexec: {reason}")
     operators = _layer_table(plain)
     latency = next((found[1] for line in plain if (found := _MEDIAN.match(line))), None)
-    if latency is None and (not operators or not ends):
-        state = "built an engine, but did not time it" if ends else "has no performance summary"
+    if latency is None and not ends:
+        raise WrongContent("ends before its performance summary: was trtexec ended before it was done? Run it again")
+    if latency is None and not operators:
         raise WrongContent(
-            f"{state}: was trtexec ended before it was done, or is it a version before 8? Nothing can be read from it"
+            "has no latency, which versions before 8 write otherwise, and builds without inference (--buildOnly, "
+            "--skipInference) not at all: run trtexec 8 or later, with inference"
         )
     return ToolResult(**about, operators=operators, **_cost(said, latency, about["batch"]))
 

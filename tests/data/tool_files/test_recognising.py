@@ -47,6 +47,7 @@ COSTS: dict[str, tuple[str, float, str]] = {
 OPERATORS: dict[str, tuple[Operator, ...]] = {
     "trtexec-layers.json": CONV_RELU,
     "trtexec-layers.log": (CONV_RELU[0], Operator("pooling/Mean 2", "", 0.1)),
+    "trtexec-layers-8.6.log": (CONV_RELU[0], Operator("pooling/Mean 2", "", 0.1)),
     "counters.csv": (Operator("stem", "Convolution", 0.01), Operator("a;b", "AvgPool", 0.007)),
     "counters.json": (Operator("stem", "Convolution", 0.01),),
     "benchmark_model.log": (  # the delegate is not a node beside those that are inside it
@@ -172,7 +173,7 @@ def test_a_file_cut_off_is_refused(name: str, part: float, tmp_path: Path) -> No
     [
         (
             "trtexec.log",
-            "has no performance summary: was trtexec ended before it was done, or is it a version before 8",
+            "ends before its performance summary: was trtexec ended before it was done",
         ),
         ("benchmark_app.log", "ends before the results: was benchmark_app ended before it was done"),
         ("benchmark_report.csv", "ends before the results: was benchmark_app ended"),
@@ -236,6 +237,7 @@ def test_a_log_holds_several_runs(tmp_path: Path) -> None:
         (b"nets,1200000,1,1,0\n", "is it of a version that writes ns"),
         (b"Average inference time cost: 1 ms\n" * 2, "has 2 results, and does not say of which models"),
         (b"layerName;execStatus;layerType;execType;\nTotal\n", "must have the columns execStatus, layerType, realTime"),
+        (b"&&&& RUNNING TensorRT.trtexec\n&&&& PASSED TensorRT.trtexec", "has no latency, which versions before 8"),
         (b"&&&& RUNNING TensorRT.trtexec\n\0", "line 2 has a NUL byte, which no text has"),
         (b"&&&& RUNNING TensorRT.trtexec\n\xff", "line 2 is not UTF-8"),
     ],
