@@ -22,7 +22,6 @@ LOG = re.compile(r"\bSTARTING!\s*$|nference timings in us: ", re.MULTILINE)
 OPERATORS = re.compile(r"={10,} Run Order ={10,}\s*\n\s*node type, ")
 _TOOL: dict[str, Any] = {"tool": "benchmark_model", "runtime": "LiteRT"}
 _MODEL = re.compile(r"\b(?:Graph: \[([^\]]+)\]|Loaded model (\S.*\S))")
-_OPTION = re.compile(r"\b(\w[^:\[\]]*): \[([^\]]*)\]")
 _AVERAGE = re.compile(r"nference timings in us: .*\bInference(?: \(avg\))?: ([0-9.e+]+)")
 _RUNS = re.compile(r"\bcount=([0-9]+) (?:first=|curr=)")
 _MEDIAN = re.compile(r"\bmedian=([0-9.e+]+)")
@@ -48,7 +47,7 @@ def read_log(lines: Sequence[str], _: object) -> list[ToolResult]:
 
 
 def _of_run(lines: list[str]) -> ToolResult:
-    options = {found[1].lower(): found[2] for line in lines if (found := _OPTION.search(line))}
+    options = dict(map(_option, lines))
     model = next((found[1] or found[2] for line in lines if (found := _MODEL.search(line))), "")
     about: dict[str, Any] = {
         **_TOOL,
@@ -72,6 +71,13 @@ def _of_run(lines: list[str]) -> ToolResult:
         mean_ms=above_zero(average and average[1], "the average") / 1000,
         operators=_operators(lines),
     )
+
+
+def _option(line: str) -> tuple[str, str]:
+    """Read ``INFO: Num threads: [4]``; empty texts if a line is another."""
+    before, _, after = line.partition(": [")
+    name, value = re.split(r"[:\[\]]", before)[-1], after.partition("]")[0]
+    return (name.strip(" #").lower(), value) if after else ("", "")
 
 
 def _conditions(lines: Sequence[str], options: dict[str, str]) -> dict[str, str]:

@@ -24,6 +24,8 @@ MANIFEST_VERSION = 1
 """What ``hwnas export`` writes beside the networks."""
 _LARGEST = 2**28
 _LISTED = 8
+_LONGEST_NAME = 255
+"""Characters of a file's name in common file systems."""
 _FILE = "file"
 _OF_ENTRY = (_FILE, ARCHITECTURE, "config")
 _CONVERTED = (
@@ -215,13 +217,14 @@ def _names(result: ToolResult, path: Path) -> Iterable[str]:
         names = [_stem(path.name.removesuffix(".gz"))]
         folders = [result.folder, path.absolute().parent.name]
     yield from names
-    if _SAYS_NOTHING.fullmatch(names[-1]):
+    if len(names[-1]) <= _LONGEST_NAME and _SAYS_NOTHING.fullmatch(names[-1]):
         yield from folders
 
 
 def _stems(name: str) -> Iterable[str]:
     """Yield a name, and the name without endings that say how the model was converted, or what the file holds."""
-    cuts = [len(name), *(found.start() for found in reversed(list(re.finditer(r"[-_.]", name))))]
+    marks = [found.start() for found in re.finditer(r"[-_.]", name)] if len(name) <= _LONGEST_NAME else []
+    cuts = [len(name), *reversed(marks)]
     return (name[:cut] for cut in cuts if _ENDING.fullmatch(name, cut))
 
 

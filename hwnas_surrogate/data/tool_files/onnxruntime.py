@@ -20,8 +20,9 @@ __all__ = ["LOG", "RUNS", "is_profile", "read_log", "read_profile", "read_runs"]
 
 LOG = re.compile(r"(Session creation|Average inference) time cost: ?[0-9]")
 RUNS = re.compile(r"\A[^\n]*,[0-9.e+-]+,[0-9]+,-?[0-9]+,[0-9]+\r?\n")
-_TOOL: dict[str, Any] = {"tool": "onnxruntime_perf_test", "runtime": "ONNX Runtime"}
-_COMMAND = re.compile(r"onnxruntime_perf_test\b.*?(\S+\.(?:onnx|ort))\b")
+_CALLED = "onnxruntime_perf_test"
+_TOOL: dict[str, Any] = {"tool": _CALLED, "runtime": "ONNX Runtime"}
+_MODELS = (".onnx", ".ort")
 _AVERAGE = re.compile(r"Average (?:inference )?time cost(?: total)?: ?([0-9.e+-]+) ms")
 _MEDIAN = re.compile(r"P50 Latency(?: is|:) ?([0-9.e+-]+) ?s")
 _TOTAL = re.compile(r"Total (?:inference )?time cost: ?([0-9.e+-]+)")
@@ -38,15 +39,24 @@ _TIMED = "_kernel_time"
 
 def read_log(lines: Sequence[str], _: object) -> list[ToolResult]:
     """Read what the tool prints. It does not name the model; a command line of the shell does (``set -x``)."""
-    return [_of_run(part) for part in sections(lines, _COMMAND.search)]
+    return [_of_run(part) for part in sections(lines, _model_in)]
+
+
+def _model_in(line: str) -> str:
+    """Return the model in a command line; empty if a line is another."""
+    return next((word for word in line.split() if word.endswith(_MODELS)), "") if _CALLED in line else ""
 
 
 def _of_run(lines: list[str]) -> ToolResult:
     text = "\n".join(lines)
-    command, threads, provider = _COMMAND.search(text), _THREADS.search(text), _PROVIDER.search(text)
+    threads, provider = _THREADS.search(text), _PROVIDER.search(text)
     conditions = {"threads": threads[1]} if threads else {}
     conditions |= {"provider": provider[1]} if provider else {}
-    about: dict[str, Any] = {**_TOOL, "network": command[1] if command else "", "conditions": conditions}
+    about: dict[str, Any] = {
+        **_TOOL,
+        "network": next(filter(None, map(_model_in, lines)), ""),
+        "conditions": conditions,
+    }
     if failed := _FAILED.search(text):
         return ToolResult(**about, failure=f"onnxruntime_perf_test: {failed[1]}")
     averages = _AVERAGE.findall(text)

@@ -96,20 +96,23 @@ def read_tool_files(
 
 def _read(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[tuple[Path, list[ToolResult]]]:
     given = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
-    found: list[tuple[Path, list[ToolResult]]] = []
-    for path in dict.fromkeys(map(as_path, given)):
-        inside = list(_files_in(path)) if input_path(path).is_dir() else [path]
-        some = [(file, results) for file in inside if (results := results_of(file)) is not None]
+    found: dict[Path, tuple[Path, list[ToolResult]]] = {}  # a file may be named, and lie in a folder that is
+    for path in map(as_path, given):
+        some = 0
+        for file in _files_in(path) if input_path(path).is_dir() else [path]:
+            results = results_of(file)
+            if results is not None:
+                found[file.resolve()] = (file, results)
+                some += 1
         if not some:
             what = f"the folder {path} has no result file" if path.is_dir() else f"{path} is no result file"
             raise DataFileError(
                 f"{what} of a known tool; allowed: {', '.join(TOOL_FILES)}. A table of measurements (CSV) is imported "
                 "alone, and names its devices itself."
             )
-        found += some
     if not found:
         raise InvalidInputError("there is nothing to read: name result files, or a folder of them.")
-    return found
+    return list(found.values())
 
 
 def _files_in(folder: Path) -> Iterator[Path]:

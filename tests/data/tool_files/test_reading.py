@@ -148,6 +148,8 @@ def test_folders_are_searched(put: Put, nets: Path) -> None:
     table = read_tool_files(nets, "cpu")
     assert SPACE.index(table.archs).tolist() == [77, 901]
     assert list(table.meta["operators"]) == [f"{table.names[0]}/{CONFIG}"]
+    again = read_tool_files([nets, nets / "one" / "benchmark_report.csv"], "cpu")
+    assert again.meta["imported"]["measurements"] == 2  # each file counts once
     (nets / "two" / "killed.log").touch()
     with pytest.raises(DataFileError, match=r"killed.log is empty: was the tool ended before it wrote its results\?"):
         read_tool_files(nets, "cpu")

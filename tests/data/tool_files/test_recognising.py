@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -269,6 +270,21 @@ def test_other_files_are_not_a_tools(content: bytes, tmp_path: Path) -> None:
     assert not is_tool_file(path)
     if content[:2] != b"\x1f\x8b":
         assert results_of(path) is None
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_huge_files_are_refused(packed: bool, tmp_path: Path) -> None:
+    path = tmp_path / "trace.json"
+    beginning = b'{"traceEvents": ['
+    if packed:
+        path.write_bytes(gzip.compress(beginning + bytes(2**27), 1))
+    else:
+        path.write_bytes(beginning)
+        os.truncate(path, 2**27 + 1)
+    with pytest.raises(
+        DataFileError, match="134,217,728 (bytes when unpacked|are the most)|more than 134,217,728 bytes"
+    ):
+        results_of(path)
 
 
 def test_runs_that_overlap_on_a_gpu_have_no_time(tmp_path: Path) -> None:
