@@ -22,6 +22,9 @@ __all__ = ["Measured", "Placed", "tabulated"]
 _MOST_REASONS = 100
 """Number of different failures that a table keeps; if there are more, each holds a path or an address."""
 
+_MOST_OPERATORS = 200_000
+"""Number of operators of a table: its metadata hold them, which are read up to a size."""
+
 
 class Placed(NamedTuple):
     """A result, and the file that it is from."""
@@ -101,7 +104,7 @@ def tabulated(measured: Sequence[Measured], placed: Sequence[Placed], device: st
     every = [cost for row in measured for cost in row.costs]
     metric = METRICS[every[0].metric if every else "latency"]
     repeats = np.array([[_repeats(row)] for row in measured])
-    operators = {row.name: [list(operator) for operator in row.operators] for row in measured if row.operators}
+    operators = _operators(measured)
     estimators = Counter(cost.estimator for cost in every)
     imported = {
         "files": sorted({one.path.name for one in placed}),
@@ -118,6 +121,16 @@ def tabulated(measured: Sequence[Measured], placed: Sequence[Placed], device: st
         repeats=None if np.isnan(repeats).all() else repeats,
         meta={"imported": imported, **({"operators": operators} if operators else {})},
     )
+
+
+def _operators(measured: Sequence[Measured]) -> dict[str, list[list[Any]]]:
+    """Return the times of operators by network, as plain values."""
+    n = sum(len(row.operators) for row in measured)
+    if n > _MOST_OPERATORS:
+        raise DataFileError(
+            f"the files have times of {n:,} operators, and a table holds {_MOST_OPERATORS:,}: import them in several parts."
+        )
+    return {row.name: [list(operator) for operator in row.operators] for row in measured if row.operators}
 
 
 def _conditions(result: ToolResult) -> dict[str, str]:

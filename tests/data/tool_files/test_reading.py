@@ -139,6 +139,15 @@ def test_operators_alone_are_no_cost(put: Put) -> None:
         read_tool_files(put("trtexec-layers.log"), "orin")
 
 
+def test_more_operators_than_a_table_holds_are_refused(put: Put, nets: Path) -> None:
+    layers = [{"count": 1}, *({"name": f"layer, {number}", "averageMs": 0.1} for number in range(200_001))]
+    (nets / "network-00000.json").write_text(json.dumps(layers))
+    with pytest.raises(
+        DataFileError, match="times of 200,001 operators, and a table holds 200,000: import them in several"
+    ):
+        read_tool_files([put("trtexec.log"), nets / "network-00000.json"], "orin")
+
+
 def test_folders_are_searched(put: Put, nets: Path) -> None:
     put("benchmark_report.csv", "one/benchmark_report.csv")
     put("counters.csv", "one/benchmark_average_counters_report.csv")

@@ -282,7 +282,7 @@ def test_huge_files_are_refused(packed: bool, tmp_path: Path) -> None:
         path.write_bytes(beginning)
         os.truncate(path, 2**27 + 1)
     with pytest.raises(
-        DataFileError, match="134,217,728 (bytes when unpacked|are the most)|more than 134,217,728 bytes"
+        DataFileError, match=r"134,217,728 (bytes when unpacked|are the most)|more than 134,217,728 bytes"
     ):
         results_of(path)
 
