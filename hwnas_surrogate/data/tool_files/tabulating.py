@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -22,8 +23,8 @@ __all__ = ["Measured", "Placed", "tabulated"]
 _MOST_REASONS = 100
 """Number of different failures that a table keeps; if there are more, each holds a path or an address."""
 
-_MOST_OPERATORS = 200_000
-"""Number of operators of a table: its metadata hold them, which are read up to a size."""
+_MOST_VALUES = 1_500_000
+"""Values of all operators, about four each: a table with 2 million values in its metadata can't be read."""
 
 
 class Placed(NamedTuple):
@@ -125,12 +126,14 @@ def tabulated(measured: Sequence[Measured], placed: Sequence[Placed], device: st
 
 def _operators(measured: Sequence[Measured]) -> dict[str, list[list[Any]]]:
     """Return the times of operators by network, as plain values."""
-    n = sum(len(row.operators) for row in measured)
-    if n > _MOST_OPERATORS:
+    operators = {row.name: [list(operator) for operator in row.operators] for row in measured if row.operators}
+    text = json.dumps(operators)
+    if sum(map(text.count, ",[{")) > _MOST_VALUES:
+        n = sum(map(len, operators.values()))
         raise DataFileError(
-            f"the files have times of {n:,} operators, and a table holds {_MOST_OPERATORS:,}: import them in several parts."
+            f"the files have times of {n:,} operators, too many for a table: import them in several parts."
         )
-    return {row.name: [list(operator) for operator in row.operators] for row in measured if row.operators}
+    return operators
 
 
 def _conditions(result: ToolResult) -> dict[str, str]:
