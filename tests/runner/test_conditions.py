@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from hwnas_surrogate.runner.conditions import allowed_cores, core_times, processor_name, read_conditions
+from hwnas_surrogate.runner.conditions import SystemFiles, allowed_cores, core_times, processor_name, read_conditions
 from tests.runner import machines
 from tests.runner.machines import CPU, machine
 
@@ -141,9 +141,9 @@ def test_a_mac_is_asked_for_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyP
     ("cores", "name"),
     [
         ([(0x41, 0xD03)], "1x Cortex-A53"),
-        ([(0x61, 0x32)], "1x Apple core 0x32"),
+        ([(0x61, 0x32)], "1x Apple core 32"),
         ([(0x51, 0x1)] * 12, "12x Oryon"),
-        ([(0x99, 0x7)], "1x 0x99 core 0x7"),
+        ([(0x99, 0x7)], "1x 99 core 7"),
     ],
     ids=str,
 )
@@ -181,15 +181,22 @@ def test_load_by_others_is_observed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_core_times_leave_idle_and_disk_out(tmp_path: Path) -> None:
     tick = 1 / os.sysconf("SC_CLK_TCK")
-    root = machine(tmp_path, {"proc/stat": "cpu0 1 2 3 4 5 6 7 8 9 10\ncpu1 0 0 0 0 0 0 0\n"})
-    assert core_times(root) == pytest.approx(((1 + 2 + 3 + 6 + 7) * tick, 8 * tick))
-    assert core_times(root, [1]) == (0.0, 0.0)
-    assert core_times(root, [5]) is None
+    files = SystemFiles(
+        machine(tmp_path, {"proc/stat": "cpu  9 9 9 9 9 9 9 9\ncpu0 1 2 3 4 5 6 7 8 9 10\ncpu1 0 0 0 0 0 0 0\n"})
+    )
+    assert core_times(files) == pytest.approx(((1 + 2 + 3 + 6 + 7) * tick, 8 * tick))
+    machine(tmp_path, {"proc/self/status": "Cpus_allowed_list:\t1\n"})
+    assert core_times(files) == (0.0, 0.0)
+    machine(tmp_path, {"proc/self/status": "Cpus_allowed_list:\t5\n"})
+    assert core_times(files) is None
 
 
-def test_lists_of_cores(tmp_path: Path) -> None:
-    assert allowed_cores(machine(tmp_path, {"proc/self/status": "Cpus_allowed_list:\t0-2,7\n"})) == [0, 1, 2, 7]
-    assert allowed_cores(machine(tmp_path, {"proc/self/status": "Cpus_allowed_list:\t0-99999999999\n"})) == []
+@pytest.mark.parametrize(
+    ("text", "cores"),
+    [("0-2,7", [0, 1, 2, 7]), ("3", [3]), ("0-99999999999", []), ("2-", []), ("a", []), ("5-4", []), (",", [])],
+)
+def test_lists_of_cores(tmp_path: Path, text: str, cores: list[int]) -> None:
+    assert allowed_cores(SystemFiles(machine(tmp_path, {"proc/self/status": f"Cpus_allowed_list:\t{text}\n"}))) == cores
 
 
 def test_smt_needs_siblings(tmp_path: Path) -> None:

@@ -134,7 +134,7 @@ def test_observations_add_up() -> None:
 
 @pytest.mark.parametrize(("text", "lowered"), [("throttled now", 1), ("throttled since the start", 0), (None, 0)])
 def test_a_clock_that_is_lowered_is_counted(text: str | None, lowered: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "lowered_clock", lambda: text)
+    monkeypatch.setattr(module, "lowered_clock", lambda _: text)
     seen = Disturbance()
     seen.start()
     seen.stop()
