@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 
 import hwnas_surrogate
 from hwnas_surrogate.cli.adapt import adapt
+from hwnas_surrogate.cli.convert import convert
 from hwnas_surrogate.cli.correlate import correlate
 from hwnas_surrogate.cli.data import data
 from hwnas_surrogate.cli.doctor import doctor
@@ -32,6 +33,7 @@ _KEPT = {
     "train": "Settings that --tune has tried are kept in the folder's tuning/, and the same command resumes.",
     "measure": "Every finished run is kept in the journal beside the output, and the same command resumes.",
     "simulate": "Every simulated layer is kept in the journal beside the output, and the same command resumes.",
+    "convert": "Networks that are converted are kept, and the same command resumes.",
     "data": "What was downloaded is kept, and the same command resumes.",
 }
 """What an interrupted command keeps beside its outputs."""
@@ -59,8 +61,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (
-    query, train, predict, layers, evaluate, correlate, report, suggest, adapt, measure, doctor, simulate, export
-):  # fmt: skip
+    *(query, train, predict, layers, evaluate, correlate, report, suggest, adapt),
+    *(measure, doctor, simulate, convert, export),
+):
     app.command()(command)
 app.command("import")(import_)
 app.add_typer(data, name="data")

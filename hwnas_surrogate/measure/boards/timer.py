@@ -201,7 +201,6 @@ class BoardTimer:
                     "options": self.runtime.engine_options(),
                     "folder": self.board.folder,
                     "timeout": self._timeout,
-                    "serial": self.runtime.is_serial,
                     "cold": self.runtime.is_cold,
                 }
             )
