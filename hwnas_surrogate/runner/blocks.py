@@ -76,7 +76,9 @@ class BlockServer:
         """Show the parent that a network begins to load or run; memory, since a message would disturb the timing."""
         CLOCK.pack_into(self.shared, 0, time.monotonic_ns())
 
-    def _block(self, request: dict[str, Any], load: Callable[[Any], Run], meter: Callable[[], Any]) -> None:
+    def _block(
+        self, request: dict[str, Any], load: Callable[[Any], Run], meter: Callable[[], Any], is_serial: bool
+    ) -> None:
         runs = {}
         begin = time.perf_counter()
         for number, item in enumerate(request["items"]):

@@ -83,9 +83,10 @@ def _fact_text(path: Path) -> str:
     """Return a file's text, without the zeros that end those of a device tree; empty if there is none."""
     try:
         with path.open("rb") as file:
-            text = file.read(LONGEST_FACT).decode(errors="replace").strip("\0 \t\r\n")
+            text = file.read(LONGEST_FACT + 1).decode(errors="replace").strip("\0 \t\r\n")
     except (OSError, ValueError):
         return ""
+    text = text if len(text) < LONGEST_FACT else text[:LONGEST_FACT].rpartition("\n\n")[0]
     return "\n".join(re.findall(r"^cpu.*", text, re.MULTILINE)) if path.name == "stat" else text
 
 
