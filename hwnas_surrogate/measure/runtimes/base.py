@@ -169,6 +169,8 @@ class FileRuntime(Runtime):
     """What opens and executes the files."""
     extra: ClassVar[str]
     """The extra of this package that installs it."""
+    format: ClassVar[str]
+    """The name of its files' format in ``hwnas export`` and ``hwnas convert``."""
     number_format: ClassVar[str] = "float32"
     tolerance: ClassVar[float | None] = 1e-3
     """The largest difference from PyTorch's outputs, relative to the largest value; None where it says little."""

@@ -45,6 +45,7 @@ class Ncnn(FileRuntime):
 
     name: ClassVar[str] = "ncnn"
     extra: ClassVar[str] = "ncnn"
+    format: ClassVar[str] = "ncnn"
     engine: ClassVar = NcnnEngine
 
     def convert(self, network: Runnable, folder: Path) -> Converted:

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
-import numpy as np
 import torch
-from torch.utils._pytree import tree_leaves
 
-from hwnas_surrogate.errors import MeasurementError
-from hwnas_surrogate.measure.runnable import Runnable
-from hwnas_surrogate.measure.runtimes.torch_eager import Cuda, Torch, inputs_on
-from hwnas_surrogate.runner.prepared import Prepared, check_outputs
-from hwnas_surrogate.runner.rounds import Run
+from hwnas_surrogate.measure.runtimes.torch_eager import Torch
 
 __all__ = ["CudaCompile", "TorchCompile"]
 
