@@ -108,7 +108,7 @@ def _statements(module: str, called: set[str]) -> Iterator[_Statement]:
     for node in tree.body:
         for method in node.body if isinstance(node, ast.ClassDef) else []:
             if isinstance(method, ast.FunctionDef) and method.name not in called and method.name[:2] != "__":
-                first = min([method, *method.decorator_list], key=lambda part: part.lineno).lineno - 1
+                first = min([method.lineno, *(decorator.lineno for decorator in method.decorator_list)]) - 1
                 lines[first : method.end_lineno] = [None] * ((method.end_lineno or 0) - first)
         is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
         defined = _defined(node)
