@@ -28,6 +28,7 @@ class NcnnEngine(Engine):
 
     name = "ncnn"
     library = "ncnn"
+    suffix = ".param"
 
     def describe(self) -> str:
         """Return the version."""
