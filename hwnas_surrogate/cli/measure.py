@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,25 +28,41 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from hwnas_surrogate.data import AnyTable
+    from hwnas_surrogate.measure import Setting
+    from hwnas_surrogate.spaces import SearchSpace
 
 
 def measure(
     archs: Archs = None,
     n: Annotated[int | None, typer.Option("--n", "-n", min=1, help="Measure this many random architectures.")] = None,
+    source: Annotated[
+        Path | None,
+        typer.Option(
+            "--input", metavar="FILE", help="Measure the architectures of a CSV file, as hwnas suggest writes."
+        ),
+    ] = None,
     networks: Networks = None,
     input_shape: InputShape = None,
     blocks: Annotated[bool, typer.Option("--blocks", help="Measure each block of FBNet by itself instead.")] = False,
     space: Space = None,
     dataset: Dataset = None,
     runtime: Annotated[
-        str,
-        typer.Option(metavar="NAME", help="The runtime: torch, torch-cuda, onnxruntime, onnxruntime-int8 or openvino."),
+        str, typer.Option(metavar="NAME,...", help="The runtime, or several: hwnas doctor lists them.")
     ] = "torch",
-    threads: Annotated[str, typer.Option(metavar="N", help="Threads per execution, or all.")] = "1",
+    threads: Annotated[str, typer.Option(metavar="N,...", help="Threads per execution, or all.")] = "1",
+    batch: Annotated[str, typer.Option(metavar="N,...", help="Images per execution, of architectures.")] = "1",
+    cold: Annotated[bool, typer.Option("--cold", help="Each timed run opens the network, then runs it.")] = False,
+    throughput: Annotated[bool, typer.Option("--throughput", help="Also keep images per second.")] = False,
+    board: Annotated[
+        list[str] | None,
+        typer.Option(metavar="URL", help="Run on this board: ssh://USER@HOST, ssh://HOST?python=PATH. Repeatable."),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Table to write. Default: measurements/SPACE-RUNTIME.parquet.")
     ] = None,
-    device: Annotated[str | None, typer.Option(help="The device's name in the table.")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="The device's name in the table; what the names begin with if there are several.")
+    ] = None,
     time_limit: Annotated[
         str | None, typer.Option(metavar="TIME", help="Stop after this time: 90s, 30m, 2h. Run again to resume.")
     ] = None,
@@ -64,12 +81,14 @@ def measure(
     as_json: Json = False,
     as_csv: Csv = False,
 ) -> None:
-    """Measure the costs of networks on this host, and write a table to train on.
+    """Measure the costs of networks on this host or on boards, and write a table to train on.
 
     They are architectures of a search space, or networks of your own: model.onnx, or --networks FILE.py:NAME.
-    If it is stopped or killed, run the same command again to resume.
+    Several runtimes, threads, batches and boards are a device each. If it is stopped or killed, or a board is lost, run
+    the same command again to resume.
     """
-    from hwnas_surrogate.measure import Protocol, make_runtime, measure_blocks, measure_networks
+    from hwnas_surrogate.data import CostTable, write_parquet
+    from hwnas_surrogate.measure import Protocol, measure_blocks, measure_networks, measure_several, with_throughput
     from hwnas_surrogate.measure import measure as measure_archs
     from hwnas_surrogate.spaces import get_space
 
@@ -78,8 +97,10 @@ def measure(
         raise InvalidInputError("--budget is a cost, of hwnas predict; the time to measure for is --time-limit TIME.")
     if half_width >= 1:
         raise InvalidInputError(f"--half-width is a part of the median: 0.02 for 2 %; got {half_width:g}.")
-    if bool(archs or networks) + (n is not None) + blocks != 1:
-        raise InvalidInputError("give either architectures, or models and --networks, or -n N, or --blocks.")
+    if bool(archs or networks) + (n is not None) + (source is not None) + blocks != 1:
+        raise InvalidInputError(
+            "give either architectures, or models and --networks, or --input, or -n N, or --blocks."
+        )
     given = read_networks(archs, networks, input_shape)
     if given and (space or dataset):
         raise InvalidInputError(
@@ -88,40 +109,96 @@ def measure(
     chosen = get_space(space or ("fbnet" if blocks else "nasbench201"))
     if blocks and chosen.name != "fbnet":
         raise InvalidInputError(f"--blocks measures the blocks of fbnet; {chosen.name} has none.")
-    runner = make_runtime(runtime, _threads(threads))
+    settings = _settings(runtime, threads, batch, cold, board or [], device)
+    if len(settings) > 1 and blocks:
+        raise InvalidInputError("--blocks measures in one setting: one runtime, one number of threads, one board.")
+    if throughput and blocks:
+        raise InvalidInputError("blocks have no throughput: leave out --throughput or --blocks.")
     what = "networks" if given else f"{chosen.name}-blocks" if blocks else chosen.name
-    path = Path("measurements") / f"{what}-{runtime}.parquet" if output is None else output
+    path = Path("measurements") / f"{what}-{runtime.replace(',', '-')}.parquet" if output is None else output
     longest = read_duration("--timeout", timeout)
     protocol = Protocol(passes, repeats, max(repeats, max_repeats), half_width, energy, seed, longest)
     seconds = None if time_limit is None else read_duration("--time-limit", time_limit)
-    table: AnyTable
-    with progress("measuring") as update:
-        common: dict[str, Any] = {
-            "runtime": runner, "device": device, "protocol": protocol, "time_limit": seconds, "progress": update
-        }  # fmt: skip
-        if blocks:
-            table = measure_blocks(path, dataset, **common)
-        elif given:
-            table = measure_networks(given, path, **common)
+    common: dict[str, Any] = {"protocol": protocol, "time_limit": seconds}
+    one: Any
+    if blocks:
+        one = partial(measure_blocks, config=dataset, **common)
+    elif given:
+        one = partial(measure_networks, given, **common)
+    else:
+        if source is None:
+            batch_of, configs = choose_archs(archs, n, chosen, seed), dataset
         else:
-            table = measure_archs(chosen, choose_archs(archs, n, chosen, seed), path, dataset, **common)
-    fast, slow = table.meta["anchor"]["percentiles_5_95_ms"]
-    say(f"drift, corrected: the anchor network ran in {fast:.4g} to {slow:.4g} ms (5th to 95th percentile over blocks)")
-    if table.meta["disturbed"]:
-        say(f"warning: {table.meta['disturbed']}")
-    left = table.meta["protocol"].get("left", 0)
-    if left:
-        say(f"time limit reached, {left} networks are not measured yet; run the same command again to resume")
+            batch_of, configs = _read(source, chosen, dataset)
+        one = partial(measure_archs, chosen, batch_of, configs=configs, **common)
+    with progress("measuring") as update:
+        if len(settings) > 1:
+            table: AnyTable = measure_several(one, settings, path, update)
+        else:
+            [only] = settings
+            table = one(path, runtime=only.runtime, board=only.board, device=device, progress=update)
+    if throughput and isinstance(table, CostTable):
+        table = with_throughput(table)
+        write_parquet(table, path)
+    for part in table.meta.get("tables", [table.meta]):
+        _tell(part, f"{part['targets'][0].partition('/')[0]}: " if len(settings) > 1 else "")
     say(f"written to {path}; {'look costs up' if blocks else 'train on it'} with: {_next(path, blocks)}")
     show(_summary(table), as_json=as_json, as_csv=as_csv)
 
 
-def _threads(text: str) -> int | None:
-    if text == "all":
-        return None
+def _read(path: Path, space: SearchSpace, dataset: str | None) -> tuple[Any, Any]:
+    """Return the architectures of a file, each once, and their configs."""
+    from hwnas_surrogate.data.arch_files import read_arch_file
+    from hwnas_surrogate.inputs import input_path
+
+    found: dict[Any, None] = {}
+    for archs, configs in read_arch_file(input_path(path), 8192):
+        batch = space.as_array(archs)
+        of_row = [space.config(dataset)] * len(archs) if configs is None else list(map(space.config, configs))
+        found.update(dict.fromkeys(zip(space.format_all(batch), of_row, strict=True)))
+    return [arch for arch, _ in found], [config for _, config in found]
+
+
+def _settings(
+    runtimes: str, threads: str, batches: str, cold: bool, boards: list[str], device: str | None
+) -> list[Setting]:
+    """Return every combination of what was given, each once."""
+    from hwnas_surrogate.measure import make_runtime
+    from hwnas_surrogate.measure.boards import Board, parse_board
+    from hwnas_surrogate.measure.several import Setting
+
+    if device is not None and len(boards) > 1:
+        raise InvalidInputError("--device names one machine; give boards names of their own: ssh://HOST?name=NAME.")
+    names = [name.strip() for name in runtimes.split(",")]
+    counts = [None if text == "all" else _count("--threads", text, ", or all") for text in _listed(threads)]
+    sizes = [_count("--batch", text) for text in _listed(batches)]
+    made = [make_runtime(name, count, size, cold) for name in names for count in counts for size in sizes]
+    places: list[Board | None] = [parse_board(url) for url in boards] or [None]
+    return [Setting(runtime, board, device) for board in places for runtime in made]
+
+
+def _listed(text: str) -> list[str]:
+    return [item.strip() for item in text.split(",")]
+
+
+def _count(option: str, text: str, more: str = "") -> int:
     if not text.isdigit() or not int(text):
-        raise InvalidInputError(f"--threads must be an integer of at least 1, or all; got {text!r}.")
+        raise InvalidInputError(f"{option} must be an integer of at least 1{more}; got {text!r}.")
     return int(text)
+
+
+def _tell(meta: dict[str, Any], device: str) -> None:
+    """Print what happened while a device was measured."""
+    fast, slow = meta["anchor"]["percentiles_5_95_ms"]
+    say(
+        f"{device}drift, corrected: the anchor network ran in {fast:.4g} to {slow:.4g} ms (5th to 95th percentile over "
+        "blocks)"
+    )
+    if meta["disturbed"]:
+        say(f"{device}warning: {meta['disturbed']}")
+    left = meta["protocol"].get("left", 0)
+    if left:
+        say(f"{device}time limit reached, {left} networks are not measured yet; run the same command again to resume")
 
 
 def _next(path: Path, blocks: bool) -> str:
@@ -146,11 +223,12 @@ def _summary(table: AnyTable) -> pd.DataFrame:
                 "target": str(target),
                 "costs": len(known),
                 "failed": len(costs) - len(known),
-                f"minimum ({target.unit})": float(known.min()),
-                f"median ({target.unit})": float(np.median(known)),
-                f"maximum ({target.unit})": float(known.max()),
-                "noise floor: kendall tau of two halves": floor.get("kendall_tau", float("nan")),
-                "their median relative difference": floor.get("median_relative_difference", float("nan")),
+                "minimum": float(known.min()),
+                "median": float(np.median(known)),
+                "maximum": float(known.max()),
+                "unit": target.unit,
+                "noise floor: tau": floor.get("kendall_tau", float("nan")),
+                "noise floor: difference": floor.get("median_relative_difference", float("nan")),
             }
         )
     return pd.DataFrame(rows)

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
         make_runtime,
     )
     from hwnas_surrogate.measure.session import measure, measure_blocks, measure_networks
+    from hwnas_surrogate.measure.several import Setting, measure_several
     from hwnas_surrogate.measure.simulator import simulate
+    from hwnas_surrogate.measure.tabulating import with_throughput
     from hwnas_surrogate.runner.protocol import Protocol
 
 __all__ = [
@@ -42,6 +44,7 @@ __all__ = [
     "Rapl",
     "Runnable",
     "Runtime",
+    "Setting",
     "Torch",
     "environment",
     "export_networks",
@@ -49,7 +52,9 @@ __all__ = [
     "measure",
     "measure_blocks",
     "measure_networks",
+    "measure_several",
     "simulate",
+    "with_throughput",
 ]
 
 _MODULES = {
@@ -68,6 +73,8 @@ _MODULES = {
         "make_runtime",
     ],
     "session": ["measure", "measure_blocks", "measure_networks"],
+    "several": ["Setting", "measure_several"],
+    "tabulating": ["with_throughput"],
     "simulator": ["simulate"],
 }
 

@@ -6,7 +6,7 @@ import ast
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
-from itertools import chain
+from itertools import accumulate, chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,15 +34,18 @@ from __future__ import annotations
 def runner_source(suffix: str) -> str:
     """Return the source of the runner, which parses as Python 3.9.
 
-    Each module follows those that it imports. Imports among them, docstrings, engines for other files, and what the
-    program does not use are left out.
+    Each module follows those that it imports. Left out are imports among them, docstrings, annotations of functions,
+    comments for tools, engines for other files, and what the program does not use.
 
     Parameters
     ----------
     suffix : str
         That of the model files that it is to run, such as ``".onnx"``.
     """
-    statements = {module: list(_statements(module)) for module in _in_order(_PROGRAM, set())}
+    modules = list(_in_order(_PROGRAM, set()))
+    trees = [ast.walk(ast.parse(_source(module))) for module in modules]
+    called = {node.attr for tree in trees for node in tree if isinstance(node, ast.Attribute)}
+    statements = {module: list(_statements(module, called)) for module in modules}
     able = [engine.__name__ for engine in ENGINES.values() if engine.suffix == suffix]
     chosen = f"ENGINES = {{engine.name: engine for engine in [{', '.join(able)}]}}"
     statements[engines.__name__] = [_Statement({"ENGINES"}, set(able), chosen)]
@@ -53,6 +56,7 @@ def runner_source(suffix: str) -> str:
         if kept:
             parts.append(f"# {module.removeprefix('hwnas_surrogate.').replace('.', '/')}.py\n\n" + "\n\n".join(kept))
     text = "\n\n".join([_HEAD, _imports(statements), *parts, 'if __name__ == "__main__":\n    main()\n'])
+    text = re.sub(r"  # (type: ignore|noqa|fmt: skip).*", "", text)
     return re.sub(r"^(?: {2})+", lambda spaces: " " * (len(spaces[0]) // 2), text, flags=re.MULTILINE)
 
 
@@ -96,11 +100,16 @@ def _imports(modules: Iterable[str]) -> str:
     return "\n".join(line + ", ".join(sorted(of)) for line, of in sorted(names.items()))
 
 
-def _statements(module: str) -> Iterator[_Statement]:
-    source = _source(module)
+def _statements(module: str, called: set[str]) -> Iterator[_Statement]:
+    """Yield the top-level statements of a module; of classes, only methods whose names are called somewhere."""
+    source = _without_annotations(_source(module))
     tree = ast.parse(source)
     lines = _without_docstrings(source, tree)
     for node in tree.body:
+        for method in node.body if isinstance(node, ast.ClassDef) else []:
+            if isinstance(method, ast.FunctionDef) and method.name not in called and method.name[:2] != "__":
+                first = min([method.lineno, *(decorator.lineno for decorator in method.decorator_list)]) - 1
+                lines[first : method.end_lineno] = [None] * ((method.end_lineno or 0) - first)
         is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
         defined = _defined(node)
         if isinstance(node, (ast.Import, ast.ImportFrom)) or is_text or defined == {"__all__"}:
@@ -130,6 +139,28 @@ def _used(statements: Sequence[_Statement]) -> set[str]:
         if not more:
             return used
         used |= more
+
+
+def _without_annotations(source: str) -> str:
+    """Return a module without what its functions say of types."""
+    starts = [0, *accumulate(map(len, source.encode().splitlines(keepends=True)))]
+    cuts = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.arg) and node.annotation is not None:
+            begin = starts[node.lineno - 1] + node.col_offset + len(node.arg)
+            cuts.append((begin, _end(node.annotation, starts)))
+        elif isinstance(node, ast.FunctionDef) and node.returns is not None:
+            begin = starts[node.returns.lineno - 1] + node.returns.col_offset - len(" -> ")
+            cuts.append((begin, _end(node.returns, starts)))
+    text = source.encode()
+    for begin, end in sorted(cuts, reverse=True):
+        text = text[:begin] + text[end:]
+    return text.decode()
+
+
+def _end(node: ast.expr, starts: Sequence[int]) -> int:
+    """Return the place after a node, in bytes."""
+    return starts[(node.end_lineno or 0) - 1] + (node.end_col_offset or 0)
 
 
 def _without_docstrings(source: str, tree: ast.Module) -> list[str | None]:

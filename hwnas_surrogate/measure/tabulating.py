@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hwnas_surrogate.data import Device, Target
+from hwnas_surrogate.data import CostTable, Device, Target
+from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.measure.subjects import Subject
 from hwnas_surrogate.runner.protocol import Protocol, Readings
 
-__all__ = ["costs_of", "tabulated"]
+__all__ = ["costs_of", "tabulated", "with_throughput"]
 
 
 def tabulated(
@@ -71,3 +72,39 @@ def _reasons(subjects: Sequence[Subject], readings: Readings, n_targets: int) ->
         if failure:
             reasons.setdefault(failure, np.zeros((len(subjects), n_targets), bool))[row] = True
     return reasons
+
+
+def with_throughput(table: CostTable) -> CostTable:
+    """Return a table with the throughput of each device beside its latency, in images per second.
+
+    It is the batch divided by the latency. Quartiles of runs become those of the throughput.
+
+    Raises
+    ------
+    InvalidInputError
+        If a device's batch is not known, as for networks of your own.
+    """
+    latencies = [target for target in table.targets if target.metric == "latency"]
+    unknown = [target.device for target in latencies if table.devices[target.device].batch is None]
+    if unknown:
+        raise InvalidInputError(
+            f"device {unknown[0]!r} has no batch of its own, so that images per second are not known: leave out the "
+            "throughput."
+        )
+    columns = [table.targets.index(target) for target in latencies]
+    images = np.array([table.devices[target.device].batch or 1 for target in latencies]) * 1e3
+    repeats = None
+    if table.repeats is not None:
+        rates = images[:, None] / table.repeats[:, columns]
+        repeats = np.concatenate([table.repeats, rates[:, :, [2, 1, 0, 3, 4]]], axis=1)
+    return CostTable(
+        table.space,
+        table.archs,
+        np.concatenate([table.costs, images / table.costs[:, columns]], axis=1),
+        [*table.targets, *(Target(target.device, "throughput") for target in latencies)],
+        configs=table.row_configs,
+        devices=table.devices.values(),
+        reasons={reason: np.concatenate([where, where[:, columns]], axis=1) for reason, where in table.reasons.items()},
+        repeats=repeats,
+        meta=table.meta,
+    )

@@ -47,7 +47,6 @@ class BlockServer:
     def __init__(self, sink: IO[str], shared: mmap.mmap) -> None:
         self.sink, self.shared = sink, shared
         self._anchor: dict[str, Run] = {}
-        self._is_serial = False
 
     def serve(
         self, source: IO[str], load: Callable[[Any], Run], meter: Callable[[], Any], is_serial: bool = False
@@ -63,12 +62,10 @@ class BlockServer:
         meter : callable
             Returns an energy counter, an object with ``millijoules()``.
         is_serial : bool, default=False
-            Whether each run is the work of one thread of a CPU: then its waiting for a core is subtracted from its
-            time.
+            Whether a run is the work of one thread of a CPU: its waiting for a core is then subtracted from its time.
         """
-        self._is_serial = is_serial
         for line in source:
-            self._block(json.loads(line), load, meter)
+            self._block(json.loads(line), load, meter, is_serial)
 
     def say(self, event: str, **fields: Any) -> None:
         """Write an event."""
@@ -79,7 +76,9 @@ class BlockServer:
         """Show the parent that a network begins to load or run; memory, since a message would disturb the timing."""
         CLOCK.pack_into(self.shared, 0, time.monotonic_ns())
 
-    def _block(self, request: dict[str, Any], load: Callable[[Any], Run], meter: Callable[[], Any]) -> None:
+    def _block(
+        self, request: dict[str, Any], load: Callable[[Any], Run], meter: Callable[[], Any], is_serial: bool
+    ) -> None:
         runs = {}
         begin = time.perf_counter()
         for number, item in enumerate(request["items"]):
@@ -94,7 +93,7 @@ class BlockServer:
         gc.collect()
         gc.disable()
         loaded = time.perf_counter()
-        disturbance = Disturbance(self._is_serial)
+        disturbance = Disturbance(is_serial)
         if len(runs) > 1:
             disturbance.start()
             rng = np.random.default_rng(request["seed"])

@@ -8,12 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-try:
-    import resource
-except ImportError:  # on Windows, which does not count switches
-    resource = None  # type: ignore[assignment]
-
-from hwnas_surrogate.runner.conditions import allowed_cores, core_times
+from hwnas_surrogate.runner.facts import allowed_cores, core_times, is_clock_lowered
 
 __all__ = ["CoreWaiting", "Disturbance", "total_disturbance", "verdict"]
 
@@ -23,8 +18,10 @@ MOST_SUBTRACTED = 0.75
 """The same where it is subtracted, as for one thread."""
 MOST_STEAL = 0.05
 """Share of the time that the host of a virtual machine may take."""
-FINE = 1e-5
-"""Resolution in seconds that a clock of CPU time needs here; that of Windows is 0.016."""
+MOST_LOWERED = 0.1
+"""Share of the blocks in which the clock may be lowered: drift is corrected."""
+FINE_CLOCK = 100_000
+"""Steps in ns that a clock of CPU time may have here; that of Windows has 16,000,000."""
 LEAST_OBSERVED = 0.1
 """Seconds below which nothing is concluded: the kernel counts in steps of 0.01 s."""
 
@@ -42,11 +39,11 @@ class CoreWaiting:
             for thread in sorted(os.listdir(folder)):
                 self._files.append(os.open(Path(folder, thread, "schedstat"), os.O_RDONLY))
         self._last = [0] * len(self._files)
-        if not any(_counts(file)[:1] for file in self._files):
+        if not any(_thread_counts(file)[:1] for file in self._files):
             self.close()  # this kernel does not count
         self.is_counted = bool(self._files)
         """Whether the scheduler counts it."""
-        self.is_known = self.is_counted or time.get_clock_info("process_time").resolution < FINE
+        self.is_known = self.is_counted or _cpu_step() < FINE_CLOCK
         """Whether it can be told at all, for one thread."""
 
     def ns(self) -> int:
@@ -54,7 +51,7 @@ class CoreWaiting:
         if not self.is_counted:
             return time.perf_counter_ns() - time.process_time_ns() if self.is_known else 0
         for place, file in enumerate(self._files):
-            counts = _counts(file)
+            counts = _thread_counts(file)
             self._last[place] = counts[1] if counts else self._last[place]
         return sum(self._last)
 
@@ -65,7 +62,17 @@ class CoreWaiting:
         self._files = []
 
 
-def _counts(file: int) -> list[int]:
+def _cpu_step() -> float:
+    """Return the step in ns of the clock of CPU time, as far as it is fine."""
+    begin, end = time.process_time_ns(), time.perf_counter_ns() + 10 * FINE_CLOCK
+    while time.perf_counter_ns() < end:
+        step = time.process_time_ns() - begin
+        if step:
+            return step
+    return float("inf")
+
+
+def _thread_counts(file: int) -> list[int]:
     """Return how long a thread has run and waited, in ns; nothing if it has ended, or nothing is counted."""
     try:
         run, waited, _ = map(int, os.pread(file, 99, 0).split())
@@ -85,9 +92,9 @@ class Disturbance:
     """
 
     def __init__(self, is_serial: bool = False) -> None:
-        self._sums = {"wall": 0.0, "cpu": 0.0}
+        self._sums = {"wall": 0.0, "cpu": 0.0, "blocks": 0.0, "lowered": 0.0}
         self._is_serial = is_serial
-        self._cores = allowed_cores()
+        self._cores = float(len(allowed_cores()) or os.cpu_count() or 1)
 
     def start(self) -> None:
         """Begin to observe; before the rounds of a block."""
@@ -99,6 +106,8 @@ class Disturbance:
         for name, now in self._now().items():
             self._sums[name] = self._sums.get(name, 0.0) + now - self._before.get(name, now)
         self._waiting.close()
+        self._sums["blocks"] += 1
+        self._sums["lowered"] += is_clock_lowered()
 
     def waited(self) -> int:
         """Return the waiting so far, in ns, of which the difference is to be subtracted from a run's time."""
@@ -109,10 +118,11 @@ class Disturbance:
 
         ``wall``; ``cpu``: used by this process; ``waiting``: of its threads for a core; ``subtracted``: the part of it
         that the times don't contain; ``others``: CPU time of other processes on the cores that this one may use;
-        ``steal``: taken by the host of a virtual machine; ``cores``: their number; ``switches``: how often another
-        process ran instead of this one.
+        ``steal``: taken by the host of a virtual machine. And counts: ``cores``; ``switches``: how often another
+        process ran instead of this one; ``blocks``; ``lowered``: those that ended with a clock that heat or lack of
+        power had lowered.
         """
-        found = {**self._sums, "cores": float(len(self._cores) or os.cpu_count() or 1)}
+        found = {**self._sums, "cores": self._cores}
         if "busy" in found:
             found["others"] = max(found.pop("busy") - found["cpu"], 0.0)
         if self._is_serial and "waiting" in found:
@@ -123,9 +133,11 @@ class Disturbance:
         now = {"wall": time.perf_counter(), "cpu": time.process_time()}
         if self._waiting.is_counted or (self._is_serial and self._waiting.is_known):
             now["waiting"] = self._waiting.ns() / 1e9
-        if resource is not None:
+        with contextlib.suppress(ImportError):  # Windows does not count switches
+            import resource
+
             now["switches"] = float(resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw)
-        times = core_times(cores=self._cores)
+        times = core_times()
         return now if times is None else {**now, "busy": times[0], "steal": times[1]}
 
 
@@ -149,22 +161,25 @@ def verdict(summaries: Sequence[dict[str, float]], threads: int = 1) -> str | No
         Threads that one run may use.
     """
     total = total_disturbance(summaries)
-    wall, cores, others = total.get("wall", 0.0), total.get("cores", 1.0), total.get("others", 0.0)
+    wall, cpu, cores, others = (total.get(name, 0.0) for name in ("wall", "cpu", "cores", "others"))
     if wall < LEAST_OBSERVED:
         return None
     # Only cores that are wanted are stolen: of what all lost, this process lost the part that it used of the rest.
-    lost = total.get("steal", 0.0) * total["cpu"] / max(total["cpu"] + others, wall / 100)
+    lost = total.get("steal", 0.0) * cpu / max(cpu + others, wall / 100)
     steal = lost / (wall * min(threads, cores))
-    if steal > MOST_STEAL:
-        return (
-            f"this run can't be trusted: the host of this virtual machine took {steal:.0%} of its cores' time. Measure "
-            "when the host has less to do, or on a machine of its own."
-        )
+    lowered = total.get("lowered", 0.0) / max(total.get("blocks", 0.0), 1.0)
     waiting = total["waiting"] if "waiting" in total else others + wall * (threads - cores)
     share = min(waiting / (wall * threads), 1.0)
-    if share > (MOST_SUBTRACTED if "subtracted" in total else MOST_WAITING):
-        return (
-            f"this run can't be trusted: it waited for a core in {share:.0%} of its time, while other processes kept "
-            f"{others / wall:.1f} of {cores:.0f} cores busy. End them, or use fewer threads, and measure again."
-        )
-    return None
+    if steal > MOST_STEAL:
+        why = f"the host of this virtual machine took {steal:.0%} of its cores' time"
+        advice = "Measure when the host has less to do, or on a machine of its own"
+    elif lowered > MOST_LOWERED:
+        why = f"heat or lack of power lowered the processor's clock in {lowered:.0%} of it"
+        advice = "Cool the machine, or give it a stronger power supply (see: hwnas doctor)"
+    elif share > (MOST_SUBTRACTED if "subtracted" in total else MOST_WAITING):
+        crowd = f"others kept {others / wall:.1f} of {cores:.0f} cores busy"
+        why = f"it waited for a core in {share:.0%} of its time: {crowd}"
+        advice = "End them, or use fewer threads"
+    else:
+        return None
+    return f"this run can't be trusted: {why}. {advice}, and measure again."

@@ -57,6 +57,11 @@ class Engine(ABC):
             raise InvalidInputError(f"threads must be at least 1, got {threads}.")
         self.threads = threads
 
+    @property
+    def is_serial(self) -> bool:
+        """Whether each run is the work of one thread of the CPU, so that its waiting for a core adds to its time."""
+        return self.threads == 1
+
     @abstractmethod
     def describe(self) -> str:
         """Return the runtime's name and version, and what it runs on.

@@ -6,15 +6,15 @@ from typing import Any, NamedTuple
 
 __all__ = ["Finding", "findings"]
 
-BUSY = 0.1
+MUCH_BUSY = 0.1
 """Share of the cores, or a whole core, that others may keep busy."""
 LITTLE_MEMORY = 512
 """Free memory in MB, below which networks may not fit."""
-WARM, HOT = 70.0, 80.0
+WARM_CELSIUS, HOT_CELSIUS = 70.0, 80.0
 """Degrees Celsius of a processor. At 80 to 85, phones and boards lower their clock."""
 MUCH_SWAP = 64
 """Swapped MB that are no remains of the start."""
-SYSFS = "/sys/devices/system/cpu/"
+CPU_SETTINGS = "/sys/devices/system/cpu/"
 
 
 class Finding(NamedTuple):
@@ -37,21 +37,20 @@ def findings(conditions: dict[str, Any], threads: int = 1) -> list[Finding]:
     threads : int, default=1
         Threads that one run may use.
     """
-    checks = (_load, _steal, _quota, _threads, _throttled, _heat, _governor, _limit, _boost, _battery, _power)
-    found = [check(conditions, threads) for check in (*checks, _smt, _free_memory, _swap, _virtual_machine)]
+    found = [check(conditions, threads) for check in FINDERS]
     return sorted((one for one in found if one is not None), key=lambda one: one.severity != "bad")
 
 
-def _load(has: dict[str, Any], threads: int) -> Finding | None:
+def _find_load(has: dict[str, Any], threads: int) -> Finding | None:
     cores, busy = has.get("cores") or 1, has.get("busy", 0.0)
-    if busy <= BUSY * cores:
+    if busy <= MUCH_BUSY * cores:
         return None
     crowded = busy + threads > (cores / 2 if has.get("smt") else cores)
     found = f"other processes keep {busy:.1f} of {cores} cores busy"
     return Finding("other load", found, "end them, or wait", "bad" if crowded else "mild", "top")
 
 
-def _steal(has: dict[str, Any], _: int) -> Finding | None:
+def _find_steal(has: dict[str, Any], _: int) -> Finding | None:
     steal = has.get("steal", 0.0)
     if steal <= 0.02:
         return None
@@ -59,7 +58,7 @@ def _steal(has: dict[str, Any], _: int) -> Finding | None:
     return Finding("host's load", found, "use a dedicated or a metal instance", "bad")
 
 
-def _quota(has: dict[str, Any], threads: int) -> Finding | None:
+def _find_quota(has: dict[str, Any], threads: int) -> Finding | None:
     quota, cores = has.get("quota"), has.get("cores") or 1
     if quota is None or quota >= cores:
         return None
@@ -68,7 +67,7 @@ def _quota(has: dict[str, Any], threads: int) -> Finding | None:
     return Finding("CPU quota", found, advice, "bad" if quota < threads + 0.5 else "mild")
 
 
-def _threads(has: dict[str, Any], threads: int) -> Finding | None:
+def _find_threads(has: dict[str, Any], threads: int) -> Finding | None:
     cores = has.get("cores") or 0
     if not cores or threads < cores:
         return None
@@ -77,7 +76,7 @@ def _threads(has: dict[str, Any], threads: int) -> Finding | None:
     return Finding("too few cores", found, advice, "bad" if threads > cores else "mild")
 
 
-def _throttled(has: dict[str, Any], _: int) -> Finding | None:
+def _find_throttled(has: dict[str, Any], _: int) -> Finding | None:
     text = has.get("throttled")
     if not text:
         return None
@@ -85,14 +84,15 @@ def _throttled(has: dict[str, Any], _: int) -> Finding | None:
     return Finding("lowered clock", text, advice, "bad" if " now" in text else "mild")
 
 
-def _heat(has: dict[str, Any], _: int) -> Finding | None:
+def _find_heat(has: dict[str, Any], _: int) -> Finding | None:
     heat = has.get("temperature_c", 0.0)
-    if heat < WARM:
+    if heat < WARM_CELSIUS:
         return None
-    return Finding("temperature", f"{heat:.0f} °C", "cool it with a fan; let it rest", "bad" if heat >= HOT else "mild")
+    severity = "bad" if heat >= HOT_CELSIUS else "mild"
+    return Finding("temperature", f"{heat:.0f} °C", "cool it with a fan; let it rest", severity)
 
 
-def _governor(has: dict[str, Any], _: int) -> Finding | None:
+def _find_governor(has: dict[str, Any], _: int) -> Finding | None:
     governor = has.get("governor")
     if not governor or governor == "performance":
         return None
@@ -106,7 +106,7 @@ def _governor(has: dict[str, Any], _: int) -> Finding | None:
     return Finding("frequency scaling", found, advice, "bad" if slow else "mild", command)
 
 
-def _limit(has: dict[str, Any], _: int) -> Finding | None:
+def _find_limit(has: dict[str, Any], _: int) -> Finding | None:
     limit, most = has.get("clock_limit_mhz"), has.get("max_clock_mhz")
     if not limit or not most:
         return None
@@ -114,20 +114,20 @@ def _limit(has: dict[str, Any], _: int) -> Finding | None:
     return Finding("limited clock", found, "raise the limit", "mild", f"sudo cpupower frequency-set -u {most:.0f}MHz")
 
 
-def _boost(has: dict[str, Any], _: int) -> Finding | None:
+def _find_boost(has: dict[str, Any], _: int) -> Finding | None:
     if not has.get("boost"):
         return None
     is_intel = has.get("scaling") in ("intel_pstate", "intel_cpufreq")
     file, value = ("intel_pstate/no_turbo", 1) if is_intel else ("cpufreq/boost", 0)
     found = "the clock depends on heat and on other cores"
-    return Finding("boost", found, "switch it off", "mild", f"echo {value} | sudo tee {SYSFS}{file}")
+    return Finding("boost", found, "switch it off", "mild", f"echo {value} | sudo tee {CPU_SETTINGS}{file}")
 
 
-def _battery(has: dict[str, Any], _: int) -> Finding | None:
+def _find_battery(has: dict[str, Any], _: int) -> Finding | None:
     return Finding("battery", "no power is connected", "plug it in", "bad") if has.get("battery") else None
 
 
-def _power(has: dict[str, Any], _: int) -> Finding | None:
+def _find_power(has: dict[str, Any], _: int) -> Finding | None:
     mode = str(has.get("power", ""))
     if mode in ("low-power", "quiet", "cool", "balanced"):
         severity = "mild" if mode == "balanced" else "bad"
@@ -138,22 +138,22 @@ def _power(has: dict[str, Any], _: int) -> Finding | None:
     return None
 
 
-def _smt(has: dict[str, Any], threads: int) -> Finding | None:
+def _find_smt(has: dict[str, Any], threads: int) -> Finding | None:
     if not has.get("smt"):
         return None
     found = "two threads share a core: load on one slows the other"
     severity = "bad" if threads * 2 > (has.get("cores") or 2) else "mild"
-    return Finding("SMT siblings", found, "switch them off", severity, f"echo off | sudo tee {SYSFS}smt/control")
+    return Finding("SMT siblings", found, "switch them off", severity, f"echo off | sudo tee {CPU_SETTINGS}smt/control")
 
 
-def _free_memory(has: dict[str, Any], _: int) -> Finding | None:
+def _find_free_memory(has: dict[str, Any], _: int) -> Finding | None:
     free = has.get("memory_free_mb", LITTLE_MEMORY)
     if free >= LITTLE_MEMORY:
         return None
     return Finding("memory", f"{free} MB free", "end other programs", "bad" if free < LITTLE_MEMORY / 4 else "mild")
 
 
-def _swap(has: dict[str, Any], _: int) -> Finding | None:
+def _find_swap(has: dict[str, Any], _: int) -> Finding | None:
     swap = has.get("swap_mb", 0)
     if swap < MUCH_SWAP:
         return None
@@ -161,9 +161,29 @@ def _swap(has: dict[str, Any], _: int) -> Finding | None:
     return Finding("swap", found, "end other programs, switch it off", "mild", "sudo swapoff -a")
 
 
-def _virtual_machine(has: dict[str, Any], _: int) -> Finding | None:
+def _find_virtual_machine(has: dict[str, Any], _: int) -> Finding | None:
     machine = has.get("virtual")
     if not machine:
         return None
     found = f"{'' if machine == 'yes' else machine + ': '}the host's load and clock are hidden"
     return Finding("virtual machine", found, "measure twice and compare", "mild")
+
+
+FINDERS = (
+    _find_load,
+    _find_steal,
+    _find_quota,
+    _find_threads,
+    _find_throttled,
+    _find_heat,
+    _find_governor,
+    _find_limit,
+    _find_boost,
+    _find_battery,
+    _find_power,
+    _find_smt,
+    _find_free_memory,
+    _find_swap,
+    _find_virtual_machine,
+)
+"""Each looks at one condition."""

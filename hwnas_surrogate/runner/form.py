@@ -85,7 +85,6 @@ def fill_form(folder: str, runtime: Optional[str], threads: int, device: Optiona
         "options": {},
         "folder": str(place),
         "timeout": protocol.timeout,
-        "serial": threads == 1,
         "cold": False,
     }
     process = prepared_process(os.path.abspath(sys.argv[0]), hello)

@@ -23,6 +23,7 @@ class LiteRTEngine(Engine):
 
     name = "litert"
     library = "ai_edge_litert"
+    suffix = ".tflite"
 
     def describe(self) -> str:
         """Return the version."""

@@ -14,9 +14,9 @@ from typing import Any
 
 from hwnas_surrogate.errors import InvalidInputError, MeasurementError
 from hwnas_surrogate.runner.blocks import BlockServer, measuring_pipes, reason_of
-from hwnas_surrogate.runner.conditions import read_conditions
 from hwnas_surrogate.runner.engine import Engine
 from hwnas_surrogate.runner.engines import ENGINES
+from hwnas_surrogate.runner.facts import read_facts
 from hwnas_surrogate.runner.prepared import Prepared, check_outputs
 from hwnas_surrogate.runner.rounds import Run
 from hwnas_surrogate.runner.watching import MeasuringProcess
@@ -32,8 +32,8 @@ def prepared_process(program: str, hello: dict[str, Any]) -> MeasuringProcess:
     program : str
         The file of this program.
     hello : dict
-        ``runtime``, ``threads``, ``options`` (of the engine), ``folder`` (of the networks), ``timeout`` (seconds),
-        ``serial``: whether a run is the work of one thread of a CPU, and ``cold``: whether it opens the network too.
+        ``runtime``, ``threads``, ``options`` (of the engine), ``folder`` (of the networks), ``timeout`` (seconds) and
+        ``cold``: whether a run opens the network as well.
     """
     return MeasuringProcess([sys.executable, program, "work"], hello, hello["timeout"])
 
@@ -45,12 +45,13 @@ def measure_prepared() -> None:
         try:
             hello = json.loads(source.readline())
             engine = find_engine(hello["runtime"], hello["threads"], hello["options"])
-            told = {"runtime": engine.describe(), "conditions": read_conditions()}
+            told = {"runtime": engine.describe(), "facts": read_facts()}
         except Exception as error:  # noqa: BLE001 - sent to the parent, which raises it
             server.say("refused", why=reason_of(error))
             return
         server.say("end", seconds={}, **told)
-        server.serve(source, prepared_loader(engine, Path(hello["folder"]), hello["cold"]), _no_meter, hello["serial"])
+        load = prepared_loader(engine, Path(hello["folder"]), hello["cold"])
+        server.serve(source, load, _no_meter, engine.is_serial and not hello["cold"])
 
 
 def prepared_loader(engine: Engine, folder: Path, cold: bool) -> Callable[[dict[str, Any]], Run]:

@@ -8,14 +8,16 @@ from collections.abc import Iterator
 from typing import Any
 
 from hwnas_surrogate.measure import Runtime, subjects
+from hwnas_surrogate.measure.client import Worker
 from hwnas_surrogate.measure.worker import loader
 from hwnas_surrogate.runner.blocks import CLOCK, BlockServer
 
 
-class InProcess:
+class InProcess(Worker):
     """What :class:`hwnas_surrogate.measure.client.Worker` does, in this process."""
 
     def __init__(self, runtime: Runtime, timeout: float) -> None:
+        super().__init__(runtime, timeout)
         subjects._found.cache_clear()  # a new process knows nothing of the one before
         shared = bytearray(CLOCK.size)
         self.server = BlockServer(io.StringIO(), shared)  # type: ignore[arg-type]
@@ -30,5 +32,7 @@ class InProcess:
 
     def time(self, request: dict[str, Any], deadline: float = float("inf")) -> Iterator[dict[str, Any]]:
         self.server.sink = io.StringIO()
-        self.server.serve(io.StringIO(json.dumps(request)), loader(self.runtime), self.runtime.meter)
+        self.server.serve(
+            io.StringIO(json.dumps(request)), loader(self.runtime), self.runtime.meter, self.runtime.is_serial
+        )
         yield from map(json.loads, self.server.sink.getvalue().splitlines())

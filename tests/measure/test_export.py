@@ -67,7 +67,7 @@ def test_the_manifest_rebuilds_what_the_files_compute(folder: Path, space: Any, 
     assert path == folder / "manifest.json"
     manifest = json.loads(path.read_text())
     chosen = get_space(space)
-    assert names(folder) == ["manifest.json", *WRITTEN, "results.csv"]
+    assert names(folder) == ["manifest.json", *WRITTEN, "results.csv", "run.py"]
     top = {"version": 1, "package": hwnas_surrogate.__version__, "space": chosen.name, "random_state": 5}
     assert manifest == {**top, "networks": manifest["networks"]}
     of_row = [chosen.config(config) for config in (configs if isinstance(configs, list) else [configs] * 4)]
@@ -141,8 +141,8 @@ def test_measurements_of_the_files_come_back(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"formats": ("onnx", "tflite")}, InvalidInputError, "unknown format 'tflite'; allowed: 'onnx', 'torch'"),
-        ({"formats": "pt2"}, InvalidInputError, "unknown format 'pt2'; allowed: 'onnx', 'torch'"),
+        ({"formats": ("onnx", "tfl")}, InvalidInputError, "unknown format 'tfl'; allowed: 'onnx', 'onnx-int8'"),
+        ({"formats": "pt2"}, InvalidInputError, "unknown format 'pt2'; allowed: 'onnx', 'onnx-int8', 'tflite'"),
         ({"archs": []}, InvalidInputError, "nothing to export: no architectures were given"),
         ({"random_state": -1}, InvalidInputError, "random_state must be a non-negative integer"),
         ({"random_state": np.random.default_rng(0)}, InvalidInputError, "random_state must be a .*, a seed that"),
@@ -183,7 +183,7 @@ def test_a_full_disk_leaves_the_folder_empty(folder: Path, full: str, monkeypatc
             export_networks(SPACE, ARCHS, folder, CONFIG)
     assert names(folder) == []
     export_networks(SPACE, ARCHS, folder, CONFIG)
-    assert names(folder) == ["manifest.json", *WRITTEN, "results.csv"]
+    assert names(folder) == ["manifest.json", *WRITTEN, "results.csv", "run.py"]
     with pytest.raises(InvalidInputError, match="is not an empty folder"):
         export_networks(SPACE, ARCHS, folder, CONFIG)
 

@@ -67,7 +67,7 @@ def test_it_says_what_it_is(name: str) -> None:
     assert device.runtime.endswith(", 2 threads")
     assert any(part[0].isdigit() for part in device.runtime.split())  # a version
     assert ("int8" if "int8" in name else "float32") in device.runtime
-    assert runtime_of(name).default_name == f"cpu-{name}-1t"
+    assert runtime_of(name).device().name == f"cpu-{name}-1t"
 
 
 def test_torch_threads_are_put_back() -> None:

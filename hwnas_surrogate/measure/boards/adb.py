@@ -106,7 +106,7 @@ class AdbBoard(Board):
         try:
             done = subprocess.run(self._shell(command), input=input, capture_output=True, timeout=timeout)
         except subprocess.TimeoutExpired:
-            raise self._error(f"a command took longer than {timeout:.0f} s and was ended") from None
+            raise self._error(f"a command took longer than {timeout:.3g} s and was ended") from None
         if done.returncode and (why := self.lost(done.returncode)) is not None:
             raise MeasurementError(f"{why}.")
         return done
@@ -217,7 +217,7 @@ class AdbBoard(Board):
             try:
                 done = subprocess.run(command, timeout=timeout, **files)
             except subprocess.TimeoutExpired:
-                return f"adb {words[0]} took longer than {timeout:.0f} s and was ended"
+                return f"adb {words[0]} took longer than {timeout:.3g} s and was ended"
             messages.seek(0)
             return _reason(messages.read()) if done.returncode else None
 

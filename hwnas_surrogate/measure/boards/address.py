@@ -28,8 +28,8 @@ def parse_board(url: str) -> Board:
     url : str
         ``ssh://[user@]host[:port]``; the host may be an alias of your ssh config. Options follow as
         ``?option=value&option=value``: ``name`` (begins the names of its devices; the host by default), ``python`` (the
-        Python there; ``python3`` by default), ``folder`` (an existing folder for work files; ``~/.cache`` by default)
-        and ``config`` (an ssh config file of this host, instead of your own).
+        Python there, such as ``~/venv/bin/python``; ``python3`` by default), ``folder`` (an existing folder for work
+        files; ``~/.cache`` by default) and ``config`` (an ssh config file of this host, instead of your own).
 
         ``adb://serial``, with the options ``name``, ``python``, ``folder`` (``/data/local/tmp`` by default),
         ``benchmark_model`` and ``onnxruntime_perf_test`` (paths on the phone).

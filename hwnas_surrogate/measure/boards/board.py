@@ -101,6 +101,7 @@ class Board(ABC):
         ------
         MeasurementError
             If it can't be reached, or can't run networks; the message states why, and the remedy.
+            There is no connection afterwards.
         """
 
     @abstractmethod

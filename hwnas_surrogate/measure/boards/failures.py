@@ -35,8 +35,7 @@ REASONS: Sequence[tuple[str, str]] = (
     ("Session open refused", "it allows no more commands at once: see MaxSessions in its sshd_config"),
     (
         "closed by|reset by|Broken pipe|kex_exchange_identification",
-        "it closed the connection: it may have restarted, its SSH server may have been stopped, or something else "
-        "answers at that port",
+        "it closed the connection: it may have restarted, or what answers at that port is no SSH server",
     ),
 )
 """Patterns in the messages, and reasons. Host keys come before them: see :func:`explain`."""
@@ -81,6 +80,6 @@ def _changed(messages: str) -> str:
     where = f"-f {shlex.quote(file[1])} " if file else ""
     return (
         "its host key has changed. If it was installed anew, remove the old key with "
-        f"`ssh-keygen {where}-R '{host[1] if host else 'HOST'}'` and connect once by hand; if not, another machine may "
-        "be answering in its place"
+        f"`ssh-keygen {where}-R {shlex.quote(host[1]) if host else 'HOST'}` and connect once by hand; if not, another "
+        "machine may be answering in its place"
     )

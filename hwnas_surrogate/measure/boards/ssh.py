@@ -17,6 +17,7 @@ from typing import IO, Any
 
 from hwnas_surrogate.errors import InvalidInputError, MeasurementError
 from hwnas_surrogate.measure.boards.board import LEAST_FREE, Board, Facts, command_line
+from hwnas_surrogate.measure.boards.calls import BOOT, call_line, files_in, stream
 from hwnas_surrogate.measure.boards.connection import Connection, environment
 from hwnas_surrogate.measure.boards.failures import explain, last_line
 
@@ -36,15 +37,6 @@ SETTLE = 2.0
 """Seconds in which the end of a connection is noticed after a program there ended with it."""
 ENDED_BY_SYSTEM = (255, 129, 137, 143)
 """Exit statuses that a program has if the connection is lost, or if the board shuts down."""
-PIECE = 1 << 20
-"""Bytes to copy at once."""
-
-BOOT = (
-    'import sys; sys.version_info >= (3, 9) or sys.exit("Python %d.%d is too old" % sys.version_info[:2]); '
-    "exec(eval(sys.stdin.buffer.readline()))"
-)
-"""What Python is told on its command line: to run what the first line of its input holds. The rest is data."""
-
 DENIED = ("EACCES", "EPERM", "EROFS", "ENOENT", "ENOTDIR")
 FULL = ("ENOSPC", "EDQUOT")
 
@@ -53,7 +45,7 @@ class SshBoard(Board):
     """A board that is reached by the system's ``ssh``, as your own config, keys and known_hosts say.
 
     All commands share one connection. Host keys are always checked; nothing is ever asked. If the link is dead, this is
-    noticed within 40 seconds. Login shells may be sh, bash, dash, zsh, ksh, fish, csh or tcsh; all that they read is
+    noticed after 40 seconds. Login shells may be sh, bash, dash, zsh, ksh, fish, csh or tcsh; all that they read is
     one quoted command.
 
     Parameters
@@ -78,8 +70,9 @@ class SshBoard(Board):
         folder: str = "~/.cache",
         config: str = "",
     ) -> None:
-        super().__init__(url, name or host, python)
-        command_line([python])
+        # No shell expands the home folder's sign, but commands begin there.
+        super().__init__(url, name or host, re.sub(r"^~/", "./", python))
+        command_line([self.python])
         self._host, self._base = host, folder
         own = [("-F", os.path.abspath(os.path.expanduser(config)) if config else ""), ("-p", port), ("-l", user)]
         self._target = [word for flag, value in own if value for word in (flag, str(value))]
@@ -136,9 +129,9 @@ class SshBoard(Board):
     def push(self, paths: Sequence[Path], folder: str) -> None:
         """Copy files and folders into a new folder on the board, which appears when all of them are there."""
         self.inside(folder)
-        files = _files(paths)
+        files = files_in(paths)
         size = sum(file.stat().st_size for _, file in files)
-        self._call("receive", folder, feed=_stream(files), timeout=START + size / SLOWEST, size=size)
+        self._call("receive", folder, feed=stream(files), timeout=START + size / SLOWEST, size=size)
 
     def remove(self, folder: str) -> None:
         """Remove a folder inside the work folder, if it is there."""
@@ -173,7 +166,7 @@ class SshBoard(Board):
         if os.name == "nt":
             raise self._error("Windows' ssh can't share connections; measure from the Windows Subsystem for Linux")
         ssh = ["ssh", "-T", *_settings(), *self._target]
-        self._connection = connection = Connection(ssh, self._host, self._boot(), _code("keep", self._base))
+        self._connection = connection = Connection(ssh, self._host, self._boot(), call_line("keep", self._base))
         try:
             line = connection.first_line(START)
             if line is None:
@@ -207,7 +200,7 @@ class SshBoard(Board):
         """Call a function of ``remote.py`` on the board and return what it returns."""
 
         def pieces() -> Iterator[bytes]:
-            yield _code(name, *given)
+            yield call_line(name, *given)
             yield from feed
 
         done = self._run(self._boot(), timeout, pieces())
@@ -245,7 +238,7 @@ class SshBoard(Board):
                 file.seek(0)
             done = subprocess.CompletedProcess(words, code, out.read(), messages.read())
         if late.is_set():
-            raise self._error(f"a command took longer than {timeout:.0f} s and was ended")
+            raise self._error(f"a command took longer than {timeout:.3g} s and was ended")
         if code and (why := self.lost(code)) is not None:
             raise MeasurementError(f"{why}.")
         return done
@@ -305,37 +298,3 @@ def _settings() -> list[str]:
         "RemoteCommand": "none",
     }
     return [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
-
-
-def _code(name: str, *given: str) -> bytes:
-    """Return the line for :data:`BOOT` that calls a function of ``remote.py``."""
-    arguments = "".join(f", {value!r}" for value in given)
-    source = Path(__file__).with_name("remote.py").read_text(encoding="utf-8")
-    return ascii(f"{source}\nanswer({name}{arguments})\n").encode() + b"\n"
-
-
-def _files(paths: Sequence[Path]) -> list[tuple[str, Path]]:
-    """Return the files in these files and folders, each with its name on the board."""
-    names = [path.name for path in paths]
-    if len(set(names)) < len(names):
-        raise InvalidInputError(f"files for a board must differ in their last names, got {names}.")
-    files: list[tuple[str, Path]] = []
-    for path in paths:
-        inner = sorted(found for found in path.rglob("*") if found.is_file()) if path.is_dir() else [path]
-        files += [(found.relative_to(path.parent).as_posix(), found) for found in inner]
-    return files
-
-
-def _stream(files: Sequence[tuple[str, Path]]) -> Iterator[bytes]:
-    """Yield files as ``receive`` reads them."""
-    for name, path in files:
-        with path.open("rb") as file:
-            size = path.stat().st_size
-            yield json.dumps([name, size]).encode() + b"\n"
-            while size > 0:
-                piece = file.read(min(size, PIECE))
-                if not piece:
-                    raise MeasurementError(f"{path} became shorter while it was copied to a board.")
-                yield piece
-                size -= len(piece)
-    yield b"[null, 0]\n"

@@ -6,6 +6,8 @@ import os
 
 from hwnas_surrogate.errors import InvalidInputError, unknown
 from hwnas_surrogate.measure.runtimes.base import Converted, FileRuntime, Runtime
+from hwnas_surrogate.measure.runtimes.litert import LiteRT, LiteRTInt8
+from hwnas_surrogate.measure.runtimes.ncnn import Ncnn
 from hwnas_surrogate.measure.runtimes.onnx_files import OnnxRuntime, OnnxRuntimeInt8, OpenVINO
 from hwnas_surrogate.measure.runtimes.torch_eager import Cuda, Torch
 
@@ -14,6 +16,9 @@ __all__ = [
     "Converted",
     "Cuda",
     "FileRuntime",
+    "LiteRT",
+    "LiteRTInt8",
+    "Ncnn",
     "OnnxRuntime",
     "OnnxRuntimeInt8",
     "OpenVINO",
@@ -23,7 +28,7 @@ __all__ = [
 ]
 
 RUNTIMES: dict[str, type[Runtime]] = {
-    runtime.name: runtime for runtime in (Torch, Cuda, OnnxRuntime, OnnxRuntimeInt8, OpenVINO)
+    runtime.name: runtime for runtime in (Torch, Cuda, OnnxRuntime, OnnxRuntimeInt8, OpenVINO, LiteRT, LiteRTInt8, Ncnn)
 }
 """The runtimes by their name in ``hwnas measure --runtime``."""
 

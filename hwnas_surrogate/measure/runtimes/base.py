@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -117,8 +120,9 @@ class Runtime(ABC):
 
     def device(self, name: str | None = None) -> Device:
         """Describe this host under this runtime as a device."""
+        described = self.describe()  # first: it raises where the runtime can't run here
         name = self.device_name(self.host_name) if name is None else name
-        return self.device_on(name, self.hardware, self.describe(), read_conditions(seconds=0.0))
+        return self.device_on(name, self.hardware, described, read_conditions(seconds=0.0))
 
     def device_on(self, name: str, hardware: str, described: str, conditions: Mapping[str, Any]) -> Device:
         """Describe a device under this runtime.
@@ -165,6 +169,8 @@ class FileRuntime(Runtime):
     """What opens and executes the files."""
     extra: ClassVar[str]
     """The extra of this package that installs it."""
+    format: ClassVar[str]
+    """The name of its files' format in ``hwnas export`` and ``hwnas convert``."""
     number_format: ClassVar[str] = "float32"
     tolerance: ClassVar[float | None] = 1e-3
     """The largest difference from PyTorch's outputs, relative to the largest value; None where it says little."""
@@ -189,6 +195,11 @@ class FileRuntime(Runtime):
         except ImportError as error:
             raise missing_extra(f"runtime {self.name}", self.extra) from error
 
+    @property
+    def is_serial(self) -> bool:
+        """Whether each run is the work of one thread of the CPU only; one that opens the network uses the disk too."""
+        return not self.cold and self.make_engine().is_serial
+
     def make_engine(self) -> Engine:
         """Make the engine for this host."""
         return self.engine(self.threads, **self.engine_options())
@@ -200,18 +211,24 @@ class FileRuntime(Runtime):
 
     def load(self, network: Runnable) -> Run:
         """Convert a network, open it and check its outputs."""
-        folder = tempfile.TemporaryDirectory(prefix="hwnas-", ignore_cleanup_errors=True)
-        prepared = self.prepare(network, Path(folder.name))
-        engine = self.make_engine()
-        session = engine.open(prepared)
-        check_outputs(session.outputs(), prepared)
+        folder = Path(tempfile.mkdtemp(prefix="hwnas-"))
+        remove = partial(shutil.rmtree, folder, ignore_errors=True)
+        try:
+            prepared = self.prepare(network, folder)
+            engine = self.make_engine()
+            session = engine.open(prepared)
+            check_outputs(session.outputs(), prepared)
+        except BaseException:
+            remove()
+            raise
         if not self.cold:
-            folder.cleanup()
+            remove()
             return session.run
 
-        def run(_: object = folder) -> None:  # the files are there as long as this function
+        def run() -> None:
             engine.open(prepared).run()
 
+        weakref.finalize(run, remove)  # each run needs the files
         return run
 
     def operators(self, network: Runnable, runs: int = 20) -> list[Operator]:

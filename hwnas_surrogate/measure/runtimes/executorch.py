@@ -45,6 +45,7 @@ class ExecuTorch(FileRuntime):
     name: ClassVar[str] = "executorch"
     runs_onnx: ClassVar[bool] = False
     extra: ClassVar[str] = "executorch"
+    format: ClassVar[str] = "executorch"
     engine: ClassVar = ExecuTorchEngine
 
     def convert(self, network: Runnable, folder: Path) -> Converted:

@@ -28,8 +28,7 @@ class LiteRT(FileRuntime):
     runs_onnx: ClassVar[bool] = False
     extra: ClassVar[str] = "litert"
     engine: ClassVar = LiteRTEngine
-    form: ClassVar[str] = "tflite"
-    """The format of :data:`~hwnas_surrogate.measure.converting.tflite.FORMATS`."""
+    format: ClassVar[str] = "tflite"
 
     def describe(self) -> str:
         """Return the version and the number format; networks can be converted then."""
@@ -40,7 +39,7 @@ class LiteRT(FileRuntime):
     def convert(self, network: Runnable, folder: Path) -> Converted:
         """Convert the network, or take it from the cache."""
         path = folder / "model.tflite"
-        feed = _converter().convert(network, self.form, path)
+        feed = _converter().convert(network, self.format, path)
         return Converted([path], feed)
 
 
@@ -53,7 +52,7 @@ class LiteRTInt8(LiteRT):
     """
 
     name: ClassVar[str] = "litert-int8"
-    form: ClassVar[str] = "tflite-int8"
+    format: ClassVar[str] = "tflite-int8"
     number_format: ClassVar[str] = "int8 static"
     tolerance: ClassVar[float | None] = None
 

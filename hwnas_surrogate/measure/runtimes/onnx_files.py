@@ -45,6 +45,7 @@ class OnnxRuntime(FileRuntime):
 
     name: ClassVar[str] = "onnxruntime"
     extra: ClassVar[str] = "onnxruntime"
+    format: ClassVar[str] = "onnx"
     engine: ClassVar = OnnxRuntimeEngine
 
     def convert(self, network: Runnable, folder: Path) -> Converted:
@@ -57,6 +58,7 @@ class OnnxRuntimeInt8(OnnxRuntime):
     """ONNX Runtime on the CPU, statically quantized to int8 (QDQ, per tensor, int8 activations and weights)."""
 
     name: ClassVar[str] = "onnxruntime-int8"
+    format: ClassVar[str] = "onnx-int8"
     number_format: ClassVar[str] = "int8 static QDQ"
     tolerance: ClassVar[float | None] = None
 
@@ -97,6 +99,7 @@ class OpenVINO(FileRuntime):
 
     name: ClassVar[str] = "openvino"
     extra: ClassVar[str] = "openvino"
+    format: ClassVar[str] = "onnx"
     engine: ClassVar = OpenVINOEngine
 
     def convert(self, network: Runnable, folder: Path) -> Converted:
