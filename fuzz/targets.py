@@ -6,6 +6,7 @@ than 200 MB of memory, or more than ten seconds.
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import json
@@ -31,7 +32,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hwnas_surrogate.capture.graph_store import GraphCacheWarning, GraphStore, encoded
-from hwnas_surrogate.data import load_table, read_measurements
+from hwnas_surrogate.data import load_table, read_measurements, read_tool_files
 from hwnas_surrogate.data.official import read_official
 from hwnas_surrogate.data.store import write_parquet
 from hwnas_surrogate.data.unpickle import read_pickle
@@ -341,6 +342,49 @@ def _pickle(data: bytes) -> None:
         read_official(path)
 
 
+# -- result files of tools --------------------------------------------------------------------------------
+
+
+_SAMPLES = Path(__file__).resolve().parents[1] / "tests" / "data" / "tool_files" / "samples"
+_EXPORTED: dict[str, Any] = {
+    "version": 1, "space": "nasbench201",
+    "networks": [
+        {"file": f"network-{row:05d}.onnx", "architecture": str(row), "config": _SMALLEST} for row in range(3)
+    ],
+}  # fmt: skip
+
+
+def _tool(data: bytes) -> None:
+    """Read bytes as what a tool wrote about a network that was exported."""
+    manifest = _folder() / "exported.json"
+    manifest.write_text(json.dumps(_EXPORTED))
+    (_folder() / "network-00000").mkdir(exist_ok=True)
+    path = _folder() / "network-00000" / "result"
+    path.write_bytes(data)
+    table = read_tool_files(path, "board", manifest=manifest)
+    write_parquet(table, _folder() / "of_tool.parquet")
+
+
+def _tool_seeds() -> list[bytes]:
+    """Return the samples of the tests, one of each form, and one that is compressed."""
+    found = [path.read_bytes() for path in sorted(_SAMPLES.iterdir())]
+    return [*found, gzip.compress((_SAMPLES / "torch-trace.json").read_bytes(), mtime=0)]
+
+
+def _exported(data: bytes) -> None:
+    """Read bytes as the manifest of exported networks, or as a CSV file in its place, as the first byte says."""
+    manifest = _folder() / ("exported.csv" if data[:1] == b"c" else "exported.json")
+    manifest.write_bytes(data[1:])
+    path = _folder() / "trtexec.log"
+    path.write_bytes((_SAMPLES / "trtexec.log").read_bytes())
+    read_tool_files(path, "board", manifest=manifest)
+
+
+def _exported_seeds() -> list[bytes]:
+    lines = f"file,architecture,config\nnetwork-00000.onnx,5,{_SMALLEST}\nother.onnx,{_STRING},\n"
+    return [b"j" + json.dumps(_EXPORTED).encode(), b"c" + lines.encode(), b"cfile,model\nnetwork-00000.onnx,a.onnx\n"]
+
+
 # -- journals, evaluations, graphs ------------------------------------------------------------------------
 
 
@@ -412,6 +456,8 @@ TARGETS: dict[str, Target] = {
     "manifest": Target(_manifest, _manifest_seeds),
     "arrays": _weights(is_skops=False),
     "skops": _weights(is_skops=True),
+    "tool": Target(_tool, _tool_seeds),
+    "exported": Target(_exported, _exported_seeds),
     "csv": Target(_csv, _csv_seeds),
     "predict": Target(_predicted, lambda: [bytes([place]) + data for data in _csv_seeds() for place in (0, 1)]),
     "parquet": Target(_reading(load_table, ".parquet"), _tables),

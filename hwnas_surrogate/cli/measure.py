@@ -29,11 +29,18 @@ if TYPE_CHECKING:
 
     from hwnas_surrogate.data import AnyTable
     from hwnas_surrogate.measure import Setting
+    from hwnas_surrogate.spaces import SearchSpace
 
 
 def measure(
     archs: Archs = None,
     n: Annotated[int | None, typer.Option("--n", "-n", min=1, help="Measure this many random architectures.")] = None,
+    source: Annotated[
+        Path | None,
+        typer.Option(
+            "--input", metavar="FILE", help="Measure the architectures of a CSV file, as hwnas suggest writes."
+        ),
+    ] = None,
     networks: Networks = None,
     input_shape: InputShape = None,
     blocks: Annotated[bool, typer.Option("--blocks", help="Measure each block of FBNet by itself instead.")] = False,
@@ -90,8 +97,10 @@ def measure(
         raise InvalidInputError("--budget is a cost, of hwnas predict; the time to measure for is --time-limit TIME.")
     if half_width >= 1:
         raise InvalidInputError(f"--half-width is a part of the median: 0.02 for 2 %; got {half_width:g}.")
-    if bool(archs or networks) + (n is not None) + blocks != 1:
-        raise InvalidInputError("give either architectures, or models and --networks, or -n N, or --blocks.")
+    if bool(archs or networks) + (n is not None) + (source is not None) + blocks != 1:
+        raise InvalidInputError(
+            "give either architectures, or models and --networks, or --input, or -n N, or --blocks."
+        )
     given = read_networks(archs, networks, input_shape)
     if given and (space or dataset):
         raise InvalidInputError(
@@ -118,7 +127,11 @@ def measure(
     elif given:
         one = partial(measure_networks, given, **common)
     else:
-        one = partial(measure_archs, chosen, choose_archs(archs, n, chosen, seed), configs=dataset, **common)
+        if source is None:
+            batch_of, configs = choose_archs(archs, n, chosen, seed), dataset
+        else:
+            batch_of, configs = _read(source, chosen, dataset)
+        one = partial(measure_archs, chosen, batch_of, configs=configs, **common)
     with progress("measuring") as update:
         if len(settings) > 1:
             table: AnyTable = measure_several(one, settings, path, update)
@@ -132,6 +145,19 @@ def measure(
         _tell(part, f"{part['targets'][0].partition('/')[0]}: " if len(settings) > 1 else "")
     say(f"written to {path}; {'look costs up' if blocks else 'train on it'} with: {_next(path, blocks)}")
     show(_summary(table), as_json=as_json, as_csv=as_csv)
+
+
+def _read(path: Path, space: SearchSpace, dataset: str | None) -> tuple[Any, Any]:
+    """Return the architectures of a file, each once, and their configs."""
+    from hwnas_surrogate.data.arch_files import read_arch_file
+    from hwnas_surrogate.inputs import input_path
+
+    found: dict[Any, None] = {}
+    for archs, configs in read_arch_file(input_path(path), 8192):
+        batch = space.as_array(archs)
+        of_row = [space.config(dataset)] * len(archs) if configs is None else list(map(space.config, configs))
+        found.update(dict.fromkeys(zip(space.format_all(batch), of_row, strict=True)))
+    return [arch for arch, _ in found], [config for _, config in found]
 
 
 def _settings(

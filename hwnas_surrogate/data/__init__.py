@@ -21,6 +21,7 @@ from hwnas_surrogate.data.store import AnyTable, check_table, is_table, read_par
 from hwnas_surrogate.data.table import CostTable, config_name, noise_floor
 from hwnas_surrogate.data.target import METRICS, Device, Metric, Target, TargetLike, pick_targets, register_metric
 from hwnas_surrogate.data.text_lines import looks_like_text
+from hwnas_surrogate.data.tool_files import read_tool_files
 from hwnas_surrogate.errors import DataFileError, NotInTableError, unknown
 from hwnas_surrogate.files import standing
 from hwnas_surrogate.inputs import input_path, open_regular
@@ -50,6 +51,7 @@ __all__ = [
     "read_measurements",
     "read_official",
     "read_parquet",
+    "read_tool_files",
     "register_metric",
     "write_parquet",
 ]

@@ -119,7 +119,7 @@ def _cost_columns(table: CostTable) -> dict[str, Any]:
         if table.repeats is not None:
             for place, part in enumerate(REPEATS):
                 columns[f"{target} {part}"] = table.repeats[:, number, place]
-        codes = np.zeros(len(table), np.int8)
+        codes = np.zeros(len(table), np.int32)
         for code, where in enumerate(table.reasons.values(), start=1):
             codes[where[:, number]] = code
         if codes.any():

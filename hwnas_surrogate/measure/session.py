@@ -285,7 +285,8 @@ def _run(
         **info,
         "protocol": {
             "estimator": "lower quartile of the runs of a pass, averaged over passes; each run divided by how slow the "
-            "machine was in its block, which the block's other networks tell (median of log time - network - block)",
+            "machine was in its block, which the block's other networks tell (median of log time - network - block); "
+            + ("the time that a run waited for a core is subtracted" if runtime.is_serial else "waiting is left in"),
             **asdict(protocol),
             "block": BLOCK,
         },

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,18 +17,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hwnas_surrogate.data import Target, TargetLike, pick_targets
-from hwnas_surrogate.data.csv_lines import CsvFile, WrongLines
-from hwnas_surrogate.data.text_lines import lines_of_file
-from hwnas_surrogate.errors import DataFileError, InvalidArchitectureError, InvalidConfigError, InvalidInputError
+from hwnas_surrogate.data.arch_files import read_arch_file
+from hwnas_surrogate.errors import InvalidArchitectureError, InvalidConfigError, InvalidInputError
 from hwnas_surrogate.files import check_output, replacing
 from hwnas_surrogate.graphs import GraphBatch
-from hwnas_surrogate.inputs import as_path, input_path, open_regular
+from hwnas_surrogate.inputs import as_path, input_path
 from hwnas_surrogate.spaces import (
     ArchBatch,
     ConfigLike,
     NetworkConfig,
     SearchSpace,
-    arch_from_text,
     as_batch,
     get_space,
 )
@@ -40,10 +38,6 @@ from hwnas_surrogate.trainers.surrogate import Surrogate
 
 __all__ = ["predict_batches", "predict_file"]
 
-COLUMNS = ("architecture", "arch_str", "op_index")
-"""Accepted names of the column of architectures."""
-CONFIGS = ("config", "dataset")
-"""Accepted names of the column of configs."""
 SUFFIXES = (".parquet", ".csv", ".txt")
 
 
@@ -161,7 +155,7 @@ def predict_file(
         raise InvalidInputError("a file holds architectures; the surrogates are of graphs: predict_batches takes them.")
     n, wanted = 0, _Wanted(coverage, budgets, extrapolate, convention)
     with replacing(target, [origin]) as temporary, _writer(temporary, target.suffix) as write:
-        for archs, configs in _read(origin, ignored):
+        for archs, configs in read_arch_file(origin, BATCH, ignored, "predicted"):
             under: Any = config if configs is None else configs
             for frame in _batches(suite, archs, under, targets, wanted, n):
                 write(frame if configs is None else frame.assign(config=configs))
@@ -283,70 +277,6 @@ def _stacked(space: SearchSpace, chunk: list[Any], convention: str | None, start
                 message = str(error).removeprefix("architecture number 0: ")
                 raise InvalidArchitectureError(f"architecture {start + number} of the stream: {message}") from error
         raise
-
-
-_Read: TypeAlias = Iterator[tuple[list[Any], list[str] | None]]
-"""Architectures, and their configs if the file has some, batch by batch."""
-
-
-def _read(path: Path, ignored: Callable[[Sequence[str]], None] | None) -> _Read:
-    try:
-        if path.suffix == ".txt":
-            lines = (line.strip() for line in lines_of_file(path))
-            while batch := list(islice((_arch(line) for line in lines if line), BATCH)):
-                yield batch, None
-        else:
-            yield from (_read_csv if path.suffix == ".csv" else _read_parquet)(path, ignored or (lambda _: None))
-    except FileNotFoundError as error:
-        raise DataFileError(f"there is no file {path}.") from error
-    except (OSError, pa.ArrowException) as error:
-        reason = error.strerror or error if isinstance(error, OSError) else error
-        raise DataFileError(f"{path} can't be read: {reason}.") from error
-
-
-def _arch(entry: Any) -> Any:
-    """Parse texts as users type them; a space's own strings (with |) are returned as they are."""
-    return arch_from_text(entry) if isinstance(entry, str) and "|" not in entry else entry
-
-
-def _key_and_config(
-    path: Path, names: Sequence[str], ignored: Callable[[Sequence[str]], None], hint: str = ""
-) -> list[int]:
-    """Return the places of the architectures and of the configs (if any) among a file's columns."""
-    plain = [name.strip().casefold() for name in names]
-    keys, configs = ([place for place, name in enumerate(plain) if name in known] for known in (COLUMNS, CONFIGS))
-    if not keys:
-        got = ", ".join(names[:10]) or "none"
-        raise DataFileError(f"{path} has no column {', '.join(COLUMNS)}; it has {got}.{hint}")
-    for what, places in (("architectures", keys), ("configs", configs)):
-        if len(places) > 1:
-            got = " and ".join(repr(names[place]) for place in places)
-            raise DataFileError(f"{path} must have one column of {what}, got {got}: leave all but one out.")
-    if others := tuple(name for place, name in enumerate(names) if place not in (keys + configs)):
-        ignored(others)
-    return keys + configs
-
-
-def _read_csv(path: Path, ignored: Callable[[Sequence[str]], None]) -> _Read:
-    file = CsvFile(path)
-    key, *config = _key_and_config(path, file.header, ignored, file.hint)
-    wrong = WrongLines(path, "predicted")
-    wrong.gave_up = True  # at the first batch with a wrong line
-    entries = (fields for _, rows in file.rows(wrong) for fields in rows)
-    while batch := list(islice(entries, BATCH)):
-        wrong.check()
-        configs = [fields[config[0]].strip() for fields in batch] if config else None
-        yield [_arch(fields[key].strip()) for fields in batch], configs
-
-
-def _read_parquet(path: Path, ignored: Callable[[Sequence[str]], None]) -> _Read:
-    with open_regular(path) as opened, pq.ParquetFile(opened) as file:
-        names = list(map(str, file.schema_arrow.names))
-        wanted = [names[place] for place in _key_and_config(path, names, ignored)]
-        for batch in file.iter_batches(BATCH, columns=wanted):
-            frame = batch.to_pandas(ignore_metadata=True)[wanted]
-            configs = frame.iloc[:, 1].astype(str).str.strip().tolist() if len(wanted) > 1 else None
-            yield [_arch(arch) for arch in frame.iloc[:, 0]], configs
 
 
 @contextmanager

@@ -1,50 +1,39 @@
-"""The conditions of a measurement on this machine: processor, clock, temperature, load, power, virtual machine."""
+"""The conditions of a measurement: processor, clock, temperature, load, power, virtual machine.
+
+A board sends what its system shows (:mod:`~hwnas_surrogate.runner.facts`), and the host understands it here.
+"""
 
 from __future__ import annotations
 
-import os
-import platform
 import re
-import subprocess
-import time
-from pathlib import Path
+from fnmatch import fnmatchcase
 from typing import Any
 
-__all__ = ["processor_name", "read_conditions"]
+from hwnas_surrogate.runner.facts import listed_cores, read_facts
 
-ARM_CORES = {
-    0x41: {
-        0xB76: "ARM1176", 0xC05: "Cortex-A5", 0xC07: "Cortex-A7", 0xC08: "Cortex-A8", 0xC09: "Cortex-A9",
-        0xC0E: "Cortex-A17", 0xC0F: "Cortex-A15", 0xD01: "Cortex-A32", 0xD03: "Cortex-A53", 0xD04: "Cortex-A35",
-        0xD05: "Cortex-A55", 0xD07: "Cortex-A57", 0xD08: "Cortex-A72", 0xD09: "Cortex-A73", 0xD0A: "Cortex-A75",
-        0xD0B: "Cortex-A76", 0xD0C: "Neoverse-N1", 0xD0D: "Cortex-A77", 0xD0E: "Cortex-A76AE", 0xD40: "Neoverse-V1",
-        0xD41: "Cortex-A78", 0xD42: "Cortex-A78AE", 0xD44: "Cortex-X1", 0xD46: "Cortex-A510", 0xD47: "Cortex-A710",
-        0xD48: "Cortex-X2", 0xD49: "Neoverse-N2", 0xD4B: "Cortex-A78C", 0xD4D: "Cortex-A715", 0xD4E: "Cortex-X3",
-        0xD4F: "Neoverse-V2", 0xD80: "Cortex-A520", 0xD81: "Cortex-A720", 0xD82: "Cortex-X4", 0xD85: "Cortex-X925",
-        0xD87: "Cortex-A725",
-    },
-    0x4E: {0x003: "Denver 2", 0x004: "Carmel"},
-    0x51: {0x001: "Oryon", 0x800: "Kryo 2xx Gold", 0x801: "Kryo 2xx Silver", 0x802: "Kryo 3xx Gold",
-           0x803: "Kryo 3xx Silver", 0x804: "Kryo 4xx Gold", 0x805: "Kryo 4xx Silver"},
-}  # fmt: skip
-"""Names of ARM cores by the numbers of implementer and part, as in the kernel's cputype.h."""
-ARM_MAKERS = {0x41: "ARM", 0x42: "Broadcom", 0x46: "Fujitsu", 0x48: "HiSilicon", 0x4E: "NVIDIA", 0x51: "Qualcomm",
-          0x53: "Samsung", 0x61: "Apple", 0x6D: "Microsoft", 0xC0: "Ampere"}  # fmt: skip
+__all__ = ["conditions_of", "processor_name", "read_conditions"]
+
+ARM_CORES = """
+41b76 ARM1176 41c05 Cortex-A5 41c07 Cortex-A7 41c08 Cortex-A8 41c09 Cortex-A9 41c0e Cortex-A17 41c0f Cortex-A15
+41d01 Cortex-A32 41d03 Cortex-A53 41d04 Cortex-A35 41d05 Cortex-A55 41d07 Cortex-A57 41d08 Cortex-A72 41d09 Cortex-A73
+41d0a Cortex-A75 41d0b Cortex-A76 41d0c Neoverse-N1 41d0d Cortex-A77 41d0e Cortex-A76AE 41d40 Neoverse-V1
+41d41 Cortex-A78 41d42 Cortex-A78AE 41d44 Cortex-X1 41d46 Cortex-A510 41d47 Cortex-A710 41d48 Cortex-X2
+41d49 Neoverse-N2 41d4b Cortex-A78C 41d4d Cortex-A715 41d4e Cortex-X3 41d4f Neoverse-V2 41d80 Cortex-A520
+41d81 Cortex-A720 41d82 Cortex-X4 41d85 Cortex-X925 41d87 Cortex-A725 4e003 Denver-2 4e004 Carmel 51001 Oryon
+""".split()  # noqa: SIM905 - a list would be twice as long
+"""The numbers of implementer and part of ARM cores, as in the kernel's cputype.h, each before its name."""
+ARM_MAKERS = {"41": "ARM", "48": "HiSilicon", "4e": "NVIDIA", "51": "Qualcomm", "53": "Samsung", "61": "Apple"}
 PI_THROTTLED = {0: "undervoltage", 1: "clock capped", 2: "throttled", 3: "soft temperature limit"}
 """The bits of a Raspberry Pi's get_throttled; 16 higher, the same since its start."""
 CPU_SENSORS = re.compile(r"cpu|soc|core|pkg|k10temp|zenpower", re.IGNORECASE)
 """Sensors of a processor; others may be far hotter or colder."""
-VIRTUAL_MACHINES = re.compile(
-    r"kvm|qemu|vmware|virtual|xen|bochs|google compute|amazon ec2|openstack|parallels|bhyve", re.I
-)
-CONTAINERS = re.compile(r"docker|kubepods|containerd|libpod|lxc|garden")
+VIRTUAL_MACHINES = re.compile("kvm|qemu|vmware|virtual|xen|bochs|google compute|amazon ec2|openstack|parallels", re.I)
+CONTAINERS = "(docker|kubepods|containerd|libpod|lxc)"
 CPU_FOLDER = "sys/devices/system/cpu/"
 
 
 def read_conditions(root: str = "/", seconds: float = 0.25) -> dict[str, Any]:
-    """Return what could matter for times measured here, as far as this system shows it; plain values for JSON.
-
-    Files that are missing, unreadable or odd are left out: this never raises for their sake.
+    """Return what could matter for times measured on this machine: :func:`conditions_of` its facts.
 
     Parameters
     ----------
@@ -52,6 +41,24 @@ def read_conditions(root: str = "/", seconds: float = 0.25) -> dict[str, Any]:
         The folder that holds ``proc`` and ``sys``.
     seconds : float, default=0.25
         How long the load by other processes is observed.
+    """
+    return conditions_of(read_facts(root, seconds))
+
+
+def processor_name() -> str:
+    """Return the name of this machine's processor."""
+    return str(read_conditions(seconds=0.0)["processor"])
+
+
+def conditions_of(facts: dict[str, Any]) -> dict[str, Any]:
+    """Return what could matter for times measured on a machine, as far as it shows it; plain values for JSON.
+
+    Texts that are missing or odd are left out: this never raises for their sake.
+
+    Parameters
+    ----------
+    facts : dict
+        From :func:`~hwnas_surrogate.runner.facts.read_facts`.
 
     Returns
     -------
@@ -62,25 +69,56 @@ def read_conditions(root: str = "/", seconds: float = 0.25) -> dict[str, Any]:
         ``steal`` (share), ``memory_mb``, ``memory_free_mb``, ``swap_mb`` (used), ``virtual``, ``container``, ``power``,
         ``battery``.
     """
-    files = _SystemFiles(Path(root))
-    found: dict[str, Any] = {
-        "processor": processor_name(root),
-        "system": f"{platform.system()} {platform.release()}",
-        "machine": platform.machine(),
-        "python": platform.python_version(),
-        "cores": os.cpu_count(),
+    files = _Files(facts["files"])
+    found = {
+        "processor": _processor(files) or facts["processor"],
+        "system": facts["system"],
+        "python": facts["python"],
+        **_cores(files, facts["cores"]),
+        "quota": _quota(files),
+        **_clock(files),
+        "temperature_c": _temperature(files),
+        "throttled": _throttled(files),
+        **_memory(files),
+        **_virtual(files),
+        **_power(files),
     }
-    for part in (_read_cores, _read_clock, _read_heat, _read_load, _read_memory, _read_virtual, _read_power):
-        found.update(part(files))
-    found.update(_observed_load(files, seconds, found["cores"] or 1))
+    load = files.found("proc/loadavg", r"^(\d+\.\d+)")
+    found["load"] = float(load) if load else None
+    found.update(_observed(facts, found["cores"] or 1))
     return {name: value for name, value in found.items() if value is not None}
 
 
-def processor_name(root: str = "/") -> str:
-    """Return the processor's name as the operating system reports it; on ARM, the cores and the board's model."""
-    files = _SystemFiles(Path(root))
-    text = files.text("proc/cpuinfo")
-    pairs = re.findall(r"^(\S.*?)\s*:[ \t]*(.*?)\s*$", text, re.MULTILINE)
+class _Files:
+    """The texts of files, any of which may be missing or odd."""
+
+    def __init__(self, texts: dict[str, str]) -> None:
+        self.texts = texts
+
+    def text(self, name: str) -> str:
+        """Return a file's text; empty if there is none."""
+        return self.texts.get(name, "")
+
+    def number(self, name: str, base: int = 10) -> int | None:
+        """Return the whole number that a file holds."""
+        try:
+            return int(self.text(name), base)
+        except ValueError:
+            return None
+
+    def found(self, name: str, pattern: str) -> str | None:
+        """Return what the group of a pattern matches first."""
+        match = re.search(pattern, self.text(name), re.MULTILINE)
+        return match[1] if match else None
+
+    def names(self, pattern: str) -> list[str]:
+        """Return the names of files that match a pattern."""
+        return [name for name in self.texts if fnmatchcase(name, pattern)]
+
+
+def _processor(files: _Files) -> str:
+    """Return the processor's name; on ARM, the board's model and the cores."""
+    pairs = re.findall(r"^(\S.*?)\s*:[ \t]*(.*?)\s*$", files.text("proc/cpuinfo"), re.MULTILINE)
     fields = dict(pairs)
     name = fields.get("model name", "")
     if name and "CPU implementer" not in fields:
@@ -88,253 +126,133 @@ def processor_name(root: str = "/") -> str:
         return f"{name} (family {family} model {model})" if family and model else name
     board = files.text("proc/device-tree/model") or fields.get("Hardware") or fields.get("Model", "")
     cores = _arm_cores(pairs)
-    if cores or board:
-        return f"{board} ({cores})" if board and cores else board or cores
-    return _mac_name() or name or platform.processor() or platform.machine()
+    return f"{board} ({cores})" if board and cores else board or cores or name
 
 
 def _arm_cores(pairs: list[tuple[str, str]]) -> str:
     """Return the kinds of cores and how many of each, such as ``4x Cortex-A55 + 4x Cortex-A78``."""
-    maker, kinds = 0, []
+    names, maker, kinds = dict(zip(ARM_CORES[::2], ARM_CORES[1::2])), "", []
     for key, value in pairs:
         if key == "CPU implementer":
-            maker = _whole_number(value, 0) or 0
+            maker = value[2:].lower()
         elif key == "CPU part":
-            part = _whole_number(value, 0) or 0
-            kinds.append(ARM_CORES.get(maker, {}).get(part, f"{ARM_MAKERS.get(maker, hex(maker))} core {part:#x}"))
+            part = value[2:].lower()
+            kinds.append(names.get(f"{maker}{part:0>3}", f"{ARM_MAKERS.get(maker, maker)} core {part}"))
     return " + ".join(f"{kinds.count(kind)}x {kind}" for kind in dict.fromkeys(kinds))
 
 
-def _mac_name() -> str:
-    """Return the processor's name where a command prints it: on a Mac."""
-    if platform.system() != "Darwin":
-        return ""
-    command = ["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=5).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return ""
-
-
-class _SystemFiles:
-    """Small files below a folder, any of which may be missing, unreadable or odd."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-
-    def text(self, name: str) -> str:
-        """Return a file's text, without the zeros that end those of a device tree; empty if there is none."""
-        try:
-            return (self.root / name).read_bytes().decode(errors="replace").strip("\0 \t\r\n")
-        except (OSError, ValueError):
-            return ""
-
-    def number(self, name: str) -> int | None:
-        """Return the whole number that a file begins with."""
-        return _whole_number((self.text(name).split() or [""])[0])
-
-    def paths(self, pattern: str) -> list[str]:
-        """Return the names that match a pattern, in order."""
-        try:
-            return sorted(str(path.relative_to(self.root)) for path in self.root.glob(pattern))
-        except OSError:
-            return []
-
-    def exists(self, name: str) -> bool:
-        """Return whether there is such a file."""
-        return os.path.exists(self.root / name)
-
-
-def _whole_number(text: str, base: int = 10) -> int | None:
-    try:
-        return int(text, base)
-    except ValueError:
-        return None
-
-
-def _read_cores(files: _SystemFiles) -> dict[str, Any]:
-    online = _numbers_listed(files.text(CPU_FOLDER + "online"))
-    active = files.text(CPU_FOLDER + "smt/active")
-    siblings = [
-        _numbers_listed(files.text(name))
-        for name in files.paths(CPU_FOLDER + "cpu[0-9]*/topology/thread_siblings_list")
-    ]
+def _cores(files: _Files, count: int | None) -> dict[str, Any]:
+    online = listed_cores(files.text(CPU_FOLDER + "online"))
+    allowed = listed_cores(files.found("proc/self/status", r"^Cpus_allowed_list:\s*(\S+)") or "")
+    siblings = [files.text(name) for name in files.names(CPU_FOLDER + "cpu*/topology/thread_siblings_list")]
+    shared = any(len(listed_cores(group)) > 1 for group in siblings) if siblings else None
+    active = files.number(CPU_FOLDER + "smt/active")
     return {
-        "cores": len(allowed_cores(str(files.root))) or len(online) or os.cpu_count(),
+        "cores": len(allowed) or len(online) or count,
         "cores_online": len(online) or None,
-        "quota": _read_quota(files),
-        "smt": active == "1" if active else any(len(group) > 1 for group in siblings) if siblings else None,
+        "smt": shared if active is None else active == 1,
     }
 
 
-def allowed_cores(root: str = "/") -> list[int]:
-    """Return the numbers of the cores that this process may run on; empty if unknown."""
-    found = re.search(r"^Cpus_allowed_list:\s*(\S+)", _SystemFiles(Path(root)).text("proc/self/status"), re.MULTILINE)
-    return _numbers_listed(found[1]) if found else []
-
-
-def _numbers_listed(text: str) -> list[int]:
-    """Return the numbers of a list such as ``0-3,8``; of an odd one, none."""
-    numbers: list[int] = []
-    for part in text.split(","):
-        first, _, last = part.partition("-")
-        begin, end = _whole_number(first), _whole_number(last or first)
-        if begin is None or end is None or not 0 <= begin <= end < 1 << 16:
-            return []
-        numbers += range(begin, end + 1)
-    return numbers
-
-
-def _read_quota(files: _SystemFiles) -> float | None:
+def _quota(files: _Files) -> float | None:
     """Return the least of the cgroups' limits, in cores."""
-    limits = []
-    for line in files.text("proc/self/cgroup").split("\n"):
-        _, kinds, path = [*line.split(":", 2), "", ""][:3]
-        if kinds and "cpu" not in kinds.split(","):
-            continue
-        group = Path("sys/fs/cgroup" if not kinds else "sys/fs/cgroup/cpu") / path.strip("/")
-        for folder in (group, *group.parents):
-            old = f"{files.text(f'{folder}/cpu.cfs_quota_us')} {files.text(f'{folder}/cpu.cfs_period_us')}"
-            limit = re.fullmatch(r"(\d+) ([1-9]\d*)", files.text(f"{folder}/cpu.max") or old)
-            if limit:
-                limits.append(int(limit[1]) / int(limit[2]))
-    return min(limits, default=None)
+    texts = [files.text(name) for name in files.names("sys/fs/cgroup/*cpu.max")]
+    for name in files.names("sys/fs/cgroup/*cpu.cfs_quota_us"):
+        texts.append(f"{files.text(name)} {files.text(name.replace('quota', 'period'))}")
+    limits = [re.fullmatch(r"(\d+) ([1-9]\d*)", text) for text in texts]
+    return min((int(limit[1]) / int(limit[2]) for limit in limits if limit), default=None)
 
 
-def _read_clock(files: _SystemFiles) -> dict[str, Any]:
-    policies = files.paths(CPU_FOLDER + "cpufreq/policy*") or files.paths(CPU_FOLDER + "cpu[0-9]*/cpufreq")
+def _clock(files: _Files) -> dict[str, Any]:
+    def names(what: str) -> list[str]:
+        return files.names(f"{CPU_FOLDER}cpufreq/policy*/{what}") or files.names(f"{CPU_FOLDER}cpu*/cpufreq/{what}")
 
-    def highest(name: str) -> float | None:
-        found = [value for policy in policies if (value := files.number(f"{policy}/{name}"))]
-        return max(found) / 1e3 if found else None
+    def highest(what: str) -> float | None:
+        return max((value / 1e3 for name in names(what) if (value := files.number(name))), default=None)
 
-    def names(name: str) -> str | None:
-        found = dict.fromkeys(text for policy in policies if (text := files.text(f"{policy}/{name}")))
-        return ", ".join(found) or None
+    def texts(what: str) -> str | None:
+        return ", ".join(dict.fromkeys(text for name in names(what) if (text := files.text(name)))) or None
 
-    now = re.findall(r"^cpu MHz\s*: ([\d.]+)$", files.text("proc/cpuinfo"), re.MULTILINE)
+    now = files.found("proc/cpuinfo", r"^cpu MHz\s*: (\d+\.\d+)$")
     most, limit = highest("cpuinfo_max_freq"), highest("scaling_max_freq")
     turbo, boost = files.number(CPU_FOLDER + "intel_pstate/no_turbo"), files.number(CPU_FOLDER + "cpufreq/boost")
     return {
-        "governor": names("scaling_governor"),
-        "scaling": names("scaling_driver"),
-        "clock_mhz": highest("scaling_cur_freq") or max(map(float, now), default=None),
+        "governor": texts("scaling_governor"),
+        "scaling": texts("scaling_driver"),
+        "clock_mhz": highest("scaling_cur_freq") or (float(now) if now else None),
         "max_clock_mhz": most,
         "clock_limit_mhz": limit if most and limit and limit < 0.99 * most else None,
         "boost": turbo == 0 if turbo is not None else boost == 1 if boost is not None else None,
     }
 
 
-def _read_heat(files: _SystemFiles) -> dict[str, Any]:
-    sensors = {f"{zone}/temp": files.text(f"{zone}/type") for zone in files.paths("sys/class/thermal/thermal_zone*")}
-    for name in files.paths("sys/class/hwmon/hwmon*/temp*_input"):
-        sensors[name] = files.text(f"{os.path.dirname(name)}/name")
-    heat = {name: value / 1e3 for name in sensors if 0 < (value := files.number(name) or 0) < 150_000}
-    chosen = [value for name, value in heat.items() if CPU_SENSORS.search(sensors[name])] or list(heat.values())
-    return {"temperature_c": max(chosen, default=None), "throttled": lowered_clock(str(files.root))}
+def _temperature(files: _Files) -> float | None:
+    """Return the highest temperature of the processor; of everything if no sensor is named after it."""
+    heat: dict[str, list[float]] = {}
+    for pattern, label in (("thermal/thermal_zone*/temp", "type"), ("hwmon/hwmon*/temp*_input", "name")):
+        for name in files.names(f"sys/class/{pattern}"):
+            value = files.number(name) or 0
+            if 0 < value < 150_000:
+                heat.setdefault(files.text(f"{name.rpartition('/')[0]}/{label}"), []).append(value / 1e3)
+    chosen = [sensor for sensor in heat if CPU_SENSORS.search(sensor)] or list(heat)
+    return max((value for sensor in chosen for value in heat[sensor]), default=None)
 
 
-def lowered_clock(root: str = "/") -> str | None:
+def _throttled(files: _Files) -> str | None:
     """Return what lowers the clock for heat or lack of power, each with ``now`` or ``since the start``."""
-    files = _SystemFiles(Path(root))
     found = []
-    for name in files.paths("sys/devices/platform/*/*/get_throttled"):
-        bits = _whole_number(files.text(name), 16) or 0
+    for name in files.names("sys/devices/platform/*/get_throttled"):
+        bits = files.number(name, 16) or 0
         found += [f"{what} now" for bit, what in PI_THROTTLED.items() if bits >> bit & 1]
         found += [f"{what} since the start" for bit, what in PI_THROTTLED.items() if bits >> bit + 16 & 1]
-    for name in files.paths("sys/class/hwmon/hwmon*/in0_lcrit_alarm"):
-        found += ["undervoltage now"] * (files.number(name) == 1)
-    for cooler in files.paths("sys/class/thermal/cooling_device*"):
-        kind = files.text(f"{cooler}/type")
-        if re.search("cpufreq|^Processor", kind) and (files.number(f"{cooler}/cur_state") or 0) > 0:
+    for name in files.names("sys/class/thermal/cooling_device*/cur_state"):
+        if files.number(name) and files.found(name.replace("cur_state", "type"), "(cpufreq|^Processor)"):
             found.append("clock lowered for heat now")
-    counters = files.paths(CPU_FOLDER + "cpu[0-9]*/thermal_throttle/*_throttle_count")
+    counters = files.names(CPU_FOLDER + "cpu*/thermal_throttle/*_throttle_count")
     times = max((files.number(name) or 0 for name in counters), default=0)
     found += [f"{times} times since the start"] * (times > 0)
     return ", ".join(dict.fromkeys(found)) or None
 
 
-def _read_load(files: _SystemFiles) -> dict[str, Any]:
-    try:
-        return {"load": float(files.text("proc/loadavg").split()[0])}
-    except (IndexError, ValueError):
-        return {}
+def _memory(files: _Files) -> dict[str, Any]:
+    fields = re.findall(r"^(\w+):\s+(\d{1,15}) kB$", files.text("proc/meminfo"), re.MULTILINE)
+    mb = {name: int(value) // 1024 for name, value in fields}
+    swap = mb["SwapTotal"] - mb.get("SwapFree", 0) if "SwapTotal" in mb else None
+    return {"memory_mb": mb.get("MemTotal"), "memory_free_mb": mb.get("MemAvailable"), "swap_mb": swap}
 
 
-def _read_memory(files: _SystemFiles) -> dict[str, Any]:
-    fields = dict(re.findall(r"^(\w+):\s+(\d+) kB$", files.text("proc/meminfo"), re.MULTILINE))
-    kilobytes = {name: int(value) for name, value in fields.items()}
-    swap = kilobytes.get("SwapTotal", 0) - kilobytes.get("SwapFree", 0)
-    free = kilobytes.get("MemAvailable", kilobytes.get("MemFree"))
-    return {
-        "memory_mb": kilobytes["MemTotal"] // 1024 if "MemTotal" in kilobytes else None,
-        "memory_free_mb": None if free is None else free // 1024,
-        "swap_mb": swap // 1024 if "SwapTotal" in kilobytes else None,
-    }
-
-
-def _read_virtual(files: _SystemFiles) -> dict[str, Any]:
-    machine = " ".join(files.text(f"sys/class/dmi/id/{name}") for name in ("sys_vendor", "product_name")).strip()
-    flags = re.search(r"^flags\s*:.*\bhypervisor\b", files.text("proc/cpuinfo"), re.MULTILINE)
-    named = machine if VIRTUAL_MACHINES.search(machine) and "metal" not in machine else ""
+def _virtual(files: _Files) -> dict[str, Any]:
+    machine = f"{files.text('sys/class/dmi/id/sys_vendor')} {files.text('sys/class/dmi/id/product_name')}"
+    named = machine if VIRTUAL_MACHINES.search(machine) and "metal" not in machine else None
     other = files.text("sys/hypervisor/type") or files.text("proc/device-tree/hypervisor/compatible")
-    wsl = "WSL" if "microsoft" in files.text("proc/sys/kernel/osrelease").lower() else ""
-    groups = CONTAINERS.search(files.text("proc/1/cgroup") + files.text("proc/self/cgroup"))
-    marked = {".dockerenv": "docker", "run/.containerenv": "podman"}
-    container = next((kind for name, kind in marked.items() if files.exists(name)), groups[0] if groups else None)
-    return {"virtual": wsl or named or other or ("yes" if flags else None), "container": container}
+    wsl = files.found("proc/sys/kernel/osrelease", "(WSL|microsoft)") and "WSL"
+    hidden = files.found("proc/cpuinfo", r"^flags\s*:.*\b(hypervisor)\b") and "yes"
+    marked = "docker" if ".dockerenv" in files.texts else None
+    groups = files.found("proc/1/cgroup", CONTAINERS) or files.found("proc/self/cgroup", CONTAINERS)
+    return {"virtual": wsl or named or other or hidden, "container": marked or groups}
 
 
-def _read_power(files: _SystemFiles) -> dict[str, Any]:
-    mode = re.search(r"pmode:0*(\d+)", files.text("var/lib/nvpmodel/status"))
+def _power(files: _Files) -> dict[str, Any]:
     power = files.text("sys/firmware/acpi/platform_profile") or None
+    mode = files.found("var/lib/nvpmodel/status", r"pmode:0*(\d+)")
     if mode:
-        names = re.findall(r"POWER_MODEL[^>]*\bID=0*(\d+)[^>]*\bNAME=(\S+)", files.text("etc/nvpmodel.conf"))
-        power = f"nvpmodel {dict(names).get(mode[1], mode[1])}"
+        name = files.found("etc/nvpmodel.conf", rf"POWER_MODEL[^>]*\bID=0*{mode}\b[^>]*\bNAME=(\S+)")
+        power = f"nvpmodel {name or mode}"
+    supplies = [name.rpartition("/")[0] for name in files.names("sys/class/power_supply/*/type")]
     states = [
         files.text(f"{supply}/status")
-        for supply in files.paths("sys/class/power_supply/*")
+        for supply in supplies
         if files.text(f"{supply}/type") == "Battery" and files.text(f"{supply}/scope") != "Device"
     ]
     return {"power": power, "battery": "Discharging" in states if states else None}
 
 
-def _observed_load(files: _SystemFiles, seconds: float, cores: int) -> dict[str, Any]:
-    """Return what the cores do during some time, beside this process."""
-    chosen = allowed_cores(str(files.root))
-    before, begin, own = core_times(str(files.root), chosen), time.perf_counter(), time.process_time()
-    if before is None:
+def _observed(facts: dict[str, Any], cores: int) -> dict[str, Any]:
+    """Return what the cores did while they were observed, beside the process that observed them."""
+    if len(facts["load"]) != 4 or facts["load"][:2] == facts["load"][2:]:
         return {}
-    time.sleep(seconds)
-    after, wall, used = core_times(str(files.root), chosen), time.perf_counter() - begin, time.process_time() - own
-    if after is None or after == before:
-        return {}
-    busy = (after[0] - before[0] - used) / wall
+    busy, steal = (after - before for before, after in zip(facts["load"][:2], facts["load"][2:]))
     return {
-        "busy": round(min(max(busy, 0.0), float(cores)), 2),
-        "steal": round(max(after[1] - before[1], 0.0) / wall / cores, 3),
+        "busy": round(min(max((busy - facts["used"]) / facts["seconds"], 0.0), float(cores)), 2),
+        "steal": round(max(steal, 0.0) / facts["seconds"] / cores, 3),
     }
-
-
-def core_times(root: str = "/", cores: list[int] | None = None) -> tuple[float, float] | None:
-    """Return for how many seconds these cores were busy so far, and how many the host of a virtual machine took.
-
-    Parameters
-    ----------
-    root : str, default="/"
-        The folder that holds ``proc``.
-    cores : list of int, optional
-        The numbers of the cores; all if None or empty.
-    """
-    chosen = {f"cpu{core}" for core in cores or []}
-    tick = 1 / (os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100)
-    busy = steal = 0.0
-    seen = False
-    for line in _SystemFiles(Path(root)).text("proc/stat").split("\n"):
-        name, *times = line.split() or [""]
-        counts = [_whole_number(count) or 0 for count in times]
-        if re.fullmatch(r"cpu\d+", name) and len(counts) >= 7 and (not chosen or name in chosen):
-            seen = True
-            busy += (sum(counts[:3]) + sum(counts[5:7])) * tick  # without idle and waiting for a disk
-            steal += counts[7] * tick if len(counts) > 7 else 0.0
-    return (busy, steal) if seen else None

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from hwnas_surrogate.runner.conditions import allowed_cores, core_times, lowered_clock
+from hwnas_surrogate.runner.facts import allowed_cores, core_times, is_clock_lowered
 
 __all__ = ["CoreWaiting", "Disturbance", "total_disturbance", "verdict"]
 
@@ -94,7 +94,7 @@ class Disturbance:
     def __init__(self, is_serial: bool = False) -> None:
         self._sums = {"wall": 0.0, "cpu": 0.0, "blocks": 0.0, "lowered": 0.0}
         self._is_serial = is_serial
-        self._cores = allowed_cores()
+        self._cores = float(len(allowed_cores()) or os.cpu_count() or 1)
 
     def start(self) -> None:
         """Begin to observe; before the rounds of a block."""
@@ -107,7 +107,7 @@ class Disturbance:
             self._sums[name] = self._sums.get(name, 0.0) + now - self._before.get(name, now)
         self._waiting.close()
         self._sums["blocks"] += 1
-        self._sums["lowered"] += " now" in (lowered_clock() or "")
+        self._sums["lowered"] += is_clock_lowered()
 
     def waited(self) -> int:
         """Return the waiting so far, in ns, of which the difference is to be subtracted from a run's time."""
@@ -122,7 +122,7 @@ class Disturbance:
         process ran instead of this one; ``blocks``; ``lowered``: those that ended with a clock that heat or lack of
         power had lowered.
         """
-        found = {**self._sums, "cores": float(len(self._cores) or os.cpu_count() or 1)}
+        found = {**self._sums, "cores": self._cores}
         if "busy" in found:
             found["others"] = max(found.pop("busy") - found["cpu"], 0.0)
         if self._is_serial and "waiting" in found:
@@ -137,7 +137,7 @@ class Disturbance:
             import resource
 
             now["switches"] = float(resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw)
-        times = core_times(cores=self._cores)
+        times = core_times()
         return now if times is None else {**now, "busy": times[0], "steal": times[1]}
 
 

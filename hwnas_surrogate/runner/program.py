@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import Optional
 
 from hwnas_surrogate.errors import HWNASError
-from hwnas_surrogate.runner.conditions import read_conditions
 from hwnas_surrogate.runner.engines import ENGINES
+from hwnas_surrogate.runner.facts import read_facts
 from hwnas_surrogate.runner.form import fill_form
 from hwnas_surrogate.runner.protocol import Protocol
 from hwnas_surrogate.runner.serving import answer_requests, measure_prepared
@@ -27,8 +27,8 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
         "If it is stopped, run it again to go on.",
     )
     add = parser.add_argument
-    what = "fill in the form (default), or print the conditions of this machine; serve and work are for hwnas measure"
-    add("what", nargs="?", default="fill", choices=["fill", "conditions", "serve", "work"], help=what)
+    what = "fill in the form (default), or print facts about this machine; serve and work are for hwnas measure"
+    add("what", nargs="?", default="fill", choices=["fill", "facts", "serve", "work"], help=what)
     here = os.path.dirname(os.path.abspath(sys.argv[0]))
     add("--folder", default=here, help="the folder of the form; default: that of this program")
     add("--runtime", choices=list(ENGINES), help="default: the first for these files that is installed")
@@ -44,8 +44,8 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
             measure_prepared()
         elif given.what == "serve":
             answer_requests()
-        elif given.what == "conditions":
-            print(json.dumps(read_conditions(), indent=1))
+        elif given.what == "facts":
+            print(json.dumps(read_facts()))
         else:
             most = max(given.repeats, given.max_repeats)
             protocol = Protocol(given.passes, given.repeats, most, timeout=given.timeout)

@@ -14,9 +14,9 @@ from typing import Any
 
 from hwnas_surrogate.errors import HWNASError, InvalidInputError, MeasurementError
 from hwnas_surrogate.runner.blocks import BlockServer, measuring_pipes, reason_of
-from hwnas_surrogate.runner.conditions import read_conditions
 from hwnas_surrogate.runner.engine import Engine
 from hwnas_surrogate.runner.engines import ENGINES
+from hwnas_surrogate.runner.facts import read_facts
 from hwnas_surrogate.runner.prepared import Prepared, check_outputs
 from hwnas_surrogate.runner.rounds import Run
 from hwnas_surrogate.runner.watching import MeasuringProcess
@@ -45,7 +45,7 @@ def measure_prepared() -> None:
         try:
             hello = json.loads(source.readline())
             engine = find_engine(hello["runtime"], hello["threads"], hello["options"])
-            told = {"runtime": engine.describe(), "conditions": read_conditions()}
+            told = {"runtime": engine.describe(), "facts": read_facts()}
         except HWNASError as error:
             server.say("refused", why=str(error), is_whole=True)
             return

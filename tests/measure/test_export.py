@@ -141,7 +141,7 @@ def test_measurements_of_the_files_come_back(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"formats": ("onnx", "tfl")}, InvalidInputError, "unknown format 'tfl'; allowed: 'onnx', 'onnx-int8', 'tflite'"),
+        ({"formats": ("onnx", "tfl")}, InvalidInputError, "unknown format 'tfl'; allowed: 'onnx', 'onnx-int8'"),
         ({"formats": "pt2"}, InvalidInputError, "unknown format 'pt2'; allowed: 'onnx', 'onnx-int8', 'tflite'"),
         ({"archs": []}, InvalidInputError, "nothing to export: no architectures were given"),
         ({"random_state": -1}, InvalidInputError, "random_state must be a non-negative integer"),

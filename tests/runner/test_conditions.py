@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from hwnas_surrogate.runner.conditions import allowed_cores, core_times, processor_name, read_conditions
+from hwnas_surrogate.runner.conditions import conditions_of, processor_name, read_conditions
+from hwnas_surrogate.runner.facts import allowed_cores, core_times, is_clock_lowered, read_facts
 from tests.runner import machines
 from tests.runner.machines import CPU, machine
 
@@ -121,7 +122,7 @@ def test_a_system_without_these_files(tmp_path: Path) -> None:
     assert got["cores"] == os.cpu_count()
     assert got["processor"]
     assert got["python"] == platform.python_version()
-    assert set(got) == {"processor", "system", "machine", "python", "cores"}
+    assert set(got) == {"processor", "system", "python", "cores"}
 
 
 def test_a_mac_is_asked_for_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,8 +133,8 @@ def test_a_mac_is_asked_for_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyP
         asked.append(command)
         return type("Done", (), {"stdout": "Apple M2\n"})
 
-    monkeypatch.setattr("hwnas_surrogate.runner.conditions.subprocess.run", run)
-    assert processor_name(str(tmp_path)) == "Apple M2"
+    monkeypatch.setattr("hwnas_surrogate.runner.facts.subprocess.run", run)
+    assert read_conditions(str(tmp_path))["processor"] == "Apple M2"
     assert asked == [["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"]]
 
 
@@ -141,14 +142,15 @@ def test_a_mac_is_asked_for_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyP
     ("cores", "name"),
     [
         ([(0x41, 0xD03)], "1x Cortex-A53"),
-        ([(0x61, 0x32)], "1x Apple core 0x32"),
+        ([(0x61, 0x32)], "1x Apple core 32"),
         ([(0x51, 0x1)] * 12, "12x Oryon"),
-        ([(0x99, 0x7)], "1x 0x99 core 0x7"),
+        ([(0x99, 0x7)], "1x 99 core 7"),
     ],
     ids=str,
 )
 def test_arm_cores_have_names(tmp_path: Path, cores: list[tuple[int, int]], name: str) -> None:
-    assert processor_name(machine(tmp_path, {"proc/cpuinfo": machines.arm(*cores)})) == name
+    root = machine(tmp_path, {"proc/cpuinfo": machines.arm(*cores)})
+    assert read_conditions(root, seconds=0.0)["processor"] == name
 
 
 def test_a_mode_of_a_jetson_without_a_name(tmp_path: Path) -> None:
@@ -181,15 +183,47 @@ def test_load_by_others_is_observed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_core_times_leave_idle_and_disk_out(tmp_path: Path) -> None:
     tick = 1 / os.sysconf("SC_CLK_TCK")
-    root = machine(tmp_path, {"proc/stat": "cpu0 1 2 3 4 5 6 7 8 9 10\ncpu1 0 0 0 0 0 0 0\n"})
+    stat = "cpu  9 9 9 9 9 9 9 9\ncpu0 1 2 3 4 5 6 7 8 9 10\ncpu1 0 0 0 0 0 0 0\nintr 1 2\n"
+    root = machine(tmp_path, {"proc/stat": stat})
     assert core_times(root) == pytest.approx(((1 + 2 + 3 + 6 + 7) * tick, 8 * tick))
-    assert core_times(root, [1]) == (0.0, 0.0)
-    assert core_times(root, [5]) is None
+    machine(tmp_path, {"proc/self/status": "Cpus_allowed_list:\t1\n"})
+    assert core_times(root) == (0.0, 0.0)
+    machine(tmp_path, {"proc/self/status": "Cpus_allowed_list:\t5\n"})
+    assert core_times(root) is None
 
 
-def test_lists_of_cores(tmp_path: Path) -> None:
-    assert allowed_cores(machine(tmp_path, {"proc/self/status": "Cpus_allowed_list:\t0-2,7\n"})) == [0, 1, 2, 7]
-    assert allowed_cores(machine(tmp_path, {"proc/self/status": "Cpus_allowed_list:\t0-99999999999\n"})) == []
+@pytest.mark.parametrize(
+    ("name", "lowered"), [("PI", True), ("PHONE", True), ("JETSON", False), ("LAPTOP", False), ("SERVER", False)]
+)
+def test_a_clock_that_is_lowered_now(tmp_path: Path, name: str, lowered: bool) -> None:
+    assert is_clock_lowered(machine(tmp_path, getattr(machines, name))) is lowered
+
+
+def test_a_clock_that_was_lowered_before(tmp_path: Path) -> None:
+    file = "sys/devices/platform/soc/soc:firmware/get_throttled"
+    assert not is_clock_lowered(machine(tmp_path, {file: "50000\n"}))
+    assert not is_clock_lowered(machine(tmp_path, {file: "0\n"}))
+    assert is_clock_lowered(machine(tmp_path, {file: "e0008\n"}))
+
+
+def test_facts_travel_as_json(tmp_path: Path) -> None:
+    facts = read_facts(machine(tmp_path, machines.LAPTOP), seconds=0.0)
+    assert facts["files"] == {name: text.strip() for name, text in machines.LAPTOP.items() if "/AC/online" not in name}
+    assert conditions_of(json.loads(json.dumps(facts))) == read_conditions(str(tmp_path), seconds=0.0)
+
+
+def test_large_files_are_cut(tmp_path: Path) -> None:
+    facts = read_facts(machine(tmp_path, {"proc/cpuinfo": machines.x86("CPU X") * 5000}), seconds=0.0)
+    assert len(facts["files"]["proc/cpuinfo"]) <= 1 << 16
+    assert conditions_of(facts)["processor"] == "CPU X (family 6 model 154)"
+
+
+@pytest.mark.parametrize(
+    ("text", "cores"),
+    [("0-2,7", [0, 1, 2, 7]), ("3", [3]), ("0-99999999999", []), ("2-", []), ("a", []), ("5-4", []), (",", [])],
+)
+def test_lists_of_cores(tmp_path: Path, text: str, cores: list[int]) -> None:
+    assert allowed_cores(machine(tmp_path, {"proc/self/status": f"Cpus_allowed_list:\t{text}\n"})) == cores
 
 
 def test_smt_needs_siblings(tmp_path: Path) -> None:
@@ -205,3 +239,4 @@ def test_this_machine() -> None:
     assert 1 <= got["cores"] == len(os.sched_getaffinity(0))
     assert 0 <= got["busy"] <= got["cores"]
     assert got["memory_mb"] > 100
+    assert processor_name() == got["processor"]

@@ -23,6 +23,7 @@ from hwnas_surrogate.measure.runner_file import RUNNER, runner_source
 from hwnas_surrogate.measure.runtimes import RUNTIMES, FileRuntime, Runtime
 from hwnas_surrogate.measure.subjects import from_message
 from hwnas_surrogate.runner.blocks import reason_of
+from hwnas_surrogate.runner.conditions import conditions_of
 
 __all__ = ["BoardTimer", "check_runtime"]
 
@@ -305,7 +306,7 @@ class _Runner:
         for event in self.ask(hello, START):
             if event["event"] != "end":
                 raise MeasurementError(f"board {self._board} can't run {hello['runtime']}: {event['why']}")
-            self.welcome = event
+            self.welcome = {**event, "conditions": conditions_of(event["facts"])} if "facts" in event else event
 
     def ask(self, request: dict[str, Any], longest: float | None = None) -> Iterator[dict[str, Any]]:
         """Send a request; yield its events, the last of which is ``died`` if the runner itself ended."""
