@@ -61,11 +61,11 @@ class _ExecuTorchSession(Session):
         """Return the program and what executes its method."""
         from executorch.runtime import Runtime
 
-        program = Runtime.get().load_program(self._data, enable_etdump=is_traced)
-        method = program.load_method("forward")
-        if method is None:
-            raise MeasurementError("the ExecuTorch program has no method 'forward'.")
-        return program, method.execute
+        try:
+            program = Runtime.get().load_program(self._data, enable_etdump=is_traced)
+            return program, program.load_method("forward").execute
+        except (RuntimeError, KeyError) as error:
+            raise MeasurementError(f"ExecuTorch can't load the network: {error}") from error
 
     def run(self) -> None:
         self._execute(self._inputs)

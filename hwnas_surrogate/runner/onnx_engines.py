@@ -78,7 +78,7 @@ class _OnnxRuntimeSession(Session):
             return self._opened(may_fall_back=False)
         except MeasurementError:  # it lacks the provider
             raise
-        except Exception as error:  # noqa: BLE001 - its errors derive from Exception; the session below raises others
+        except Exception as error:  # its errors have no class in common
             session, provider = self._opened(), self._engine.provider
             if not any(event["args"].get("provider") == provider for event in self._profiled(1)):
                 why = " ".join(str(error).split())[:200]

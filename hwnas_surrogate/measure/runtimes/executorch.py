@@ -101,7 +101,7 @@ def _folded(program: torch.export.ExportedProgram) -> nn.Module:
     module = torch.fx.GraphModule(given, given.graph)  # the given one refuses eval()
     graph, aten = module.graph, torch.ops.aten
     for node in list(graph.nodes):
-        before = node.args[0] if node.args else None
+        before: Any = node.args[0] if node.args else None
         if node.target != aten.batch_norm.default or getattr(before, "target", None) not in _CONVOLUTIONS:
             continue
         source, weight, bias, *rest = [*before.args, *[None] * (3 - len(before.args))]

@@ -100,7 +100,8 @@ def _from_trace(network: Runnable, folder: Path) -> Converted:
     with tempfile.TemporaryDirectory(dir=folder) as inner, warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # about values that tracing fixes: inputs are fixed too
         path = Path(inner, "model.pt")
-        torch.jit.trace(module, inputs, check_trace=False, strict=False).save(str(path))
+        trace: Any = torch.jit.trace
+        trace(module, inputs, check_trace=False, strict=False).save(str(path))
         return _converted(path, feed, folder)
 
 
