@@ -162,6 +162,7 @@ def _write(name: str, network: TorchRunnable, folder: Path, stem: str) -> dict[s
         "sha256": hashlib.sha256(moved[0].read_bytes()).hexdigest(),
         "run": {
             "files": [path.name for path in moved],
+            "sha256": [hashlib.sha256(path.read_bytes()).hexdigest() for path in moved],
             "inputs": described,
             "outputs": [array.ravel().tolist() for array in outputs] if same and is_small else None,
             "tolerance": None if kind is None else kind.tolerance,

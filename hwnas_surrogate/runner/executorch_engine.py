@@ -26,6 +26,7 @@ class ExecuTorchEngine(Engine):
 
     name = "executorch"
     library = "executorch"
+    suffix = ".pte"
 
     def describe(self) -> str:
         """Return the version."""
