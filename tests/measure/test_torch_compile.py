@@ -78,7 +78,7 @@ def test_what_is_no_single_graph_is_refused() -> None:
             torch._dynamo.graph_break()
             return x + 1
 
-    with pytest.raises(MeasurementError, match="can't compile the network as one graph: .*graph_break"):
+    with pytest.raises(MeasurementError, match=r"can't compile the network as one graph: .*graph_break"):
         TorchCompile().load(TorchRunnable(Breaks(), (torch.ones(1, 3),)))
 
 
