@@ -104,7 +104,8 @@ def _folded(program: torch.export.ExportedProgram) -> nn.Module:
         before: Any = node.args[0] if node.args else None
         if node.target != aten.batch_norm.default or getattr(before, "target", None) not in _CONVOLUTIONS:
             continue
-        source, weight, bias, *rest = [*before.args, *[None] * (3 - len(before.args))]
+        arguments: list[Any] = list(before.args)
+        source, weight, bias, *rest = arguments if len(arguments) > 2 else [*arguments, None]  # the bias
         parameters = [weight, bias, *node.args[1:5]]
         is_known = all(part is None or part.op == "get_attr" for part in parameters) and weight and not node.args[5]
         if len(before.users) > 1 or not is_known or before.kwargs or node.kwargs:

@@ -105,9 +105,13 @@ def _compiled(module: torch.nn.Module, inputs: tuple[Any, ...], prepared: Prepar
     # PyTorch counts compilations by code object, and stops compiling after 8: each network gets one of its own.
     execute.__code__ = execute.__code__.replace()
     compiled: Callable[..., Any] = torch.compile(execute, dynamic=False, fullgraph=True)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of torch about itself, and about TF32
-        result = compiled(*inputs)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of torch about itself, and about TF32
+            result = compiled(*inputs)
+    except Exception as error:  # torch raises errors of many kinds
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise MeasurementError(f"torch.compile can't compile the network as one graph: {reason}") from error
     leaves = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
     check_outputs([leaf.detach().cpu().numpy() for leaf in leaves], prepared)
     return compiled
