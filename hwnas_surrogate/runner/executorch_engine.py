@@ -76,8 +76,9 @@ class _ExecuTorchSession(Session):
     def operators(self, runs: int) -> Optional[list[Operator]]:
         """Read its trace (ETDump) with its inspector: XNNPACK's operators to 1 us, portable kernels to 1 ns.
 
-        Each time is the median over the executions. The inspector is a part of ExecuTorch's package, and takes seconds
-        to import. None if the package is built without event tracing.
+        Each time is the median over the executions. Their sum is smaller than the time of the network, which includes
+        copying its inputs and outputs and calling XNNPACK. The inspector is a part of ExecuTorch's package, and takes
+        seconds to import. None if the package is built without event tracing.
         """
         program, execute = self._opened(is_traced=True)
         for _ in range(runs + 1):

@@ -77,7 +77,7 @@ def test_a_number_of_threads_that_does_not_take(prepared: Prepared, monkeypatch:
     from executorch.extension.pybindings import portable_lib
 
     monkeypatch.setattr(portable_lib, "_unsafe_reset_threadpool", lambda _: None)
-    with pytest.raises(MeasurementError, match="ExecuTorch runs with . threads, not 7"):
+    with pytest.raises(MeasurementError, match=r"ExecuTorch runs with . threads, not 7"):
         ExecuTorchEngine(7).open(prepared)
 
 

@@ -110,7 +110,7 @@ def _folded(program: torch.export.ExportedProgram) -> nn.Module:
         is_known = all(part is None or part.op == "get_attr" for part in parameters) and weight and not node.args[5]
         if len(before.users) > 1 or not is_known or before.kwargs or node.kwargs:
             continue
-        values = [None if part is None else _value(module, part.target) for part in parameters]
+        values: list[Any] = [None if part is None else _value(module, part.target) for part in parameters]
         fused = fuse_conv_bn_weights(values[0], values[1], values[4], values[5], node.args[7], values[2], values[3])
         with graph.inserting_before(node):
             constants = [_constant(module, f"{node.name}_{number}", value) for number, value in enumerate(fused)]

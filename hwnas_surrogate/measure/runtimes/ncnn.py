@@ -65,12 +65,13 @@ class Ncnn(FileRuntime):
             return _from_onnx(network, folder)
         except MissingExtraError:
             raise
-        except Exception as error:  # PyTorch raises errors of many kinds
-            try:
-                return _from_trace(network, folder)
-            except Exception:  # noqa: BLE001 - the first one says more
-                reason = error if isinstance(error, MeasurementError) else " ".join(str(error).split())[:200]
-                raise MeasurementError(str(reason)) from error
+        except Exception as error:  # noqa: BLE001 - PyTorch raises errors of many kinds
+            first = error
+        try:
+            return _from_trace(network, folder)
+        except Exception as error:
+            # What the ONNX form lacks says more: ONNX is better known than TorchScript.
+            raise MeasurementError(" ".join(str(first).split())[:300]) from error
 
 
 def _from_onnx(network: Runnable, folder: Path) -> Converted:

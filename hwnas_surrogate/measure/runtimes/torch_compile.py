@@ -31,7 +31,7 @@ __all__ = ["CudaCompile", "TorchCompile"]
 class TorchCompile(Torch):
     """``torch.compile`` with inductor, float32, on the CPU: one graph, for the shapes of the inputs.
 
-    A network is compiled when it is loaded: 8 to 20 s of one core, so that a timeout of some minutes is advisable.
+    A network is compiled when it is loaded: 10 to 50 s of one core, so that a timeout of some minutes is advisable.
     Inductor keeps what it compiled in a folder of its own (``$TORCHINDUCTOR_CACHE_DIR``, otherwise a temporary one of
     the user). The outputs are compared with those of eager execution. A network that can't be compiled as one graph is
     an error, since a part of it would run eagerly.
