@@ -114,11 +114,13 @@ def _settings(protocol: Protocol) -> dict[str, Any]:
 
 
 def _runnable(items: list[_FormItem], process: MeasuringProcess) -> str:
-    """Return the first network that the runtime runs: all others are compared with it."""
+    """Return the first network that the runtime runs several times: all others are compared with it."""
     why = ""
+    stop = {"least": 3, "most": 3, "half_width": 1.0}
     with process:
         for item in items:
-            [*_, last] = process.time({"items": [item.message()], "stop": {}, "seed": [], "energy": False})
+            both = [item.message(), item.message()]
+            [*_, last] = process.time({"items": both, "stop": stop, "seed": [0], "energy": False})
             if last["event"] == "end":
                 return item.file
             why = why or last["why"].rstrip(".")
@@ -155,7 +157,7 @@ def _read_form(path: Path) -> tuple[list[dict[str, str]], list[str]]:
             reader = csv.DictReader(file)
             lines = list(reader)
     except (OSError, ValueError, csv.Error) as error:
-        raise DataFileError(f"can't read the form {path}: {error}.") from error
+        raise DataFileError(f"can't read the form {path}: {getattr(error, 'strerror', None) or error}.") from error
     names = list(reader.fieldnames or [])
     if not lines or not {"file", "value"} <= set(names):
         raise DataFileError(f"{path} is no form of hwnas export: it needs lines with the columns file and value.")
@@ -168,8 +170,10 @@ def _read_manifest(path: Path) -> dict[str, dict[str, Any]]:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         runs = {entry["file"]: entry["run"] for entry in manifest["networks"] if "run" in entry}
         return {file: {**run, "hashes": dict(zip(run["files"], run["sha256"]))} for file, run in runs.items()}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataFileError(f"{path} is no manifest of hwnas export: {error!r}.") from error
+    except OSError as error:
+        raise DataFileError(f"can't read the manifest {path}: {error.strerror or error}.") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataFileError(f"{path} is no manifest of hwnas export of this version.") from error
 
 
 def _checked(described: dict[str, dict[str, Any]], folder: Path, file: str) -> dict[str, Any]:

@@ -23,7 +23,7 @@ SUFFIXES = sorted({engine.suffix for engine in ENGINES.values()})
 ROOM = Path(hwnas_surrogate.__file__).parent / "runner"
 
 
-@pytest.fixture(params=SUFFIXES)
+@pytest.fixture(scope="module", params=SUFFIXES)
 def source(request: pytest.FixtureRequest) -> str:
     return runner_source(request.param)
 
@@ -45,9 +45,10 @@ def test_it_imports_nothing_of_the_package(source: str) -> None:
     modules = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     names = {name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names}
     own = {str(module).partition(".")[0] for module in modules | names} - set(sys.stdlib_module_names)
-    libraries = {engine.library.partition(".")[0] for engine in ENGINES.values()}
+    libraries = {engine.library.partition(".")[0] for engine in ENGINES.values()} | {"torch"}  # ExecuTorch needs it
     assert own <= {"numpy", *libraries}
-    assert {node.names[0].name for node in tree.body if isinstance(node, ast.Import)} & libraries == set()
+    at_once = {name.name for node in tree.body if isinstance(node, ast.Import) for name in node.names}
+    assert not {name.partition(".")[0] for name in at_once} & libraries  # those that a board lacks
 
 
 def test_no_name_is_undefined_unused_or_defined_twice(source: str, tmp_path: Path) -> None:
@@ -57,10 +58,7 @@ def test_no_name_is_undefined_unused_or_defined_twice(source: str, tmp_path: Pat
     done = subprocess.run(command, capture_output=True, text=True)
     if "No module named ruff" in done.stderr:
         pytest.skip("ruff is not installed")
-    # Imports of several modules are joined, so that some of their names are not used for each format.
-    lines = [line for line in done.stdout.splitlines() if line.startswith("F") and not line.startswith("F401")]
-    assert lines == []
-    assert not done.stderr
+    assert done.stdout.strip() == "All checks passed!"
 
 
 def test_names_are_unique_in_the_whole_room() -> None:
@@ -98,13 +96,13 @@ def test_it_runs_where_the_package_is_not(source: str, tmp_path: Path) -> None:
         if (found := Path(np.__file__).parents[1] / name).exists():
             (packages / name).symlink_to(found)
     start = (
-        f"import runpy, sys; sys.path.append({str(packages)!r}); sys.argv = ['run.py', 'conditions']; "
+        f"import runpy, sys; sys.path.append({str(packages)!r}); sys.argv = ['run.py', 'facts']; "
         f"runpy.run_path({str(tmp_path / 'run.py')!r}, run_name='__main__'); "
         "assert not [name for name in sys.modules if name.startswith('hwnas')]"
     )
     done = subprocess.run([sys.executable, "-I", "-S", "-c", start], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["python"]
+    assert json.loads(done.stdout)
 
 
 def test_it_starts_quickly(tmp_path: Path) -> None:

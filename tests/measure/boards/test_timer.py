@@ -132,7 +132,8 @@ def when_running(fake: FakeBoard, runs: int, deed: Callable[[], object]) -> thre
     """Do something when so many timed runs have begun on the board."""
 
     def wait() -> None:
-        while len(fake.log("run")) < runs:
+        until = time.monotonic() + 60
+        while time.monotonic() < until and len(fake.log("run")) < runs:
             time.sleep(0.005)
         deed()
 
