@@ -70,7 +70,7 @@ def measure(
         str | None,
         typer.Option(
             metavar="TIME",
-            help="A network that takes longer to load, or to run once, has failed. Default: 60s, or 10m if it is compiled.",
+            help="A network that takes longer to load, or to run once, has failed. Default: 60s; 10m if compiled.",
         ),
     ] = None,
     budget: Annotated[str | None, typer.Option(hidden=True)] = None,
