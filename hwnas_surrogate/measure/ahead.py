@@ -67,9 +67,9 @@ def convert_ahead(
         check_empty(folder)
     failures: dict[str, str] = {}
     with (
-        _converting(min(jobs, len(subjects)), timeout, form) as start,
         tempfile.TemporaryDirectory(prefix="hwnas-") as temporary,
         nullcontext() if folder is None else replacing_in(folder) as kept,
+        _converting(min(jobs, len(subjects)), timeout, form) as start,
     ):
         running = {
             start(subject, Path(temporary, f"{number}.tflite")): (name, number)

@@ -26,6 +26,7 @@ from hwnas_surrogate.measure.runnable import TorchRunnable
 from hwnas_surrogate.measure.runner_file import RUNNER, runner_source
 from hwnas_surrogate.measure.runtimes import (
     Converted,
+    ExecuTorch,
     FileRuntime,
     LiteRT,
     LiteRTInt8,
@@ -48,7 +49,8 @@ MOST_VALUES = 10_000
 """Values of a network's outputs that the manifest holds; larger ones are not checked on the board."""
 
 FORMATS: Mapping[str, type[FileRuntime] | None] = MappingProxyType(
-    {kind.format: kind for kind in (OnnxRuntime, OnnxRuntimeInt8, LiteRT, LiteRTInt8, Ncnn)} | {"torch": None}
+    {kind.format: kind for kind in (OnnxRuntime, OnnxRuntimeInt8, LiteRT, LiteRTInt8, Ncnn, ExecuTorch)}
+    | {"torch": None}
 )
 """The formats, each with a runtime that converts networks to it; ``torch`` is that of torch.export."""
 

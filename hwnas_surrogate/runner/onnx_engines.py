@@ -78,7 +78,7 @@ class _OnnxRuntimeSession(Session):
             return self._opened(may_fall_back=False)
         except MeasurementError:  # it lacks the provider
             raise
-        except Exception as error:  # noqa: BLE001 - its errors derive from Exception; the session below raises others
+        except Exception as error:  # its errors have no class in common
             session, provider = self._opened(), self._engine.provider
             if not any(event["args"].get("provider") == provider for event in self._profiled(1)):
                 why = " ".join(str(error).split())[:200]
@@ -128,7 +128,7 @@ class _OnnxRuntimeSession(Session):
             times.setdefault(node, []).append(event["dur"] / 1e3)
             kinds[node] = event["args"]["op_name"]
         # The first run of each is that of warming up.
-        return [Operator(node, kinds[node], float(np.mean(ms[1:]))) for node, ms in times.items()]
+        return [Operator(node, kinds[node], float(np.median(ms[1:]))) for node, ms in times.items()]
 
     def _profiled(self, runs: int) -> list[dict[str, Any]]:
         """Return the events of a profile in which operators were executed."""

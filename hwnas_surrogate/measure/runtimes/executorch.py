@@ -45,6 +45,7 @@ class ExecuTorch(FileRuntime):
     name: ClassVar[str] = "executorch"
     runs_onnx: ClassVar[bool] = False
     extra: ClassVar[str] = "executorch"
+    patience: ClassVar[float] = 600.0
     format: ClassVar[str] = "executorch"
     engine: ClassVar = ExecuTorchEngine
 
@@ -101,15 +102,16 @@ def _folded(program: torch.export.ExportedProgram) -> nn.Module:
     module = torch.fx.GraphModule(given, given.graph)  # the given one refuses eval()
     graph, aten = module.graph, torch.ops.aten
     for node in list(graph.nodes):
-        before = node.args[0] if node.args else None
+        before: Any = node.args[0] if node.args else None
         if node.target != aten.batch_norm.default or getattr(before, "target", None) not in _CONVOLUTIONS:
             continue
-        source, weight, bias, *rest = [*before.args, *[None] * (3 - len(before.args))]
+        arguments: list[Any] = list(before.args)
+        source, weight, bias, *rest = arguments if len(arguments) > 2 else [*arguments, None]  # the bias
         parameters = [weight, bias, *node.args[1:5]]
         is_known = all(part is None or part.op == "get_attr" for part in parameters) and weight and not node.args[5]
         if len(before.users) > 1 or not is_known or before.kwargs or node.kwargs:
             continue
-        values = [None if part is None else _value(module, part.target) for part in parameters]
+        values: list[Any] = [None if part is None else _value(module, part.target) for part in parameters]
         fused = fuse_conv_bn_weights(values[0], values[1], values[4], values[5], node.args[7], values[2], values[3])
         with graph.inserting_before(node):
             constants = [_constant(module, f"{node.name}_{number}", value) for number, value in enumerate(fused)]

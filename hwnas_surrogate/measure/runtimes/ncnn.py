@@ -65,12 +65,13 @@ class Ncnn(FileRuntime):
             return _from_onnx(network, folder)
         except MissingExtraError:
             raise
-        except Exception as error:  # PyTorch raises errors of many kinds
-            try:
-                return _from_trace(network, folder)
-            except Exception:  # noqa: BLE001 - the first one says more
-                reason = error if isinstance(error, MeasurementError) else " ".join(str(error).split())[:200]
-                raise MeasurementError(str(reason)) from error
+        except Exception as error:  # noqa: BLE001 - PyTorch raises errors of many kinds
+            first = error
+        try:
+            return _from_trace(network, folder)
+        except Exception as error:
+            # What the ONNX form lacks says more: ONNX is better known than TorchScript.
+            raise MeasurementError(" ".join(str(first).split())[:300]) from error
 
 
 def _from_onnx(network: Runnable, folder: Path) -> Converted:
@@ -100,7 +101,8 @@ def _from_trace(network: Runnable, folder: Path) -> Converted:
     with tempfile.TemporaryDirectory(dir=folder) as inner, warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # about values that tracing fixes: inputs are fixed too
         path = Path(inner, "model.pt")
-        torch.jit.trace(module, inputs, check_trace=False, strict=False).save(str(path))
+        trace: Any = torch.jit.trace
+        trace(module, inputs, check_trace=False, strict=False).save(str(path))
         return _converted(path, feed, folder)
 
 

@@ -45,8 +45,8 @@ class OnnxRuntimeProvider(OnnxRuntime):
         available = onnxruntime.get_available_providers()
         if self.provider not in available:
             raise MeasurementError(
-                f"runtime {self.name} needs ONNX Runtime's {self.provider}, and the installed onnxruntime "
-                f"{onnxruntime.__version__} has {', '.join(available)}: {self.wheel}."
+                f"the installed onnxruntime {onnxruntime.__version__} lacks {self.provider}, it has "
+                f"{', '.join(available)}: {self.wheel}."
             )
         return super().describe()
 

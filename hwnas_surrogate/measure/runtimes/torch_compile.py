@@ -31,13 +31,14 @@ __all__ = ["CudaCompile", "TorchCompile"]
 class TorchCompile(Torch):
     """``torch.compile`` with inductor, float32, on the CPU: one graph, for the shapes of the inputs.
 
-    A network is compiled when it is loaded: 8 to 20 s of one core, so that a timeout of some minutes is advisable.
+    A network is compiled when it is loaded: 10 to 50 s of one core, so that a timeout of some minutes is advisable.
     Inductor keeps what it compiled in a folder of its own (``$TORCHINDUCTOR_CACHE_DIR``, otherwise a temporary one of
     the user). The outputs are compared with those of eager execution. A network that can't be compiled as one graph is
     an error, since a part of it would run eagerly.
     """
 
     name: ClassVar[str] = "torch-compile"
+    patience: ClassVar[float] = 600.0
 
     def describe(self) -> str:
         """Return the version; a host without a C++ compiler can't be measured."""
@@ -61,6 +62,7 @@ class CudaCompile(Cuda):
     """
 
     name: ClassVar[str] = "torch-cuda-compile"
+    patience: ClassVar[float] = 600.0
 
     def describe(self) -> str:
         """Return the versions; a host without a CUDA device, Triton or a C compiler can't be measured."""
@@ -105,9 +107,13 @@ def _compiled(module: torch.nn.Module, inputs: tuple[Any, ...], prepared: Prepar
     # PyTorch counts compilations by code object, and stops compiling after 8: each network gets one of its own.
     execute.__code__ = execute.__code__.replace()
     compiled: Callable[..., Any] = torch.compile(execute, dynamic=False, fullgraph=True)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of torch about itself, and about TF32
-        result = compiled(*inputs)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of torch about itself, and about TF32
+            result = compiled(*inputs)
+    except Exception as error:  # torch raises errors of many kinds
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise MeasurementError(f"torch.compile can't compile the network as one graph: {reason}") from error
     leaves = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
     check_outputs([leaf.detach().cpu().numpy() for leaf in leaves], prepared)
     return compiled
