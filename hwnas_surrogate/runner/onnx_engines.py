@@ -14,11 +14,19 @@ from hwnas_surrogate.errors import MeasurementError
 from hwnas_surrogate.runner.engine import Engine, Operator, Session
 from hwnas_surrogate.runner.prepared import Prepared
 
-__all__ = ["OnnxRuntimeEngine", "OpenVINOEngine"]
+__all__ = ["OnnxRuntimeEngine", "OpenVINOEngine", "import_onnxruntime"]
 
 CPU = "CPUExecutionProvider"
 KERNEL = "_kernel_time"
 XNNPACK = "XnnpackExecutionProvider"
+
+
+def import_onnxruntime() -> Any:
+    """Import ONNX Runtime without its telemetry, which writes to the home folder and uses the network while it runs."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    import onnxruntime
+
+    return onnxruntime
 
 
 class OnnxRuntimeEngine(Engine):
@@ -50,8 +58,7 @@ class OnnxRuntimeEngine(Engine):
 
     def describe(self) -> str:
         """Return the version and the provider."""
-        import onnxruntime
-
+        onnxruntime = import_onnxruntime()
         return f"onnxruntime {onnxruntime.__version__} {self.provider[: -len('ExecutionProvider')]}"
 
     def open(self, prepared: Prepared) -> Session:
@@ -88,8 +95,7 @@ class _OnnxRuntimeSession(Session):
             return session
 
     def _opened(self, profile: Optional[str] = None, may_fall_back: bool = True) -> Any:
-        import onnxruntime
-
+        onnxruntime = import_onnxruntime()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self._engine.threads
         options.inter_op_num_threads = 1

@@ -15,6 +15,9 @@ from hwnas_surrogate.runner.onnx_engines import OnnxRuntimeEngine
 from hwnas_surrogate.runner.prepared import Prepared
 from tests.measure.fake_runtimes import ops_of
 
+SIZES = {"big": 1, "huge": 30}
+"""Megabytes of files."""
+
 LIBRARY = """
 import os, signal, time
 import numpy as np
@@ -104,7 +107,7 @@ class Scripted(FileRuntime):
     """Writes files for the fake runtime.
 
     ``deeds`` are pairs of a network's ops, such as ``"012340"``, and what it does: ``"crash-load"``, ``"hang-run"``,
-    ``"refuse-load"``, ``"slow"``, ``"big"``: its file has a megabyte; or ``"unconvertible"``.
+    ``"refuse-load"``, ``"slow"``, ``"big"`` (its file has a megabyte), ``"huge"`` (thirty), or ``"unconvertible"``.
     """
 
     deeds: tuple[tuple[str, str], ...] = ()
@@ -119,7 +122,7 @@ class Scripted(FileRuntime):
         if deed == "unconvertible":
             raise ValueError(f"no converter for {text}")
         path = folder / "model.onnx"
-        path.write_text(f"{deed} {text} " + "x" * (1 << 20) * (deed == "big"))
+        path.write_text(f"{deed} {text} " + "x" * (1 << 20) * SIZES.get(deed, 0))
         return Converted([path], {"image": np.zeros((1, 1), np.float32)})
 
     def prepare(self, network: Runnable, folder: Path) -> Prepared:

@@ -1,4 +1,4 @@
-"""Forms of exported networks, filled in by ``python run.py``: a real process, with a runtime that does what files say."""
+"""Forms of exported networks, filled in by ``python run.py``, with a runtime that does what the files say."""
 
 from __future__ import annotations
 
@@ -262,8 +262,8 @@ class TestRefused:
             (board.folder / f"{name}.py").write_text(f"raise ImportError('no {name}')")
         said = fill(board, folder, code=1)
         assert said == (
-            f"MeasurementError: {sys.executable} can't import onnxruntime (no onnxruntime). Install it for this Python. "
-            f"{sys.executable} can't import openvino (no openvino). Install it for this Python.\n"
+            f"MeasurementError: {sys.executable} can't import onnxruntime (no onnxruntime). Install it for this "
+            f"Python. {sys.executable} can't import openvino (no openvino). Install it for this Python.\n"
         )
 
     def test_a_folder_that_can_not_be_written(self, board: FakeBoard, folder: Path) -> None:

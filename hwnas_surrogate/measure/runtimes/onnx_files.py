@@ -13,7 +13,7 @@ import numpy.typing as npt
 from hwnas_surrogate.errors import missing_extra
 from hwnas_surrogate.measure.runnable import Runnable
 from hwnas_surrogate.measure.runtimes.base import Converted, FileRuntime
-from hwnas_surrogate.runner.onnx_engines import OnnxRuntimeEngine, OpenVINOEngine
+from hwnas_surrogate.runner.onnx_engines import OnnxRuntimeEngine, OpenVINOEngine, import_onnxruntime
 
 __all__ = ["OnnxRuntime", "OnnxRuntimeInt8", "OpenVINO", "write_onnx"]
 
@@ -68,7 +68,7 @@ class OnnxRuntimeInt8(OnnxRuntime):
         Where the weights are random only the operators count, so that the costs don't depend on the calibration.
         """
         try:
-            import onnxruntime
+            onnxruntime = import_onnxruntime()
             from onnxruntime import quantization
         except ImportError as error:
             raise missing_extra(f"runtime {self.name}", self.extra) from error

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from hwnas_surrogate.errors import MeasurementError, missing_extra
 from hwnas_surrogate.measure.runtimes.onnx_files import OnnxRuntime
+from hwnas_surrogate.runner.onnx_engines import import_onnxruntime
 
 __all__ = [
     "PROVIDER_RUNTIMES",
@@ -39,7 +40,7 @@ class OnnxRuntimeProvider(OnnxRuntime):
     def describe(self) -> str:
         """Return the version and the provider; a wheel without it can't be measured."""
         try:
-            import onnxruntime
+            onnxruntime = import_onnxruntime()
         except ImportError as error:
             raise missing_extra(f"runtime {self.name}", self.extra) from error
         available = onnxruntime.get_available_providers()
