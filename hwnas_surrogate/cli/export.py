@@ -25,7 +25,7 @@ def export(
 ) -> None:
     """Write networks as ONNX or torch.export files, with a manifest and a form for the results.
 
-    Measure the files on your board, fill in results.csv, and bring it back with hwnas import.
+    On your board, python run.py measures them and fills in results.csv; bring that back with hwnas import.
     """
     from hwnas_surrogate.measure import export_networks
     from hwnas_surrogate.spaces import get_space
@@ -39,4 +39,8 @@ def export(
         )
     echo(str(manifest))
     form = folder / "results.csv"
-    say(f"{len(batch)} networks written; fill in device, value and unit in {form}, then: hwnas import {form}")
+    if (folder / "run.py").exists():
+        how = f"copy {folder} to the board and run there: python run.py --device NAME; it fills in {form.name}"
+    else:
+        how = f"fill in device, value and unit in {form}"
+    say(f"{len(batch)} networks written; {how}, then: hwnas import {form}")

@@ -199,7 +199,8 @@ def _export(space: SearchSpace, suggestion: Suggestion, folder: Path, sources: l
     with progress("exporting") as update:
         export_networks(space, suggestion.archs, folder, suggestion.config, random_state=seed, progress=update)
     form = folder / "results.csv"
-    say(f"{len(suggestion)} networks written; fill in device, value and unit in {form}, then: {_adapt(form, sources)}")
+    how = f"copy {folder} to the board and run there: python run.py --device NAME; it fills in {form.name}"
+    say(f"{len(suggestion)} networks written; {how}, then: {_adapt(form, sources)}")
 
 
 def _each_once(graphs: GraphBatch) -> GraphBatch:

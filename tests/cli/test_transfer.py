@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -92,6 +93,18 @@ def test_suggest_fill_in_adapt_predict(run: Run, known: CostTable) -> None:
     np.testing.assert_array_equal(frame.iloc[:, 2:], suite.predict([0, 1, 2]))
     rest = np.arange(0, len(known), 50)
     assert suite["my-board"].score(known.archs[rest], known.costs[rest, 0]) > 0.9
+
+
+def test_suggest_measure_on_a_board_adapt(run: Run) -> None:
+    pytest.importorskip("onnx", reason="needs the extra onnxruntime")
+    pytest.importorskip("onnxruntime", reason="needs the extra onnxruntime")
+    _, err = run("suggest", "-n", 5, "--dataset", "C4-N1-k10-3x8x8", "--export", "suggested")
+    assert "copy suggested to the board and run there: python run.py --device NAME" in err
+    command = [sys.executable, "-I", "suggested/run.py", "--device", "my-board", "--passes", "1", "--repeats", "5"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    out, _ = run("adapt", "suggested/results.csv")
+    assert "my-board/latency" in out
 
 
 def test_suggestions_as_json_and_csv(run: Run) -> None:

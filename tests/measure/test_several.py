@@ -106,8 +106,8 @@ def test_a_failure_leaves_the_others(output: Path) -> None:
     with pytest.raises(MeasurementError) as error:
         measure_several(broken, settings, output)
     assert str(error.value) == (
-        f"1 of 3 settings failed. cpu-torch-1t: it is broken. What was measured is kept in {output}.parts: run the same "
-        "command again to go on."
+        "1 of 3 settings failed. cpu-torch-1t: it is broken. What was measured is kept in "
+        f"{output}.parts: run the same command again to go on."
     )
     assert len(broken.calls) == 3
     assert not output.exists()

@@ -438,7 +438,9 @@ for name, hour in ("monotonic", 3600.0), ("monotonic_ns", 3600 * 10**9), ("perf_
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
         monkeypatch.setattr(Scripted, "convert", full)
-        with pytest.raises(MeasurementError, match=r"can't prepare networks for board ssh://board in .*: No space left"):
+        with pytest.raises(
+            MeasurementError, match=r"can't prepare networks for board ssh://board in .*: No space left"
+        ):
             measure(SPACE, [5, 6], output, TINY, runtime=Scripted(), board=board)
         assert not any("failed" in entry for entry in journal_of(output))
 
