@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, TypeVar
+from typing import Protocol as Interface
 
 from hwnas_surrogate.data import Device
 from hwnas_surrogate.errors import HWNASError, InvalidInputError, MeasurementError
@@ -23,7 +24,7 @@ from hwnas_surrogate.measure.subjects import from_message
 from hwnas_surrogate.runner.blocks import reason_of
 from hwnas_surrogate.runner.conditions import conditions_of
 
-__all__ = ["BoardTimer"]
+__all__ = ["BoardTimer", "Lost", "Runner"]
 
 _T = TypeVar("_T")
 _CONVERTING = threading.Lock()
@@ -41,6 +42,31 @@ SPARE = 1 << 24
 """Bytes of a board's disk to leave free."""
 FILL = 0.5
 """Share of its free memory that the model files of a block may take; in memory they are larger."""
+
+
+class Lost(Exception):
+    """The connection was lost; the message says why."""
+
+
+class Runner(Interface):
+    """What runs networks on a board: they lie there in folders, which requests name."""
+
+    is_there: bool
+    """Whether it can take another request."""
+    welcome: dict[str, Any]
+    """``runtime``, its name and version there, and ``conditions``, those of the board."""
+
+    def ask(self, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """Send a request; yield its events.
+
+        Raises
+        ------
+        Lost
+            If the connection is lost.
+        """
+
+    def end(self) -> None:
+        """End it."""
 
 
 class BoardTimer:
@@ -67,8 +93,8 @@ class BoardTimer:
             raise InvalidInputError(
                 f"runtime {runtime.name} runs networks of this host only; runtimes that boards can use: {able}."
             )
-        self.board, self.runtime, self._timeout = board, runtime, timeout
-        self._runner: _Runner | None = None
+        self.board, self.runtime, self.timeout = board, runtime, timeout
+        self._runner: Runner | None = None
         self._anchor: tuple[Any, dict[str, Any]] | None = None
         self._blocks = 0
 
@@ -113,13 +139,13 @@ class BoardTimer:
         try:
             with tempfile.TemporaryDirectory(prefix="hwnas-") as folder:
                 yield from self._block(self._started(), request, deadline, Path(folder))
-        except _Lost as error:
+        except Lost as error:
             self._end()
             self._reconnect(str(error), deadline)
             yield {"event": "lost", "why": str(error)}
 
     def _block(
-        self, runner: _Runner, request: dict[str, Any], deadline: float, folder: Path
+        self, runner: Runner, request: dict[str, Any], deadline: float, folder: Path
     ) -> Iterator[dict[str, Any]]:
         anchor, *items = request["items"]
         try:
@@ -176,24 +202,25 @@ class BoardTimer:
         memory = self._started().welcome["conditions"].get("memory_free_mb")
         return bool(size <= free and (memory is None or size <= FILL * memory * 1e6))
 
-    def _started(self) -> _Runner:
+    def _started(self) -> Runner:
         """Return the runner on the board; it is started if necessary."""
         if self._runner is None:
             self.board.check()
             self._anchor = None
             try:
-                self._runner = self._start()
-            except _Lost as error:
+                self._runner = self.start_runner()
+            except Lost as error:
                 raise MeasurementError(f"{error}.") from error
         return self._runner
 
-    def _start(self) -> _Runner:
+    def start_runner(self) -> Runner:
+        """Push the runner to the board, which is connected, and start it."""
         folder = f"{self.board.folder}/runner-{secrets.token_hex(4)}"
         with tempfile.TemporaryDirectory(prefix="hwnas-") as local:
             source = Path(local, RUNNER)
             source.write_text(runner_source(self.runtime.engine.suffix), encoding="utf-8")
             self._call(lambda: self.board.push([source], folder))
-        runner = _Runner(self.board, f"{folder}/{RUNNER}")
+        runner = _RemoteRunner(self.board, f"{folder}/{RUNNER}")
         try:
             runner.greet(
                 {
@@ -201,7 +228,7 @@ class BoardTimer:
                     "threads": self.runtime.threads,
                     "options": self.runtime.engine_options(),
                     "folder": self.board.folder,
-                    "timeout": self._timeout,
+                    "timeout": self.timeout,
                     "cold": self.runtime.is_cold,
                 }
             )
@@ -211,14 +238,14 @@ class BoardTimer:
         return runner
 
     def _call(self, function: Callable[[], _T]) -> _T:
-        """Call something of the board; raise :class:`_Lost` if its connection was lost."""
+        """Call something of the board; raise :class:`Lost` if its connection was lost."""
         try:
             return function()
         except MeasurementError as error:
             why = self.board.lost(_NO_CONNECTION)
             if why is None:
                 raise
-            raise _Lost(why) from error
+            raise Lost(why) from error
 
     def _end(self) -> None:
         runner, self._runner = self._runner, None
@@ -243,11 +270,7 @@ class BoardTimer:
                 return
 
 
-class _Lost(Exception):
-    """The connection was lost; the message says why."""
-
-
-class _Runner:
+class _RemoteRunner:
     """The runner on a board: lines of JSON in both directions."""
 
     def __init__(self, board: Board, path: str) -> None:
@@ -306,14 +329,14 @@ class _Runner:
         self._lines.put(b"")
 
     def _ended(self) -> str:
-        """Return why the runner ended; raise :class:`_Lost` if it was the connection."""
+        """Return why the runner ended; raise :class:`Lost` if it was the connection."""
         self.is_there = False
         code = self._process.wait()
         self._messages.seek(0)
         messages = self._messages.read().decode(errors="replace").strip()
         why = self._board.lost(code)
         if why is not None:
-            raise _Lost(why)
+            raise Lost(why)
         return f"the runner ended with exit status {code}: {messages.splitlines()[-1][:200] if messages else ''}"
 
 
