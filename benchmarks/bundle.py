@@ -16,12 +16,27 @@ import numpy as np
 import hwnas_surrogate.data
 from benchmarks.figure import Figure
 from hwnas_surrogate.data import BlockTable, CostTable, Target, load_table, merge, read_parquet, write_parquet
-from hwnas_surrogate.measure import OnnxRuntime, OnnxRuntimeInt8, OpenVINO, Protocol, Torch, measure, measure_blocks
+from hwnas_surrogate.measure import (
+    ExecuTorch,
+    LiteRT,
+    LiteRTInt8,
+    Ncnn,
+    OnnxRuntime,
+    OnnxRuntimeInt8,
+    OpenVINO,
+    Protocol,
+    Torch,
+    measure,
+    measure_blocks,
+)
 from hwnas_surrogate.measure.simulator import simulate
 from hwnas_surrogate.runner.timing import Progress
 from hwnas_surrogate.spaces import NASBench201Config, NetworkConfig, get_space
 
 HOST = "epyc"
+"""The host of the first targets: AMD EPYC, family 25 model 1."""
+SECOND = "genoa"
+"""The host of the later ones: AMD EPYC, family 25 model 17."""
 N_CONFIGS, PER_CONFIG = 75, 20
 BUNDLED = Path(hwnas_surrogate.data.__file__).parent / "bundled"
 
@@ -58,6 +73,10 @@ def jobs() -> dict[str, Job]:
         f"{HOST}-{name}" for name in ("torch-1t", "torch-2t", "onnxruntime-1t", "onnxruntime-int8-1t", "openvino-1t")
     )
 
+    litert, litert_int8, ncnn, executorch = (
+        f"{SECOND}-{name}-1t" for name in ("litert", "litert-int8", "ncnn", "executorch")
+    )
+
     def of(space, archs, runtime, device, configs=None, passes=2):  # type: ignore[no-untyped-def]
         protocol = Protocol(passes)
         return lambda path, progress: measure(
@@ -78,18 +97,37 @@ def jobs() -> dict[str, Job]:
         "nasbench201-openvino": of(nasbench201, sample[:2000], OpenVINO(), openvino),
         "nasbench201-torch": of(nasbench201, everything, Torch(), torch),
         "nasbench201-torch-2t": of(nasbench201, sample[:1500], Torch(2), two),
+        "nasbench201-ncnn": of(nasbench201, sample[:1000], Ncnn(), ncnn),
+        "nasbench201-litert": of(nasbench201, sample[:500], LiteRT(), litert),
+        "nasbench201-litert-int8": of(nasbench201, sample[:500], LiteRTInt8(), litert_int8),
+        "nasbench201-executorch": of(nasbench201, sample[:500], ExecuTorch(), executorch),
+        "fbnet-ncnn": of(fbnet, blocks[:200], Ncnn(), ncnn),
+        "fbnet-litert": of(fbnet, blocks[:200], LiteRT(), litert),
+        "fbnet-litert-int8": of(fbnet, blocks[:200], LiteRTInt8(), litert_int8),
+        "fbnet-executorch": of(fbnet, blocks[:200], ExecuTorch(), executorch),
     }
 
 
 TABLES = {
-    "nasbench201": ("torch", "torch-2t", "onnxruntime", "int8", "openvino", "simulated"),
+    "nasbench201": (
+        "torch",
+        "torch-2t",
+        "onnxruntime",
+        "int8",
+        "openvino",
+        "simulated",
+        "ncnn",
+        "litert",
+        "litert-int8",
+        "executorch",
+    ),
     "nasbench201-modified": ("torch", "onnxruntime"),
-    "fbnet": ("torch", "onnxruntime"),
+    "fbnet": ("torch", "onnxruntime", "ncnn", "litert", "litert-int8", "executorch"),
 }
 
 
 def assemble(folder: Path, into: Path = BUNDLED) -> None:
-    """Write the package's tables from the measured ones that the folder has."""
+    """Write the package's tables: the measured ones that the folder has, and what the package has of the others."""
     for name, parts in TABLES.items():
         prefix = "modified" if name.endswith("modified") else name
         paths = [folder / f"{prefix}-{part}.parquet" for part in parts]
@@ -97,10 +135,12 @@ def assemble(folder: Path, into: Path = BUNDLED) -> None:
         if not tables:
             print(f"{name}: nothing measured yet")
             continue
-        table = merge(tables)
+        table = merge([*_others(into / f"{name}.parquet", tables), *tables])
         if name == "nasbench201":
             table = table.rows(np.argsort(get_space(name).index(table.archs)))
-        print(write_parquet(table, into / f"{name}.parquet"), table)
+        print(write_parquet(_flat(table), into / f"{name}.parquet"), table)
+    if not (folder / "fbnet-blocks.parquet").exists():
+        return
     blocks = read_parquet(folder / "fbnet-blocks.parquet")
     assert isinstance(blocks, BlockTable)
     costs = {target: {key: round(cost, 6) for key, cost in of.items()} for target, of in blocks.block_costs.items()}
@@ -109,20 +149,38 @@ def assemble(folder: Path, into: Path = BUNDLED) -> None:
     print(write_parquet(table, into / "fbnet-blocks.parquet"), table)
 
 
-def _rounded(table: object) -> CostTable:
+def _others(path: Path, measured: list[CostTable]) -> list[CostTable]:
+    """Return the package's table without the targets that were measured anew; nothing if there is none yet."""
+    if not path.exists():
+        return []
+    bundled = read_parquet(path)
+    assert isinstance(bundled, CostTable)
+    new = {target for table in measured for target in table.targets}
+    left = [target for target in bundled.targets if target not in new]
+    return [bundled.select(left)] if left else []
+
+
+def _flat(table: CostTable) -> CostTable:
+    """Return a merged table whose metadata lists what each of its targets was made by, once."""
+    parts = [part for given in table.meta["tables"] for part in given.get("tables", [given])]
+    kept = {str(target) for target in table.targets}
+    return _rounded(table, {"tables": [part for part in parts if kept & set(part["targets"])]})
+
+
+def _rounded(table: object, meta: dict[str, object] | None = None) -> CostTable:
     """Return a measured table rounded to 10 ns: finer digits are noise, and cost space. Simulated costs are exact."""
     assert isinstance(table, CostTable)
-    digits = 5 if table.repeats is not None else 17
+    measured = np.array([table.devices[target.device].source == "measured" for target in table.targets])
     return CostTable(
         table.space,
         table.archs,
-        table.costs.round(digits),
+        np.where(measured, table.costs.round(5), table.costs),
         table.targets,
         configs=table.row_configs,
         devices=table.devices.values(),
         reasons=table.reasons,
         repeats=None if table.repeats is None else table.repeats.round(5),
-        meta={"licence": "MIT", **table.meta},
+        meta={"licence": "MIT", **table.meta} if meta is None else meta,
     )
 
 

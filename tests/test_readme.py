@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from hwnas_surrogate.cli import main
 from hwnas_surrogate.data import CostTable, load_table
 from hwnas_surrogate.evaluation import Evaluation, evaluate
 from hwnas_surrogate.trainers import Surrogate, SurrogateSuite
+from tests.measure.sshd import running
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"^```(python|python \w+\.py|console|output|text)\n(.*?)^```", re.DOTALL | re.MULTILINE)
@@ -29,7 +31,7 @@ CONSOLE = [line for kind, block in BLOCKS if kind == "console" for line in lines
 
 def test_blocks_are_found() -> None:
     kinds = [kind for kind, _ in BLOCKS]
-    assert kinds.count("python") == 3
+    assert kinds.count("python") == 2
     assert kinds.count("output") >= 3
     assert kinds.count("text") == 2
     assert kinds.count("python my_models.py") == 1
@@ -56,13 +58,28 @@ def test_every_command_that_it_names_exists() -> None:
     assert {"train", "predict", "suggest", "adapt", "report", "measure", "import"} <= named
 
 
+@pytest.fixture
+def board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str | None]:
+    """Return the address of a board on the loopback interface; None where there is no SSH server."""
+    try:
+        with running(tmp_path_factory.mktemp("board")) as server:
+            yield server.url(name="my-board")
+    except pytest.skip.Exception:
+        yield None
+
+
+def on_board(line: str, board: str | None) -> str:
+    """Return a command for this board, or for this host, in place of the README's board."""
+    return re.sub(r'--board "\S+"', f"--board {shlex.quote(board)}" if board else "--device my-board", line)
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings(
     "ignore::hwnas_surrogate.trainers.AdaptWarning",  # how steady this host is, is not told here
     "ignore::hwnas_surrogate.trainers.ExtrapolationWarning",  # the text before says that there is one
 )
 def test_everything_runs_in_order(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, board: str | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("onnxruntime", reason="the extra onnxruntime is not installed")
     monkeypatch.chdir(tmp_path)
@@ -77,7 +94,7 @@ def test_everything_runs_in_order(
         elif kind.startswith("python "):
             (tmp_path / kind.removeprefix("python ")).write_text(block, encoding="utf-8")
         elif kind == "console":
-            printed = "".join(run(line, capsys) for line in lines_of(block))
+            printed = "".join(run(on_board(line, board), capsys) for line in lines_of(block))
         elif kind == "output":
             assert_shown(block, printed)
     own = load_table("new.parquet")

@@ -145,7 +145,7 @@ def _make_environment() -> None:
 
 
 def _convert(subjects: Mapping[str, Subject], form: str, jobs: int, timeout: float, output: Path | None) -> None:
-    from hwnas_surrogate.measure.converting.ahead import convert_ahead
+    from hwnas_surrogate.measure.ahead import convert_ahead
 
     with progress(f"converting to {form}") as update:
         failures = convert_ahead(subjects, form, jobs=jobs, timeout=timeout, folder=output, progress=update)

@@ -37,14 +37,20 @@ _BEFORE = {"power mode", "container", "governor", "Python"}
 
 def doctor(
     threads: Annotated[int, typer.Option(min=1, metavar="N", help="Threads per execution in the measurement.")] = 1,
+    board: Annotated[
+        str | None, typer.Option(metavar="URL", help="Check this board instead: ssh://USER@HOST (hwnas measure).")
+    ] = None,
     as_json: Json = False,
     as_csv: Csv = False,
 ) -> None:
-    """Check what would spoil a measurement on this host, and which runtimes are installed.
+    """Check what would spoil a measurement on this host, and which runtimes are installed; or on a board.
 
     It changes nothing. Each line gives what was found and what helps.
     """
     check_format(as_json, as_csv)
+    if board is not None:
+        _check_board(board, threads, as_json, as_csv)
+        return
     conditions = read_conditions()
     runtimes = _runtimes()
     if as_json:
@@ -57,6 +63,19 @@ def doctor(
 
         frame = pd.DataFrame(runtimes)[["runtime", "installed"]]
         show(frame, "\nRuntimes")
+
+
+def _check_board(url: str, threads: int, as_json: bool, as_csv: bool) -> None:
+    from hwnas_surrogate.measure.boards import parse_board
+    from hwnas_surrogate.measure.boards.asking import conditions_on
+
+    with parse_board(url) as board:
+        conditions = conditions_on(board)
+    if as_json:
+        found = [finding._asdict() for finding in findings(conditions, threads)]
+        echo_json({"conditions": conditions, "findings": found}, indent=1)
+        return
+    show_findings(conditions, threads, as_csv, where=f"on {board.name}")
 
 
 def show_findings(conditions: dict[str, Any], threads: int = 1, as_csv: bool = False, where: str = "here") -> None:

@@ -112,8 +112,9 @@ def measure(
     settings = _settings(runtime, threads, batch, cold, board or [], device)
     if len(settings) > 1 and blocks:
         raise InvalidInputError("--blocks measures in one setting: one runtime, one number of threads, one board.")
-    if throughput and blocks:
-        raise InvalidInputError("blocks have no throughput: leave out --throughput or --blocks.")
+    if throughput and (blocks or given):
+        what = "blocks" if blocks else "networks of your own"
+        raise InvalidInputError(f"{what} have no known number of images per execution: leave out --throughput.")
     what = "networks" if given else f"{chosen.name}-blocks" if blocks else chosen.name
     path = Path("measurements") / f"{what}-{runtime.replace(',', '-')}.parquet" if output is None else output
     longest = read_duration("--timeout", timeout)
@@ -169,20 +170,21 @@ def _settings(
 
     if device is not None and len(boards) > 1:
         raise InvalidInputError("--device names one machine; give boards names of their own: ssh://HOST?name=NAME.")
-    names = [name.strip() for name in runtimes.split(",")]
+    names = _listed(runtimes)
     counts = [None if text == "all" else _count("--threads", text, ", or all") for text in _listed(threads)]
     sizes = [_count("--batch", text) for text in _listed(batches)]
     made = [make_runtime(name, count, size, cold) for name in names for count in counts for size in sizes]
-    places: list[Board | None] = [parse_board(url) for url in boards] or [None]
+    places: list[Board | None] = [parse_board(url) for url in dict.fromkeys(boards)] or [None]
     return [Setting(runtime, board, device) for board in places for runtime in made]
 
 
 def _listed(text: str) -> list[str]:
-    return [item.strip() for item in text.split(",")]
+    """Return the items of a list, each once."""
+    return list(dict.fromkeys(item.strip() for item in text.split(",")))
 
 
 def _count(option: str, text: str, more: str = "") -> int:
-    if not text.isdigit() or not int(text):
+    if not text.isdecimal() or not int(text):
         raise InvalidInputError(f"{option} must be an integer of at least 1{more}; got {text!r}.")
     return int(text)
 

@@ -26,6 +26,7 @@ from hwnas_surrogate.measure.runnable import TorchRunnable
 from hwnas_surrogate.measure.runner_file import RUNNER, runner_source
 from hwnas_surrogate.measure.runtimes import (
     Converted,
+    ExecuTorch,
     FileRuntime,
     LiteRT,
     LiteRTInt8,
@@ -48,7 +49,8 @@ MOST_VALUES = 10_000
 """Values of a network's outputs that the manifest holds; larger ones are not checked on the board."""
 
 FORMATS: Mapping[str, type[FileRuntime] | None] = MappingProxyType(
-    {kind.format: kind for kind in (OnnxRuntime, OnnxRuntimeInt8, LiteRT, LiteRTInt8, Ncnn)} | {"torch": None}
+    {kind.format: kind for kind in (OnnxRuntime, OnnxRuntimeInt8, LiteRT, LiteRTInt8, Ncnn, ExecuTorch)}
+    | {"torch": None}
 )
 """The formats, each with a runtime that converts networks to it; ``torch`` is that of torch.export."""
 
@@ -162,6 +164,7 @@ def _write(name: str, network: TorchRunnable, folder: Path, stem: str) -> dict[s
         "sha256": hashlib.sha256(moved[0].read_bytes()).hexdigest(),
         "run": {
             "files": [path.name for path in moved],
+            "sha256": [hashlib.sha256(path.read_bytes()).hexdigest() for path in moved],
             "inputs": described,
             "outputs": [array.ravel().tolist() for array in outputs] if same and is_small else None,
             "tolerance": None if kind is None else kind.tolerance,

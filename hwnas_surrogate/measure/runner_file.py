@@ -55,7 +55,7 @@ def runner_source(suffix: str) -> str:
         kept = [statement.text for statement in of_module if not statement.defines or statement.defines & used]
         if kept:
             parts.append(f"# {module.removeprefix('hwnas_surrogate.').replace('.', '/')}.py\n\n" + "\n\n".join(kept))
-    text = "\n\n".join([_HEAD, _imports(statements), *parts, 'if __name__ == "__main__":\n    main()\n'])
+    text = "\n\n".join([_HEAD, _imports(statements, used), *parts, 'if __name__ == "__main__":\n    main()\n'])
     text = re.sub(r"  # (type: ignore|noqa|fmt: skip).*", "", text)
     return re.sub(r"^(?: {2})+", lambda spaces: " " * (len(spaces[0]) // 2), text, flags=re.MULTILINE)
 
@@ -88,15 +88,18 @@ def _is_own(node: ast.ImportFrom) -> bool:
     return (node.module or "").startswith(hwnas_surrogate.__name__)
 
 
-def _imports(modules: Iterable[str]) -> str:
-    """Return the imports of other packages, each module once."""
+def _imports(modules: Iterable[str], used: set[str]) -> str:
+    """Return the imports of other packages that are used, each module once."""
     names: dict[str, set[str]] = {}
     for module in modules:
         for node in ast.parse(_source(module)).body:
+            if not isinstance(node, (ast.Import, ast.ImportFrom)):
+                continue
+            kept = [name for name in node.names if (name.asname or name.name).partition(".")[0] in used]
             if isinstance(node, ast.Import):
-                names.update({ast.unparse(node): set()})
-            elif isinstance(node, ast.ImportFrom) and not _is_own(node) and node.module != "__future__":
-                names.setdefault(f"from {node.module} import ", set()).update(map(ast.unparse, node.names))
+                names.update({f"import {ast.unparse(name)}": set() for name in kept})
+            elif kept and not _is_own(node) and node.module != "__future__":
+                names.setdefault(f"from {node.module} import ", set()).update(map(ast.unparse, kept))
     return "\n".join(line + ", ".join(sorted(of)) for line, of in sorted(names.items()))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol as Interface
@@ -15,6 +15,7 @@ from hwnas_surrogate.data.store import TABLE_SUFFIXES
 from hwnas_surrogate.errors import HWNASError, InvalidInputError, MeasurementError
 from hwnas_surrogate.files import check_output, file_stem, make_folder
 from hwnas_surrogate.measure.boards import Board
+from hwnas_surrogate.measure.boards.timer import check_runtime
 from hwnas_surrogate.measure.runtimes import Runtime
 from hwnas_surrogate.runner.timing import Progress
 
@@ -94,47 +95,58 @@ def measure_several(
         raise InvalidInputError(
             f"two settings would both be the device {twice[0]!r}; give boards names of their own: ssh://HOST?name=NAME."
         )
+    for setting in settings:
+        if setting.board is not None:
+            check_runtime(setting.runtime)
     parts = Path(f"{os.path.realpath(output)}.parts")
     make_folder(parts)
-    share = _Share(progress)
-    machines: dict[str, list[Setting]] = {}
-    for setting in settings:
-        machines.setdefault("" if setting.board is None else setting.board.url, []).append(setting)
-    tables: dict[str, CostTable] = {}
-    failures: dict[str, HWNASError] = {}
-
-    def run(of_machine: Sequence[Setting]) -> None:
-        for setting in of_machine:
-            name = setting.device
-            try:
-                tables[name] = one(
-                    parts / f"{file_stem(name)}.parquet",
-                    runtime=setting.runtime,
-                    board=setting.board,
-                    device=name,
-                    progress=share.of(name),
-                )
-            except HWNASError as error:
-                failures[name] = error
-
-    boards = {setting.board for setting in settings if setting.board is not None}
-    with ThreadPoolExecutor(len(machines)) as pool:
-        try:
-            for done in wait([pool.submit(run, of_machine) for of_machine in machines.values()]).done:
-                done.result()
-        except BaseException:
-            for board in boards:
-                board.retire()
-            raise
+    tables, failures = _measured(one, settings, parts, _Share(progress))
     if failures:
-        why = "; ".join(f"{name}: {error}" for name, error in failures.items())
+        why = " ".join(f"{name}: {str(error).rstrip('.')}." for name, error in failures.items())
         raise MeasurementError(
-            f"{len(failures)} of {len(settings)} settings failed ({why}) What was measured is kept in {parts}: run the "
+            f"{len(failures)} of {len(settings)} settings failed. {why} What was measured is kept in {parts}: run the "
             "same command again to go on."
         )
     table = merge([tables[name] for name in names])
     write_parquet(table, Path(output))
     return table
+
+
+def _measured(
+    one: Measure, settings: Sequence[Setting], parts: Path, share: _Share
+) -> tuple[dict[str, CostTable], dict[str, HWNASError]]:
+    """Return the table of each device, or why there is none."""
+    tables: dict[str, CostTable] = {}
+    failures: dict[str, HWNASError] = {}
+
+    def run(setting: Setting) -> None:
+        name = setting.device
+        path, report = parts / f"{file_stem(name)}.parquet", share.of(name)
+        try:
+            tables[name] = one(path, runtime=setting.runtime, board=setting.board, device=name, progress=report)
+        except HWNASError as error:
+            failures[name] = error
+
+    machines: dict[str, list[Setting]] = {}
+    for setting in settings:
+        machines.setdefault("" if setting.board is None else str(setting.board), []).append(setting)
+    here = machines.pop("", [])
+    with ThreadPoolExecutor(max(len(machines), 1)) as pool:
+        try:
+            waiting = [pool.submit(_each, run, of_machine) for of_machine in machines.values()]
+            _each(run, here)  # in this thread, so that the interrupt key ends it at once
+            for done in wait(waiting, return_when=FIRST_EXCEPTION).done:
+                done.result()
+        except BaseException:
+            for board in {setting.board for setting in settings if setting.board is not None}:
+                board.retire()
+            raise
+    return tables, failures
+
+
+def _each(run: Callable[[Setting], None], settings: Sequence[Setting]) -> None:
+    for setting in settings:
+        run(setting)
 
 
 class _Share:

@@ -21,7 +21,7 @@ from typing import IO, Any
 import numpy as np
 
 from hwnas_surrogate.runner.disturbance import Disturbance
-from hwnas_surrogate.runner.rounds import Rounds, Run
+from hwnas_surrogate.runner.rounds import ClockError, Rounds, Run
 
 __all__ = ["CLOCK", "BlockServer", "measuring_pipes", "reason_of"]
 
@@ -97,8 +97,12 @@ class BlockServer:
         if len(runs) > 1:
             disturbance.start()
             rng = np.random.default_rng(request["seed"])
-            for times in Rounds(runs, self.begin, rng, waited=disturbance.waited, **request["stop"]):
-                self.say("round", ns=times)
+            try:
+                for times in Rounds(runs, self.begin, rng, waited=disturbance.waited, **request["stop"]):
+                    self.say("round", ns=times)
+            except ClockError as error:
+                self.say("refused", why=str(error))
+                return
             disturbance.stop()
         ran = time.perf_counter()
         if request["energy"]:

@@ -26,6 +26,7 @@ class ExecuTorchEngine(Engine):
 
     name = "executorch"
     library = "executorch"
+    suffix = ".pte"
 
     def describe(self) -> str:
         """Return the version."""
@@ -60,11 +61,11 @@ class _ExecuTorchSession(Session):
         """Return the program and what executes its method."""
         from executorch.runtime import Runtime
 
-        program = Runtime.get().load_program(self._data, enable_etdump=is_traced)
-        method = program.load_method("forward")
-        if method is None:
-            raise MeasurementError("the ExecuTorch program has no method 'forward'.")
-        return program, method.execute
+        try:
+            program = Runtime.get().load_program(self._data, enable_etdump=is_traced)
+            return program, program.load_method("forward").execute
+        except (RuntimeError, KeyError) as error:
+            raise MeasurementError(f"ExecuTorch can't load the network: {error}") from error
 
     def run(self) -> None:
         self._execute(self._inputs)
@@ -75,8 +76,9 @@ class _ExecuTorchSession(Session):
     def operators(self, runs: int) -> Optional[list[Operator]]:
         """Read its trace (ETDump) with its inspector: XNNPACK's operators to 1 us, portable kernels to 1 ns.
 
-        Each time is the median over the executions. The inspector is a part of ExecuTorch's package, and takes seconds
-        to import. None if the package is built without event tracing.
+        Each time is the median over the executions. Their sum is smaller than the time of the network, which includes
+        copying its inputs and outputs and calling XNNPACK. The inspector is a part of ExecuTorch's package, and takes
+        seconds to import. None if the package is built without event tracing.
         """
         program, execute = self._opened(is_traced=True)
         for _ in range(runs + 1):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import os
 import platform
+import re
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,6 +22,7 @@ from hwnas_surrogate.runner.journal import Journal
 from hwnas_surrogate.runner.protocol import Key, Protocol, Readings
 from hwnas_surrogate.runner.serving import find_engine, prepared_process
 from hwnas_surrogate.runner.timing import time_networks
+from hwnas_surrogate.runner.watching import MeasuringProcess
 
 __all__ = ["fill_form"]
 
@@ -47,8 +50,8 @@ class _FormItem:
 def fill_form(folder: str, runtime: Optional[str], threads: int, device: Optional[str], protocol: Protocol) -> None:
     """Measure the networks of a folder that ``hwnas export`` wrote, and fill in its form.
 
-    Lines that hold another device's values are kept. Every run is kept in a journal beside the form: if this is
-    stopped, the same call goes on.
+    Lines that hold another device's values are kept; the device gets lines of its own then. Every run is kept in a
+    journal beside the form: if this is stopped, the same call goes on.
 
     Parameters
     ----------
@@ -73,12 +76,10 @@ def fill_form(folder: str, runtime: Optional[str], threads: int, device: Optiona
     place = Path(folder)
     lines, names = _read_form(place / FORM)
     described = _read_manifest(place / MANIFEST)
-    name, engine = _chosen(runtime, threads, Path(lines[0]["file"]).suffix)
+    files = list(dict.fromkeys(line["file"] for line in lines))
+    items = [_FormItem(file, _checked(described, place, file)) for file in files]
+    name, engine = _chosen(runtime, threads, Path(files[0]).suffix)
     device = device or f"{platform.node() or 'board'}-{name}-{threads}t"
-    mine = [line for line in lines if not line.get("value") or line.get("device") == device]
-    items = [_FormItem(file, _known(described, file)) for file in dict.fromkeys(line["file"] for line in mine)]
-    if not items:
-        raise DataFileError(f"{place / FORM} is filled in already, by other devices than {device}.")
     hello = {
         "runtime": name,
         "threads": threads,
@@ -89,11 +90,12 @@ def fill_form(folder: str, runtime: Optional[str], threads: int, device: Optiona
     }
     process = prepared_process(os.path.abspath(sys.argv[0]), hello)
     settings = {"device": device, "runtime": engine, "threads": threads, "protocol": _settings(protocol)}
-    with Journal(place / f"{FORM}.journal", settings, {}) as journal:
-        readings = time_networks(items, items[0], process, protocol, journal, progress=_progress)
+    with Journal(_journal_path(place, device), settings, {"anchor": _runnable(items, process)}) as journal:
+        [anchor] = [item for item in items if item.file == journal.info["anchor"]]
+        readings = time_networks(items, anchor, process, protocol, journal, progress=_progress)
     found = {item.file: _costed(readings, item.key) for item in items}
     trouble = verdict(readings.disturbances, threads) or ""
-    for line in mine:
+    for line in _lines_of(device, lines):
         line.update(found[line["file"]], device=device, metric="latency", unit="ms", comment=trouble)
     _write_form(place / FORM, lines, names if not trouble or "comment" in names else [*names, "comment"])
     failed = sum(cost["value"] == "failed" for cost in found.values())
@@ -102,9 +104,37 @@ def fill_form(folder: str, runtime: Optional[str], threads: int, device: Optiona
         _say(f"WARNING: {trouble}")
 
 
+def _journal_path(folder: Path, device: str) -> Path:
+    return folder / f"{FORM}.{re.sub('[^a-zA-Z0-9_.-]', '_', device)}.journal"
+
+
 def _settings(protocol: Protocol) -> dict[str, Any]:
     """Return what decides the times; more passes may follow, and the timeout changes none."""
     return {name: value for name, value in asdict(protocol).items() if name not in ("passes", "timeout")}
+
+
+def _runnable(items: list[_FormItem], process: MeasuringProcess) -> str:
+    """Return the first network that the runtime runs several times: all others are compared with it."""
+    why = ""
+    stop = {"least": 3, "most": 3, "half_width": 1.0}
+    with process:
+        for item in items:
+            both = [item.message(), item.message()]
+            [*_, last] = process.time({"items": both, "stop": stop, "seed": [0], "energy": False})
+            if last["event"] == "end":
+                return item.file
+            why = why or last["why"].rstrip(".")
+    raise MeasurementError(f"no network of the form can be run here; {items[0].file}: {why}.")
+
+
+def _lines_of(device: str, lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the lines for a device: its own and empty ones, and a new one of each network that has neither."""
+    latencies = [line for line in lines if line.get("metric") in (None, "", "latency")]
+    mine = [line for line in latencies if line.get("device") == device or not line.get("value")]
+    known = {line["file"] for line in mine}
+    more = [dict(line) for line in {line["file"]: line for line in lines}.values() if line["file"] not in known]
+    lines += more
+    return mine + more
 
 
 def _chosen(runtime: Optional[str], threads: int, suffix: str) -> tuple[str, str]:
@@ -127,7 +157,7 @@ def _read_form(path: Path) -> tuple[list[dict[str, str]], list[str]]:
             reader = csv.DictReader(file)
             lines = list(reader)
     except (OSError, ValueError, csv.Error) as error:
-        raise DataFileError(f"can't read the form {path}: {error}.") from error
+        raise DataFileError(f"can't read the form {path}: {getattr(error, 'strerror', None) or error}.") from error
     names = list(reader.fieldnames or [])
     if not lines or not {"file", "value"} <= set(names):
         raise DataFileError(f"{path} is no form of hwnas export: it needs lines with the columns file and value.")
@@ -138,15 +168,29 @@ def _read_manifest(path: Path) -> dict[str, dict[str, Any]]:
     """Return the description of each file."""
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-        return {entry["file"]: entry["run"] for entry in manifest["networks"] if "run" in entry}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataFileError(f"{path} is no manifest of hwnas export: {error!r}.") from error
+        runs = {entry["file"]: entry["run"] for entry in manifest["networks"] if "run" in entry}
+        return {file: {**run, "hashes": dict(zip(run["files"], run["sha256"]))} for file, run in runs.items()}
+    except OSError as error:
+        raise DataFileError(f"can't read the manifest {path}: {error.strerror or error}.") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataFileError(f"{path} is no manifest of hwnas export of this version.") from error
 
 
-def _known(described: dict[str, dict[str, Any]], file: str) -> dict[str, Any]:
+def _checked(described: dict[str, dict[str, Any]], folder: Path, file: str) -> dict[str, Any]:
+    """Return the description of a file; raise unless the files of its network are those that were exported."""
     if file not in described:
         raise DataFileError(f"the manifest does not know {file!r}: export the networks again.")
-    return described[file]
+    known = described[file]
+    for name, expected in known["hashes"].items():
+        try:
+            content = (folder / name).read_bytes()
+        except OSError as error:
+            raise DataFileError(
+                f"can't read {folder / name}: {error.strerror or error}. Copy the folder again."
+            ) from error
+        if hashlib.sha256(content).hexdigest() != expected:
+            raise DataFileError(f"{folder / name} is not the file that was exported. Copy the folder again.")
+    return known
 
 
 def _costed(readings: Readings, key: Key) -> dict[str, Any]:

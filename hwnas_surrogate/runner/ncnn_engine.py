@@ -28,6 +28,7 @@ class NcnnEngine(Engine):
 
     name = "ncnn"
     library = "ncnn"
+    suffix = ".param"
 
     def describe(self) -> str:
         """Return the version."""
@@ -85,7 +86,7 @@ class _NcnnSession(Session):
         failed = [number for number, mat in self._results if extractor.extract(number, mat)]
         if failed:
             raise MeasurementError("ncnn can't run the network; it prints why on standard error.")
-        return [np.array(mat) for _, mat in self._results]
+        return [np.array(mat)[None] for _, mat in self._results]  # with the batch dimension, which ncnn lacks
 
     def operators(self, runs: int) -> Optional[list[Operator]]:
         """Request the layers' outputs one after another, each of which computes that layer only.

@@ -17,10 +17,15 @@ from hwnas_surrogate.runner.prepared import Prepared
 __all__ = ["OnnxRuntimeEngine", "OpenVINOEngine"]
 
 CPU = "CPUExecutionProvider"
+KERNEL = "_kernel_time"
+XNNPACK = "XnnpackExecutionProvider"
 
 
 class OnnxRuntimeEngine(Engine):
     """ONNX Runtime with every graph optimisation.
+
+    An execution provider may leave operators to the CPU, as most do with those that they lack. If it leaves all of
+    them, the network does not run on it, which is an error.
 
     Parameters
     ----------
@@ -50,17 +55,39 @@ class OnnxRuntimeEngine(Engine):
         return f"onnxruntime {onnxruntime.__version__} {self.provider[: -len('ExecutionProvider')]}"
 
     def open(self, prepared: Prepared) -> Session:
-        """Open a session; the asked provider has to run the network."""
+        """Open a session; the asked provider has to run the network.
+
+        Raises
+        ------
+        MeasurementError
+            If ONNX Runtime does not have the provider, or the provider runs no operator of the network.
+        """
         return _OnnxRuntimeSession(self, prepared)
 
 
 class _OnnxRuntimeSession(Session):
     def __init__(self, engine: OnnxRuntimeEngine, prepared: Prepared) -> None:
         self._engine, self._prepared = engine, prepared
-        self._session = self._opened()
-        self._execute, self._feed = self._session.run, prepared.inputs
+        self._feed = prepared.inputs
+        self._session = self._opened() if engine.provider == CPU else self._opened_on_provider()
+        self._execute = self._session.run
 
-    def _opened(self, profile: Optional[str] = None) -> Any:
+    def _opened_on_provider(self) -> Any:
+        """Open a session that runs nothing on the CPU; where that is refused, one that runs a part there."""
+        try:
+            return self._opened(may_fall_back=False)
+        except MeasurementError:  # it lacks the provider
+            raise
+        except Exception as error:  # its errors have no class in common
+            session, provider = self._opened(), self._engine.provider
+            if not any(event["args"].get("provider") == provider for event in self._profiled(1)):
+                why = " ".join(str(error).split())[:200]
+                raise MeasurementError(
+                    f"{provider} runs no operator of this network, all would run on the CPU: {why}"
+                ) from error
+            return session
+
+    def _opened(self, profile: Optional[str] = None, may_fall_back: bool = True) -> Any:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -71,7 +98,15 @@ class _OnnxRuntimeSession(Session):
             options.enable_profiling = True
             options.profile_file_prefix = profile
         provider = self._engine.provider
-        session = onnxruntime.InferenceSession(self._prepared.files[0], options, providers=[provider])
+        if provider not in onnxruntime.get_available_providers():
+            raise MeasurementError(
+                f"this onnxruntime has no {provider}; it has {', '.join(onnxruntime.get_available_providers())}."
+            )
+        if not may_fall_back:
+            options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+        # XNNPACK has threads of its own.
+        own = {"intra_op_num_threads": str(self._engine.threads)} if provider == XNNPACK else {}
+        session = onnxruntime.InferenceSession(self._prepared.files[0], options, providers=[(provider, own)])
         if session.get_providers()[0] != provider:
             raise MeasurementError(
                 f"ONNX Runtime did not take {provider}, it would run the network with {session.get_providers()[0]}."
@@ -86,22 +121,24 @@ class _OnnxRuntimeSession(Session):
 
     def operators(self, runs: int) -> Optional[list[Operator]]:
         """Read the times of its profile; it makes each operator slower by some microseconds."""
+        times: dict[str, list[float]] = {}
+        kinds: dict[str, str] = {}
+        for event in self._profiled(runs + 1):
+            node = event["name"][: -len(KERNEL)]
+            times.setdefault(node, []).append(event["dur"] / 1e3)
+            kinds[node] = event["args"]["op_name"]
+        # The first run of each is that of warming up.
+        return [Operator(node, kinds[node], float(np.mean(ms[1:]))) for node, ms in times.items()]
+
+    def _profiled(self, runs: int) -> list[dict[str, Any]]:
+        """Return the events of a profile in which operators were executed."""
         with tempfile.TemporaryDirectory() as folder:
             session = self._opened(os.path.join(folder, "profile"))
-            for _ in range(runs + 1):
+            for _ in range(runs):
                 session.run(None, self._feed)
             with open(session.end_profiling(), encoding="utf-8") as file:
                 events = json.load(file)
-        times: dict[str, list[float]] = {}
-        kinds: dict[str, str] = {}
-        for event in events:
-            name = event.get("name", "")
-            if event.get("cat") == "Node" and name.endswith("_kernel_time"):
-                node = name[: -len("_kernel_time")]
-                times.setdefault(node, []).append(event["dur"] / 1e3)
-                kinds[node] = event["args"]["op_name"]
-        # The first run of each is that of warming up.
-        return [Operator(node, kinds[node], float(np.mean(ms[1:]))) for node, ms in times.items()]
+        return [event for event in events if event.get("cat") == "Node" and event.get("name", "").endswith(KERNEL)]
 
 
 class OpenVINOEngine(Engine):

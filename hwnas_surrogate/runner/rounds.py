@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-__all__ = ["Rounds", "Run", "relative_half_width"]
+from hwnas_surrogate.errors import MeasurementError
+
+__all__ = ["ClockError", "Rounds", "Run", "relative_half_width"]
 
 Run = Callable[[], object]
 """Executes a network once and waits until it has finished."""
@@ -16,6 +18,10 @@ WARM = 1.05
 """Warm-up ends when the next round is not faster by more than this factor."""
 MOST_WARMUP = 5
 """Maximum number of warm-up rounds to drop."""
+
+
+class ClockError(MeasurementError):
+    """The clock of this machine can't time anything."""
 
 
 def relative_half_width(ns: Sequence[float]) -> float:
@@ -67,7 +73,13 @@ class Rounds:
         self.ns: dict[int, list[int]] = {}
 
     def __iter__(self) -> Iterator[dict[int, int]]:
-        """Yield the times of each round in ns, from the first warm one on."""
+        """Yield the times of each round in ns, from the first warm one on.
+
+        Raises
+        ------
+        ClockError
+            If the clock does not advance.
+        """
         for times in self._warm():
             for number, ns in times.items():
                 self.ns.setdefault(number, []).append(ns)
@@ -108,5 +120,7 @@ class Rounds:
             start = clock()
             run()
             ns = clock() - start
+            if ns <= 0:
+                raise ClockError("the clock of this machine stood still or went back while a network ran")
             times[numbers[place]] = max(ns - (self.waited() - waited), 1)
         return times

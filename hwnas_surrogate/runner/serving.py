@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hwnas_surrogate.errors import InvalidInputError, MeasurementError
+from hwnas_surrogate.errors import HWNASError, InvalidInputError, MeasurementError
 from hwnas_surrogate.runner.blocks import BlockServer, measuring_pipes, reason_of
 from hwnas_surrogate.runner.engine import Engine
 from hwnas_surrogate.runner.engines import ENGINES
@@ -46,6 +46,9 @@ def measure_prepared() -> None:
             hello = json.loads(source.readline())
             engine = find_engine(hello["runtime"], hello["threads"], hello["options"])
             told = {"runtime": engine.describe(), "facts": read_facts()}
+        except HWNASError as error:
+            server.say("refused", why=str(error), is_whole=True)
+            return
         except Exception as error:  # noqa: BLE001 - sent to the parent, which raises it
             server.say("refused", why=reason_of(error))
             return

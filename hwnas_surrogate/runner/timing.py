@@ -131,40 +131,47 @@ class _Session:
     readings: Readings
     deadline: float
 
-    def check_anchor(self) -> bool:
+    def check_anchor(self, lost: int = 0) -> bool:
         """Raise if the anchor can't be run: then nothing can be compared. Return whether there is time for more."""
-        for event in self.timer.time(self._request([], 0), self.deadline):
-            if event["event"] == "late":
-                return False
-            if event["event"] != "end":
-                raise MeasurementError(f"the anchor network {self.anchor.key[0]!r} can't be run: {event['why']}.")
-        return True
+        last: dict[str, Any] = {}
+        for last in self.timer.time(self._request([], 0), self.deadline):  # noqa: B007 - the last one counts
+            pass
+        what = last["event"]
+        if what == "lost" and lost < MOST_LOST:
+            return self.check_anchor(lost + 1)
+        if what not in ("end", "late"):
+            why = last["why"].rstrip(".")
+            raise MeasurementError(f"the anchor network {self.anchor.key[0]!r} can't be run: {why}.")
+        return bool(what == "end")
 
     def block(self, number: int, networks: list[Item], lost: int = 0) -> bool:
         """Time one block; return whether there is time for more. ``lost`` counts lost connections in it."""
         if time.monotonic() >= self.deadline:
             return False
         self._write({"pass": number, "subjects": [list(network.key) for network in networks]})
-        for event in self.timer.time(self._request(networks, number), self.deadline):
-            what = event["event"]
-            if what in _KEPT:
-                self._write(_KEPT[what](event))
-            elif what == "late":
-                return False
-            elif what == "split":  # it does not fit a board
-                half = len(networks) // 2
-                return self.block(number, networks[:half]) and self.block(number, networks[half:])
-            elif what == "lost":
-                return self._again(number, networks, event["why"], lost + 1)
-            elif what == "died":
-                return self._blame(number, networks, event["why"])
-            else:
-                raise MeasurementError(f"the anchor network can't be run any more: {event['why']}.")
-        return True
+        last: dict[str, Any] = {}
+        for last in self.timer.time(self._request(networks, number), self.deadline):
+            if last["event"] in _KEPT:
+                self._write(_KEPT[last["event"]](last))
+        return self._after(last, number, networks, lost)
 
-    def _again(self, number: int, networks: list[Item], why: str, lost: int) -> bool:
-        """Time the rest of a block whose connection was lost; return whether there is time for more."""
+    def _after(self, last: dict[str, Any], number: int, networks: list[Item], lost: int) -> bool:
+        """Do what the last event of a block demands; return whether there is time for more."""
+        what = last["event"]
+        if what in ("end", "late"):
+            return bool(what == "end")
         rest = [network for network in networks if not self.readings.is_done(network.key, number)]
+        if what == "split":  # it does not fit a board
+            half = (len(rest) + 1) // 2
+            return all(self.block(number, part) for part in (rest[:half], rest[half:]) if part)
+        if what == "lost":
+            return self._again(number, rest, last["why"], lost + 1)
+        if what == "died":
+            return self._blame(number, networks, last["why"])
+        raise MeasurementError(f"nothing can be measured any more: {last['why'].rstrip('.')}.")
+
+    def _again(self, number: int, rest: list[Item], why: str, lost: int) -> bool:
+        """Time the rest of a block whose connection was lost; return whether there is time for more."""
         if not rest:
             return True
         if lost < MOST_LOST:

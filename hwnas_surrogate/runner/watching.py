@@ -91,7 +91,7 @@ class MeasuringProcess:
         self._stop()
 
     def time(self, request: dict[str, Any], deadline: float = float("inf")) -> Iterator[dict[str, Any]]:
-        """Send a block; yield its events, until ``{"event": "end"}``.
+        """Send a block; yield its events, until ``{"event": "end"}``, or ``{"event": "refused", "why": ...}``.
 
         If the process dies, or is ended because a network takes longer than the timeout, the last event is ``{"event":
         "died", "why": ...}``, and a new process runs the next block. If the deadline (of ``time.monotonic``) passes,
@@ -124,7 +124,7 @@ class MeasuringProcess:
                 return
             event = json.loads(line)
             yield event
-            if event["event"] == "end":
+            if event["event"] in ("end", "refused"):
                 return
 
     def _start(self) -> None:
@@ -158,7 +158,8 @@ class MeasuringProcess:
         threading.Thread(target=_read, args=(self._process.stdout, self._lines), daemon=True).start()
         for event in self._ask(self._hello, float("inf"), START):
             if event["event"] in ("died", "refused"):
-                raise MeasurementError(f"the measuring process could not load the runtime: {event['why']}")
+                what = "" if event.get("is_whole") else "the measuring process could not load the runtime: "
+                raise MeasurementError(what + event["why"])
             self.welcome = event
 
     def _stop(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import platform
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from hwnas_surrogate.cli.doctor import show_findings
 from hwnas_surrogate.runner.conditions import read_conditions
 from hwnas_surrogate.runner.findings import findings
 from tests.cli.conftest import Run
+from tests.measure.sshd import running
 from tests.runner import machines
 from tests.runner.machines import machine
 
@@ -97,3 +99,11 @@ def test_bad_usage(run: Run, wrong: tuple[object, ...]) -> None:
     out, err = run("doctor", *wrong, code=2)
     assert out == ""
     assert err
+
+
+def test_a_board(run: Run, tmp_path: Path) -> None:
+    with running(tmp_path) as server:
+        out, _ = run("doctor", "--board", server.url(name="pi"), "--json")
+        assert json.loads(out)["conditions"]["python"] == platform.python_version()
+        out, _ = run("doctor", "--board", server.url(name="pi"))
+    assert "on pi" in out

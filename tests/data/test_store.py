@@ -448,7 +448,7 @@ write_parquet(CostTable("nasbench201", [0], [[1.0]], ["a/latency"]), sys.argv[1]
         assert_same(read_parquet(write_parquet(cost_table(), path)), cost_table())
 
 
-def test_a_table_of_many_reasons_comes_back(tmp_path: Path) -> None:
+def test_a_table_of_many_reasons_comes_back(tmp_path):
     n = 300
     reasons = {f"reason {row}": (np.arange(n) == row)[:, None] for row in range(n)}
     table = CostTable("nasbench201", np.arange(n), np.full((n, 1), np.nan), ["x/latency"], reasons=reasons)

@@ -72,6 +72,17 @@ class Sshd:
                 if "sshd" in Path(f"/proc/{pid}/comm").read_text():
                     os.kill(pid, number)
 
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """Cut the connections, and refuse others meanwhile."""
+        text = self.config.read_text()
+        self.config.write_text(text.replace(f"Port {self.port}", "Port 9"))
+        self.sessions(signal.SIGKILL)
+        try:
+            yield
+        finally:
+            self.config.write_text(text)
+
     def stop(self) -> None:
         """End the server and its connections."""
         self.sessions(signal.SIGKILL)

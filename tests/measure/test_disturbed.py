@@ -44,9 +44,9 @@ def test_waiting_is_subtracted() -> None:
 
 
 def test_a_time_is_never_negative() -> None:
-    waited = iter(range(0, 10**6, 1000))
+    waited, now = iter(range(0, 10**6, 1000)), iter(range(10**6))
     runs = dict.fromkeys((0, 1), lambda: None)
-    rounds = Rounds(runs, lambda: None, np.random.default_rng(0), 2, 2, 0.02, lambda: next(waited), lambda: 5)
+    rounds = Rounds(runs, lambda: None, np.random.default_rng(0), 2, 2, 0.02, lambda: next(waited), lambda: next(now))
     assert list(rounds) == [{0: 1, 1: 1}] * 2
 
 

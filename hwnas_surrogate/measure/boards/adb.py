@@ -72,6 +72,8 @@ class AdbBoard(Board):
     @property
     def folder(self) -> str:
         """The work folder on the phone, an absolute path."""
+        if self._gone:
+            raise MeasurementError(f"{self._gone}.")
         if not self._folder:
             raise self._error("it is not connected; call check() first")
         return self._folder

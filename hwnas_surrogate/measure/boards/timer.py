@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import queue
 import secrets
+import shutil
 import tempfile
 import threading
 import time
@@ -24,7 +26,7 @@ from hwnas_surrogate.measure.subjects import from_message
 from hwnas_surrogate.runner.blocks import reason_of
 from hwnas_surrogate.runner.conditions import conditions_of
 
-__all__ = ["BoardTimer", "Lost", "Runner"]
+__all__ = ["BoardTimer", "Lost", "Runner", "check_runtime"]
 
 _T = TypeVar("_T")
 _CONVERTING = threading.Lock()
@@ -49,8 +51,10 @@ class Lost(Exception):
 
 
 class Runner(Interface):
-    """What runs networks on a board: they lie there in folders, which requests name."""
+    """What runs networks on a board, where they lie in folders that requests name."""
 
+    work_folder: str
+    """The board's work folder when it was started."""
     is_there: bool
     """Whether it can take another request."""
     welcome: dict[str, Any]
@@ -88,19 +92,15 @@ class BoardTimer:
     """
 
     def __init__(self, board: Board, runtime: Runtime, timeout: float) -> None:
-        if not isinstance(runtime, FileRuntime):
-            able = ", ".join(name for name, kind in RUNTIMES.items() if issubclass(kind, FileRuntime))
-            raise InvalidInputError(
-                f"runtime {runtime.name} runs networks of this host only; runtimes that boards can use: {able}."
-            )
-        self.board, self.runtime, self.timeout = board, runtime, timeout
+        self.board, self.runtime, self.timeout = board, check_runtime(runtime), timeout
         self._runner: Runner | None = None
-        self._anchor: tuple[Any, dict[str, Any]] | None = None
+        self._anchor: dict[str, Any] = {}
+        self._anchored_in = ""
         self._blocks = 0
 
     def device(self, name: str | None) -> Device:
         """Connect if necessary, and describe the board under the runtime as a device."""
-        told = self._started().welcome
+        told = self._welcome()
         hardware = str(told["conditions"].get("processor", ""))
         described = f"{told['runtime']} {self.runtime.number_format}"
         name = self.runtime.device_name(self.board.name) if name is None else name
@@ -108,7 +108,7 @@ class BoardTimer:
 
     def environment(self) -> dict[str, Any]:
         """Return the board's conditions, and what converted the networks here, as plain values."""
-        return {"board": str(self.board), **self._started().welcome["conditions"], "host": environment()}
+        return {"board": str(self.board), **self._welcome()["conditions"], "host": environment()}
 
     def close(self) -> None:
         """End the runner and close the connection."""
@@ -117,7 +117,7 @@ class BoardTimer:
 
     def __enter__(self) -> BoardTimer:
         """Connect, push the runner and start it."""
-        self._started()
+        self._welcome()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -134,15 +134,20 @@ class BoardTimer:
         Raises
         ------
         MeasurementError
-            If the board has no space left, or does not come back.
+            If the board, or the folder for temporary files here, has no space left, or the board does not come back.
         """
         try:
             with tempfile.TemporaryDirectory(prefix="hwnas-") as folder:
                 yield from self._block(self._started(), request, deadline, Path(folder))
         except Lost as error:
             self._end()
-            self._reconnect(str(error), deadline)
-            yield {"event": "lost", "why": str(error)}
+            is_back = self._reconnect(str(error), deadline)
+            yield {"event": "lost", "why": str(error)} if is_back else {"event": "late"}
+        except OSError as error:
+            raise MeasurementError(
+                f"can't prepare networks for board {self.board} in {tempfile.gettempdir()}: {error.strerror or error}. "
+                "What was measured is kept: run the same command again to go on."
+            ) from error
 
     def _block(
         self, runner: Runner, request: dict[str, Any], deadline: float, folder: Path
@@ -156,61 +161,83 @@ class BoardTimer:
         self._blocks += 1
         name = f"block-{self._blocks}"
         for number, message in enumerate(items, start=1):
+            if time.monotonic() >= deadline:
+                yield {"event": "late"}
+                return
             try:
                 described[number] = self._prepared(message, folder / name / str(number), f"{name}/{number}")
             except Exception as error:  # noqa: BLE001 - recorded as the reason why there is no cost
+                if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                    raise  # a full disk here is no network's failure
+                shutil.rmtree(folder / name / str(number))
                 yield {"event": "failed", "number": number, "why": reason_of(error)}
         pushed = sorted((folder / name).iterdir()) if len(described) > 1 else []
-        if len(items) > 1 and not self._fits(pushed):
+        if len(pushed) > 1 and not self._fits(runner, pushed):
             yield {"event": "split"}
             return
+        asked = {**request, "items": list(described.values())}
         if pushed:
             self._call(lambda: self.board.push(pushed, f"{self.board.folder}/{name}"))
-        numbers = list(described)
-        asked = {**request, "items": list(described.values())}
         if deadline < float("inf"):
             asked["seconds"] = max(deadline - time.monotonic(), 0.0)
+        numbers, last = list(described), None
         for event in runner.ask(asked):
-            if event["event"] == "died" and not runner.is_there:
-                self._end()
-            yield _renumbered(event, numbers)
+            if last is not None:
+                yield last
+            last = _renumbered(event, numbers)
         if pushed:
             self._call(lambda: self.board.remove(f"{self.board.folder}/{name}"))
+        if not runner.is_there:
+            self._end()
+        if last is not None:  # after the removal: who gets it may ask for the next block at once
+            yield last
 
     def _prepared(self, message: Mapping[str, Any], folder: Path, place: str) -> dict[str, Any]:
         """Convert a network into a folder here, and describe it as it will be found on the board."""
         folder.mkdir(parents=True)
         with _CONVERTING:
             prepared = self.runtime.prepare(from_message(message).build(self.runtime.batch), folder)
-        for file in map(Path, prepared.files):
-            if file.parent != folder:  # an ONNX file of the user's, which is not copied here
-                (folder / file.name).symlink_to(file.resolve())
+        model, *_ = files = list(map(Path, prepared.files))
+        for file in files:
+            if model.parent != folder:  # an ONNX file of the user's, which is not copied here
+                place_here = folder / file.relative_to(model.parent)
+                place_here.parent.mkdir(parents=True, exist_ok=True)
+                place_here.symlink_to(file.resolve())
         return {**prepared.write(folder), "folder": place}
 
     def _anchored(self, message: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-        """Describe the anchor, which is pushed once."""
-        if self._anchor is None or self._anchor[0] != message:
-            described = self._prepared(message, folder, "anchor")
+        """Describe the anchor, which is pushed once over each connection."""
+        if self._anchored_in != self._work_folder():
+            self._anchor = self._prepared(message, folder, "anchor")
             self._call(lambda: self.board.push(sorted(folder.iterdir()), f"{self.board.folder}/anchor"))
-            self._anchor = (message, described)
-        return self._anchor[1]
+            self._anchored_in = self._work_folder()
+        return self._anchor
 
-    def _fits(self, folders: Sequence[Path]) -> bool:
+    def _work_folder(self) -> str:
+        return self._call(lambda: self.board.folder)
+
+    def _fits(self, runner: Runner, folders: Sequence[Path]) -> bool:
         """Return whether the networks in these folders fit the board's disk and memory."""
-        size = sum(file.stat().st_size for folder in folders for file in folder.iterdir())
+        size = sum(file.stat().st_size for folder in folders for file in folder.rglob("*") if file.is_file())
+        self._work_folder()  # raises if the connection was lost; otherwise, the check would connect again
         free = self._call(self.board.check).free - SPARE
-        memory = self._started().welcome["conditions"].get("memory_free_mb")
+        if self._work_folder() != runner.work_folder:
+            raise Lost(f"lost the connection to board {self.board}")
+        memory = runner.welcome["conditions"].get("memory_free_mb")
         return bool(size <= free and (memory is None or size <= FILL * memory * 1e6))
+
+    def _welcome(self) -> dict[str, Any]:
+        """Return what the runner on the board said at its start."""
+        try:
+            return self._started().welcome
+        except Lost as error:
+            raise MeasurementError(f"{error}.") from error
 
     def _started(self) -> Runner:
         """Return the runner on the board; it is started if necessary."""
         if self._runner is None:
             self.board.check()
-            self._anchor = None
-            try:
-                self._runner = self.start_runner()
-            except Lost as error:
-                raise MeasurementError(f"{error}.") from error
+            self._runner = self.start_runner()
         return self._runner
 
     def start_runner(self) -> Runner:
@@ -249,25 +276,41 @@ class BoardTimer:
 
     def _end(self) -> None:
         runner, self._runner = self._runner, None
-        self._anchor = None
         if runner is not None:
             runner.end()
 
-    def _reconnect(self, why: str, deadline: float) -> None:
-        """Wait until the board is there again."""
-        end = min(time.monotonic() + PATIENCE, deadline)
-        while True:
+    def _reconnect(self, why: str, deadline: float) -> bool:
+        """Wait until the board is there again; return whether it is before the deadline."""
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
             try:
-                self._started()
+                self._welcome()
             except MeasurementError as error:
                 if self.board.is_retired or time.monotonic() + PAUSE > end:
                     raise MeasurementError(
-                        f"{why}, and it did not come back within {PATIENCE:g} s ({error}) What was measured is kept: "
-                        "run the same command again to go on."
+                        f"{why}. It did not come back within {PATIENCE:g} s: {error} What was measured is kept: run "
+                        "the same command again to go on."
                     ) from error
                 time.sleep(PAUSE)
             else:
-                return
+                return True
+        return False
+
+
+def check_runtime(runtime: Runtime) -> FileRuntime:
+    """Return a runtime that boards can use.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is none: it does not execute files.
+    """
+    if not isinstance(runtime, FileRuntime):
+        able = ", ".join(name for name, kind in RUNTIMES.items() if issubclass(kind, FileRuntime))
+        raise InvalidInputError(
+            f"runtime {runtime.name} runs networks of this host only; runtimes that boards can use: {able}."
+        )
+    return runtime
 
 
 class _RemoteRunner:
@@ -275,6 +318,7 @@ class _RemoteRunner:
 
     def __init__(self, board: Board, path: str) -> None:
         self._board = board
+        self.work_folder = board.folder
         self._messages: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `end`
         self._process = board.start([board.python, path, "serve"], self._messages)
         self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()

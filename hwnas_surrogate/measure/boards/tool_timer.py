@@ -132,7 +132,7 @@ class _ToolRunner:
 
     def __init__(self, board: AdbBoard, tool: _Tool, threads: int, timeout: float) -> None:
         self._board, self._tool, self._threads, self._timeout = board, tool, threads, timeout
-        self._path = board.tools[tool.name]
+        self._path, self.work_folder = board.tools[tool.name], board.folder
         self._now = 0
         # The tools don't tell their versions.
         digest = printed(board, ["sha256sum", self._path])[:8]
@@ -158,7 +158,7 @@ class _ToolRunner:
         begin = time.perf_counter()
         runs: dict[int, Run] = {}
         for number, item in enumerate(request["items"]):
-            model = f"{self._board.folder}/{item['folder']}/{item['files'][0]}"
+            model = f"{self.work_folder}/{item['folder']}/{item['files'][0]}"
             try:
                 self._reading(model, 1, end)
             except MeasurementError as error:

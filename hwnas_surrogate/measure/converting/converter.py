@@ -22,6 +22,8 @@ START = 600.0
 """Maximum seconds in which the process imports litert-torch: a cold disk is slow, but not endless."""
 END = 10.0
 """Maximum seconds to wait for the end of the process after it was killed, or has closed its output."""
+MOST = 100
+"""Maximum conversions of one process: each leaves 8 MB that are not freed."""
 TAIL = 1 << 14
 """Bytes of the process's messages to read: the last line explains a crash."""
 
@@ -30,7 +32,7 @@ class Converter:
     """A process that converts exported programs to LiteRT's format, one after the other.
 
     It starts with the first conversion, since importing litert-torch takes seconds, and again after a crash or a
-    timeout, each of which costs one network. It ends with this process.
+    timeout, each of which costs one network, and after :data:`MOST` conversions. It ends with this process.
 
     Parameters
     ----------
@@ -43,6 +45,7 @@ class Converter:
     def __init__(self, python: Path, timeout: float) -> None:
         self._command = [str(python), "-I", tflite_program.__file__]
         self._timeout = timeout
+        self._count = 0
         self._process: subprocess.Popen[bytes] | None = None
         self._messages: IO[bytes] | None = None
         self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
@@ -106,8 +109,11 @@ class Converter:
             messages.close()
 
     def _ask(self, request: dict[str, str]) -> None:
+        if self._count >= MOST:
+            self.close()
         if self._process is None:
             self._start()
+        self._count += 1
         assert self._process is not None
         assert self._process.stdin is not None
         try:
@@ -123,6 +129,7 @@ class Converter:
             raise MeasurementError(f"litert-torch can't convert it: {answer['why']}")
 
     def _start(self) -> None:
+        self._count = 0
         self._messages = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close
         try:
             self._process = subprocess.Popen(

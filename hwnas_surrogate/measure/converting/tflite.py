@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from hwnas_surrogate.capture.graph_store import cache_dir
-from hwnas_surrogate.errors import InvalidInputError, unknown
+from hwnas_surrogate.errors import DataFileError, InvalidInputError, unknown
 from hwnas_surrogate.measure.converting.cache import ConversionCache, conversion_key
 from hwnas_surrogate.measure.converting.converter import Converter
 from hwnas_surrogate.measure.converting.environment import find_python, versions
@@ -102,15 +102,21 @@ class TfliteConverter:
         key = conversion_key(program, form, self._versions)
         if self._cache.fetch(key, path):
             return
-        path.unlink(missing_ok=True)
-        with tempfile.TemporaryDirectory(prefix="hwnas-", ignore_cleanup_errors=True) as folder:
-            if form == "tflite-int8":
-                model, inputs = Path(folder, "float32.tflite"), Path(folder, "inputs.npz")
-                self.convert_program(program, feed, "tflite", model)
-                np.savez(inputs, **feed)  # type: ignore[arg-type]
-                self._converter.quantize(model, inputs, path)
-            else:
-                source = Path(folder, "program.pt2")
-                source.write_bytes(program)
-                self._converter.convert(source, path)
+        try:
+            path.unlink(missing_ok=True)
+            with tempfile.TemporaryDirectory(prefix="hwnas-", ignore_cleanup_errors=True) as folder:
+                self._write(program, feed, form, path, Path(folder))
+        except OSError as error:
+            raise DataFileError(f"can't write what is to be converted: {error.strerror or error}.") from error
         self._cache.keep(key, path)
+
+    def _write(self, program: bytes, feed: Feed, form: str, path: Path, folder: Path) -> None:
+        if form == "tflite-int8":
+            model, inputs = folder / "float32.tflite", folder / "inputs.npz"
+            self.convert_program(program, feed, "tflite", model)
+            np.savez(inputs, **feed)  # type: ignore[arg-type]
+            self._converter.quantize(model, inputs, path)
+        else:
+            source = folder / "program.pt2"
+            source.write_bytes(program)
+            self._converter.convert(source, path)

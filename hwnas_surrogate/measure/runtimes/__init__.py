@@ -6,15 +6,20 @@ import os
 
 from hwnas_surrogate.errors import InvalidInputError, unknown
 from hwnas_surrogate.measure.runtimes.base import Converted, FileRuntime, Runtime
+from hwnas_surrogate.measure.runtimes.executorch import ExecuTorch
 from hwnas_surrogate.measure.runtimes.litert import LiteRT, LiteRTInt8
 from hwnas_surrogate.measure.runtimes.ncnn import Ncnn
 from hwnas_surrogate.measure.runtimes.onnx_files import OnnxRuntime, OnnxRuntimeInt8, OpenVINO
+from hwnas_surrogate.measure.runtimes.onnx_providers import PROVIDER_RUNTIMES
+from hwnas_surrogate.measure.runtimes.torch_compile import CudaCompile, TorchCompile
 from hwnas_surrogate.measure.runtimes.torch_eager import Cuda, Torch
 
 __all__ = [
     "RUNTIMES",
     "Converted",
     "Cuda",
+    "CudaCompile",
+    "ExecuTorch",
     "FileRuntime",
     "LiteRT",
     "LiteRTInt8",
@@ -24,12 +29,26 @@ __all__ = [
     "OpenVINO",
     "Runtime",
     "Torch",
+    "TorchCompile",
     "make_runtime",
 ]
 
-RUNTIMES: dict[str, type[Runtime]] = {
-    runtime.name: runtime for runtime in (Torch, Cuda, OnnxRuntime, OnnxRuntimeInt8, OpenVINO, LiteRT, LiteRTInt8, Ncnn)
-}
+_KINDS: tuple[type[Runtime], ...] = (
+    Torch,
+    TorchCompile,
+    Cuda,
+    CudaCompile,
+    OnnxRuntime,
+    OnnxRuntimeInt8,
+    *PROVIDER_RUNTIMES.values(),
+    OpenVINO,
+    LiteRT,
+    LiteRTInt8,
+    Ncnn,
+    ExecuTorch,
+)
+
+RUNTIMES: dict[str, type[Runtime]] = {kind.name: kind for kind in _KINDS}
 """The runtimes by their name in ``hwnas measure --runtime``."""
 
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
+import numpy.typing as npt
 import torch
 
-from hwnas_surrogate.errors import MeasurementError, MissingExtraError, missing_extra
+from hwnas_surrogate.errors import InvalidInputError, MeasurementError, MissingExtraError, missing_extra
 from hwnas_surrogate.measure.runnable import Feed, Runnable
 from hwnas_surrogate.measure.runtimes.base import Converted, FileRuntime
 from hwnas_surrogate.runner.ncnn_engine import NcnnEngine
@@ -48,6 +48,11 @@ class Ncnn(FileRuntime):
     format: ClassVar[str] = "ncnn"
     engine: ClassVar = NcnnEngine
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.batch != 1:
+            raise InvalidInputError(f"ncnn has no batch dimension, so that batch must be 1, got {self.batch}.")
+
     def convert(self, network: Runnable, folder: Path) -> Converted:
         """Write the network as ``model.param`` and ``model.bin``.
 
@@ -60,13 +65,13 @@ class Ncnn(FileRuntime):
             return _from_onnx(network, folder)
         except MissingExtraError:
             raise
+        except Exception as error:  # noqa: BLE001 - PyTorch raises errors of many kinds
+            first = error
+        try:
+            return _from_trace(network, folder)
         except Exception as error:
-            try:
-                return _from_trace(network, folder)
-            except MissingExtraError:
-                raise
-            except Exception:  # noqa: BLE001 - PyTorch raises errors of any kind; the first one is raised
-                raise error from None
+            # What the ONNX form lacks says more: ONNX is better known than TorchScript.
+            raise MeasurementError(" ".join(str(first).split())[:300]) from error
 
 
 def _from_onnx(network: Runnable, folder: Path) -> Converted:
@@ -96,7 +101,8 @@ def _from_trace(network: Runnable, folder: Path) -> Converted:
     with tempfile.TemporaryDirectory(dir=folder) as inner, warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # about values that tracing fixes: inputs are fixed too
         path = Path(inner, "model.pt")
-        torch.jit.trace(module, inputs, check_trace=False, strict=False).save(str(path))
+        trace: Any = torch.jit.trace
+        trace(module, inputs, check_trace=False, strict=False).save(str(path))
         return _converted(path, feed, folder)
 
 
@@ -127,7 +133,7 @@ def _converted(path: Path, feed: Feed, folder: Path) -> Converted:
     return Converted(files, {name: array for name, array in inputs.items() if name in names})
 
 
-def _type_name(array: np.typing.NDArray[Any]) -> str:
+def _type_name(array: npt.NDArray[Any]) -> str:
     name = str(array.dtype)
     if name not in TYPES:
         raise MeasurementError(f"pnnx converts networks whose inputs are numbers, and one has the type {name}.")

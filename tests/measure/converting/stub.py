@@ -10,6 +10,7 @@ from pathlib import Path
 
 _LITERT_TORCH = """
 import os, signal, time
+import torch.export  # as the real one: before it says that it is ready
 
 class Converted:
     def __init__(self, text):

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from hwnas_surrogate.errors import MeasurementError
+from hwnas_surrogate.measure.converting import converter as converter_module
 from hwnas_surrogate.measure.converting.converter import Converter
 from tests.measure.converting.stub import stub_python
 
@@ -77,6 +78,23 @@ def test_an_interpreter_that_does_not_start(tmp_path: Path) -> None:
     broken.chmod(0o755)
     with pytest.raises(MeasurementError, match="ended with exit status 3: no module named litert_torch"):
         Converter(broken, 10).convert(tmp_path / "x", tmp_path / "y")
+
+
+def test_it_is_another_process_after_many(python: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[Converter] = []
+    start = Converter._start
+
+    def counted(self: Converter) -> None:
+        started.append(self)
+        start(self)
+
+    monkeypatch.setattr(Converter, "_start", counted)
+    monkeypatch.setattr(converter_module, "MOST", 2)
+    path = program(tmp_path, 1)
+    with Converter(python, timeout=60) as converter:
+        for number in range(3):
+            converter.convert(path, tmp_path / f"{number}")
+    assert len(started) == 2
 
 
 def test_it_ends_with_its_parent(python: Path, tmp_path: Path) -> None:

@@ -67,9 +67,9 @@ def convert_ahead(
         check_empty(folder)
     failures: dict[str, str] = {}
     with (
-        _converting(min(jobs, len(subjects)), timeout, form) as start,
         tempfile.TemporaryDirectory(prefix="hwnas-") as temporary,
         nullcontext() if folder is None else replacing_in(folder) as kept,
+        _converting(min(jobs, len(subjects)), timeout, form) as start,
     ):
         running = {
             start(subject, Path(temporary, f"{number}.tflite")): (name, number)
@@ -103,13 +103,15 @@ def _converting(jobs: int, timeout: float, form: str) -> Iterator[Start]:
     for converter in converters:
         free.put(converter)
     exporting = threading.Lock()  # torch exports one network at a time
+    stopped = threading.Event()
 
     def convert(subject: Subject, path: Path) -> None:
         with exporting:
             program, feed = exported(subject.build())
         converter = free.get()
         try:
-            converter.convert_program(program, feed, form, path)
+            if not stopped.is_set():  # a process would be started again
+                converter.convert_program(program, feed, form, path)
         finally:
             free.put(converter)
 
@@ -117,6 +119,7 @@ def _converting(jobs: int, timeout: float, form: str) -> Iterator[Start]:
     try:
         yield lambda subject, path: pool.submit(convert, subject, path)
     finally:
+        stopped.set()
         pool.shutdown(wait=False, cancel_futures=True)
         for converter in converters:
             converter.close()
