@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import shutil
 import subprocess
@@ -20,6 +21,9 @@ ANSWER = 30.0
 """Maximum seconds for a small command."""
 SLOWEST = 500_000
 """Bytes a second: a copy that takes longer than this rate and ANSWER is ended."""
+
+ADB_ITSELF = re.compile(rb"\A(adb|error): ")
+"""How messages of adb begin, which come instead of those of a program on the phone."""
 
 REASONS = {
     "unauthorized": "it does not trust this host: unlock it and accept the question about USB debugging",
@@ -115,6 +119,8 @@ class AdbBoard(Board):
             done = subprocess.run(self._shell(command), input=input, capture_output=True, timeout=timeout)
         except subprocess.TimeoutExpired:
             raise self._error(f"a command took longer than {timeout:.3g} s and was ended") from None
+        if done.returncode and not done.stdout and ADB_ITSELF.match(done.stderr):  # the phone may be back already
+            self._gone = f"lost the connection to board {self}: {_reason(done.stderr)}"
         if done.returncode and (why := self.lost(done.returncode)) is not None:
             raise MeasurementError(f"{why}.")
         return done

@@ -166,7 +166,7 @@ class BoardTimer:
                 return
             try:
                 described[number] = self._prepared(message, folder / name / str(number), f"{name}/{number}")
-            except Exception as error:  # noqa: BLE001 - recorded as the reason why there is no cost
+            except Exception as error:  # recorded as the reason why there is no cost
                 if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
                     raise  # a full disk here is no network's failure
                 shutil.rmtree(folder / name / str(number))

@@ -162,6 +162,16 @@ def test_a_lost_connection_stays_lost_until_another_one_is_made_with_an_empty_fo
     assert list(Path(phone.folder).iterdir()) == []
 
 
+def test_a_connection_that_was_lost_for_a_moment_only(phone):
+    with pytest.raises(MeasurementError, match=r"lost the connection to board adb://phone: error: closed\.$"):
+        phone.run(["sh", "-c", "echo 'error: closed' >&2; exit 1"], 10)
+    assert phone.lost(1)
+    with pytest.raises(MeasurementError, match="lost the connection"):
+        _ = phone.folder
+    phone.check()
+    assert phone.lost(1) is None
+
+
 def test_a_phone_that_is_back_at_the_end_keeps_nothing(phone, bin_folder):
     folder = Path(phone.folder)
     refuse(bin_folder, "error: device offline")

@@ -255,6 +255,7 @@ def test_the_device(tools: Tools, litert: ToolTimer) -> None:
     conditions = litert.environment()
     assert (conditions["battery_percent"], conditions["battery_c"], conditions["battery"]) == (93, 23.7, False)
     assert conditions["system"] == "Android 14"
+    assert conditions["memory_mb"] > 0  # of this host
     json.dumps(conditions)
 
 
