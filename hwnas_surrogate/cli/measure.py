@@ -67,8 +67,12 @@ def measure(
         str | None, typer.Option(metavar="TIME", help="Stop after this time: 90s, 30m, 2h. Run again to resume.")
     ] = None,
     timeout: Annotated[
-        str, typer.Option(metavar="TIME", help="A network that takes longer to load, or to run once, has failed.")
-    ] = "60s",
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="A network that takes longer to load, or to run once, has failed. Default: 60s; 10m if compiled.",
+        ),
+    ] = None,
     budget: Annotated[str | None, typer.Option(hidden=True)] = None,
     passes: Annotated[int, typer.Option(min=1, help="Passes over all networks; a noise floor needs 2.")] = 2,
     repeats: Annotated[int, typer.Option(min=2, help="Timed runs in each pass, at least.")] = 10,
@@ -117,7 +121,7 @@ def measure(
         raise InvalidInputError(f"{what} have no known number of images per execution: leave out --throughput.")
     what = "networks" if given else f"{chosen.name}-blocks" if blocks else chosen.name
     path = Path("measurements") / f"{what}-{runtime.replace(',', '-')}.parquet" if output is None else output
-    longest = read_duration("--timeout", timeout)
+    longest = read_duration("--timeout", timeout) if timeout else max(of.runtime.patience for of in settings)
     protocol = Protocol(passes, repeats, max(repeats, max_repeats), half_width, energy, seed, longest)
     seconds = None if time_limit is None else read_duration("--time-limit", time_limit)
     common: dict[str, Any] = {"protocol": protocol, "time_limit": seconds}

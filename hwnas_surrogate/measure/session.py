@@ -106,7 +106,7 @@ def measure(
     """
     chosen = get_space(space)
     runner = Torch() if runtime is None else runtime
-    how = Protocol() if protocol is None else protocol
+    how = Protocol(timeout=runner.patience) if protocol is None else protocol
     batch = chosen.as_array(archs)
     distinct, numbers = chosen.group_configs(configs, len(batch))
     _check_archs(chosen, batch, distinct, numbers)
@@ -164,7 +164,7 @@ def measure_networks(
         As :func:`measure`.
     """
     runner = Torch() if runtime is None else runtime
-    how = Protocol() if protocol is None else protocol
+    how = Protocol(timeout=runner.patience) if protocol is None else protocol
     given = _checked(networks, runner)
     graphs = {network.name: network.graph() for network in given}
     _check_distinct(graphs)
@@ -215,7 +215,7 @@ def measure_blocks(
     """
     space = get_space("fbnet")
     runner = Torch() if runtime is None else runtime
-    how = Protocol() if protocol is None else protocol
+    how = Protocol(timeout=runner.patience) if protocol is None else protocol
     if how.energy:
         raise InvalidInputError("blocks run too shortly for their energy to be counted; measure networks instead.")
     chosen = space.config(config)

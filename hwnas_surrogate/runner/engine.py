@@ -33,7 +33,7 @@ class Session(ABC):
         """Execute the network once, and return its outputs in the network's order."""
 
     def operators(self, runs: int) -> Optional[list[Operator]]:
-        """Return the mean time of each operator over some executions; None if the runtime reports none."""
+        """Return the median time of each operator over some executions; None if the runtime reports none."""
         return None
 
 

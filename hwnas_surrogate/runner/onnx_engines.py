@@ -128,7 +128,7 @@ class _OnnxRuntimeSession(Session):
             times.setdefault(node, []).append(event["dur"] / 1e3)
             kinds[node] = event["args"]["op_name"]
         # The first run of each is that of warming up.
-        return [Operator(node, kinds[node], float(np.mean(ms[1:]))) for node, ms in times.items()]
+        return [Operator(node, kinds[node], float(np.median(ms[1:]))) for node, ms in times.items()]
 
     def _profiled(self, runs: int) -> list[dict[str, Any]]:
         """Return the events of a profile in which operators were executed."""

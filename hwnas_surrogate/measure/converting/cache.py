@@ -15,7 +15,7 @@ from hwnas_surrogate.files import make_folder, replacing
 
 __all__ = ["ConversionCache", "conversion_key"]
 
-_NAME = re.compile(r"[0-9a-f]{64}-([0-9a-f]{64})\.tflite")
+_NAME = re.compile(r"[0-9a-f]{64}-([0-9a-f]{64})")
 
 
 def conversion_key(program: bytes, form: str, versions: Mapping[str, str]) -> str:
@@ -55,7 +55,7 @@ class ConversionCache:
 
     def fetch(self, key: str, path: Path) -> bool:
         """Copy a converted network to a path; return False if it is not there, or damaged."""
-        for kept in self.folder.glob(f"{key}-*.tflite"):
+        for kept in self.folder.glob(f"{key}-*"):
             match = _NAME.fullmatch(kept.name)
             if match is None:
                 continue
@@ -82,7 +82,7 @@ class ConversionCache:
             If it can't be written.
         """
         make_folder(self.folder)
-        with replacing(self.folder / f"{key}-{_hash(path)}.tflite") as temporary:
+        with replacing(self.folder / f"{key}-{_hash(path)}") as temporary:
             shutil.copyfile(path, temporary)
         self._shrink()
 

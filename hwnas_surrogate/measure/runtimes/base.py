@@ -55,6 +55,8 @@ class Runtime(ABC):
     threads: int = 1
     batch: int = 1
     name: ClassVar[str]
+    patience: ClassVar[float] = 60.0
+    """Seconds that loading a network, or running it once, usually takes at most."""
     runs_onnx: ClassVar[bool] = True
     """Whether it runs ONNX files; False if it runs PyTorch modules only."""
 
@@ -243,7 +245,7 @@ class FileRuntime(Runtime):
         Returns
         -------
         list of Operator
-            Each with the runtime's name and kind, and the mean time in ms.
+            Each with the runtime's name and kind, and the median time in ms.
 
         Raises
         ------

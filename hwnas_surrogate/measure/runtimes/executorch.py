@@ -45,6 +45,7 @@ class ExecuTorch(FileRuntime):
     name: ClassVar[str] = "executorch"
     runs_onnx: ClassVar[bool] = False
     extra: ClassVar[str] = "executorch"
+    patience: ClassVar[float] = 600.0
     format: ClassVar[str] = "executorch"
     engine: ClassVar = ExecuTorchEngine
 

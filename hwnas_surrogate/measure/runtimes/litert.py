@@ -27,6 +27,7 @@ class LiteRT(FileRuntime):
     name: ClassVar[str] = "litert"
     runs_onnx: ClassVar[bool] = False
     extra: ClassVar[str] = "litert"
+    patience: ClassVar[float] = 600.0
     engine: ClassVar = LiteRTEngine
     format: ClassVar[str] = "tflite"
 

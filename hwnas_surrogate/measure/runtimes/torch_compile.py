@@ -38,6 +38,7 @@ class TorchCompile(Torch):
     """
 
     name: ClassVar[str] = "torch-compile"
+    patience: ClassVar[float] = 600.0
 
     def describe(self) -> str:
         """Return the version; a host without a C++ compiler can't be measured."""
@@ -61,6 +62,7 @@ class CudaCompile(Cuda):
     """
 
     name: ClassVar[str] = "torch-cuda-compile"
+    patience: ClassVar[float] = 600.0
 
     def describe(self) -> str:
         """Return the versions; a host without a CUDA device, Triton or a C compiler can't be measured."""
