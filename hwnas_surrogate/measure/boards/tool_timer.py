@@ -159,14 +159,16 @@ class _ToolRunner:
         runs: dict[int, Run] = {}
         for number, item in enumerate(request["items"]):
             model = f"{self.work_folder}/{item['folder']}/{item['files'][0]}"
+            tried = time.monotonic()
             try:
-                self._reading(model, 1, end)
+                self._reading(model, 1, self._timeout, end)
             except MeasurementError as error:
                 yield {"event": "failed" if number else "refused", "number": number, "why": str(error)}
                 if not number:
                     return
             else:
-                runs[number] = partial(self._run, model, end)
+                longest = self._timeout + RUNS * (time.monotonic() - tried)
+                runs[number] = partial(self._run, model, longest, end)
         loaded = time.perf_counter()
         if len(runs) > 1:
             rng = np.random.default_rng(request["seed"])
@@ -178,21 +180,21 @@ class _ToolRunner:
                 return
         yield {"event": "end", "seconds": {"load": loaded - begin, "run": time.perf_counter() - loaded}}
 
-    def _run(self, model: str, end: float) -> None:
+    def _run(self, model: str, longest: float, end: float) -> None:
         """Take a reading, by which the clock of the rounds advances."""
-        self._now += max(round(self._reading(model, RUNS, end) * 1e6), 1)
+        self._now += max(round(self._reading(model, RUNS, longest, end) * 1e6), 1)
 
-    def _reading(self, model: str, runs: int, end: float) -> float:
-        """Call the tool; return what it states, in ms."""
+    def _reading(self, model: str, runs: int, longest: float, end: float) -> float:
+        """Call the tool, which may take some seconds; return what it states, in ms."""
         arguments = [
             part.format(threads=self._threads, runs=runs, model=model) for part in self._tool.arguments.split()
         ]
-        begin, limit = time.monotonic(), (1 + runs) * self._timeout
+        begin = time.monotonic()
         if begin >= end:
             raise _Late
         try:
             # In the shell's place, the tool ends with the call.
-            done = self._board.run(["exec", self._path, *arguments], min(limit, end - begin))
+            done = self._board.run(["exec", self._path, *arguments], min(longest, end - begin))
             return self._understood((done.stdout + done.stderr).decode(errors="replace"), done.returncode)
         except MeasurementError as error:
             if (why := self._board.lost(1)) is not None:
@@ -200,8 +202,10 @@ class _ToolRunner:
             now = time.monotonic()
             if now >= end:
                 raise _Late from error
-            if now >= begin + limit:
-                raise MeasurementError(f"{self._tool.name} took longer than {limit:g} s for {runs} run(s)") from error
+            if now >= begin + longest:
+                raise MeasurementError(
+                    f"{self._tool.name} took longer than {longest:.3g} s for {runs} run(s)"
+                ) from error
             raise
 
     def _understood(self, text: str, code: int) -> float:
