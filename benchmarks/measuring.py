@@ -14,7 +14,8 @@ import torch
 
 from benchmarks.figure import Figure
 from hwnas_surrogate.data import CostTable, load_table, read_measurements
-from hwnas_surrogate.measure import RUNTIMES, Protocol, export_networks, make_runtime, measure
+from hwnas_surrogate.errors import MeasurementError, MissingExtraError
+from hwnas_surrogate.measure import RUNTIMES, export_networks, make_runtime, measure
 from hwnas_surrogate.networks import build_network
 from hwnas_surrogate.spaces import SearchSpace, get_space
 
@@ -27,7 +28,11 @@ def run() -> Iterator[Figure]:
     for name in ("nasbench201", "fbnet"):
         yield _export(get_space(name))
     for name in RUNTIMES:
-        if name != "torch-cuda" or torch.cuda.is_available():
+        try:
+            make_runtime(name).describe()
+        except (MissingExtraError, MeasurementError) as error:
+            yield Figure(f"measuring 32 networks with {name}", f"not here: {error}", "<= 1.3")
+        else:
             yield _overhead(name)
     yield from _bundled_overhead()
     yield _import()
@@ -60,9 +65,7 @@ def _export(space: SearchSpace) -> Figure:
 def _overhead(name: str) -> Figure:
     space = get_space("nasbench201")
     with tempfile.TemporaryDirectory() as folder:
-        table = measure(
-            space, space.sample(32, 5), Path(folder, "t.parquet"), runtime=make_runtime(name), protocol=Protocol()
-        )
+        table = measure(space, space.sample(32, 5), Path(folder, "t.parquet"), runtime=make_runtime(name))
     seconds = table.meta["seconds"]
     return Figure(
         f"measuring 32 networks with {name}: time beyond loading, over the timed runs",
