@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from hwnas_surrogate.data.store import TABLE_SUFFIXES
+from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.files import check_output, make_folder
 from hwnas_surrogate.runner.journal import Journal
 
-__all__ = ["journal_path", "open_journal"]
+__all__ = ["check_ours", "journal_path", "open_journal"]
 
 
 def journal_path(output: str | os.PathLike[str]) -> Path:
@@ -19,12 +20,36 @@ def journal_path(output: str | os.PathLike[str]) -> Path:
     Raises
     ------
     InvalidInputError
-        If the table can't be written there, or could not be resumed: a device or a pipe.
+        If the table can't be written there, could not be resumed (a device or a pipe), or is another command's.
     DataFileError
         If the folder can't be read.
     """
     check_output(output, TABLE_SUFFIXES, stream=False)
-    return Path(f"{os.path.realpath(output)}.journal")
+    path = Path(f"{os.path.realpath(output)}.journal")
+    check_ours(output, path)
+    return path
+
+
+def check_ours(output: str | os.PathLike[str], record: Path) -> None:
+    """Check that no other command wrote the table, which a measurement would replace.
+
+    Parameters
+    ----------
+    output : path-like
+        The table to write.
+    record : Path
+        What every measurement leaves beside its table: the journal, or the folder of its parts.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is a table without this record.
+    """
+    if os.path.exists(output) and not record.exists():
+        raise InvalidInputError(
+            f"{os.fspath(output)} exists, but {record.name} does not, so that it holds other costs: choose another "
+            "output, or delete it."
+        )
 
 
 def open_journal(path: Path, settings: dict[str, Any], environment: dict[str, Any]) -> Journal:

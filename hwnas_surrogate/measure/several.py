@@ -16,6 +16,7 @@ from hwnas_surrogate.errors import HWNASError, InvalidInputError, MeasurementErr
 from hwnas_surrogate.files import check_output, file_stem, make_folder
 from hwnas_surrogate.measure.boards import Board
 from hwnas_surrogate.measure.boards.timer import check_runtime
+from hwnas_surrogate.measure.journals import check_ours
 from hwnas_surrogate.measure.runtimes import Runtime
 from hwnas_surrogate.runner.timing import Progress
 
@@ -84,7 +85,7 @@ def measure_several(
     Raises
     ------
     InvalidInputError
-        If two settings have the same device name, or ``output`` is no file.
+        If two settings have the same device name, or ``output`` is no file, or another command's table.
     MeasurementError
         If a setting failed: the message names each that did. What was measured is kept.
     """
@@ -99,6 +100,7 @@ def measure_several(
         if setting.board is not None:
             check_runtime(setting.runtime)
     parts = Path(f"{os.path.realpath(output)}.parts")
+    check_ours(output, parts)
     make_folder(parts)
     tables, failures = _measured(one, settings, parts, _Share(progress))
     if failures:

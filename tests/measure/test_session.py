@@ -233,6 +233,13 @@ class TestRefused:
             measure(SPACE, [1], "/dev/null", TINY, runtime=runtime, protocol=QUICK)
         assert not Path("/dev/null.journal").exists()
 
+    def test_a_table_of_another_command_is_kept(self, output: Path, runtime: Fake) -> None:
+        output.write_bytes(b"costs of a year")
+        with pytest.raises(InvalidInputError, match=r"exists, but .*journal does not, so that it holds other costs"):
+            measure("nasbench201", [1, 2], output, runtime=runtime)
+        assert output.read_bytes() == b"costs of a year"
+        assert not Path(f"{output}.journal").exists()
+
     def test_a_damaged_journal(self, output: Path, runtime: Fake) -> None:
         measure(SPACE, range(30, 50), output, TINY, runtime=runtime, protocol=replace(QUICK, passes=1))
         journal = Path(f"{output}.journal")

@@ -158,3 +158,14 @@ class TestRefused:
     def test_no_file(self) -> None:
         with pytest.raises(InvalidInputError):
             measure_several(Fake(), [Setting(Torch()), Setting(OnnxRuntime())], "/dev/null")
+
+
+def test_a_table_of_another_command_is_kept(output: Path) -> None:
+    output.write_bytes(b"costs of a year")
+    settings = [Setting(Torch()), Setting(Torch(threads=2))]
+    with pytest.raises(InvalidInputError, match=r"all\.parquet exists, but all\.parquet\.parts does not"):
+        measure_several(Fake(), settings, output)
+    assert output.read_bytes() == b"costs of a year"
+    output.unlink()
+    measure_several(Fake(), settings, output)
+    measure_several(Fake(), settings, output)  # its own is replaced
