@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import tempfile
 from typing import Any, Optional
 
@@ -27,6 +28,14 @@ def import_onnxruntime() -> Any:
     import onnxruntime
 
     return onnxruntime
+
+
+def _import_openvino() -> Any:
+    """Import OpenVINO without its telemetry, which writes to the home folder and uses the network when imported."""
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type] # OpenVINO then has a stub for it
+    import openvino
+
+    return openvino
 
 
 class OnnxRuntimeEngine(Engine):
@@ -57,8 +66,17 @@ class OnnxRuntimeEngine(Engine):
         return self.threads == 1 and self.provider == CPU
 
     def describe(self) -> str:
-        """Return the version and the provider."""
+        """Return the version and the provider.
+
+        Raises
+        ------
+        MeasurementError
+            If ONNX Runtime does not have the provider.
+        """
         onnxruntime = import_onnxruntime()
+        available = onnxruntime.get_available_providers()
+        if self.provider not in available:
+            raise MeasurementError(f"this onnxruntime has no {self.provider}; it has {', '.join(available)}.")
         return f"onnxruntime {onnxruntime.__version__} {self.provider[: -len('ExecutionProvider')]}"
 
     def open(self, prepared: Prepared) -> Session:
@@ -67,7 +85,7 @@ class OnnxRuntimeEngine(Engine):
         Raises
         ------
         MeasurementError
-            If ONNX Runtime does not have the provider, or the provider runs no operator of the network.
+            If the provider runs no operator of the network.
         """
         return _OnnxRuntimeSession(self, prepared)
 
@@ -83,8 +101,6 @@ class _OnnxRuntimeSession(Session):
         """Open a session that runs nothing on the CPU; where that is refused, one that runs a part there."""
         try:
             return self._opened(may_fall_back=False)
-        except MeasurementError:  # it lacks the provider
-            raise
         except Exception as error:  # its errors have no class in common
             session, provider = self._opened(), self._engine.provider
             if not any(event["args"].get("provider") == provider for event in self._profiled(1)):
@@ -104,10 +120,6 @@ class _OnnxRuntimeSession(Session):
             options.enable_profiling = True
             options.profile_file_prefix = profile
         provider = self._engine.provider
-        if provider not in onnxruntime.get_available_providers():
-            raise MeasurementError(
-                f"this onnxruntime has no {provider}; it has {', '.join(onnxruntime.get_available_providers())}."
-            )
         if not may_fall_back:
             options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
         # XNNPACK has threads of its own.
@@ -156,9 +168,7 @@ class OpenVINOEngine(Engine):
 
     def describe(self) -> str:
         """Return the version."""
-        import openvino
-
-        return f"openvino {openvino.__version__.split('-')[0]} CPU"
+        return f"openvino {_import_openvino().__version__.split('-')[0]} CPU"
 
     def open(self, prepared: Prepared) -> Session:
         """Compile the network."""
@@ -167,9 +177,7 @@ class OpenVINOEngine(Engine):
 
 class _OpenVINOSession(Session):
     def __init__(self, threads: int, prepared: Prepared) -> None:
-        import openvino
-
-        self._core = openvino.Core()
+        self._core = _import_openvino().Core()
         self._prepared = prepared
         self._settings = {
             "INFERENCE_NUM_THREADS": threads,
@@ -184,12 +192,10 @@ class _OpenVINOSession(Session):
             )
 
     def _opened(self, settings: dict[str, Any]) -> tuple[Any, Any]:
-        import openvino
-
         compiled = self._core.compile_model(self._core.read_model(self._prepared.files[0]), "CPU", settings)
         request = compiled.create_infer_request()
         for name, array in self._prepared.inputs.items():
-            request.set_tensor(name, openvino.Tensor(array))
+            request.set_tensor(name, _import_openvino().Tensor(array))
         return compiled, request
 
     def run(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,7 @@ def test_it_runs_what_the_network_computes(name: str) -> None:
             assert np.abs(got - wanted).max() <= 1e-5 * np.abs(wanted).max()
 
 
-def test_int8_has_int8_weights(tmp_path: Path) -> None:
+def test_int8_has_int8_weights(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     onnx = pytest.importorskip("onnx", reason="the extra onnx is not installed")
     runtime_of("onnxruntime-int8")
     network = build_network(7000, "C4-N1-k10-3x8x8", random_state=0)
@@ -71,6 +72,17 @@ def test_int8_has_int8_weights(tmp_path: Path) -> None:
     assert {"QuantizeLinear", "DequantizeLinear"} <= {node.op_type for node in model.graph.node}
     types = {item.data_type for item in model.graph.initializer if item.name.endswith("weight_quantized")}
     assert types == {onnx.TensorProto.INT8}
+    assert caplog.messages == []  # the quantizer's advice
+
+
+def test_openvino_writes_nothing_to_the_home_folder(tmp_path: Path) -> None:
+    pytest.importorskip("openvino", reason="openvino is not installed")
+    program = "from hwnas_surrogate.runner.onnx_engines import OpenVINOEngine; print(OpenVINOEngine().describe())"
+    done = subprocess.run(
+        [sys.executable, "-c", program], env={**os.environ, "HOME": str(tmp_path)}, capture_output=True, text=True
+    )
+    assert done.stdout.startswith("openvino "), done.stderr
+    assert list(tmp_path.iterdir()) == []  # its telemetry makes a folder there, and uses the network
 
 
 @pytest.mark.parametrize("name", HERE)

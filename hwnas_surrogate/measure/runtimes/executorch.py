@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import io
-import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -22,6 +18,7 @@ from hwnas_surrogate.measure.converting.program import exported
 from hwnas_surrogate.measure.converting.tflite_program import fold_batch_norms
 from hwnas_surrogate.measure.runnable import Feed, Runnable, TorchRunnable
 from hwnas_surrogate.measure.runtimes.base import Converted, FileRuntime
+from hwnas_surrogate.measure.runtimes.quiet import quiet
 from hwnas_surrogate.runner.executorch_engine import ExecuTorchEngine
 
 __all__ = ["ExecuTorch"]
@@ -56,7 +53,7 @@ class ExecuTorch(FileRuntime):
         key = conversion_key(program, "executorch", {name: version(name) for name in ("executorch", "torch")})
         if not cache.fetch(key, path):
             lowered = _lowered(program)
-            with _quiet():
+            with quiet():
                 path.write_bytes(lowered.to_executorch().buffer)
             cache.keep(key, path)
         return Converted([path], feed)
@@ -67,7 +64,7 @@ class ExecuTorch(FileRuntime):
         ExecuTorch runs these with its portable kernels, which are slow; around them, tensors change their layout.
         """
         lowered = _lowered(_program(network)[0])
-        with _quiet():
+        with quiet():
             from executorch.devtools.backend_debug import get_delegation_info
 
             counts = get_delegation_info(lowered.exported_program().graph_module).delegation_by_operator
@@ -82,7 +79,7 @@ def _program(network: Runnable) -> tuple[bytes, Feed]:
     """Export a network. XNNPACK folds batch norms; where they are folded before, lowering takes half the time."""
     module, inputs = network.module()
     try:
-        with _quiet():
+        with quiet():
             folded = _folded(torch.export.export(module, inputs))
     except Exception:  # noqa: BLE001 - torch raises errors of many kinds; what can't be exported raises again below
         return exported(network)
@@ -99,7 +96,7 @@ def _folded(program: torch.export.ExportedProgram) -> nn.Module:
 
 def _lowered(program: bytes) -> Any:
     """Lower an exported program to XNNPACK."""
-    with _quiet():
+    with quiet():
         try:
             from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
             from executorch.exir import to_edge_transform_and_lower
@@ -112,16 +109,3 @@ def _lowered(program: bytes) -> Any:
         except Exception as error:  # it raises errors of many kinds
             reason = str(error).strip().partition("\n")[0][:300] or type(error).__name__
             raise MeasurementError(f"ExecuTorch can't lower the network: {reason}") from error
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Drop what the libraries tell about themselves."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from hwnas_surrogate.errors import missing_extra
 from hwnas_surrogate.measure.runnable import Runnable
 from hwnas_surrogate.measure.runtimes.base import Converted, FileRuntime
+from hwnas_surrogate.measure.runtimes.quiet import quiet
 from hwnas_surrogate.runner.onnx_engines import OnnxRuntimeEngine, OpenVINOEngine, import_onnxruntime
 
 __all__ = ["OnnxRuntime", "OnnxRuntimeInt8", "OpenVINO", "write_onnx"]
@@ -89,7 +90,8 @@ class OnnxRuntimeInt8(OnnxRuntime):
         options.optimized_model_filepath = str(fused)
         onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         form = quantization.QuantFormat.QDQ
-        quantization.quantize_static(str(fused), str(quantized), OneInput(), quant_format=form)
+        with quiet():
+            quantization.quantize_static(str(fused), str(quantized), OneInput(), quant_format=form)
         return Converted([quantized], feed)
 
 
