@@ -6,6 +6,7 @@ import sys
 
 from benchmarks import (
     accuracy,
+    boards,
     bundle,
     cells,
     choose,
@@ -33,6 +34,7 @@ SCRIPTS = {
         transfer,
         training,
         measuring,
+        boards,
         disturbed,
         curves,
         choose,

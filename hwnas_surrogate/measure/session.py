@@ -21,7 +21,9 @@ from hwnas_surrogate.data.table import noise_floor
 from hwnas_surrogate.errors import InvalidInputError, MeasurementError
 from hwnas_surrogate.graphs import Graph, GraphBatch
 from hwnas_surrogate.measure.boards import Board, parse_board
+from hwnas_surrogate.measure.boards.adb import AdbBoard
 from hwnas_surrogate.measure.boards.timer import BoardTimer
+from hwnas_surrogate.measure.boards.tool_timer import ToolTimer
 from hwnas_surrogate.measure.client import Worker
 from hwnas_surrogate.measure.journals import journal_path, open_journal
 from hwnas_surrogate.measure.runtimes import RUNTIMES, Runtime, Torch
@@ -281,12 +283,14 @@ def _run(
             if failures
             else "the time limit was reached before one network had enough runs; what was run is kept, give more time."
         )
+    disturbance = total_disturbance(readings.disturbances)
+    was_subtracted = "subtracted" in disturbance
     meta = {
         **info,
         "protocol": {
             "estimator": "lower quartile of the runs of a pass, averaged over passes; each run divided by how slow the "
             "machine was in its block, which the block's other networks tell (median of log time - network - block); "
-            + ("the time that a run waited for a core is subtracted" if runtime.is_serial else "waiting is left in"),
+            + ("the time that a run waited for a core is subtracted" if was_subtracted else "waiting is left in"),
             **asdict(protocol),
             "block": BLOCK,
         },
@@ -297,7 +301,7 @@ def _run(
             "percentiles_5_95_ms": np.nanpercentile(readings.anchor_ms, [5, 95]).tolist(),
             "blocks": int(np.isfinite(readings.anchor_ms).sum()),
         },
-        "disturbance": total_disturbance(readings.disturbances),
+        "disturbance": disturbance,
         "disturbed": verdict(readings.disturbances, runtime.threads),
         "energy": meter,
         "seconds": {what: round(seconds, 1) for what, seconds in readings.seconds.items()},
@@ -311,6 +315,8 @@ def _timer(runtime: Runtime, board: str | Board | None, protocol: Protocol) -> W
     if protocol.energy:
         raise InvalidInputError("energy is counted on this host only; measure the latency of boards.")
     place = parse_board(board) if isinstance(board, str) else board
+    if isinstance(place, AdbBoard) and place.tools:
+        return ToolTimer(place, runtime, protocol.timeout)
     return BoardTimer(place, runtime, protocol.timeout)
 
 

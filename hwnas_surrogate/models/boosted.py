@@ -8,13 +8,13 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from threadpoolctl import threadpool_limits
 
 from hwnas_surrogate.columns import Columns
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.models.cost_model import Arrays, Vector
 from hwnas_surrogate.models.linear import Candidate, LeaveOneOutRidge, candidate, candidates
 from hwnas_surrogate.models.robust import inliers
+from hwnas_surrogate.models.threads import one_blas_thread, one_xgboost_thread
 from hwnas_surrogate.models.trees import Trees
 from hwnas_surrogate.random_states import RandomState, as_seed
 
@@ -86,8 +86,7 @@ class BoostedRidge(LeaveOneOutRidge):
 
     def fit(self, X: pd.DataFrame | Vector, y: npt.ArrayLike, tried: list[Candidate] | None = None) -> Self:
         """Fit on (n, k) named columns and n costs, whose ``tried`` candidates may be given as to the ridge."""
-        # Small fits: more threads only wait for one another, and longest where other programs run.
-        with threadpool_limits(1):
+        with one_blas_thread():
             values, costs, names = self._checked(X, y)
             return self._fit_trees(values, costs, names, candidates(values, names) if tried is None else tried)
 
@@ -227,7 +226,7 @@ class BoostedRidge(LeaveOneOutRidge):
             "seed": self._seed,
             "nthread": 1,
         }
-        with threadpool_limits(1):  # again: only now is XGBoost loaded
+        with one_xgboost_thread():
             return xgboost.train(settings, xgboost.QuantileDMatrix(values, residuals, nthread=1), self.n_trees)
 
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import nnls
 from scipy.special import digamma, gammaln
 
-from hwnas_surrogate.models.prior import Belief, PhysicsPrior
+from hwnas_surrogate.models.prior import Belief, PhysicsPrior, Spread
 
 __all__ = ["Hypotheses"]
 
 Vector = npt.NDArray[np.float64]
+Which = npt.NDArray[np.intp]
 
 _ITERATIONS = 8
 _HOPELESS_AFTER, _HOPELESS = 1, 25.0
@@ -28,7 +29,8 @@ class Hypotheses:
 
     Under a hypothesis the costs are Gaussian: ``costs ~ N(mean, kernel + diag(noise))``, where mean and kernel come
     from the belief. Its evidence is the marginal likelihood of the measurements [1]_, or a variational lower bound of
-    it where the noise is Student's t [2]_.
+    it where the noise is Student's t [2]_. Hypotheses that differ in the prior mean only have one covariance, which is
+    inverted once.
 
     Parameters
     ----------
@@ -61,16 +63,20 @@ class Hypotheses:
 
     def __init__(self, values: Vector, costs: Vector, beliefs: Sequence[Belief], prior: PhysicsPrior) -> None:
         self.costs, self.beliefs, self.prior = costs, beliefs, prior
-        self.designs = [belief.design(values) for belief in beliefs]
+        spreads = {belief.spread: belief for belief in beliefs}
+        designs = {spread: belief.design(values) for spread, belief in spreads.items()}
+        self.designs = [designs[belief.spread] for belief in beliefs]
         self._pair_with_noises()
-        kernels, off = self._kernels(), costs - self._means()[self.belief]
+        kernels, off = self._kernels(designs), costs - self._means()[self.belief]
+        numbers = {spread: number for number, spread in enumerate(spreads)}
+        kernel = np.array([numbers[belief.spread] for belief in beliefs])[self.belief]
         log_odds = np.array([belief.log_odds for belief in beliefs])[self.belief]
-        slack = self._infer_outliers(kernels, off, log_odds)
+        slack = self._infer_outliers(kernels, kernel, off, log_odds)
         self.noise = self.variances[:, None] / self.precisions
-        covariance = _with_noise(kernels[self.belief], self.noise)
-        self.inverse = np.linalg.inv(covariance)
+        covariance, number = self._covariances(kernels, kernel)
+        self.inverse = np.linalg.inv(covariance)[number]
         self.pull = np.einsum("hij,hj->hi", self.inverse, off)
-        fit = -0.5 * (off * self.pull).sum(axis=1) - 0.5 * np.linalg.slogdet(covariance)[1]
+        fit = -0.5 * (off * self.pull).sum(axis=1) - 0.5 * np.linalg.slogdet(covariance)[1][number]
         evidence = fit + slack + log_odds
         weights = np.exp(evidence - evidence.max())
         self.weights = weights / weights.sum()
@@ -87,28 +93,36 @@ class Hypotheses:
         pairs = zip(self.beliefs, self.designs, strict=True)
         return np.array([shares @ belief.expected for belief, (shares, _) in pairs])
 
-    def _kernels(self) -> Vector:
-        """Return the prior covariance of the costs under each belief, without noise, (beliefs, n, n)."""
+    def _kernels(self, designs: Mapping[Spread, tuple[Vector, Vector]]) -> Vector:
+        """Return each distinct prior covariance of the costs, without noise, (spreads, n, n)."""
         constant = self.prior.constant_sd**2
         return np.array(
             [
-                belief.share_sd**2 * shares @ shares.T + corrections @ corrections.T + constant
-                for belief, (shares, corrections) in zip(self.beliefs, self.designs, strict=True)
+                share_sd**2 * shares @ shares.T + corrections @ corrections.T + constant
+                for (_, _, share_sd, _), (shares, corrections) in designs.items()
             ]
         )
 
-    def _infer_outliers(self, kernels: Vector, off: Vector, log_odds: Vector) -> Vector:
+    def _infer_outliers(self, kernels: Vector, kernel: Which, off: Vector, log_odds: Vector) -> Vector:
         """Infer the precision of each measurement under Student's t noise.
 
-        Takes (beliefs, n, n) kernels, (H, n) costs minus prior means and (H,) log odds. Returns the terms of the bound
-        on the log evidence beyond those of Gaussian noise with these precisions, (H,); 0 under Gaussian noise.
+        Takes the distinct kernels, (spreads, n, n), the number of each hypothesis' kernel, (H,), costs minus prior
+        means, (H, n), and log odds, (H,). Returns the terms of the bound on the log evidence beyond those of Gaussian
+        noise with these precisions, (H,); 0 under Gaussian noise.
         """
         robust = slice(self._first_robust, None)
         self.precisions, slack = np.ones_like(off), np.zeros(len(off))
         self.precisions[robust], slack[robust] = _student(
-            kernels[self.belief[robust]], off[robust], self.variances[robust], log_odds[robust], self.prior.freedom
+            kernels, kernel[robust], off[robust], self.variances[robust], log_odds[robust], self.prior.freedom
         )
         return slack
+
+    def _covariances(self, kernels: Vector, kernel: Which) -> tuple[Vector, Which]:
+        """Return the distinct covariances of the measurements, (c, n, n), and the number of each hypothesis', (H,)."""
+        first, number = _distinct(kernel[: self._first_robust], self.variances[: self._first_robust])
+        rows = np.concatenate([first, np.arange(self._first_robust, len(kernel))])
+        number = np.concatenate([number, np.arange(len(first), len(rows))])
+        return _with_noise(kernels, kernel[rows], self.noise[rows]), number
 
     def mode(self, number: int, width: int) -> Vector:
         """Return the posterior mode of the coefficients under a hypothesis: of all columns, the intercept last.
@@ -171,7 +185,7 @@ class Hypotheses:
 
 
 def _student(
-    kernels: Vector, off: Vector, variances: Vector, log_odds: Vector, freedom: float
+    kernels: Vector, kernel: Which, off: Vector, variances: Vector, log_odds: Vector, freedom: float
 ) -> tuple[Vector, Vector]:
     """Infer precisions under Student's t noise by variational inference (Tipping and Lawrence).
 
@@ -180,7 +194,9 @@ def _student(
 
     Parameters
     ----------
-    kernels : ndarray of float64, shape (H, n, n)
+    kernels : ndarray of float64, shape (spreads, n, n)
+    kernel : ndarray of int, shape (H,)
+        The number of each hypothesis' kernel.
     off : ndarray of float64, shape (H, n)
         Costs minus their prior means.
     variances, log_odds : ndarray of float64, shape (H,)
@@ -198,7 +214,11 @@ def _student(
     hopeful = np.arange(len(off))
     for iteration in range(_ITERATIONS):
         noise = variances[hopeful, None] / precisions[hopeful]
-        inverse = np.linalg.inv(_with_noise(kernels[hopeful], noise))
+        if iteration == 0:  # all precisions are 1: many covariances are equal
+            first, number = _distinct(kernel, variances)
+            inverse = np.linalg.inv(_with_noise(kernels, kernel[first], noise[first]))[number]
+        else:
+            inverse = np.linalg.inv(_with_noise(kernels, kernel[hopeful], noise))
         pull = np.einsum("hij,hj->hi", inverse, off[hopeful])
         # Mean and variance of each measurement's error under the posterior of the costs.
         error = noise * pull
@@ -207,16 +227,23 @@ def _student(
         precisions[hopeful] = (freedom + 1) / 2 / rate
         slack[hopeful] = _slack(rate, precisions[hopeful], freedom)
         if iteration == _HOPELESS_AFTER and precisions.max(axis=0).min() > _OUTLYING:
-            covariance = _with_noise(kernels, variances[:, None] / precisions)
+            covariance = _with_noise(kernels, kernel, variances[:, None] / precisions)
             fit = -0.5 * (off * np.linalg.solve(covariance, off[..., None])[..., 0]).sum(axis=1)
             bound = fit - 0.5 * np.linalg.slogdet(covariance)[1] + slack + log_odds
             hopeful = np.flatnonzero(bound > bound.max() - _HOPELESS)
     return precisions, slack
 
 
-def _with_noise(kernels: Vector, noise: Vector) -> Vector:
-    """Add variances to the diagonals: (H, n, n), (H, n) -> (H, n, n)."""
-    result, diagonal = kernels.copy(), np.arange(noise.shape[1])
+def _distinct(kernel: Which, variances: Vector) -> tuple[Which, Which]:
+    """Return a hypothesis for each distinct pair of kernel and variance, and the number of each one's pair, (H,)."""
+    pairs = np.column_stack([kernel, variances])
+    _, first, number = np.unique(pairs, axis=0, return_index=True, return_inverse=True)
+    return first, number
+
+
+def _with_noise(kernels: Vector, kernel: Which, noise: Vector) -> Vector:
+    """Add variances to the diagonals of kernels: (spreads, n, n), (H,) numbers of kernels, (H, n) -> (H, n, n)."""
+    result, diagonal = kernels[kernel], np.arange(noise.shape[1])
     result[:, diagonal, diagonal] += noise
     return result
 

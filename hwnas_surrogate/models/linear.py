@@ -13,12 +13,12 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.linalg import LinAlgError, svd
 from sklearn.utils.validation import check_is_fitted
-from threadpoolctl import threadpool_limits
 
 from hwnas_surrogate.columns import Columns
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.models.cost_model import Arrays, CostModel, Vector, checked_array
 from hwnas_surrogate.models.robust import robust_sd
+from hwnas_surrogate.models.threads import one_blas_thread
 
 __all__ = ["EXACT", "AdditiveExact", "Candidate", "LeaveOneOutRidge", "LinearModel", "candidate", "candidates"]
 
@@ -135,7 +135,7 @@ class AdditiveExact(LinearModel):
         columns = names.of_groups([self.group])
         if not len(columns):
             columns = np.arange(values.shape[1])
-        with threadpool_limits(1):
+        with one_blas_thread():
             self.exact_ = self._learn_exactly(values, costs, columns)
         free = max(len(costs) - len(columns) - 1, 1)
         self.sd_ = float(np.sqrt(((costs - self._sum(values)) ** 2).sum() / free))
@@ -198,7 +198,7 @@ class LeaveOneOutRidge(LinearModel):
         once then.
         """
         # The matrices are narrow: more BLAS threads only wait for one another.
-        with threadpool_limits(1):
+        with one_blas_thread():
             values, costs, columns = self._checked(X, y)
             return self._fit(values, costs, columns, candidates(values, columns) if tried is None else tried)
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from threadpoolctl import ThreadpoolController
 
 from hwnas_surrogate.columns import Columns
 from hwnas_surrogate.errors import InvalidInputError
@@ -17,6 +15,7 @@ from hwnas_surrogate.models.cost_model import Arrays, Vector, checked_array
 from hwnas_surrogate.models.evidence import Hypotheses
 from hwnas_surrogate.models.linear import LinearModel
 from hwnas_surrogate.models.prior import Belief, PhysicsPrior, Views, beliefs, columns_by_view, correction_unit, twins
+from hwnas_surrogate.models.threads import one_blas_thread
 from hwnas_surrogate.random_states import RandomState, as_seed
 
 __all__ = ["PhysicsGP", "design_of"]
@@ -100,7 +99,7 @@ class PhysicsGP(LinearModel):
         rows = np.arange(len(costs))
         if len(rows) > self.max_rows:
             rows = np.sort(np.random.default_rng(as_seed(self.random_state) or 0).permutation(rows)[: self.max_rows])
-        with _blas().limit(limits=1, user_api="blas"):
+        with one_blas_thread():
             self._fit(values, costs, rows, columns, views)
         return self
 
@@ -212,12 +211,6 @@ class PhysicsGP(LinearModel):
         shared = np.bincount(hypotheses.belief, weights, len(believed))
         self.source_weight_ = float(sum(shared[[belief.of_sources for belief in believed]]))
         self.view_weights_ = {view: float(sum(shared[[belief.view == view for belief in believed]])) for view in views}
-
-
-@cache
-def _blas() -> ThreadpoolController:
-    """Return the controller of BLAS threads, once: finding the libraries takes longer than a fit."""
-    return ThreadpoolController()
 
 
 def _shared(

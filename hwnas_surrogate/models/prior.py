@@ -13,10 +13,11 @@ import numpy.typing as npt
 from hwnas_surrogate.columns import Columns
 from hwnas_surrogate.errors import InvalidInputError, unknown
 
-__all__ = ["Belief", "PhysicsPrior", "Views", "beliefs", "columns_by_view", "twins"]
+__all__ = ["Belief", "PhysicsPrior", "Spread", "Views", "beliefs", "columns_by_view", "twins"]
 
 Vector = npt.NDArray[np.float64]
 Which = npt.NDArray[np.intp]
+Spread: TypeAlias = tuple[str, bool, float, float]
 Views: TypeAlias = dict[str, tuple[Which, Which]]
 """The columns of physics and of corrections of each view."""
 
@@ -156,6 +157,11 @@ class Belief:
     share_sd: float
     correction_sd: float
     log_odds: float
+
+    @property
+    def spread(self) -> Spread:
+        """The fields that the prior covariance of costs depends on: the same for every leader."""
+        return self.view, self.of_sources, self.share_sd, self.correction_sd
 
     def design(self, values: Vector) -> tuple[Vector, Vector]:
         """Return the shares and the corrections of n rows, the corrections times their prior standard deviation."""

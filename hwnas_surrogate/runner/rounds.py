@@ -52,6 +52,8 @@ class Rounds:
         small.
     waited : callable, optional
         Returns how long the runs have waited for a core so far, in ns: it is subtracted from their times.
+    clock : callable, default=time.perf_counter_ns
+        The clock by which runs are timed, in ns.
     """
 
     def __init__(
@@ -63,8 +65,9 @@ class Rounds:
         most: int,
         half_width: float,
         waited: Callable[[], int] = lambda: 0,
+        clock: Callable[[], int] = time.perf_counter_ns,
     ) -> None:
-        self.waited = waited
+        self.waited, self.clock = waited, clock
         self.runs, self.begin, self.rng = runs, begin, rng
         self.least, self.most, self.half_width = least, most, half_width
         self.ns: dict[int, list[int]] = {}
@@ -108,7 +111,7 @@ class Rounds:
 
     def _round(self) -> dict[int, int]:
         times = {}
-        clock = time.perf_counter_ns
+        clock = self.clock
         numbers = list(self.runs)
         for place in self.rng.permutation(len(numbers)).tolist():
             run = self.runs[numbers[place]]

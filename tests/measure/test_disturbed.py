@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,6 @@ import pytest
 
 from hwnas_surrogate.cli import main
 from hwnas_surrogate.measure import Cuda, OnnxRuntime, Protocol, Runtime, Torch, measure
-from hwnas_surrogate.runner import rounds as module
 from hwnas_surrogate.runner.blocks import CLOCK, BlockServer
 from hwnas_surrogate.runner.onnx_engines import OnnxRuntimeEngine
 from hwnas_surrogate.runner.rounds import Rounds
@@ -28,9 +26,8 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hwnas_surrogate.measure.session.Worker", InProcess)
 
 
-def test_waiting_is_subtracted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waiting_is_subtracted() -> None:
     clock = {"now": 0, "waited": 0}
-    monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter_ns=lambda: clock["now"]))
 
     def run(ns: int) -> None:
         clock["now"] += ns + 700  # another process has the core in between
@@ -41,15 +38,15 @@ def test_waiting_is_subtracted(monkeypatch: pytest.MonkeyPatch) -> None:
     def between() -> None:
         clock["waited"] += 5000
 
-    rounds = Rounds(runs, between, np.random.default_rng(0), 3, 3, 0.02, waited=lambda: clock["waited"])
+    clocks: dict[str, Any] = {"waited": lambda: clock["waited"], "clock": lambda: clock["now"]}
+    rounds = Rounds(runs, between, np.random.default_rng(0), 3, 3, 0.02, **clocks)
     assert list(rounds) == [{0: 100, 1: 2000}] * 3
 
 
-def test_a_time_is_never_negative(monkeypatch: pytest.MonkeyPatch) -> None:
-    waited = iter(range(0, 10**6, 1000))
-    monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter_ns=lambda: 5))
+def test_a_time_is_never_negative() -> None:
+    waited, now = iter(range(0, 10**6, 1000)), iter(range(10**6))
     runs = dict.fromkeys((0, 1), lambda: None)
-    rounds = Rounds(runs, lambda: None, np.random.default_rng(0), 2, 2, 0.02, waited=lambda: next(waited))
+    rounds = Rounds(runs, lambda: None, np.random.default_rng(0), 2, 2, 0.02, lambda: next(waited), lambda: next(now))
     assert list(rounds) == [{0: 1, 1: 1}] * 2
 
 

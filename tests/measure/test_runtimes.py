@@ -12,23 +12,38 @@ import pytest
 import torch
 
 from hwnas_surrogate.errors import InvalidInputError, MeasurementError, MissingExtraError
-from hwnas_surrogate.measure import RUNTIMES, Cuda, OnnxRuntimeInt8, Runtime, Torch, make_runtime
+from hwnas_surrogate.measure import Cuda, OnnxRuntimeInt8, Runtime, Torch, make_runtime
+from hwnas_surrogate.measure.converting.environment import find_python
 from hwnas_surrogate.measure.runnable import TorchRunnable
 from hwnas_surrogate.networks import build_network
 from tests.measure.fake_runtimes import outputs_of
 
-LIBRARY = {"onnxruntime": "onnxruntime", "onnxruntime-int8": "onnxruntime", "openvino": "openvino"}
-HERE = [name for name in RUNTIMES if name != "torch-cuda"]
+LIBRARY = {
+    "onnxruntime": "onnxruntime",
+    "onnxruntime-int8": "onnxruntime",
+    "openvino": "openvino",
+    "litert": "ai_edge_litert",
+    "litert-int8": "ai_edge_litert",
+    "ncnn": "ncnn",
+    "executorch": "executorch",
+}
+HERE = ["torch", *LIBRARY]
+"""torch.compile, CUDA and ONNX Runtime's providers have tests of their own."""
 
 
 def runtime_of(name: str, threads: int = 1) -> Runtime:
     if name in LIBRARY:
         pytest.importorskip("onnx", reason="the extra onnx is not installed")
-        pytest.importorskip(LIBRARY[name], reason=f"the extra {LIBRARY[name]} is not installed")
+        pytest.importorskip(LIBRARY[name], reason=f"{LIBRARY[name]} is not installed")
+    if name.startswith("litert"):
+        try:
+            find_python()
+        except MissingExtraError:
+            pytest.skip("litert-torch has no environment here: hwnas convert --to tflite makes it")
     return make_runtime(name, threads)
 
 
-@pytest.mark.parametrize("name", HERE)
+@pytest.mark.parametrize("name", [name for name in HERE if name != "executorch"])  # lowering takes long: its own test
 def test_it_runs_what_the_network_computes(name: str) -> None:
     runtime = runtime_of(name)
     network = build_network(7000, "C4-N1-k10-3x8x8", random_state=0)
@@ -41,7 +56,7 @@ def test_it_runs_what_the_network_computes(name: str) -> None:
     for got, again, wanted in zip(first, second, expected, strict=True):
         assert np.array_equal(got, again)
         assert got.shape == wanted.shape
-        if name == "onnxruntime-int8":
+        if name.endswith("-int8"):
             assert np.corrcoef(got.ravel(), wanted.ravel())[0, 1] > 0.8
         else:
             assert np.abs(got - wanted).max() <= 1e-5 * np.abs(wanted).max()
@@ -78,7 +93,7 @@ def test_torch_threads_are_put_back() -> None:
     assert torch.get_num_threads() == before
 
 
-@pytest.mark.parametrize("name", LIBRARY)
+@pytest.mark.parametrize("name", ["onnxruntime", "onnxruntime-int8", "openvino"])
 def test_a_missing_library_is_named_with_the_command(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, LIBRARY[name], None)
     with pytest.raises(MissingExtraError, match=rf"the extra '{LIBRARY[name]}', for .* is not installed: pip install"):

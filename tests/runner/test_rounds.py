@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from hwnas_surrogate.runner import rounds as module
 from hwnas_surrogate.runner.blocks import reason_of
 from hwnas_surrogate.runner.rounds import MOST_WARMUP, Rounds, relative_half_width
 
@@ -24,11 +22,10 @@ def test_half_width_by_hand(n: int) -> None:
 class TestRounds:
     """Rounds under a clock that only the runs move."""
 
-    def block(self, patch: pytest.MonkeyPatch, durations: dict[int, Any], **stop: Any) -> Rounds:
+    def block(self, durations: dict[int, Any], **stop: Any) -> Rounds:
         now = 0
         self.order: list[int] = []
         counts = dict.fromkeys(durations, 0)
-        patch.setattr(module, "time", SimpleNamespace(perf_counter_ns=lambda: now))
 
         def run(number: int) -> None:
             nonlocal now
@@ -39,38 +36,38 @@ class TestRounds:
 
         runs = {number: (lambda number=number: run(number)) for number in durations}
         stop = {"least": 5, "most": 9, "half_width": 0.02, **stop}
-        return Rounds(runs, lambda: None, np.random.default_rng(0), **stop)
+        return Rounds(runs, lambda: None, np.random.default_rng(0), clock=lambda: now, **stop)
 
-    def test_times_are_the_runs_and_every_round_has_every_network(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        rounds = list(self.block(monkeypatch, {0: 10, 1: 200, 2: 3000}))
+    def test_times_are_the_runs_and_every_round_has_every_network(self) -> None:
+        rounds = list(self.block({0: 10, 1: 200, 2: 3000}))
         assert rounds == [{0: 10, 1: 200, 2: 3000}] * 5
         chunks = [self.order[at : at + 3] for at in range(0, len(self.order), 3)]
         assert all(sorted(chunk) == [0, 1, 2] for chunk in chunks)
         assert len({tuple(chunk) for chunk in chunks}) > 1
 
     @pytest.mark.parametrize("cold", [1, 3])
-    def test_rounds_that_still_get_faster_are_dropped(self, monkeypatch: pytest.MonkeyPatch, cold: int) -> None:
+    def test_rounds_that_still_get_faster_are_dropped(self, cold: int) -> None:
         durations = {0: 100, 1: lambda count: 1000 * max(1, 2 ** (cold - count))}
-        rounds = list(self.block(monkeypatch, durations))
+        rounds = list(self.block(durations))
         assert [times[1] for times in rounds] == [1000] * 5
         assert len(self.order) == 2 * (5 + cold)
 
-    def test_warming_up_ends(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        block = self.block(monkeypatch, {0: 10, 1: lambda count: 10**6 // 2 ** min(count, 12)}, half_width=9.0)
+    def test_warming_up_ends(self) -> None:
+        block = self.block({0: 10, 1: lambda count: 10**6 // 2 ** min(count, 12)}, half_width=9.0)
         rounds = list(block)
         assert len(rounds) == 5
         assert len(self.order) == 2 * (5 + MOST_WARMUP)
 
-    def test_a_noisy_network_runs_on_alone_until_the_most(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_noisy_network_runs_on_alone_until_the_most(self) -> None:
         noisy = [1000, 1400, 700, 1300, 800, 1200, 900, 1500, 600]
-        rounds = list(self.block(monkeypatch, {0: 100, 1: 10**5, 2: lambda count: noisy[count]}))
+        rounds = list(self.block({0: 100, 1: 10**5, 2: lambda count: noisy[count]}))
         assert len(rounds) == 9
         assert [set(times) for times in rounds] == [{0, 1, 2}] * 5 + [{0, 2}] * 4
 
-    def test_it_stops_when_the_interval_is_narrow(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_it_stops_when_the_interval_is_narrow(self) -> None:
         # Two slow runs of five are beyond the quartile; of eight they are not.
         values = [1000, 1000, 1500, 1500, 1000, 1000, 1000, 1000, 1000, 1000]
-        rounds = list(self.block(monkeypatch, {0: 10**6, 1: lambda count: values[count]}, most=10))
+        rounds = list(self.block({0: 10**6, 1: lambda count: values[count]}, most=10))
         widths = [relative_half_width(values[:n]) for n in range(5, 10)]
         stop = 5 + next(place for place, width in enumerate(widths) if width <= 0.02)
         assert 5 < len(rounds) == stop < 10

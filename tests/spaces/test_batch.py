@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hwnas_surrogate.errors import InvalidConfigError, InvalidInputError
-from hwnas_surrogate.graphs import VIEWS, GraphBatch, NetworkBatch, Op, View
+from hwnas_surrogate.graphs import VIEWS, Graph, GraphBatch, NetworkBatch, Op, View
 from hwnas_surrogate.spaces import (
     ArchBatch,
     FBNet,
@@ -373,8 +374,14 @@ def test_operators_are_those_of_the_graphs_under_any_config(space: SearchSpace, 
 )
 def test_operators_are_those_of_many_graphs(space: SearchSpace, config: NetworkConfig, n: int, view: View) -> None:
     batch = space.batch(space.sample(n, 5), config)
-    for arch, ops in zip(batch.archs, counted(batch, view), strict=True):
-        assert ops == VIEWS[view](space.graph(arch, config)).counts, arch
+    for arch, graph, ops in zip(batch.archs, many_graphs(space, config, n), counted(batch, view), strict=True):
+        assert ops == VIEWS[view](graph).counts, arch
+
+
+@cache
+def many_graphs(space: SearchSpace, config: NetworkConfig | None, n: int) -> list[Graph]:
+    """Return the graphs of n architectures, which all views begin with."""
+    return [space.graph(arch, config) for arch in space.sample(n, 5)]
 
 
 @SPACES

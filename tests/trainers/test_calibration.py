@@ -72,7 +72,7 @@ def noisy() -> Surrogate:
 @pytest.mark.parametrize("noise", [added, multiplied], ids=["noise of one size", "noise in proportion"])
 def test_so_many_measured_costs_lie_inside(model: Any, noise: Any) -> None:
     held: dict[float, list[float]] = {coverage: [] for coverage in COVERAGES}
-    for seed in range(16):
+    for seed in range(8):  # the mean of eight parts inside has a standard deviation of about 0.006
         archs = SPACE.sample(1300, 100 + seed)
         costs = noise(archs, seed)
         surrogate = Surrogate(model=model).fit(archs[:300], costs[:300])

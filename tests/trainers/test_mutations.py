@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-TIMES = 200
+TIMES = 100
 """Of each of three kinds of trees as arrays; a fifth of each of three kinds of scikit-learn's."""
 
 
@@ -18,8 +18,8 @@ def test_changed_weights_are_refused_or_predict_numbers() -> None:
     assert ran.returncode == 0, f"{ran.returncode}: {ran.stderr}"
     counts = json.loads(ran.stdout)
     assert sum(counts.values()) == 3 * TIMES + 3 * (TIMES // 5)
-    assert counts["refused"] > 300
-    assert counts["finite"] > 100
+    assert counts["refused"] > 150
+    assert counts["finite"] > 50
 
 
 FOLDERS = 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import shutil
 import subprocess
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from hwnas_surrogate.errors import InvalidInputError, MeasurementError
+from hwnas_surrogate.errors import MeasurementError
 from hwnas_surrogate.measure.boards.board import LEAST_FREE, Board, Facts, command_line
 from hwnas_surrogate.measure.boards.failures import last_line
 
@@ -21,8 +22,8 @@ ANSWER = 30.0
 SLOWEST = 500_000
 """Bytes a second: a copy that takes longer than this rate and ANSWER is ended."""
 
-MODEL = {"benchmark_model": "--graph=", "onnxruntime_perf_test": ""}
-"""How the tools take their model: as an option that begins so, or as the last argument."""
+ADB_ITSELF = re.compile(rb"\A(adb|error): ")
+"""How messages of adb begin, which come instead of those of a program on the phone."""
 
 REASONS = {
     "unauthorized": "it does not trust this host: unlock it and accept the question about USB debugging",
@@ -39,9 +40,10 @@ REASONS = {
 class AdbBoard(Board):
     """A phone that is reached by ``adb`` (protocol of Android 7 and later). Untested on hardware.
 
-    A phone has no Python, so the runner does not work there. :meth:`benchmark` runs LiteRT's ``benchmark_model`` or
-    ONNX Runtime's ``onnxruntime_perf_test`` instead, which must be on the phone already. A Python that ``adb shell``
-    may start can be named; Termux's belongs to another user: run Termux's ``sshd``, and use ``ssh://``.
+    A phone has no Python, so the runner does not work there.
+    :class:`~hwnas_surrogate.measure.boards.tool_timer.ToolTimer` measures with LiteRT's ``benchmark_model`` or ONNX
+    Runtime's ``onnxruntime_perf_test`` instead, which must be on the phone already. A Python that ``adb shell`` may
+    start can be named; Termux's belongs to another user: run Termux's ``sshd``, and use ``ssh://``.
 
     Parameters
     ----------
@@ -69,21 +71,29 @@ class AdbBoard(Board):
         self.tools = {tool: path for tool, path in tools.items() if path}
         command_line(["true", folder, *self.tools.values(), *filter(None, [python])])
         self._serial, self._base, self._folder = serial, f"{folder.rstrip('/')}/hwnas-runner", ""
+        self._gone = ""
 
     @property
     def folder(self) -> str:
         """The work folder on the phone, an absolute path."""
+        if self._gone:
+            raise MeasurementError(f"{self._gone}.")
         if not self._folder:
             raise self._error("it is not connected; call check() first")
         return self._folder
 
     def check(self) -> Facts:
-        """Look at the phone, and make the work folder if there is none."""
+        """Look at the phone, and make the work folder if there is none; another one if the connection was lost."""
+        if self.is_retired:
+            raise self._error("it was closed")
         if shutil.which("adb") is None:
             raise self._error(
                 "there is no adb here; install Android's platform tools (Debian, Ubuntu: apt install adb)"
             )
         self._adb(["get-state"], ANSWER)
+        if self._gone:
+            self._gone = ""
+            self.close()
         for tool, path in self.tools.items():
             if self.run(["test", "-x", path], ANSWER).returncode:
                 raise self._error(f"it has no program {path} ({tool}): adb push it there, and make it executable")
@@ -103,10 +113,14 @@ class AdbBoard(Board):
 
     def run(self, command: Sequence[str], timeout: float, input: bytes = b"") -> subprocess.CompletedProcess[bytes]:
         """Run a command on the phone and wait for its end."""
+        if self._gone:
+            raise MeasurementError(f"{self._gone}.")
         try:
             done = subprocess.run(self._shell(command), input=input, capture_output=True, timeout=timeout)
         except subprocess.TimeoutExpired:
             raise self._error(f"a command took longer than {timeout:.3g} s and was ended") from None
+        if done.returncode and not done.stdout and ADB_ITSELF.match(done.stderr):  # the phone may be back already
+            self._gone = f"lost the connection to board {self}: {_reason(done.stderr)}"
         if done.returncode and (why := self.lost(done.returncode)) is not None:
             raise MeasurementError(f"{why}.")
         return done
@@ -121,38 +135,6 @@ class AdbBoard(Board):
         return subprocess.Popen(
             self._shell(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, start_new_session=True
         )
-
-    def benchmark(self, tool: str, model: Path, arguments: Sequence[str], timeout: float) -> str:
-        """Run a benchmark tool on a model and return what it prints.
-
-        Parameters
-        ----------
-        tool : {"benchmark_model", "onnxruntime_perf_test"}
-            The tool, whose path on the phone is an option of the board's address.
-        model : Path
-            The model's file here.
-        arguments : sequence of str
-            The tool's other arguments, for example ``["--num_threads=1"]``.
-        timeout : float
-            Maximum seconds for one run of the tool.
-
-        Raises
-        ------
-        MeasurementError
-            If the tool fails or takes too long, or the connection is lost.
-        """
-        if tool not in self.tools:
-            raise InvalidInputError(f"board {self} has no {tool}: give its path on the phone with ?{tool}=.")
-        folder = f"{self.folder}/{secrets.token_hex(4)}"
-        self.push([model], folder)
-        try:
-            done = self.run([self.tools[tool], *arguments, f"{MODEL[tool]}{folder}/{model.name}"], timeout)
-        finally:
-            self.remove(folder)
-        text = (done.stdout + done.stderr).decode(errors="replace")
-        if done.returncode:
-            raise self._error(f"{tool} ended with exit status {done.returncode} on {model.name}: {last_line(text)}")
-        return text
 
     def push(self, paths: Sequence[Path], folder: str) -> None:
         """Copy files and folders into a new folder on the phone, which appears when all of them are there."""
@@ -174,14 +156,15 @@ class AdbBoard(Board):
 
     def lost(self, code: int) -> str | None:
         """Return why the connection ended, or None if only the program ended: ask adb whether the phone is there."""
-        if code and (why := self._refusal(["get-state"], ANSWER)) is not None:
-            return f"lost the connection to board {self}: {why}"
-        return None
+        if code and not self._gone and (why := self._refusal(["get-state"], ANSWER)) is not None:
+            self._gone = f"lost the connection to board {self}: {why}"
+        return self._gone or None
 
     def close(self) -> None:
         """Remove the work folder; a phone that is gone keeps it."""
         folder, self._folder = self._folder, ""
-        if folder and self.lost(1) is None:
+        if folder and self._refusal(["get-state"], ANSWER) is None:
+            self._gone = ""
             self._said(["rm", "-rf", folder])
 
     def _error(self, why: str) -> MeasurementError:

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from hwnas_surrogate.errors import MeasurementError
+from hwnas_surrogate.measure.boards.adb import AdbBoard
 from hwnas_surrogate.measure.boards.board import Board
+from hwnas_surrogate.measure.boards.phone import phone_conditions
 from hwnas_surrogate.measure.runner_file import RUNNER, runner_source
 from hwnas_surrogate.runner.conditions import conditions_of
 
@@ -27,6 +29,8 @@ def conditions_on(board: Board) -> dict[str, Any]:
         If the board can't be reached, or has no Python.
     """
     board.check()
+    if isinstance(board, AdbBoard) and not board.python:
+        return phone_conditions(board)
     folder = f"{board.folder}/asking"
     with tempfile.TemporaryDirectory(prefix="hwnas-") as local:
         source = Path(local, RUNNER)

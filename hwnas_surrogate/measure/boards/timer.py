@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, TypeVar
+from typing import Protocol as Interface
 
 from hwnas_surrogate.data import Device
 from hwnas_surrogate.errors import HWNASError, InvalidInputError, MeasurementError
@@ -25,7 +26,7 @@ from hwnas_surrogate.measure.subjects import from_message
 from hwnas_surrogate.runner.blocks import reason_of
 from hwnas_surrogate.runner.conditions import conditions_of
 
-__all__ = ["BoardTimer", "check_runtime"]
+__all__ = ["BoardTimer", "Lost", "Runner", "check_runtime"]
 
 _T = TypeVar("_T")
 _CONVERTING = threading.Lock()
@@ -49,6 +50,33 @@ FILL = 0.5
 """Share of its free memory that the model files of a block may take; in memory they are larger."""
 
 
+class Lost(Exception):
+    """The connection was lost; the message says why."""
+
+
+class Runner(Interface):
+    """What runs networks on a board, where they lie in folders that requests name."""
+
+    work_folder: str
+    """The board's work folder when it was started."""
+    is_there: bool
+    """Whether it can take another request."""
+    welcome: dict[str, Any]
+    """``runtime``, its name and version there, and ``conditions``, those of the board."""
+
+    def ask(self, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """Send a request; yield its events.
+
+        Raises
+        ------
+        Lost
+            If the connection is lost.
+        """
+
+    def end(self) -> None:
+        """End it."""
+
+
 class BoardTimer:
     """Times networks on a board with one runtime: a :class:`~hwnas_surrogate.runner.timing.Timer`.
 
@@ -68,8 +96,8 @@ class BoardTimer:
     """
 
     def __init__(self, board: Board, runtime: Runtime, timeout: float) -> None:
-        self.board, self.runtime, self._timeout = board, check_runtime(runtime), timeout
-        self._runner: _Runner | None = None
+        self.board, self.runtime, self.timeout = board, check_runtime(runtime), timeout
+        self._runner: Runner | None = None
         self._anchor: dict[str, Any] = {}
         self._anchored_in = ""
         self._blocks = self._free = 0
@@ -115,7 +143,7 @@ class BoardTimer:
         try:
             with tempfile.TemporaryDirectory(prefix="hwnas-") as folder:
                 yield from self._block(self._started(), request, deadline, Path(folder))
-        except _Lost as error:
+        except Lost as error:
             self._end()
             is_back = self._reconnect(str(error), deadline)
             yield {"event": "lost", "why": str(error)} if is_back else {"event": "late"}
@@ -126,7 +154,7 @@ class BoardTimer:
             ) from error
 
     def _block(
-        self, runner: _Runner, request: dict[str, Any], deadline: float, folder: Path
+        self, runner: Runner, request: dict[str, Any], deadline: float, folder: Path
     ) -> Iterator[dict[str, Any]]:
         try:
             described = {0: self._anchored(request["items"][0], folder / "anchor")}
@@ -200,14 +228,14 @@ class BoardTimer:
     def _work_folder(self) -> str:
         return self._call(lambda: self.board.folder)
 
-    def _fits(self, runner: _Runner, folders: Sequence[Path]) -> bool:
+    def _fits(self, runner: Runner, folders: Sequence[Path]) -> bool:
         """Return whether the networks in these folders fit the board's disk and memory."""
         size = sum(file.stat().st_size for folder in folders for file in folder.rglob("*") if file.is_file())
         if size + SPARE > MUCH * self._free:  # others may write to the disk; a look at it takes time
             self._work_folder()  # raises if the connection was lost; otherwise, the check would connect again
             self._free = self._call(self.board.check).free
             if self._work_folder() != runner.work_folder:
-                raise _Lost(f"lost the connection to board {self.board}")
+                raise Lost(f"lost the connection to board {self.board}")
         memory = runner.welcome["conditions"].get("memory_free_mb")
         return bool(size + SPARE <= self._free and (memory is None or size <= FILL * memory * 1e6))
 
@@ -215,23 +243,24 @@ class BoardTimer:
         """Return what the runner on the board said at its start."""
         try:
             return self._started().welcome
-        except _Lost as error:
+        except Lost as error:
             raise MeasurementError(f"{error}.") from error
 
-    def _started(self) -> _Runner:
+    def _started(self) -> Runner:
         """Return the runner on the board; it is started if necessary."""
         if self._runner is None:
             self._free = self.board.check().free
-            self._runner = self._start()
+            self._runner = self.start_runner()
         return self._runner
 
-    def _start(self) -> _Runner:
+    def start_runner(self) -> Runner:
+        """Push the runner to the board, which is connected, and start it."""
         folder = f"{self.board.folder}/runner-{secrets.token_hex(4)}"
         with tempfile.TemporaryDirectory(prefix="hwnas-") as local:
             source = Path(local, RUNNER)
             source.write_text(runner_source(self.runtime.engine.suffix), encoding="utf-8")
             self._call(lambda: self.board.push([source], folder))
-        runner = _Runner(self.board, f"{folder}/{RUNNER}")
+        runner = _RemoteRunner(self.board, f"{folder}/{RUNNER}")
         try:
             runner.greet(
                 {
@@ -239,7 +268,7 @@ class BoardTimer:
                     "threads": self.runtime.threads,
                     "options": self.runtime.engine_options(),
                     "folder": self.board.folder,
-                    "timeout": self._timeout,
+                    "timeout": self.timeout,
                     "cold": self.runtime.is_cold,
                 }
             )
@@ -249,14 +278,14 @@ class BoardTimer:
         return runner
 
     def _call(self, function: Callable[[], _T]) -> _T:
-        """Call something of the board; raise :class:`_Lost` if its connection was lost."""
+        """Call something of the board; raise :class:`Lost` if its connection was lost."""
         try:
             return function()
         except MeasurementError as error:
             why = self.board.lost(_NO_CONNECTION)
             if why is None:
                 raise
-            raise _Lost(why) from error
+            raise Lost(why) from error
 
     def _end(self) -> None:
         runner, self._runner = self._runner, None
@@ -297,11 +326,7 @@ def check_runtime(runtime: Runtime) -> FileRuntime:
     return runtime
 
 
-class _Lost(Exception):
-    """The connection was lost; the message says why."""
-
-
-class _Runner:
+class _RemoteRunner:
     """The runner on a board: lines of JSON in both directions."""
 
     def __init__(self, board: Board, path: str) -> None:
@@ -361,14 +386,14 @@ class _Runner:
         self._lines.put(b"")
 
     def _ended(self) -> str:
-        """Return why the runner ended; raise :class:`_Lost` if it was the connection."""
+        """Return why the runner ended; raise :class:`Lost` if it was the connection."""
         self.is_there = False
         code = self._process.wait()
         self._messages.seek(0)
         messages = self._messages.read().decode(errors="replace").strip()
         why = self._board.lost(code)
         if why is not None:
-            raise _Lost(why)
+            raise Lost(why)
         return f"the runner ended with exit status {code}: {messages.splitlines()[-1][:200] if messages else ''}"
 
 

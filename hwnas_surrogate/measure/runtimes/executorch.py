@@ -14,24 +14,17 @@ from typing import Any, ClassVar
 
 import torch
 from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from hwnas_surrogate.capture.graph_store import cache_dir
 from hwnas_surrogate.errors import MeasurementError, missing_extra
 from hwnas_surrogate.measure.converting.cache import ConversionCache, conversion_key
 from hwnas_surrogate.measure.converting.program import exported
+from hwnas_surrogate.measure.converting.tflite_program import fold_batch_norms
 from hwnas_surrogate.measure.runnable import Feed, Runnable, TorchRunnable
 from hwnas_surrogate.measure.runtimes.base import Converted, FileRuntime
 from hwnas_surrogate.runner.executorch_engine import ExecuTorchEngine
 
 __all__ = ["ExecuTorch"]
-
-_CONVOLUTIONS = {
-    torch.ops.aten.conv1d.default,
-    torch.ops.aten.conv2d.default,
-    torch.ops.aten.conv2d.padding,
-    torch.ops.aten.conv3d.default,
-}
 
 
 @dataclass(frozen=True)
@@ -100,38 +93,8 @@ def _folded(program: torch.export.ExportedProgram) -> nn.Module:
     """Return a program as a module whose convolutions include the batch norms that follow them."""
     given: Any = program.module()
     module = torch.fx.GraphModule(given, given.graph)  # the given one refuses eval()
-    graph, aten = module.graph, torch.ops.aten
-    for node in list(graph.nodes):
-        before: Any = node.args[0] if node.args else None
-        if node.target != aten.batch_norm.default or getattr(before, "target", None) not in _CONVOLUTIONS:
-            continue
-        arguments: list[Any] = list(before.args)
-        source, weight, bias, *rest = arguments if len(arguments) > 2 else [*arguments, None]  # the bias
-        parameters = [weight, bias, *node.args[1:5]]
-        is_known = all(part is None or part.op == "get_attr" for part in parameters) and weight and not node.args[5]
-        if len(before.users) > 1 or not is_known or before.kwargs or node.kwargs:
-            continue
-        values: list[Any] = [None if part is None else _value(module, part.target) for part in parameters]
-        fused = fuse_conv_bn_weights(values[0], values[1], values[4], values[5], node.args[7], values[2], values[3])
-        with graph.inserting_before(node):
-            constants = [_constant(module, f"{node.name}_{number}", value) for number, value in enumerate(fused)]
-            replaced = graph.call_function(before.target, (source, *constants, *rest))
-        node.replace_all_uses_with(replaced)
-        graph.erase_node(node)
-        graph.erase_node(before)
-    graph.eliminate_dead_code()
-    return torch.fx.GraphModule(module, graph)  # without the parameters that are folded
-
-
-def _value(module: nn.Module, name: str) -> Any:
-    owner, _, attribute = name.rpartition(".")
-    return getattr(module.get_submodule(owner), attribute)
-
-
-def _constant(module: torch.fx.GraphModule, name: str, value: torch.Tensor) -> torch.fx.Node:
-    """Add a constant to a module, and return the node that reads it."""
-    module.register_buffer(name, value.detach())
-    return module.graph.get_attr(name)
+    fold_batch_norms(module)
+    return torch.fx.GraphModule(module, module.graph)  # without the parameters that are folded
 
 
 def _lowered(program: bytes) -> Any:

@@ -9,65 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from hwnas_surrogate.errors import InvalidInputError, MeasurementError
+from hwnas_surrogate.errors import MeasurementError
 from hwnas_surrogate.measure.boards import adb, parse_board
 from hwnas_surrogate.measure.boards.adb import AdbBoard
-
-ADB = r"""#!/bin/sh
-# adb -s SERIAL get-state | shell -T COMMAND | push FILES... FOLDER/
-here=$(dirname "$0")
-[ "$1" = -s ] || exit 9
-serial=$2
-shift 2
-printf '%s\n' "$*" >> "$here/log"
-if [ "$serial" != phone ]; then
-  echo "adb: device '$serial' not found" >&2
-  exit 1
-fi
-if [ -e "$here/refuses" ]; then
-  cat "$here/refuses" >&2
-  exit 1
-fi
-case $1 in
-  get-state) echo device ;;
-  shell) [ "$2" = -T ] || exit 9; shift 2; exec sh -c "$*" ;;
-  push)
-    shift
-    for last; do :; done
-    while [ $# -gt 1 ]; do
-      if [ -e "$here/full" ]; then
-        echo "adb: error: failed to copy '$1' to '$last': remote write failed: No space left on device" >&2
-        exit 1
-      fi
-      cp -r "$1" "$last" || exit 1
-      shift
-    done ;;
-  *) exit 9 ;;
-esac
-"""
-
-TOOL = r"""#!/bin/sh
-echo "$@"
-for last; do :; done
-file=${last#--graph=}
-echo "bytes: $(wc -c < "$file")"
-if grep -q broken "$file"; then
-  echo "ERROR: Failed to parse the model" >&2
-  exit 1
-fi
-"""
+from tests.measure.boards.fake_adb import install, refuse
 
 
 @pytest.fixture
 def bin_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a folder with the stand-in for adb, which is found first."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    for name, text in (("adb", ADB), ("tool", TOOL)):
-        (folder / name).write_text(text)
-        (folder / name).chmod(0o755)
-    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
-    return folder
+    return install(tmp_path / "bin", monkeypatch, tool="#!/bin/sh\n")
 
 
 @pytest.fixture
@@ -76,10 +27,6 @@ def phone(bin_folder: Path, tmp_path: Path) -> Iterator[AdbBoard]:
         assert isinstance(board, AdbBoard)
         board.check()
         yield board
-
-
-def refuse(bin_folder: Path, message: str) -> None:
-    (bin_folder / "refuses").write_text(message)
 
 
 def test_the_facts(phone, tmp_path):
@@ -125,35 +72,6 @@ def test_a_full_disk_keeps_nothing_of_a_copy(phone, bin_folder, tmp_path):
     (bin_folder / "full").touch()
     with pytest.raises(MeasurementError, match=r"can't use board adb://phone: it has no space left; free some"):
         phone.push([bin_folder], f"{phone.folder}/batch")
-    assert list(Path(phone.folder).iterdir()) == []
-
-
-def test_a_tool_s_log(phone, tmp_path):
-    model = tmp_path / "net 1.tflite"
-    model.write_bytes(b"12345")
-    log = phone.benchmark("benchmark_model", model, ["--num_threads=1"], 10)
-    assert log.startswith(f"--num_threads=1 --graph={phone.folder}/")
-    assert "bytes: 5\n" in log
-    assert list(Path(phone.folder).iterdir()) == []
-
-
-def test_the_other_tool_takes_its_model_as_the_last_argument(bin_folder, tmp_path):
-    model = tmp_path / "net.onnx"
-    model.touch()
-    with parse_board(f"adb://phone?folder={tmp_path}&onnxruntime_perf_test={bin_folder}/tool") as board:
-        assert isinstance(board, AdbBoard)
-        board.check()
-        log = board.benchmark("onnxruntime_perf_test", model, ["-I"], 10)
-        assert log.startswith(f"-I {board.folder}/")
-        with pytest.raises(InvalidInputError, match=r"has no benchmark_model: give its path.*\?benchmark_model="):
-            board.benchmark("benchmark_model", model, [], 10)
-
-
-def test_a_model_that_the_tool_refuses(phone, tmp_path):
-    model = tmp_path / "net.tflite"
-    model.write_text("broken")
-    with pytest.raises(MeasurementError, match=r"exit status 1 on net\.tflite: ERROR: Failed to parse the model"):
-        phone.benchmark("benchmark_model", model, [], 10)
     assert list(Path(phone.folder).iterdir()) == []
 
 
@@ -227,3 +145,43 @@ def test_a_phone_that_is_unplugged(phone, bin_folder):
     with pytest.raises(MeasurementError, match=r"lost the connection to board adb://phone: it is offline"):
         phone.run(["true"], 10)
     phone.close()
+
+
+def test_a_lost_connection_stays_lost_until_another_one_is_made_with_an_empty_folder(phone, bin_folder):
+    first = Path(phone.folder)
+    (first / "file").touch()
+    refuse(bin_folder, "error: device offline")
+    assert phone.lost(1)
+    (bin_folder / "refuses").unlink()
+    with pytest.raises(MeasurementError, match=r"lost the connection"):
+        phone.run(["true"], 10)
+    phone.check()
+    assert phone.run(["true"], 10).returncode == 0
+    assert Path(phone.folder) != first
+    assert not first.exists()
+    assert list(Path(phone.folder).iterdir()) == []
+
+
+def test_a_connection_that_was_lost_for_a_moment_only(phone):
+    with pytest.raises(MeasurementError, match=r"lost the connection to board adb://phone: error: closed\.$"):
+        phone.run(["sh", "-c", "echo 'error: closed' >&2; exit 1"], 10)
+    assert phone.lost(1)
+    with pytest.raises(MeasurementError, match="lost the connection"):
+        _ = phone.folder
+    phone.check()
+    assert phone.lost(1) is None
+
+
+def test_a_phone_that_is_back_at_the_end_keeps_nothing(phone, bin_folder):
+    folder = Path(phone.folder)
+    refuse(bin_folder, "error: device offline")
+    assert phone.lost(1)
+    (bin_folder / "refuses").unlink()
+    phone.close()
+    assert not folder.exists()
+
+
+def test_a_board_that_was_closed_for_good(phone):
+    phone.retire()
+    with pytest.raises(MeasurementError, match="it was closed"):
+        phone.check()
