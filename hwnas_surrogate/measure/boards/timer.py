@@ -34,6 +34,8 @@ _CONVERTING = threading.Lock()
 _NO_CONNECTION = 255
 """The exit status of a call that the end of the connection ended."""
 
+ENDS = ("end", "died", "late", "refused")
+"""The last events of a block."""
 PATIENCE = 180.0
 """Seconds in which a board that was lost may come back: the time of a reboot."""
 PAUSE = 3.0
@@ -42,6 +44,8 @@ START = 120.0
 """Maximum seconds in which the runner imports the runtime."""
 SPARE = 1 << 24
 """Bytes of a board's disk to leave free."""
+MUCH = 0.25
+"""Share of the free space that was last seen: networks that need more than this are a reason to look again."""
 FILL = 0.5
 """Share of its free memory that the model files of a block may take; in memory they are larger."""
 
@@ -96,7 +100,7 @@ class BoardTimer:
         self._runner: Runner | None = None
         self._anchor: dict[str, Any] = {}
         self._anchored_in = ""
-        self._blocks = 0
+        self._blocks = self._free = 0
 
     def device(self, name: str | None) -> Device:
         """Connect if necessary, and describe the board under the runtime as a device."""
@@ -152,45 +156,53 @@ class BoardTimer:
     def _block(
         self, runner: Runner, request: dict[str, Any], deadline: float, folder: Path
     ) -> Iterator[dict[str, Any]]:
-        anchor, *items = request["items"]
         try:
-            described = {0: self._anchored(anchor, folder / "anchor")}
+            described = {0: self._anchored(request["items"][0], folder / "anchor")}
         except (HWNASError, ImportError) as error:
             yield {"event": "refused", "why": reason_of(error)}
             return
         self._blocks += 1
         name = f"block-{self._blocks}"
-        for number, message in enumerate(items, start=1):
+        for number, found in self._converted(request["items"][1:], folder / name, name):
             if time.monotonic() >= deadline:
                 yield {"event": "late"}
                 return
-            try:
-                described[number] = self._prepared(message, folder / name / str(number), f"{name}/{number}")
-            except Exception as error:  # recorded as the reason why there is no cost
-                if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-                    raise  # a full disk here is no network's failure
-                shutil.rmtree(folder / name / str(number))
-                yield {"event": "failed", "number": number, "why": reason_of(error)}
-        pushed = sorted((folder / name).iterdir()) if len(described) > 1 else []
-        if len(pushed) > 1 and not self._fits(runner, pushed):
+            if "event" in found:
+                yield found
+            else:
+                described[number] = found
+        networks = sorted((folder / name).iterdir()) if len(described) > 1 else []
+        if len(networks) > 1 and not self._fits(runner, networks):
             yield {"event": "split"}
             return
-        asked = {**request, "items": list(described.values())}
-        if pushed:
-            self._call(lambda: self.board.push(pushed, f"{self.board.folder}/{name}"))
-        if deadline < float("inf"):
-            asked["seconds"] = max(deadline - time.monotonic(), 0.0)
-        numbers, last = list(described), None
-        for event in runner.ask(asked):
-            if last is not None:
-                yield last
-            last = _renumbered(event, numbers)
-        if pushed:
-            self._call(lambda: self.board.remove(f"{self.board.folder}/{name}"))
+        pushed = f"{self._work_folder()}/{name}"
+        if networks:
+            self._call(lambda: self.board.push(networks, pushed))
+        last = None
+        for event in runner.ask({**request, "items": list(described.values()), **_seconds_until(deadline)}):
+            if event["event"] in ENDS:
+                last = event
+            else:
+                yield _renumbered(event, list(described))
+        if networks:
+            self._call(lambda: self.board.remove(pushed))
         if not runner.is_there:
             self._end()
         if last is not None:  # after the removal: who gets it may ask for the next block at once
             yield last
+
+    def _converted(
+        self, items: Sequence[Mapping[str, Any]], folder: Path, name: str
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Convert the networks of a block; yield each one's number with its description, or with why there is none."""
+        for number, message in enumerate(items, start=1):
+            try:
+                yield number, self._prepared(message, folder / str(number), f"{name}/{number}")
+            except Exception as error:
+                if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                    raise  # a full disk here is no network's failure
+                shutil.rmtree(folder / str(number))
+                yield number, {"event": "failed", "number": number, "why": reason_of(error)}
 
     def _prepared(self, message: Mapping[str, Any], folder: Path, place: str) -> dict[str, Any]:
         """Convert a network into a folder here, and describe it as it will be found on the board."""
@@ -219,12 +231,13 @@ class BoardTimer:
     def _fits(self, runner: Runner, folders: Sequence[Path]) -> bool:
         """Return whether the networks in these folders fit the board's disk and memory."""
         size = sum(file.stat().st_size for folder in folders for file in folder.rglob("*") if file.is_file())
-        self._work_folder()  # raises if the connection was lost; otherwise, the check would connect again
-        free = self._call(self.board.check).free - SPARE
-        if self._work_folder() != runner.work_folder:
-            raise Lost(f"lost the connection to board {self.board}")
+        if size + SPARE > MUCH * self._free:  # others may write to the disk; a look at it takes time
+            self._work_folder()  # raises if the connection was lost; otherwise, the check would connect again
+            self._free = self._call(self.board.check).free
+            if self._work_folder() != runner.work_folder:
+                raise Lost(f"lost the connection to board {self.board}")
         memory = runner.welcome["conditions"].get("memory_free_mb")
-        return bool(size <= free and (memory is None or size <= FILL * memory * 1e6))
+        return bool(size + SPARE <= self._free and (memory is None or size <= FILL * memory * 1e6))
 
     def _welcome(self) -> dict[str, Any]:
         """Return what the runner on the board said at its start."""
@@ -236,7 +249,7 @@ class BoardTimer:
     def _started(self) -> Runner:
         """Return the runner on the board; it is started if necessary."""
         if self._runner is None:
-            self.board.check()
+            self._free = self.board.check().free
             self._runner = self.start_runner()
         return self._runner
 
@@ -353,7 +366,7 @@ class _RemoteRunner:
                 return
             event = json.loads(line)
             yield event
-            if event["event"] in ("end", "died", "late", "refused"):
+            if event["event"] in ENDS:
                 return
 
     def end(self) -> None:
@@ -382,6 +395,11 @@ class _RemoteRunner:
         if why is not None:
             raise Lost(why)
         return f"the runner ended with exit status {code}: {messages.splitlines()[-1][:200] if messages else ''}"
+
+
+def _seconds_until(deadline: float) -> dict[str, float]:
+    """Return how long the board may run a block; nothing if it has no limit."""
+    return {} if deadline == float("inf") else {"seconds": max(deadline - time.monotonic(), 0.0)}
 
 
 def _renumbered(event: dict[str, Any], numbers: Sequence[int]) -> dict[str, Any]:
