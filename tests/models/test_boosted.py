@@ -75,7 +75,7 @@ def test_trees_for_what_is_no_sum(features: pd.DataFrame) -> None:
 
 def test_the_seed_decides_the_trees(features: pd.DataFrame) -> None:
     costs = planted_costs(features)[:200]
-    fits = [BoostedRidge(random_state=seed).fit(features[:200], costs) for seed in (0, 0, 1, None)]
+    fits = [BoostedRidge(n_trees=50, random_state=seed).fit(features[:200], costs) for seed in (0, 0, 1, None)]
     first, same, other, default = (fit.predict(features[600:900]) for fit in fits)
     assert np.array_equal(first, same)
     assert np.array_equal(first, default)
@@ -103,7 +103,8 @@ def test_one_wild_cost_among_many_changes_little(features: pd.DataFrame) -> None
 
 def test_arrays_and_back(features: pd.DataFrame) -> None:
     costs = planted_costs(features)[:600]
-    model = BoostedRidge().fit(features[:600], costs)
+    model = BoostedRidge(n_trees=50).fit(features[:600], costs)
+    assert model.trees_ is not None
     again = BoostedRidge().from_arrays(model.to_arrays(), model.feature_names_in_)
     copied = pickle.loads(pickle.dumps(model))
     for other in (again, copied, copy.deepcopy(model), clone(model).fit(features[:600], costs)):
