@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import json
-import queue
 import secrets
 import shutil
 import tempfile
@@ -13,20 +10,19 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, TypeVar
-from typing import Protocol as Interface
+from typing import Any, TypeVar
 
 from hwnas_surrogate.data import Device
 from hwnas_surrogate.errors import HWNASError, InvalidInputError, MeasurementError
 from hwnas_surrogate.measure.boards.board import Board
+from hwnas_surrogate.measure.boards.remote_runner import ENDS, Lost, RemoteRunner, Runner
 from hwnas_surrogate.measure.environment import environment
 from hwnas_surrogate.measure.runner_file import RUNNER, runner_source
 from hwnas_surrogate.measure.runtimes import RUNTIMES, FileRuntime, Runtime
 from hwnas_surrogate.measure.subjects import from_message
 from hwnas_surrogate.runner.blocks import reason_of
-from hwnas_surrogate.runner.conditions import conditions_of
 
-__all__ = ["BoardTimer", "Lost", "Runner", "check_runtime"]
+__all__ = ["BoardTimer", "check_runtime"]
 
 _T = TypeVar("_T")
 _CONVERTING = threading.Lock()
@@ -34,47 +30,16 @@ _CONVERTING = threading.Lock()
 _NO_CONNECTION = 255
 """The exit status of a call that the end of the connection ended."""
 
-ENDS = ("end", "died", "late", "refused")
-"""The last events of a block."""
 PATIENCE = 180.0
 """Seconds in which a board that was lost may come back: the time of a reboot."""
 PAUSE = 3.0
 """Seconds between tries to reach it."""
-START = 120.0
-"""Maximum seconds in which the runner imports the runtime."""
 SPARE = 1 << 24
 """Bytes of a board's disk to leave free."""
 MUCH = 0.25
 """Share of the free space that was last seen: networks that need more than this are a reason to look again."""
 FILL = 0.5
 """Share of its free memory that the model files of a block may take; in memory they are larger."""
-
-
-class Lost(Exception):
-    """The connection was lost; the message says why."""
-
-
-class Runner(Interface):
-    """What runs networks on a board, where they lie in folders that requests name."""
-
-    work_folder: str
-    """The board's work folder when it was started."""
-    is_there: bool
-    """Whether it can take another request."""
-    welcome: dict[str, Any]
-    """``runtime``, its name and version there, and ``conditions``, those of the board."""
-
-    def ask(self, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        """Send a request; yield its events.
-
-        Raises
-        ------
-        Lost
-            If the connection is lost.
-        """
-
-    def end(self) -> None:
-        """End it."""
 
 
 class BoardTimer:
@@ -260,7 +225,7 @@ class BoardTimer:
             source = Path(local, RUNNER)
             source.write_text(runner_source(self.runtime.engine.suffix), encoding="utf-8")
             self._call(lambda: self.board.push([source], folder))
-        runner = _RemoteRunner(self.board, f"{folder}/{RUNNER}")
+        runner = RemoteRunner(self.board, f"{folder}/{RUNNER}")
         try:
             runner.greet(
                 {
@@ -324,77 +289,6 @@ def check_runtime(runtime: Runtime) -> FileRuntime:
             f"runtime {runtime.name} runs networks of this host only; runtimes that boards can use: {able}."
         )
     return runtime
-
-
-class _RemoteRunner:
-    """The runner on a board: lines of JSON in both directions."""
-
-    def __init__(self, board: Board, path: str) -> None:
-        self._board = board
-        self.work_folder = board.folder
-        self._messages: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `end`
-        self._process = board.start([board.python, path, "serve"], self._messages)
-        self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-        self.is_there = True
-        self.welcome: dict[str, Any] = {}
-        threading.Thread(target=self._read, daemon=True).start()
-
-    def greet(self, hello: dict[str, Any]) -> None:
-        """Name the runtime; raise if the board can't load it."""
-        for event in self.ask(hello, START):
-            if event["event"] != "end":
-                raise MeasurementError(f"board {self._board} can't run {hello['runtime']}: {event['why']}")
-            self.welcome = {**event, "conditions": conditions_of(event["facts"])} if "facts" in event else event
-
-    def ask(self, request: dict[str, Any], longest: float | None = None) -> Iterator[dict[str, Any]]:
-        """Send a request; yield its events, the last of which is ``died`` if the runner itself ended."""
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(json.dumps(request).encode() + b"\n")
-            self._process.stdin.flush()
-        except OSError:
-            pass  # what it printed before, and how it ended, comes from its output
-        while True:
-            try:
-                line = self._lines.get(timeout=longest)
-            except queue.Empty:
-                raise MeasurementError(
-                    f"board {self._board} did not import the runtime within {longest:g} s."
-                ) from None
-            if not line.endswith(b"\n"):
-                yield {"event": "died", "why": self._ended()}
-                return
-            event = json.loads(line)
-            yield event
-            if event["event"] in ENDS:
-                return
-
-    def end(self) -> None:
-        """End the runner: the end of its input ends it, and the process here."""
-        self._process.kill()
-        self._process.wait()
-        for file in (self._process.stdin, self._process.stdout, self._messages):
-            with contextlib.suppress(OSError):
-                if file is not None:
-                    file.close()
-
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        with contextlib.suppress(ValueError, OSError):  # closed by `end`
-            for line in self._process.stdout:
-                self._lines.put(line)
-        self._lines.put(b"")
-
-    def _ended(self) -> str:
-        """Return why the runner ended; raise :class:`Lost` if it was the connection."""
-        self.is_there = False
-        code = self._process.wait()
-        self._messages.seek(0)
-        messages = self._messages.read().decode(errors="replace").strip()
-        why = self._board.lost(code)
-        if why is not None:
-            raise Lost(why)
-        return f"the runner ended with exit status {code}: {messages.splitlines()[-1][:200] if messages else ''}"
 
 
 def _seconds_until(deadline: float) -> dict[str, float]:
