@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,11 @@ import pandas as pd
 import pytest
 from sklearn.base import clone
 
+from hwnas_surrogate.columns import Columns
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.features import Combined
 from hwnas_surrogate.models import BoostedRidge, LeaveOneOutRidge, make_model
+from hwnas_surrogate.models.linear import candidates
 from hwnas_surrogate.spaces import get_space
 
 SPACE = get_space("nasbench201")
@@ -80,6 +83,19 @@ def test_the_seed_decides_the_trees(features: pd.DataFrame) -> None:
     assert np.array_equal(first, same)
     assert np.array_equal(first, default)
     assert not np.array_equal(first, other)
+
+
+@pytest.mark.parametrize("n", [20, 40, 100])
+@pytest.mark.parametrize("model", [LeaveOneOutRidge(), BoostedRidge(n_trees=30)], ids=["ridge", "boosted"])
+@pytest.mark.parametrize("law", [linear_costs, planted_costs])
+def test_held_out_rows_are_predicted_as_after_a_fit(
+    features: pd.DataFrame, model: LeaveOneOutRidge, law: Callable[..., npt.NDArray[np.float64]], n: int
+) -> None:
+    costs, train, others = law(features)[:n], features[:n], features[n : n + 300]
+    costs[3] *= 50
+    tried = candidates(train.to_numpy(np.float64), Columns.of(train))
+    expected = clone(model).fit(train, costs).predict(others)
+    assert np.array_equal(clone(model).predict_held_out(train, costs, tried, others), expected)
 
 
 def test_residuals_are_those_of_rows_not_seen(features: pd.DataFrame) -> None:
