@@ -51,12 +51,11 @@ def _against_here(folder: Path, url: str) -> Iterator[Figure]:
             seconds[place].append(time.perf_counter() - start)
             costs[place].append(table.costs[:, 0])
     ratios = np.array(seconds["board"]) / np.array(seconds["here"])
-    told = ", ".join(
-        f"{there:.1f} s, here {here:.1f} s" for there, here in zip(seconds["board"], seconds["here"], strict=True)
-    )
+    pairs = zip(seconds["board"], seconds["here"], strict=True)
+    told = ", ".join(f"{there:.1f} / {here:.1f} s" for there, here in pairs)
     yield Figure(
         f"measuring {N} networks with ONNX Runtime on a board, over the time here (median of {PAIRS} pairs)",
-        f"{np.median(ratios):.2f} (board {told}; load before {', '.join(f'{load:.1f}' for load in loads)})",
+        f"{np.median(ratios):.2f} ({told}; load before {', '.join(f'{load:.1f}' for load in loads)})",
         "<= 1.2",
     )
     here, there = (np.median(costs[place], axis=0) for place in ("here", "board"))

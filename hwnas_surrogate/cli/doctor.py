@@ -10,8 +10,6 @@ import typer
 from hwnas_surrogate.cli.options import Csv, Json
 from hwnas_surrogate.cli.output import check_format, echo_json, show
 from hwnas_surrogate.cli.terminal import Terminal
-from hwnas_surrogate.runner.conditions import read_conditions
-from hwnas_surrogate.runner.findings import Finding, findings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,6 +45,9 @@ def doctor(
 
     It changes nothing. Each line gives what was found and what helps.
     """
+    from hwnas_surrogate.runner.conditions import read_conditions
+    from hwnas_surrogate.runner.findings import findings
+
     check_format(as_json, as_csv)
     if board is not None:
         _check_board(board, threads, as_json, as_csv)
@@ -68,6 +69,7 @@ def doctor(
 def _check_board(url: str, threads: int, as_json: bool, as_csv: bool) -> None:
     from hwnas_surrogate.measure.boards import parse_board
     from hwnas_surrogate.measure.boards.asking import conditions_on
+    from hwnas_surrogate.runner.findings import findings
 
     with parse_board(url) as board:
         conditions = conditions_on(board)
@@ -114,6 +116,8 @@ def show_findings(conditions: dict[str, Any], threads: int = 1, as_csv: bool = F
 
 def _frame(conditions: dict[str, Any], threads: int) -> pd.DataFrame:
     import pandas as pd
+
+    from hwnas_surrogate.runner.findings import Finding, findings
 
     found = findings(conditions, threads)
     return pd.DataFrame(found, columns=list(Finding._fields))[["severity", "what", "found", "advice", "command"]]

@@ -90,6 +90,15 @@ class BoostedRidge(LeaveOneOutRidge):
             values, costs, names = self._checked(X, y)
             return self._fit_trees(values, costs, names, candidates(values, names) if tried is None else tried)
 
+    def predict_held_out(
+        self, X: pd.DataFrame | Vector, y: npt.ArrayLike, tried: list[Candidate], others: pd.DataFrame | Vector
+    ) -> Vector:
+        """Fit on (n, k) named columns and n costs, and predict (m, k) others -> (m,)."""
+        self.trees_, self.gain_ = None, 0.0
+        if len(np.asarray(y)) < MIN_ROWS:
+            return super().predict_held_out(X, y, tried, others)
+        return self.fit(X, y, tried).predict(others)
+
     def _fit_trees(self, values: Vector, costs: Vector, names: Columns, tried: list[Candidate]) -> Self:
         self._fit(values, costs, names, tried)
         self.trees_, self.gain_ = None, 0.0

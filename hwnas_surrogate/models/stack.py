@@ -339,8 +339,8 @@ class _Rows:
             return model.residuals_
         residuals = np.empty(len(costs))
         for train, test, tried in self._folds:
-            fitted = clone(model).fit(self._X.iloc[train], costs[train], tried)
-            residuals[test] = costs[test] - fitted.predict(self._X.iloc[test])
+            X, others = self._X.iloc[train], self._X.iloc[test]
+            residuals[test] = costs[test] - clone(model).predict_held_out(X, costs[train], tried, others)
         return residuals
 
 

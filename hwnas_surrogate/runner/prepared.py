@@ -44,7 +44,7 @@ class Prepared:
         """Write the arrays into the folder that holds the files, and return a description for :meth:`read`."""
         arrays = {f"input_{number}": array for number, array in enumerate(self.inputs.values())}
         arrays.update({f"output_{number}": array for number, array in enumerate(self.expected or [])})
-        np.savez_compressed(folder / ARRAYS, **arrays)  # type: ignore[arg-type]
+        np.savez(folder / ARRAYS, **arrays)  # type: ignore[arg-type] # noise can't be compressed
         return {
             "files": [os.path.basename(path) for path in self.files],
             "arrays": ARRAYS,

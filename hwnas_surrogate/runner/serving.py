@@ -76,10 +76,10 @@ def answer_requests() -> None:
     """
     requests: queue.Queue[str] = queue.Queue()
     hello = json.loads(sys.stdin.readline())
+    threading.Thread(target=_read_requests, args=(requests,), daemon=True).start()
     try:
         with prepared_process(os.path.abspath(sys.argv[0]), hello) as process:
             _tell(process.welcome)
-            threading.Thread(target=_read_requests, args=(requests,), daemon=True).start()
             while True:
                 request = json.loads(requests.get())
                 deadline = time.monotonic() + request.pop("seconds", float("inf"))

@@ -26,7 +26,7 @@ LAPTOP = machines.LAPTOP
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """A laptop instead of this machine."""
     conditions = read_conditions(machine(tmp_path / "root", LAPTOP), seconds=0.0)
-    monkeypatch.setattr("hwnas_surrogate.cli.doctor.read_conditions", lambda: conditions)
+    monkeypatch.setattr("hwnas_surrogate.runner.conditions.read_conditions", lambda: conditions)
     return conditions
 
 
@@ -69,7 +69,7 @@ def test_a_runtime_that_is_missing_has_its_command(
 
 
 def test_nothing_is_wrong(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hwnas_surrogate.cli.doctor.read_conditions", lambda: {"processor": "x", "cores": 8})
+    monkeypatch.setattr("hwnas_surrogate.runner.conditions.read_conditions", lambda: {"processor": "x", "cores": 8})
     assert "Nothing was found that would spoil a measurement here." in run("doctor")[0]
     assert run("doctor", "--csv")[0] == "severity,what,found,advice,command\n"
     assert json.loads(run("doctor", "--json")[0])["findings"] == []

@@ -89,19 +89,19 @@ from hwnas_surrogate.cli import main
 for command, allowed in json.loads(sys.argv[1]):
     for name in allowed:
         importlib.import_module(name)
-    with tempfile.TemporaryFile("w+") as told:
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile("w+") as err:
         child = os.fork()
         if not child:
-            os.dup2(told.fileno(), 1)
-            os.dup2(told.fileno(), 2)
+            os.dup2(out.fileno(), 1)
+            os.dup2(err.fileno(), 2)
             try:
                 main(command.split())
             finally:
                 print("\\n", *sys.modules, file=sys.stderr, flush=True)
                 os._exit(bool(sys.exc_info()[1].code))
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        told.seek(0)
-        print(json.dumps([command, code, told.read()]), flush=True)
+        err.seek(0)
+        print(json.dumps([command, code, err.read()]), flush=True)
 """
 """Run each command in a child that begins with the libraries that it may load: loading them takes longest."""
 

@@ -225,7 +225,7 @@ def test_views_of_many_more_cells_are_general_passes():
     config = NASBench201Config(C=2, N=1)
     batch = SPACE.batch(archs, config)
     macs = {view: batch.total("macs", view) for view in ("live", "folded")}
-    for row in np.random.default_rng(0).permutation(len(archs))[:2500]:
+    for row in np.random.default_rng(0).permutation(len(archs))[:1000]:
         graph = SPACE.graph(archs[row], config)
         by_rule = tuple(by_the_rule(archs[row], config, view)[0] for view in macs)
         assert (live(graph).macs, folded(graph).macs) == by_rule, archs[row]

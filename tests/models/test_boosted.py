@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,11 @@ import pandas as pd
 import pytest
 from sklearn.base import clone
 
+from hwnas_surrogate.columns import Columns
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.features import Combined
 from hwnas_surrogate.models import BoostedRidge, LeaveOneOutRidge, make_model
+from hwnas_surrogate.models.linear import candidates
 from hwnas_surrogate.spaces import get_space
 
 SPACE = get_space("nasbench201")
@@ -75,11 +78,24 @@ def test_trees_for_what_is_no_sum(features: pd.DataFrame) -> None:
 
 def test_the_seed_decides_the_trees(features: pd.DataFrame) -> None:
     costs = planted_costs(features)[:200]
-    fits = [BoostedRidge(random_state=seed).fit(features[:200], costs) for seed in (0, 0, 1, None)]
+    fits = [BoostedRidge(n_trees=50, random_state=seed).fit(features[:200], costs) for seed in (0, 0, 1, None)]
     first, same, other, default = (fit.predict(features[600:900]) for fit in fits)
     assert np.array_equal(first, same)
     assert np.array_equal(first, default)
     assert not np.array_equal(first, other)
+
+
+@pytest.mark.parametrize("n", [20, 40, 100])
+@pytest.mark.parametrize("model", [LeaveOneOutRidge(), BoostedRidge(n_trees=30)], ids=["ridge", "boosted"])
+@pytest.mark.parametrize("law", [linear_costs, planted_costs])
+def test_held_out_rows_are_predicted_as_after_a_fit(
+    features: pd.DataFrame, model: LeaveOneOutRidge, law: Callable[..., npt.NDArray[np.float64]], n: int
+) -> None:
+    costs, train, others = law(features)[:n], features[:n], features[n : n + 300]
+    costs[3] *= 50
+    tried = candidates(train.to_numpy(np.float64), Columns.of(train))
+    expected = clone(model).fit(train, costs).predict(others)
+    assert np.array_equal(clone(model).predict_held_out(train, costs, tried, others), expected)
 
 
 def test_residuals_are_those_of_rows_not_seen(features: pd.DataFrame) -> None:
@@ -103,7 +119,8 @@ def test_one_wild_cost_among_many_changes_little(features: pd.DataFrame) -> None
 
 def test_arrays_and_back(features: pd.DataFrame) -> None:
     costs = planted_costs(features)[:600]
-    model = BoostedRidge().fit(features[:600], costs)
+    model = BoostedRidge(n_trees=50).fit(features[:600], costs)
+    assert model.trees_ is not None
     again = BoostedRidge().from_arrays(model.to_arrays(), model.feature_names_in_)
     copied = pickle.loads(pickle.dumps(model))
     for other in (again, copied, copy.deepcopy(model), clone(model).fit(features[:600], costs)):

@@ -556,7 +556,7 @@ def with_slips(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarra
 
 
 @every_model
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, 2])
 def test_slipped_units_are_told_by_their_rows(model: Any, seed: int) -> None:
     archs, clean, failed, missing, rows = with_slips(seed)
     costs = clean.copy()

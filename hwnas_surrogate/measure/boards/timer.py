@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import json
-import queue
 import secrets
 import shutil
 import tempfile
@@ -13,20 +10,19 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, TypeVar
-from typing import Protocol as Interface
+from typing import Any, TypeVar
 
 from hwnas_surrogate.data import Device
 from hwnas_surrogate.errors import HWNASError, InvalidInputError, MeasurementError
 from hwnas_surrogate.measure.boards.board import Board
+from hwnas_surrogate.measure.boards.remote_runner import ENDS, Lost, RemoteRunner, Runner
 from hwnas_surrogate.measure.environment import environment
 from hwnas_surrogate.measure.runner_file import RUNNER, runner_source
 from hwnas_surrogate.measure.runtimes import RUNTIMES, FileRuntime, Runtime
 from hwnas_surrogate.measure.subjects import from_message
 from hwnas_surrogate.runner.blocks import reason_of
-from hwnas_surrogate.runner.conditions import conditions_of
 
-__all__ = ["BoardTimer", "Lost", "Runner", "check_runtime"]
+__all__ = ["BoardTimer", "check_runtime"]
 
 _T = TypeVar("_T")
 _CONVERTING = threading.Lock()
@@ -38,39 +34,12 @@ PATIENCE = 180.0
 """Seconds in which a board that was lost may come back: the time of a reboot."""
 PAUSE = 3.0
 """Seconds between tries to reach it."""
-START = 120.0
-"""Maximum seconds in which the runner imports the runtime."""
 SPARE = 1 << 24
 """Bytes of a board's disk to leave free."""
+MUCH = 0.25
+"""Share of the free space that was last seen: networks that need more than this are a reason to look again."""
 FILL = 0.5
 """Share of its free memory that the model files of a block may take; in memory they are larger."""
-
-
-class Lost(Exception):
-    """The connection was lost; the message says why."""
-
-
-class Runner(Interface):
-    """What runs networks on a board, where they lie in folders that requests name."""
-
-    work_folder: str
-    """The board's work folder when it was started."""
-    is_there: bool
-    """Whether it can take another request."""
-    welcome: dict[str, Any]
-    """``runtime``, its name and version there, and ``conditions``, those of the board."""
-
-    def ask(self, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        """Send a request; yield its events.
-
-        Raises
-        ------
-        Lost
-            If the connection is lost.
-        """
-
-    def end(self) -> None:
-        """End it."""
 
 
 class BoardTimer:
@@ -96,7 +65,7 @@ class BoardTimer:
         self._runner: Runner | None = None
         self._anchor: dict[str, Any] = {}
         self._anchored_in = ""
-        self._blocks = 0
+        self._blocks = self._free = 0
 
     def device(self, name: str | None) -> Device:
         """Connect if necessary, and describe the board under the runtime as a device."""
@@ -152,45 +121,53 @@ class BoardTimer:
     def _block(
         self, runner: Runner, request: dict[str, Any], deadline: float, folder: Path
     ) -> Iterator[dict[str, Any]]:
-        anchor, *items = request["items"]
         try:
-            described = {0: self._anchored(anchor, folder / "anchor")}
+            described = {0: self._anchored(request["items"][0], folder / "anchor")}
         except (HWNASError, ImportError) as error:
             yield {"event": "refused", "why": reason_of(error)}
             return
         self._blocks += 1
         name = f"block-{self._blocks}"
-        for number, message in enumerate(items, start=1):
+        for number, found in self._converted(request["items"][1:], folder / name, name):
             if time.monotonic() >= deadline:
                 yield {"event": "late"}
                 return
-            try:
-                described[number] = self._prepared(message, folder / name / str(number), f"{name}/{number}")
-            except Exception as error:  # recorded as the reason why there is no cost
-                if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-                    raise  # a full disk here is no network's failure
-                shutil.rmtree(folder / name / str(number))
-                yield {"event": "failed", "number": number, "why": reason_of(error)}
-        pushed = sorted((folder / name).iterdir()) if len(described) > 1 else []
-        if len(pushed) > 1 and not self._fits(runner, pushed):
+            if "event" in found:
+                yield found
+            else:
+                described[number] = found
+        networks = sorted((folder / name).iterdir()) if len(described) > 1 else []
+        if len(networks) > 1 and not self._fits(runner, networks):
             yield {"event": "split"}
             return
-        asked = {**request, "items": list(described.values())}
-        if pushed:
-            self._call(lambda: self.board.push(pushed, f"{self.board.folder}/{name}"))
-        if deadline < float("inf"):
-            asked["seconds"] = max(deadline - time.monotonic(), 0.0)
-        numbers, last = list(described), None
-        for event in runner.ask(asked):
-            if last is not None:
-                yield last
-            last = _renumbered(event, numbers)
-        if pushed:
-            self._call(lambda: self.board.remove(f"{self.board.folder}/{name}"))
+        pushed = f"{self._work_folder()}/{name}"
+        if networks:
+            self._call(lambda: self.board.push(networks, pushed))
+        last = None
+        for event in runner.ask({**request, "items": list(described.values()), **_seconds_until(deadline)}):
+            if event["event"] in ENDS:
+                last = event
+            else:
+                yield _renumbered(event, list(described))
+        if networks:
+            self._call(lambda: self.board.remove(pushed))
         if not runner.is_there:
             self._end()
         if last is not None:  # after the removal: who gets it may ask for the next block at once
             yield last
+
+    def _converted(
+        self, items: Sequence[Mapping[str, Any]], folder: Path, name: str
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Convert the networks of a block; yield each one's number with its description, or with why there is none."""
+        for number, message in enumerate(items, start=1):
+            try:
+                yield number, self._prepared(message, folder / str(number), f"{name}/{number}")
+            except Exception as error:
+                if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                    raise  # a full disk here is no network's failure
+                shutil.rmtree(folder / str(number))
+                yield number, {"event": "failed", "number": number, "why": reason_of(error)}
 
     def _prepared(self, message: Mapping[str, Any], folder: Path, place: str) -> dict[str, Any]:
         """Convert a network into a folder here, and describe it as it will be found on the board."""
@@ -219,12 +196,13 @@ class BoardTimer:
     def _fits(self, runner: Runner, folders: Sequence[Path]) -> bool:
         """Return whether the networks in these folders fit the board's disk and memory."""
         size = sum(file.stat().st_size for folder in folders for file in folder.rglob("*") if file.is_file())
-        self._work_folder()  # raises if the connection was lost; otherwise, the check would connect again
-        free = self._call(self.board.check).free - SPARE
-        if self._work_folder() != runner.work_folder:
-            raise Lost(f"lost the connection to board {self.board}")
+        if size + SPARE > MUCH * self._free:  # others may write to the disk; a look at it takes time
+            self._work_folder()  # raises if the connection was lost; otherwise, the check would connect again
+            self._free = self._call(self.board.check).free
+            if self._work_folder() != runner.work_folder:
+                raise Lost(f"lost the connection to board {self.board}")
         memory = runner.welcome["conditions"].get("memory_free_mb")
-        return bool(size <= free and (memory is None or size <= FILL * memory * 1e6))
+        return bool(size + SPARE <= self._free and (memory is None or size <= FILL * memory * 1e6))
 
     def _welcome(self) -> dict[str, Any]:
         """Return what the runner on the board said at its start."""
@@ -236,7 +214,7 @@ class BoardTimer:
     def _started(self) -> Runner:
         """Return the runner on the board; it is started if necessary."""
         if self._runner is None:
-            self.board.check()
+            self._free = self.board.check().free
             self._runner = self.start_runner()
         return self._runner
 
@@ -247,7 +225,7 @@ class BoardTimer:
             source = Path(local, RUNNER)
             source.write_text(runner_source(self.runtime.engine.suffix), encoding="utf-8")
             self._call(lambda: self.board.push([source], folder))
-        runner = _RemoteRunner(self.board, f"{folder}/{RUNNER}")
+        runner = RemoteRunner(self.board, f"{folder}/{RUNNER}")
         try:
             runner.greet(
                 {
@@ -313,75 +291,9 @@ def check_runtime(runtime: Runtime) -> FileRuntime:
     return runtime
 
 
-class _RemoteRunner:
-    """The runner on a board: lines of JSON in both directions."""
-
-    def __init__(self, board: Board, path: str) -> None:
-        self._board = board
-        self.work_folder = board.folder
-        self._messages: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `end`
-        self._process = board.start([board.python, path, "serve"], self._messages)
-        self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-        self.is_there = True
-        self.welcome: dict[str, Any] = {}
-        threading.Thread(target=self._read, daemon=True).start()
-
-    def greet(self, hello: dict[str, Any]) -> None:
-        """Name the runtime; raise if the board can't load it."""
-        for event in self.ask(hello, START):
-            if event["event"] != "end":
-                raise MeasurementError(f"board {self._board} can't run {hello['runtime']}: {event['why']}")
-            self.welcome = {**event, "conditions": conditions_of(event["facts"])} if "facts" in event else event
-
-    def ask(self, request: dict[str, Any], longest: float | None = None) -> Iterator[dict[str, Any]]:
-        """Send a request; yield its events, the last of which is ``died`` if the runner itself ended."""
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(json.dumps(request).encode() + b"\n")
-            self._process.stdin.flush()
-        except OSError:
-            pass  # what it printed before, and how it ended, comes from its output
-        while True:
-            try:
-                line = self._lines.get(timeout=longest)
-            except queue.Empty:
-                raise MeasurementError(
-                    f"board {self._board} did not import the runtime within {longest:g} s."
-                ) from None
-            if not line.endswith(b"\n"):
-                yield {"event": "died", "why": self._ended()}
-                return
-            event = json.loads(line)
-            yield event
-            if event["event"] in ("end", "died", "late", "refused"):
-                return
-
-    def end(self) -> None:
-        """End the runner: the end of its input ends it, and the process here."""
-        self._process.kill()
-        self._process.wait()
-        for file in (self._process.stdin, self._process.stdout, self._messages):
-            with contextlib.suppress(OSError):
-                if file is not None:
-                    file.close()
-
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        with contextlib.suppress(ValueError, OSError):  # closed by `end`
-            for line in self._process.stdout:
-                self._lines.put(line)
-        self._lines.put(b"")
-
-    def _ended(self) -> str:
-        """Return why the runner ended; raise :class:`Lost` if it was the connection."""
-        self.is_there = False
-        code = self._process.wait()
-        self._messages.seek(0)
-        messages = self._messages.read().decode(errors="replace").strip()
-        why = self._board.lost(code)
-        if why is not None:
-            raise Lost(why)
-        return f"the runner ended with exit status {code}: {messages.splitlines()[-1][:200] if messages else ''}"
+def _seconds_until(deadline: float) -> dict[str, float]:
+    """Return how long the board may run a block; nothing if it has no limit."""
+    return {} if deadline == float("inf") else {"seconds": max(deadline - time.monotonic(), 0.0)}
 
 
 def _renumbered(event: dict[str, Any], numbers: Sequence[int]) -> dict[str, Any]:

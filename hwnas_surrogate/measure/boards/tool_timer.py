@@ -18,7 +18,8 @@ from hwnas_surrogate.errors import InvalidInputError, MeasurementError
 from hwnas_surrogate.measure.boards.adb import AdbBoard
 from hwnas_surrogate.measure.boards.failures import last_line
 from hwnas_surrogate.measure.boards.phone import phone_conditions, printed
-from hwnas_surrogate.measure.boards.timer import BoardTimer, Lost, Runner
+from hwnas_surrogate.measure.boards.remote_runner import Lost, Runner
+from hwnas_surrogate.measure.boards.timer import BoardTimer
 from hwnas_surrogate.measure.runtimes import FileRuntime, Runtime
 from hwnas_surrogate.runner.rounds import Rounds, Run
 
