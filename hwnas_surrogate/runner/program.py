@@ -51,6 +51,6 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
             protocol = Protocol(given.passes, given.repeats, most, timeout=given.timeout)
             fill_form(given.folder, given.runtime, given.threads, given.device, protocol)
     except HWNASError as error:
-        sys.exit(f"{type(error).__name__}: {error}")
+        sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit("\nstopped; what was measured is kept: run the same command again to go on")

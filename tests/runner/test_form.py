@@ -130,7 +130,7 @@ def test_nothing_runs(board: FakeBoard, tmp_path: Path) -> None:
     folder = write(tmp_path / "networks", "refuse-load", "refuse-load")
     before = (folder / "results.csv").read_bytes()
     assert fill(board, folder, code=1) == (
-        "MeasurementError: no network of the form can be run here; network-00000.onnx: ValueError: no kernel for 0.\n"
+        "error: no network of the form can be run here; network-00000.onnx: ValueError: no kernel for 0.\n"
     )
     assert (folder / "results.csv").read_bytes() == before
 
@@ -203,10 +203,10 @@ class TestRefused:
         path = folder / "network-00001.onnx"
         path.write_bytes(path.read_bytes() + b" ")
         said = fill(board, folder, code=1)
-        assert said == f"DataFileError: {path} is not the file that was exported. Copy the folder again.\n"
+        assert said == f"error: {path} is not the file that was exported. Copy the folder again.\n"
         path.unlink()
         said = fill(board, folder, code=1)
-        assert said == f"DataFileError: can't read {path}: No such file or directory. Copy the folder again.\n"
+        assert said == f"error: can't read {path}: No such file or directory. Copy the folder again.\n"
         assert column(folder, "value") == [""] * 3
         assert not board.log("load")
 
@@ -237,17 +237,17 @@ class TestRefused:
         else:
             path.write_text(content, encoding="latin-1")
         said = fill(board, folder, code=1)
-        assert said.startswith("DataFileError: " + message.format(path=path))
+        assert said.startswith("error: " + message.format(path=path))
         assert said.count("\n") == 1
 
     @pytest.mark.parametrize(
         ("more", "message"),
         [
-            (["--runtime", "openvino"], "MeasurementError: {python} can't import openvino"),
+            (["--runtime", "openvino"], "error: {python} can't import openvino"),
             (["--runtime", "ncnn"], "argument --runtime: invalid choice: 'ncnn' (choose from"),
-            (["--threads", "0"], "InvalidInputError: threads must be at least 1, got 0."),
-            (["--passes", "0"], "InvalidInputError: passes must be an integer of at least 1, got 0."),
-            (["--timeout", "nan"], "InvalidInputError: timeout must be a positive number such as 60.0, got nan."),
+            (["--threads", "0"], "error: threads must be at least 1, got 0."),
+            (["--passes", "0"], "error: passes must be an integer of at least 1, got 0."),
+            (["--timeout", "nan"], "error: timeout must be a positive number such as 60.0, got nan."),
         ],
         ids=["missing", "of-other-files", "threads", "passes", "timeout"],
     )
@@ -262,7 +262,7 @@ class TestRefused:
             (board.folder / f"{name}.py").write_text(f"raise ImportError('no {name}')")
         said = fill(board, folder, code=1)
         assert said == (
-            f"MeasurementError: {sys.executable} can't import onnxruntime (no onnxruntime). Install it for this "
+            f"error: {sys.executable} can't import onnxruntime (no onnxruntime). Install it for this "
             f"Python. {sys.executable} can't import openvino (no openvino). Install it for this Python.\n"
         )
 
@@ -280,7 +280,7 @@ class TestRefused:
             if os.getuid() == 0:
                 subprocess.run(["umount", str(folder)], check=True)
             folder.chmod(0o700)
-        assert said.startswith(f"DataFileError: can't write {folder / 'results.csv.my-board.journal'}: ")
+        assert said.startswith(f"error: can't write {folder / 'results.csv.my-board.journal'}: ")
         assert said.count("\n") == 1
 
     def test_other_settings_than_before(self, board: FakeBoard, folder: Path) -> None:
@@ -294,7 +294,7 @@ class TestRefused:
         board = FakeBoard(tmp_path / "clock", "import time; time.perf_counter_ns = lambda: 7")
         said = fill(board, folder, code=1)
         why = "the clock of this machine stood still or went back while a network ran"
-        assert said == f"MeasurementError: no network of the form can be run here; network-00000.onnx: {why}.\n"
+        assert said == f"error: no network of the form can be run here; network-00000.onnx: {why}.\n"
 
 
 def test_what_export_writes_is_filled_in_and_read(tmp_path: Path) -> None:
