@@ -102,7 +102,10 @@ def test_what_cannot_be_taken_together(
         (["a.onnx", "--runtime", "onnxruntime"], "a.onnx: the input 'x' has the shape (n, 8): give it sizes"),
         (["a.onnx", "--space", "fbnet"], "--space belongs to architectures; a.onnx is measured as it is"),
         (["a.onnx", "--dataset", "cifar10"], "--dataset belongs to architectures"),
-        (["a.onnx", "-n", "3"], "give either architectures, or models and --networks, or -n N, or --blocks"),
+        (
+            ["a.onnx", "-n", "3"],
+            "give either architectures, or models and --networks, or --input, or -n N, or --blocks",
+        ),
         (["a.onnx", "--blocks"], "give either"),
         (["-n", "3", "--input-shape", "1x8"], "an input shape is for .onnx files"),
         (["--networks", "nets/models.py:netwroks"], "Did you mean 'networks'?"),

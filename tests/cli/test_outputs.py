@@ -29,7 +29,7 @@ FILES: dict[str, tuple[list[str], str, str]] = {
     "suggest": (["suggest", "-n", "1"], ".csv", "search.suggest"),
     "suggest-given": (["suggest", "-n", "1", "--given", "wide.csv"], ".csv", "search.suggest"),
     "simulate": (["simulate", "0"], ".parquet", "measure.simulator._simulate"),
-    "measure": (["measure", "0"], ".parquet", "measure.session.time_subjects"),
+    "measure": (["measure", "0"], ".parquet", "measure.session.time_networks"),
 }
 FOLDERS: dict[str, tuple[list[str], str, str]] = {
     # the command; a file that it writes to its folder; the work that must not begin

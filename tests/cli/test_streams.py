@@ -137,7 +137,7 @@ def test_a_folder_that_cannot_be_made_is_one_error(run: Run, table: Path, comman
         (["import", "wide.csv"], "data.read_measurements", ""),
         (["export", "0", "-o", "networks"], "measure.export.build_network", ""),
         (["simulate", "0"], "measure.simulator._simulate", "every simulated layer is kept"),
-        (["measure", "0"], "measure.session.time_subjects", "every finished run is kept"),
+        (["measure", "0"], "measure.session.time_networks", "every finished run is kept"),
         (["data", "convert", "x.pickle", "converted"], "data.official.read_official", ""),
         (["data", "download"], "data.download.download", "downloaded is kept"),
     ],

@@ -168,7 +168,7 @@ def test_pytorch_runs_no_onnx_files(here: Path, runtime: str) -> None:
     exported(here / "file.onnx")
     chosen = Torch() if runtime == "torch" else Recording()
     message = f"runtime {runtime} runs PyTorch modules only, and file.onnx is an ONNX file; runtimes for ONNX files: "
-    with pytest.raises(InvalidInputError, match=f"^{re.escape(message)}onnxruntime, onnxruntime-int8, openvino"):
+    with pytest.raises(InvalidInputError, match=f"^{re.escape(message)}onnxruntime, onnxruntime-int8, "):
         measured("file.onnx", shape="1x3x8x8", runtime=chosen)
     assert list(here.glob("mine*")) == []
 
