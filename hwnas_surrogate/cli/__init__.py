@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 __all__ = ["main"]
 
@@ -11,8 +16,8 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line.
 
     Exit codes: 0 done; 1 something failed (a file, a table, too few costs in it, a download, a measurement, the disk
-    behind stdout); 2 the command line requests something that does not exist; 130 interrupted (Ctrl-C). A reader of
-    stdout who leaves early changes nothing.
+    behind stdout); 2 the command line requests something that does not exist; 130 interrupted (Ctrl-C); 143 terminated, 129
+    the terminal was closed. A reader of stdout who leaves early changes nothing.
 
     Parameters
     ----------
@@ -22,10 +27,29 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         from hwnas_surrogate.cli.terminal import standard_streams
 
-        with standard_streams():
+        with standard_streams(), _ended_cleanly():
             _run(arguments)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+@contextmanager
+def _ended_cleanly() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end the command as Ctrl-C does, so that it removes its temporary files."""
+    numbers = [number for name in ("SIGTERM", "SIGHUP") if (number := getattr(signal, name, None)) is not None]
+    if threading.current_thread() is not threading.main_thread():
+        numbers = []  # only the main thread may set handlers
+
+    def end(number: int, _: Any) -> None:
+        sys.exit(128 + number)
+
+    # nohup ignores SIGHUP, which stays ignored.
+    before = {number: signal.signal(number, end) for number in numbers if signal.getsignal(number) == signal.SIG_DFL}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _run(arguments: list[str] | None) -> None:

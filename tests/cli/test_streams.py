@@ -5,8 +5,11 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -154,3 +157,24 @@ def test_ctrl_c_says_what_was_kept(
     assert err.count("\n") == 1
     assert err.startswith("interrupted. Each output is the former one or the new one")
     assert kept.lower() in err.lower()
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="there are no such signals here")
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_signal_that_ends_it_leaves_no_parts(run: Run, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if threading.current_thread() is not threading.main_thread():
+        pytest.skip("signals are handled in the main thread only")
+    number = getattr(signal, name)
+    before = signal.signal(number, signal.SIG_DFL)
+
+    def ended(*_: Any, **__: Any) -> None:
+        os.kill(os.getpid(), number)
+        time.sleep(60)
+
+    monkeypatch.setattr("hwnas_surrogate.measure.export.build_network", ended)
+    try:
+        run("export", "0", "--output", "networks", code=128 + number)
+        assert signal.getsignal(number) == signal.SIG_DFL
+    finally:
+        signal.signal(number, before)
+    assert [path for path in Path().rglob("*") if "networks" in str(path) and path.is_file()] == []
