@@ -548,7 +548,7 @@ def test_bad_questions_get_one_clear_line(
         (["measure", "-n", "2", "--half-width", "2"], 2, "--half-width is a part of the median: 0.02 for 2 %; got 2"),
         (["measure", "--blocks", "--space", "nasbench201"], 2, "blocks of fbnet"),
         (["export", "-o", "x"], 2, "-n"),
-        (["export", "-n", "1", "-o", "x", "--format", "tflite"], 2, "'tflite'; allowed: 'onnx', 'torch'"),
+        (["export", "-n", "1", "-o", "x", "--format", "tfl"], 2, "'tfl'; allowed: 'onnx', 'onnx-int8'"),
         (["simulate"], 2, "-n"),
         (["import", "none.csv"], 1, "there is no file none.csv"),
         (["query", "1", "--data", "hw-nas-bench"], 1, "hwnas data download"),
