@@ -16,8 +16,8 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line.
 
     Exit codes: 0 done; 1 something failed (a file, a table, too few costs in it, a download, a measurement, the disk
-    behind stdout); 2 the command line requests something that does not exist; 130 interrupted (Ctrl-C); 143 terminated, 129
-    the terminal was closed. A reader of stdout who leaves early changes nothing.
+    behind stdout); 2 the command line requests something that does not exist; 129 the terminal was closed; 130
+    interrupted (Ctrl-C); 143 terminated. A reader of stdout who leaves early changes nothing.
 
     Parameters
     ----------
