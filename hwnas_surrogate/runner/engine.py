@@ -8,7 +8,8 @@ from typing import Any, NamedTuple, Optional
 import numpy.typing as npt
 
 from hwnas_surrogate.errors import InvalidInputError
-from hwnas_surrogate.runner.prepared import Prepared
+from hwnas_surrogate.runner.prepared import Prepared, check_outputs
+from hwnas_surrogate.runner.rounds import Run
 
 __all__ = ["Engine", "Operator", "Session"]
 
@@ -81,3 +82,15 @@ class Engine(ABC):
         MeasurementError
             If the runtime does not run it as it was told to.
         """
+
+    def load(self, prepared: Prepared, cold: bool) -> Run:
+        """Load a network, check its outputs, and return its run, which opens it anew each time if it is cold.
+
+        Raises
+        ------
+        MeasurementError
+            As :meth:`open`, or if its outputs are not the expected ones.
+        """
+        session = self.open(prepared)
+        check_outputs(session.outputs(), prepared)
+        return (lambda: self.open(prepared).run()) if cold else session.run

@@ -17,7 +17,7 @@ from hwnas_surrogate.runner.blocks import BlockServer, measuring_pipes, reason_o
 from hwnas_surrogate.runner.engine import Engine
 from hwnas_surrogate.runner.engines import ENGINES
 from hwnas_surrogate.runner.facts import read_facts
-from hwnas_surrogate.runner.prepared import Prepared, check_outputs
+from hwnas_surrogate.runner.prepared import Prepared
 from hwnas_surrogate.runner.rounds import Run
 from hwnas_surrogate.runner.watching import MeasuringProcess
 
@@ -61,10 +61,7 @@ def prepared_loader(engine: Engine, folder: Path, cold: bool) -> Callable[[dict[
     """Return the function that opens a network and checks its outputs."""
 
     def load(described: dict[str, Any]) -> Run:
-        prepared = Prepared.read(folder / described.get("folder", ""), described)
-        session = engine.open(prepared)
-        check_outputs(session.outputs(), prepared)
-        return (lambda: engine.open(prepared).run()) if cold else session.run
+        return engine.load(Prepared.read(folder / described.get("folder", ""), described), cold)
 
     return load
 

@@ -19,7 +19,7 @@ from typing import IO, Any, Optional, Union
 from hwnas_surrogate.errors import MeasurementError
 from hwnas_surrogate.runner.blocks import CLOCK
 
-__all__ = ["MeasuringProcess"]
+__all__ = ["MeasuringProcess", "pass_lines"]
 
 START = 600.0
 """Maximum seconds in which the process imports the runtime: a cold disk is slow, but not endless."""
@@ -155,7 +155,7 @@ class MeasuringProcess:
             raise MeasurementError(f"can't start the measuring process: {error.strerror or error}.") from error
         self._lines = queue.SimpleQueue()
         # A thread reads: with a pipe, only that can wait for a limited time on every system.
-        threading.Thread(target=_read, args=(self._process.stdout, self._lines), daemon=True).start()
+        threading.Thread(target=pass_lines, args=(self._process.stdout, self._lines), daemon=True).start()
         for event in self._ask(self._hello, float("inf"), START):
             if event["event"] in ("died", "refused"):
                 what = "" if event.get("is_whole") else "the measuring process could not load the runtime: "
@@ -221,7 +221,7 @@ class MeasuringProcess:
         return f"the measuring process ended with {how}{': ' + stderr[-1][:200] if stderr else ''}"
 
 
-def _read(stdout: IO[bytes], lines: queue.SimpleQueue[bytes]) -> None:
+def pass_lines(stdout: IO[bytes], lines: queue.SimpleQueue[bytes]) -> None:
     """Pass the lines on, and at the end what is there of a line."""
     with stdout:
         for line in stdout:

@@ -74,6 +74,7 @@ def test_it_runs_with_these_threads(threads: int, prepared: Prepared) -> None:
 
 
 def test_a_number_of_threads_that_does_not_take(prepared: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
+    ExecuTorchEngine().open(prepared)  # imports the library, which warns that it is experimental, without its warning
     from executorch.extension.pybindings import portable_lib
 
     monkeypatch.setattr(portable_lib, "_unsafe_reset_threadpool", lambda _: None)

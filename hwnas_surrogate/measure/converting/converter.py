@@ -15,6 +15,7 @@ from typing import IO, Any
 
 from hwnas_surrogate.errors import MeasurementError
 from hwnas_surrogate.measure.converting import tflite_program
+from hwnas_surrogate.runner.watching import pass_lines
 
 __all__ = ["Converter"]
 
@@ -143,7 +144,7 @@ class Converter:
             self.close()
             raise MeasurementError(f"can't start {self._command[0]}: {error.strerror or error}.") from error
         self._lines = queue.SimpleQueue()
-        threading.Thread(target=_read, args=(self._process.stdout, self._lines), daemon=True).start()
+        threading.Thread(target=pass_lines, args=(self._process.stdout, self._lines), daemon=True).start()
         if self._answer(START) is None:
             self.close()
             raise MeasurementError(f"importing litert-torch took longer than {START:g} s.")
@@ -175,11 +176,3 @@ class Converter:
         names = {number.value: number.name for number in signal.Signals}
         how = f"signal {names.get(-code, -code)}" if code < 0 else f"exit status {code}"
         return f"the converting process ended with {how}{': ' + lines[-1][:200] if lines else ''}"
-
-
-def _read(stdout: IO[bytes], lines: queue.SimpleQueue[bytes]) -> None:
-    """Pass the lines on, and at the end what is there of a line."""
-    with stdout:
-        for line in stdout:
-            lines.put(line)
-    lines.put(b"")

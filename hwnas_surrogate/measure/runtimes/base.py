@@ -21,7 +21,7 @@ from hwnas_surrogate.measure.energy import EnergyMeter, Rapl
 from hwnas_surrogate.measure.runnable import Runnable
 from hwnas_surrogate.runner.conditions import processor_name, read_conditions
 from hwnas_surrogate.runner.engine import Engine, Operator
-from hwnas_surrogate.runner.prepared import Prepared, check_outputs
+from hwnas_surrogate.runner.prepared import Prepared
 from hwnas_surrogate.runner.rounds import Run
 
 __all__ = ["Converted", "FileRuntime", "Run", "Runtime"]
@@ -216,21 +216,14 @@ class FileRuntime(Runtime):
         folder = Path(tempfile.mkdtemp(prefix="hwnas-"))
         remove = partial(shutil.rmtree, folder, ignore_errors=True)
         try:
-            prepared = self.prepare(network, folder)
-            engine = self.make_engine()
-            session = engine.open(prepared)
-            check_outputs(session.outputs(), prepared)
+            run = self.make_engine().load(self.prepare(network, folder), self.cold)
         except BaseException:
             remove()
             raise
-        if not self.cold:
+        if self.cold:
+            weakref.finalize(run, remove)  # each run needs the files
+        else:
             remove()
-            return session.run
-
-        def run() -> None:
-            engine.open(prepared).run()
-
-        weakref.finalize(run, remove)  # each run needs the files
         return run
 
     def operators(self, network: Runnable, runs: int = 20) -> list[Operator]:
