@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -68,19 +69,19 @@ def traced(work: Callable[[], object], folder: Path, inject: str = "") -> Run:
     """Run a function in a forked process, in a folder; strace lists its calls, and injects a fault."""
     with tempfile.TemporaryDirectory() as scratch:
         log, said, errors = (Path(scratch, name) for name in ("log", "strace", "stderr"))
-        go, ready = os.pipe()
+        here, there = socket.socketpair()
         child = os.fork()
         if child == 0:
-            os.close(ready)
-            _child(work, folder, errors, go)
-        os.close(go)
+            here.close()
+            _child(work, folder, errors, there)
+        there.close()
+        here.recv(1)  # its preparations are over, so that strace counts calls of the work alone
         command = ["strace", "-f", "-y", "-s", "0", "-o", str(log), "-p", str(child), "-e", f"trace={','.join(CALLS)}"]
         with said.open("wb") as sink:
             command += ["-e", f"inject={inject}"] if inject else []
             tracer = subprocess.Popen(command, stdout=sink, stderr=sink, stdin=subprocess.DEVNULL)
         _wait_until(lambda: "attached" in said.read_text() or tracer.poll() is not None)
-        os.write(ready, b"g")
-        os.close(ready)
+        here.close()
         status = _ended(child)
         tracer.wait(timeout=LONGEST)
         stderr = errors.read_text(errors="replace") if errors.exists() else said.read_text()
@@ -97,7 +98,7 @@ def forked(work: Callable[[], object], folder: Path) -> Run:
         return Run(_ended(child), errors.read_text(errors="replace") if errors.exists() else "")
 
 
-def _child(work: Callable[[], object], folder: Path, errors: Path, go: int | None) -> None:
+def _child(work: Callable[[], object], folder: Path, errors: Path, tracer: socket.socket | None) -> None:
     """Do the work and leave, without what Python does at its end: that belongs to the process that was forked."""
     status = 70
     try:
@@ -106,8 +107,9 @@ def _child(work: Callable[[], object], folder: Path, errors: Path, go: int | Non
         sink = os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(sink, 2)
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        if go is not None:
-            os.read(go, 1)
+        if tracer is not None:
+            tracer.send(b"r")
+            tracer.recv(1)  # until it is closed: strace is attached
         work()
         status = 0
     except SystemExit as end:

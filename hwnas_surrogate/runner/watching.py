@@ -42,6 +42,9 @@ SIGNALS = {
 }
 """What the signals that end a process mean here."""
 
+GRACE = 1.0
+"""Seconds for the next line after its time is over."""
+
 GUARD = "import os, signal, sys; sys.stdin.read(); os.killpg(int(sys.argv[1]), signal.SIGKILL)"
 """A process that waits for the end of its input, then ends a process group."""
 
@@ -187,8 +190,8 @@ class MeasuringProcess:
         while (left := min(deadline, max(asked, self._begun()) + timeout) - time.monotonic()) > 0:
             with contextlib.suppress(queue.Empty):
                 return self._lines.get(timeout=min(left, threading.TIMEOUT_MAX))
-        with contextlib.suppress(queue.Empty):  # this process may have slept in between
-            return self._lines.get_nowait()
+        with contextlib.suppress(queue.Empty):  # this process may have slept in between, or its clock has jumped
+            return self._lines.get(timeout=GRACE)
         return None
 
     def _begun(self) -> float:
