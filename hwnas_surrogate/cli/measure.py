@@ -81,6 +81,9 @@ def measure(
         float, typer.Option(min=1e-6, help="Run again until the median's 95 % interval is +- this fraction of it.")
     ] = 0.02,
     energy: Annotated[bool, typer.Option("--energy", help="Also count energy (RAPL; NVML on an NVIDIA GPU).")] = False,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Also time the operators of each network, for surrogates to learn from.")
+    ] = False,
     seed: Seed = 0,
     as_json: Json = False,
     as_csv: Csv = False,
@@ -122,7 +125,9 @@ def measure(
     what = "networks" if given else f"{chosen.name}-blocks" if blocks else chosen.name
     path = Path("measurements") / f"{what}-{runtime.replace(',', '-')}.parquet" if output is None else output
     longest = read_duration("--timeout", timeout) if timeout else max(of.runtime.patience for of in settings)
-    protocol = Protocol(passes, repeats, max(repeats, max_repeats), half_width, energy, seed, longest)
+    protocol = Protocol(
+        passes, repeats, max(repeats, max_repeats), half_width, energy, seed, longest, _PROFILED * profile
+    )
     seconds = None if time_limit is None else read_duration("--time-limit", time_limit)
     common: dict[str, Any] = {"protocol": protocol, "time_limit": seconds}
     one: Any
@@ -149,6 +154,10 @@ def measure(
         _tell(part, f"{part['targets'][0].partition('/')[0]}: " if len(settings) > 1 else "")
     say(f"written to {path}; {'look costs up' if blocks else 'train on it'} with: {_next(path, blocks)}")
     show(_summary(table), as_json=as_json, as_csv=as_csv)
+
+
+_PROFILED = 20
+"""Executions of each network whose operators are timed."""
 
 
 def _read(path: Path, space: SearchSpace, dataset: str | None) -> tuple[Any, Any]:
@@ -202,9 +211,18 @@ def _tell(meta: dict[str, Any], device: str) -> None:
     )
     if meta["disturbed"]:
         say(f"{device}warning: {meta['disturbed']}")
+    if "profile" in meta:
+        failed = meta["profile"]["failed"]
+        say(f"{device}operators timed of {meta['profile']['networks']} networks, not of {len(failed)}")
+        for name, why in list(failed.items())[:_SAID]:
+            say(f"  {name}: {why}")
     left = meta["protocol"].get("left", 0)
     if left:
         say(f"{device}time limit reached, {left} networks are not measured yet; run the same command again to resume")
+
+
+_SAID = 5
+"""Number of networks without a profile that are printed."""
 
 
 def _next(path: Path, blocks: bool) -> str:

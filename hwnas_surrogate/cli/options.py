@@ -117,7 +117,7 @@ Networks = Annotated[
         metavar="SOURCE",
         help="Networks of your own: an .onnx file, a folder of them, a table of graphs (.parquet), or FILE.py:NAME, "
         "where NAME is a mapping of names to (module, example inputs), or a function that returns one. The Python file "
-        "is run. Repeatable.",
+        "is run. zoo stands for the package's zoo, zoo:FAMILY,... for families of it. Repeatable.",
     ),
 ]
 InputShape = Annotated[
@@ -175,7 +175,14 @@ def read_networks(
         )
     if not sources and input_shape is None:
         return None
-    return given_networks(sources, input_shape)
+    of_zoo = [text for text in networks or [] if text == "zoo" or text.startswith("zoo:")]
+    if not of_zoo:
+        return given_networks(sources, input_shape)
+    from hwnas_surrogate.measure.zoo import zoo_modules
+
+    given = given_networks([text for text in sources if text not in of_zoo], input_shape)
+    found = {network.name: network for source in of_zoo for network in zoo_modules(source)}
+    return (*given, *found.values())
 
 
 def open_networks(paths: list[str] | None, networks: list[str] | None, input_shape: str | None) -> GraphBatch | None:

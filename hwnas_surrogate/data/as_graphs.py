@@ -50,6 +50,7 @@ def as_graphs(table: CostTable) -> CostTable:
         table.targets,
         groups=groups | {"family": [table.space_name] * len(first)},
         devices=table.devices.values(),
+        operators={target: [times[row] for row in first] for target, times in table.operators.items()},
         reasons={name: where & np.isnan(costs) for name, where in reasons.items()},
         meta=table.meta,
     )

@@ -18,14 +18,18 @@ from hwnas_surrogate.reals import booleans, reals
 __all__ = [
     "REPEATS",
     "Costs",
+    "OperatorTimes",
     "check_distinct",
     "checked_costs",
     "checked_groups",
+    "checked_operators",
     "checked_reasons",
     "checked_repeats",
 ]
 
 Costs: TypeAlias = npt.NDArray[np.float64]
+OperatorTimes: TypeAlias = Mapping[Target, Sequence[npt.NDArray[np.float64] | None]]
+"""The time in ms of each node of a network's graph, for targets and their n networks; None without a profile."""
 
 REPEATS = ("lower quartile", "median", "upper quartile", "first half", "second half")
 """Statistics of a cost's repeated runs that a table keeps."""
@@ -96,6 +100,32 @@ def checked_groups(groups: Mapping[str, Sequence[str]], n: int) -> dict[str, tup
                 f"labels of the group {kind!r} are texts, each {NAME_RULE} or empty, got {wrong!r:.60}."
             )
         checked[str(kind)] = tuple(map(str, held))
+    return checked
+
+
+def checked_operators(
+    operators: OperatorTimes, n: int, targets: tuple[Target, ...]
+) -> dict[Target, tuple[npt.NDArray[np.float64] | None, ...]]:
+    """Return the times of operators of n networks, for targets that have any."""
+    checked = {}
+    for target, rows in operators.items():
+        if target not in targets or target.metric != "latency":
+            raise InvalidInputError(
+                f"operators are timed for a latency of the table, got {target}; it has {', '.join(map(str, targets))}."
+            )
+        held = tuple(None if times is None else frozen(np.array(reals(times))) for times in rows)
+        if len(held) != n:
+            raise InvalidInputError(f"{target} has times of operators for {len(held)} networks, the table has {n}.")
+        for row, times in enumerate(held):
+            if times is not None and (
+                times.ndim != 1 or not np.isfinite(times).all() or (times < 0).any() or not times.any()
+            ):
+                raise InvalidInputError(
+                    f"times of operators are finite and not negative, one for each node of a graph, and not all 0; "
+                    f"those of {target} in row {row} are not."
+                )
+        if any(times is not None for times in held):
+            checked[target] = held
     return checked
 
 

@@ -93,9 +93,23 @@ def merge(tables: Sequence[CostTable]) -> CostTable:
         groups=_groups(tables, rows, len(row_of)),
         devices=devices,
         reasons=reasons,
+        operators=_operators(tables, rows, len(row_of)),
         repeats=None if all(table.repeats is None for table in tables) else repeats,
         meta={"tables": [{"targets": list(map(str, table.targets)), **table.meta} for table in tables]},
     )
+
+
+def _operators(
+    tables: Sequence[CostTable], rows: Sequence[Sequence[int]], n: int
+) -> dict[Target, list[npt.NDArray[np.float64] | None]]:
+    """Return the times of operators of the n networks."""
+    operators: dict[Target, list[npt.NDArray[np.float64] | None]] = {}
+    for table, table_rows in zip(tables, rows, strict=True):
+        for target, times in table.operators.items():
+            merged = operators.setdefault(target, [None] * n)
+            for row, own in zip(table_rows, times, strict=True):
+                merged[row] = own if merged[row] is None else merged[row]
+    return operators
 
 
 def _devices(tables: Sequence[CostTable]) -> list[Device]:

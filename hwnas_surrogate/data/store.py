@@ -32,6 +32,7 @@ AnyTable: TypeAlias = CostTable | BlockTable
 
 TABLE_SUFFIXES = (".parquet",)
 FORMAT_VERSION = 2
+_OPERATORS = " operators"
 _REPEATS = tuple(f" {part}" for part in REPEATS)
 _GRAPHS = ("name", "digest", "graph")
 """The columns of graphs."""
@@ -44,7 +45,8 @@ def write_parquet(table: AnyTable, path: str | os.PathLike[str], inputs: Iterabl
 
     A cost table has one int8 column per position (``op_00``, ...), ``config`` (a number into the metadata's list)
     and one float64 column per target. One of graphs has ``name``, ``digest`` and ``graph`` (JSON) instead. Labels of
-    networks are in columns ``group family``, ... A block table has ``key`` and one float64 column per target.
+    networks are in columns ``group family``, ...; lists of operators' times in columns ``TARGET operators``. A block
+    table has ``key`` and one float64 column per target.
 
     Parameters
     ----------
@@ -124,6 +126,8 @@ def _cost_columns(table: CostTable) -> dict[str, Any]:
             codes[where[:, number]] = code
         if codes.any():
             columns[f"{target} missing"] = codes
+        if target in table.operators:
+            columns[f"{target}{_OPERATORS}"] = pa.array(table.operators[target], pa.list_(pa.float32()))
     return columns
 
 
@@ -197,7 +201,10 @@ def _from_arrow(arrow: pa.Table, header: dict[str, Any]) -> AnyTable:
     # A damaged name must not be mistaken for a missing optional column.
     ops = _GRAPHS if space is None else (*(f"op_{position:02d}" for position in range(space.n_positions)), "config")
     groups = {kind: f"group {kind}" for kind in header.get("groups", [])}
-    known = {f"{target}{part}" for target in targets for part in ("", " missing", *_REPEATS)} | {*ops, *groups.values()}
+    known = {f"{target}{part}" for target in targets for part in ("", " missing", _OPERATORS, *_REPEATS)} | {
+        *ops,
+        *groups.values(),
+    }
     names = frozenset(arrow.column_names)
     if not names <= known:
         raise ValueError(f"unknown column {min(names - known)!r}.")
@@ -222,6 +229,9 @@ def _from_arrow(arrow: pa.Table, header: dict[str, Any]) -> AnyTable:
         devices=devices,
         reasons=_reasons(arrow, header["reasons"], targets, costs),
         repeats=None if repeats is None else np.stack(repeats, axis=1),
+        operators={
+            target: _lists(arrow, f"{target}{_OPERATORS}") for target in targets if f"{target}{_OPERATORS}" in names
+        },
         meta=header["meta"],
     )
 
@@ -287,6 +297,14 @@ def _numbers(arrow: pa.Table, name: str) -> npt.NDArray[np.float64]:
     if not (pa.types.is_floating(column.type) or pa.types.is_integer(column.type)):
         raise ValueError(f"column {name!r} must hold numbers, it holds {_type(column)}.")
     return np.asarray(column.to_numpy(), np.float64)
+
+
+def _lists(arrow: pa.Table, name: str) -> list[npt.NDArray[np.float64] | None]:
+    """Return a column of lists of numbers, None where it has none."""
+    column = arrow.column(name)
+    if not pa.types.is_list(column.type) or not pa.types.is_floating(column.type.value_type):
+        raise ValueError(f"column {name!r} must hold lists of numbers, it holds {column.type}.")
+    return [None if entry.as_py() is None else np.array(entry.as_py(), np.float64) for entry in column]
 
 
 def _type(column: pa.ChunkedArray) -> pa.DataType:

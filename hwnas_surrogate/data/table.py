@@ -13,9 +13,11 @@ import numpy.typing as npt
 from hwnas_surrogate.data.checking import (
     REPEATS,
     Costs,
+    OperatorTimes,
     check_distinct,
     checked_costs,
     checked_groups,
+    checked_operators,
     checked_reasons,
     checked_repeats,
 )
@@ -73,6 +75,11 @@ class CostTable:
     repeats : array-like of float, shape (n, t, 5), optional
         Statistics of repeated runs, in the targets' units (:data:`REPEATS`): the runs' lower quartile, median and upper
         quartile, and the costs from two independent halves of the runs. :meth:`noise_floor` compares the halves.
+    operators : mapping of Target to sequence of n arrays, optional
+        Times of the operators of a network as the runtime reports them
+        (:func:`~hwnas_surrogate.graphs.profiled.node_times`): an array for each network, with the time in ms of each
+        node of its graph; None for networks without a profile. They need not add up to the latency: profiling takes
+        time of its own.
     meta : mapping, optional
         How the table was made, as plain values that JSON can hold.
 
@@ -103,10 +110,11 @@ class CostTable:
         devices: Iterable[Device] = (),
         reasons: Mapping[str, npt.ArrayLike] | None = None,
         repeats: npt.ArrayLike | None = None,
+        operators: OperatorTimes | None = None,
         meta: Mapping[str, Any] | None = None,
     ) -> None:
         rows = rows_of(get_space(space), networks, configs)
-        self._fill(rows, costs, targets, groups, devices, reasons, repeats, meta)
+        self._fill(rows, costs, targets, groups, devices, reasons, repeats, operators, meta)
 
     def _fill(
         self,
@@ -117,6 +125,7 @@ class CostTable:
         devices: Iterable[Device],
         reasons: Mapping[str, npt.ArrayLike] | None,
         repeats: npt.ArrayLike | None,
+        operators: OperatorTimes | None,
         meta: Mapping[str, Any] | None,
     ) -> None:
         self._rows = rows
@@ -128,6 +137,7 @@ class CostTable:
         self.devices = devices_of(self.targets, devices)
         self.reasons = checked_reasons(reasons or {}, self.costs, self.targets)
         self.repeats = None if repeats is None else frozen(checked_repeats(repeats, shape))
+        self.operators = checked_operators(operators or {}, len(rows), self.targets)
         self.meta = dict(meta or {})
 
     @property
@@ -335,6 +345,11 @@ class CostTable:
             self.devices.values(),
             {reason: where[cells] for reason, where in self.reasons.items()},
             None if self.repeats is None else self.repeats[cells],
+            {
+                target: [times[row] for row in rows]
+                for target, times in self.operators.items()
+                if target in [self.targets[column] for column in columns]
+            },
             self.meta,
         )
         return taken

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from dataclasses import asdict
 from typing import Any
 
@@ -38,6 +39,8 @@ class Worker(MeasuringProcess):
             "options": asdict(runtime),
             "spaces": [[space.__module__, space.__qualname__] for space in spaces],
         }
+        self._folder = tempfile.TemporaryDirectory(prefix="hwnas-", ignore_cleanup_errors=True)
+        hello["folder"] = self._folder.name
         super().__init__([sys.executable, "-m", MODULE], hello, timeout)
         self._runtime = runtime
 
@@ -50,4 +53,5 @@ class Worker(MeasuringProcess):
         return environment()
 
     def close(self) -> None:
-        """Do nothing: the process ends with the measurement."""
+        """Remove the converted networks; the process ended with the measurement."""
+        self._folder.cleanup()

@@ -35,7 +35,7 @@ def runner_source(suffix: str) -> str:
     """Return the source of the runner, which parses as Python 3.9.
 
     Each module follows those that it imports. Left out are imports among them, docstrings, annotations of functions,
-    comments for tools, engines for other files, and what the program does not use.
+    comments for tools, engines for other files, and what the program does not use. A level of indentation is a space.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def runner_source(suffix: str) -> str:
             parts.append(f"# {module.removeprefix('hwnas_surrogate.').replace('.', '/')}.py\n\n" + "\n\n".join(kept))
     text = "\n\n".join([_HEAD, _imports(statements, used), *parts, 'if __name__ == "__main__":\n    main()\n'])
     text = re.sub(r"  # (type: ignore|noqa|fmt: skip).*", "", text)
-    return re.sub(r"^(?: {2})+", lambda spaces: " " * (len(spaces[0]) // 2), text, flags=re.MULTILINE)
+    return re.sub(r"^(?: {4})+", lambda spaces: " " * (len(spaces[0]) // 4), text, flags=re.MULTILINE)
 
 
 class _Statement(NamedTuple):

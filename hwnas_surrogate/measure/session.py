@@ -28,13 +28,17 @@ from hwnas_surrogate.measure.client import Worker
 from hwnas_surrogate.measure.journals import journal_path, open_journal
 from hwnas_surrogate.measure.runtimes import RUNTIMES, Runtime, Torch
 from hwnas_surrogate.measure.subjects import ArchSubject, GivenSubject, Subject
-from hwnas_surrogate.measure.tabulating import costs_of, tabulated
+from hwnas_surrogate.measure.tabulating import costs_of, profiled, tabulated
 from hwnas_surrogate.runner.disturbance import total_disturbance, verdict
 from hwnas_surrogate.runner.protocol import Protocol, Readings
 from hwnas_surrogate.runner.timing import BLOCK, Progress, time_networks
 from hwnas_surrogate.spaces import Archs, ConfigLike, FBNetConfig, NetworkConfig, SearchSpace, get_space
 
 __all__ = ["measure", "measure_blocks", "measure_networks"]
+
+
+_LATER = ("passes", "timeout", "profile")
+"""Fields of the protocol that may change when a measurement goes on."""
 
 
 def measure(
@@ -118,6 +122,10 @@ def measure(
     described, readings, meta = _run(plan, runner, board, device, output)
     rows, columns = tabulated(subjects, readings, described, how)
     meta["protocol"]["left"] = len(subjects) - len(rows)
+    if how.profile:
+        measured = [subjects[row] for row in rows]
+        graphs = (chosen.graph(subject.arch, subject.config) for subject in measured)
+        columns["operators"], meta["profile"] = profiled(measured, readings, graphs, columns["targets"])
     table = CostTable(chosen, batch[rows], configs=[distinct[number] for number in numbers[rows]], meta=meta, **columns)
     write_parquet(table, Path(output))
     return table
@@ -176,8 +184,13 @@ def measure_networks(
     meta["networks"] = {
         subjects[row].name: {"source": subjects[row].source, "hash": subjects[row].fingerprint} for row in rows
     }
-    measured = GraphBatch({subjects[row].name: graphs[subjects[row].name] for row in rows})
-    table = CostTable(None, measured, meta=meta, **columns)
+    if how.profile:
+        measured = [subjects[row] for row in rows]
+        columns["operators"], meta["profile"] = profiled(
+            measured, readings, (graphs[subject.name] for subject in measured), columns["targets"]
+        )
+    batch = GraphBatch({subjects[row].name: graphs[subjects[row].name] for row in rows})
+    table = CostTable(None, batch, meta=meta, **columns)
     write_parquet(table, Path(output))
     return table
 
@@ -216,6 +229,8 @@ def measure_blocks(
     space = get_space("fbnet")
     runner = Torch() if runtime is None else runtime
     how = Protocol(timeout=runner.patience) if protocol is None else protocol
+    if how.profile:
+        raise InvalidInputError("blocks are operators of a network already; profile networks instead.")
     if how.energy:
         raise InvalidInputError("blocks run too shortly for their energy to be counted; measure networks instead.")
     chosen = space.config(config)
@@ -240,6 +255,9 @@ def measure_blocks(
     return table
 
 
+_REPORTING = [name for name, kind in RUNTIMES.items() if kind().reports_operators and "-" not in name]
+
+
 @dataclass(frozen=True)
 class _Plan:
     """What to measure, and how."""
@@ -259,6 +277,11 @@ def _run(
     subjects, anchor, protocol, limit = plan.subjects, plan.anchor, plan.protocol, plan.time_limit
     if limit is not None and not limit > 0:
         raise InvalidInputError(f"time_limit must be a positive number of seconds, got {limit!r}.")
+    if protocol.profile and not runtime.reports_operators:
+        raise InvalidInputError(
+            f"runtime {runtime.name} reports no times of operators: leave out the profile, or use one of "
+            f"{', '.join(_REPORTING)}."
+        )
     path = journal_path(output)
     deadline = np.inf if limit is None else time.monotonic() + limit
     with closing(_timer(runtime, board, protocol)) as timer:
@@ -269,8 +292,8 @@ def _run(
             "space": plan.space,
             "device": device.to_dict(),
             "anchor": list(anchor.key),
-            # More passes may follow later, since a pass depends on its number only; the timeout changes no time.
-            "protocol": {name: value for name, value in asdict(protocol).items() if name not in ("passes", "timeout")},
+            # More passes or a profile may follow later: a pass depends on its number only. The timeout changes no time.
+            "protocol": {name: value for name, value in asdict(protocol).items() if name not in _LATER},
         }
         meter = runtime.meter().source if protocol.energy else "not asked for"
         with open_journal(path, settings, timer.environment()) as journal:
@@ -315,6 +338,8 @@ def _timer(runtime: Runtime, board: str | Board | None, protocol: Protocol) -> W
     if protocol.energy:
         raise InvalidInputError("energy is counted on this host only; measure the latency of boards.")
     place = parse_board(board) if isinstance(board, str) else board
+    if isinstance(place, AdbBoard) and place.tools and protocol.profile:
+        raise InvalidInputError("the tools on phones are not profiled: leave out the profile.")
     if isinstance(place, AdbBoard) and place.tools:
         return ToolTimer(place, runtime, protocol.timeout)
     return BoardTimer(place, runtime, protocol.timeout)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from hwnas_surrogate.data import CostTable, Device, Target
-from hwnas_surrogate.errors import InvalidInputError
+from hwnas_surrogate.errors import InvalidGraphError, InvalidInputError
+from hwnas_surrogate.graphs import Graph
+from hwnas_surrogate.graphs.profiled import node_times
 from hwnas_surrogate.measure.subjects import Subject
 from hwnas_surrogate.runner.protocol import Protocol, Readings
 
-__all__ = ["costs_of", "tabulated", "with_throughput"]
+__all__ = ["costs_of", "profiled", "tabulated", "with_throughput"]
 
 
 def tabulated(
@@ -32,6 +34,26 @@ def tabulated(
         "reasons": _reasons(measured, readings, len(metrics)),
         "repeats": repeats,
     }
+
+
+def profiled(
+    subjects: Sequence[Subject], readings: Readings, graphs: Iterable[Graph], targets: Sequence[Target]
+) -> tuple[dict[Target, list[npt.NDArray[np.float64] | None]], dict[str, Any]]:
+    """Return the times of the graphs' nodes, for :class:`CostTable`, and what is to be known of the profiles."""
+    latency = next(target for target in targets if target.metric == "latency")
+    times: list[npt.NDArray[np.float64] | None] = []
+    failures: dict[str, str] = {}
+    for subject, graph in zip(subjects, graphs, strict=True):
+        reading = readings.reading(subject.key)
+        times.append(None)
+        try:
+            if reading.operators:
+                times[-1] = node_times(graph, reading.operators)
+            elif reading.unprofiled:
+                failures[subject.key[0]] = reading.unprofiled
+        except InvalidGraphError as error:
+            failures[subject.key[0]] = str(error)
+    return {latency: times}, {"networks": sum(each is not None for each in times), "failed": failures}
 
 
 def _is_known(readings: Readings, subject: Subject) -> bool:
@@ -106,5 +128,6 @@ def with_throughput(table: CostTable) -> CostTable:
         devices=table.devices.values(),
         reasons={reason: np.concatenate([where, where[:, columns]], axis=1) for reason, where in table.reasons.items()},
         repeats=repeats,
+        operators=table.operators,
         meta=table.meta,
     )

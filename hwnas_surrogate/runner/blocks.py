@@ -16,11 +16,12 @@ import struct
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import IO, Any
+from typing import IO, Any, Optional
 
 import numpy as np
 
 from hwnas_surrogate.runner.disturbance import Disturbance
+from hwnas_surrogate.runner.engine import Operator
 from hwnas_surrogate.runner.rounds import ClockError, Rounds, Run
 
 __all__ = ["CLOCK", "BlockServer", "measuring_pipes", "reason_of"]
@@ -31,10 +32,15 @@ ENERGY_WINDOW = 0.5
 """Seconds for which a network runs while its energy is counted."""
 
 
+Profile = Callable[[Any, int], list[Operator]]
+"""Returns the times of an item's operators over some executions."""
+
+
 class BlockServer:
     """Serves requests for blocks: ``{"items": [...], "stop": {...}, "seed": [...], "energy": bool}``.
 
-    The first item is the anchor, which is kept in memory for the next block.
+    The first item is the anchor, which is kept in memory for the next block. With ``"profile": N``, the operators of
+    the other items are timed over N executions instead.
 
     Parameters
     ----------
@@ -49,7 +55,12 @@ class BlockServer:
         self._anchor: dict[str, Run] = {}
 
     def serve(
-        self, source: IO[str], load: Callable[[Any], Run], meter: Callable[[], Any], is_serial: bool = False
+        self,
+        source: IO[str],
+        load: Callable[[Any], Run],
+        meter: Callable[[], Any],
+        is_serial: bool = False,
+        profile: Optional[Profile] = None,
     ) -> None:
         """Serve requests until the source ends.
 
@@ -63,9 +74,15 @@ class BlockServer:
             Returns an energy counter, an object with ``millijoules()``.
         is_serial : bool, default=False
             Whether a run is the work of one thread of a CPU: its waiting for a core is then subtracted from its time.
+        profile : callable, optional
+            Returns the times of an item's operators over some executions.
         """
         for line in source:
-            self._block(json.loads(line), load, meter, is_serial)
+            request = json.loads(line)
+            if profile is not None and "profile" in request:
+                self._profile(request, profile)
+            else:
+                self._block(request, load, meter, is_serial)
 
     def say(self, event: str, **fields: Any) -> None:
         """Write an event."""
@@ -110,6 +127,17 @@ class BlockServer:
         gc.enable()
         seconds = {"load": loaded - begin, "run": ran - loaded}
         self.say("end", seconds=seconds, disturbance=disturbance.summary())
+
+    def _profile(self, request: dict[str, Any], profile: Profile) -> None:
+        """Time the operators of all items but the anchor."""
+        begin = time.perf_counter()
+        for number, item in enumerate(request["items"][1:], start=1):
+            self.begin()
+            try:
+                self.say("operators", number=number, operators=profile(item, request["profile"]))
+            except Exception as error:  # noqa: BLE001 - recorded as the reason why there are no times
+                self.say("failed", number=number, why=reason_of(error))
+        self.say("end", seconds={"load": time.perf_counter() - begin, "run": 0.0})
 
     def _loaded(self, item: Any, load: Callable[[Any], Run], is_anchor: bool) -> Run:
         """Load a network and run it once."""

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Optional
 
 import numpy.typing as npt
 
-from hwnas_surrogate.errors import InvalidInputError
+from hwnas_surrogate.errors import InvalidInputError, MeasurementError
 from hwnas_surrogate.runner.prepared import Prepared, check_outputs
 from hwnas_surrogate.runner.rounds import Run
 
@@ -20,6 +20,10 @@ class Operator(NamedTuple):
     name: str
     kind: str
     ms: float
+    written: int = 0
+    """How many numbers it writes; 0 if that is not known."""
+    stored: int = 0
+    """How many stored numbers (weights and biases) it reads; 0 if that is not known."""
 
 
 class Session(ABC):
@@ -52,6 +56,8 @@ class Engine(ABC):
     """The module that it imports."""
     suffix = ""
     """That of the model files that it executes."""
+    reports_operators = False
+    """Whether it reports the times of operators."""
 
     def __init__(self, threads: int = 1) -> None:
         if threads < 1:
@@ -82,6 +88,19 @@ class Engine(ABC):
         MeasurementError
             If the runtime does not run it as it was told to.
         """
+
+    def operators(self, prepared: Prepared, runs: int) -> list[Operator]:
+        """Return the time of each operator of a network over some executions.
+
+        Raises
+        ------
+        MeasurementError
+            As :meth:`open`, or if the runtime reports none.
+        """
+        found = self.open(prepared).operators(runs)
+        if found is None:
+            raise MeasurementError(f"runtime {self.name} does not report the times of operators.")
+        return found
 
     def load(self, prepared: Prepared, cold: bool) -> Run:
         """Load a network, check its outputs, and return its run, which opens it anew each time if it is cold.

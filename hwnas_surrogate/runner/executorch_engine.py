@@ -27,6 +27,7 @@ class ExecuTorchEngine(Engine):
     name = "executorch"
     library = "executorch"
     suffix = ".pte"
+    reports_operators = True
 
     def describe(self) -> str:
         """Return the version."""

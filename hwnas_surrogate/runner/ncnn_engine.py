@@ -29,6 +29,7 @@ class NcnnEngine(Engine):
     name = "ncnn"
     library = "ncnn"
     suffix = ".param"
+    reports_operators = True
 
     def describe(self) -> str:
         """Return the version."""
@@ -98,7 +99,7 @@ class _NcnnSession(Session):
         """
         layers = [layer for layer in self._net.layers() if layer.tops and layer.type != "Input"]
         clock = time.perf_counter_ns
-        times = np.empty((runs + 1, len(layers)))
+        times, written = np.empty((runs + 1, len(layers))), [0] * len(layers)
         for row in times:
             extractor, mat = self._begun(), self._empty()
             for place, layer in enumerate(layers):
@@ -106,13 +107,16 @@ class _NcnnSession(Session):
                 begin = clock()
                 extractor.extract(number, mat, 1)  # 1: in the layout that the next layer reads
                 computed = clock()
+                written[place] = mat.w * mat.h * mat.d * mat.c * mat.elempack
                 mat.release()
                 again = clock()
                 extractor.extract(number, mat, 1)
                 row[place] = computed - begin - (clock() - again)
                 mat.release()
         typical = np.median(times[1:], axis=0).clip(0) / 1e6
-        return [Operator(layer.name, layer.type, float(ms)) for layer, ms in zip(layers, typical)]
+        return [
+            Operator(layer.name, layer.type, float(ms), numbers) for layer, ms, numbers in zip(layers, typical, written)
+        ]
 
 
 def _ncnn_input(array: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 import tempfile
@@ -55,6 +56,7 @@ class OnnxRuntimeEngine(Engine):
     name = "onnxruntime"
     library = "onnxruntime"
     suffix = ".onnx"
+    reports_operators = True
 
     def __init__(self, threads: int = 1, provider: str = CPU) -> None:
         super().__init__(threads)
@@ -139,14 +141,18 @@ class _OnnxRuntimeSession(Session):
 
     def operators(self, runs: int) -> Optional[list[Operator]]:
         """Read the times of its profile; it makes each operator slower by some microseconds."""
-        times: dict[str, list[float]] = {}
-        kinds: dict[str, str] = {}
+        times: dict[tuple[str, str], list[float]] = {}
+        told: dict[tuple[str, str], dict[str, Any]] = {}
         for event in self._profiled(runs + 1):
-            node = event["name"][: -len(KERNEL)]
+            # Names may occur twice: operators that ONNX Runtime fused have none, or that of a part.
+            node = event["name"][: -len(KERNEL)], event["args"].get("node_index", "")
             times.setdefault(node, []).append(event["dur"] / 1e3)
-            kinds[node] = event["args"]["op_name"]
+            told[node] = event["args"]
         # The first run of each is that of warming up.
-        return [Operator(node, kinds[node], float(np.median(ms[1:]))) for node, ms in times.items()]
+        return [
+            Operator(node[0], told[node]["op_name"], float(np.median(ms[1:])), *_sizes(told[node]))
+            for node, ms in times.items()
+        ]
 
     def _profiled(self, runs: int) -> list[dict[str, Any]]:
         """Return the events of a profile in which operators were executed."""
@@ -159,12 +165,19 @@ class _OnnxRuntimeSession(Session):
         return [event for event in events if event.get("cat") == "Node" and event.get("name", "").endswith(KERNEL)]
 
 
+def _sizes(told: dict[str, Any]) -> tuple[int, int]:
+    """Return how many numbers an operator writes, and how many float32 ones it stores, from its event in a profile."""
+    shapes = [shape for output in told.get("output_type_shape", []) for shape in output.values()]
+    return sum(map(math.prod, shapes)), int(told.get("parameter_size", 0)) // 4
+
+
 class OpenVINOEngine(Engine):
     """OpenVINO on the CPU, float32, tuned for latency."""
 
     name = "openvino"
     library = "openvino"
     suffix = ".onnx"
+    reports_operators = True
 
     def describe(self) -> str:
         """Return the version."""
@@ -207,8 +220,9 @@ class _OpenVINOSession(Session):
 
     def operators(self, runs: int) -> Optional[list[Operator]]:
         """Read its performance counters."""
-        _, request = self._opened({**self._settings, "PERF_COUNT": True})
+        compiled, request = self._opened({**self._settings, "PERF_COUNT": True})
         request.infer()
+        executed = {node.get_friendly_name(): node for node in compiled.get_runtime_model().get_ops()}
         times: dict[str, list[float]] = {}
         kinds: dict[str, str] = {}
         for _ in range(runs):
@@ -217,4 +231,20 @@ class _OpenVINOSession(Session):
                 if counter.real_time.total_seconds() > 0:
                     times.setdefault(counter.node_name, []).append(counter.real_time.total_seconds() * 1e3)
                     kinds[counter.node_name] = counter.node_type
-        return [Operator(node, kinds[node], sum(ms) / runs) for node, ms in times.items()]
+        return [
+            Operator(node, kinds[node], float(np.median(ms)) * len(ms) / runs, *_shapes(executed.get(node)))
+            for node, ms in times.items()
+        ]
+
+
+def _shapes(node: Any) -> tuple[int, int]:
+    """Return how many numbers a node of OpenVINO's executed model writes, and how many it stores; 0 if not known."""
+    if node is None:
+        return 0, 0
+    sources = [value.get_source_output() for value in node.inputs()]
+    stored = sum(
+        math.prod(source.get_shape())
+        for source in sources
+        if str(source.get_node().get_rt_info()["layerType"].astype(str)) == "Const"
+    )
+    return sum(math.prod(output.get_shape()) for output in node.outputs()), stored

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.runner.drift import estimate_drift
+from hwnas_surrogate.runner.engine import Operator
 
 __all__ = ["Key", "Protocol", "Readings"]
 
@@ -40,6 +41,8 @@ class Protocol:
         Seed of the orders.
     timeout : float, default=60.0
         Maximum seconds to load a network, or to run it once. A network that takes longer is recorded as failed.
+    profile : int, default=0
+        Executions of each network whose operators are timed, after the passes; 0 for no profile.
 
     Raises
     ------
@@ -54,9 +57,16 @@ class Protocol:
     energy: bool = False
     random_state: int = 0
     timeout: float = 60.0
+    profile: int = 0
 
     def __post_init__(self) -> None:
-        for what, least in (("passes", 1), ("repeats", 2), ("max_repeats", self.repeats), ("random_state", 0)):
+        for what, least in (
+            ("passes", 1),
+            ("repeats", 2),
+            ("max_repeats", self.repeats),
+            ("random_state", 0),
+            ("profile", 0),
+        ):
             value = getattr(self, what)
             if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
                 raise InvalidInputError(f"{what} must be an integer of at least {least}, got {value!r}.")
@@ -74,6 +84,9 @@ class _Reading:
     ns: dict[int, dict[int, list[int]]] = field(default_factory=dict)
     mj: dict[int, list[float]] = field(default_factory=dict)
     failure: str = ""
+    operators: list[Operator] = field(default_factory=list)
+    unprofiled: str = ""
+    """Why there are no times of its operators, if they were requested."""
 
     def runs(self, number: int) -> int:
         """Return the number of timed runs in a pass."""
@@ -111,6 +124,13 @@ class Readings:
         if "pass" in entry:
             self._pass, self._keys = entry["pass"], [tuple(key) for key in entry["subjects"]]
             self.anchor_ns.append([])
+        elif "profile" in entry:
+            self._keys = [tuple(key) for key in entry["profile"]]
+        elif "operators" in entry:
+            of = self.reading(self._keys[entry["number"] - 1])
+            of.operators = [Operator(*operator) for operator in entry["operators"]]
+        elif "unprofiled" in entry:
+            self.reading(self._keys[entry["unprofiled"] - 1]).unprofiled = entry["why"]
         elif "ns" in entry:
             for number, ns in entry["ns"].items():
                 self._take(int(number), ns)
@@ -141,6 +161,11 @@ class Readings:
         reading = self.reading(key)
         enough = reading.runs(number) >= self.protocol.repeats
         return bool(reading.failure) or (enough and (not self.protocol.energy or number in reading.mj))
+
+    def is_profiled(self, key: Key) -> bool:
+        """Return whether nothing is left to do for the times of a network's operators."""
+        reading = self.reading(key)
+        return bool(reading.failure or reading.operators or reading.unprofiled)
 
     @cached_property
     def anchor_ms(self) -> npt.NDArray[np.float64]:

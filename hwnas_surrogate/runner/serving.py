@@ -54,16 +54,26 @@ def measure_prepared() -> None:
             return
         server.say("end", seconds={}, **told)
         load = prepared_loader(engine, Path(hello["folder"]), hello["cold"])
-        server.serve(source, load, _no_meter, engine.is_serial and not hello["cold"])
+        server.serve(
+            source,
+            load,
+            _no_meter,
+            engine.is_serial and not hello["cold"],
+            lambda described, runs: engine.operators(_described(Path(hello["folder"]), described), runs),
+        )
 
 
 def prepared_loader(engine: Engine, folder: Path, cold: bool) -> Callable[[dict[str, Any]], Run]:
     """Return the function that opens a network and checks its outputs."""
 
     def load(described: dict[str, Any]) -> Run:
-        return engine.load(Prepared.read(folder / described.get("folder", ""), described), cold)
+        return engine.load(_described(folder, described), cold)
 
     return load
+
+
+def _described(folder: Path, described: dict[str, Any]) -> Prepared:
+    return Prepared.read(folder / described.get("folder", ""), described)
 
 
 def answer_requests() -> None:

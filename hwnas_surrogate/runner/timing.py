@@ -89,9 +89,13 @@ def time_networks(
     """
     readings = Readings(protocol, journal.entries)
     of = {network.key: network for network in networks}
-    todo = [[key for key in of if not readings.is_done(key, number)] for number in range(protocol.passes)]
-    total = len(of) * protocol.passes
-    finished = total - sum(map(len, todo))
+    todo: list[tuple[Optional[int], list[Key]]] = [
+        (number, [key for key in of if not readings.is_done(key, number)]) for number in range(protocol.passes)
+    ]
+    if protocol.profile:
+        todo.append((None, [key for key in of if not readings.is_profiled(key)]))
+    total = len(of) * len(todo)
+    finished = total - sum(len(keys) for _, keys in todo)
     report = progress or (lambda done, of: None)
     report(finished, total)
     if finished == total:
@@ -99,12 +103,13 @@ def time_networks(
     with timer:
         session = _Session(timer, anchor, protocol, journal, readings, deadline)
         session.check_anchor()
-        for number, keys in enumerate(todo):
-            rng = np.random.default_rng([protocol.random_state, number])
+        for number, keys in todo:
+            rng = np.random.default_rng([protocol.random_state, protocol.passes if number is None else number])
             order = [keys[place] for place in rng.permutation(len(keys)).tolist()]
             for start in range(0, len(order), BLOCK):
                 block = order[start : start + BLOCK]
-                if not session.block(number, [of[key] for key in block]):
+                # A network may have failed in a pass since.
+                if not session.block(number, [of[key] for key in block if not session.is_done(key, number)]):
                     return readings
                 finished += len(block)
                 report(finished, total)
@@ -118,6 +123,12 @@ _KEPT: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "end": lambda event: {"seconds": event["seconds"], "disturbance": event.get("disturbance", {})},
 }
 """The lines of the journal for the events of a block."""
+
+_OF_PROFILE: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "operators": lambda event: {"operators": event["operators"], "number": event["number"]},
+    "failed": lambda event: {"unprofiled": event["number"], "why": event["why"]},
+}
+"""Those for the events of a block whose operators are timed."""
 
 
 @dataclass(eq=False)
@@ -144,23 +155,34 @@ class _Session:
             raise MeasurementError(f"the anchor network {self.anchor.key[0]!r} can't be run: {why}.")
         return bool(what == "end")
 
-    def block(self, number: int, networks: list[Item], lost: int = 0) -> bool:
-        """Time one block; return whether there is time for more. ``lost`` counts lost connections in it."""
+    def is_done(self, key: Key, number: Optional[int]) -> bool:
+        """Return whether a network needs no more runs in a pass, or no profile."""
+        return self.readings.is_profiled(key) if number is None else self.readings.is_done(key, number)
+
+    def block(self, number: Optional[int], networks: list[Item], lost: int = 0) -> bool:
+        """Time one block; return whether there is time for more.
+
+        ``number`` is that of the pass; None to time operators. ``lost`` counts lost connections in the block.
+        """
         if time.monotonic() >= self.deadline:
             return False
-        self._write({"pass": number, "subjects": [list(network.key) for network in networks]})
+        if not networks:
+            return True
+        keys = [list(network.key) for network in networks]
+        self._write({"profile": keys} if number is None else {"pass": number, "subjects": keys})
+        kept = _OF_PROFILE if number is None else _KEPT
         last: dict[str, Any] = {}
         for last in self.timer.time(self._request(networks, number), self.deadline):
-            if last["event"] in _KEPT:
-                self._write(_KEPT[last["event"]](last))
+            if last["event"] in kept:
+                self._write(kept[last["event"]](last))
         return self._after(last, number, networks, lost)
 
-    def _after(self, last: dict[str, Any], number: int, networks: list[Item], lost: int) -> bool:
+    def _after(self, last: dict[str, Any], number: Optional[int], networks: list[Item], lost: int) -> bool:
         """Do what the last event of a block demands; return whether there is time for more."""
         what = last["event"]
         if what in ("end", "late"):
             return bool(what == "end")
-        rest = [network for network in networks if not self.readings.is_done(network.key, number)]
+        rest = [network for network in networks if not self.is_done(network.key, number)]
         if what == "split":  # it does not fit a board
             half = (len(rest) + 1) // 2
             return all(self.block(number, part) for part in (rest[:half], rest[half:]) if part)
@@ -170,7 +192,7 @@ class _Session:
             return self._blame(number, networks, last["why"])
         raise MeasurementError(f"nothing can be measured any more: {last['why'].rstrip('.')}.")
 
-    def _again(self, number: int, rest: list[Item], why: str, lost: int) -> bool:
+    def _again(self, number: Optional[int], rest: list[Item], why: str, lost: int) -> bool:
         """Time the rest of a block whose connection was lost; return whether there is time for more."""
         if not rest:
             return True
@@ -178,27 +200,26 @@ class _Session:
             return self.block(number, rest, lost)
         return self._blame(number, rest, f"{why}, {lost} times while it was loaded or run")
 
-    def _blame(self, number: int, networks: list[Item], why: str) -> bool:
+    def _blame(self, number: Optional[int], networks: list[Item], why: str) -> bool:
         """Find the network that crashes or hangs; return whether there is time for more."""
         if len(networks) > 1:  # run each alone
-            return all(
-                self.block(number, [network]) for network in networks if not self.readings.is_done(network.key, number)
-            )
+            return all(self.block(number, [network]) for network in networks if not self.is_done(network.key, number))
         # Nothing runs any more if the hardware or the memory is gone: that is no network's failure.
         if not self.check_anchor():
             return False
-        self._write({"failed": 1, "why": why})
+        self._write({"unprofiled" if number is None else "failed": 1, "why": why})
         return True
 
     def _write(self, entry: dict[str, Any]) -> None:
         self.journal.append(**entry)
         self.readings.add(entry)
 
-    def _request(self, networks: list[Item], number: int) -> dict[str, Any]:
+    def _request(self, networks: list[Item], number: Optional[int]) -> dict[str, Any]:
         protocol = self.protocol
         return {
             "items": [network.message() for network in (self.anchor, *networks)],
             "stop": {"least": protocol.repeats, "most": protocol.max_repeats, "half_width": protocol.half_width},
-            "seed": [protocol.random_state, number, len(self.readings.anchor_ns)],
-            "energy": protocol.energy and bool(networks),
+            "seed": [protocol.random_state, number or 0, len(self.readings.anchor_ns)],
+            "energy": protocol.energy and bool(networks) and number is not None,
+            **({"profile": protocol.profile} if number is None else {}),
         }

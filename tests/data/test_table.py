@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from hwnas_surrogate.data import CostTable, Device, Target
+from hwnas_surrogate.data import CostTable, Device, Target, merge, read_parquet, write_parquet
+from hwnas_surrogate.data.as_graphs import as_graphs
 from hwnas_surrogate.errors import (
     HWNASError,
     InvalidArchitectureError,
@@ -538,3 +542,55 @@ class TestNoiseFloor:
 
     def test_without_repeats(self):
         assert CostTable(SPACE, [0, 1], np.ones((2, 1)), TARGETS[:1]).noise_floor() == {}
+
+
+class TestOperators:
+    """Times of operators beside the costs."""
+
+    TARGET = Target("board", "latency")
+
+    def table(self) -> CostTable:
+        times = [np.arange(1.0, 1 + len(get_space("nasbench201").graph(index))) for index in (5, 6)]
+        return CostTable(
+            "nasbench201", [5, 6, 7], [[1.0], [2.0], [3.0]], [self.TARGET], operators={self.TARGET: [*times, None]}
+        )
+
+    def test_they_follow_their_rows(self) -> None:
+        table = self.table()
+        taken = table.rows([2, 1])
+        assert taken.operators[self.TARGET][0] is None
+        assert np.array_equal(taken.operators[self.TARGET][1], table.operators[self.TARGET][1])  # type: ignore[arg-type]
+        assert table.rows([2]).operators == {}
+
+    def test_they_are_merged_and_written(self, tmp_path: Path) -> None:
+        table = self.table()
+        other = CostTable("nasbench201", [5, 8], [[1.0], [2.0]], ["other/latency"])
+        path = write_parquet(merge([other, table]), tmp_path / "table.parquet")
+        read = read_parquet(path)
+        assert isinstance(read, CostTable)
+        assert list(read.operators) == [self.TARGET]
+        found = dict(zip(read.names, read.operators[self.TARGET], strict=True))
+        for name, times in zip(table.names, table.operators[self.TARGET], strict=True):
+            assert np.array_equal(found[name], times) if times is not None else found[name] is None
+
+    def test_graphs_keep_them(self) -> None:
+        graphs = as_graphs(self.table())
+        assert [None if times is None else len(times) for times in graphs.operators[self.TARGET]] == [
+            len(graph) if row < 2 else None
+            for row, graph in enumerate(graphs.batch.graphs)  # type: ignore[attr-defined]
+        ]
+
+    @pytest.mark.parametrize(
+        ("operators", "message"),
+        [
+            ({Target("board", "energy"): [None]}, "operators are timed for a latency of the table, got board/energy"),
+            ({Target("other", "latency"): [None]}, "of the table, got other/latency; it has board/latency"),
+            ({TARGET: [None, None]}, "times of operators for 2 networks, the table has 1"),
+            ({TARGET: [np.array([1.0, -1.0])]}, "times of operators are finite and not negative"),
+            ({TARGET: [np.array([0.0, 0.0])]}, "not all 0; those of board/latency in row 0 are not"),
+        ],
+        ids=["energy", "another target", "too many", "negative", "zeros"],
+    )
+    def test_wrong_ones(self, operators: dict[Target, list[np.ndarray | None]], message: str) -> None:
+        with pytest.raises(InvalidInputError, match=re.escape(message)):
+            CostTable("nasbench201", [5], [[1.0]], [self.TARGET], operators=operators)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from hwnas_surrogate.measure import Runtime, subjects
 from hwnas_surrogate.measure.client import Worker
-from hwnas_surrogate.measure.worker import loader
+from hwnas_surrogate.measure.worker import Networks
 from hwnas_surrogate.runner.blocks import CLOCK, BlockServer
 
 
@@ -22,6 +23,7 @@ class InProcess(Worker):
         shared = bytearray(CLOCK.size)
         self.server = BlockServer(io.StringIO(), shared)  # type: ignore[arg-type]
         self.runtime, self.active = runtime, runtime.active()
+        self.networks = Networks(runtime, Path(self._folder.name))
 
     def __enter__(self) -> InProcess:
         self.active.__enter__()
@@ -33,6 +35,10 @@ class InProcess(Worker):
     def time(self, request: dict[str, Any], deadline: float = float("inf")) -> Iterator[dict[str, Any]]:
         self.server.sink = io.StringIO()
         self.server.serve(
-            io.StringIO(json.dumps(request)), loader(self.runtime), self.runtime.meter, self.runtime.is_serial
+            io.StringIO(json.dumps(request)),
+            self.networks.load,
+            self.runtime.meter,
+            self.runtime.is_serial,
+            self.networks.operators,
         )
         yield from map(json.loads, self.server.sink.getvalue().splitlines())

@@ -80,6 +80,32 @@ class Runtime(ABC):
     def load(self, network: Runnable) -> Run:
         """Make a network ready to run, as the module or as the ONNX model that it gives."""
 
+    @property
+    def reports_operators(self) -> bool:
+        """Whether it reports the times of operators."""
+        return False
+
+    def operators(self, network: Runnable, runs: int = 20) -> list[Operator]:
+        """Return the time of each operator of a network, as the runtime reports it.
+
+        Parameters
+        ----------
+        network : Runnable
+        runs : int, default=20
+            Executions to average.
+
+        Returns
+        -------
+        list of Operator
+            In the order in which they run, each with the runtime's name and kind, and the typical time in ms.
+
+        Raises
+        ------
+        MeasurementError
+            If the runtime reports none.
+        """
+        raise MeasurementError(f"runtime {self.name} does not report the times of operators.")
+
     @contextmanager
     def active(self) -> Iterator[None]:
         """Apply settings while networks run, such as the number of threads."""
@@ -226,27 +252,12 @@ class FileRuntime(Runtime):
             remove()
         return run
 
+    @property
+    def reports_operators(self) -> bool:
+        """Whether it reports the times of operators."""
+        return self.engine.reports_operators
+
     def operators(self, network: Runnable, runs: int = 20) -> list[Operator]:
-        """Return the time of each operator of a network, as the runtime reports it.
-
-        Parameters
-        ----------
-        network : Runnable
-        runs : int, default=20
-            Executions to average.
-
-        Returns
-        -------
-        list of Operator
-            Each with the runtime's name and kind, and the median time in ms.
-
-        Raises
-        ------
-        MeasurementError
-            If the runtime reports none.
-        """
+        """Return the time of each operator of a network; see :meth:`Runtime.operators`."""
         with tempfile.TemporaryDirectory(prefix="hwnas-", ignore_cleanup_errors=True) as folder:
-            found = self.make_engine().open(self.prepare(network, Path(folder))).operators(runs)
-        if found is None:
-            raise MeasurementError(f"runtime {self.name} does not report the times of operators.")
-        return found
+            return self.make_engine().operators(self.prepare(network, Path(folder)), runs)

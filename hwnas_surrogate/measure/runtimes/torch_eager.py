@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
+from torch.profiler import ProfilerActivity, profile
 from torch.utils._pytree import tree_map_only
 
 from hwnas_surrogate.errors import MeasurementError
 from hwnas_surrogate.measure.energy import EnergyMeter, Nvml
 from hwnas_surrogate.measure.runnable import Runnable
 from hwnas_surrogate.measure.runtimes.base import Runtime
+from hwnas_surrogate.runner.engine import Operator
 from hwnas_surrogate.runner.rounds import Run
 
 __all__ = ["Cuda", "Torch", "inputs_on"]
@@ -46,6 +49,36 @@ class Torch(Runtime):
         """Run the network as it is."""
         module, inputs = network.module()
         return partial(module.to("cpu"), *inputs_on(inputs, "cpu"))
+
+    @property
+    def reports_operators(self) -> bool:
+        """True: PyTorch's profiler reports them."""
+        return True
+
+    def operators(self, network: Runnable, runs: int = 20) -> list[Operator]:
+        """Return the time of each operator that the network calls, from PyTorch's profiler.
+
+        The profiler makes each operator slower by some microseconds. Sizes are those that the operators read: it does
+        not report what they write.
+        """
+        run = self.load(network)
+        run()
+        with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as profiler:
+            for _ in range(runs):
+                run()
+        calls = [event for event in profiler.events() if event.cpu_parent is None and event.name.startswith("aten::")]
+        calls.sort(key=lambda event: event.time_range.start)
+        if not calls or len(calls) % runs:
+            raise MeasurementError("PyTorch's profiler reports another number of operators in each execution.")
+        n = len(calls) // runs
+        return [
+            Operator(
+                f"{place}:{first.name}",
+                first.name,
+                float(np.median([event.cpu_time_total for event in calls[place::n]])) / 1e3,
+            )
+            for place, first in enumerate(calls[:n])
+        ]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,118 @@
+"""Times of operators from the runtimes, kept beside the costs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hwnas_surrogate.data import load_table
+from hwnas_surrogate.errors import InvalidInputError
+from hwnas_surrogate.graphs import Graph
+from hwnas_surrogate.measure import LiteRT, OnnxRuntime, Protocol, Runtime, Torch, measure, measure_blocks
+from hwnas_surrogate.measure.runtimes import OpenVINO
+from hwnas_surrogate.measure.zoo import zoo_modules
+from hwnas_surrogate.runner.engine import Operator
+from hwnas_surrogate.runner.protocol import Readings
+from hwnas_surrogate.spaces import NASBench201Config, get_space
+from tests.measure.in_process import InProcess
+
+SPACE = get_space("nasbench201")
+SMALL = NASBench201Config(C=16, N=1, height=16, width=16)
+QUICK = Protocol(passes=1, repeats=3, max_repeats=3, half_width=9.0)
+
+
+@pytest.fixture(autouse=True)
+def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hwnas_surrogate.measure.session.Worker", InProcess)
+
+
+@pytest.mark.parametrize("runtime", [Torch(), OnnxRuntime(), OpenVINO()], ids=lambda runtime: runtime.name)
+def test_operators_are_timed_after_the_passes(runtime: Runtime, tmp_path: Path) -> None:
+    output = tmp_path / "mine.parquet"
+    first = measure("nasbench201", [7, 8], output, SMALL, runtime=runtime, protocol=QUICK)
+    assert first.operators == {}
+    # The same measurement goes on: nothing is timed again but the operators.
+    table = measure("nasbench201", [7, 8], output, SMALL, runtime=runtime, protocol=replace(QUICK, profile=3))
+    assert np.array_equal(table.costs, first.costs)
+    assert load_table(output).operators.keys() == table.operators.keys()  # type: ignore[union-attr]
+    ((target, times),) = table.operators.items()
+    assert target == table.targets[0]
+    assert table.meta["profile"] == {"networks": 2, "failed": {}}
+    for row, of_nodes in enumerate(times):
+        assert of_nodes is not None
+        graph = SPACE.graph(table.archs[row], SMALL)
+        assert len(of_nodes) == len(graph)
+        convolutions = np.array([node.op.kind == "conv" for node in graph.nodes])
+        assert (of_nodes[convolutions] > 0).all()
+        assert 0.2 < of_nodes.sum() / table.costs[row, 0] < 20
+
+
+def test_a_runtime_without_times_of_operators(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match=r"runtime litert reports no times of operators.*torch, onnxruntime"):
+        measure("nasbench201", [7], tmp_path / "t.parquet", runtime=LiteRT(), protocol=replace(QUICK, profile=3))
+    with pytest.raises(InvalidInputError, match="blocks are operators of a network already"):
+        measure_blocks(tmp_path / "t.parquet", protocol=replace(QUICK, profile=3))
+
+
+def test_a_profile_that_fails_costs_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def reported(self: Torch, network: object, runs: int = 20) -> list[Operator]:
+        if runs == 3:
+            raise ValueError("no profiler here")
+        return [Operator("a", "aten::conv2d", 1.0), Operator("b", "aten::linear", 1.0)]  # of another network
+
+    monkeypatch.setattr(Torch, "operators", reported)
+    failing = replace(QUICK, profile=3)
+    table = measure("nasbench201", [7], tmp_path / "t.parquet", SMALL, runtime=Torch(), protocol=failing)
+    assert (table.costs > 0).all()
+    assert table.operators == {}
+    assert list(table.meta["profile"]["failed"].values()) == ["ValueError: no profiler here"]
+    strange = replace(QUICK, profile=4)
+    table = measure("nasbench201", [7], tmp_path / "u.parquet", SMALL, runtime=Torch(), protocol=strange)
+    assert (table.costs > 0).all()
+    (why,) = table.meta["profile"]["failed"].values()
+    assert why.startswith("the profile is not one of this network: of its ")
+
+
+def test_the_journal_by_hand() -> None:
+    entries = [
+        {"pass": 0, "subjects": [["a", "", ""], ["b", "", ""]]},
+        {"profile": [["b", "", ""], ["a", "", ""]]},
+        {"operators": [["conv", "Conv", 1.5, 64, 8]], "number": 2},
+        {"unprofiled": 1, "why": "no kernel"},
+    ]
+    readings = Readings(QUICK, json.loads(json.dumps(entries)))
+    assert readings.reading(("a", "", "")).operators == [Operator("conv", "Conv", 1.5, 64, 8)]
+    assert readings.reading(("b", "", "")).unprofiled == "no kernel"
+    assert readings.reading(("b", "", "")).failure == ""
+    assert readings.is_profiled(("a", "", ""))
+    assert readings.is_profiled(("b", "", ""))
+    assert not readings.is_profiled(("c", "", ""))
+
+
+def test_a_converted_network_is_kept_for_the_next_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    converted = []
+    convert = OnnxRuntime.convert
+
+    def counted(self: OnnxRuntime, network: object, folder: Path) -> object:
+        converted.append(folder)
+        return convert(self, network, folder)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(OnnxRuntime, "convert", counted)
+    protocol = replace(QUICK, passes=2, profile=2)
+    measure("nasbench201", [7, 8], tmp_path / "t.parquet", SMALL, runtime=OnnxRuntime(), protocol=protocol)
+    assert len(converted) == 3  # with the anchor
+    assert not any(folder.exists() for folder in converted)  # the measurement has ended
+
+
+def test_networks_of_the_zoo() -> None:
+    modules = zoo_modules("zoo:resnet-cifar")
+    assert modules[0].graph().digest == modules[0].fingerprint()
+    module, inputs = modules[0].entry
+    assert Graph.from_torch(module, *inputs).digest == modules[0].fingerprint()  # weights don't matter
+    assert {module.network.family for module in modules} == {"resnet-cifar"}
+    with pytest.raises(InvalidInputError, match="unknown"):
+        zoo_modules("zoo:resnet-cifra")
