@@ -5,6 +5,7 @@ from hwnas_surrogate.networks.cells.controller import Controller, StructureContr
 from hwnas_surrogate.networks.cells.generic import GenericCellNetwork
 from hwnas_surrogate.networks.cells.inference import InferenceCell, SizedCellNetwork, StructureNetwork
 from hwnas_surrogate.networks.cells.nasnet import AuxiliaryHead, NASNetCell, NASNetOnCIFAR
+from hwnas_surrogate.networks.cells.nasnet_layout import CellPlace
 from hwnas_surrogate.networks.cells.nasnet_search import (
     NASNET_SUPER_NETS,
     MixedOp,
@@ -47,6 +48,7 @@ __all__ = [
     "NASNET_SUPER_NETS",
     "OPERATIONS",
     "AuxiliaryHead",
+    "CellPlace",
     "CellStructure",
     "Controller",
     "DARTSCellNetwork",

@@ -84,7 +84,7 @@ def _uncollected() -> Iterator[None]:
 def _built(of: _Config) -> nn.Module:
     config = of.config
     super_type, name = config.get("super_type", "basic"), config.get("name")
-    if super_type == "basic" and name in CELL_SUPER_NETS:
+    if super_type == "basic" and isinstance(name, str) and name in CELL_SUPER_NETS:
         return _super_net(of)
     if super_type == "search-shape":
         return SizeSearchNetwork(
@@ -122,9 +122,10 @@ def _super_net(of: _Config) -> nn.Module:
 
 
 def _nasnet_super_net(of: _Config) -> nn.Module:
-    if of["name"] not in NASNET_SUPER_NETS:
-        raise unknown(InvalidConfigError, "name of a NASNet-style super-net", of["name"], NASNET_SUPER_NETS)
-    return NASNET_SUPER_NETS[of["name"]](
+    name = of["name"]
+    if not isinstance(name, str) or name not in NASNET_SUPER_NETS:
+        raise unknown(InvalidConfigError, "name of a NASNet-style super-net", name, NASNET_SUPER_NETS)
+    return NASNET_SUPER_NETS[name](
         of.count("C"),
         of.count("N"),
         of.count("steps"),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from hwnas_surrogate.errors import InvalidArchitectureError, unknown
-from hwnas_surrogate.networks.cells.operations import OPERATIONS
+from hwnas_surrogate.networks.cells.operations import check_operation
 
 __all__ = ["CellPlace", "NASNetNode", "checked_genotype", "nasnet_places"]
 
@@ -113,8 +113,7 @@ def _checked_node(kind: str, number: int, edges: Any) -> NASNetNode:
         if isinstance(edge, str) or not isinstance(edge, Sequence) or len(edge) not in (2, 3):
             raise InvalidArchitectureError(f"node {number} of {kind!r} has (operation, input), got {edge!r:.80}.")
         op, source = edge[0], edge[1]
-        if op not in OPERATIONS:
-            raise unknown(InvalidArchitectureError, "operation of a cell", op, OPERATIONS)
+        check_operation(op, InvalidArchitectureError)
         if isinstance(source, bool) or not isinstance(source, int) or not 0 <= source < number:
             raise InvalidArchitectureError(
                 f"node {number} of {kind!r} reads 0..{number - 1}, got {op!r} on {source!r}."

@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from hwnas_surrogate.errors import InvalidArchitectureError, InvalidInputError, unknown
+from hwnas_surrogate.errors import HWNASError, InvalidArchitectureError, InvalidInputError, unknown
 
 __all__ = [
     "OPERATIONS",
@@ -22,6 +22,7 @@ __all__ = [
     "SepConv",
     "Zero",
     "build_operation",
+    "check_operation",
     "drop_path",
 ]
 
@@ -293,6 +294,12 @@ OPERATIONS: Mapping[str, OperationMaker] = MappingProxyType(
 """What makes each operation from channels in and out, stride, and the two settings of its batch norms."""
 
 
+def check_operation(name: object, error: type[HWNASError]) -> None:
+    """Raise an error of a given class if a name is not that of an operation."""
+    if not isinstance(name, str) or name not in OPERATIONS:
+        raise unknown(error, "operation of a cell", name, OPERATIONS)
+
+
 def build_operation(
     name: str, C_in: int, C_out: int, stride: int = 1, affine: bool = True, track_running_stats: bool = True
 ) -> nn.Module:
@@ -323,6 +330,5 @@ def build_operation(
     >>> build_operation("dua_sepc_3x3", 4, 8, stride=2)(torch.zeros(1, 4, 32, 32)).shape
     torch.Size([1, 8, 16, 16])
     """
-    if name not in OPERATIONS:
-        raise unknown(InvalidArchitectureError, "operation of a cell", name, OPERATIONS)
+    check_operation(name, InvalidArchitectureError)
     return OPERATIONS[name](C_in, C_out, stride, affine, track_running_stats)

@@ -14,7 +14,7 @@ from hwnas_surrogate.networks.cells.choosing import chosen
 from hwnas_surrogate.networks.cells.operations import build_operation
 from hwnas_surrogate.networks.cells.structure import CellStructure, Edge
 
-__all__ = ["EdgeTable", "SearchCell", "random_structure"]
+__all__ = ["EdgeTable", "SearchCell", "random_structure", "useful_structure"]
 
 
 class EdgeTable:
@@ -102,12 +102,31 @@ class EdgeTable:
 
 def random_structure(table: EdgeTable) -> CellStructure:
     """Draw an operation for each edge, from Python's global generator (``random.seed``)."""
-    return CellStructure(
+    return CellStructure.trusted(
         tuple(
             tuple((random.choice(table.op_names), source) for source in range(node))
             for node in range(1, table.max_nodes)
         )
     )
+
+
+def useful_structure(table: EdgeTable) -> CellStructure:
+    """Draw an operation for each edge, again for a node whose edges are all ``none``.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is no other operation.
+    """
+    if all(op == "none" for op in table.op_names):
+        raise InvalidInputError("a uniformly random cell needs an operation other than 'none'.")
+    nodes = []
+    for node in range(1, table.max_nodes):
+        edges: list[Edge] = []
+        while all(op == "none" for op, _ in edges):
+            edges = [(random.choice(table.op_names), source) for source in range(node)]
+        nodes.append(tuple(edges))
+    return CellStructure.trusted(tuple(nodes))
 
 
 class SearchCell(nn.Module):
@@ -213,7 +232,7 @@ class SearchCell(nn.Module):
 
         Numbers come from Python's global generator (``random.seed``).
         """
-        return self.forward_dynamic(x, self._drawn())
+        return self.forward_dynamic(x, useful_structure(self.table))
 
     def forward_dynamic(self, x: Tensor, structure: CellStructure) -> Tensor:
         """Run the operations of a structure.
@@ -241,14 +260,3 @@ class SearchCell(nn.Module):
 
     def _op(self, node: int, edge: Edge) -> nn.Module:
         return self._ops(node, edge[1])[self.op_names.index(edge[0])]
-
-    def _drawn(self) -> CellStructure:
-        if all(op == "none" for op in self.op_names):
-            raise InvalidInputError("a uniformly random cell needs an operation other than 'none'.")
-        nodes = []
-        for node in range(1, self.max_nodes):
-            edges: list[Edge] = []
-            while all(op == "none" for op, _ in edges):
-                edges = [(random.choice(self.op_names), source) for source in range(node)]
-            nodes.append(tuple(edges))
-        return CellStructure(tuple(nodes))

@@ -12,7 +12,7 @@ from hwnas_surrogate.errors import InvalidConfigError, InvalidInputError, unknow
 from hwnas_surrogate.networks.cells import probabilities
 from hwnas_surrogate.networks.cells.choosing import gumbel_one_hot
 from hwnas_surrogate.networks.cells.inference import cell_lines, three_stages
-from hwnas_surrogate.networks.cells.operations import OPERATIONS
+from hwnas_surrogate.networks.cells.operations import check_operation
 from hwnas_surrogate.networks.cells.search_cell import EdgeTable, SearchCell, random_structure
 from hwnas_surrogate.networks.cells.structure import CellStructure, as_structure
 
@@ -32,8 +32,7 @@ def checked_ops(search_space: Sequence[str]) -> list[str]:
     if isinstance(search_space, str) or not isinstance(search_space, Sequence) or not search_space:
         raise InvalidConfigError(f"a search space is a list of operations' names, got {search_space!r:.80}.")
     for op in search_space:
-        if op not in OPERATIONS:
-            raise unknown(InvalidConfigError, "operation of a cell", op, OPERATIONS)
+        check_operation(op, InvalidConfigError)
     if len(set(search_space)) != len(search_space):
         raise InvalidConfigError(f"a search space names each operation once, got {list(search_space)}.")
     return list(search_space)
