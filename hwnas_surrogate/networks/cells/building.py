@@ -7,10 +7,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 from torch import nn
 
 from hwnas_surrogate.errors import InvalidConfigError, unknown
 from hwnas_surrogate.networks.cells.inference import SizedCellNetwork, StructureNetwork
+from hwnas_surrogate.networks.cells.integers import integer
 from hwnas_surrogate.networks.cells.nasnet import NASNetOnCIFAR
 from hwnas_surrogate.networks.cells.nasnet_search import NASNET_SUPER_NETS
 from hwnas_surrogate.networks.cells.sized_search import SizeSearchNetwork
@@ -166,14 +168,14 @@ class _Config:
         return key in self.config
 
     def count(self, key: str) -> int:
-        value = self[key]
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise InvalidConfigError(f"{key} is a positive integer, got {value!r:.80}.")
+        value = integer(self[key])
+        if value is None or value < 1:
+            raise InvalidConfigError(f"{key} is a positive integer, got {self[key]!r:.80}.")
         return value
 
     def switch(self, key: str) -> bool:
         value = self[key]
-        if value not in (True, False):
+        if not isinstance(value, (bool, int, np.bool_)) or value not in (0, 1):
             raise InvalidConfigError(f"{key} is True or False, got {value!r:.80}.")
         return bool(value)
 

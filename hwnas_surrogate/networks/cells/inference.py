@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from hwnas_surrogate.errors import InvalidConfigError
+from hwnas_surrogate.networks.cells.integers import flat_integers
 from hwnas_surrogate.networks.cells.operations import build_operation
 from hwnas_surrogate.networks.cells.reductions import ResidualBlock
 from hwnas_surrogate.networks.cells.structure import CellStructure, as_structure
@@ -186,16 +187,13 @@ def as_channels(channels: object) -> tuple[int, ...]:
         If they are not 3 k + 2 positive integers, in a sequence or joined by ':'.
     """
     form = "3 k + 2 positive integers, such as '8:16:24:32:40'"
+    parts: list[int] | None
     if isinstance(channels, str):
-        parts: list[Any] = [part.strip() for part in channels.split(":")]
-        if not all(part.isdecimal() for part in parts):
-            raise InvalidConfigError(f"channels are {form}, got {channels!r:.80}.")
-        parts = [int(part) for part in parts]
-    elif isinstance(channels, Sequence):
-        parts = list(channels)
+        texts = [part.strip() for part in channels.split(":")]
+        parts = list(map(int, texts)) if all(text.isdecimal() for text in texts) else None
     else:
-        raise InvalidConfigError(f"channels are {form}, got {channels!r:.80}.")
-    if any(isinstance(part, bool) or not isinstance(part, int) or part < 1 for part in parts):
+        parts = flat_integers(channels)
+    if parts is None or min(parts) < 1:
         raise InvalidConfigError(f"channels are {form}, got {channels!r:.80}.")
     if len(parts) % 3 != 2:
         raise InvalidConfigError(f"channels are {form}: 2, 5, 8, ... layers; got {len(parts)} in {channels!r:.80}.")

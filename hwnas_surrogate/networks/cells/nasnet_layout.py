@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from hwnas_surrogate.errors import InvalidArchitectureError, unknown
+from hwnas_surrogate.networks.cells.integers import flat_integers, integer
 from hwnas_surrogate.networks.cells.operations import check_operation
 
 __all__ = ["CellPlace", "NASNetNode", "checked_genotype", "nasnet_places"]
@@ -114,20 +115,19 @@ def _checked_node(kind: str, number: int, edges: Any) -> NASNetNode:
             raise InvalidArchitectureError(f"node {number} of {kind!r} has (operation, input), got {edge!r:.80}.")
         op, source = edge[0], edge[1]
         check_operation(op, InvalidArchitectureError)
-        if isinstance(source, bool) or not isinstance(source, int) or not 0 <= source < number:
+        state = integer(source)
+        if state is None or not 0 <= state < number:
             raise InvalidArchitectureError(
                 f"node {number} of {kind!r} reads 0..{number - 1}, got {op!r} on {source!r}."
             )
-        checked.append((op, source))
+        checked.append((op, state))
     return tuple(checked)
 
 
 def _checked_concat(kind: str, concat: Any, n_nodes: int) -> list[int]:
-    states = range(n_nodes + 2)
-    if isinstance(concat, str) or not isinstance(concat, (Sequence, range)) or not concat:
-        raise InvalidArchitectureError(f"'{kind}_concat' is a list of states, got {concat!r:.80}.")
-    if any(isinstance(state, bool) or not isinstance(state, int) or state not in states[2:] for state in concat):
+    states = flat_integers(concat)
+    if states is None or not all(2 <= state < n_nodes + 2 for state in states):
         raise InvalidArchitectureError(
-            f"'{kind}_concat' joins nodes 2..{states[-1]} of {n_nodes} nodes, got {list(concat)}."
+            f"'{kind}_concat' is a list of states, 2..{n_nodes + 1} of {n_nodes} nodes; got {concat!r:.80}."
         )
-    return list(concat)
+    return states

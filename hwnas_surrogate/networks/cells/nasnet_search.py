@@ -168,8 +168,8 @@ class NASNetSuperNetwork(nn.Module, ABC):
         track_running_stats: bool = True,
     ) -> None:
         super().__init__()
-        if not 1 <= multiplier <= steps + 2:
-            raise InvalidConfigError(f"multiplier joins 1..{steps + 2} states of {steps} nodes, got {multiplier!r}.")
+        if not 1 <= multiplier <= steps:
+            raise InvalidConfigError(f"multiplier joins 1..{steps} of {steps} nodes, got {multiplier!r}.")
         self._C, self._layerN, self._steps, self._multiplier = C, N, steps, multiplier
         self.op_names = checked_ops(search_space)
         norm, width = (affine, track_running_stats), C * stem_multiplier

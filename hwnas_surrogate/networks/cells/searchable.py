@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -162,14 +162,14 @@ class SearchableCellNetwork(nn.Module):
         """The row of the parameters of each edge, by its name such as ``"2<-1"``."""
         return dict(self.table.rows)
 
-    def set_cal_mode(self, mode: str, dynamic_cell: CellStructure | str | None = None) -> None:
+    def set_cal_mode(self, mode: str, dynamic_cell: CellStructure | str | Sequence[Any] | None = None) -> None:
         """Choose how cells run.
 
         Parameters
         ----------
         mode : str
             One of :attr:`modes`.
-        dynamic_cell : CellStructure or str, optional
+        dynamic_cell : CellStructure, str or nested lists, optional
             The cell to run; required by the mode ``"dynamic"``, and not allowed by the others.
 
         Raises

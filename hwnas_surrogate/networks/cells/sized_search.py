@@ -14,6 +14,7 @@ from hwnas_surrogate.errors import InvalidConfigError, InvalidInputError, unknow
 from hwnas_surrogate.networks.cells import probabilities
 from hwnas_surrogate.networks.cells.choosing import gumbel_scores, has_numbers, numbers
 from hwnas_surrogate.networks.cells.inference import InferenceCell, cell_lines
+from hwnas_surrogate.networks.cells.integers import flat_integers, integer
 from hwnas_surrogate.networks.cells.reductions import ResidualBlock
 from hwnas_surrogate.networks.cells.structure import as_structure
 
@@ -81,9 +82,10 @@ class SizeSearchNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self._candidate_Cs = _checked_candidates(candidate_Cs)
-        if isinstance(max_num_Cs, bool) or not isinstance(max_num_Cs, int) or max_num_Cs < 2 or max_num_Cs % 3 != 2:
-            raise InvalidConfigError(f"max_num_Cs is 3 k + 2 layers (2, 5, 8, ...), got {max_num_Cs!r}.")
-        self._max_num_Cs, k = max_num_Cs, max_num_Cs // 3
+        layers = integer(max_num_Cs)
+        if layers is None or layers < 2 or layers % 3 != 2:
+            raise InvalidConfigError(f"max_num_Cs is 3 k + 2 layers (2, 5, 8, ...), got {max_num_Cs!r:.80}.")
+        self._max_num_Cs, k = layers, layers // 3
         structure, width, norm = as_structure(genotype), max(self._candidate_Cs), (affine, track_running_stats)
         self._cells = nn.ModuleList(
             [
@@ -93,7 +95,7 @@ class SizeSearchNetwork(nn.Module):
                 )
             ]
         )
-        for layer in range(max_num_Cs):
+        for layer in range(layers):
             reduces = layer in (k, 2 * k + 1)
             self._cells.append(
                 ResidualBlock(width, width, 2) if reduces else InferenceCell(structure, width, width, 1, *norm)
@@ -103,7 +105,7 @@ class SizeSearchNetwork(nn.Module):
         )
         self.global_pooling = nn.AdaptiveAvgPool2d(1)
         self.classifier = nn.Linear(width, num_classes)
-        self._arch_parameters = nn.Parameter(1e-3 * torch.randn(max_num_Cs, len(self._candidate_Cs)))
+        self._arch_parameters = nn.Parameter(1e-3 * torch.randn(layers, len(self._candidate_Cs)))
         self._algo: str | None = None
         self._tau: Tensor
         self.register_buffer("_tau", torch.zeros(1))
@@ -258,9 +260,7 @@ class SizeSearchNetwork(nn.Module):
 
 
 def _checked_candidates(candidates: object) -> list[int]:
-    listed = isinstance(candidates, Sequence) and not isinstance(candidates, str)
-    found: list[Any] = list(candidates) if listed else []  # type: ignore[call-overload]
-    right = all(isinstance(channels, int) and not isinstance(channels, bool) and channels > 0 for channels in found)
-    if not found or not right or len(set(found)) != len(found):
+    found = flat_integers(candidates)
+    if found is None or min(found) < 1 or len(set(found)) != len(found):
         raise InvalidConfigError(f"candidate_Cs are different positive numbers of channels, got {candidates!r:.80}.")
     return found

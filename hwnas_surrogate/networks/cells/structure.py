@@ -9,6 +9,8 @@ from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from hwnas_surrogate.errors import InvalidArchitectureError, InvalidInputError
+from hwnas_surrogate.networks.cells.integers import integer
+from hwnas_surrogate.spaces.reading import is_integer
 
 __all__ = ["CELL_ARCHITECTURES", "CellStructure", "Edge", "as_structure"]
 
@@ -145,7 +147,7 @@ class CellStructure:
         ['|none~0|', '|skip_connect~0|']
         """
         ops = list(search_space)
-        if isinstance(num, bool) or not isinstance(num, int) or num < 2:
+        if not is_integer(num) or num < 2:
             raise InvalidInputError(f"num counts a cell's nodes with its input and is at least 2, got {num!r}.")
         if not ops:
             raise InvalidInputError("search_space must name at least one operation, got none.")
@@ -169,7 +171,7 @@ class CellStructure:
         InvalidInputError
             If there is no such node, or it is the input, which has no edges.
         """
-        if isinstance(index, bool) or not isinstance(index, int) or not 1 <= index < len(self):
+        if not is_integer(index) or not 1 <= index < len(self):
             raise InvalidInputError(f"nodes with edges are 1..{len(self) - 1}, got {index!r}.")
         return self.nodes[index - 1]
 
@@ -283,7 +285,8 @@ def _checked_edge(number: int, edge: Any) -> Edge:
     if isinstance(edge, str) or not isinstance(edge, Sequence) or len(edge) != 2:
         raise InvalidArchitectureError(f"an edge of node {number} reads (operation, source), got {edge!r:.80}.")
     op, source = edge
-    if not isinstance(op, str) or isinstance(source, bool) or not isinstance(source, int):
+    source = integer(source)
+    if not isinstance(op, str) or source is None:
         raise InvalidArchitectureError(f"an edge of node {number} reads (operation, source), got {edge!r:.80}.")
     if not 0 <= source < number:
         raise InvalidArchitectureError(f"node {number} reads earlier nodes, 0..{number - 1}, got {op!r} on {source}.")

@@ -8,6 +8,7 @@ import pickle
 import time
 from typing import Any
 
+import numpy as np
 import pytest
 from torch import nn
 
@@ -87,6 +88,12 @@ def test_the_genotype_wins() -> None:
     assert network.genotype == CELL_ARCHITECTURES["resnet"]
 
 
+def test_integers_of_numpy_are_integers() -> None:
+    config = TINY | {"C": np.int64(4), "N": np.int8(1)}
+    assert len(build_cell_network(config).state_dict()) == len(build_cell_network(TINY).state_dict())
+    assert build_cell_network(SEARCH | {"candidate_Cs": np.array([4, 8]), "affine": np.bool_(True)})
+
+
 def test_other_names_of_nasnet_sizes() -> None:
     renamed = {{"C": "ichannel", "N": "layers"}.get(key, key): value for key, value in CIFAR.items()}
     assert len(build_cell_network(renamed).state_dict()) == len(build_cell_network(CIFAR).state_dict())
@@ -150,6 +157,7 @@ WRONG: dict[str, Any] = {
     "bool": TINY | {"N": True},
     "one-node": SUPER | {"max_nodes": 1},
     "affine": SUPER | {"affine": "yes"},
+    "affine-array": SUPER | {"affine": np.ones(2)},
     "track": SEARCH | {"track_running_stats": None},
     "operation": SUPER | {"space": ["none", "conv"]},
     "space-as-name": SUPER | {"space": "darts"},

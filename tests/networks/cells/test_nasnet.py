@@ -197,7 +197,7 @@ def test_a_reduction_without_its_joined_states() -> None:
 
 def test_wrong_super_nets() -> None:
     with pytest.raises(HWNASError, match="multiplier"):
-        NASNetDARTSNetwork(8, 1, 2, 5, 2, 10, OPS)
+        NASNetDARTSNetwork(8, 1, 2, 3, 2, 10, OPS)
     with pytest.raises(HWNASError, match="multiple of 8"):
         super_net("GDAS_FRC", C=2)
     with pytest.raises(HWNASError, match="positive"):

@@ -159,7 +159,7 @@ def test_enas_runs_what_it_is_given() -> None:
     assert network.sampled_arch is None
     structure = CellStructure.str2structure(CELL)
     assert (
-        network.update_arch([2, np.int64(1), 2])
+        network.update_arch(np.array([2, 1, 2]))
         == network.update_arch(CELL)
         == network.update_arch(structure)
         == structure
