@@ -159,7 +159,7 @@ def read_networks(
     paths: list[str] | None, networks: list[str] | None, input_shape: str | None
 ) -> tuple[GivenNetwork, ...] | None:
     """Find the networks of a command line that are given as files; None if it names architectures, or nothing."""
-    from hwnas_surrogate.capture.given import given_networks, is_model
+    from hwnas_surrogate.capture.given import is_model
     from hwnas_surrogate.capture.user_file import split_source
 
     models = [text for text in paths or [] if is_model(text)]
@@ -175,7 +175,9 @@ def read_networks(
         )
     if not sources and input_shape is None:
         return None
-    return given_networks(sources, input_shape)
+    from hwnas_surrogate.measure.zoo import named_networks
+
+    return named_networks(sources, input_shape)
 
 
 def open_networks(paths: list[str] | None, networks: list[str] | None, input_shape: str | None) -> GraphBatch | None:

@@ -176,7 +176,7 @@ FAMILIES = (
     Family(
         "resnet", "resnet{depth}-w{width:.2f}-{size}px", resnet, "depth width size",
         ((10, 0.5, 160), (10, 1.0, 96), (18, 0.25, 224), (18, 0.5, 64), (18, 0.5, 128), (18, 0.5, 192),
-         (18, 0.75, 160), (18, 1.0, 128), (34, 0.25, 192), (34, 0.5, 160), (34, 0.5, 320)),
+         (18, 0.75, 160), (18, 1.0, 128), (34, 0.25, 192), (34, 0.5, 160), (34, 0.5, 256)),
     ),
     Family(
         "resnet-bottleneck", "resnet-bottleneck{depth}-w{width:.2f}-{size}px", resnet_bottleneck, "depth width size",
