@@ -117,7 +117,7 @@ Networks = Annotated[
         metavar="SOURCE",
         help="Networks of your own: an .onnx file, a folder of them, a table of graphs (.parquet), or FILE.py:NAME, "
         "where NAME is a mapping of names to (module, example inputs), or a function that returns one. The Python file "
-        "is run. Repeatable.",
+        "is run. zoo, or zoo:FAMILY, names this package's own. Repeatable.",
     ),
 ]
 InputShape = Annotated[

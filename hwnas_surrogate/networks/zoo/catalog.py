@@ -73,7 +73,7 @@ def zoo_networks(families: Iterable[str] | None = None) -> tuple[ZooNetwork, ...
     Examples
     --------
     >>> [network.name for network in zoo_networks(["mobilenet-v2"])][:2]
-    ['mobilenet-v2-w0.25-128px', 'mobilenet-v2-w0.35-96px']
+    ['mobilenet-v2-w0.25-128px', 'mobilenet-v2-w0.35-224px']
     """
     if isinstance(families, str):
         raise InvalidInputError(f"families are a list of names, got {families!r:.80}: put it into a list.")

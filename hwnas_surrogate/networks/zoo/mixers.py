@@ -125,20 +125,19 @@ def gmlp(dim: int, depth: int, patch: int, act: str, size: int) -> nn.Sequential
 FAMILIES = (
     Family(
         "mlp-mixer", "mlp-mixer{depth}-c{dim}-p{patch}-{act}-{size}px", mlp_mixer, "dim depth patch act size",
-        ((64, 4, 8, "gelu", 64), (128, 6, 16, "gelu", 128), (128, 8, 16, "relu", 224), (192, 8, 8, "gelu", 96),
-         (256, 8, 16, "gelu", 160), (256, 4, 8, "hswish", 160), (384, 6, 32, "gelu", 256)),
+        ((64, 4, 8, "gelu", 64), (128, 6, 16, "gelu", 128), (128, 8, 16, "relu", 224), (256, 8, 16, "gelu", 160),
+         (256, 4, 8, "hswish", 160)),
         is_sized=True,
     ),
     Family(
         "resmlp", "resmlp{depth}-c{dim}-p{patch}-{size}px", resmlp, "dim depth patch size",
-        ((64, 4, 16, 96), (96, 8, 16, 160), (128, 12, 16, 224), (192, 6, 8, 96), (256, 8, 16, 192), (384, 4, 16, 128),
-         (192, 12, 32, 320)),
+        ((64, 4, 16, 96), (96, 8, 16, 160), (128, 12, 16, 224), (256, 8, 16, 192), (192, 12, 32, 320)),
         is_sized=True,
     ),
     Family(
         "gmlp", "gmlp{depth}-c{dim}-p{patch}-{act}-{size}px", gmlp, "dim depth patch act size",
-        ((64, 4, 8, "gelu", 64), (96, 6, 16, "gelu", 128), (128, 8, 16, "gelu", 224), (128, 6, 8, "silu", 128),
-         (192, 10, 16, "gelu", 160), (256, 6, 16, "gelu", 224)),
+        ((64, 4, 8, "gelu", 64), (96, 6, 16, "gelu", 128), (128, 6, 8, "silu", 128), (192, 10, 16, "gelu", 160),
+         (256, 6, 16, "gelu", 224)),
         is_sized=True,
     ),
 )  # fmt: skip

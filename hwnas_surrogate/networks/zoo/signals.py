@@ -234,8 +234,8 @@ def conformer(dim: int, depth: int, heads: int, kernel: int) -> nn.Sequential:
 FAMILIES = (
     Family(
         "tcn", "tcn{depth}-c{channels}-k{kernel}-{act}-{size}t", tcn, "c_in channels depth kernel act size",
-        ((8, 32, 4, 3, "relu", 128), (16, 64, 6, 3, "relu", 256), (16, 64, 5, 7, "elu", 512),
-         (8, 128, 5, 3, "prelu", 384), (32, 128, 4, 5, "relu", 512), (4, 192, 4, 3, "tanh", 192)),
+        ((8, 48, 5, 3, "relu", 256), (16, 64, 5, 7, "elu", 512), (8, 128, 5, 3, "prelu", 384),
+         (32, 128, 4, 5, "relu", 512), (4, 192, 4, 3, "tanh", 192)),
         reads=signal,
     ),
     Family(
@@ -253,7 +253,7 @@ FAMILIES = (
     Family(
         "keyword-cnn", "keyword-cnn{depth}-c{channels}-k{kernel}-{act}-{size}t", keyword_cnn,
         "channels depth kernel act size",
-        ((32, 3, 3, "relu", 49), (64, 4, 3, "relu", 49), (96, 5, 5, "hswish", 98), (172, 5, 3, "relu", 98),
+        ((48, 4, 5, "relu", 98), (64, 4, 3, "relu", 49), (96, 5, 5, "hswish", 98), (172, 5, 3, "relu", 98),
          (276, 5, 3, "relu6", 49)),
         reads=spectrum,
     ),
@@ -263,8 +263,7 @@ FAMILIES = (
         reads=signal,
     ),
     Family(
-        "conformer", "conformer{depth}-c{dim}-h{heads}-k{kernel}-{size}t", conformer,
-        "dim depth heads kernel size",
+        "conformer", "conformer{depth}-c{dim}-h{heads}-k{kernel}-{size}t", conformer, "dim depth heads kernel size",
         ((64, 2, 2, 15, 128), (96, 4, 4, 15, 256), (144, 4, 4, 31, 256), (144, 6, 4, 7, 512), (192, 4, 4, 9, 128)),
         reads=spectral_steps,
     ),

@@ -299,27 +299,24 @@ FAMILIES = (
     Family(
         "vit", "vit{depth}-c{dim}-h{heads}-p{patch}-{pool}-{size}px", vit, "dim depth heads patch pool size",
         ((64, 4, 2, 8, "mean", 64), (96, 6, 3, 16, "class", 128), (128, 8, 4, 16, "class", 160),
-         (192, 6, 3, 16, "class", 224), (192, 4, 6, 8, "mean", 128), (256, 6, 4, 16, "mean", 160),
-         (128, 12, 4, 16, "class", 320), (320, 6, 5, 32, "class", 256)),
+         (192, 6, 3, 16, "class", 224), (192, 4, 6, 8, "mean", 128), (128, 12, 4, 16, "class", 320)),
         is_sized=True,
     ),
     Family(
         "swin", "swin{depths[2]}-c{dim}-win{window}-{size}px", swin, "dim depths window size",
         ((32, (2, 2, 2), 4, 64), (32, (2, 2, 4, 2), 4, 128), (32, (2, 2, 2, 2), 7, 224), (48, (2, 2, 4), 8, 128),
-         (64, (2, 2, 2), 5, 160), (32, (2, 2, 6, 2), 6, 192), (64, (2, 2, 2, 2), 4, 128)),
+         (64, (2, 2, 2), 5, 160), (32, (2, 2, 6, 2), 6, 192)),
         is_sized=True,
     ),
     Family(
         "pvt", "pvt{depths[2]}-c{widths[0]}-e{expansion}-{size}px", pvt, "widths depths expansion size",
         (((16, 32, 64, 128), (1, 1, 2, 1), 4, 96), ((32, 64, 160, 256), (1, 1, 1, 1), 4, 128),
          ((32, 64, 160, 256), (2, 2, 2, 2), 4, 160), ((24, 48, 96, 192), (2, 2, 3, 2), 2, 224),
-         ((32, 64, 160, 256), (2, 2, 4, 2), 2, 96), ((48, 96, 192, 256), (1, 2, 3, 1), 4, 192)),
+         ((48, 96, 192, 256), (1, 2, 3, 1), 4, 192)),
     ),
     Family(
-        "linear-vit", "linear-vit{depth}-c{dim}-h{heads}-p{patch}-{size}px", linear_vit,
-        "dim depth heads patch size",
-        ((64, 4, 2, 8, 64), (96, 6, 3, 8, 128), (128, 6, 8, 16, 224), (128, 4, 4, 8, 192), (192, 8, 6, 16, 160),
-         (256, 6, 4, 16, 320)),
+        "linear-vit", "linear-vit{depth}-c{dim}-h{heads}-p{patch}-{size}px", linear_vit, "dim depth heads patch size",
+        ((64, 4, 2, 8, 64), (96, 6, 3, 8, 128), (128, 4, 4, 8, 192), (192, 8, 6, 16, 160), (256, 6, 4, 16, 320)),
         is_sized=True,
     ),
     Family(
