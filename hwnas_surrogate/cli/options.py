@@ -117,7 +117,7 @@ Networks = Annotated[
         metavar="SOURCE",
         help="Networks of your own: an .onnx file, a folder of them, a table of graphs (.parquet), or FILE.py:NAME, "
         "where NAME is a mapping of names to (module, example inputs), or a function that returns one. The Python file "
-        "is run. zoo stands for the package's zoo, zoo:FAMILY,... for families of it. Repeatable.",
+        "is run. zoo, or zoo:FAMILY, names this package's own. Repeatable.",
     ),
 ]
 InputShape = Annotated[
@@ -159,7 +159,7 @@ def read_networks(
     paths: list[str] | None, networks: list[str] | None, input_shape: str | None
 ) -> tuple[GivenNetwork, ...] | None:
     """Find the networks of a command line that are given as files; None if it names architectures, or nothing."""
-    from hwnas_surrogate.capture.given import given_networks, is_model
+    from hwnas_surrogate.capture.given import is_model
     from hwnas_surrogate.capture.user_file import split_source
 
     models = [text for text in paths or [] if is_model(text)]
@@ -175,14 +175,9 @@ def read_networks(
         )
     if not sources and input_shape is None:
         return None
-    of_zoo = [text for text in networks or [] if text == "zoo" or text.startswith("zoo:")]
-    if not of_zoo:
-        return given_networks(sources, input_shape)
-    from hwnas_surrogate.measure.zoo import zoo_modules
+    from hwnas_surrogate.measure.zoo import named_networks
 
-    given = given_networks([text for text in sources if text not in of_zoo], input_shape)
-    found = {network.name: network for source in of_zoo for network in zoo_modules(source)}
-    return (*given, *found.values())
+    return named_networks(sources, input_shape)
 
 
 def open_networks(paths: list[str] | None, networks: list[str] | None, input_shape: str | None) -> GraphBatch | None:

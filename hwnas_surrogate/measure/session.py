@@ -29,6 +29,7 @@ from hwnas_surrogate.measure.journals import journal_path, open_journal
 from hwnas_surrogate.measure.runtimes import RUNTIMES, Runtime, Torch
 from hwnas_surrogate.measure.subjects import ArchSubject, GivenSubject, Subject
 from hwnas_surrogate.measure.tabulating import costs_of, profiled, tabulated
+from hwnas_surrogate.measure.zoo import ZooModule
 from hwnas_surrogate.runner.disturbance import total_disturbance, verdict
 from hwnas_surrogate.runner.protocol import Protocol, Readings
 from hwnas_surrogate.runner.timing import BLOCK, Progress, time_networks
@@ -189,8 +190,10 @@ def measure_networks(
         columns["operators"], meta["profile"] = profiled(
             measured, readings, (graphs[subject.name] for subject in measured), columns["targets"]
         )
+    families = ["" if not isinstance(network, ZooModule) else network.network.family for network in given]
+    groups = {"family": [families[row] for row in rows]} if any(families) else None
     batch = GraphBatch({subjects[row].name: graphs[subjects[row].name] for row in rows})
-    table = CostTable(None, batch, meta=meta, **columns)
+    table = CostTable(None, batch, groups=groups, meta=meta, **columns)
     write_parquet(table, Path(output))
     return table
 

@@ -9,10 +9,10 @@ from typing import Any, TypeAlias
 
 import torch
 
-from hwnas_surrogate.capture import GivenNetwork, OnnxFile, UserModule, given_networks
+from hwnas_surrogate.capture import GivenNetwork, OnnxFile, UserModule
 from hwnas_surrogate.errors import MeasurementError
 from hwnas_surrogate.measure.runnable import OnnxRunnable, Runnable, TorchRunnable
-from hwnas_surrogate.measure.zoo import ZOO, ZooModule, zoo_modules
+from hwnas_surrogate.measure.zoo import ZooModule, named_networks
 from hwnas_surrogate.networks import build_network, example_inputs
 from hwnas_surrogate.runner.protocol import Key
 from hwnas_surrogate.spaces import get_space
@@ -126,9 +126,7 @@ Subject: TypeAlias = ArchSubject | GivenSubject
 @lru_cache(maxsize=8)
 def _found(source: str, input_shape: str | None) -> Mapping[str, GivenNetwork]:
     """Return the networks of a source by their names; a user's file is run once in a process."""
-    if source == ZOO:
-        return {network.name: network for network in zoo_modules()}
-    return {network.name: network for network in given_networks([source], input_shape)}
+    return {network.name: network for network in named_networks([source], input_shape)}
 
 
 def from_message(message: Mapping[str, Any]) -> Subject:

@@ -11,10 +11,8 @@ import pytest
 
 from hwnas_surrogate.data import load_table
 from hwnas_surrogate.errors import InvalidInputError
-from hwnas_surrogate.graphs import Graph
 from hwnas_surrogate.measure import LiteRT, OnnxRuntime, Protocol, Runtime, Torch, measure, measure_blocks
 from hwnas_surrogate.measure.runtimes import OpenVINO
-from hwnas_surrogate.measure.zoo import zoo_modules
 from hwnas_surrogate.runner.engine import Operator
 from hwnas_surrogate.runner.protocol import Readings
 from hwnas_surrogate.spaces import NASBench201Config, get_space
@@ -106,13 +104,3 @@ def test_a_converted_network_is_kept_for_the_next_pass(tmp_path: Path, monkeypat
     measure("nasbench201", [7, 8], tmp_path / "t.parquet", SMALL, runtime=OnnxRuntime(), protocol=protocol)
     assert len(converted) == 3  # with the anchor
     assert not any(folder.exists() for folder in converted)  # the measurement has ended
-
-
-def test_networks_of_the_zoo() -> None:
-    modules = zoo_modules("zoo:resnet-cifar")
-    assert modules[0].graph().digest == modules[0].fingerprint()
-    module, inputs = modules[0].entry
-    assert Graph.from_torch(module, *inputs).digest == modules[0].fingerprint()  # weights don't matter
-    assert {module.network.family for module in modules} == {"resnet-cifar"}
-    with pytest.raises(InvalidInputError, match="unknown"):
-        zoo_modules("zoo:resnet-cifra")

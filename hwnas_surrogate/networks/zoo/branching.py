@@ -100,8 +100,8 @@ def _fire(c_in: int, squeezed: int, c_out: int, act: str) -> nn.Sequential:
     )
 
 
-def squeezenet(width: float, is_residual: bool, act: str) -> nn.Sequential:
-    """Return a SqueezeNet [1]_, with residual connections around every second fire module if ``is_residual``.
+def squeezenet(width: float, form: str, act: str) -> nn.Sequential:
+    """Return a SqueezeNet [1]_, ``residual`` (around every second fire module) or ``plain``.
 
     References
     ----------
@@ -111,7 +111,7 @@ def squeezenet(width: float, is_residual: bool, act: str) -> nn.Sequential:
     layers: list[nn.Module] = [conv(3, channels, 3, 2, act=act, norm="none"), nn.MaxPool2d(3, 2, 1)]
     for number, c_out in enumerate(widened((128, 128, 256, 256, 384, 384, 512, 512), width, 16)):
         fire = _fire(channels, rounded(c_out / 8), c_out, act)
-        layers.append(Residual(fire) if is_residual and channels == c_out else fire)
+        layers.append(Residual(fire) if form == "residual" and channels == c_out else fire)
         if number in (1, 3):
             layers.append(nn.MaxPool2d(3, 2, 1))
         channels = c_out
@@ -275,34 +275,31 @@ def xception(width: float, depth: int, kernel: int) -> nn.Sequential:
 FAMILIES = (
     Family(
         "densenet", "densenet{depths[2]}-k{growth}-{act}-{size}px", densenet, "depths growth act size",
-        (((2, 4, 8, 6), 12, "relu", 96), ((2, 4, 8, 6), 16, "relu", 192), ((2, 4, 8, 6), 24, "relu", 128),
-         ((3, 6, 12, 8), 12, "relu", 224), ((3, 6, 12, 8), 16, "elu", 128), ((3, 6, 12, 8), 24, "relu", 160),
-         ((6, 12, 24, 16), 12, "relu", 160), ((6, 12, 24, 16), 16, "leaky", 64)),
+        (((2, 4, 8, 6), 12, "relu", 96), ((2, 4, 8, 6), 24, "relu", 128), ((3, 6, 12, 8), 12, "relu", 224),
+         ((3, 6, 12, 8), 16, "elu", 128), ((6, 12, 24, 16), 12, "relu", 160)),
     ),
     Family(
         "inception", "inception{depths[1]}-w{width:.2f}-k{kernel}-{size}px", inception, "depths width kernel size",
-        (((1, 2, 1), 0.5, 5, 96), ((1, 2, 1), 1.0, 7, 128), ((2, 3, 2), 0.5, 7, 160), ((2, 3, 2), 1.0, 5, 96),
-         ((2, 3, 2), 1.0, 7, 192), ((2, 4, 2), 1.5, 5, 128), ((2, 4, 2), 0.75, 9, 224)),
+        (((1, 2, 1), 0.5, 5, 96), ((2, 3, 2), 0.5, 7, 160), ((2, 3, 2), 1.0, 7, 192), ((2, 4, 2), 1.5, 5, 128),
+         ((2, 4, 2), 0.75, 9, 224)),
     ),
     Family(
-        "squeezenet", "squeezenet-w{width:.2f}-{kind}-{size}px",
-        lambda width, kind: squeezenet(width, kind == "residual", "elu" if kind == "elu" else "relu"),
-        "width kind size",
-        ((0.5, "plain", 128), (0.5, "residual", 224), (0.75, "elu", 96), (1.0, "plain", 96), (1.0, "residual", 160),
-         (1.0, "plain", 224), (1.5, "plain", 128)),
+        "squeezenet", "squeezenet-w{width:.2f}-{form}-{act}-{size}px", squeezenet, "width form act size",
+        ((0.5, "plain", "relu", 128), (0.5, "residual", "relu", 224), (0.75, "plain", "elu", 96),
+         (1.0, "residual", "relu", 160), (1.0, "plain", "relu", 224)),
     ),
     Family(
         "csp-darknet", "csp-darknet{depth}-w{width:.2f}-{act}-{size}px", csp_darknet, "width depth act size",
-        ((0.12, 1, "silu", 160), (0.25, 1, "leaky", 96), (0.25, 1, "silu", 224), (0.25, 2, "hswish", 160),
-         (0.4, 1, "leaky", 192), (0.4, 2, "silu", 128), (0.5, 1, "relu", 160)),
+        ((0.12, 1, "silu", 160), (0.25, 1, "silu", 224), (0.25, 2, "hswish", 160), (0.4, 1, "leaky", 192),
+         (0.5, 1, "relu", 160)),
     ),
     Family(
         "darts-cells", "darts-cells{cells}-c{channels}-{kind}-{size}px", CellNetwork, "kind cells channels size",
-        (("sep", 6, 12, 64), ("sep", 8, 16, 64), ("sep", 6, 24, 96), ("pool", 6, 16, 64), ("pool", 8, 24, 64),
-         ("pool", 11, 16, 96), ("dil", 6, 16, 96), ("dil", 8, 32, 64)),
+        (("sep", 6, 12, 64), ("sep", 6, 24, 96), ("pool", 8, 24, 64), ("pool", 11, 16, 96), ("dil", 6, 16, 96),
+         ("dil", 8, 32, 64)),
     ),
     Family(
         "xception", "xception{depth}-w{width:.2f}-k{kernel}-{size}px", xception, "width depth kernel size",
-        ((0.25, 2, 3, 160), (0.25, 4, 5, 128), (0.5, 2, 3, 96), (0.5, 3, 3, 192), (0.5, 4, 7, 128), (0.75, 3, 3, 128)),
+        ((0.25, 2, 3, 160), (0.25, 4, 5, 128), (0.5, 3, 3, 192), (0.5, 4, 7, 128), (0.75, 3, 3, 128)),
     ),
 )  # fmt: skip

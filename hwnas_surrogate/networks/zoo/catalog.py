@@ -6,12 +6,36 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from hwnas_surrogate.errors import InvalidInputError, unknown
-from hwnas_surrogate.networks.zoo import branching, mobile, plain, residual
+from hwnas_surrogate.networks.zoo import (
+    branching,
+    dense_prediction,
+    hybrids,
+    language,
+    mixers,
+    mobile,
+    modern,
+    plain,
+    residual,
+    signals,
+    transformers,
+)
 from hwnas_surrogate.networks.zoo.family import Family, ZooNetwork
 
 __all__ = ["zoo_families", "zoo_networks"]
 
-_MODULES = (residual, plain, branching, mobile)
+_MODULES = (
+    residual,
+    plain,
+    branching,
+    mobile,
+    modern,
+    mixers,
+    transformers,
+    hybrids,
+    dense_prediction,
+    language,
+    signals,
+)
 _FAMILIES: Mapping[str, Family] = MappingProxyType(
     {family.name: family for module in _MODULES for family in module.FAMILIES}
 )
@@ -49,7 +73,7 @@ def zoo_networks(families: Iterable[str] | None = None) -> tuple[ZooNetwork, ...
     Examples
     --------
     >>> [network.name for network in zoo_networks(["mobilenet-v2"])][:2]
-    ['mobilenet-v2-w0.25-128px', 'mobilenet-v2-w0.35-96px']
+    ['mobilenet-v2-w0.25-128px', 'mobilenet-v2-w0.35-224px']
     """
     if isinstance(families, str):
         raise InvalidInputError(f"families are a list of names, got {families!r:.80}: put it into a list.")

@@ -88,26 +88,24 @@ _A, _B, _C = (2, 4, 14, 1), (2, 2, 6, 1), (1, 2, 4, 1)
 FAMILIES = (
     Family(
         "vgg", "vgg{depth}-w{width:.2f}-{norm}-{size}px", vgg, "depth width norm size",
-        ((11, 0.25, "batch", 64), (11, 0.25, "none", 128), (11, 0.4, "batch", 96), (11, 0.5, "none", 96),
-         (13, 0.25, "batch", 160), (13, 0.5, "batch", 64), (13, 0.25, "group", 96), (16, 0.25, "batch", 128),
+        ((11, 0.25, "batch", 64), (11, 0.25, "none", 128), (13, 0.25, "batch", 160), (13, 0.25, "group", 96),
          (16, 0.5, "none", 64), (16, 0.25, "batch", 224)),
         is_sized=True,
     ),
     Family(
         "alexnet", "alexnet-w{width:.2f}-{act}-{size}px", alexnet, "width act size",
-        ((0.25, "relu", 224), (0.5, "relu", 96), (0.5, "tanh", 128), (0.75, "relu", 160), (0.75, "sigmoid", 224),
-         (1.0, "relu", 192), (0.75, "prelu", 256)),
+        ((0.25, "relu", 224), (0.5, "tanh", 128), (0.75, "sigmoid", 224), (1.0, "relu", 192), (0.75, "prelu", 256)),
         is_sized=True,
     ),
     Family(
         "repvgg", "repvgg{depths[2]}-w{width:.2f}-{act}-{size}px", repvgg, "depths width act size",
-        ((_C, 0.5, "relu", 96), (_C, 0.75, "relu", 160), (_B, 0.25, "relu", 192), (_B, 0.5, "relu", 128),
-         (_B, 0.75, "silu", 128), (_B, 1.0, "relu", 96), (_A, 0.5, "relu", 160), (_A, 0.75, "leaky", 96)),
+        ((_C, 0.5, "relu", 96), (_B, 0.25, "relu", 192), (_B, 0.75, "silu", 128), (_A, 0.5, "relu", 160),
+         (_A, 0.75, "leaky", 96)),
     ),
     Family(
         "repvgg-train", "repvgg-train{depths[2]}-w{width:.2f}-{act}-{size}px", partial(repvgg, is_trained=True),
         "depths width act size",
-        ((_C, 0.5, "relu", 64), (_C, 0.5, "relu", 192), (_B, 0.25, "relu", 128), (_B, 0.5, "silu", 96),
-         (_B, 0.75, "relu", 160), (_A, 0.5, "relu", 128), (_A, 0.25, "relu", 256)),
+        ((_C, 0.5, "relu", 64), (_B, 0.25, "relu", 128), (_B, 0.5, "silu", 96), (_A, 0.5, "relu", 128),
+         (_A, 0.25, "relu", 256)),
     ),
 )  # fmt: skip

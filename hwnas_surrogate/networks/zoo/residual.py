@@ -175,44 +175,40 @@ def regnet(flops: int, gate: float = 0.0, act: str = "relu") -> nn.Sequential:
 FAMILIES = (
     Family(
         "resnet", "resnet{depth}-w{width:.2f}-{size}px", resnet, "depth width size",
-        ((10, 0.5, 160), (10, 1.0, 96), (18, 0.25, 224), (18, 0.5, 64), (18, 0.5, 128), (18, 0.5, 192),
-         (18, 0.75, 160), (18, 1.0, 128), (34, 0.25, 192), (34, 0.5, 160), (34, 0.5, 320)),
+        ((10, 0.5, 160), (18, 0.25, 224), (18, 0.5, 64), (18, 0.5, 128), (18, 1.0, 128), (34, 0.5, 160),
+         (34, 0.5, 256)),
     ),
     Family(
         "resnet-bottleneck", "resnet-bottleneck{depth}-w{width:.2f}-{size}px", resnet_bottleneck, "depth width size",
-        ((14, 0.25, 96), (14, 0.5, 192), (26, 0.25, 128), (26, 0.25, 288), (26, 0.5, 128), (26, 0.75, 160),
-         (50, 0.25, 160), (50, 0.5, 64), (50, 0.5, 192)),
+        ((14, 0.25, 96), (26, 0.25, 128), (26, 0.25, 288), (26, 0.75, 160), (50, 0.25, 160), (50, 0.5, 192)),
     ),
     Family(
         "resnet-d", "resnet-d{depth}-w{width:.2f}-{act}-{size}px", resnet_d, "depth width act size",
-        ((14, 0.25, "relu", 128), (14, 0.5, "silu", 160), (26, 0.25, "leaky", 192), (26, 0.5, "relu", 128),
-         (26, 0.5, "silu", 64), (50, 0.25, "relu", 224), (50, 0.5, "leaky", 96)),
+        ((14, 0.25, "relu", 128), (26, 0.25, "leaky", 192), (26, 0.5, "silu", 64), (50, 0.25, "relu", 224),
+         (50, 0.5, "leaky", 96)),
     ),
     Family(
         "resnet-preact", "resnet-preact{depth}-w{width:.2f}-{act}-{norm}-{size}px", resnet_preact,
         "depth width act norm size",
         ((10, 0.25, "elu", "batch", 64), (10, 0.5, "relu", "batch", 128), (10, 0.75, "relu", "group", 96),
-         (18, 0.25, "relu", "batch", 160), (18, 0.5, "elu", "batch", 96), (18, 0.5, "tanh", "group", 64),
-         (34, 0.25, "relu", "batch", 128), (34, 0.5, "leaky", "batch", 160)),
+         (18, 0.5, "elu", "batch", 96), (18, 0.5, "tanh", "group", 64), (34, 0.5, "leaky", "batch", 160)),
     ),
     Family(
         "resnet-cifar", "resnet-cifar{depth}-w{width:.2f}-{act}-{size}px", resnet_cifar, "depth width act size",
-        ((8, 1.0, "relu", 32), (14, 1.0, "prelu", 32), (20, 0.5, "relu", 64), (20, 1.0, "relu", 32),
-         (20, 1.0, "elu", 48), (20, 2.0, "leaky", 32), (32, 1.0, "relu", 32), (32, 1.5, "relu", 64),
-         (44, 1.0, "relu", 32), (56, 1.0, "tanh", 32)),
+        ((8, 1.0, "relu", 32), (14, 1.0, "prelu", 32), (20, 0.5, "relu", 64), (20, 1.0, "elu", 48),
+         (32, 1.5, "relu", 64), (56, 1.0, "tanh", 32)),
     ),
     Family(
         "resnext", "resnext{depth}-{groups}g-w{width:.2f}-{size}px", resnext, "depth groups width size",
-        ((14, 8, 0.5, 96), (14, 16, 0.5, 160), (26, 4, 0.25, 192), (26, 8, 0.25, 128), (26, 16, 0.5, 128),
-         (26, 32, 0.5, 96), (50, 8, 0.25, 224), (50, 32, 0.5, 128)),
+        ((14, 8, 0.5, 96), (26, 4, 0.25, 192), (26, 16, 0.5, 128), (50, 8, 0.25, 224), (50, 32, 0.5, 128)),
     ),
     Family(
         "regnet-x", "regnet-x{flops}-{size}px", regnet, "flops size",
-        ((200, 96), (200, 160), (200, 224), (200, 320), (400, 64), (400, 128), (400, 224), (600, 160), (800, 192)),
+        ((200, 96), (200, 224), (200, 320), (400, 64), (400, 224), (800, 192)),
     ),
     Family(
         "regnet-y", "regnet-y{flops}-{act}-{size}px", partial(regnet, gate=0.25), "flops act size",
-        ((200, "relu", 64), (200, "relu", 224), (200, "silu", 128), (400, "relu", 96), (400, "relu", 192),
-         (600, "silu", 160), (600, "relu", 224), (800, "relu", 128)),
+        ((200, "relu", 64), (200, "relu", 224), (200, "silu", 128), (400, "relu", 192), (600, "relu", 224),
+         (800, "relu", 128)),
     ),
 )  # fmt: skip
