@@ -31,6 +31,17 @@ class Few(ChoiceSpace):
         return build.linear(build.flatten(build.global_pool(x)), 10)
 
 
+class One(ChoiceSpace):
+    """A space of one position."""
+
+    name = "differentiable-one"
+    input_shape = (3, 8, 8)
+    choices: ClassVar[Any] = {"width": (4, 8, 12)}
+
+    def layers(self, build, x, arch, config):  # type: ignore[no-untyped-def]
+        return build.conv(x, arch["width"], 3)
+
+
 class Many(ChoiceSpace):
     """A space of 4,096 architectures, too many to count each network."""
 

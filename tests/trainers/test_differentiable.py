@@ -21,6 +21,7 @@ from tests.trainers.differentiable_cases import (
     CELLS,
     KINDS,
     RELAXED,
+    One,
     few_are_soft,
     fitted,
     mean_prediction,
@@ -138,6 +139,24 @@ def test_positions_of_different_numbers_of_ops() -> None:
     for row, values in zip(padded, alphas, strict=True):
         row[: len(values)] = values
     assert cost.of_alphas(padded).item() == pytest.approx(mean, rel=1e-9)
+
+
+def test_a_space_of_one_position() -> None:
+    space = One()
+    surrogate = Surrogate(space, "onehot", "ridge", random_state=0, calibrate=False).fit(
+        [[0], [1], [2]], [1.0, 3.0, 4.0]
+    )
+    probabilities = torch.tensor([[[0.5, 0.25, 0.25]], [[0.0, 1.0, 0.0]]], dtype=torch.float64)
+    predicted = surrogate.predict([[0], [1], [2]])
+    expected = [probabilities[0, 0].numpy() @ predicted, predicted[1]]
+    assert surrogate.to_torch()(probabilities).numpy() == pytest.approx(expected, rel=1e-9)
+
+
+def test_autocast_does_not_round_costs() -> None:
+    cost, probabilities = module("cells, default"), soft(CELLS, 4, dtype=torch.float32)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        inside = cost(probabilities)
+    assert torch.equal(inside, cost(probabilities))
 
 
 def test_gradient_descent_finds_the_cheapest_architecture() -> None:

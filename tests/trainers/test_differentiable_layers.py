@@ -50,6 +50,7 @@ def test_layers_of_a_batch_have_gradients() -> None:
     probabilities = soft(BLOCKS, 4).requires_grad_()
     macs = torch.tensor([float(op.macs) for op in cost.operators()], dtype=torch.float64)
     layers = cost.expected_layers(probabilities)
+    assert cost.expected_layers(probabilities[:0]).shape == (0, len(macs))
     assert layers.shape == (4, len(macs))
     (layers @ macs).sum().backward()
     costs = probabilities.grad[0, 3]

@@ -77,7 +77,7 @@ def test_the_mean_is_not_the_cost_of_the_mean_architecture() -> None:
     assert of_mean < 0.95 * mean
 
 
-def test_a_floor_that_binds_is_told() -> None:
+def test_a_floor_that_binds() -> None:
     archs = BLOCKS.sample(300, 0)
     effects = np.random.default_rng(0).uniform(1, 2, (22, 9))
     effects[:, 8] = 0.0
@@ -89,3 +89,10 @@ def test_a_floor_that_binds_is_told() -> None:
     probabilities = few_are_soft(BLOCKS, 0)
     assert cost(probabilities).item() == pytest.approx(mean_prediction(surrogate, probabilities), rel=1e-9)
     assert cost.exact
+    for skipped in (0.3, 0.45, 0.5, 0.55, 0.7):  # the mean is above the floor, at it, and below it
+        near = np.full((22, 9), (1 - skipped) / 8)
+        near[:, 8] = skipped
+        mean = surrogate.predict(drawn(near, 4000)).mean()
+        assert cost(torch.from_numpy(near)).item() == pytest.approx(mean, rel=0.01)
+        given = torch.from_numpy(near).requires_grad_()
+        assert torch.autograd.gradcheck(cost, given, atol=1e-5, rtol=1e-4, fast_mode=True)

@@ -43,8 +43,9 @@ class DifferentiableCost(nn.Module):
       half or less. The gradient is that of this function, where the weight's part is small: 0 at one-hot inputs.
 
     Predictions have a floor that keeps them positive: half of the smallest training cost. If ``floor`` is not None,
-    some architectures of the space are predicted there. In a large space, the floor then applies to the mean, which is
-    not the mean of floored predictions if such architectures are probable. Below the floor the gradient is 0.
+    some architectures of a large space are predicted there. Where the mean is within three standard deviations of the
+    floor, the mean of the floored predictions is then approximated (:class:`~.forms.Floor`). Far below the floor the
+    gradient is 0.
 
     Parameters
     ----------
@@ -63,7 +64,8 @@ class DifferentiableCost(nn.Module):
     relaxation : str
         What it is instead; empty if it is exact.
     floor : float or None
-        The smallest prediction, if it binds for some architecture of a large space; as a cost, not a throughput.
+        The smallest cost, if it binds for some architecture of a large space, or there is a relaxation. Of a throughput
+        it is a time.
     error : float
         Of a relaxation: the mean error of the approximation for architectures that it was not fitted to, relative to
         their costs. 0.0 if it is exact.
@@ -103,7 +105,7 @@ class DifferentiableCost(nn.Module):
         fitted = fit(self._predicted)
         self.form, self._of_values, self._is_same = fitted.form, fitted.of_values, fitted.is_same
         self.exact, self.relaxation = fitted.exact, fitted.relaxation
-        self.floor, self.error = fitted.floor, fitted.error
+        self.floored, self.error = fitted.floor, fitted.error
         self._layers: dict[View, ExpectedLayers] = {}
 
     @property
@@ -115,6 +117,11 @@ class DifferentiableCost(nn.Module):
     def config(self) -> NetworkConfig:
         """The config that is predicted for."""
         return self._predicted.config
+
+    @property
+    def floor(self) -> float | None:
+        """The smallest cost, if it binds for some architecture of a large space, or there is a relaxation."""
+        return None if self.floored is None else self.floored.floor
 
     @property
     def target(self) -> Target | None:
@@ -149,9 +156,15 @@ class DifferentiableCost(nn.Module):
         flat = given.reshape(-1, *given.shape[-2:])
         if not len(flat):
             return given.sum((-2, -1))
-        found = self.form(flat.permute(1, 2, 0).contiguous())
-        if not self._of_values:
-            found = self._value_of(found if self._is_same else found + self._difference(flat))
+        with torch.autocast(flat.device.type, enabled=False):  # a cost in half precision has three digits
+            columns = flat.permute(1, 2, 0).contiguous()
+            found = self.form(columns)
+            if not self._is_same:
+                found = found + self._difference(flat)
+            if self.floored is not None:
+                found = self.floored(found, columns)
+            if not self._of_values:
+                found = self._value_of(found)
         result: Tensor = found.reshape(given.shape[:-2])
         return result
 
@@ -228,7 +241,9 @@ class DifferentiableCost(nn.Module):
         """
         given = checked_probabilities(probabilities, self.space)
         flat = given.reshape(-1, *given.shape[-2:]).permute(1, 2, 0)
-        return self._layers_in(view)(flat).reshape(*given.shape[:-2], -1)
+        counted = self._layers_in(view)
+        with torch.autocast(flat.device.type, enabled=False):
+            return counted(flat).reshape(*given.shape[:-2], len(counted.operators))
 
     def operators(self, view: View = "all") -> tuple[Op, ...]:
         """Return the L operators that :meth:`expected_layers` counts, in its order."""
@@ -240,12 +255,11 @@ class DifferentiableCost(nn.Module):
         return self._layers[view]
 
     def _value_of(self, costs: Tensor) -> Tensor:
-        """Return the metric's values of costs, (n,) -> (n,), with the floor that keeps costs positive."""
+        """Return the metric's values of costs, (n,) -> (n,)."""
         metric = METRICS[self._predicted.surrogate.metric_]
-        floored = costs.clamp(min=self._predicted.surrogate.floor_)
         if metric.cost == "reciprocal":
-            return 1.0 / floored
-        return (metric.limit - floored).clamp(0.0, metric.limit) if metric.cost == "shortfall" else floored
+            return 1.0 / costs.clamp(min=self._predicted.surrogate.floor_)
+        return (metric.limit - costs).clamp(0.0, metric.limit) if metric.cost == "shortfall" else costs
 
     def _difference(self, probabilities: Tensor) -> Tensor:
         """Return what the approximation lacks near one-hot inputs, (n, positions, ops) -> (n,).

@@ -18,7 +18,7 @@ from hwnas_surrogate.trainers.differentiable.decomposition import (
     train,
     train_values,
 )
-from hwnas_surrogate.trainers.differentiable.forms import Curve, Form, Halves, Sum, Train
+from hwnas_surrogate.trainers.differentiable.forms import Curve, Floor, Form, Halves, Sum, Train
 from hwnas_surrogate.trainers.differentiable.predicted import Predicted
 from hwnas_surrogate.trainers.differentiable.probes import Archs, Vector, extreme, probes
 
@@ -31,6 +31,8 @@ _CHECKED = 0.25
 _PER_EFFECT, _MORE = 4, 64
 """Predicted networks of a space of graphs: so many for each op at each position, and so many more."""
 _TRAIN_CHECKED = 2000
+_NEARLY_SUMS = 0.1
+"""Largest mean relative error of a sum over positions whose variance is used near the floor."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,8 +50,8 @@ class Fitted:
         What it is if not; empty if it is.
     is_same : bool
         Whether it equals the predictions for architectures.
-    floor : float or None
-        The smallest cost, if some architecture's prediction is there.
+    floor : Floor or None
+        The smallest cost, if some architecture's prediction is there, or the form is an approximation.
     error : float
         Mean error for architectures that it was not fitted to, relative to their costs.
     """
@@ -59,7 +61,7 @@ class Fitted:
     exact: bool
     relaxation: str = ""
     is_same: bool = True
-    floor: float | None = None
+    floor: Floor | None = None
     error: float = 0.0
 
 
@@ -73,7 +75,7 @@ def fit(predicted: Predicted) -> Fitted:
         left, right, cut = factors(predicted.values(predicted.everything()), predicted.n_ops)
         return Fitted(Halves(left, right, cut, predicted.n_ops.tolist()), of_values=True, exact=True)
     n_ops = predicted.n_ops
-    archs = probes(n_ops, _PROBES if predicted.has_tables else _PER_EFFECT * int(n_ops.sum()) + _MORE)
+    archs = probes(n_ops, _PROBES if predicted.is_quick else _PER_EFFECT * int(n_ops.sum()) + _MORE)
     costs = predicted.costs(archs)
     order = np.random.default_rng(0).permutation(len(archs))
     held_out, fitted = np.split(order, [round(_CHECKED * len(archs))])
@@ -85,14 +87,16 @@ def fit(predicted: Predicted) -> Fitted:
         cores = _product(archs[fitted], costs[fitted], n_ops)
         if cores is None or not is_same(costs, train_values(cores, archs)):
             checked = archs[order[:_TRAIN_CHECKED]]
-            cores = train(predicted.costs, checked, n_ops) if predicted.has_tables else None
+            cores = train(predicted.costs, checked, n_ops) if predicted.is_quick else None
         form = None if cores is None else Train(cores)
-    floor = _reached_floor(predicted, archs, costs)
+    # The variance of costs that are far from sums is not that of a sum: the floor then applies to their mean.
+    spread = effects if _error(_sums(effects, archs), costs) < _NEARLY_SUMS else np.zeros_like(effects)
+    floor = _reached_floor(predicted, archs, costs, spread)
     metric = METRICS[predicted.surrogate.metric_]
     if form is None:
         form, error = _nearest(predicted, archs, costs, effects, fitted, held_out)
         what = "the expectation of the nearest curve of a sum over positions, and the prediction near one-hot inputs"
-        return Fitted(form, False, False, what, False, floor, error)
+        return Fitted(form, False, False, what, False, Floor(predicted.surrogate.floor_, spread), error)
     if metric.cost == "reciprocal":
         return Fitted(form, False, False, f"the {metric.name} of the expected time", True, floor)
     if metric.cost == "shortfall" and extreme(predicted.costs, archs[costs.argmax()], n_ops, -1) > metric.limit:
@@ -100,13 +104,13 @@ def fit(predicted: Predicted) -> Fitted:
     return Fitted(form, of_values=False, exact=True, floor=floor)
 
 
-def _reached_floor(predicted: Predicted, archs: Archs, costs: Vector) -> float | None:
+def _reached_floor(predicted: Predicted, archs: Archs, costs: Vector, spread: Vector) -> Floor | None:
     """Return the smallest prediction, if the model predicts less for some architecture; else None."""
     floor = predicted.surrogate.floor_
     least = float(costs.min())
-    if least >= floor and predicted.has_tables:
+    if least >= floor and predicted.is_quick:
         least = extreme(predicted.costs, archs[costs.argmin()], predicted.n_ops, 1)
-    return floor if least < floor else None
+    return Floor(floor, spread) if least < floor else None
 
 
 def _nearest(
@@ -136,7 +140,7 @@ def _products(predicted: Predicted, archs: Archs, costs: Vector) -> Iterator[lis
     if product is None:
         return
     yield product
-    if predicted.has_tables and cost_model(predicted.surrogate.model_).relative_errors:
+    if predicted.is_quick and cost_model(predicted.surrogate.model_).relative_errors:
         middling = archs[int(np.argsort(costs)[len(costs) // 2])]
         yield rough_train(predicted.costs, middling, n_ops)
 

@@ -9,9 +9,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Curve", "Form", "Halves", "Sum", "Train", "joint"]
+__all__ = ["Curve", "Floor", "Form", "Halves", "Sum", "Train", "joint"]
 
 Vector = npt.NDArray[np.float64]
+
+_REACH = 3.0
+"""Standard deviations from a floor within which it matters."""
 
 
 class Form(nn.Module):
@@ -91,7 +94,7 @@ class Halves(Form):
     right : ndarray of float64, shape (b, r)
         The cost of an architecture is the product of a row of each.
     cut : int
-        The number of first positions.
+        The number of first positions; all of a single one.
     n_ops : sequence of int
         The number of ops at each position.
     """
@@ -107,7 +110,9 @@ class Halves(Form):
         """Return the expectations, (positions, ops, n) -> (n,)."""
         each = probabilities.unbind(0)
         first = joint(each[: self.cut], self.n_ops[: self.cut])
-        second = self._kept("right", probabilities) @ joint(each[self.cut :], self.n_ops[self.cut :])
+        second = self._kept("right", probabilities)
+        if self.cut < len(each):
+            second = second @ joint(each[self.cut :], self.n_ops[self.cut :])
         return ((first if self.all_left else self._kept("left", probabilities) @ first) * second).sum(0)
 
 
@@ -137,6 +142,40 @@ class Train(Form):
         for matrix in others:
             state = (state[:, None] * matrix).sum(0)
         return state[0]
+
+
+class Floor(nn.Module):
+    """The expectation of a cost that is at least a floor: of ``max(cost, floor)``.
+
+    Where the mean is within three standard deviations of the floor, the cost is taken to have a bell-shaped density of
+    its mean and variance, proportional to ``(1 - (x / 3)^2)^3`` in standard deviations. Elsewhere the result is the
+    mean or the floor itself. The variance is that of a sum over positions.
+
+    Parameters
+    ----------
+    floor : float
+    effects : ndarray of float64, shape (positions, ops)
+        What each op adds at each position.
+    """
+
+    def __init__(self, floor: float, effects: Vector) -> None:
+        super().__init__()
+        self.floor = floor
+        centred = effects - effects.mean(axis=1, keepdims=True)
+        self.register_buffer("powers", torch.from_numpy(np.stack([centred, centred**2], axis=1)))
+
+    def forward(self, means: Tensor, probabilities: Tensor) -> Tensor:
+        """Return the expectations, (n,) means and (positions, ops, n) probabilities -> (n,)."""
+        first, second = (self.get_buffer("powers").to(probabilities.dtype) @ probabilities).unbind(1)
+        variance = (second - first * first).sum(0)
+        above = means - self.floor
+        near = above * above < _REACH**2 * variance
+        reach = _REACH * torch.where(near, variance, torch.ones_like(variance)).sqrt()
+        place = torch.where(near, -above / reach, torch.zeros_like(above))
+        square = place * place
+        even = square * (1 / 2 - square * (1 / 4 - square * (1 / 10 - square / 56)))
+        excess = reach * (35 / 256 - place / 2 + 35 / 32 * even)
+        return self.floor + torch.where(near, excess, above.clamp(min=0.0))
 
 
 def joint(probabilities: Sequence[Tensor], n_ops: Sequence[int]) -> Tensor:

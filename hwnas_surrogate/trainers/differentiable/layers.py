@@ -48,7 +48,7 @@ class ExpectedLayers:
         of = space.same_views.get(view, view)
         table = space.op_table(predicted.config, of)
         self._choices: npt.NDArray[np.intp] | None = None
-        if predicted.is_small:
+        if predicted.is_countable:
             archs = predicted.everything()
             if table is None:
                 batch = space.batch(archs, predicted.config)

@@ -9,6 +9,7 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 
+from hwnas_surrogate.columns import Columns
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.spaces import ConfigLike, NetworkConfig, SearchSpace, get_space
 from hwnas_surrogate.trainers.differentiable.probes import Archs, Vector
@@ -94,8 +95,18 @@ class Predicted:
         return self.space.op_table(self.config, "all") is not None
 
     @property
+    def is_quick(self) -> bool:
+        """Whether a prediction builds no graph; columns of peak memory do."""
+        return self.has_tables and "memory" not in Columns.of(self.surrogate.columns_).groups
+
+    @property
     def is_small(self) -> bool:
         """Whether all architectures can be predicted."""
+        return self.size <= (_MOST_TABULATED if self.is_quick else _MOST_COUNTED)
+
+    @property
+    def is_countable(self) -> bool:
+        """Whether the operators of all architectures can be counted."""
         return self.size <= (_MOST_TABULATED if self.has_tables else _MOST_COUNTED)
 
     def everything(self) -> Archs:
