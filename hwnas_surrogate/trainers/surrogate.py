@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -50,6 +50,9 @@ from hwnas_surrogate.trainers.fitted import FittedSurrogate
 from hwnas_surrogate.trainers.posterior import CalibratedPosterior
 from hwnas_surrogate.trainers.queries import asked_batch, queries
 from hwnas_surrogate.trainers.saving import load, save
+
+if TYPE_CHECKING:
+    from hwnas_surrogate.trainers.differentiable import DifferentiableCost
 
 __all__ = ["Surrogate"]
 
@@ -417,6 +420,47 @@ class Surrogate(FittedSurrogate):
     ) -> float:
         """Return Spearman's rank correlation of predicted and measured costs."""
         return float(spearmanr(reals(cost), self.predict(networks, configs, extrapolate=extrapolate)).statistic)
+
+    def to_torch(
+        self, config: ConfigLike = None, *, space: str | SearchSpace | None = None, extrapolate: bool = False
+    ) -> DifferentiableCost:
+        """Return a torch module that gives the expected cost of architecture probabilities, with its gradient.
+
+        Parameters
+        ----------
+        config : config, optional
+            The network config to predict for, as in :meth:`predict`.
+        space : str or SearchSpace, optional
+            The space whose architectures are predicted, of a surrogate that was trained on graphs.
+        extrapolate : bool, default=False
+            As in :meth:`predict`.
+
+        Returns
+        -------
+        DifferentiableCost
+            It takes (n, positions, ops) probabilities, or a super-net's parameters (``of_alphas``), and equals
+            :meth:`predict` at one-hot inputs. ``exact`` says whether it is the mean of the predictions.
+
+        Raises
+        ------
+        InvalidConfigError
+            As in :meth:`predict`.
+        InvalidInputError
+            If the surrogate was trained on graphs and no space is given, or the space is not the surrogate's.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from hwnas_surrogate import load_table
+        >>> table = load_table(space="fbnet").select("epyc-torch-1t/latency")
+        >>> cost = Surrogate("fbnet", model="ridge").fit(table.archs[:100], table.costs[:100, 0]).to_torch()
+        >>> cost(torch.full((1000, 22, 9), 1 / 9)).shape, cost.exact
+        (torch.Size([1000]), True)
+        """
+        from hwnas_surrogate.trainers.differentiable import DifferentiableCost
+
+        check_is_fitted(self, "model_")
+        return DifferentiableCost(self, config, space, extrapolate)
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Save to a folder: ``manifest.json`` and weights, no pickle; see :meth:`load`."""
