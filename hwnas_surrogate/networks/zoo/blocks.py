@@ -48,7 +48,6 @@ ACTIVATIONS: Mapping[str, Callable[[], nn.Module]] = MappingProxyType(
         "sigmoid": nn.Sigmoid,
         "hsigmoid": nn.Hardsigmoid,
         "tanh": nn.Tanh,
-        "softplus": nn.Softplus,
     }
 )
 """Activations by the names that stand in the names of networks."""
