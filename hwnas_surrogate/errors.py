@@ -129,7 +129,7 @@ def unknown(error: type[E_], what: str, got: object, allowed: Iterable[str], hin
     listed = ", ".join(map(repr, names[:_LISTED])) if names else "nothing"
     if len(names) > _LISTED:
         listed += f" and {len(names) - _LISTED:,} more"
-    return error(f"unknown {what} {got!r}; allowed: {listed}.{closest(got, names)}{' ' + hint if hint else ''}")
+    return error(f"unknown {what} {got!r:.200}; allowed: {listed}.{closest(got, names)}{' ' + hint if hint else ''}")
 
 
 def missing_extra(what: str, extra: str) -> MissingExtraError:

@@ -45,7 +45,8 @@ class Layout:
     @classmethod
     def contiguous(cls, shape: Shape) -> Layout:
         """Return the layout of a whole value."""
-        return cls(shape, tuple(accumulate(shape[:0:-1], lambda step, size: step * max(size, 1), initial=1))[::-1])
+        steps = tuple(accumulate(shape[:0:-1], lambda step, size: step * max(size, 1), initial=1))[::-1]
+        return cls(shape, steps[: len(shape)])  # a scalar has no dimension
 
     @classmethod
     def of_view(cls, op: Op) -> Layout | None:

@@ -64,3 +64,11 @@ def test_layouts_are_read_from_what_views_say():
     assert str(Layout.of_view(op)) == str(turned) == "(1, 2, 3) from 5"  # of one place, a step does not count
     assert Layout.of_view(Op("view", (TensorSpec((6,)),), (TensorSpec((2, 3)),))) == Layout.contiguous((2, 3))
     assert Layout.of_view(Op("view", (TensorSpec((6,)),), (TensorSpec((2, 3)),), detail="written")) is None
+
+
+def test_scalars_have_no_strides():
+    assert Layout.contiguous(()) == Layout((), ())
+    second = Layout((3,), (1,)).sliced(0, 1, 1, 1).without([0])
+    assert (str(Layout((), ())), str(second)) == ("", "() from 1")
+    op = Op("view", (TensorSpec((3,)),), (TensorSpec(()),), detail=str(second))
+    assert Layout.of_view(op) == second

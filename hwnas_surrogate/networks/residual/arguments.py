@@ -10,7 +10,7 @@ import numpy as np
 
 from hwnas_surrogate.errors import InvalidConfigError
 
-__all__ = ["MOST_LAYERS", "flag", "fraction", "positive", "positives", "required"]
+__all__ = ["MOST_LAYERS", "flag", "fraction", "positive", "positives", "required", "temperature"]
 
 _LARGEST = 20_000
 """Largest number of channels: beyond any network, and below what would fill the memory by a typing error."""
@@ -93,6 +93,15 @@ def fraction(name: str, value: object, most: float = 1.0, *, zero: bool = False)
         raise InvalidConfigError(
             f"{name} must be a number {'from' if zero else 'above'} 0, up to {most:g}, got {value!r:.80}."
         )
+    return number
+
+
+def temperature(name: str, value: object) -> float:
+    """Return a temperature, a finite number; raise `InvalidConfigError` if it is none."""
+    is_number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    number = float(value) if is_number else float("nan")  # type: ignore[arg-type]
+    if not np.isfinite(number):
+        raise InvalidConfigError(f"{name} must be a finite number, got {value!r:.80}.")
     return number
 
 

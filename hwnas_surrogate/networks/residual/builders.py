@@ -89,7 +89,7 @@ def build_cifar_network(config: Mapping[str, Any]) -> nn.Module:
     'WideResNet: depth 10, width x1, 10 classes'
     """
     kind = config.get("super_type", "basic") if isinstance(config, Mapping) else "basic"
-    if kind == "basic":
+    if isinstance(kind, str) and kind == "basic":
         return _built(config, "a CIFAR network", _chosen(config, "a CIFAR network", "arch", _CIFAR))
     recipe = _chosen(config, "a CIFAR network", "super_type", _INFERRED_CIFAR, ("basic",))
     return _built(config, f"an {kind} CIFAR network", recipe)
@@ -123,7 +123,7 @@ def build_imagenet_network(config: Mapping[str, Any]) -> nn.Module:
     'MobileNetV2: width x0.25, last channels 64, 10 classes'
     """
     kind = config.get("super_type", "basic") if isinstance(config, Mapping) else "basic"
-    if kind == "basic":
+    if isinstance(kind, str) and kind == "basic":
         return _built(config, "an ImageNet network", _chosen(config, "an ImageNet network", "arch", _IMAGENET))
     table = _chosen(config, "an ImageNet network", "super_type", {"infer-shape": _INFERRED_IMAGENET}, ("basic",))
     what = "an infer-shape ImageNet network"
@@ -175,4 +175,7 @@ def _chosen(config: Mapping[str, Any], what: str, key: str, table: Mapping[str, 
 def _built(config: Mapping[str, Any], what: str, recipe: tuple[Callable[..., _V], tuple[str, ...]]) -> _V:
     build, keys = recipe
     values = required(config, what, *keys)
+    empty = [key for key, value in zip(keys, values, strict=True) if value is None]
+    if empty:
+        raise InvalidConfigError(f"the config of {what} has no value of {empty[0]!r}: it is None.")
     return build(**{_ARGUMENTS.get(key, key): value for key, value in zip(keys, values, strict=True)})

@@ -60,12 +60,19 @@ def change_key(key: str, value: object) -> Callable[[nn.Module], None]:
     -------
     callable
 
+    Raises
+    ------
+    InvalidInputError
+        If ``key`` is no text.
+
     Examples
     --------
     >>> network = nn.Sequential(nn.Dropout(0.5), nn.ReLU()).apply(change_key("p", 0.1))
     >>> network[0]
     Dropout(p=0.1, inplace=False)
     """
+    if not isinstance(key, str):
+        raise InvalidInputError(f"key is an attribute's name, a text; got {key!r:.80}.")
 
     def change(module: nn.Module) -> None:
         if hasattr(module, key):

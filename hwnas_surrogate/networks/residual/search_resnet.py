@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from hwnas_surrogate.errors import InvalidInputError, unknown
-from hwnas_surrogate.networks.residual.arguments import fraction, positive
+from hwnas_surrogate.networks.residual.arguments import fraction, positive, required, temperature
 from hwnas_surrogate.networks.residual.base import Classifier
 from hwnas_surrogate.networks.residual.initialization import initialize_resnet
 from hwnas_surrogate.networks.residual.plan import Plan
@@ -132,10 +132,11 @@ class SearchResNet(Classifier):
         Raises
         ------
         InvalidConfigError
-            If ``epoch_ratio`` is outside 0 to 1.
+            If ``epoch_ratio`` is outside 0 to 1, or a temperature is not finite.
         """
         done = fraction("epoch_ratio", epoch_ratio, zero=True)
-        self.tau = tau_min + (tau_max - tau_min) * (1 + math.cos(math.pi * done)) / 2
+        least, most = temperature("tau_min", tau_min), temperature("tau_max", tau_max)
+        self.tau = least + (most - least) * (1 + math.cos(math.pi * done)) / 2
 
     def get_flop(
         self, mode: str, config_dict: Mapping[str, Any] | None = None, extra_info: float | None = None
@@ -168,8 +169,10 @@ class SearchResNet(Classifier):
         InvalidInputError
             If there is no such mode, or the network has not run yet.
         InvalidConfigError
-            If the mode needs ``extra_info``, and that is not allowed.
+            If the mode needs ``extra_info``, and that is not allowed, or the config is no mapping.
         """
+        if config_dict is not None:
+            required(config_dict, "the network that is derived")
         channels, kept = self._chosen(mode, extra_info)
         total, at = 0.0, 0
         for layer in self._layers():

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from hwnas_surrogate.errors import InvalidInputError, unknown
-from hwnas_surrogate.networks.residual.arguments import positive
+from hwnas_surrogate.networks.residual.arguments import positive, temperature
 
 __all__ = [
     "ChannelWiseInter",
@@ -58,6 +58,8 @@ def select2withP(
     ------
     InvalidInputError
         If there are fewer choices than ``num``, or the probabilities are not finite.
+    InvalidConfigError
+        If the temperature is not finite, or ``num`` is no positive integer.
 
     References
     ----------
@@ -69,7 +71,8 @@ def select2withP(
     >>> picks.shape, weights.shape
     (torch.Size([5, 2]), torch.Size([5, 2]))
     """
-    if logits.ndim != 2 or not (just_prob or 1 <= num <= logits.shape[1]):
+    tau = temperature("tau", tau)
+    if logits.ndim != 2 or not (just_prob or 1 <= positive("num", num) <= logits.shape[1]):
         raise InvalidInputError(f"can't draw {num} choices from logits of shape {tuple(logits.shape)}.")
     noisy = logits if tau <= 0 else _with_noise(logits, tau)
     probabilities = noisy.softmax(1)
