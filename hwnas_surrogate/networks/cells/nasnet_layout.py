@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from hwnas_surrogate.errors import InvalidArchitectureError, unknown
-from hwnas_surrogate.networks.cells.integers import flat_integers, integer
+from hwnas_surrogate.errors import InvalidArchitectureError
+from hwnas_surrogate.networks.cells.arguments import check_name, flat_integers, integer
 from hwnas_surrogate.networks.cells.operations import check_operation
 
 __all__ = ["CellPlace", "NASNetNode", "checked_genotype", "nasnet_places"]
@@ -86,8 +86,7 @@ def checked_genotype(genotype: object) -> dict[str, tuple[list[NASNetNode], list
         )
     allowed = ("normal", "normal_concat", "reduce", "reduce_concat")
     for key in genotype:
-        if key not in allowed:
-            raise unknown(InvalidArchitectureError, "key of a NASNet-style genotype", key, allowed)
+        check_name(InvalidArchitectureError, "key of a NASNet-style genotype", key, allowed)
     cells: dict[str, tuple[list[NASNetNode], list[int]] | None] = {"reduce": None}
     for kind in ("normal", "reduce"):
         if kind == "reduce" and genotype.get("reduce") is None:

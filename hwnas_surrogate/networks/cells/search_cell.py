@@ -9,9 +9,9 @@ from operator import add
 
 from torch import Tensor, nn
 
-from hwnas_surrogate.errors import InvalidArchitectureError, InvalidInputError, unknown
+from hwnas_surrogate.errors import InvalidArchitectureError, InvalidInputError
+from hwnas_surrogate.networks.cells.arguments import check_name, flat_integers
 from hwnas_surrogate.networks.cells.choosing import chosen
-from hwnas_surrogate.networks.cells.integers import flat_integers
 from hwnas_surrogate.networks.cells.operations import build_operation
 from hwnas_surrogate.networks.cells.structure import CellStructure, Edge
 
@@ -97,8 +97,7 @@ class EdgeTable:
                 f"this super-net's cells have {self.max_nodes} nodes, got {len(structure)} in {structure.tostr()}."
             )
         for op in (op for edges in structure.nodes for op, _ in edges):
-            if op not in self.op_names:
-                raise unknown(InvalidArchitectureError, "operation of this super-net", op, self.op_names)
+            check_name(InvalidArchitectureError, "operation of this super-net", op, self.op_names)
 
 
 def random_structure(table: EdgeTable) -> CellStructure:

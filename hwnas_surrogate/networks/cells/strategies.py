@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import ClassVar
 
+from hwnas_surrogate.networks.cells.arguments import flat_integers
 from hwnas_surrogate.networks.cells.controller import Controller
 from hwnas_surrogate.networks.cells.generic import GenericCellNetwork
-from hwnas_surrogate.networks.cells.integers import flat_integers
 from hwnas_surrogate.networks.cells.search_cell import random_structure
 from hwnas_surrogate.networks.cells.searchable import SearchableCellNetwork
 from hwnas_surrogate.networks.cells.structure import CellStructure

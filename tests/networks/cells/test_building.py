@@ -171,6 +171,20 @@ WRONG: dict[str, Any] = {
     "cell-for-nasnet": CIFAR | {"genotype": A0},
     "auxiliary": CIFAR | {"auxiliary": 2},
     "multiplier": NASNET | {"multiplier": 7},
+    "array-super-type": TINY | {"super_type": np.zeros(2)},
+    "array-name": TINY | {"name": np.zeros(2)},
+    "nasnet-array-name": NASNET | {"name": np.zeros(2)},
+    "many-channels": TINY | {"C": 10**7},
+    "huge": TINY | {"num_classes": 10**30},
+    "many-cells": SUPER | {"N": 10**7},
+    "many-nodes": SUPER | {"max_nodes": 10**7},
+    "many-steps": NASNET | {"steps": 10**7},
+    "many-layers": SEARCH | {"max_num_Cs": 3 * 10**7 + 2},
+    "wide-candidate": SEARCH | {"candidate_Cs": [10**9]},
+    "huge-channels": SIZED | {"channels": "9" * 5000},
+    "wide-channels": SIZED | {"channels": [10**9, 8]},
+    "other-digits": SIZED | {"channels": "４:8"},
+    "huge-source": TINY | {"genotype": "|none~" + "9" * 5000},
 }
 
 
@@ -185,6 +199,15 @@ def test_refused(case: str) -> None:
 def test_what_is_no_config(config: Any) -> None:
     with pytest.raises(InvalidConfigError, match="is a dict"):
         build_cell_network(config)
+
+
+def test_messages_are_short() -> None:
+    with pytest.raises(InvalidConfigError) as raised:
+        build_cell_network(SUPER | {"name": "x" * 5000})
+    assert len(str(raised.value)) < 500
+    with pytest.raises(InvalidConfigError) as raised:
+        build_cell_network({"y" * 5000: 1})
+    assert len(str(raised.value)) < 500
 
 
 def test_messages_say_what_is_allowed() -> None:

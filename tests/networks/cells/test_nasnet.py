@@ -167,6 +167,8 @@ def test_drop_path_spares_the_identity(states: tuple[Tensor, Tensor]) -> None:
     assert network.drop_path_prob == 0.3
     with pytest.raises(HWNASError, match="below 1"):
         network.update_drop_path(1.0)
+    with pytest.raises(HWNASError):
+        network.update_drop_path(None)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
