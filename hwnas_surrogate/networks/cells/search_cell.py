@@ -9,7 +9,8 @@ from operator import add
 
 from torch import Tensor, nn
 
-from hwnas_surrogate.errors import InvalidArchitectureError, InvalidInputError, unknown
+from hwnas_surrogate.errors import InvalidArchitectureError, InvalidInputError
+from hwnas_surrogate.networks.cells.arguments import check_name, flat_integers
 from hwnas_surrogate.networks.cells.choosing import chosen
 from hwnas_surrogate.networks.cells.operations import build_operation
 from hwnas_surrogate.networks.cells.structure import CellStructure, Edge
@@ -59,15 +60,15 @@ class EdgeTable:
         InvalidArchitectureError
             If there is not one for each row, or it is no number of an operation.
         """
-        wrong = [op for op in choices if isinstance(op, bool) or not isinstance(op, int)]
-        if wrong or len(choices) != len(self) or any(not 0 <= op < len(self.op_names) for op in choices):
+        numbers = flat_integers(choices)
+        if numbers is None or len(numbers) != len(self) or not all(0 <= op < len(self.op_names) for op in numbers):
             raise InvalidArchitectureError(
                 f"a cell of {self.max_nodes} nodes has {len(self)} operations, each a number "
-                f"0..{len(self.op_names) - 1}; got {list(choices)!r:.80}."
+                f"0..{len(self.op_names) - 1}; got {choices!r:.80}."
             )
         return CellStructure.trusted(
             tuple(
-                tuple((self.op_names[choices[self.row(node, source)]], source) for source in range(node))
+                tuple((self.op_names[numbers[self.row(node, source)]], source) for source in range(node))
                 for node in range(1, self.max_nodes)
             )
         )
@@ -96,8 +97,7 @@ class EdgeTable:
                 f"this super-net's cells have {self.max_nodes} nodes, got {len(structure)} in {structure.tostr()}."
             )
         for op in (op for edges in structure.nodes for op, _ in edges):
-            if op not in self.op_names:
-                raise unknown(InvalidArchitectureError, "operation of this super-net", op, self.op_names)
+            check_name(InvalidArchitectureError, "operation of this super-net", op, self.op_names)
 
 
 def random_structure(table: EdgeTable) -> CellStructure:

@@ -122,13 +122,15 @@ def test_reduction_cell_of_gdas(x: Tensor) -> None:
     "wrong",
     [
         lambda: build_operation("nor_conv_5x5", 4, 4),
+        lambda: OPERATIONS["none"](-1, 4, 1, True, True),
+        lambda: OPERATIONS["nor_conv_3x3"](4, 4, 3, True, True),
         lambda: Pooling(4, 4, 1, "sum"),  # type: ignore[arg-type]
         lambda: FactorizedReduce(4, 4, 3),
         lambda: ResidualBlock(4, 4, 3),
         lambda: GDASReductionCell(4, 4, 12, False),
         lambda: drop_path(torch.ones(1, 1, 1, 1), 1.0),
     ],
-    ids=["operation", "mode", "stride", "stride-of-block", "groups", "drop"],
+    ids=["operation", "negative", "stride-of-operation", "mode", "stride", "stride-of-block", "groups", "drop"],
 )
 def test_wrong_settings(wrong: object) -> None:
     assert callable(wrong)

@@ -64,13 +64,13 @@ def test_tunas_returns_the_probability_of_its_draw() -> None:
     torch.manual_seed(0)
     logs = network.alphas[0].log_softmax(-1)
     chosen = []
-    for _ in range(300):
+    for _ in range(120):
         log_probs = network(X[:1])[2]
         first = (logs[0] - log_probs[0]).abs().argmin().item()
         chosen.append(first)
         assert (logs[4] - log_probs[5]).abs().min() < 1e-6
-    shares = torch.bincount(torch.tensor(chosen), minlength=3) / 300
-    torch.testing.assert_close(shares, logs[0].exp().detach(), atol=0.1, rtol=0)
+    shares = torch.bincount(torch.tensor(chosen), minlength=3) / 120
+    torch.testing.assert_close(shares, logs[0].exp().detach(), atol=0.15, rtol=0)
 
 
 def test_draws_differ_in_eval_mode_too() -> None:
@@ -112,6 +112,9 @@ WRONG: dict[str, Any] = {
     "no-algorithm": lambda: super_net()(X),
     "no-temperature": lambda: (network := super_net(), network.set_algo("tas"), network(X)),
     "temperature": lambda: super_net("tas").set_tau(0),
+    "no-number": lambda: super_net("tas").set_tau(None),  # type: ignore[arg-type]
+    "endless": lambda: super_net("tas").set_tau(float("inf")),
+    "array-algorithm": lambda: super_net().set_algo(torch.zeros(2)),  # type: ignore[arg-type]
     "layers": lambda: super_net(layers=6),
     "layers-text": lambda: SizeSearchNetwork([4], "5", CELL, 10),  # type: ignore[arg-type]
     "layers-bool": lambda: SizeSearchNetwork([4], True, CELL, 10),
