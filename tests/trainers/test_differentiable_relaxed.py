@@ -8,7 +8,16 @@ import torch
 
 from hwnas_surrogate.models import LogRidge
 from hwnas_surrogate.trainers import Surrogate
-from tests.trainers.differentiable_cases import BLOCKS, RELAXED, costs_of, few_are_soft, fitted, mean_prediction, module
+from tests.trainers.differentiable_cases import (
+    BLOCKS,
+    CELLS,
+    RELAXED,
+    costs_of,
+    few_are_soft,
+    fitted,
+    mean_prediction,
+    module,
+)
 
 relaxed = pytest.mark.parametrize("kind", sorted(RELAXED))
 
@@ -96,3 +105,14 @@ def test_a_floor_that_binds() -> None:
         assert cost(torch.from_numpy(near)).item() == pytest.approx(mean, rel=0.01)
         given = torch.from_numpy(near).requires_grad_()
         assert torch.autograd.gradcheck(cost, given, atol=1e-5, rtol=1e-4, fast_mode=True)
+
+
+def test_peak_memory_is_not_predicted_for_every_architecture() -> None:
+    archs = CELLS.sample(12, 0)  # each takes milliseconds: its graph is built
+    surrogate = Surrogate(CELLS, metric="peak_memory", random_state=0, calibrate=False)
+    surrogate.fit(archs, CELLS.batch(archs).peak_memory() / 2**20 + 1)
+    cost = surrogate.to_torch()
+    checked = CELLS.sample(4, 1)
+    assert not cost.exact
+    assert cost(cost.one_hot(checked, torch.float64)).numpy() == pytest.approx(surrogate.predict(checked), rel=1e-9)
+    assert cost.expected_layers(cost.one_hot(checked)).shape == (4, len(cost.operators()))

@@ -24,6 +24,8 @@ _ROUGH_PIVOT = 1e-3
 """The same where an approximation is enough: a thousandth of the largest of costs that span orders of magnitude."""
 _MOST_RANK = 10
 """Trains of a higher rank take longer than 10 ms for 1,000 architectures, and are no better than main effects."""
+_ROUGH_RANK = 5
+"""The same for an approximation: with 10, errors were hardly smaller."""
 _SWEEPS = 4
 
 Suffixes = list[npt.NDArray[np.int8]]
@@ -141,7 +143,7 @@ def train(costs: Costs, checked: Archs, n_ops: npt.NDArray[np.intp]) -> list[Vec
     suffixes: Suffixes = [start[None, place:] for place in range(len(n_ops) + 1)]
     for _ in range(_SWEEPS):
         for place in (*range(1, len(n_ops)), *range(len(n_ops) - 1, 0, -1)):
-            if not _refine(costs, prefixes, suffixes, place, n_ops, _PIVOT):
+            if not _refine(costs, prefixes, suffixes, place, n_ops, _PIVOT, _MOST_RANK):
                 return None
         cores = _cores(costs, prefixes, suffixes, n_ops)
         found = train_values(cores, checked)
@@ -172,31 +174,37 @@ def rough_train(costs: Costs, start: Archs, n_ops: npt.NDArray[np.intp]) -> list
     prefixes: Suffixes = [start[None, :place] for place in range(len(n_ops) + 1)]
     suffixes: Suffixes = [start[None, place:] for place in range(len(n_ops) + 1)]
     for place in (*range(1, len(n_ops)), *range(len(n_ops) - 1, 0, -1)):
-        _refine(costs, prefixes, suffixes, place, n_ops, _ROUGH_PIVOT)
+        _refine(costs, prefixes, suffixes, place, n_ops, _ROUGH_PIVOT, _ROUGH_RANK)
     return _cores(costs, prefixes, suffixes, n_ops)
 
 
 def _refine(
-    costs: Costs, prefixes: Suffixes, suffixes: Suffixes, place: int, n_ops: npt.NDArray[np.intp], least: float
+    costs: Costs,
+    prefixes: Suffixes,
+    suffixes: Suffixes,
+    place: int,
+    n_ops: npt.NDArray[np.intp],
+    least: float,
+    most: int,
 ) -> bool:
     """Choose the prefixes and suffixes that meet at a place; return whether few of them suffice."""
     before, after = prefixes[place - 1], suffixes[place + 1]
     rows = _product(before, np.arange(n_ops[place - 1])[:, None])
     columns = _product(np.arange(n_ops[place])[:, None], after)
     matrix = costs(_product(rows, columns)).reshape(len(rows), len(columns))
-    which, others, enough = _pivots(matrix, least)
+    which, others, enough = _pivots(matrix, least, most)
     prefixes[place], suffixes[place] = rows[which], columns[others]
     return enough
 
 
-def _pivots(matrix: Vector, least: float) -> tuple[list[int], list[int], bool]:
+def _pivots(matrix: Vector, least: float, most: int) -> tuple[list[int], list[int], bool]:
     """Return rows and columns whose crossings determine a matrix, and whether they do: there are few at most."""
     residual, rows, columns = matrix.copy(), list[int](), list[int]()
     smallest = least * float(np.abs(matrix).max())
     while True:
         row, column = divmod(int(np.abs(residual).argmax()), residual.shape[1])
         enough = bool(rows) and bool(abs(residual[row, column]) <= smallest)
-        if enough or len(rows) == _MOST_RANK:
+        if enough or len(rows) == most:
             return rows, columns, enough
         rows.append(row)
         columns.append(column)

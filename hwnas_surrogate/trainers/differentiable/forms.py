@@ -136,12 +136,13 @@ class Train(Form):
 
     def forward(self, probabilities: Tensor) -> Tensor:
         """Return the expectations, (positions, ops, n) -> (n,)."""
-        matrices = self._kept("cores", probabilities) @ probabilities
+        # Products of many float32 numbers would be off by more than 1e-6.
+        matrices = self.get_buffer("cores").double() @ probabilities.double()
         first, *others = matrices.view(len(matrices), self.rank, self.rank, -1).unbind(0)
         state: Tensor = first[0]
         for matrix in others:
             state = (state[:, None] * matrix).sum(0)
-        return state[0]
+        return state[0].to(probabilities.dtype)
 
 
 class Floor(nn.Module):
@@ -166,16 +167,22 @@ class Floor(nn.Module):
 
     def forward(self, means: Tensor, probabilities: Tensor) -> Tensor:
         """Return the expectations, (n,) means and (positions, ops, n) probabilities -> (n,)."""
-        first, second = (self.get_buffer("powers").to(probabilities.dtype) @ probabilities).unbind(1)
-        variance = (second - first * first).sum(0)
         above = means - self.floor
-        near = above * above < _REACH**2 * variance
+        with torch.no_grad():
+            near = above * above < _REACH**2 * self._variance(probabilities)
+            if not near.any() and (above >= 0).all():
+                return means
+        variance = self._variance(probabilities)
         reach = _REACH * torch.where(near, variance, torch.ones_like(variance)).sqrt()
         place = torch.where(near, -above / reach, torch.zeros_like(above))
         square = place * place
         even = square * (1 / 2 - square * (1 / 4 - square * (1 / 10 - square / 56)))
         excess = reach * (35 / 256 - place / 2 + 35 / 32 * even)
         return self.floor + torch.where(near, excess, above.clamp(min=0.0))
+
+    def _variance(self, probabilities: Tensor) -> Tensor:
+        first, second = (self.get_buffer("powers").to(probabilities.dtype) @ probabilities).unbind(1)
+        return (second - first * first).sum(0)
 
 
 def joint(probabilities: Sequence[Tensor], n_ops: Sequence[int]) -> Tensor:
