@@ -59,7 +59,7 @@ def select2withP(
     InvalidInputError
         If there are fewer choices than ``num``, or the probabilities are not finite.
     InvalidConfigError
-        If the temperature is not finite, or ``num`` is no positive integer.
+        If the temperature is not finite.
 
     References
     ----------
@@ -72,8 +72,8 @@ def select2withP(
     (torch.Size([5, 2]), torch.Size([5, 2]))
     """
     tau = temperature("tau", tau)
-    if logits.ndim != 2 or not (just_prob or 1 <= positive("num", num) <= logits.shape[1]):
-        raise InvalidInputError(f"can't draw {num} choices from logits of shape {tuple(logits.shape)}.")
+    if logits.ndim != 2 or not (just_prob or (isinstance(num, int) and 1 <= num <= logits.shape[1])):
+        raise InvalidInputError(f"can't draw {num!r:.80} choices from logits of shape {tuple(logits.shape)}.")
     noisy = logits if tau <= 0 else _with_noise(logits, tau)
     probabilities = noisy.softmax(1)
     if just_prob:
