@@ -9,7 +9,7 @@ import pickle
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hwnas_surrogate.errors import HWNASError, InvalidArchitectureError, InvalidInputError
@@ -37,6 +37,7 @@ def cells(draw: st.DrawFn) -> CellStructure:
     return CellStructure(tuple(nodes))
 
 
+@settings(max_examples=50)
 @given(cells())
 def test_strings_round_trip(cell: CellStructure) -> None:
     again = CellStructure.str2structure(cell.tostr())
