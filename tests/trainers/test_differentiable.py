@@ -15,6 +15,9 @@ import pytest
 import torch
 from sklearn.exceptions import NotFittedError
 
+from hwnas_surrogate.networks.cells import GDASCellNetwork, GenericCellNetwork
+from hwnas_surrogate.networks.fbnet_supernet import FBNetSuperNet
+from hwnas_surrogate.spaces import FBNetConfig
 from hwnas_surrogate.trainers import Surrogate
 from tests.trainers.differentiable_cases import (
     BLOCKS,
@@ -128,6 +131,31 @@ def test_the_softmax_of_a_super_nets_parameters() -> None:
     assert alphas.grad.abs().sum() > 0
     cold = cost.of_alphas(alphas.double(), temperature=1e-3).item()
     assert cold == pytest.approx(fitted("cells, default").predict(alphas.argmax(1).tolist())[0], rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("kind", "build"),
+    [
+        ("cells, default", lambda: GDASCellNetwork(2, 1, 4, 3, list(CELLS.ops))),
+        ("cells, default", lambda: GenericCellNetwork(2, 1, 4, 3, list(CELLS.ops))),
+        ("blocks, default", lambda: FBNetSuperNet(FBNetConfig(2, (2,) * 7, 4, 3), hard=True)),
+    ],
+    ids=["GDAS", "generic", "FBNet"],
+)
+def test_the_parameters_of_our_super_nets(kind: str, build: Any) -> None:
+    network, cost = build(), module(kind)
+    alphas = network.alphas if hasattr(network, "alphas") else network.get_alphas()
+    [parameter] = [alphas] if isinstance(alphas, torch.Tensor) else alphas
+    with torch.no_grad():
+        parameter[:, 1] += 30.0
+    expected = fitted(kind).predict([[1] * cost.space.n_positions])[0]
+    latency = cost.of_alphas(alphas)
+    assert latency.item() == pytest.approx(expected, rel=1e-5)
+    latency.backward()
+    assert parameter.grad is not None
+    genotype = network.genotype if isinstance(network, GenericCellNetwork) else network.genotype()
+    text = genotype if isinstance(genotype, str) else genotype.tostr()
+    assert cost(cost.one_hot(text)).item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_positions_of_different_numbers_of_ops() -> None:

@@ -95,7 +95,7 @@ def fit(predicted: Predicted) -> Fitted:
     metric = METRICS[predicted.surrogate.metric_]
     if form is None:
         form, error = _nearest(predicted, archs, costs, effects, fitted, held_out)
-        what = "the expectation of the nearest curve of a sum over positions, and the prediction near one-hot inputs"
+        what = "the expectation of the nearest curve or product over positions, and the prediction near one-hot inputs"
         return Fitted(form, False, False, what, False, Floor(predicted.surrogate.floor_, spread), error)
     if metric.cost == "reciprocal":
         return Fitted(form, False, False, f"the {metric.name} of the expected time", True, floor)
