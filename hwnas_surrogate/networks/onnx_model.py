@@ -12,8 +12,8 @@ import torch
 from torch import fx, nn
 
 from hwnas_surrogate.errors import InvalidInputError, missing_extra
+from hwnas_surrogate.networks.cells.operations import Zero
 from hwnas_surrogate.networks.fbnet import ChannelShuffle
-from hwnas_surrogate.networks.nasbench201 import Zero
 
 if TYPE_CHECKING:
     import onnx
@@ -251,7 +251,8 @@ def _relu(writer: _Writer, _: nn.ReLU, source: str, call: fx.Node) -> None:
     writer.node("Relu", [source], _name(call))
 
 
-def _zero(writer: _Writer, _: Zero, source: str, call: fx.Node) -> None:
+def _zero(writer: _Writer, zero: Zero, source: str, call: fx.Node) -> None:
+    _check(zero, stride=1, C_out=zero.C_in)
     writer.node("Mul", [source, writer.weight(f"{call.name}.zero", np.zeros((), np.float32))], _name(call))
 
 

@@ -16,7 +16,8 @@ from torch.utils._pytree import tree_flatten
 
 from hwnas_surrogate.measure import Runnable, Runtime
 from hwnas_surrogate.measure.runtimes import FileRuntime
-from hwnas_surrogate.networks.nasbench201 import NASBench201Network, ReLUConvBN, Zero
+from hwnas_surrogate.networks.cells.operations import ReLUConvBN, Zero
+from hwnas_surrogate.networks.nasbench201 import NASBench201Network
 
 
 def ops_of(network: nn.Module) -> list[int]:

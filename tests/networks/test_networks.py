@@ -20,8 +20,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from hwnas_surrogate.errors import InvalidArchitectureError, InvalidConfigError, InvalidInputError
 from hwnas_surrogate.graphs import Op
 from hwnas_surrogate.networks import FBNetNetwork, NASBench201Network, build_network
+from hwnas_surrogate.networks.cells.operations import Zero
 from hwnas_surrogate.networks.fbnet import ChannelShuffle
-from hwnas_surrogate.networks.nasbench201 import Zero
 from hwnas_surrogate.spaces import FBNet, FBNetConfig, NASBench201, NASBench201Config
 
 CELL = "|nor_conv_3x3~0|+|skip_connect~0|avg_pool_3x3~1|+|none~0|nor_conv_1x1~1|nor_conv_3x3~2|"

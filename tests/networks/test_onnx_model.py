@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from hwnas_surrogate.errors import InvalidInputError, MissingExtraError
 from hwnas_surrogate.networks import build_network, to_onnx
+from hwnas_surrogate.networks.cells.operations import Zero
 from hwnas_surrogate.networks.fbnet import ChannelShuffle
-from hwnas_surrogate.networks.nasbench201 import Zero
 from hwnas_surrogate.spaces import FBNet, FBNetConfig, NASBench201, NASBench201Config, NetworkConfig
 
 onnx = pytest.importorskip("onnx", reason="needs the extra onnxruntime")
@@ -136,7 +136,7 @@ class Named(nn.Module):
         nn.Conv2d(6, 4, 1).eval(),
         nn.AvgPool2d(3, 1, 1).eval(),
         nn.Identity().eval(),
-        Zero().eval(),
+        Zero(4, 4, 1).eval(),
         ChannelShuffle(2).eval(),
         nn.Linear(6, 4).eval(),
     ],

@@ -12,9 +12,16 @@ from hwnas_surrogate.networks.cells.arguments import count, flat_integers
 from hwnas_surrogate.networks.cells.operations import build_operation
 from hwnas_surrogate.networks.cells.reductions import ResidualBlock
 from hwnas_surrogate.networks.cells.structure import CellStructure, as_structure
-from hwnas_surrogate.networks.nasbench201 import CellNetwork
 
-__all__ = ["InferenceCell", "SizedCellNetwork", "StructureNetwork", "as_channels", "cell_lines", "three_stages"]
+__all__ = [
+    "CellNetwork",
+    "InferenceCell",
+    "SizedCellNetwork",
+    "StructureNetwork",
+    "as_channels",
+    "cell_lines",
+    "three_stages",
+]
 
 
 class InferenceCell(nn.Module):
@@ -52,9 +59,11 @@ class InferenceCell(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Run every edge, in the order of the structure."""
         nodes, layers = [x], iter(self.layers)
-        for edges in self.genotype.nodes:
-            first, *others = [next(layers)(nodes[source]) for _, source in edges]
-            nodes.append(sum(others, start=first))
+        for (_, first), *others in self.genotype.nodes:
+            node = next(layers)(nodes[first])
+            for _, source in others:
+                node = node + next(layers)(nodes[source])
+            nodes.append(node)
         return nodes[-1]
 
     def extra_repr(self) -> str:
@@ -80,6 +89,36 @@ def cell_lines(cells: Sequence[nn.Module] | nn.ModuleList) -> str:
     return "".join(lines)
 
 
+class CellNetwork(nn.Module):
+    """A network of a stem, cells and a classifier: the common forward pass."""
+
+    stem: nn.Module
+    cells: nn.ModuleList
+    lastact: nn.Module
+    global_pooling: nn.Module
+    classifier: nn.Module
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return features and logits.
+
+        Parameters
+        ----------
+        x : Tensor, shape (batch, in_channels, height, width)
+
+        Returns
+        -------
+        features : Tensor, shape (batch, channels of the last cell)
+            After the last batch norm, ReLU and pooling.
+        logits : Tensor, shape (batch, num_classes)
+        """
+        x = self.stem(x)
+        for cell in self.cells:
+            x = cell(x)
+        features: Tensor = self.global_pooling(self.lastact(x)).flatten(1)
+        logits: Tensor = self.classifier(features)
+        return features, logits
+
+
 class StructureNetwork(CellNetwork):
     """The inference network of one cell structure (``infer.tiny``), as in NAS-Bench-201 [1]_ but of any structure.
 
@@ -91,6 +130,8 @@ class StructureNetwork(CellNetwork):
         Cells of each of the three stages.
     genotype : CellStructure, str or nested lists
     num_classes : int
+    in_channels : int, default=3
+        Channels of the input.
 
     References
     ----------
@@ -106,11 +147,11 @@ class StructureNetwork(CellNetwork):
     (torch.Size([2, 16]), torch.Size([2, 10]))
     """
 
-    def __init__(self, C: int, N: int, genotype: Any, num_classes: int) -> None:
+    def __init__(self, C: int, N: int, genotype: Any, num_classes: int, in_channels: int = 3) -> None:
         super().__init__()
         self.genotype = as_structure(genotype)
         self._C, self._layerN = C, N = count("C", C), count("N", N, most=1000)
-        self.stem = nn.Sequential(nn.Conv2d(3, C, 3, padding=1, bias=False), nn.BatchNorm2d(C))
+        self.stem = nn.Sequential(nn.Conv2d(in_channels, C, 3, padding=1, bias=False), nn.BatchNorm2d(C))
         self.cells = three_stages(C, N, lambda width: InferenceCell(self.genotype, width, width, 1))
         self.lastact = nn.Sequential(nn.BatchNorm2d(4 * C), nn.ReLU())
         self.global_pooling = nn.AdaptiveAvgPool2d(1)
@@ -135,6 +176,8 @@ class SizedCellNetwork(CellNetwork):
     genotype : CellStructure, str or nested lists
         The cell of the other layers.
     num_classes : int
+    in_channels : int, default=3
+        Channels of the input.
 
     Raises
     ------
@@ -153,14 +196,14 @@ class SizedCellNetwork(CellNetwork):
     Linear(in_features=12, out_features=10, bias=True)
     """
 
-    def __init__(self, channels: str | Sequence[int], genotype: Any, num_classes: int) -> None:
+    def __init__(self, channels: str | Sequence[int], genotype: Any, num_classes: int, in_channels: int = 3) -> None:
         super().__init__()
         self.channels = as_channels(channels)
         structure = as_structure(genotype)
         first, last = self.channels[0], self.channels[-1]
         k = len(self.channels) // 3
         self._num_stage = k
-        self.stem = nn.Sequential(nn.Conv2d(3, first, 3, padding=1, bias=False), nn.BatchNorm2d(first))
+        self.stem = nn.Sequential(nn.Conv2d(in_channels, first, 3, padding=1, bias=False), nn.BatchNorm2d(first))
         self.cells = nn.ModuleList(
             ResidualBlock(c_in, c_out, 2) if layer in (k, 2 * k + 1) else InferenceCell(structure, c_in, c_out, 1)
             for layer, (c_in, c_out) in enumerate(zip((first, *self.channels), self.channels, strict=False))

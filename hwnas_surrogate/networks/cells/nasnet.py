@@ -13,7 +13,7 @@ from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.networks.cells.arguments import count, probability
 from hwnas_surrogate.networks.cells.inference import cell_lines
 from hwnas_surrogate.networks.cells.nasnet_layout import CellPlace, NASNetNode, checked_genotype, nasnet_places
-from hwnas_surrogate.networks.cells.operations import Identity, build_operation, drop_path
+from hwnas_surrogate.networks.cells.operations import build_operation, drop_path
 from hwnas_surrogate.networks.cells.reductions import GDASReductionCell, preprocessing
 
 __all__ = ["AuxiliaryHead", "NASNetCell", "NASNetOnCIFAR"]
@@ -76,7 +76,7 @@ class NASNetCell(nn.Module):
     def _edge(self, number: int, source: int, states: list[Tensor], drop_prob: float) -> Tensor:
         op = self.edges[f"{number}<-{source}"]
         out: Tensor = op(states[source])
-        return drop_path(out, drop_prob) if self.training and not isinstance(op, Identity) else out
+        return drop_path(out, drop_prob) if self.training and not isinstance(op, nn.Identity) else out
 
     def extra_repr(self) -> str:
         """Return the nodes."""

@@ -11,14 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from hwnas_surrogate.errors import HWNASError, InvalidArchitectureError, InvalidInputError
-from hwnas_surrogate.networks import nasbench201
 from hwnas_surrogate.networks.cells.arguments import check_name, count, probability
 
 __all__ = [
     "OPERATIONS",
     "DualSepConv",
     "FactorizedReduce",
-    "Identity",
     "OperationMaker",
     "Pooling",
     "ReLUConvBN",
@@ -158,10 +156,6 @@ class Pooling(nn.Module):
         return out
 
 
-class Identity(nn.Identity):
-    """The operation ``skip_connect`` where neither size nor channels change."""
-
-
 class Zero(nn.Module):
     """The operation ``none``: a multiplication by zero, which the network executes (NaN stays NaN).
 
@@ -271,13 +265,12 @@ def _pool(mode: Literal["avg", "max"]) -> OperationMaker:
 
 
 def _zero(c_in: int, c_out: int, stride: int, affine: bool, track_running_stats: bool) -> nn.Module:
-    # The usual case is the module that NAS-Bench-201's own network has, and that `to_onnx` translates.
-    return nasbench201.Zero() if stride == 1 and c_in == c_out else Zero(c_in, c_out, stride)
+    return Zero(c_in, c_out, stride)
 
 
 def _skip(c_in: int, c_out: int, stride: int, affine: bool, track_running_stats: bool) -> nn.Module:
     if stride == 1 and c_in == c_out:
-        return Identity()
+        return nn.Identity()
     return FactorizedReduce(c_in, c_out, stride, affine, track_running_stats)
 
 
