@@ -35,7 +35,7 @@ def test_it_is_near_the_mean_of_the_predictions(kind: str) -> None:
     n_positions, n_ops = cost.one_hot(cost.space.sample(1, 0)).shape[1:]
     for concentration in (0.3, 3.0):
         probabilities = rng.dirichlet(np.full(n_ops, concentration), n_positions)
-        mean = surrogate.predict(drawn(probabilities, 1500)).mean()
+        mean = surrogate.predict(drawn(probabilities, 800)).mean()
         assert cost(torch.from_numpy(probabilities)).item() == pytest.approx(mean, rel=0.05)
 
 
@@ -43,9 +43,9 @@ def test_it_is_near_the_mean_of_the_predictions(kind: str) -> None:
 def test_it_is_continuous_between_architectures(kind: str) -> None:
     cost = module(kind)
     first, second = cost.one_hot(cost.space.sample(2, 4), torch.float64)
-    steps = torch.linspace(0, 1, 2001, dtype=torch.float64)[:, None, None]
+    steps = torch.linspace(0, 1, 1001, dtype=torch.float64)[:, None, None]
     costs = cost((1 - steps) * first + steps * second)
-    assert costs.diff().abs().max() < 0.01 * costs.max()
+    assert costs.diff().abs().max() < 0.02 * costs.max()
     ends = fitted(kind).predict(cost.space.sample(2, 4))
     assert costs[[0, -1]].numpy() == pytest.approx(ends, rel=1e-9)
 
@@ -53,7 +53,7 @@ def test_it_is_continuous_between_architectures(kind: str) -> None:
 def test_the_gradient_ranks_ops_as_the_predictions_do() -> None:
     surrogate, cost = fitted("blocks, xgboost"), module("blocks, xgboost")
     probabilities = np.random.default_rng(1).dirichlet(np.ones(9), 22) * 0.95 + 0.05 / 9
-    archs = drawn(probabilities, 20_000)
+    archs = drawn(probabilities, 8000)
     predicted = surrogate.predict(archs)
     measured = np.array([[predicted[archs[:, p] == op].mean() for op in range(9)] for p in range(22)])
     given = torch.from_numpy(probabilities).requires_grad_()
@@ -101,7 +101,7 @@ def test_a_floor_that_binds() -> None:
     for skipped in (0.3, 0.45, 0.5, 0.55, 0.7):  # the mean is above the floor, at it, and below it
         near = np.full((22, 9), (1 - skipped) / 8)
         near[:, 8] = skipped
-        mean = surrogate.predict(drawn(near, 4000)).mean()
+        mean = surrogate.predict(drawn(near, 2000)).mean()
         assert cost(torch.from_numpy(near)).item() == pytest.approx(mean, rel=0.01)
         given = torch.from_numpy(near).requires_grad_()
         assert torch.autograd.gradcheck(cost, given, atol=1e-5, rtol=1e-4, fast_mode=True)

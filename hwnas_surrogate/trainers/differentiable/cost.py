@@ -31,7 +31,8 @@ class DifferentiableCost(nn.Module):
     How the mean is computed depends on the space and the surrogate:
 
     - A small space (NAS-Bench-201, the size space, own spaces of up to 65,536 architectures, or 1,024 if each network
-      is a graph): all architectures are predicted once. The mean is exact for every surrogate.
+      is a graph, or peak memory is predicted, which builds graphs): all architectures are predicted once. The mean is
+      exact for every surrogate.
     - A cost that is a sum over positions, as of the additive model and of most surrogates of FBNet: the sum of the
       positions' means. Exact.
     - A cost that is a product over positions (logarithms that are sums), or in which neighbouring positions interact
