@@ -92,11 +92,15 @@ class AccuracyTable:
         self.path = input_path(path)
         self._folder: TemporaryDirectory[str] | None = None
         try:
-            open_regular(self.path).close()
+            with open_regular(self.path) as opened:
+                metadata = pq.read_metadata(opened)
+            header = self._header(metadata)
             self._file = pq.ParquetFile(
-                pa.OSFile(str(self.path)), read_dictionary=["eval_sets"], page_checksum_verification=True
+                pa.OSFile(str(self.path)),
+                metadata=metadata,
+                read_dictionary=["eval_sets"],
+                page_checksum_verification=True,
             )
-            header = self._header()
         except FileNotFoundError as error:
             raise DataFileError(f"there is no file {self.path}.") from error
         except DataFileError:
@@ -123,8 +127,8 @@ class AccuracyTable:
         if os.name == "posix":
             folder.cleanup()
 
-    def _header(self) -> dict[str, Any]:
-        metadata = self._file.metadata.metadata or {}
+    def _header(self, file: pq.FileMetaData) -> dict[str, Any]:
+        metadata = file.metadata or {}
         raw = metadata.get(METADATA_KEY)
         if raw is None:
             raise DataFileError(
@@ -138,11 +142,10 @@ class AccuracyTable:
                 f"{self.path} has the format {header['version']} of accuracies, this version reads {FORMAT_VERSION}. "
                 "Convert the published file again."
             )
-        schema = self._file.schema_arrow
-        types = [kind.value_type if pa.types.is_dictionary(kind) else kind for kind in schema.types]
-        if schema.names != SCHEMA.names or types != SCHEMA.types:
+        schema = file.schema.to_arrow_schema()
+        if schema.names != SCHEMA.names or schema.types != SCHEMA.types:
             raise ValueError(f"its columns are {', '.join(schema.names)[:200]}")
-        sizes = [self._file.metadata.row_group(number).num_rows for number in range(self._file.num_row_groups)]
+        sizes = [file.row_group(number).num_rows for number in range(file.num_row_groups)]
         if [size for *_, size in header["groups"]] != sizes:
             raise ValueError("its row groups are not those that its metadata names")
         return header

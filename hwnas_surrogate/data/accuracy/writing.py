@@ -46,6 +46,9 @@ SCHEMA = pa.schema(
 )  # fmt: skip
 """The columns of a table of accuracies."""
 _CURVES = ("accuracy", "loss", "seconds", "top5_accuracy")
+_TAKEN = ("all_seconds", "mean_seconds", "total_seconds")
+_WHOLE = ("params", "flops", "mean_latency", "latency", "eval_sets", "config")
+_MOST_KINDS = 400
 _PLAIN = frozenset([str, int, float, bool, type(None)])
 
 
@@ -70,8 +73,38 @@ class _Curve:
 class _Rows:
     """Rows of one schedule, dataset and set that are still to be written."""
 
-    columns: dict[str, list[Any]] = field(default_factory=lambda: {name: [] for name in SCHEMA.names[3:]})
+    keys: list[tuple[int, int, int]] = field(default_factory=list)
+    curves: list[Sequence[_Curve | None]] = field(default_factory=list)
+    whole: list[Sequence[Any]] = field(default_factory=list)
     size: int = 0
+
+    def columns(self) -> dict[str, Any]:
+        """Return the columns that differ from row to row."""
+        by_curve = list(zip(*self.curves, strict=True))
+        found: dict[str, Any] = dict(zip(("arch_index", "seed", "epochs"), zip(*self.keys, strict=True), strict=True))
+        found |= {name: _lists(curves) for name, curves in zip(_CURVES, by_curve, strict=True)}
+        for name, curves in zip(("last_accuracy", "last_loss", "last_seconds"), by_curve[:3], strict=True):
+            found[name] = [None if curve is None else curve.last() for curve in curves]
+        found |= dict(zip(_TAKEN, _sums(by_curve[2]), strict=True))
+        whole = zip(*self.whole, strict=True) if self.whole else ([None] * len(self.keys) for _ in _WHOLE)
+        return found | dict(zip(_WHOLE, whole, strict=True))
+
+
+def _sums(curves: Sequence[_Curve | None]) -> tuple[list[Any], list[Any], list[Any]]:
+    """Return sums of seconds, added one after the other, and numpy's means and sums; None where some are unknown."""
+    known = [number for number, curve in enumerate(curves) if curve is not None and curve.absent is None]
+    by_length: dict[int, list[int]] = {}
+    for number in known:
+        by_length.setdefault(len(curves[number].values), []).append(number)  # type: ignore[union-attr]
+    found: tuple[list[Any], list[Any], list[Any]] = ([None] * len(curves), [None] * len(curves), [None] * len(curves))
+    for numbers in by_length.values():
+        rows = np.array([curves[number].values for number in numbers])  # type: ignore[union-attr]
+        for column, values in zip(
+            found, (rows.cumsum(axis=1)[:, -1], rows.mean(axis=1), rows.sum(axis=1)), strict=True
+        ):
+            for number, value in zip(numbers, values.tolist(), strict=True):
+                column[number] = value
+    return found
 
 
 class AccuracyWriter:
@@ -144,63 +177,45 @@ class AccuracyWriter:
         if not set(map(type, sets)) <= {str} or len(set(sets)) < len(sets) or "train" in sets or len(sets) > 20:
             raise ValueError(f"its evaluated sets are {sets!r:.100}")
         measured = None if latency is None else _floats(list(latency))
-        whole = {
-            "params": float(trial["params"]),
-            "flops": float(trial["flop"]),
-            "latency": measured,
-            "mean_latency": total(measured) / len(measured) if measured else -1.0,
-            "eval_sets": json.dumps(sets),
-            "config": _config(trial["arch_config"]),
-        }
+        mean_latency = total(measured) / len(measured) if measured else -1.0
+        config = _config(trial["arch_config"])
+        whole = float(trial["params"]), float(trial["flop"]), mean_latency, measured, json.dumps(sets), config
         curves = [
             _by_epoch(trial.get(name), epochs)
             for name in ("train_acc1es", "train_losses", "train_times", "train_acc5es")
         ]
-        self._add_row((hp, dataset, "train"), index, seed, epochs, curves, whole)
+        self._add_row((hp, dataset, "train"), (index, seed, epochs), curves, whole)
         for name in sets:
             keys = [f"{name}@{epoch}" for epoch in range(epochs)]
             evaluated = [_by_key(trial[part], keys) for part in ("eval_acc1es", "eval_losses", "eval_times")]
-            self._add_row((hp, dataset, name), index, seed, epochs, [*evaluated, None], {})
+            self._add_row((hp, dataset, name), (index, seed, epochs), [*evaluated, None])
 
     def _add_row(
         self,
         key: tuple[str, str, str],
-        index: int,
-        seed: int,
-        epochs: int,
+        numbers: tuple[int, int, int],
         curves: Sequence[_Curve | None],
-        whole: Mapping[str, Any],
+        whole: Sequence[Any] = (),
     ) -> None:
-        rows = self._waiting.setdefault(key, _Rows())
-        if len(self._waiting) > 400:
-            raise ValueError("it has more than 400 schedules, datasets and sets")
-        last = [None if curve is None else curve.last() for curve in curves[:3]]
-        taken = None if curves[2] is None or curves[2].absent is not None else curves[2].values
-        row: dict[str, Any] = dict(zip(_CURVES, curves, strict=True)) | {
-            "arch_index": index,
-            "seed": seed,
-            "epochs": epochs,
-            "last_accuracy": last[0],
-            "last_loss": last[1],
-            "last_seconds": last[2],
-            "all_seconds": None if taken is None else float(np.cumsum(taken)[-1]),  # one after the other
-            "mean_seconds": None if taken is None else float(np.mean(taken)),
-            "total_seconds": None if taken is None else float(np.sum(taken)),
-        }
-        row |= whole
-        for name, column in rows.columns.items():
-            column.append(row.get(name))
-        rows.size += 8 * epochs * sum(curve is not None for curve in curves)
-        if rows.size >= _BYTES or len(rows.columns["seed"]) >= _ROWS:
+        rows = self._waiting.get(key)
+        if rows is None:
+            rows = self._waiting[key] = _Rows()
+            if len(self._waiting) > _MOST_KINDS:
+                raise ValueError(f"it has more than {_MOST_KINDS} schedules, datasets and sets")
+        rows.keys.append(numbers)
+        rows.curves.append(curves)
+        if whole:
+            rows.whole.append(whole)
+        rows.size += 8 * numbers[2] * (4 - curves.count(None))
+        if rows.size >= _BYTES or len(rows.keys) >= _ROWS:
             self._flush(key)
 
     def _flush(self, key: tuple[str, str, str]) -> None:
         rows = self._waiting.pop(key)
-        count = len(rows.columns["seed"])
-        columns = {name: [value] * count for name, value in zip(SCHEMA.names[:3], key, strict=True)} | rows.columns
+        count = len(rows.keys)
+        columns = {name: [value] * count for name, value in zip(SCHEMA.names[:3], key, strict=True)} | rows.columns()
         arrays = [
-            _lists(columns[item.name]) if item.name in _CURVES else pa.array(columns[item.name], item.type)
-            for item in SCHEMA
+            columns[item.name] if item.name in _CURVES else pa.array(columns[item.name], item.type) for item in SCHEMA
         ]
         self._writer.write_table(pa.Table.from_arrays(arrays, schema=SCHEMA), row_group_size=count)
         self._groups.append((*key, count))
@@ -245,7 +260,7 @@ def _curve(found: list[Any]) -> _Curve | None:
     return _Curve(np.array([math.nan if value is None else value for value in found]), absent) if there else None
 
 
-def _lists(curves: list[_Curve | None]) -> pa.Array:
+def _lists(curves: Sequence[_Curve | None]) -> pa.Array:
     """Return curves as one array of lists."""
     lengths = [0 if curve is None else len(curve.values) for curve in curves]
     there = [curve for curve in curves if curve is not None]
