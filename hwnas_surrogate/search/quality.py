@@ -74,7 +74,7 @@ def quality_by_row(table: CostTable, quality: Accuracy, what: str = "quality") -
         keys, values, name = _read_csv(quality, table.space)
     else:
         raise InvalidInputError(
-            f"{what} must be a Series by {by}, a table, or the path of a CSV file, got {type(quality).__name__}."
+            f"{what} must be a Series by {by} or the path of a CSV file, got {type(quality).__name__}."
         )
     space = table.space
     found = _by_name(table, keys, values, what) if space is None else _by_arch(space, table.archs, keys, values, what)

@@ -234,7 +234,7 @@ def _read_file(path: Path, on_arch: OnArch, staying: frozenset[int] = frozenset(
     evaluated = root.get("evaluated_indexes", indices)
     if type(evaluated) not in (set, list) or not set(map(type, evaluated)) <= {int}:
         raise Refused("its evaluated_indexes are no indices")
-    return Heading(_meta_archs(root), frozenset(evaluated) & indices)
+    return Heading(_meta_archs(root, indices), frozenset(evaluated) & indices)
 
 
 def _references(path: Path) -> frozenset[int]:
@@ -254,10 +254,12 @@ def _hand_on(on_arch: OnArch, index: Any, states: Any, indices: set[int]) -> Non
     on_arch(index, states)
 
 
-def _meta_archs(root: Mapping[str, Any]) -> list[str]:
+def _meta_archs(root: Mapping[str, Any], indices: set[int]) -> list[str]:
     archs = root.get("meta_archs")
     if type(archs) is not list or not set(map(type, archs)) <= {str} or len(set(archs)) < len(archs) or not archs:
         raise Refused("its meta_archs are not a list of different architectures")
+    if indices and max(indices) >= len(archs):
+        raise Refused(f"it has results of architecture {max(indices)}, and {len(archs)} architectures")
     return archs
 
 
@@ -268,7 +270,7 @@ def _read_folder(folder: Path, on_arch: OnArch) -> Heading:
         raise DataFileError(f"{folder} holds no {_META}, or no results beside it (000000.pickle.pbz2, ...). {_WHAT}.")
     with _explained(meta), _opened(meta) as stream:
         root = stream.machine().load()
-        archs = _meta_archs(root if type(root) is dict else {})
+        archs = _meta_archs(root if type(root) is dict else {}, {files[-1][0]})
     indices: set[int] = set()
     for index, file in files:
         with _explained(file), _opened(file) as stream:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -50,21 +52,31 @@ def convert_accuracy(source: str | os.PathLike[str], output: str | os.PathLike[s
     check_output(output, (".parquet",), [source])
     with replacing(output, [source]) as temporary:
         writers: list[AccuracyWriter] = []
+
+        def begin() -> OnArch:
+            while writers:  # architectures share values, and all come again
+                writers.pop().abandon()
+            with _writing(output):
+                writers.append(AccuracyWriter(temporary))
+            return add
+
+        def add(index: int, states: Mapping[str, Any]) -> None:
+            with _writing(output):
+                writers[-1].add(index, states)
+
         try:
-            heading = read_benchmark(source, lambda: _begin(temporary, writers))
-            writers.pop().close(heading, Path(source).name)
-        except OSError as error:
-            raise DataFileError(f"can't write {os.fspath(output)}: {error.strerror or error}.") from error
+            heading = read_benchmark(source, begin)
+            with _writing(output):
+                writers.pop().close(heading, Path(source).name)
         finally:
             for writer in writers:
                 writer.abandon()
     return Path(output)
 
 
-def _begin(path: Path, writers: list[AccuracyWriter]) -> OnArch:
-    """Begin to write a file, anew if it was begun."""
-    while writers:
-        writers.pop().abandon()
-    writers.append(AccuracyWriter(path))
-    add: Any = writers[-1].add
-    return add  # type: ignore[no-any-return]
+@contextmanager
+def _writing(output: str | os.PathLike[str]) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DataFileError(f"can't write {os.fspath(output)}: {error.strerror or error}.") from error

@@ -79,14 +79,18 @@ class LastFigures:
         return np.array_equal(self.archs, trained.archs) and np.array_equal(self._counts, trained._counts)
 
     @cached_property
-    def bounds(self) -> dict[int, tuple[int, int]]:
+    def rows(self) -> dict[int, tuple[int, int]]:
         """The rows of each architecture."""
         pairs = zip(self._starts.tolist(), (self._starts + self._counts).tolist(), strict=True)
-        found = dict(zip(self.archs.tolist(), pairs, strict=True))
+        return dict(zip(self.archs.tolist(), pairs, strict=True))
+
+    @cached_property
+    def bounds(self) -> dict[int, tuple[int, int]]:
+        """The rows of each architecture of which all trainings have figures."""
         if self._is_whole:
-            return found
+            return self.rows
         whole = dict(zip(self._trained.archs.tolist(), self._trained._counts.tolist(), strict=True))
-        return {arch: (start, end) for arch, (start, end) in found.items() if whole.get(arch) == end - start}
+        return {arch: (start, end) for arch, (start, end) in self.rows.items() if whole.get(arch) == end - start}
 
     @property
     def is_complete(self) -> bool:

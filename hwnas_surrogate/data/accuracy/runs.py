@@ -16,6 +16,7 @@ _SHORTEST = 4
 """Items: reading fewer one by one is quicker."""
 _LONGEST_KEY = 40
 _MOST_TEXTS = 100_000
+_G = ord("G")
 _FLOAT = [("opcode of value", "u1"), ("value", ">f8")]
 
 
@@ -42,18 +43,22 @@ class Run:
         The place behind them.
     gets : list of int, optional
         The places of the keys in the memo.
-    puts : list of int, optional
-        The places in the memo where the keys are put.
     memoized : bool
-        Whether the keys are put into the memo's next places.
+        Whether the keys are put into the memo.
+    puts : list of int, optional
+        The places where they are put; the next ones if None.
+    scalars : range, optional
+        Of values that are calls: the place in the memo where each item begins. The value stands in its last place, and
+        a key that is put in its first.
     """
 
     keys: list[Any]
     values: list[float]
     end: int
     gets: list[int] | None = None
-    puts: list[int] | None = None
     memoized: bool = False
+    puts: list[int] | None = None
+    scalars: range | None = None
 
 
 @lru_cache(maxsize=256)
@@ -83,6 +88,8 @@ def read_run(data: bytes, at: int, texts: Texts) -> Run | None:
     code = data[at]
     if code in _NUMBERED:
         head, key, size = _NUMBERED[code]
+        if data[at + size + 1] != _G:
+            return None
         items = _match(data, at, head, b"", key, size)
         if items is None:
             return None
@@ -101,7 +108,7 @@ def read_run(data: bytes, at: int, texts: Texts) -> Run | None:
         return None
     puts = None if tail == b"\x94" else items["put"].tolist()
     keys = [texts[raw] for raw in items["key"].tolist()]
-    return Run(keys, items["value"].tolist(), at + items.nbytes, puts=puts, memoized=puts is None)
+    return Run(keys, items["value"].tolist(), at + items.nbytes, memoized=True, puts=puts)
 
 
 def _match(data: bytes, at: int, head: bytes, tail: bytes, key: str, size: int) -> npt.NDArray[Any] | None:

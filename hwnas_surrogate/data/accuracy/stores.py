@@ -82,8 +82,8 @@ class ArchInfos(MutableMapping[int, dict[str, ArchResults]]):
         return {hp: view for hp, view in views.items() if view.get_dataset_names()}
 
     def _absent(self, index: object, hp: str | None) -> NotInTableError:
-        if index in self:
-            return unknown(NotInTableError, f"hp of architecture {index}", hp, self[index])  # type: ignore[index]
+        if isinstance(index, (int, np.integer)) and index in self:
+            return unknown(NotInTableError, f"hp of architecture {index}", hp, self[int(index)])
         there = ", ".join(map(str, self._order[:_LISTED])) + (", ..." if len(self._order) > _LISTED else "")
         return _NotEvaluated(
             f"architecture {index!r:.60} was not evaluated; {len(self._order):,} were: {there or 'none'}."
@@ -122,6 +122,8 @@ def content_of(content: Mapping[str, Any]) -> tuple[list[str], dict[int, dict[st
 
 def results_by_hp(states: Mapping[str, Any]) -> dict[str, ArchResults]:
     """Return results by hyper-parameter, of their states; NAS-Bench-201's ``less`` is 12, ``full`` is 200."""
+    if not isinstance(states, Mapping):
+        raise InvalidInputError(f"results are a dict by hyper-parameter, got {type(states).__name__}.")
     names = {hp: HP_NAMES.get(hp, hp) for hp in states}
     if set(names) == set(HP_NAMES):  # the shorter one first, as the API has them
         names = dict(HP_NAMES)

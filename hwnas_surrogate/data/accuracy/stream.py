@@ -11,7 +11,8 @@ import struct
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from hwnas_surrogate.data.accuracy.runs import Texts, read_run
+from hwnas_surrogate.data.accuracy.runs import Run, Texts, read_run
+from hwnas_surrogate.data.accuracy.scalars import read_scalars
 from hwnas_surrogate.data.accuracy.stand_ins import FEW_BYTES, DType, Name, Refused, call, name_of, storage_of
 from hwnas_surrogate.data.accuracy.window import MARGIN, Window
 from hwnas_surrogate.errors import HWNASError
@@ -28,8 +29,8 @@ _WHOLE = 4
 """Number of architectures of which everything stays in the memo: what a file shares between all stands in the first."""
 _MOST_TEXTS = 200_000
 """Number of texts outside of runs that stay in the memo."""
-_G = ord("G")
-"""The opcode of a float."""
+_FLOAT, _GET_1, _GET_4 = b"Ghj"
+"""Opcodes with which a number by epoch begins: a float, or a function that is called."""
 _STAYING = frozenset([Name, DType])
 _PLAIN = frozenset([str, int])
 
@@ -220,12 +221,23 @@ class PickleMachine:
     def _integer(self, size: int) -> None:
         if self._level == len(self._outer) and len(self._stack) > 1:
             self._hand_out()
-        if self._data[self._at + size] != _G or not self._run():
+        if not self._is_value(self._at + size) or not self._run():
             self._stack.append(self._unsigned(size))
+
+    def _is_value(self, at: int) -> bool:
+        """Return whether a number by epoch may begin at a place."""
+        code = self._data[at]
+        if code == _FLOAT:
+            return True
+        if code == _GET_1:
+            return type(self._kept.get(self._data[at + 1])) is Name
+        return code == _GET_4 and type(self._kept.get(int.from_bytes(self._data[at + 1 : at + 5], "little"))) is Name
 
     def _run(self) -> bool:
         """Push many numbers by epoch at once, where such stand."""
         found = read_run(self._data, self._at - 1, self._texts)
+        if found is None:
+            found = read_scalars(self._data, self._at - 1, self._texts, self._kept.get, self._n_put)
         if found is None:
             return False
         keys = found.keys if found.gets is None else [self._value(number) for number in found.gets]
@@ -233,14 +245,23 @@ class PickleMachine:
         pairs[::2] = keys
         pairs[1::2] = found.values
         self._stack += pairs
-        if found.puts is not None:
-            self._memo.update(zip(found.puts, keys, strict=True))
-            self._n_put += len(keys)
-        elif found.memoized:
-            self._memo.update(zip(range(self._n_put, self._n_put + len(keys)), keys, strict=True))
-            self._n_put += len(keys)
+        self._remember(found, keys)
         self._at = found.end
         return True
+
+    def _remember(self, run: Run, keys: list[Any]) -> None:
+        places = run.scalars
+        if places is None and run.memoized:
+            places = range(self._n_put, self._n_put + len(keys))
+            if run.puts is not None and run.puts != list(places):
+                raise Refused("it remembers values out of order")
+        if places is None:
+            return
+        if run.memoized:
+            self._memo.update(zip(places, keys, strict=True))
+        if run.scalars is not None:
+            self._memo.update((place + places.step - 1, value) for place, value in zip(places, run.values, strict=True))
+        self._n_put = places.stop
 
     def _byte(self) -> None:
         self._integer(1)
@@ -278,6 +299,8 @@ class PickleMachine:
         self._stack.append(self._bytes(self._unsigned(4)))
 
     def _put(self, number: int) -> None:
+        if number != self._n_put:  # every pickler counts
+            raise Refused("it remembers values out of order")
         value = self._stack[-1]
         kind = type(value)
         stays = kind in _STAYING or (kind is str and len(self._kept) < _MOST_TEXTS)
@@ -309,7 +332,7 @@ class PickleMachine:
         return ABSENT
 
     def _get(self, size: int) -> None:
-        if self._data[self._at + size] != _G or not self._run():
+        if not self._is_value(self._at + size) or not self._run():
             self._stack.append(self._value(self._unsigned(size)))
 
     def _get_1(self) -> None:

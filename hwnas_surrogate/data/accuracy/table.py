@@ -25,7 +25,7 @@ from hwnas_surrogate.data.accuracy.converting import convert_accuracy
 from hwnas_surrogate.data.accuracy.last import FIGURES, LastFigures
 from hwnas_surrogate.data.accuracy.writing import DIGEST_KEY, FORMAT_VERSION, METADATA_KEY, SCHEMA, digest
 from hwnas_surrogate.data.parquet import MOST_BYTES, MOST_CELLS
-from hwnas_surrogate.errors import DataFileError, NotInTableError, unknown
+from hwnas_surrogate.errors import DataFileError, InvalidInputError, NotInTableError, unknown
 from hwnas_surrogate.inputs import input_path, open_regular, read_json
 
 __all__ = ["AccuracyTable", "Curves", "is_accuracy_table", "open_accuracy"]
@@ -157,6 +157,13 @@ class AccuracyTable:
     def __len__(self) -> int:
         return self._n_archs
 
+    def __reduce__(self) -> tuple[type[AccuracyTable], tuple[str]]:
+        if self._folder is not None:
+            raise InvalidInputError(
+                f"a table of a temporary file can't be pickled: convert {self.source} first, with convert_accuracy."
+            )
+        return type(self), (str(self.path.absolute()),)
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self)} architectures, hps {', '.join(self.hps)}, of {self.source})"
 
@@ -251,8 +258,8 @@ class AccuracyTable:
         -------
         DataFrame
             A row per architecture that was evaluated, by index: ``architecture``, the keys of
-            :meth:`NASBench201API.get_more_info` (accuracies in %, times in s), and ``flops``, ``params`` (in millions)
-            and ``latency`` (s). NaN where there is no value.
+            ``NASBench201API.get_more_info`` (accuracies in %, times in s), and ``flops``, ``params`` (in millions) and
+            ``latency`` (s). NaN where there is no value.
 
         Raises
         ------

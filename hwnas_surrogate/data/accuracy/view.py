@@ -95,10 +95,11 @@ class TableResults:
             "params": mean(trained.values("params", start, end)),
             "latency": averaged(latencies),
         }
-        for name in ("train", *self._order_of_sets(dataset, trained, start)):
-            last, rows = self._rows(dataset, name)
-            costs[f"T-{name}@epoch"] = averaged(last.values("mean_seconds", *rows))
-            costs[f"T-{name}@total"] = averaged(last.values("total_seconds", *rows))
+        orders = [self._order_of_sets(dataset, trained, at) for at in range(start, end)]
+        for name in dict.fromkeys(["train", *(name for order in orders for name in order)]):
+            last = self.table.last(self.hp, dataset, name)
+            costs[f"T-{name}@epoch"] = averaged(last.values("mean_seconds", *last.rows[self.index]))
+            costs[f"T-{name}@total"] = averaged(last.values("total_seconds", *last.rows[self.index]))
         return costs
 
     def get_config(self, dataset: str) -> dict[str, Any]:
@@ -111,14 +112,14 @@ class TableResults:
         results = ArchResults(self.index, self.table.archs[self.index])
         for dataset in self.get_dataset_names():
             trained, (start, end) = self._rows(dataset, "train")
-            for place, seed in enumerate(trained.values("seed", start, end)):
-                results.update(dataset, seed, self._training(dataset, trained, start + place, place))
+            for at, seed in enumerate(trained.values("seed", start, end), start):
+                results.update(dataset, seed, self._training(dataset, trained, at, seed))
         results.clear_net_done = True
         return results
 
-    def _training(self, dataset: str, trained: LastFigures, at: int, place: int) -> ResultsCount:
+    def _training(self, dataset: str, trained: LastFigures, at: int, seed: int) -> ResultsCount:
         (params,), (flops,) = trained.values("params", at, at + 1), trained.values("flops", at, at + 1)
-        (seed,), (epochs,) = trained.values("seed", at, at + 1), trained.values("epochs", at, at + 1)
+        (epochs,) = trained.values("epochs", at, at + 1)
         config, latency = self._config(trained, at), self._curve(trained, at, "latency")
         training = ResultsCount(dataset, None, None, None, params, flops, config, seed, epochs, latency)
         figures = [
@@ -128,9 +129,8 @@ class TableResults:
         training.update_train_info(accuracy, top5, loss, seconds)
         for name in self._order_of_sets(dataset, trained, at):
             last = self.table.last(self.hp, dataset, name)
-            if self.index not in last.bounds:
-                continue
-            row = last.bounds[self.index][0] + place
+            start, end = last.rows[self.index]
+            row = start + last.values("seed", start, end).index(seed)
             keys = [f"{name}@{epoch}" for epoch in range(epochs)]
             training.eval_names.append(name)
             training.eval_acc1es |= _by(keys, self._curve(last, row, "accuracy")) or {}

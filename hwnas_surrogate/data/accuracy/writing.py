@@ -8,6 +8,7 @@ import json
 import math
 import zlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -159,8 +160,9 @@ class AccuracyWriter:
         self._writer.close()
 
     def abandon(self) -> None:
-        """Close an unfinished file."""
-        self._writer.close()
+        """Close an unfinished file, which is not kept."""
+        with suppress(OSError, pa.ArrowException):
+            self._writer.close()
 
     def _add_arch(self, index: int, hp: str, state: Mapping[str, Any]) -> None:
         seeds = state["dataset_seed"]

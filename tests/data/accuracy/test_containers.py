@@ -104,6 +104,7 @@ WRONG: dict[str, tuple[Any, str]] = {
     "an index is a text": ({"meta_archs": ["a"], "arch2infos": {"a": {}}}, "architecture 'a', which is no index"),
     "indices are texts": ({"meta_archs": ["a"], "arch2infos": {"a": {}, "b": {}}}, "is no index"),
     "no hp": ({"meta_archs": ["a"], "arch2infos": {0: {}}}, "results of architecture 0 are not by hyper-parameter"),
+    "an index too large": ({"meta_archs": ["a"], "arch2infos": {1: {"12": {}}}}, "architecture 1, and 1 architectures"),
     "evaluated": (
         {"meta_archs": ["a"], "arch2infos": {0: {"12": {}}}, "evaluated_indexes": ["x"]},
         "evaluated_indexes are no indices",

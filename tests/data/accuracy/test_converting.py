@@ -54,6 +54,20 @@ def test_a_failed_conversion_leaves_the_old_file(content: dict[str, Any], tmp_pa
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "out.parquet"]
 
 
+@pytest.mark.parametrize("method", ["write_table", "add_key_value_metadata"])
+def test_a_full_disk_is_an_error_of_the_output(
+    method: str, content: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: Any, **options: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pq.ParquetWriter, method, full)
+    source = write(content, tmp_path / "file", "4")
+    with pytest.raises(DataFileError, match=r"can't write .*out\.parquet: No space left on device"):
+        convert_accuracy(source, tmp_path / "out.parquet")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
 def test_the_output_is_a_parquet_file_and_not_the_input(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match=r"must end in \.parquet"):
         convert_accuracy(tmp_path / "a.pth", tmp_path / "b.csv")

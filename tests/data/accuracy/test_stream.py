@@ -98,7 +98,7 @@ def test_memory_does_not_grow_with_the_number_of_architectures(monkeypatch: pyte
         monkeypatch.setattr(f"hwnas_surrogate.data.accuracy.{name}", 2**16)
     one = pickle.dumps(database(ARCHS[:1], epochs=20, seeds=(777,))["arch2infos"][0])
     peaks = []
-    for count in (30, 90):
+    for count in (10, 30):
         infos = {number: pickle.loads(one) for number in range(count)}
         read = io.BytesIO(pickle.dumps({"meta_archs": [], "arch2infos": infos}, 2)).read
         del infos
@@ -121,6 +121,8 @@ HOSTILE = {
     "a long text that is claimed": b"\x80\x02X\xff\xff\xff\x7fabc.",
     "nested tuples as keys": b"\x80\x02}" + b")" + b"\x85" * 1000 + b"K\x01s.",
     "a list as a key": b"\x80\x02}]K\x01s.",
+    "values remembered out of order": b"\x80\x02]q\x05h\x05.",
+    "a value that is remembered twice": b"\x80\x02]q\x00]q\x00.",
     "a value that is not there": b"\x80\x02h\x05.",
     "no mark": b"\x80\x02}u.",
     "items of a number": b"\x80\x02K\x01K\x02a.",

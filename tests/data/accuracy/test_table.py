@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import time
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import pytest
 from hwnas_surrogate.data.accuracy import AccuracyTable, NASBench201API, is_accuracy_table, open_accuracy
 from hwnas_surrogate.data.accuracy.containers import Heading
 from hwnas_surrogate.data.accuracy.writing import DIGEST_KEY, METADATA_KEY, AccuracyWriter, digest
-from hwnas_surrogate.errors import DataFileError, NotInTableError
+from hwnas_surrogate.errors import DataFileError, InvalidInputError, NotInTableError
 from hwnas_surrogate.spaces import get_space
 from tests.data.accuracy.databases import SETS, state, write
 
@@ -112,6 +113,14 @@ def test_a_published_file_is_converted_into_a_temporary_one(content: dict[str, A
     source.unlink()
     assert os.name != "posix" or not table.path.exists()
     assert len(table.frame("cifar100")) == 5
+    with pytest.raises(InvalidInputError, match=r"convert file\.pth first"):
+        pickle.dumps(table)
+
+
+def test_tables_and_apis_are_pickled_as_their_files(converted: Path) -> None:
+    api = pickle.loads(pickle.dumps(NASBench201API(converted)))
+    expected = NASBench201API(converted).get_more_info(1, "cifar10", None, "200", False)
+    assert api.get_more_info(1, "cifar10", None, "200", False) == expected
 
 
 def test_figures_by_epoch_stay_in_memory_up_to_a_limit(converted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
