@@ -109,8 +109,7 @@ class LastInfos:
         if last.is_complete:
             return column
         found = np.full(len(self.archs), np.nan)
-        kept = np.fromiter(last.bounds, np.int64, len(last.bounds))
-        found[np.searchsorted(self.archs, kept)] = column[np.searchsorted(last.archs, kept)]
+        found[np.searchsorted(self.archs, last.archs[last.whole])] = column[last.whole]
         return found
 
     @cached_property

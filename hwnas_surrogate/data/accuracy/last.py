@@ -79,6 +79,15 @@ class LastFigures:
         return np.array_equal(self.archs, trained.archs) and np.array_equal(self._counts, trained._counts)
 
     @cached_property
+    def whole(self) -> npt.NDArray[np.bool_]:
+        """Of which architectures all trainings have figures."""
+        trained = self._trained
+        if self._is_whole:
+            return np.ones(len(self.archs), bool)
+        at = np.searchsorted(trained.archs, self.archs).clip(max=len(trained.archs) - 1)
+        return (trained.archs[at] == self.archs) & (trained._counts[at] == self._counts)
+
+    @cached_property
     def rows(self) -> dict[int, tuple[int, int]]:
         """The rows of each architecture."""
         pairs = zip(self._starts.tolist(), (self._starts + self._counts).tolist(), strict=True)
@@ -89,8 +98,7 @@ class LastFigures:
         """The rows of each architecture of which all trainings have figures."""
         if self._is_whole:
             return self.rows
-        whole = dict(zip(self._trained.archs.tolist(), self._trained._counts.tolist(), strict=True))
-        return {arch: (start, end) for arch, (start, end) in self.rows.items() if whole.get(arch) == end - start}
+        return {arch: self.rows[arch] for arch in self.archs[self.whole].tolist()}
 
     @property
     def is_complete(self) -> bool:
@@ -115,6 +123,8 @@ class LastFigures:
         """
         column = self._columns[name].astype(np.float64)
         counted = column > 0 if positive else np.ones(len(column), bool)
+        if len(self.archs) == len(column):  # one seed each
+            return np.where(counted, column, np.nan)
         sums, numbers = np.zeros(len(self.archs)), np.zeros(len(self.archs))
         for place in range(min(int(self._counts.max(initial=0)), _FEW)):
             inside = np.flatnonzero(self._counts > place)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -90,8 +89,6 @@ def _accuracies(table: AccuracyTable, hp: str, dataset: str, name: str) -> npt.N
     found = np.full(len(table), np.nan)
     of, of_set = remap_dataset_set_names(dataset, name)
     if of_set in table.sets(hp, of):
-        last: Any = table.last(hp, of, of_set)
-        accuracies = last.means("last_accuracy")
-        whole = np.isin(last.archs, np.fromiter(last.bounds, np.int64, len(last.bounds)))
-        found[last.archs[whole]] = accuracies[whole]
+        last = table.last(hp, of, of_set)
+        found[last.archs[last.whole]] = last.means("last_accuracy")[last.whole]
     return found

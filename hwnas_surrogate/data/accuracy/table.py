@@ -92,15 +92,9 @@ class AccuracyTable:
         self.path = input_path(path)
         self._folder: TemporaryDirectory[str] | None = None
         try:
-            with open_regular(self.path) as opened:
-                metadata = pq.read_metadata(opened)
-            header = self._header(metadata)
-            self._file = pq.ParquetFile(
-                pa.OSFile(str(self.path)),
-                metadata=metadata,
-                read_dictionary=["eval_sets"],
-                page_checksum_verification=True,
-            )
+            open_regular(self.path).close()
+            self._file = pq.ParquetFile(pa.OSFile(str(self.path)), page_checksum_verification=True)
+            header = self._header(self._file.metadata)
         except FileNotFoundError as error:
             raise DataFileError(f"there is no file {self.path}.") from error
         except DataFileError:
@@ -142,7 +136,7 @@ class AccuracyTable:
                 f"{self.path} has the format {header['version']} of accuracies, this version reads {FORMAT_VERSION}. "
                 "Convert the published file again."
             )
-        schema = file.schema.to_arrow_schema()
+        schema = self._file.schema_arrow
         if schema.names != SCHEMA.names or schema.types != SCHEMA.types:
             raise ValueError(f"its columns are {', '.join(schema.names)[:200]}")
         sizes = [file.row_group(number).num_rows for number in range(file.num_row_groups)]
@@ -342,7 +336,7 @@ class AccuracyTable:
 
 def _numbered(column: pa.ChunkedArray) -> tuple[npt.NDArray[Any], list[list[str]]]:
     """Return the numbers of a column's different texts, and the lists that these hold."""
-    whole = column.unify_dictionaries().combine_chunks()
+    whole = column.combine_chunks().dictionary_encode()
     lists = [json.loads(text) for text in whole.dictionary.to_pylist()]
     if whole.null_count or not all(isinstance(names, list) for names in lists):
         raise ValueError("it does not name the evaluated sets")

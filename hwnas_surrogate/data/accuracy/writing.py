@@ -189,7 +189,7 @@ class AccuracyWriter:
         self._add_row((hp, dataset, "train"), (index, seed, epochs), curves, whole)
         for name in sets:
             keys = [f"{name}@{epoch}" for epoch in range(epochs)]
-            evaluated = [_by_key(trial[part], keys) for part in ("eval_acc1es", "eval_losses", "eval_times")]
+            evaluated = [_by_key(trial.get(part), keys) for part in ("eval_acc1es", "eval_losses", "eval_times")]
             self._add_row((hp, dataset, name), (index, seed, epochs), [*evaluated, None])
 
     def _add_row(
@@ -250,7 +250,7 @@ def _by_epoch(figures: Any, epochs: int) -> _Curve | None:
     return _curve([figures.get(epoch) for epoch in range(epochs)])
 
 
-def _by_key(figures: Mapping[str, Any], keys: list[str]) -> _Curve | None:
+def _by_key(figures: Mapping[str, Any] | None, keys: list[str]) -> _Curve | None:
     return _curve([figures.get(key) for key in keys]) if figures else None
 
 

@@ -19,7 +19,7 @@ from hwnas_surrogate.errors import (
     InvalidInputError,
     NotInTableError,
 )
-from tests.data.accuracy.databases import SETS, recorded_301, state, write
+from tests.data.accuracy.databases import SETS, database, recorded_301, state, write
 
 
 @pytest.fixture
@@ -71,6 +71,17 @@ def test_costs_texts_and_objects_of_a_table(memory: NASBench201API, api: NASBenc
             both = [one.query_by_index(index, dataset, hp) for one in (api, memory)]
             states = [{seed: trained.state_dict() for seed, trained in found.items()} for found in both]  # type: ignore[union-attr]
             assert states[0] == states[1]
+
+
+@pytest.mark.parametrize("count", [1, 7, 9])
+def test_means_over_any_number_of_seeds_are_those_of_objects(count: int, archs: list[str], tmp_path: Path) -> None:
+    content = database(archs[:2], epochs=9, seeds=tuple(range(count)))
+    memory = NASBench201API(content)
+    api = NASBench201API(write(content, tmp_path / "benchmark.pth", "old"), verbose=False)
+    for index, dataset, epoch, seed in itertools.product((0, 1), SETS, (None, 8, 4), (False, True, 0)):
+        arguments = (index, dataset, epoch, "200", seed)
+        assert answer(api, "get_more_info", *arguments) == answer(memory, "get_more_info", *arguments)
+        assert api.get_cost_info(index, dataset, "200") == memory.get_cost_info(index, dataset, "200")
 
 
 def test_an_architecture_that_was_not_evaluated_is_an_error(memory: NASBench201API, api: NASBench201API) -> None:
