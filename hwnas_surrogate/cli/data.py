@@ -1,4 +1,4 @@
-"""``hwnas data``: show what a table holds; download and convert the official file."""
+"""``hwnas data``: show what a table holds; download and convert the official file; convert accuracies."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from hwnas_surrogate.cli.contents import show_contents
 from hwnas_surrogate.cli.options import Csv, Dataset, Json, Space, open_table
 from hwnas_surrogate.cli.output import check_format, echo_json, progress, say
 
-data = typer.Typer(help="What a table holds; HW-NAS-Bench's official file: download, convert.", no_args_is_help=True)
+data = typer.Typer(
+    help="What a table holds; HW-NAS-Bench's official file: download, convert; accuracies: convert.",
+    no_args_is_help=True,
+)
 
 
 @data.command()
@@ -53,6 +56,27 @@ def convert(
 
     for name, written in convert_file(path, folder).items():
         say(f"{name}: {written}")
+
+
+@data.command("convert-accuracy")
+def convert_accuracy(
+    path: Annotated[
+        Path,
+        typer.Argument(help="NAS-Bench-201-v1_1-096897.pth, NATS-Bench's .pickle.pbz2, or an archive's folder."),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The parquet file to write.")],
+) -> None:
+    """Convert NAS-Bench-201's or NATS-Bench's accuracies to parquet, once. No code from the file is run.
+
+    This takes minutes and a part of the memory that the file has bytes. NASBench201API, load_quality and --quality open
+    the result in milliseconds; weights are left out.
+    """
+    from hwnas_surrogate.data import AccuracyTable
+    from hwnas_surrogate.data import convert_accuracy as convert_file
+
+    written = convert_file(path, output)
+    table = AccuracyTable(written)
+    say(f"{len(table.evaluated)} of {len(table)} architectures, hp {', '.join(table.hps)}: {written}")
 
 
 @data.command()

@@ -21,7 +21,8 @@ def report(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="CSV of a quality of networks, larger is better: columns architecture (or model) and, say, accuracy.",
+            help="CSV of a quality of networks, larger is better: columns architecture (or model) and, say, accuracy; "
+            "or what hwnas data convert-accuracy wrote.",
         ),
     ] = None,
     title: Annotated[str | None, typer.Option(metavar="TEXT", help="The page's heading.")] = None,

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from hwnas_surrogate.data.accuracy import AccuracyTable, convert_accuracy, is_accuracy_table, load_quality
 from hwnas_surrogate.data.api import HWNASBenchAPI
 from hwnas_surrogate.data.as_graphs import as_graphs
 from hwnas_surrogate.data.blocks import BlockTable
@@ -32,6 +33,7 @@ __all__ = [
     "BUNDLED_SPACES",
     "DESCRIBED",
     "METRICS",
+    "AccuracyTable",
     "AnyTable",
     "BlockTable",
     "CostTable",
@@ -42,9 +44,11 @@ __all__ = [
     "TargetLike",
     "as_graphs",
     "convert",
+    "convert_accuracy",
     "data_dir",
     "describe",
     "load_bundled",
+    "load_quality",
     "load_table",
     "merge",
     "pick_targets",
@@ -83,7 +87,8 @@ def load_table(
     path : path-like, optional
         A table (parquet), measurements from elsewhere (CSV, npz, parquet; :func:`read_measurements` gives the forms and
         how the headers of a wide file are read), a folder of converted tables, HW-NAS-Bench's official file,
-        ``"hw-nas-bench"`` for the benchmark that ``hwnas data download`` fetched, or a bundled table: ``"bundled"`` (as
+        ``"hw-nas-bench"`` for the benchmark that ``hwnas data download`` fetched, accuracies that
+        :func:`convert_accuracy` wrote (as :func:`load_quality` loads them), or a bundled table: ``"bundled"`` (as
         None), ``"modified"`` (NAS-Bench-201 networks under other configs) or ``"blocks"`` (FBNet's blocks, measured
         individually).
     space : {"nasbench201", "fbnet"}, optional
@@ -243,6 +248,8 @@ def _read(path: str | os.PathLike[str], space: str | None, dataset: str | None, 
         raise DataFileError(f"can't read {name}: {error.strerror or error}.") from error
     if magic == b"PAR1" and is_table(name):
         return read_parquet(name)
+    if magic == b"PAR1" and is_accuracy_table(name):
+        return load_quality(name)
     if magic[:1] == b"\x80":
         tables = read_official(name)
         asked = space or "nasbench201"

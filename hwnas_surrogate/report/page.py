@@ -82,10 +82,10 @@ def write_report(
     curve : Evaluation, optional
         As :func:`learning_curve` returns it. If None, up to 200 training architectures of the same targets, by a
         ridge.
-    quality : Series or path-like, optional
+    quality : Series, CostTable or path-like, optional
         The quality of architectures, larger is better (for example accuracy), for the Pareto explorer: a Series by
-        architecture, or a CSV file, as in :func:`pareto_front`. Its label is the Series' name, or that of the file's
-        column.
+        architecture, a CSV file, or a benchmark's accuracies, as in :func:`pareto_front`. Its label is the Series'
+        name, or that of the file's column.
     title : str, optional
         The page's heading.
     random_state : int, numpy generator or None, default=0

@@ -51,10 +51,10 @@ def pareto_front(
     maximise : sequence of targets or column names
         The objectives of which more is better. A cost table's targets of such metrics (throughput, accuracy) are
         maximised anyway.
-    accuracy : Series or path-like, optional
+    accuracy : Series, CostTable or path-like, optional
         Accuracies of the networks of a cost table: by architecture, or by the name of a graph, or a CSV file as for
-        :func:`read_quality`. They are one more objective, ``"accuracy"``, which is maximised, under every network
-        config.
+        :func:`read_quality`, under every network config; or a benchmark's accuracies, as `load_quality` gives them or
+        in a file that `convert_accuracy` wrote. They are one more objective, ``"accuracy"``, which is maximised.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""The user's qualities of networks (their accuracies, for example), as a Series or a CSV file."""
+"""Qualities of networks (their accuracies, for example): a Series, a CSV file, or a benchmark's accuracies."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from hwnas_surrogate.data import CostTable
+from hwnas_surrogate.data import CostTable, load_quality
+from hwnas_surrogate.data.accuracy import is_accuracy_table
 from hwnas_surrogate.data.csv_lines import MISSING, CsvFile, WrongLines, check_once
 from hwnas_surrogate.data.model_column import MODEL
 from hwnas_surrogate.errors import DataFileError, HWNASError, InvalidInputError, unknown
@@ -24,8 +25,9 @@ from hwnas_surrogate.spaces import SearchSpace, arch_from_text, get_space
 __all__ = ["Accuracy", "quality_by_row", "read_quality"]
 
 Vector = npt.NDArray[np.float64]
-Accuracy = pd.Series | str | os.PathLike[str]
+Accuracy = pd.Series | CostTable | str | os.PathLike[str]
 _KEY = "architecture"
+_TEST = "test/accuracy"
 
 
 def quality_by_row(table: CostTable, quality: Accuracy, what: str = "quality") -> pd.Series[float]:
@@ -35,9 +37,11 @@ def quality_by_row(table: CostTable, quality: Accuracy, what: str = "quality") -
     ----------
     table : CostTable
         The table. An architecture has the same quality under all network configs.
-    quality : Series or path-like
-        By architecture, or by the name of a graph (or the path of its ONNX file); or a CSV file as :func:`read_quality`
-        reads it. Networks that are not in the table are passed over.
+    quality : Series, CostTable or path-like
+        A Series by architecture, or by the name of a graph (or the path of its ONNX file); a CSV file as
+        :func:`read_quality` reads it; or a benchmark's accuracies, as `load_quality` gives them or in a file that
+        `convert_accuracy` wrote: of these, the test accuracy counts, under each network's own config. Networks that
+        are not in the table are passed over.
     what : str, default="quality"
         Its name in messages.
 
@@ -56,6 +60,8 @@ def quality_by_row(table: CostTable, quality: Accuracy, what: str = "quality") -
     DataFileError
         If the file is not readable.
     """
+    if isinstance(quality, CostTable) or (isinstance(quality, (str, os.PathLike)) and _holds_accuracies(quality)):
+        return _by_config(table, quality if isinstance(quality, CostTable) else load_quality(quality), what)
     keys: Any
     by = "name" if table.space is None else "architecture"
     if isinstance(quality, pd.Series):
@@ -74,6 +80,32 @@ def quality_by_row(table: CostTable, quality: Accuracy, what: str = "quality") -
     found = _by_name(table, keys, values, what) if space is None else _by_arch(space, table.archs, keys, values, what)
     found.name = name
     return found
+
+
+def _holds_accuracies(path: str | os.PathLike[str]) -> bool:
+    file = input_path(path)
+    return file.is_file() and is_accuracy_table(file)
+
+
+def _by_config(table: CostTable, quality: CostTable, what: str) -> pd.Series[float]:
+    """Return the accuracy of each row's architecture under its config, NaN where there is none."""
+    if table.space is None or quality.space is not table.space:
+        raise InvalidInputError(
+            f"{what} is of architectures of {quality.space_name}, the table holds networks of {table.space_name}."
+        )
+    names = list(map(str, quality.targets))
+    if len(names) > 1 and _TEST not in names:
+        raise InvalidInputError(
+            f"{what} must be one column, got {', '.join(names)}: take one with select(targets=...)."
+        )
+    column = names.index(_TEST) if len(names) > 1 else 0
+    found = np.full(len(table), np.nan)
+    for config in set(table.configs) & set(quality.configs):
+        mine = np.array([row == config for row in table.row_configs])
+        other = np.array([row == config for row in quality.row_configs])
+        by_code = pd.Series(quality.costs[other, column], index=pd.Index(table.space.codes(quality.archs[other])))
+        found[mine] = by_code.reindex(table.space.codes(table.archs[mine])).to_numpy()
+    return pd.Series(found, name=f"{quality.targets[column]} ({quality.targets[column].unit})")
 
 
 def _by_arch(

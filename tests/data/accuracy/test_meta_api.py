@@ -1,0 +1,247 @@
+"""The accuracy API beyond the recorded calls: files and objects agree, and changes to objects count."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from hwnas_surrogate.data.accuracy import AccuracyTable, NASBench201API, NASBench301API, ResultsCount
+from hwnas_surrogate.errors import (
+    DataFileError,
+    HWNASError,
+    InvalidArchitectureError,
+    InvalidInputError,
+    NotInTableError,
+)
+from tests.data.accuracy.databases import SETS, database, recorded_301, state, write
+
+
+@pytest.fixture
+def memory(content: dict[str, Any]) -> NASBench201API:
+    return NASBench201API(content, verbose=False)
+
+
+@pytest.fixture
+def api(converted: Path) -> NASBench201API:
+    return NASBench201API(converted, verbose=False)
+
+
+def answer(api: NASBench201API, name: str, *arguments: Any) -> Any:
+    random.seed(0)
+    try:
+        return getattr(api, name)(*arguments)
+    except HWNASError as error:
+        return type(error)
+
+
+def questions() -> Iterator[tuple[Any, ...]]:
+    yield from itertools.product(
+        range(6), [*SETS, "mnist"], [None, 0, 3, 4], ["12", 200, "90"], [False, True, 777, 888, 5]
+    )
+
+
+def test_a_table_answers_what_objects_answer(memory: NASBench201API, api: NASBench201API) -> None:
+    answers = 0
+    for question in questions():
+        found, expected = (answer(one, "get_more_info", *question) for one in (api, memory))
+        assert found == expected, question
+        answers += isinstance(found, dict)
+    assert answers > 300
+
+
+def test_costs_texts_and_objects_of_a_table(memory: NASBench201API, api: NASBench201API) -> None:
+    for index, hp, dataset in itertools.product(range(6), ("12", "200"), SETS):
+        for name, arguments in (
+            ("get_cost_info", (index, dataset, hp)),
+            ("get_latency", (index, dataset, hp)),
+            ("get_net_config", (index, dataset)),
+            ("find_best", (dataset, "train", 60.0, 0.7, hp)),
+            ("get_net_param", (index, dataset, None, hp)),
+            ("query_by_arch", (index, hp)),
+        ):
+            found, expected = (answer(one, name, *arguments) for one in (api, memory))
+            assert found == expected, (name, arguments)
+        if index != 4:
+            both = [one.query_by_index(index, dataset, hp) for one in (api, memory)]
+            states = [{seed: trained.state_dict() for seed, trained in found.items()} for found in both]  # type: ignore[union-attr]
+            assert states[0] == states[1]
+
+
+@pytest.mark.parametrize("count", [1, 7, 9])
+def test_means_over_any_number_of_seeds_are_those_of_objects(count: int, archs: list[str], tmp_path: Path) -> None:
+    content = database(archs[:2], epochs=9, seeds=tuple(range(count)))
+    memory = NASBench201API(content)
+    api = NASBench201API(write(content, tmp_path / "benchmark.pth", "old"), verbose=False)
+    for index, dataset, epoch, seed in itertools.product((0, 1), SETS, (None, 8, 4), (False, True, 0)):
+        arguments = (index, dataset, epoch, "200", seed)
+        assert answer(api, "get_more_info", *arguments) == answer(memory, "get_more_info", *arguments)
+        assert api.get_cost_info(index, dataset, "200") == memory.get_cost_info(index, dataset, "200")
+
+
+def test_an_architecture_that_was_not_evaluated_is_an_error(memory: NASBench201API, api: NASBench201API) -> None:
+    for one in (memory, api):
+        with pytest.raises(NotInTableError, match="architecture 4 was not evaluated; 5 were: 0, 1, 2, 3, 5"):
+            one.get_more_info(4, "cifar10")
+        with pytest.raises(NotInTableError, match="architecture 4 was not evaluated"):
+            one.get_net_config(4, "cifar10")
+        with pytest.raises(NotInTableError, match=r"architecture 0\.0 was not evaluated"):
+            one.get_cost_info(0.0, "cifar10")  # type: ignore[arg-type]
+        assert 4 not in one.arch2infos_dict
+        assert list(one.arch2infos_dict) == [0, 1, 2, 3, 5]
+
+
+def test_what_is_not_there_is_named(api: NASBench201API) -> None:
+    with pytest.raises(NotInTableError, match=r"hp of architecture 0 '90'; allowed: '12', '200'"):
+        api.get_more_info(0, "cifar10", hp="90")
+    with pytest.raises(NotInTableError, match=r"dataset 'cifar-10'; allowed: .* Did you mean 'cifar10'"):
+        api.get_more_info(0, "cifar-10")
+    with pytest.raises(NotInTableError, match="no epoch 4; it was trained for 4: 0 to 3"):
+        api.get_more_info(0, "cifar10", 4, "200")
+    with pytest.raises(NotInTableError, match="seed of cifar10 999; allowed: '777', '888'"):
+        api.get_more_info(0, "cifar10", None, "200", 999)
+    with pytest.raises(InvalidInputError, match="iepoch must be an integer from 0"):
+        api.get_more_info(0, "cifar10", 1.5, "200")  # type: ignore[arg-type]
+    with pytest.raises(InvalidInputError, match="is_random must be True, False or a seed, got 'yes'"):
+        api.get_more_info(0, "cifar10", None, "200", "yes")  # type: ignore[arg-type]
+    with pytest.raises(NotInTableError, match="dataset 'mnist'"):
+        api.find_best("mnist", "test")
+
+
+def test_objects_that_are_changed_count(api: NASBench201API) -> None:
+    before = api.get_cost_info(1, "cifar10", "200")
+    api.arch2infos_dict[1]["200"].reset_latency("cifar10", None, 0.25)
+    assert api.get_cost_info(1, "cifar10", "200") == {**before, "latency": 0.25}
+    assert api.arch2infos_dict[1]["200"] is api.query_by_index(1, hp="200")
+    with pytest.raises(InvalidInputError, match="not deleted"):
+        del api.arch2infos_dict[1]
+
+
+def test_architectures_are_found_by_index_string_and_object(api: NASBench201API, archs: list[str]) -> None:
+    class Cell:
+        def tostr(self) -> str:
+            return archs[3]
+
+    assert [api.query_index_by_arch(arch) for arch in (3, archs[3], Cell(), "none", None)] == [3, 3, 3, -1, -1]
+    assert (list(api), len(api), api[5], api.arch(0)) == (archs, 6, archs[5], archs[0])
+    for wrong in (6, -1):
+        with pytest.raises(InvalidArchitectureError, match="0 to 5"):
+            api.query_index_by_arch(wrong)
+    random.seed(3)
+    assert {api.random() for _ in range(60)} == set(range(6))
+
+
+def test_simulated_time_adds_up(api: NASBench201API) -> None:
+    random.seed(1)
+    accuracy, latency, cost, used = api.simulate_train_eval(0, "cifar10", "200")
+    random.seed(1)
+    info = api.get_more_info(0, "cifar10-valid", None, "200", True)
+    assert (accuracy, latency) == (info["valid-accuracy"], api.get_latency(0, "cifar10", "12"))
+    assert cost == used == info["train-all-time"] + info["valid-per-time"]
+    assert api.simulate_train_eval(1, "cifar100", account_time=False)[3] == used
+    api.reset_time()
+    assert api.used_time == 0
+
+
+def test_show_prints_all_architectures(api: NASBench201API, capsys: pytest.CaptureFixture[str]) -> None:
+    api.show()
+    printed = capsys.readouterr().out
+    assert printed.startswith("NASBench201API(5/6 architectures, file=accuracy.parquet)\n")
+    assert printed.count(" 004 epochs ") == 5
+    api.show(4)
+    assert capsys.readouterr().out == "The 4-th architecture has not been evaluated or not saved.\n"
+
+
+def test_verbose_only_says_that_a_published_file_is_read(
+    content: dict[str, Any], converted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    NASBench201API(converted)
+    assert capsys.readouterr().out == ""
+    NASBench201API(str(write(content, tmp_path / "file.pth", "old")))
+    assert "hwnas data convert-accuracy" in capsys.readouterr().out
+
+
+def test_the_default_file_is_in_torch_home(
+    content: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    with pytest.raises(DataFileError, match=r"no file .*NAS-Bench-201-v1_1-096897\.pth"):
+        NASBench201API()
+    write(content, tmp_path / "NAS-Bench-201-v1_1-096897.pth", "zip")
+    write(recorded_301(), tmp_path / "NAS-Bench-301-v1_0-363be7.pth", "old")
+    assert NASBench201API(verbose=False).filename == "NAS-Bench-201-v1_1-096897.pth"
+    assert NASBench301API(verbose=False).avaliable_hps == ["01", "12", "90"]
+
+
+def test_content_and_spaces_are_checked(content: dict[str, Any], converted: Path) -> None:
+    with pytest.raises(InvalidInputError, match="arch2infos, evaluated_indexes is missing, there is meta_archs"):
+        NASBench201API({"meta_archs": []})
+    wrong = {**content, "arch2infos": {0: {"less": {"all_results": {}}}}}
+    with pytest.raises(DataFileError, match="results of architecture 0 have another layout"):
+        NASBench201API(wrong)
+    with pytest.raises(DataFileError, match="holds an architecture twice"):
+        NASBench201API({**content, "meta_archs": ["|a~0|", "|a~0|"]})
+    with pytest.raises(InvalidInputError, match=r"takes results of the size space, .* Use NASBench201API"):
+        NASBench301API(AccuracyTable(converted))
+    with pytest.raises(InvalidInputError, match=r"takes results of the topology space, .* Use NASBench301API"):
+        NASBench201API(recorded_301())
+
+
+def test_the_content_is_copied(content: dict[str, Any]) -> None:
+    api = NASBench201API(content)
+    api.arch2infos_dict[0]["12"].reset_latency("cifar10", None, 9.0)
+    assert content["arch2infos"][0]["less"]["all_results"]["cifar10", 777]["latency"] != [9.0]
+
+
+@pytest.mark.parametrize("kind", ["old", "zip"])
+def test_reload_reads_the_weights_of_an_archive(kind: str, api: NASBench201API, tmp_path: Path) -> None:
+    import numpy as np
+
+    results = state(np.random.default_rng(5), 4, "arch", 2, [777])
+    for training in results["all_results"].values():
+        training["net_state_dict"] = {"w": torch.ones(2, 3)}
+    write({"full": results, "less": results}, tmp_path / "000004-FULL.pth", kind)
+    api.reload(tmp_path, 4)
+    assert torch.equal(api.get_net_param(4, "cifar10", 777)["w"], torch.ones(2, 3))
+    assert 4 in api.evaluated_indexes
+    assert api.get_more_info(4, "cifar10", None, "200", False)["train-accuracy"] > 0
+    api.clear_params(4, "12")
+    assert api.get_net_param(4, "cifar10", 777) is None
+    api.clear_params(4)
+    assert api.get_net_param(4, "cifar10", None, "200") == {777: None}
+    with pytest.raises(DataFileError, match="no results of architecture 0"):
+        api.reload(tmp_path)
+    write([1], tmp_path / "000000-FULL.pth", kind)
+    with pytest.raises(DataFileError, match="does not hold an architecture's results"):
+        api.reload(tmp_path, 0)
+
+
+def test_reload_needs_a_folder(api: NASBench201API, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(DataFileError, match="there is no folder"):
+        api.reload(tmp_path / "none", 0)
+    monkeypatch.delenv("TORCH_HOME", raising=False)
+    with pytest.raises(InvalidInputError, match="set TORCH_HOME"):
+        api.reload(index=0)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    with pytest.raises(DataFileError, match="NAS-Bench-201-v1_1-archive"):
+        api.reload(index=0)
+
+
+def test_statistics_count_seeds(content: dict[str, Any], archs: list[str]) -> None:
+    whole = {**content, "meta_archs": archs[:4]}
+    api = NASBench201API(whole)
+    assert api.statistics("cifar100", 200) == {2: 3, 1: 1}
+    with pytest.raises(NotInTableError, match="dataset 'mnist'; allowed: 'cifar10-valid'"):
+        api.statistics("mnist", "200")
+
+
+def test_query_of_a_dataset_gives_trainings(api: NASBench201API) -> None:
+    found = api.query_by_index(0, "cifar10", "200")
+    assert isinstance(found, dict)
+    assert list(found) == [777, 888]
+    assert all(isinstance(trained, ResultsCount) for trained in found.values())
