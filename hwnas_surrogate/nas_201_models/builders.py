@@ -6,13 +6,13 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from hwnas_surrogate.networks.cells import build_cell_network, cell_search_spaces
-from hwnas_surrogate.networks.residual import build_cifar_network, build_imagenet_network, build_search_network
 from torch import nn
 
 from hwnas_surrogate.config_utils import as_config_dict
 from hwnas_surrogate.errors import DataFileError, InvalidConfigError, unknown
 from hwnas_surrogate.nas_201_models.checkpoints import read_checkpoint
+from hwnas_surrogate.networks.cells import build_cell_network, cell_search_spaces
+from hwnas_surrogate.networks.residual import build_cifar_network, build_imagenet_network, build_search_network
 
 __all__ = [
     "get_cell_based_tiny_net",
@@ -111,9 +111,12 @@ def get_cifar_models(config: object, extra_path: str | os.PathLike[str] | None =
         If the checkpoint can't be read.
     """
     values = as_config_dict(config)
-    if values.get("super_type") == "infer-nasnet.cifar":
-        return _nasnet(values, extra_path)
-    return build_cifar_network(values)
+    kind = values.get("super_type")
+    if not isinstance(kind, str) or kind != "infer-nasnet.cifar":
+        return build_cifar_network(values)
+    if extra_path is not None:
+        values["genotype"] = _last_genotype(extra_path)
+    return build_cell_network(values)
 
 
 def get_imagenet_models(config: object) -> nn.Module:
@@ -197,6 +200,24 @@ def _dataset(values: Mapping[str, Any]) -> str:
         hint = "CIFAR-10 and CIFAR-100 differ in class_num only."
         raise unknown(InvalidConfigError, "dataset", dataset, _DATASETS, hint)
     return dataset
+
+
+def _last_genotype(path: str | os.PathLike[str]) -> Any:
+    """Return the genotype that a search had after the last epoch of its checkpoint."""
+    content = read_checkpoint(path)
+    epoch, genotypes = content.get("epoch"), content.get("genotypes")
+    if isinstance(epoch, bool) or not isinstance(epoch, int) or not isinstance(genotypes, (dict, list)):
+        found = ", ".join(map(repr, content)) or "nothing"
+        raise DataFileError(
+            f"{path} is no checkpoint of a search: it needs 'epoch' (an integer) and 'genotypes' (by epoch), "
+            f"got {found:.300}."
+        )
+    known = genotypes if isinstance(genotypes, dict) else dict(enumerate(genotypes))
+    if epoch - 1 not in known:
+        raise DataFileError(
+            f"{path} has no genotype of epoch {epoch - 1}, the one before its 'epoch'; it has {list(known)!r:.200}."
+        )
+    return known[epoch - 1]
 
 
 def load_net_from_checkpoint(checkpoint: str | os.PathLike[str]) -> nn.Module:

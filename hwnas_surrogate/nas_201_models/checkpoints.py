@@ -69,9 +69,9 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
 def _reason(error: pickle.UnpicklingError) -> str:
     """Return the fact from an error of PyTorch, without its advice to switch the checks off."""
     text = str(error).partition("WeightsUnpickler error: ")[2] or str(error)
-    fact = text.partition(" Please use ")[0].partition("\n")[0].strip()[:300]
+    fact = text.strip().partition("\n")[0].partition(" Please use ")[0][:300].rstrip(". ")
     hint = "Save a config as a plain dict (of a namedtuple, config._asdict())."
-    return f"{fact} Allowed: tensors, plain data, numbers of NumPy, namespaces, and loaded namedtuples. {hint}"
+    return f"{fact}. Allowed: tensors, plain data, numbers of NumPy, namespaces, and loaded namedtuples. {hint}"
 
 
 @contextmanager
