@@ -1,0 +1,191 @@
+"""Build a cell network from the benchmark's config dict."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from torch import nn
+
+from hwnas_surrogate.errors import InvalidConfigError, unknown
+from hwnas_surrogate.networks.cells.inference import SizedCellNetwork, StructureNetwork
+from hwnas_surrogate.networks.cells.nasnet import NASNetOnCIFAR
+from hwnas_surrogate.networks.cells.nasnet_search import NASNET_SUPER_NETS
+from hwnas_surrogate.networks.cells.sized_search import SizeSearchNetwork
+from hwnas_surrogate.networks.cells.strategies import CELL_SUPER_NETS
+
+__all__ = ["build_cell_network"]
+
+_INFERENCE = ("infer.tiny", "infer.shape.tiny")
+
+
+def build_cell_network(config: Mapping[str, Any]) -> nn.Module:
+    """Build a cell network from a config of the benchmark.
+
+    ``super_type`` decides first (``"basic"`` if it is absent), then ``name``:
+
+    - ``super_type`` ``"basic"``, ``name`` a key of :data:`CELL_SUPER_NETS`: a searchable cell network, from C, N,
+      max_nodes, num_classes, space (a list of operations), affine and track_running_stats
+    - ``"search-shape"``: the size space's super-net, from candidate_Cs, max_num_Cs, genotype, num_classes, affine and
+      track_running_stats
+    - ``"nasnet-super"``, ``name`` a key of :data:`NASNET_SUPER_NETS`: a NASNet-style super-net, from C, N, steps,
+      multiplier, stem_multiplier, num_classes, space, affine and track_running_stats
+    - ``"infer-nasnet.cifar"``: the NASNet-style inference network, from C (or ichannel), N (or layers), stem_multi,
+      class_num, genotype and auxiliary
+    - ``name`` ``"infer.tiny"``: the inference network of one cell, from C, N, num_classes, and genotype or arch_str;
+      genotype wins
+    - ``name`` ``"infer.shape.tiny"``: the size space's inference network, from channels, genotype and num_classes
+
+    Parameters
+    ----------
+    config : mapping
+        Keys that a network does not need are ignored.
+
+    Returns
+    -------
+    torch.nn.Module
+        In training mode, with PyTorch's default initialisation.
+
+    Raises
+    ------
+    InvalidConfigError
+        If a name is unknown, a key is missing, or a value is not allowed.
+    InvalidArchitectureError
+        If a genotype is malformed, or one of another kind of network.
+
+    Examples
+    --------
+    >>> import torch
+    >>> config = {"name": "infer.tiny", "C": 4, "N": 1, "arch_str": "|nor_conv_1x1~0|+|none~0|skip_connect~1|"}
+    >>> features, logits = build_cell_network(config | {"num_classes": 7})(torch.zeros(2, 3, 8, 8))
+    >>> logits.shape
+    torch.Size([2, 7])
+    """
+    if not isinstance(config, Mapping):
+        raise InvalidConfigError(f"a network's config is a dict, got {config!r:.80}.")
+    with _uncollected():
+        return _built(_Config(config))
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Keep Python from looking for garbage meanwhile: a super-net has 100,000 objects, and none is garbage."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
+
+
+def _built(of: _Config) -> nn.Module:
+    config = of.config
+    super_type, name = config.get("super_type", "basic"), config.get("name")
+    if super_type == "basic" and isinstance(name, str) and name in CELL_SUPER_NETS:
+        return _super_net(of)
+    if super_type == "search-shape":
+        return SizeSearchNetwork(
+            of["candidate_Cs"], of["max_num_Cs"], of["genotype"], of.count("num_classes"), *of.norm()
+        )
+    if super_type == "nasnet-super":
+        return _nasnet_super_net(of)
+    if super_type == "infer-nasnet.cifar":
+        return _nasnet(of)
+    if name == "infer.tiny":
+        return StructureNetwork(of.count("C"), of.count("N"), of.cell(), of.count("num_classes"))
+    if name == "infer.shape.tiny":
+        return SizedCellNetwork(of["channels"], of["genotype"], of.count("num_classes"))
+    if name == "infer.nasnet-cifar":
+        raise InvalidConfigError(
+            "no network is built by the name 'infer.nasnet-cifar'; the NASNet-style network on CIFAR has the "
+            "super_type 'infer-nasnet.cifar', with C, N, stem_multi, class_num, genotype and auxiliary."
+        )
+    raise _no_such_network(of, super_type)
+
+
+def _no_such_network(of: _Config, super_type: Any) -> InvalidConfigError:
+    types = ("basic", "search-shape", "nasnet-super", "infer-nasnet.cifar")
+    if super_type not in types:
+        return unknown(InvalidConfigError, "super_type of a cell network", super_type, types)
+    return unknown(InvalidConfigError, "name of a cell network", of["name"], (*CELL_SUPER_NETS, *_INFERENCE))
+
+
+def _super_net(of: _Config) -> nn.Module:
+    max_nodes = of.count("max_nodes")
+    if max_nodes < 2:
+        raise InvalidConfigError(f"max_nodes counts a cell's nodes with its input and is at least 2, got {max_nodes}.")
+    make = CELL_SUPER_NETS[of["name"]]
+    return make(of.count("C"), of.count("N"), max_nodes, of.count("num_classes"), of["space"], *of.norm())
+
+
+def _nasnet_super_net(of: _Config) -> nn.Module:
+    name = of["name"]
+    if not isinstance(name, str) or name not in NASNET_SUPER_NETS:
+        raise unknown(InvalidConfigError, "name of a NASNet-style super-net", name, NASNET_SUPER_NETS)
+    return NASNET_SUPER_NETS[name](
+        of.count("C"),
+        of.count("N"),
+        of.count("steps"),
+        of.count("multiplier"),
+        of.count("stem_multiplier"),
+        of.count("num_classes"),
+        of["space"],
+        *of.norm(),
+    )
+
+
+def _nasnet(of: _Config) -> nn.Module:
+    return NASNetOnCIFAR(
+        of.count("C" if of.has("C") else "ichannel"),
+        of.count("N" if of.has("N") else "layers"),
+        of.count("stem_multi"),
+        of.count("class_num"),
+        of["genotype"],
+        of.switch("auxiliary"),
+    )
+
+
+class _Config:
+    """A config's values, checked as they are read."""
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        self.config = config
+
+    def __getitem__(self, key: str) -> Any:
+        """Return a value; raise if there is none."""
+        if key not in self.config:
+            raise InvalidConfigError(
+                f"the config lacks {key!r}; it has {', '.join(map(repr, self.config)) or 'nothing'}."
+            )
+        return self.config[key]
+
+    def has(self, key: str) -> bool:
+        return key in self.config
+
+    def count(self, key: str) -> int:
+        value = self[key]
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise InvalidConfigError(f"{key} is a positive integer, got {value!r:.80}.")
+        return value
+
+    def switch(self, key: str) -> bool:
+        value = self[key]
+        if value not in (True, False):
+            raise InvalidConfigError(f"{key} is True or False, got {value!r:.80}.")
+        return bool(value)
+
+    def norm(self) -> tuple[bool, bool]:
+        return self.switch("affine"), self.switch("track_running_stats")
+
+    def cell(self) -> Any:
+        """Return the cell of ``infer.tiny``."""
+        for key in ("genotype", "arch_str"):
+            if self.config.get(key) is not None:
+                return self.config[key]
+        raise InvalidConfigError(
+            "infer.tiny needs a cell, as genotype (a CellStructure) or arch_str; the config has "
+            f"{', '.join(map(repr, self.config))}."
+        )

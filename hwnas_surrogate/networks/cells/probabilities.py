@@ -1,0 +1,99 @@
+"""Architecture parameters as probabilities of cells: the best one, draws, the most probable ones."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from hwnas_surrogate.errors import InvalidInputError
+from hwnas_surrogate.networks.cells.choosing import chosen
+from hwnas_surrogate.networks.cells.search_cell import EdgeTable
+from hwnas_surrogate.networks.cells.structure import CellStructure
+
+__all__ = ["best_structure", "drawn_structure", "log_probability", "shown", "top_structures"]
+
+
+def best_structure(table: EdgeTable, parameters: Tensor) -> CellStructure:
+    """Return the cell of the most probable operation of each edge."""
+    return table.structure(chosen(parameters, parameters))
+
+
+def drawn_structure(table: EdgeTable, parameters: Tensor) -> CellStructure:
+    """Draw a cell: the operation of each edge by its probability, from PyTorch's global generator."""
+    with torch.no_grad():
+        probabilities = parameters.softmax(dim=-1).cpu()
+        # One draw for each edge, node by node: torch.manual_seed(s) then gives the cell that it gave in the benchmark.
+        drawn = {
+            table.row(*pair): int(torch.multinomial(probabilities[table.row(*pair)], 1).item()) for pair in table.pairs
+        }
+    return table.structure([drawn[row] for row in range(len(table))])
+
+
+def log_probability(table: EdgeTable, parameters: Tensor, structure: CellStructure) -> float:
+    """Return the logarithm of the probability that a cell is drawn."""
+    with torch.no_grad():
+        logs = parameters.log_softmax(dim=-1)
+        return float(torch.stack([logs[row, op] for row, op in table.entries(structure)]).sum())
+
+
+def top_structures(table: EdgeTable, parameters: Tensor, k: int, use_random: bool = False) -> list[CellStructure]:
+    """Return the most probable cells, best first.
+
+    Parameters
+    ----------
+    table : EdgeTable
+    parameters : Tensor, shape (edges, operations)
+    k : int
+        How many; all if it is negative or more than there are.
+    use_random : bool, default=False
+        Draw different cells uniformly instead, from Python's global generator.
+
+    Returns
+    -------
+    list of CellStructure
+        Equally probable ones in lexicographic order.
+    """
+    if isinstance(k, bool) or not isinstance(k, int):
+        raise InvalidInputError(f"K is a number of cells, got {k!r:.80}.")
+    n_ops, n_edges = len(table.op_names), len(table)
+    total = n_ops**n_edges
+    k = total if k < 0 else min(k, total)
+    if use_random:
+        return list(map(_by_rank(table), random.sample(range(total), k)))
+    with torch.no_grad():
+        logs = parameters.detach().double().cpu().log_softmax(dim=-1)
+    # Log-probabilities add up over the edges, so that the best k cells start with the best k of what comes before.
+    scores, codes = torch.zeros(1, dtype=torch.float64), torch.zeros(1, dtype=torch.int64)
+    for pair in table.pairs:
+        scores = (scores[:, None] + logs[table.row(*pair)]).flatten()
+        codes = (codes[:, None] * n_ops + torch.arange(n_ops)).flatten()
+        in_order = codes.argsort()
+        best = scores[in_order].argsort(descending=True, stable=True)[:k]
+        scores, codes = scores[in_order][best], codes[in_order][best]
+    return list(map(_by_rank(table), codes.tolist()))
+
+
+def shown(name: str, parameters: Tensor) -> str:
+    """Return a text of the probabilities of a table of parameters."""
+    return f"{name} :\n{parameters.detach().softmax(dim=-1).cpu()}"
+
+
+def _by_rank(table: EdgeTable) -> Callable[[int], CellStructure]:
+    """Return what gives the cell of a rank in lexicographic order."""
+    nodes = [
+        [tuple((op, source) for source, op in enumerate(ops)) for ops in itertools.product(table.op_names, repeat=node)]
+        for node in range(1, table.max_nodes)
+    ]
+
+    def cell(rank: int) -> CellStructure:
+        chosen_nodes = []
+        for options in reversed(nodes):
+            rank, place = divmod(rank, len(options))
+            chosen_nodes.append(options[place])
+        return CellStructure.trusted(tuple(reversed(chosen_nodes)))
+
+    return cell
