@@ -93,7 +93,8 @@ def numbers(parameters: Tensor) -> list[list[float]]:
     if not has_numbers(parameters):
         raise InvalidGraphError(
             "the path through this super-net depends on numbers, and its architecture parameters have none here "
-            "(a fake or a meta tensor). Choose a cell first: set_cal_mode('dynamic', cell)."
+            "(a fake or a meta tensor). Build the inference network of its genotype, or choose a cell where there is "
+            "set_cal_mode: set_cal_mode('dynamic', cell)."
         )
     rows: list[list[float]] = parameters.tolist()
     return rows

@@ -108,11 +108,6 @@ class GenericCellNetwork(SearchableCellNetwork):
         return self._drop_path
 
     @property
-    def tau(self) -> float | None:
-        """The temperature of the Gumbel softmax."""
-        return self._tau
-
-    @property
     def weights(self) -> list[nn.Parameter]:
         """The parameters of the operations."""
         return self.get_weights()

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hwnas_surrogate.errors import InvalidConfigError
+from hwnas_surrogate.errors import InvalidConfigError, InvalidInputError
 from hwnas_surrogate.networks.cells.inference import cell_lines
 from hwnas_surrogate.networks.cells.nasnet_layout import CellPlace, NASNetNode, checked_genotype, nasnet_places
 from hwnas_surrogate.networks.cells.operations import Identity, build_operation, drop_path
@@ -106,7 +106,18 @@ class AuxiliaryHead(nn.Module):
         self.classifier = nn.Linear(768, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return logits, shape (batch, num_classes), for a map of 8x8 pixels."""
+        """Return logits, shape (batch, num_classes), for a map of 8x8 pixels.
+
+        Raises
+        ------
+        InvalidInputError
+            If the map has another size.
+        """
+        if not all(8 <= size <= 10 for size in x.shape[2:]):
+            raise InvalidInputError(
+                "the auxiliary head takes maps of 8x8 pixels, those of images of 32x32 after two reductions; "
+                f"got a map of {x.shape[2]}x{x.shape[3]}."
+            )
         logits: Tensor = self.classifier(self.features(x).flatten(1))
         return logits
 

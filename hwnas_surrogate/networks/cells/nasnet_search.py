@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
 from operator import add
@@ -126,7 +127,7 @@ class NASNetSearchCell(nn.Module):
         return edge
 
 
-class NASNetSuperNetwork(nn.Module):
+class NASNetSuperNetwork(nn.Module, ABC):
     """A super-net of NASNet-style cells [1]_: the base of the strategies.
 
     Parameters
@@ -251,9 +252,9 @@ class NASNetSuperNetwork(nn.Module):
     def _table(self, kind: str) -> nn.Parameter:
         return self.get_parameter(self._tables()[kind])
 
+    @abstractmethod
     def _edge_run(self, parameters: nn.Parameter) -> EdgeRun:
         """Return how edges run in this forward pass, given the parameters of their kind of cell."""
-        raise NotImplementedError
 
     def _best_nodes(self, weights: Tensor) -> list[tuple[tuple[str, int, float], ...]]:
         nodes = []

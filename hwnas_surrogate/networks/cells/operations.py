@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from hwnas_surrogate.errors import HWNASError, InvalidArchitectureError, InvalidInputError, unknown
+from hwnas_surrogate.networks import nasbench201
 
 __all__ = [
     "OPERATIONS",
@@ -270,6 +271,11 @@ def _pool(mode: Literal["avg", "max"]) -> OperationMaker:
     return lambda c_in, c_out, stride, *norm: Pooling(c_in, c_out, stride, mode, *norm)
 
 
+def _zero(c_in: int, c_out: int, stride: int, affine: bool, track_running_stats: bool) -> nn.Module:
+    # The usual case is the module that NAS-Bench-201's own network has, and that `to_onnx` translates.
+    return nasbench201.Zero() if stride == 1 and c_in == c_out else Zero(c_in, c_out, stride)
+
+
 def _skip(c_in: int, c_out: int, stride: int, affine: bool, track_running_stats: bool) -> nn.Module:
     if stride == 1 and c_in == c_out:
         return Identity()
@@ -278,7 +284,7 @@ def _skip(c_in: int, c_out: int, stride: int, affine: bool, track_running_stats:
 
 OPERATIONS: Mapping[str, OperationMaker] = MappingProxyType(
     {
-        "none": lambda c_in, c_out, stride, affine, track: Zero(c_in, c_out, stride),
+        "none": _zero,
         "avg_pool_3x3": _pool("avg"),
         "max_pool_3x3": _pool("max"),
         "nor_conv_7x7": _conv(7),

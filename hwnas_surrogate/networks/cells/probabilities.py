@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import random
-from collections.abc import Callable
+import sys
 
 import torch
 from torch import Tensor
@@ -63,18 +62,22 @@ def top_structures(table: EdgeTable, parameters: Tensor, k: int, use_random: boo
     total = n_ops**n_edges
     k = total if k < 0 else min(k, total)
     if use_random:
-        return list(map(_by_rank(table), random.sample(range(total), k)))
+        return [_structure_of(table, rank) for rank in _different(total, k)]
     with torch.no_grad():
         logs = parameters.detach().double().cpu().log_softmax(dim=-1)
     # Log-probabilities add up over the edges, so that the best k cells start with the best k of what comes before.
-    scores, codes = torch.zeros(1, dtype=torch.float64), torch.zeros(1, dtype=torch.int64)
+    # Ranks tell the lexicographic order of these, for ties.
+    scores, ranks = torch.zeros(1, dtype=torch.float64), torch.zeros(1, dtype=torch.int64)
+    ops = torch.empty(1, 0, dtype=torch.int64)
     for pair in table.pairs:
+        n = len(ops)
         scores = (scores[:, None] + logs[table.row(*pair)]).flatten()
-        codes = (codes[:, None] * n_ops + torch.arange(n_ops)).flatten()
-        in_order = codes.argsort()
-        best = scores[in_order].argsort(descending=True, stable=True)[:k]
-        scores, codes = scores[in_order][best], codes[in_order][best]
-    return list(map(_by_rank(table), codes.tolist()))
+        ranks = (ranks[:, None] * n_ops + torch.arange(n_ops)).flatten()
+        ops = torch.cat([ops.repeat_interleave(n_ops, dim=0), torch.arange(n_ops).repeat(n)[:, None]], dim=1)
+        in_order = ranks.argsort()
+        best = in_order[scores[in_order].argsort(descending=True, stable=True)[:k]]
+        scores, ranks, ops = scores[best], ranks[best].argsort().argsort(), ops[best]
+    return [_structure(table, row) for row in ops.tolist()]
 
 
 def shown(name: str, parameters: Tensor) -> str:
@@ -82,18 +85,28 @@ def shown(name: str, parameters: Tensor) -> str:
     return f"{name} :\n{parameters.detach().softmax(dim=-1).cpu()}"
 
 
-def _by_rank(table: EdgeTable) -> Callable[[int], CellStructure]:
-    """Return what gives the cell of a rank in lexicographic order."""
-    nodes = [
-        [tuple((op, source) for source, op in enumerate(ops)) for ops in itertools.product(table.op_names, repeat=node)]
-        for node in range(1, table.max_nodes)
-    ]
+def _different(total: int, k: int) -> list[int]:
+    """Draw k different ranks below a total, from Python's global generator."""
+    if total <= sys.maxsize:
+        return random.sample(range(total), k)
+    drawn: dict[int, None] = {}
+    while len(drawn) < k:
+        drawn[random.randrange(total)] = None
+    return list(drawn)
 
-    def cell(rank: int) -> CellStructure:
-        chosen_nodes = []
-        for options in reversed(nodes):
-            rank, place = divmod(rank, len(options))
-            chosen_nodes.append(options[place])
-        return CellStructure.trusted(tuple(reversed(chosen_nodes)))
 
-    return cell
+def _structure_of(table: EdgeTable, rank: int) -> CellStructure:
+    """Return the cell of a rank in lexicographic order."""
+    ops = []
+    for _ in table.pairs:
+        rank, op = divmod(rank, len(table.op_names))
+        ops.append(op)
+    return _structure(table, ops[::-1])
+
+
+def _structure(table: EdgeTable, ops: list[int]) -> CellStructure:
+    """Return the cell of an operation for each edge, node by node."""
+    named = iter(table.op_names[op] for op in ops)
+    return CellStructure.trusted(
+        tuple(tuple((next(named), source) for source in range(node)) for node in range(1, table.max_nodes))
+    )

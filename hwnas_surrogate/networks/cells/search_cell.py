@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from functools import reduce
+from numbers import Integral
 from operator import add
 
 from torch import Tensor, nn
@@ -59,15 +60,16 @@ class EdgeTable:
         InvalidArchitectureError
             If there is not one for each row, or it is no number of an operation.
         """
-        wrong = [op for op in choices if isinstance(op, bool) or not isinstance(op, int)]
-        if wrong or len(choices) != len(self) or any(not 0 <= op < len(self.op_names) for op in choices):
+        numbers = [int(op) for op in choices if isinstance(op, Integral) and not isinstance(op, bool)]
+        right = len(numbers) == len(choices) == len(self)
+        if not right or not all(0 <= op < len(self.op_names) for op in numbers):
             raise InvalidArchitectureError(
                 f"a cell of {self.max_nodes} nodes has {len(self)} operations, each a number "
                 f"0..{len(self.op_names) - 1}; got {list(choices)!r:.80}."
             )
         return CellStructure.trusted(
             tuple(
-                tuple((self.op_names[choices[self.row(node, source)]], source) for source in range(node))
+                tuple((self.op_names[numbers[self.row(node, source)]], source) for source in range(node))
                 for node in range(1, self.max_nodes)
             )
         )

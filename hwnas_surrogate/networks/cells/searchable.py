@@ -152,6 +152,16 @@ class SearchableCellNetwork(nn.Module):
         logits: Tensor = self.classifier(features)
         return features, logits
 
+    @property
+    def num_edge(self) -> int:
+        """The number of a cell's edges."""
+        return len(self.table)
+
+    @property
+    def edge2index(self) -> dict[str, int]:
+        """The row of the parameters of each edge, by its name such as ``"2<-1"``."""
+        return dict(self.table.rows)
+
     def set_cal_mode(self, mode: str, dynamic_cell: CellStructure | str | None = None) -> None:
         """Choose how cells run.
 
@@ -196,6 +206,11 @@ class SearchableCellNetwork(nn.Module):
         if not tau > 0:
             raise InvalidInputError(f"a temperature is positive, got {tau!r}.")
         self._tau = tau
+
+    @property
+    def tau(self) -> float | None:
+        """The temperature of the Gumbel softmax."""
+        return self._tau
 
     def get_weights(self) -> list[nn.Parameter]:
         """Return the parameters of the operations: all but those of the architecture."""

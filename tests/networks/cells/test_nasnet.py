@@ -140,6 +140,8 @@ def test_auxiliary_logits_are_of_training_alone() -> None:
     assert network.auxiliary_head is not None
     assert network.auxiliary_param() == list(network.auxiliary_head.parameters())
     assert NASNetOnCIFAR(2, 1, 1, 5, GENOTYPE, False).auxiliary_param() == []
+    with pytest.raises(HWNASError, match="got a map of 4x4"):
+        network.train()(torch.randn(2, 3, 16, 16))
     assert AuxiliaryHead(4, 5).eval()(torch.randn(2, 4, 8, 8)).shape == (2, 5)
 
 

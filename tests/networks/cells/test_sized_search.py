@@ -64,13 +64,13 @@ def test_tunas_returns_the_probability_of_its_draw() -> None:
     torch.manual_seed(0)
     logs = network.alphas[0].log_softmax(-1)
     chosen = []
-    for _ in range(300):
+    for _ in range(120):
         log_probs = network(X[:1])[2]
         first = (logs[0] - log_probs[0]).abs().argmin().item()
         chosen.append(first)
         assert (logs[4] - log_probs[5]).abs().min() < 1e-6
-    shares = torch.bincount(torch.tensor(chosen), minlength=3) / 300
-    torch.testing.assert_close(shares, logs[0].exp().detach(), atol=0.1, rtol=0)
+    shares = torch.bincount(torch.tensor(chosen), minlength=3) / 120
+    torch.testing.assert_close(shares, logs[0].exp().detach(), atol=0.15, rtol=0)
 
 
 def test_draws_differ_in_eval_mode_too() -> None:

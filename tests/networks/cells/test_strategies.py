@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -14,6 +15,7 @@ from hwnas_surrogate.networks.cells import (
     CELL_SUPER_NETS,
     CellStructure,
     DARTSCellNetwork,
+    EdgeTable,
     ENASCellNetwork,
     GDASCellNetwork,
     GenericCellNetwork,
@@ -22,6 +24,7 @@ from hwnas_surrogate.networks.cells import (
     SETNCellNetwork,
     StructureNetwork,
 )
+from hwnas_surrogate.networks.cells.probabilities import top_structures
 
 OPS = ["none", "skip_connect", "nor_conv_1x1"]
 CELL = "|nor_conv_1x1~0|+|skip_connect~0|nor_conv_1x1~1|"
@@ -100,6 +103,8 @@ def test_parameters_are_parted() -> None:
     assert both == {id(one) for one in network.parameters()}
     assert not {id(one) for one in alphas} & {id(one) for one in network.get_weights()}
     assert "arch-parameters" in network.show_alphas()
+    assert network.edge2index == {"1<-0": 0, "2<-0": 1, "2<-1": 2}
+    assert network.num_edge == len(alphas[0]) == 3
 
 
 def test_most_probable_cells_by_counting_all() -> None:
@@ -110,12 +115,26 @@ def test_most_probable_cells_by_counting_all() -> None:
     ranked = sorted(cells, key=lambda cell: -network.get_log_prob(cell))
     assert network.return_topK(27) == network.return_topK(-1) == network.return_topK(100) == ranked
     assert network.return_topK(4) == ranked[:4]
+    assert network.return_topK(0) == []
     assert network.return_topK(1) == [network.genotype()]
     assert sum(torch.tensor([network.get_log_prob(cell) for cell in cells]).exp()) == pytest.approx(1, rel=1e-5)
     random.seed(0)
     some = network.return_topK(9, use_random=True)
     assert len(set(some)) == 9
     assert set(some) <= set(cells)
+
+
+def test_most_probable_cells_of_a_space_too_large_to_count() -> None:
+    table = EdgeTable(9, [f"op{k}" for k in range(8)])  # 8^36 cells
+    parameters = torch.zeros(36, 8)
+    parameters[:, 3] = 5
+    parameters[table.row(8, 7), 4] = 4
+    first, second, third = top_structures(table, parameters, 3)
+    assert {op for node in first for op, _ in node} == {"op3"}
+    assert second[-1][-1] == ("op4", 7)
+    assert third[0] == (("op0", 0),)
+    random.seed(0)
+    assert len(set(top_structures(table, parameters, 5, use_random=True))) == 5
 
 
 def test_equally_probable_cells_come_in_order() -> None:
@@ -139,7 +158,12 @@ def test_enas_runs_what_it_is_given() -> None:
     network = super_net(ENASCellNetwork)
     assert network.sampled_arch is None
     structure = CellStructure.str2structure(CELL)
-    assert network.update_arch([2, 1, 2]) == network.update_arch(CELL) == network.update_arch(structure) == structure
+    assert (
+        network.update_arch([2, np.int64(1), 2])
+        == network.update_arch(CELL)
+        == network.update_arch(structure)
+        == structure
+    )
     network(X)
     assert network.update_arch(None) is None
     with pytest.raises(HWNASError, match="update_arch"):
