@@ -146,9 +146,9 @@ class FBNetSuperNet(nn.Module):
         ----------
         costs : array-like of shape (22, 9), or callable
             The cost of each block at each layer. Or a function of n architectures, an int8 array of shape (n, 22), that
-            returns n costs, for example a table's lookup or a surrogate's ``predict``. It is called for the most
-            probable architecture and all that differ from it in one block: the result is exact where costs are sums
-            over blocks, and the first order of others.
+            returns n costs, for example a surrogate's ``predict`` or the ``lookup`` of a table of one target. It is
+            called for the most probable architecture and all that differ from it in one block: the result is exact
+            where costs are sums over blocks, and the first order of others.
         weights : Tensor, shape (22, 9), optional
             Those of :meth:`draw`; :meth:`probabilities` if None.
 

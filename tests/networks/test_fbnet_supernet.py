@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from hwnas_surrogate.data.blocks import BlockTable, block_keys
 from hwnas_surrogate.errors import InvalidArchitectureError, InvalidConfigError, InvalidInputError
 from hwnas_surrogate.graphs import Graph
 from hwnas_surrogate.networks import FBNetNetwork, build_network
@@ -23,9 +25,20 @@ TINY = FBNetConfig(
 ARCH = FBNet().sample(1, 0)[0]
 
 
-def supernet(hard: bool = False) -> FBNetSuperNet:
+@cache
+def built() -> FBNetSuperNet:
     torch.manual_seed(0)
-    return FBNetSuperNet(TINY, hard=hard)
+    return FBNetSuperNet(TINY)
+
+
+def supernet(hard: bool = False) -> FBNetSuperNet:
+    """Return the one super-net of these tests, which takes a while to build, with new logits and settings."""
+    network = built()
+    network.hard, network.temperature = hard, 5.0
+    torch.manual_seed(0)
+    nn.init.normal_(network.alphas, 0, 1e-3)
+    network.zero_grad()
+    return network.train()
 
 
 def prefer(network: FBNetSuperNet, arch: npt.NDArray[np.int8], lead: float = 1000) -> None:
@@ -103,7 +116,8 @@ def test_nothing_is_drawn_in_eval_mode() -> None:
 
 @pytest.mark.parametrize("hard", [False, True])
 def test_training_lowers_the_loss_and_the_cost(hard: bool) -> None:
-    network = supernet(hard).train()
+    torch.manual_seed(0)
+    network = FBNetSuperNet(TINY, hard=hard).train()
     if hard:  # late in a search, when draws hardly differ
         prefer(network, ARCH, 5)
     images, labels = 0.3 * torch.randn(8, 3, 8, 8), torch.arange(8) % 2
@@ -131,10 +145,14 @@ def test_training_lowers_the_loss_and_the_cost(hard: bool) -> None:
 def test_hard_runs_one_block_a_layer() -> None:
     network = supernet(hard=True).train()
     ran: list[str] = []
-    for name, part in network.named_modules():
-        if re.fullmatch(r"cells\.\d+\.\w+", name):
-            part.register_forward_hook(lambda *_, name=name: ran.append(name))
+    hooks = [
+        part.register_forward_hook(lambda *_, name=name: ran.append(name))
+        for name, part in network.named_modules()
+        if re.fullmatch(r"cells\.\d+\.\w+", name)
+    ]
     network(torch.randn(2, 3, 8, 8))
+    for hook in hooks:
+        hook.remove()
     assert [int(name.split(".")[1]) for name in ran] == list(range(22))
 
 
@@ -164,6 +182,17 @@ def test_expected_cost_of_a_certain_architecture() -> None:
     assert cost.item() == pytest.approx(np.sqrt(1.0 + float(ARCH.sum()) ** 2), rel=1e-6)
     cost.backward()
     assert network.alphas.grad is not None
+
+
+def test_expected_cost_of_a_block_table() -> None:
+    """Its lookup is such a function."""
+    stem, blocks, head = block_keys(TINY)
+    keys = {stem, *head, *(key for row in blocks for key in row)}
+    costs = dict(zip(sorted(keys), np.random.default_rng(0).uniform(1, 5, len(keys)), strict=True))
+    table = BlockTable({"board/latency": costs}).with_config(TINY)
+    network = supernet()
+    prefer(network, ARCH)
+    assert network.expected_cost(table.lookup).item() == pytest.approx(table.lookup(ARCH).to_numpy().item(), rel=1e-6)
 
 
 @pytest.mark.parametrize(

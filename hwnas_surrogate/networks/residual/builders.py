@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import nn
 
@@ -23,45 +23,42 @@ from hwnas_surrogate.networks.residual.wide_resnet import WideResNet
 
 __all__ = ["build_cifar_network", "build_imagenet_network", "build_search_network"]
 
-_Builder = Callable[..., nn.Module]
+_V = TypeVar("_V")
+_Recipe = tuple[Callable[..., nn.Module], tuple[str, ...]]
+"""A network, and the keys of a config that are its arguments."""
 
-
-def _inferred_width(module: str, depth: int, xchannels: Any, classes: int, zero: bool) -> nn.Module:
-    return inferred_cifar_resnet(module, depth, classes, zero, xchannels=xchannels)
-
-
-def _inferred_depth(module: str, depth: int, xblocks: Any, classes: int, zero: bool) -> nn.Module:
-    return inferred_cifar_resnet(module, depth, classes, zero, xblocks=xblocks)
-
-
-def _inferred_shape(module: str, depth: int, xblocks: Any, xchannels: Any, classes: int, zero: bool) -> nn.Module:
-    return inferred_cifar_resnet(module, depth, classes, zero, xblocks, xchannels)
-
-
-_CIFAR: Mapping[str, tuple[_Builder, tuple[str, ...]]] = {
-    "resnet": (cifar_resnet, ("module", "depth", "class_num", "zero_init_residual")),
+_RESNET = ("module", "depth", "class_num", "zero_init_residual")
+_CIFAR: Mapping[str, _Recipe] = {
+    "resnet": (cifar_resnet, _RESNET),
     "densenet": (DenseNet, ("growthRate", "depth", "reduction", "class_num", "bottleneck")),
     "wideresnet": (WideResNet, ("depth", "wide_factor", "class_num", "dropout")),
 }
-_INFERRED_CIFAR: Mapping[str, tuple[_Builder, tuple[str, ...]]] = {
-    "infer-width": (_inferred_width, ("module", "depth", "xchannels", "class_num", "zero_init_residual")),
-    "infer-depth": (_inferred_depth, ("module", "depth", "xblocks", "class_num", "zero_init_residual")),
-    "infer-shape": (_inferred_shape, ("module", "depth", "xblocks", "xchannels", "class_num", "zero_init_residual")),
+_INFERRED_CIFAR: Mapping[str, _Recipe] = {
+    "infer-width": (inferred_cifar_resnet, (*_RESNET, "xchannels")),
+    "infer-depth": (inferred_cifar_resnet, (*_RESNET, "xblocks")),
+    "infer-shape": (inferred_cifar_resnet, (*_RESNET, "xblocks", "xchannels")),
 }
-_IMAGENET: Mapping[str, tuple[_Builder, tuple[str, ...]]] = {
-    "resnet": (
-        ImageNetResNet,
-        ("block_name", "layers", "deep_stem", "class_num", "zero_init_residual", "groups", "width_per_group"),
-    ),
+_IMAGENET_RESNET = ("block_name", "layers", "deep_stem", "class_num", "zero_init_residual")
+_IMAGENET: Mapping[str, _Recipe] = {
+    "resnet": (ImageNetResNet, (*_IMAGENET_RESNET, "groups", "width_per_group")),
     "mobilenet_v2": (MobileNetV2, ("class_num", "width_multi", "input_channel", "last_channel", "dropout")),
 }
-_INFERRED_IMAGENET: Mapping[str, tuple[_Builder, tuple[str, ...]]] = {
-    "resnet": (
-        inferred_imagenet_resnet,
-        ("block_name", "layers", "xblocks", "xchannels", "deep_stem", "class_num", "zero_init_residual"),
-    ),
+_INFERRED_IMAGENET: Mapping[str, _Recipe] = {
+    "resnet": (inferred_imagenet_resnet, (*_IMAGENET_RESNET, "xblocks", "xchannels")),
     "MobileNetV2": (InferredMobileNetV2, ("class_num", "xchannels", "xblocks", "dropout")),
 }
+_SEARCHED_CIFAR_RESNET = (search_cifar_resnet, ("search_mode", "module", "depth", "class_num"))
+_SEARCHED: Mapping[str, Mapping[str, Mapping[str, tuple[Callable[..., SearchResNet], tuple[str, ...]]]]] = {
+    "cifar": {
+        "resnet": dict.fromkeys(("width", "depth", "shape"), _SEARCHED_CIFAR_RESNET),
+        "simres": {"width": (search_simple_resnet, ("depth", "class_num"))},
+    },
+    "imagenet": {
+        "resnet": {"shape": (search_imagenet_resnet, ("block_name", "layers", "deep_stem", "class_num"))},
+    },
+}
+_ARGUMENTS = {"growthRate": "growth_rate"}
+"""Keys of configs whose arguments have other names."""
 
 
 def build_cifar_network(config: Mapping[str, Any]) -> nn.Module:
@@ -91,11 +88,11 @@ def build_cifar_network(config: Mapping[str, Any]) -> nn.Module:
     >>> build_cifar_network(config).get_message()
     'WideResNet: depth 10, width x1, 10 classes'
     """
-    kind = _super_type(config, "a CIFAR network", ("basic", *_INFERRED_CIFAR))
+    kind = config.get("super_type", "basic") if isinstance(config, Mapping) else "basic"
     if kind == "basic":
-        return _built(config, "arch", _CIFAR, "CIFAR network")
-    builder, names = _INFERRED_CIFAR[kind]
-    return builder(*required(config, f"{kind} CIFAR networks", *names))
+        return _built(config, "a CIFAR network", _chosen(config, "a CIFAR network", "arch", _CIFAR))
+    recipe = _chosen(config, "a CIFAR network", "super_type", _INFERRED_CIFAR, ("basic",))
+    return _built(config, f"an {kind} CIFAR network", recipe)
 
 
 def build_imagenet_network(config: Mapping[str, Any]) -> nn.Module:
@@ -125,10 +122,12 @@ def build_imagenet_network(config: Mapping[str, Any]) -> nn.Module:
     >>> build_imagenet_network({**config, "last_channel": 64, "dropout": 0.2}).get_message()
     'MobileNetV2: width x0.25, last channels 64, 10 classes'
     """
-    kind = _super_type(config, "an ImageNet network", ("basic", "infer-shape"))
+    kind = config.get("super_type", "basic") if isinstance(config, Mapping) else "basic"
     if kind == "basic":
-        return _built(config, "arch", _IMAGENET, "ImageNet network")
-    return _built(config, "arch", _INFERRED_IMAGENET, "inferred ImageNet network")
+        return _built(config, "an ImageNet network", _chosen(config, "an ImageNet network", "arch", _IMAGENET))
+    table = _chosen(config, "an ImageNet network", "super_type", {"infer-shape": _INFERRED_IMAGENET}, ("basic",))
+    what = "an infer-shape ImageNet network"
+    return _built(config, what, _chosen(config, what, "arch", table))
 
 
 def build_search_network(config: Mapping[str, Any]) -> SearchResNet:
@@ -157,37 +156,23 @@ def build_search_network(config: Mapping[str, Any]) -> SearchResNet:
     >>> build_search_network(config).get_message()
     'ResNet to search widths: depth 5, blocks of each stage [1, 1, 1]'
     """
-    dataset, arch, mode = required(config, "a network to search", "dataset", "arch", "search_mode")
-    allowed = {("cifar", "resnet"): ("width", "depth", "shape"), ("cifar", "simres"): ("width",)}
-    allowed["imagenet", "resnet"] = ("shape",)
-    if (datasets := sorted({name for name, _ in allowed})) and dataset not in datasets:
-        raise unknown(InvalidConfigError, "dataset of a network to search", dataset, datasets)
-    archs = [name for of, name in allowed if of == dataset]
-    if arch not in archs:
-        raise unknown(InvalidConfigError, f"arch of a network to search on {dataset}", arch, archs)
-    if mode not in allowed[dataset, arch]:
-        raise unknown(InvalidConfigError, f"search_mode of {dataset} {arch}", mode, allowed[dataset, arch])
-    what = f"a {dataset} {arch} to search"
-    if arch == "simres":
-        return search_simple_resnet(*required(config, what, "depth", "class_num"))
-    if dataset == "cifar":
-        return search_cifar_resnet(mode, *required(config, what, "module", "depth", "class_num"))
-    return search_imagenet_resnet(*required(config, what, "block_name", "layers", "deep_stem", "class_num"))
+    what = "a network to search"
+    required(config, what, "dataset", "arch", "search_mode")
+    archs = _chosen(config, what, "dataset", _SEARCHED)
+    modes = _chosen(config, f"a {config['dataset']} network to search", "arch", archs)
+    what = f"a {config['dataset']} {config['arch']} to search"
+    return _built(config, what, _chosen(config, what, "search_mode", modes))
 
 
-def _super_type(config: Mapping[str, Any], what: str, allowed: tuple[str, ...]) -> str:
-    required(config, what)
-    kind = config.get("super_type", "basic")
-    if not isinstance(kind, str) or kind not in allowed:
-        raise unknown(InvalidConfigError, f"super_type of {what}", kind, allowed)
-    return kind
+def _chosen(config: Mapping[str, Any], what: str, key: str, table: Mapping[str, _V], also: tuple[str, ...] = ()) -> _V:
+    """Return a table's entry by a key of the config."""
+    [name] = required(config, what, key)
+    if not isinstance(name, str) or name not in table:
+        raise unknown(InvalidConfigError, f"{key} of {what}", name, (*also, *table))
+    return table[name]
 
 
-def _built(
-    config: Mapping[str, Any], key: str, builders: Mapping[str, tuple[_Builder, tuple[str, ...]]], what: str
-) -> nn.Module:
-    [name] = required(config, f"a {what}", key)
-    if not isinstance(name, str) or name not in builders:
-        raise unknown(InvalidConfigError, f"{key} of a {what}", name, builders)
-    builder, names = builders[name]
-    return builder(*required(config, f"a {what} {name}", *names))
+def _built(config: Mapping[str, Any], what: str, recipe: tuple[Callable[..., _V], tuple[str, ...]]) -> _V:
+    build, keys = recipe
+    values = required(config, what, *keys)
+    return build(**{_ARGUMENTS.get(key, key): value for key, value in zip(keys, values, strict=True)})

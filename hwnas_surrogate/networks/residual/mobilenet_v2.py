@@ -182,7 +182,7 @@ class InferredMobileNetV2(_MobileNet):
         layers: list[nn.Module] = [_Unit(first[0], first[1], 3, 2)]
         c_in = first[1]
         for channels, stride, place in _kept(blocks, kept):
-            if channels[0] != c_in and place:
+            if channels[0] != c_in and (place or len(layers) == 1):
                 raise InvalidConfigError(f"a block of xchannels reads {channels[0]} channels, and gets {c_in}.")
             layers.append(_InferredResidual((c_in, *channels[1:]), stride, place > 0))
             c_in = channels[-1]

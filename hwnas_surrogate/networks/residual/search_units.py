@@ -93,8 +93,8 @@ class SearchConv(nn.Module):
         out = nn.functional.conv2d(x, weight, None, self.conv.stride, self.conv.padding)
         self.out_size = (out.shape[2], out.shape[3])
         maps = [self.BNs[choice](out[:, :size]) for choice, size in zip(picks.widths[0], sizes, strict=True)]
-        shares = zip(maps, picks.weights[0], strict=True)
-        total = sum((ChannelWiseInter(part, widest) * share for part, share in shares), torch.zeros(()))
+        shares = picks.weights[0]
+        total = ChannelWiseInter(maps[0], widest) * shares[0] + ChannelWiseInter(maps[1], widest) * shares[1]
         channels = (self.choices_tensor * picks.odds[0]).sum()
         mflops = self.flops(before.channels, channels) / 1e6
         return Searched(total if self.relu is None else self.relu(total), channels, mflops)

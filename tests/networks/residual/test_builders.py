@@ -259,6 +259,9 @@ def test_mobilenet_channels_must_match() -> None:
     text = CONFIGS[MOBILE]["xchannels"].replace("24-144-24", "25-144-24")
     with pytest.raises(InvalidConfigError, match="reads 25 channels, and gets 24"):
         build_imagenet_network(changed(MOBILE, xchannels=text))
+    text = CONFIGS[MOBILE]["xchannels"].replace("3-32 ", "3-33 ")
+    with pytest.raises(InvalidConfigError, match="reads 32 channels, and gets 33"):
+        build_imagenet_network(changed(MOBILE, xchannels=text))
     text = CONFIGS[MOBILE]["xchannels"].replace("320-1280", "320-1280-3")
     with pytest.raises(InvalidConfigError, match="group 18 of xchannels"):
         build_imagenet_network(changed(MOBILE, xchannels=text))
