@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hwnas_surrogate.config_utils import configure2str, dict2config, load_config
@@ -68,6 +68,7 @@ NAMES = st.from_regex(r"[a-zA-Z][a-z0-9_]{0,30}", fullmatch=True).filter(lambda 
 SCALARS = [st.text(), st.integers(), st.booleans(), st.none(), st.floats(allow_nan=False)]
 
 
+@settings(max_examples=50)
 @given(values=st.dictionaries(NAMES, st.one_of([*SCALARS, *(st.lists(scalar) for scalar in SCALARS)])))
 def test_what_is_written_is_read(values: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.getbasetemp() / "round-trip.config"

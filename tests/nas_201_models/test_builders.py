@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -123,13 +124,13 @@ WRONG = [
     {"x": 1},
     object(),
     True,
-    10**12,
     (1, 2),
+    np.zeros(2),
     torch.zeros(2),
 ]
 
 
-@pytest.mark.parametrize("builder", BUILDERS)
+@pytest.mark.parametrize("builder", ["cell", "cifar", "nasnet", "imagenet", "search"])
 def test_hostile_values(builder: str) -> None:
     build, config = BUILDERS[builder]
     for name in config:
