@@ -5,11 +5,13 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NoReturn
 
+import numpy as np
 from torch import nn
 
-from hwnas_surrogate.errors import InvalidConfigError, unknown
+from hwnas_surrogate.errors import InvalidConfigError
+from hwnas_surrogate.networks.cells.arguments import check_name
 from hwnas_surrogate.networks.cells.inference import SizedCellNetwork, StructureNetwork
 from hwnas_surrogate.networks.cells.nasnet import NASNetOnCIFAR
 from hwnas_surrogate.networks.cells.nasnet_search import NASNET_SUPER_NETS
@@ -83,55 +85,56 @@ def _uncollected() -> Iterator[None]:
 
 def _built(of: _Config) -> nn.Module:
     config = of.config
-    super_type, name = config.get("super_type", "basic"), config.get("name")
-    if super_type == "basic" and isinstance(name, str) and name in CELL_SUPER_NETS:
+    super_type, name = (_text(config.get(key, default)) for key, default in (("super_type", "basic"), ("name", None)))
+    if super_type is None:
+        _refuse(of)
+    if super_type == "basic" and name in CELL_SUPER_NETS:
         return _super_net(of)
     if super_type == "search-shape":
-        return SizeSearchNetwork(
-            of["candidate_Cs"], of["max_num_Cs"], of["genotype"], of.count("num_classes"), *of.norm()
-        )
+        return SizeSearchNetwork(of["candidate_Cs"], of["max_num_Cs"], of["genotype"], of["num_classes"], *of.norm())
     if super_type == "nasnet-super":
         return _nasnet_super_net(of)
     if super_type == "infer-nasnet.cifar":
         return _nasnet(of)
     if name == "infer.tiny":
-        return StructureNetwork(of.count("C"), of.count("N"), of.cell(), of.count("num_classes"))
+        return StructureNetwork(of["C"], of["N"], of.cell(), of["num_classes"])
     if name == "infer.shape.tiny":
-        return SizedCellNetwork(of["channels"], of["genotype"], of.count("num_classes"))
+        return SizedCellNetwork(of["channels"], of["genotype"], of["num_classes"])
     if name == "infer.nasnet-cifar":
         raise InvalidConfigError(
             "no network is built by the name 'infer.nasnet-cifar'; the NASNet-style network on CIFAR has the "
             "super_type 'infer-nasnet.cifar', with C, N, stem_multi, class_num, genotype and auxiliary."
         )
-    raise _no_such_network(of, super_type)
+    _refuse(of)
 
 
-def _no_such_network(of: _Config, super_type: Any) -> InvalidConfigError:
+def _text(value: Any) -> str | None:
+    """Return a name; None if it is something else, which may have no truth value or hash."""
+    return value if isinstance(value, str) else None
+
+
+def _refuse(of: _Config) -> NoReturn:
     types = ("basic", "search-shape", "nasnet-super", "infer-nasnet.cifar")
-    if super_type not in types:
-        return unknown(InvalidConfigError, "super_type of a cell network", super_type, types)
-    return unknown(InvalidConfigError, "name of a cell network", of["name"], (*CELL_SUPER_NETS, *_INFERENCE))
+    check_name(InvalidConfigError, "super_type of a cell network", of.config.get("super_type", "basic"), types)
+    check_name(InvalidConfigError, "name of a cell network", of["name"], (*CELL_SUPER_NETS, *_INFERENCE))
+    raise AssertionError("every allowed name builds a network")
 
 
 def _super_net(of: _Config) -> nn.Module:
-    max_nodes = of.count("max_nodes")
-    if max_nodes < 2:
-        raise InvalidConfigError(f"max_nodes counts a cell's nodes with its input and is at least 2, got {max_nodes}.")
     make = CELL_SUPER_NETS[of["name"]]
-    return make(of.count("C"), of.count("N"), max_nodes, of.count("num_classes"), of["space"], *of.norm())
+    return make(of["C"], of["N"], of["max_nodes"], of["num_classes"], of["space"], *of.norm())
 
 
 def _nasnet_super_net(of: _Config) -> nn.Module:
     name = of["name"]
-    if not isinstance(name, str) or name not in NASNET_SUPER_NETS:
-        raise unknown(InvalidConfigError, "name of a NASNet-style super-net", name, NASNET_SUPER_NETS)
+    check_name(InvalidConfigError, "name of a NASNet-style super-net", name, NASNET_SUPER_NETS)
     return NASNET_SUPER_NETS[name](
-        of.count("C"),
-        of.count("N"),
-        of.count("steps"),
-        of.count("multiplier"),
-        of.count("stem_multiplier"),
-        of.count("num_classes"),
+        of["C"],
+        of["N"],
+        of["steps"],
+        of["multiplier"],
+        of["stem_multiplier"],
+        of["num_classes"],
         of["space"],
         *of.norm(),
     )
@@ -139,10 +142,10 @@ def _nasnet_super_net(of: _Config) -> nn.Module:
 
 def _nasnet(of: _Config) -> nn.Module:
     return NASNetOnCIFAR(
-        of.count("C" if of.has("C") else "ichannel"),
-        of.count("N" if of.has("N") else "layers"),
-        of.count("stem_multi"),
-        of.count("class_num"),
+        of["C" if of.has("C") else "ichannel"],
+        of["N" if of.has("N") else "layers"],
+        of["stem_multi"],
+        of["class_num"],
         of["genotype"],
         of.switch("auxiliary"),
     )
@@ -157,23 +160,19 @@ class _Config:
     def __getitem__(self, key: str) -> Any:
         """Return a value; raise if there is none."""
         if key not in self.config:
-            raise InvalidConfigError(
-                f"the config lacks {key!r}; it has {', '.join(map(repr, self.config)) or 'nothing'}."
-            )
+            raise InvalidConfigError(f"the config lacks {key!r}; it has {self.keys()}.")
         return self.config[key]
 
     def has(self, key: str) -> bool:
         return key in self.config
 
-    def count(self, key: str) -> int:
-        value = self[key]
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise InvalidConfigError(f"{key} is a positive integer, got {value!r:.80}.")
-        return value
+    def keys(self) -> str:
+        """Return the keys as a text."""
+        return f"{', '.join(map(repr, self.config)) or 'nothing':.400}"
 
     def switch(self, key: str) -> bool:
         value = self[key]
-        if value not in (True, False):
+        if not isinstance(value, (bool, int, np.bool_)) or value not in (0, 1):
             raise InvalidConfigError(f"{key} is True or False, got {value!r:.80}.")
         return bool(value)
 
@@ -186,6 +185,5 @@ class _Config:
             if self.config.get(key) is not None:
                 return self.config[key]
         raise InvalidConfigError(
-            "infer.tiny needs a cell, as genotype (a CellStructure) or arch_str; the config has "
-            f"{', '.join(map(repr, self.config))}."
+            f"infer.tiny needs a cell, as genotype (a CellStructure) or arch_str; the config has {self.keys()}."
         )

@@ -8,7 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from hwnas_surrogate.errors import InvalidInputError, unknown
+from hwnas_surrogate.errors import InvalidInputError
+from hwnas_surrogate.networks.cells.arguments import check_name, probability, share
 from hwnas_surrogate.networks.cells.choosing import gumbel_one_hot
 from hwnas_surrogate.networks.cells.controller import StructureController
 from hwnas_surrogate.networks.cells.operations import drop_path
@@ -63,8 +64,7 @@ class GenericCellNetwork(SearchableCellNetwork):
         InvalidInputError
             If there is no such algorithm, or one is set already.
         """
-        if algo not in _ALGORITHMS:
-            raise unknown(InvalidInputError, "search algorithm", algo, _ALGORITHMS)
+        check_name(InvalidInputError, "search algorithm", algo, _ALGORITHMS)
         if self._algo is not None:
             raise InvalidInputError(f"the algorithm is set once, and is {self._algo!r} already; got {algo!r}.")
         self._algo = algo
@@ -90,12 +90,13 @@ class GenericCellNetwork(SearchableCellNetwork):
         Raises
         ------
         InvalidInputError
-            If the probability is not in [0, 1).
+            If one is out of its range.
         """
-        rate = drop_path_rate if drop_path_rate is None or progress is None else progress * drop_path_rate
-        if rate is not None and not 0 <= rate < 1:
-            raise InvalidInputError(f"the probability to drop a path is in [0, 1), got {rate!r}.")
-        self._drop_path = rate
+        if drop_path_rate is None:
+            self._drop_path = None
+            return
+        rate = probability("drop_path_rate", drop_path_rate)
+        self._drop_path = rate if progress is None else rate * share("progress", progress)
 
     @property
     def mode(self) -> str | None:

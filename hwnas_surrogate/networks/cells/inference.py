@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from hwnas_surrogate.errors import InvalidConfigError
+from hwnas_surrogate.networks.cells.arguments import count, flat_integers
 from hwnas_surrogate.networks.cells.operations import build_operation
 from hwnas_surrogate.networks.cells.reductions import ResidualBlock
 from hwnas_surrogate.networks.cells.structure import CellStructure, as_structure
@@ -108,12 +109,12 @@ class StructureNetwork(CellNetwork):
     def __init__(self, C: int, N: int, genotype: Any, num_classes: int) -> None:
         super().__init__()
         self.genotype = as_structure(genotype)
-        self._C, self._layerN = C, N
+        self._C, self._layerN = C, N = count("C", C), count("N", N, most=1000)
         self.stem = nn.Sequential(nn.Conv2d(3, C, 3, padding=1, bias=False), nn.BatchNorm2d(C))
         self.cells = three_stages(C, N, lambda width: InferenceCell(self.genotype, width, width, 1))
         self.lastact = nn.Sequential(nn.BatchNorm2d(4 * C), nn.ReLU())
         self.global_pooling = nn.AdaptiveAvgPool2d(1)
-        self.classifier = nn.Linear(4 * C, num_classes)
+        self.classifier = nn.Linear(4 * C, count("num_classes", num_classes, most=10**6))
 
     def get_message(self) -> str:
         """Return a text of the network and its cells."""
@@ -166,7 +167,7 @@ class SizedCellNetwork(CellNetwork):
         )
         self.lastact = nn.Sequential(nn.BatchNorm2d(last), nn.ReLU())
         self.global_pooling = nn.AdaptiveAvgPool2d(1)
-        self.classifier = nn.Linear(last, num_classes)
+        self.classifier = nn.Linear(last, count("num_classes", num_classes, most=10**6))
 
     def get_message(self) -> str:
         """Return a text of the network and its cells."""
@@ -186,17 +187,15 @@ def as_channels(channels: object) -> tuple[int, ...]:
         If they are not 3 k + 2 positive integers, in a sequence or joined by ':'.
     """
     form = "3 k + 2 positive integers, such as '8:16:24:32:40'"
+    parts: list[int] | None
     if isinstance(channels, str):
-        parts: list[Any] = [part.strip() for part in channels.split(":")]
-        if not all(part.isdecimal() for part in parts):
-            raise InvalidConfigError(f"channels are {form}, got {channels!r:.80}.")
-        parts = [int(part) for part in parts]
-    elif isinstance(channels, Sequence):
-        parts = list(channels)
+        texts = [part.strip() for part in channels.split(":")]
+        right = all(text.isascii() and text.isdecimal() and len(text) < 6 for text in texts)
+        parts = list(map(int, texts)) if right else None
     else:
+        parts = flat_integers(channels)
+    if parts is None or min(parts) < 1 or max(parts) > 20_000:
         raise InvalidConfigError(f"channels are {form}, got {channels!r:.80}.")
-    if any(isinstance(part, bool) or not isinstance(part, int) or part < 1 for part in parts):
-        raise InvalidConfigError(f"channels are {form}, got {channels!r:.80}.")
-    if len(parts) % 3 != 2:
+    if len(parts) % 3 != 2 or len(parts) > 1000:
         raise InvalidConfigError(f"channels are {form}: 2, 5, 8, ... layers; got {len(parts)} in {channels!r:.80}.")
     return tuple(parts)

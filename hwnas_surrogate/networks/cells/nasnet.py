@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from hwnas_surrogate.errors import InvalidConfigError, InvalidInputError
+from hwnas_surrogate.errors import InvalidInputError
+from hwnas_surrogate.networks.cells.arguments import count, probability
 from hwnas_surrogate.networks.cells.inference import cell_lines
 from hwnas_surrogate.networks.cells.nasnet_layout import CellPlace, NASNetNode, checked_genotype, nasnet_places
 from hwnas_surrogate.networks.cells.operations import Identity, build_operation, drop_path
@@ -171,10 +173,11 @@ class NASNetOnCIFAR(nn.Module):
         track_running_stats: bool = True,
     ) -> None:
         super().__init__()
-        self._C, self._layerN = C, N
+        self._C, self._layerN = C, N = count("C", C), count("N", N, most=1000)
+        num_classes = count("num_classes", num_classes, most=10**6)
         normal, fixed = checked_genotype(genotype)["normal"], checked_genotype(genotype)["reduce"]
         assert normal is not None
-        norm, width = (affine, track_running_stats), C * stem_multiplier
+        norm, width = (affine, track_running_stats), C * count("stem_multiplier", stem_multiplier, most=1000)
         self.stem = nn.Sequential(nn.Conv2d(3, width, 3, padding=1, bias=False), nn.BatchNorm2d(width))
         multipliers = {False: len(normal[1]), True: len(fixed[1]) if fixed else GDASReductionCell.multiplier}
         self.cells = nn.ModuleList()
@@ -196,12 +199,10 @@ class NASNetOnCIFAR(nn.Module):
 
         Raises
         ------
-        InvalidConfigError
-            If it is not below 1.
+        InvalidInputError
+            If it is not a number below 1.
         """
-        if not drop_path_prob < 1:
-            raise InvalidConfigError(f"the probability to drop a path is below 1, got {drop_path_prob!r}.")
-        self.drop_path_prob = drop_path_prob
+        self.drop_path_prob = probability("the probability to drop a path", drop_path_prob, least=-math.inf)
 
     def auxiliary_param(self) -> list[nn.Parameter]:
         """Return the parameters of the auxiliary head; none without one."""

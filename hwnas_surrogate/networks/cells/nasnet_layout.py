@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from hwnas_surrogate.errors import InvalidArchitectureError, unknown
+from hwnas_surrogate.errors import InvalidArchitectureError
+from hwnas_surrogate.networks.cells.arguments import check_name, flat_integers, integer
 from hwnas_surrogate.networks.cells.operations import check_operation
 
 __all__ = ["CellPlace", "NASNetNode", "checked_genotype", "nasnet_places"]
@@ -85,8 +86,7 @@ def checked_genotype(genotype: object) -> dict[str, tuple[list[NASNetNode], list
         )
     allowed = ("normal", "normal_concat", "reduce", "reduce_concat")
     for key in genotype:
-        if key not in allowed:
-            raise unknown(InvalidArchitectureError, "key of a NASNet-style genotype", key, allowed)
+        check_name(InvalidArchitectureError, "key of a NASNet-style genotype", key, allowed)
     cells: dict[str, tuple[list[NASNetNode], list[int]] | None] = {"reduce": None}
     for kind in ("normal", "reduce"):
         if kind == "reduce" and genotype.get("reduce") is None:
@@ -114,20 +114,19 @@ def _checked_node(kind: str, number: int, edges: Any) -> NASNetNode:
             raise InvalidArchitectureError(f"node {number} of {kind!r} has (operation, input), got {edge!r:.80}.")
         op, source = edge[0], edge[1]
         check_operation(op, InvalidArchitectureError)
-        if isinstance(source, bool) or not isinstance(source, int) or not 0 <= source < number:
+        state = integer(source)
+        if state is None or not 0 <= state < number:
             raise InvalidArchitectureError(
                 f"node {number} of {kind!r} reads 0..{number - 1}, got {op!r} on {source!r}."
             )
-        checked.append((op, source))
+        checked.append((op, state))
     return tuple(checked)
 
 
 def _checked_concat(kind: str, concat: Any, n_nodes: int) -> list[int]:
-    states = range(n_nodes + 2)
-    if isinstance(concat, str) or not isinstance(concat, (Sequence, range)) or not concat:
-        raise InvalidArchitectureError(f"'{kind}_concat' is a list of states, got {concat!r:.80}.")
-    if any(isinstance(state, bool) or not isinstance(state, int) or state not in states[2:] for state in concat):
+    states = flat_integers(concat)
+    if states is None or not all(2 <= state < n_nodes + 2 for state in states):
         raise InvalidArchitectureError(
-            f"'{kind}_concat' joins nodes 2..{states[-1]} of {n_nodes} nodes, got {list(concat)}."
+            f"'{kind}_concat' is a list of states, 2..{n_nodes + 1} of {n_nodes} nodes; got {concat!r:.80}."
         )
-    return list(concat)
+    return states

@@ -12,8 +12,9 @@ from typing import Any, ClassVar, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from hwnas_surrogate.errors import InvalidConfigError, InvalidInputError
+from hwnas_surrogate.errors import InvalidConfigError
 from hwnas_surrogate.networks.cells import probabilities
+from hwnas_surrogate.networks.cells.arguments import count, temperature
 from hwnas_surrogate.networks.cells.choosing import gumbel_one_hot
 from hwnas_surrogate.networks.cells.inference import cell_lines
 from hwnas_surrogate.networks.cells.nasnet_layout import CellPlace, nasnet_places
@@ -168,18 +169,19 @@ class NASNetSuperNetwork(nn.Module, ABC):
         track_running_stats: bool = True,
     ) -> None:
         super().__init__()
-        if not 1 <= multiplier <= steps + 2:
-            raise InvalidConfigError(f"multiplier joins 1..{steps + 2} states of {steps} nodes, got {multiplier!r}.")
+        C, N, steps = count("C", C), count("N", N, most=1000), count("steps", steps, most=50)
+        if count("multiplier", multiplier, most=50) > steps:
+            raise InvalidConfigError(f"multiplier joins 1..{steps} of {steps} nodes, got {multiplier!r}.")
         self._C, self._layerN, self._steps, self._multiplier = C, N, steps, multiplier
         self.op_names = checked_ops(search_space)
-        norm, width = (affine, track_running_stats), C * stem_multiplier
+        norm, width = (affine, track_running_stats), C * count("stem_multiplier", stem_multiplier, most=1000)
         self.stem = nn.Sequential(nn.Conv2d(3, width, 3, padding=1, bias=False), nn.BatchNorm2d(width))
         multipliers = {False: multiplier, True: GDASReductionCell.multiplier if self.fixed_reduction else multiplier}
         self.cells = nn.ModuleList(self._cell(place, *norm) for place in nasnet_places(C, N, width, multipliers))
         last = 4 * C * multipliers[N == 1]
         self.lastact = nn.Sequential(nn.BatchNorm2d(last), nn.ReLU())
         self.global_pooling = nn.AdaptiveAvgPool2d(1)
-        self.classifier = nn.Linear(last, num_classes)
+        self.classifier = nn.Linear(last, count("num_classes", num_classes, most=10**6))
         names = [f"{node}<-{state}" for node in range(steps) for state in range(node + 2)]
         self._rows = {name: row for row, name in enumerate(sorted(names))}
         for name in self._tables().values():
@@ -293,9 +295,7 @@ class NASNetGDASNetwork(NASNetSuperNetwork):
         InvalidInputError
             If it is not positive.
         """
-        if not tau > 0:
-            raise InvalidInputError(f"a temperature is positive, got {tau!r}.")
-        self.tau = tau
+        self.tau = temperature(tau)
 
     def get_tau(self) -> float:
         """Return the temperature."""

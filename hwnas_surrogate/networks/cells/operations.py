@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Literal, TypeAlias
@@ -9,8 +10,9 @@ from typing import Literal, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from hwnas_surrogate.errors import HWNASError, InvalidArchitectureError, InvalidInputError, unknown
+from hwnas_surrogate.errors import HWNASError, InvalidArchitectureError, InvalidInputError
 from hwnas_surrogate.networks import nasbench201
+from hwnas_surrogate.networks.cells.arguments import check_name, count, probability
 
 __all__ = [
     "OPERATIONS",
@@ -142,8 +144,7 @@ class Pooling(nn.Module):
         track_running_stats: bool = True,
     ) -> None:
         super().__init__()
-        if mode not in ("avg", "max"):
-            raise unknown(InvalidInputError, "mode of pooling", mode, ("avg", "max"))
+        check_name(InvalidInputError, "mode of pooling", mode, ("avg", "max"))
         self.preprocess = None
         if C_in != C_out:
             self.preprocess = ReLUConvBN(C_in, C_out, 1, 1, 0, 1, affine, track_running_stats)
@@ -244,10 +245,8 @@ def drop_path(x: Tensor, drop_prob: float) -> Tensor:
     Tensor
         Of the same shape.
     """
-    if drop_prob <= 0:
+    if probability("the probability to drop a path", drop_prob, least=-math.inf) <= 0:
         return x
-    if drop_prob >= 1:
-        raise InvalidInputError(f"the probability to drop a path is below 1, got {drop_prob!r}.")
     keep = 1 - drop_prob
     return x / keep * x.new_empty(len(x), 1, 1, 1).bernoulli_(keep)
 
@@ -282,19 +281,29 @@ def _skip(c_in: int, c_out: int, stride: int, affine: bool, track_running_stats:
     return FactorizedReduce(c_in, c_out, stride, affine, track_running_stats)
 
 
+def _checking(make: OperationMaker) -> OperationMaker:
+    """Return what also checks channels and stride."""
+
+    def checked(C_in: int, C_out: int, stride: int, affine: bool, track_running_stats: bool) -> nn.Module:
+        c_in, c_out = count("C_in", C_in), count("C_out", C_out)
+        return make(c_in, c_out, count("stride", stride, most=2), affine, track_running_stats)
+
+    return checked
+
+
 OPERATIONS: Mapping[str, OperationMaker] = MappingProxyType(
     {
-        "none": _zero,
-        "avg_pool_3x3": _pool("avg"),
-        "max_pool_3x3": _pool("max"),
-        "nor_conv_7x7": _conv(7),
-        "nor_conv_3x3": _conv(3),
-        "nor_conv_1x1": _conv(1),
-        "dua_sepc_3x3": _dual(3),
-        "dua_sepc_5x5": _dual(5),
-        "dil_sepc_3x3": _dilated(3),
-        "dil_sepc_5x5": _dilated(5),
-        "skip_connect": _skip,
+        "none": _checking(_zero),
+        "avg_pool_3x3": _checking(_pool("avg")),
+        "max_pool_3x3": _checking(_pool("max")),
+        "nor_conv_7x7": _checking(_conv(7)),
+        "nor_conv_3x3": _checking(_conv(3)),
+        "nor_conv_1x1": _checking(_conv(1)),
+        "dua_sepc_3x3": _checking(_dual(3)),
+        "dua_sepc_5x5": _checking(_dual(5)),
+        "dil_sepc_3x3": _checking(_dilated(3)),
+        "dil_sepc_5x5": _checking(_dilated(5)),
+        "skip_connect": _checking(_skip),
     }
 )
 """What makes each operation from channels in and out, stride, and the two settings of its batch norms."""
@@ -302,8 +311,7 @@ OPERATIONS: Mapping[str, OperationMaker] = MappingProxyType(
 
 def check_operation(name: object, error: type[HWNASError]) -> None:
     """Raise an error of a given class if a name is not that of an operation."""
-    if not isinstance(name, str) or name not in OPERATIONS:
-        raise unknown(error, "operation of a cell", name, OPERATIONS)
+    check_name(error, "operation of a cell", name, OPERATIONS)
 
 
 def build_operation(

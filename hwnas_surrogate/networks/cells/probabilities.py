@@ -12,6 +12,7 @@ from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.networks.cells.choosing import chosen
 from hwnas_surrogate.networks.cells.search_cell import EdgeTable
 from hwnas_surrogate.networks.cells.structure import CellStructure
+from hwnas_surrogate.spaces.reading import is_integer
 
 __all__ = ["best_structure", "drawn_structure", "log_probability", "shown", "top_structures"]
 
@@ -56,7 +57,7 @@ def top_structures(table: EdgeTable, parameters: Tensor, k: int, use_random: boo
     list of CellStructure
         Equally probable ones in lexicographic order.
     """
-    if isinstance(k, bool) or not isinstance(k, int):
+    if not is_integer(k):
         raise InvalidInputError(f"K is a number of cells, got {k!r:.80}.")
     n_ops, n_edges = len(table.op_names), len(table)
     total = n_ops**n_edges

@@ -5,12 +5,12 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from functools import reduce
-from numbers import Integral
 from operator import add
 
 from torch import Tensor, nn
 
-from hwnas_surrogate.errors import InvalidArchitectureError, InvalidInputError, unknown
+from hwnas_surrogate.errors import InvalidArchitectureError, InvalidInputError
+from hwnas_surrogate.networks.cells.arguments import check_name, flat_integers
 from hwnas_surrogate.networks.cells.choosing import chosen
 from hwnas_surrogate.networks.cells.operations import build_operation
 from hwnas_surrogate.networks.cells.structure import CellStructure, Edge
@@ -60,12 +60,11 @@ class EdgeTable:
         InvalidArchitectureError
             If there is not one for each row, or it is no number of an operation.
         """
-        numbers = [int(op) for op in choices if isinstance(op, Integral) and not isinstance(op, bool)]
-        right = len(numbers) == len(choices) == len(self)
-        if not right or not all(0 <= op < len(self.op_names) for op in numbers):
+        numbers = flat_integers(choices)
+        if numbers is None or len(numbers) != len(self) or not all(0 <= op < len(self.op_names) for op in numbers):
             raise InvalidArchitectureError(
                 f"a cell of {self.max_nodes} nodes has {len(self)} operations, each a number "
-                f"0..{len(self.op_names) - 1}; got {list(choices)!r:.80}."
+                f"0..{len(self.op_names) - 1}; got {choices!r:.80}."
             )
         return CellStructure.trusted(
             tuple(
@@ -98,8 +97,7 @@ class EdgeTable:
                 f"this super-net's cells have {self.max_nodes} nodes, got {len(structure)} in {structure.tostr()}."
             )
         for op in (op for edges in structure.nodes for op, _ in edges):
-            if op not in self.op_names:
-                raise unknown(InvalidArchitectureError, "operation of this super-net", op, self.op_names)
+            check_name(InvalidArchitectureError, "operation of this super-net", op, self.op_names)
 
 
 def random_structure(table: EdgeTable) -> CellStructure:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
-from hwnas_surrogate.errors import InvalidConfigError, InvalidInputError, unknown
+from hwnas_surrogate.errors import InvalidConfigError, InvalidInputError
 from hwnas_surrogate.networks.cells import probabilities
+from hwnas_surrogate.networks.cells.arguments import check_name, count, temperature
 from hwnas_surrogate.networks.cells.choosing import gumbel_one_hot
 from hwnas_surrogate.networks.cells.inference import cell_lines, three_stages
 from hwnas_surrogate.networks.cells.operations import check_operation
@@ -101,19 +102,21 @@ class SearchableCellNetwork(nn.Module):
         track_running_stats: bool = True,
     ) -> None:
         super().__init__()
-        self._C, self._layerN, self.max_nodes = C, N, max_nodes
+        self._C, self._layerN = count("C", C), count("N", N, most=1000)
+        self.max_nodes = count("max_nodes", max_nodes, most=50, least=2)
         self.op_names = checked_ops(search_space)
-        self.table = EdgeTable(max_nodes, self.op_names)
+        self.table = EdgeTable(self.max_nodes, self.op_names)
         norm = affine, track_running_stats
-        self._stack(C, N, num_classes, *norm)
+        self._stack(count("num_classes", num_classes, most=10**6), *norm)
         parameters = nn.Parameter(1e-3 * torch.randn(len(self.table), len(self.op_names)))
         self.register_parameter("arch_parameters", parameters if self.has_parameters else None)
         self._mode = self.first_mode
         self.dynamic_cell: CellStructure | None = None
         self._tau: float | None = None
 
-    def _stack(self, C: int, N: int, num_classes: int, affine: bool, track_running_stats: bool) -> None:
+    def _stack(self, num_classes: int, affine: bool, track_running_stats: bool) -> None:
         """Build stem, cells and head; their order is that of the published state."""
+        C, N = self._C, self._layerN
         stem = nn.Sequential(nn.Conv2d(3, C, 3, padding=1, bias=False), nn.BatchNorm2d(C))
         cells = three_stages(
             C,
@@ -162,14 +165,14 @@ class SearchableCellNetwork(nn.Module):
         """The row of the parameters of each edge, by its name such as ``"2<-1"``."""
         return dict(self.table.rows)
 
-    def set_cal_mode(self, mode: str, dynamic_cell: CellStructure | str | None = None) -> None:
+    def set_cal_mode(self, mode: str, dynamic_cell: CellStructure | str | Sequence[Any] | None = None) -> None:
         """Choose how cells run.
 
         Parameters
         ----------
         mode : str
             One of :attr:`modes`.
-        dynamic_cell : CellStructure or str, optional
+        dynamic_cell : CellStructure, str or nested lists, optional
             The cell to run; required by the mode ``"dynamic"``, and not allowed by the others.
 
         Raises
@@ -179,8 +182,7 @@ class SearchableCellNetwork(nn.Module):
         InvalidArchitectureError
             If the cell is not one of this super-net.
         """
-        if mode not in self.modes:
-            raise unknown(InvalidInputError, "mode of this super-net", mode, self.modes)
+        check_name(InvalidInputError, "mode of this super-net", mode, self.modes)
         if mode != "dynamic" and dynamic_cell is not None:
             raise InvalidInputError(f"only the mode 'dynamic' takes a cell; the mode is {mode!r}.")
         if mode == "dynamic":
@@ -203,9 +205,7 @@ class SearchableCellNetwork(nn.Module):
         InvalidInputError
             If it is not positive.
         """
-        if not tau > 0:
-            raise InvalidInputError(f"a temperature is positive, got {tau!r}.")
-        self._tau = tau
+        self._tau = temperature(tau)
 
     @property
     def tau(self) -> float | None:

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hwnas_surrogate.errors import InvalidConfigError, InvalidInputError, unknown
+from hwnas_surrogate.errors import InvalidConfigError, InvalidInputError
 from hwnas_surrogate.networks.cells import probabilities
+from hwnas_surrogate.networks.cells.arguments import check_name, count, flat_integers, integer, temperature
 from hwnas_surrogate.networks.cells.choosing import gumbel_scores, has_numbers, numbers
 from hwnas_surrogate.networks.cells.inference import InferenceCell, cell_lines
 from hwnas_surrogate.networks.cells.reductions import ResidualBlock
@@ -81,9 +82,10 @@ class SizeSearchNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self._candidate_Cs = _checked_candidates(candidate_Cs)
-        if isinstance(max_num_Cs, bool) or not isinstance(max_num_Cs, int) or max_num_Cs < 2 or max_num_Cs % 3 != 2:
-            raise InvalidConfigError(f"max_num_Cs is 3 k + 2 layers (2, 5, 8, ...), got {max_num_Cs!r}.")
-        self._max_num_Cs, k = max_num_Cs, max_num_Cs // 3
+        layers = integer(max_num_Cs)
+        if layers is None or not 2 <= layers <= 1000 or layers % 3 != 2:
+            raise InvalidConfigError(f"max_num_Cs is 3 k + 2 layers (2, 5, 8, ...), got {max_num_Cs!r:.80}.")
+        self._max_num_Cs, k = layers, layers // 3
         structure, width, norm = as_structure(genotype), max(self._candidate_Cs), (affine, track_running_stats)
         self._cells = nn.ModuleList(
             [
@@ -93,7 +95,7 @@ class SizeSearchNetwork(nn.Module):
                 )
             ]
         )
-        for layer in range(max_num_Cs):
+        for layer in range(layers):
             reduces = layer in (k, 2 * k + 1)
             self._cells.append(
                 ResidualBlock(width, width, 2) if reduces else InferenceCell(structure, width, width, 1, *norm)
@@ -102,8 +104,8 @@ class SizeSearchNetwork(nn.Module):
             nn.BatchNorm2d(width, affine=affine, track_running_stats=track_running_stats), nn.ReLU()
         )
         self.global_pooling = nn.AdaptiveAvgPool2d(1)
-        self.classifier = nn.Linear(width, num_classes)
-        self._arch_parameters = nn.Parameter(1e-3 * torch.randn(max_num_Cs, len(self._candidate_Cs)))
+        self.classifier = nn.Linear(width, count("num_classes", num_classes, most=10**6))
+        self._arch_parameters = nn.Parameter(1e-3 * torch.randn(layers, len(self._candidate_Cs)))
         self._algo: str | None = None
         self._tau: Tensor
         self.register_buffer("_tau", torch.zeros(1))
@@ -120,8 +122,7 @@ class SizeSearchNetwork(nn.Module):
         InvalidInputError
             If there is no such algorithm, or one is set already.
         """
-        if algo not in _ALGORITHMS:
-            raise unknown(InvalidInputError, "search algorithm of sizes", algo, _ALGORITHMS)
+        check_name(InvalidInputError, "search algorithm of sizes", algo, _ALGORITHMS)
         if self._algo is not None:
             raise InvalidInputError(f"the algorithm is set once, and is {self._algo!r} already; got {algo!r}.")
         self._algo = algo
@@ -139,9 +140,7 @@ class SizeSearchNetwork(nn.Module):
         InvalidInputError
             If it is not positive.
         """
-        if not tau > 0:
-            raise InvalidInputError(f"a temperature is positive, got {tau!r}.")
-        self._tau.fill_(tau)
+        self._tau.fill_(temperature(tau))
 
     @property
     def tau(self) -> Tensor:
@@ -258,9 +257,7 @@ class SizeSearchNetwork(nn.Module):
 
 
 def _checked_candidates(candidates: object) -> list[int]:
-    listed = isinstance(candidates, Sequence) and not isinstance(candidates, str)
-    found: list[Any] = list(candidates) if listed else []  # type: ignore[call-overload]
-    right = all(isinstance(channels, int) and not isinstance(channels, bool) and channels > 0 for channels in found)
-    if not found or not right or len(set(found)) != len(found):
+    found = flat_integers(candidates)
+    if found is None or min(found) < 1 or max(found) > 20_000 or len(set(found)) != len(found):
         raise InvalidConfigError(f"candidate_Cs are different positive numbers of channels, got {candidates!r:.80}.")
     return found

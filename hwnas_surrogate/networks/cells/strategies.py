@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import ClassVar
 
+from hwnas_surrogate.networks.cells.arguments import flat_integers
 from hwnas_surrogate.networks.cells.controller import Controller
 from hwnas_surrogate.networks.cells.generic import GenericCellNetwork
 from hwnas_surrogate.networks.cells.search_cell import random_structure
@@ -99,9 +100,8 @@ class ENASCellNetwork(SearchableCellNetwork):
         if arch is None:
             self.dynamic_cell = None
             return None
-        if isinstance(arch, Sequence) and not isinstance(arch, str):
-            arch = self.table.structure(arch)
-        self.set_cal_mode("dynamic", arch)
+        numbers = None if isinstance(arch, (CellStructure, str)) else flat_integers(arch)
+        self.set_cal_mode("dynamic", arch if numbers is None else self.table.structure(numbers))
         return self.dynamic_cell
 
     def create_controller(self) -> Controller:

@@ -9,6 +9,8 @@ from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from hwnas_surrogate.errors import InvalidArchitectureError, InvalidInputError
+from hwnas_surrogate.networks.cells.arguments import integer, names
+from hwnas_surrogate.spaces.reading import is_integer
 
 __all__ = ["CELL_ARCHITECTURES", "CellStructure", "Edge", "as_structure"]
 
@@ -144,11 +146,9 @@ class CellStructure:
         >>> [cell.tostr() for cell in CellStructure.gen_all(["none", "skip_connect"], 2)]
         ['|none~0|', '|skip_connect~0|']
         """
-        ops = list(search_space)
-        if isinstance(num, bool) or not isinstance(num, int) or num < 2:
-            raise InvalidInputError(f"num counts a cell's nodes with its input and is at least 2, got {num!r}.")
-        if not ops:
-            raise InvalidInputError("search_space must name at least one operation, got none.")
+        ops = names("search_space", search_space)
+        if not is_integer(num) or num < 2:
+            raise InvalidInputError(f"num counts a cell's nodes with its input and is at least 2, got {num!r:.80}.")
         per_node = [
             [tuple((op, source) for source, op in enumerate(chosen)) for chosen in itertools.product(ops, repeat=node)]
             for node in range(1, num)
@@ -169,8 +169,8 @@ class CellStructure:
         InvalidInputError
             If there is no such node, or it is the input, which has no edges.
         """
-        if isinstance(index, bool) or not isinstance(index, int) or not 1 <= index < len(self):
-            raise InvalidInputError(f"nodes with edges are 1..{len(self) - 1}, got {index!r}.")
+        if not is_integer(index) or not 1 <= index < len(self):
+            raise InvalidInputError(f"nodes with edges are 1..{len(self) - 1}, got {index!r:.80}.")
         return self.nodes[index - 1]
 
     def tostr(self) -> str:
@@ -206,7 +206,7 @@ class CellStructure:
 
     def check_valid_op(self, op_names: Iterable[str]) -> bool:
         """Return whether all operations are among the given names."""
-        allowed = set(op_names)
+        allowed = set(names("op_names", op_names))
         return all(op in allowed for edges in self.nodes for op, _ in edges)
 
     def to_unique_str(self, consider_zero: bool | None = False) -> str:
@@ -283,10 +283,13 @@ def _checked_edge(number: int, edge: Any) -> Edge:
     if isinstance(edge, str) or not isinstance(edge, Sequence) or len(edge) != 2:
         raise InvalidArchitectureError(f"an edge of node {number} reads (operation, source), got {edge!r:.80}.")
     op, source = edge
-    if not isinstance(op, str) or isinstance(source, bool) or not isinstance(source, int):
+    source = integer(source)
+    if not isinstance(op, str) or source is None:
         raise InvalidArchitectureError(f"an edge of node {number} reads (operation, source), got {edge!r:.80}.")
     if not 0 <= source < number:
-        raise InvalidArchitectureError(f"node {number} reads earlier nodes, 0..{number - 1}, got {op!r} on {source}.")
+        raise InvalidArchitectureError(
+            f"node {number} reads earlier nodes, 0..{number - 1}, got {op!r:.60} on {source}."
+        )
     return op, source
 
 
@@ -304,7 +307,7 @@ def _nodes_of(text: Any) -> Iterable[tuple[Edge, ...]]:
 
 def _edge_of(edge: str, text: str) -> Edge:
     op, separator, source = edge.partition("~")
-    if not (op and separator and source.isdecimal()):
+    if not (op and separator and source.isascii() and source.isdecimal() and len(source) < 5):
         raise InvalidArchitectureError(f"an edge reads 'op~source', got {edge!r:.60} in {text!r:.200}.")
     return op, int(source)
 

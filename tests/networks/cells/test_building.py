@@ -8,6 +8,7 @@ import pickle
 import time
 from typing import Any
 
+import numpy as np
 import pytest
 from torch import nn
 
@@ -87,6 +88,12 @@ def test_the_genotype_wins() -> None:
     assert network.genotype == CELL_ARCHITECTURES["resnet"]
 
 
+def test_integers_of_numpy_are_integers() -> None:
+    config = TINY | {"C": np.int64(4), "N": np.int8(1)}
+    assert len(build_cell_network(config).state_dict()) == len(build_cell_network(TINY).state_dict())
+    assert build_cell_network(SEARCH | {"candidate_Cs": np.array([4, 8]), "affine": np.bool_(True)})
+
+
 def test_other_names_of_nasnet_sizes() -> None:
     renamed = {{"C": "ichannel", "N": "layers"}.get(key, key): value for key, value in CIFAR.items()}
     assert len(build_cell_network(renamed).state_dict()) == len(build_cell_network(CIFAR).state_dict())
@@ -150,6 +157,7 @@ WRONG: dict[str, Any] = {
     "bool": TINY | {"N": True},
     "one-node": SUPER | {"max_nodes": 1},
     "affine": SUPER | {"affine": "yes"},
+    "affine-array": SUPER | {"affine": np.ones(2)},
     "track": SEARCH | {"track_running_stats": None},
     "operation": SUPER | {"space": ["none", "conv"]},
     "space-as-name": SUPER | {"space": "darts"},
@@ -163,6 +171,20 @@ WRONG: dict[str, Any] = {
     "cell-for-nasnet": CIFAR | {"genotype": A0},
     "auxiliary": CIFAR | {"auxiliary": 2},
     "multiplier": NASNET | {"multiplier": 7},
+    "array-super-type": TINY | {"super_type": np.zeros(2)},
+    "array-name": TINY | {"name": np.zeros(2)},
+    "nasnet-array-name": NASNET | {"name": np.zeros(2)},
+    "many-channels": TINY | {"C": 10**7},
+    "huge": TINY | {"num_classes": 10**30},
+    "many-cells": SUPER | {"N": 10**7},
+    "many-nodes": SUPER | {"max_nodes": 10**7},
+    "many-steps": NASNET | {"steps": 10**7},
+    "many-layers": SEARCH | {"max_num_Cs": 3 * 10**7 + 2},
+    "wide-candidate": SEARCH | {"candidate_Cs": [10**9]},
+    "huge-channels": SIZED | {"channels": "9" * 5000},
+    "wide-channels": SIZED | {"channels": [10**9, 8]},
+    "other-digits": SIZED | {"channels": "４:8"},
+    "huge-source": TINY | {"genotype": "|none~" + "9" * 5000},
 }
 
 
@@ -177,6 +199,15 @@ def test_refused(case: str) -> None:
 def test_what_is_no_config(config: Any) -> None:
     with pytest.raises(InvalidConfigError, match="is a dict"):
         build_cell_network(config)
+
+
+def test_messages_are_short() -> None:
+    with pytest.raises(InvalidConfigError) as raised:
+        build_cell_network(SUPER | {"name": "x" * 5000})
+    assert len(str(raised.value)) < 500
+    with pytest.raises(InvalidConfigError) as raised:
+        build_cell_network({"y" * 5000: 1})
+    assert len(str(raised.value)) < 500
 
 
 def test_messages_say_what_is_allowed() -> None:

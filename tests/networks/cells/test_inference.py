@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -71,7 +72,13 @@ def test_wrong_channels(channels: Any) -> None:
 
 
 def test_channels_in_all_forms() -> None:
-    assert as_channels(" 8: 16 ") == as_channels((8, 16)) == as_channels([8, 16]) == (8, 16)
+    assert (
+        as_channels(" 8: 16 ")
+        == as_channels((8, 16))
+        == as_channels([8, 16])
+        == as_channels(np.array([8, 16]))
+        == (8, 16)
+    )
 
 
 def test_an_unknown_operation_is_named() -> None:

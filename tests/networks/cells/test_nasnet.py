@@ -167,6 +167,8 @@ def test_drop_path_spares_the_identity(states: tuple[Tensor, Tensor]) -> None:
     assert network.drop_path_prob == 0.3
     with pytest.raises(HWNASError, match="below 1"):
         network.update_drop_path(1.0)
+    with pytest.raises(HWNASError):
+        network.update_drop_path(None)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -197,7 +199,7 @@ def test_a_reduction_without_its_joined_states() -> None:
 
 def test_wrong_super_nets() -> None:
     with pytest.raises(HWNASError, match="multiplier"):
-        NASNetDARTSNetwork(8, 1, 2, 5, 2, 10, OPS)
+        NASNetDARTSNetwork(8, 1, 2, 3, 2, 10, OPS)
     with pytest.raises(HWNASError, match="multiple of 8"):
         super_net("GDAS_FRC", C=2)
     with pytest.raises(HWNASError, match="positive"):

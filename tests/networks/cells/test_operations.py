@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -26,18 +28,17 @@ def x() -> Tensor:
     return torch.randn(2, 8, 9, 7, generator=torch.Generator().manual_seed(0))
 
 
-@pytest.mark.parametrize("affine", [True, False])
-@pytest.mark.parametrize(("c_out", "stride"), [(8, 1), (8, 2), (5, 1), (5, 2)])
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_shapes_and_biases(name: str, c_out: int, stride: int, affine: bool, x: Tensor) -> None:
-    op = build_operation(name, 8, c_out, stride, affine, track_running_stats=not affine)
-    height, width = (9, 7) if stride == 1 else (5, 4)
-    assert op(x).shape == (2, c_out, height, width)
-    for module in op.modules():
-        if isinstance(module, nn.Conv2d) and module.groups == 1:
-            assert (module.bias is None) is affine
-        if isinstance(module, nn.BatchNorm2d):
-            assert (module.affine, module.track_running_stats) == (affine, not affine)
+def test_shapes_and_biases(name: str, x: Tensor) -> None:
+    for c_out, stride, affine in itertools.product((8, 5), (1, 2), (True, False)):
+        op = build_operation(name, 8, c_out, stride, affine, track_running_stats=not affine)
+        height, width = (9, 7) if stride == 1 else (5, 4)
+        assert op(x).shape == (2, c_out, height, width)
+        for module in op.modules():
+            if isinstance(module, nn.Conv2d) and module.groups == 1:
+                assert (module.bias is None) is affine
+            if isinstance(module, nn.BatchNorm2d):
+                assert (module.affine, module.track_running_stats) == (affine, not affine)
 
 
 def test_identity_where_nothing_changes(x: Tensor) -> None:
@@ -122,13 +123,15 @@ def test_reduction_cell_of_gdas(x: Tensor) -> None:
     "wrong",
     [
         lambda: build_operation("nor_conv_5x5", 4, 4),
+        lambda: OPERATIONS["none"](-1, 4, 1, True, True),
+        lambda: OPERATIONS["nor_conv_3x3"](4, 4, 3, True, True),
         lambda: Pooling(4, 4, 1, "sum"),  # type: ignore[arg-type]
         lambda: FactorizedReduce(4, 4, 3),
         lambda: ResidualBlock(4, 4, 3),
         lambda: GDASReductionCell(4, 4, 12, False),
         lambda: drop_path(torch.ones(1, 1, 1, 1), 1.0),
     ],
-    ids=["operation", "mode", "stride", "stride-of-block", "groups", "drop"],
+    ids=["operation", "negative", "stride-of-operation", "mode", "stride", "stride-of-block", "groups", "drop"],
 )
 def test_wrong_settings(wrong: object) -> None:
     assert callable(wrong)

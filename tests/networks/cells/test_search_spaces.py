@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from hwnas_surrogate.errors import InvalidInputError
@@ -33,7 +35,10 @@ def test_every_operation_of_a_space_exists() -> None:
     assert len(OPERATIONS) == 11
 
 
-@pytest.mark.parametrize(("xtype", "name"), [("cell", "bogus"), ("bogus", "x"), ("sss", "darts"), ("tss", None)])
-def test_unknown_names(xtype: str, name: str) -> None:
+@pytest.mark.parametrize(
+    ("xtype", "name"),
+    [("cell", "bogus"), ("bogus", "x"), ("sss", "darts"), ("tss", None), ("cell", ["darts"]), (["cell"], "darts")],
+)
+def test_unknown_names(xtype: Any, name: Any) -> None:
     with pytest.raises(InvalidInputError, match="allowed"):
         cell_search_spaces(xtype, name)

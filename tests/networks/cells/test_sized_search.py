@@ -112,6 +112,9 @@ WRONG: dict[str, Any] = {
     "no-algorithm": lambda: super_net()(X),
     "no-temperature": lambda: (network := super_net(), network.set_algo("tas"), network(X)),
     "temperature": lambda: super_net("tas").set_tau(0),
+    "no-number": lambda: super_net("tas").set_tau(None),  # type: ignore[arg-type]
+    "endless": lambda: super_net("tas").set_tau(float("inf")),
+    "array-algorithm": lambda: super_net().set_algo(torch.zeros(2)),  # type: ignore[arg-type]
     "layers": lambda: super_net(layers=6),
     "layers-text": lambda: SizeSearchNetwork([4], "5", CELL, 10),  # type: ignore[arg-type]
     "layers-bool": lambda: SizeSearchNetwork([4], True, CELL, 10),

@@ -159,7 +159,7 @@ def test_enas_runs_what_it_is_given() -> None:
     assert network.sampled_arch is None
     structure = CellStructure.str2structure(CELL)
     assert (
-        network.update_arch([2, np.int64(1), 2])
+        network.update_arch(np.array([2, 1, 2]))
         == network.update_arch(CELL)
         == network.update_arch(structure)
         == structure
@@ -239,6 +239,16 @@ WRONG: dict[str, Any] = {
     "genotype-without-parameters": lambda: super_net(RandomCellNetwork).show_alphas(),
     "top": lambda: super_net(DARTSCellNetwork).return_topK(2.5),
     "tau": lambda: super_net(GDASCellNetwork).set_tau(0),
+    "no-number-as-tau": lambda: super_net(GDASCellNetwork).set_tau(None),
+    "endless-tau": lambda: super_net(GDASCellNetwork).set_tau(float("inf")),
+    "no-tau-at-all": lambda: super_net(GDASCellNetwork).set_tau(float("nan")),
+    "array-mode": lambda: super_net(SETNCellNetwork).set_cal_mode(np.zeros(2)),
+    "array-algorithm": lambda: super_net(GenericCellNetwork).set_algo(np.zeros(2)),
+    "drop-text": lambda: super_net(GenericCellNetwork).set_drop_path("", 0.5),
+    "drop-rate-text": lambda: super_net(GenericCellNetwork).set_drop_path(0.5, ""),
+    "drop-object": lambda: super_net(GenericCellNetwork).set_drop_path(object(), object()),
+    "progress": lambda: super_net(GenericCellNetwork).set_drop_path(1.5, 0.5),
+    "float-channels": lambda: DARTSCellNetwork(4.0, 1, 3, 10, OPS),  # type: ignore[arg-type]
     "no-tau": lambda: (network := super_net(GenericCellNetwork), network.set_cal_mode("gdas"), network(X)),
     "no-controller": lambda: (network := super_net(GenericCellNetwork), network.set_cal_mode("enas"), network(X)),
     "algorithm": lambda: super_net(GenericCellNetwork).set_algo("bogus"),

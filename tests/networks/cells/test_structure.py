@@ -9,7 +9,7 @@ import pickle
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hwnas_surrogate.errors import HWNASError, InvalidArchitectureError, InvalidInputError
@@ -37,6 +37,7 @@ def cells(draw: st.DrawFn) -> CellStructure:
     return CellStructure(tuple(nodes))
 
 
+@settings(max_examples=50)
 @given(cells())
 def test_strings_round_trip(cell: CellStructure) -> None:
     again = CellStructure.str2structure(cell.tostr())
@@ -160,7 +161,17 @@ def test_wrong_nodes(index: Any) -> None:
         CellStructure.str2structure(A0).node(index)
 
 
-@pytest.mark.parametrize(("ops", "num"), [(OPS, 1), (OPS, 0), (OPS, 2.0), (OPS, True), ([], 3)], ids=str)
+@pytest.mark.parametrize(
+    ("ops", "num"), [(OPS, 1), (OPS, 0), (OPS, 2.0), (OPS, True), ([], 3), (None, 2), ("ab", 2), ([1], 2)], ids=str
+)
 def test_wrong_enumerations(ops: Any, num: Any) -> None:
     with pytest.raises(HWNASError):
         CellStructure.gen_all(ops, num)
+
+
+def test_operations_are_checked_against_names() -> None:
+    cell = CellStructure.str2structure(A0)
+    assert cell.check_valid_op(set(OPS))
+    assert not cell.check_valid_op(OPS[:3])
+    with pytest.raises(HWNASError, match="list of names"):
+        cell.check_valid_op(None)  # type: ignore[arg-type]
