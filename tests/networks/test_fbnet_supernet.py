@@ -204,6 +204,7 @@ def test_bad_costs(costs: object) -> None:
         supernet().expected_cost(costs)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_graph() -> None:
     network = supernet().eval()
     graph = Graph.from_torch(network, torch.zeros(1, 3, 8, 8))

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from hwnas_surrogate.errors import InvalidConfigError
-from hwnas_surrogate.graphs import Graph
+from hwnas_surrogate.graphs import VIEWS, Graph, traced
 from hwnas_surrogate.networks.residual import (
     SearchResNet,
     build_cifar_network,
@@ -105,6 +105,8 @@ def check_graph(network: nn.Module, record: dict[str, Any]) -> None:
     """Check that the graph has the recorded multiply-adds and parameters; a search network does not use all of them."""
     height = record["input_hw"]
     graph = Graph.from_torch(network, torch.zeros(1, 3, height, height))
+    for view in VIEWS:  # no view removes a convolution
+        assert sum(op.macs for op in traced(graph, view).ops) == graph.macs
     assert graph.macs == record["forward"]["eval"]["macs"]
     if "get_flop" not in record:
         assert graph.params == record["params"]
@@ -157,6 +159,39 @@ def test_trains(record: dict[str, Any]) -> None:
     assert [list(output.shape) for output in outputs] == record["train_output_shapes_batch4"]
     outputs[1].square().sum().backward()
     assert all(values.grad is not None for values in network.parameters())
+
+
+SMALL: dict[str, dict[str, Any]] = {
+    "bottleneck": {"arch": "resnet", "module": "ResNetBottleneck", "depth": 11, "zero_init_residual": True},
+    "densenet": {"arch": "densenet", "growthRate": 4, "depth": 10, "reduction": 0.5, "bottleneck": True},
+    "width": {
+        "super_type": "infer-width", "module": "ResNetBasicblock", "depth": 8,
+        "xchannels": [3, 8, 7, 6, 10, 12, 20, 24], "zero_init_residual": False,
+    },
+    "imagenet": {
+        "arch": "resnet", "block_name": "Bottleneck", "layers": [1, 1, 1, 1], "deep_stem": True,
+        "zero_init_residual": False, "groups": 4, "width_per_group": 4,
+    },
+    "mobilenet": {"arch": "mobilenet_v2", "width_multi": 0.25, "input_channel": 8, "last_channel": 16, "dropout": 0.2},
+    "inferred-imagenet": {
+        "super_type": "infer-shape", "arch": "resnet", "block_name": "BasicBlock", "layers": [1, 2, 1, 1],
+        "xblocks": [1, 1, 1, 1], "xchannels": [3, 4, 5, *[6] * 2, *[7] * 4, *[8] * 2, *[9] * 2], "deep_stem": True,
+        "zero_init_residual": False,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", SMALL)
+def test_every_parameter_gets_a_gradient(kind: str) -> None:
+    """In train mode; a block that begins as its shortcut has gradients of 0 before its last batch norm."""
+    config = {**SMALL[kind], "class_num": 3}
+    large = "imagenet" in kind or "mobilenet" in kind
+    network = (build_imagenet_network if large else build_cifar_network)(config).train()
+    features, logits = network(torch.randn(4, 3, *([64, 64] if large else [16, 16])))
+    assert logits.shape == (4, 3)
+    (features.square().mean() + logits.square().sum()).backward()
+    assert all(values.grad is not None for values in network.parameters())
+    assert network.get_parameter(next(name for name, _ in network.named_parameters())).grad.any()
 
 
 @pytest.mark.parametrize("kind", LARGEST)
