@@ -111,8 +111,7 @@ def get_cifar_models(config: object, extra_path: str | os.PathLike[str] | None =
         If the checkpoint can't be read.
     """
     values = as_config_dict(config)
-    kind = values.get("super_type")
-    if not isinstance(kind, str) or kind != "infer-nasnet.cifar":
+    if _super_type(values) != "infer-nasnet.cifar":
         return build_cifar_network(values)
     if extra_path is not None:
         values["genotype"] = _last_genotype(extra_path)
@@ -137,7 +136,9 @@ def get_imagenet_models(config: object) -> nn.Module:
     InvalidConfigError
         If the config is not one of these networks.
     """
-    return build_imagenet_network(as_config_dict(config))
+    values = as_config_dict(config)
+    _super_type(values)
+    return build_imagenet_network(values)
 
 
 def obtain_model(config: object, extra_path: str | os.PathLike[str] | None = None) -> nn.Module:
@@ -189,6 +190,13 @@ def obtain_search_model(config: object) -> nn.Module:
     values = as_config_dict(config)
     _dataset(values)
     return build_search_network(values)
+
+
+def _super_type(values: Mapping[str, Any]) -> str:
+    kind = values.get("super_type", "basic")
+    if not isinstance(kind, str):  # an array would be compared with every name, element by element
+        raise InvalidConfigError(f"super_type must be a text, such as 'basic', got {kind!r:.100}.")
+    return kind
 
 
 def _dataset(values: Mapping[str, Any]) -> str:

@@ -6,9 +6,9 @@ from typing import Any
 
 from hwnas_surrogate.errors import InvalidArchitectureError
 from hwnas_surrogate.networks.cells import AuxiliaryHead as AuxiliaryHeadCIFAR
+from hwnas_surrogate.networks.cells import CellPlace, NASNetCell
 from hwnas_surrogate.networks.cells import InferenceCell as InferCell
-from hwnas_surrogate.networks.cells import NASNetCell
-from hwnas_surrogate.networks.cells.nasnet_layout import CellPlace, checked_genotype
+from hwnas_surrogate.networks.cells.nasnet_layout import checked_genotype
 
 __all__ = ["AuxiliaryHeadCIFAR", "InferCell", "NASNetInferCell"]
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hwnas_surrogate.networks.cells import MixedOp
+from hwnas_surrogate.networks.cells import CellPlace, MixedOp
 from hwnas_surrogate.networks.cells import NASNetSearchCell as _NASNetSearchCell
 from hwnas_surrogate.networks.cells import SearchCell as NAS201SearchCell
-from hwnas_surrogate.networks.cells.nasnet_layout import CellPlace
 
 __all__ = ["MixedOp", "NAS201SearchCell", "NASNetSearchCell"]
 
