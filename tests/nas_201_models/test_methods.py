@@ -11,11 +11,12 @@ import pytest
 import torch
 from torch import nn
 
-from hwnas_surrogate.errors import HWNASError, InvalidArchitectureError, InvalidInputError
+from hwnas_surrogate.errors import HWNASError, InvalidArchitectureError, InvalidConfigError, InvalidInputError
 from hwnas_surrogate.nas_201_models import (
     CellArchitectures,
     CellStructure,
     get_cell_based_tiny_net,
+    get_cifar_models,
     get_search_spaces,
     obtain_search_model,
 )
@@ -379,3 +380,33 @@ def test_cells() -> None:
     assert SearchSpaceNames["nas-bench-201"] == SPACE
     assert torch.equal(drop_path(x + 1, 0.0), x + 1)
     assert set(drop_path(torch.ones(200, 1, 1, 1), 0.5).unique().tolist()) == {0.0, 2.0}
+
+
+def test_what_the_page_on_moving_says_of_differences(capsys: pytest.CaptureFixture[str]) -> None:
+    channels = [3, 4, 5, 6, 7, 8, 9, 10]
+    slim = {"super_type": "infer-width", "module": "ResNetBasicblock", "depth": 8, "class_num": 3}
+    get_cifar_models(slim | {"zero_init_residual": False, "xchannels": channels})
+    assert channels == [3, 4, 5, 6, 7, 8, 9, 10]
+    nodes = CellArchitectures["resnet"]
+    assert nodes.node(1) == nodes[0]
+    config = {"arch": "densenet", "growthRate": 4, "depth": 11, "reduction": 0.5, "class_num": 3, "bottleneck": False}
+    with pytest.raises(InvalidConfigError):
+        get_cifar_models(config)
+    network = get_cifar_models(config | {"depth": 10})
+    assert network(torch.zeros(2, 3, 64, 48))[1].shape == (2, 3)
+    assert OPS["none"](4, 8, 2, True, True)(torch.zeros(1, 4, 8, 8)).shape == (1, 8, 4, 4)
+    generic = super_net("generic")
+    generic.set_algo("enas")
+    generic.set_cal_mode("enas")
+    check_outputs(generic)
+    wide = {"arch": "wideresnet", "depth": 10, "wide_factor": 1, "class_num": 3, "dropout": True}
+    get_cifar_models(wide)(torch.ones(2, 3, 32, 32))[1].sum().backward()
+    assert capsys.readouterr() == ("", "")
+    cell = [[("nor_conv_3x3", 0), ("nor_conv_1x1", 1)]]
+    genotype = {"normal": cell, "normal_concat": [2], "reduce": cell, "reduce_concat": [2]}
+    nasnet = NASNetonCIFAR(4, 1, 1, 3, genotype, False)
+    x = torch.linspace(-1, 1, 4 * 3 * 8 * 8).reshape(4, 3, 8, 8)
+    before = nasnet(x)[1]
+    torch.testing.assert_close(nasnet(x)[1], before)
+    nasnet.update_drop_path(0.9)
+    assert not torch.allclose(nasnet(x)[1], before)
