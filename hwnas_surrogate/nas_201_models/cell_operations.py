@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from torch.nn import Identity
+
 from hwnas_surrogate.networks.cells import (
     CELL_SPACES,
     DualSepConv,
     FactorizedReduce,
-    Identity,
     ReLUConvBN,
     SepConv,
     Zero,
