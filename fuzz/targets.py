@@ -6,6 +6,7 @@ than 200 MB of memory, or more than ten seconds.
 
 from __future__ import annotations
 
+import argparse
 import gzip
 import hashlib
 import io
@@ -30,9 +31,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 
 from hwnas_surrogate.capture.graph_store import GraphCacheWarning, GraphStore, encoded
+from hwnas_surrogate.config_utils import configure2str, load_config
 from hwnas_surrogate.data import load_table, read_measurements, read_tool_files
+from hwnas_surrogate.data.accuracy import AccuracyTable, convert_accuracy
 from hwnas_surrogate.data.official import read_official
 from hwnas_surrogate.data.store import write_parquet
 from hwnas_surrogate.data.unpickle import read_pickle
@@ -40,6 +44,8 @@ from hwnas_surrogate.errors import HWNASError, InvalidGraphError
 from hwnas_surrogate.evaluation import Evaluation, evaluate
 from hwnas_surrogate.graphs import Graph
 from hwnas_surrogate.models import MLP, AdditiveExact, BoostedRidge, ConstantCost, LogRidge, PhysicsGP, TreeClassifier
+from hwnas_surrogate.nas_201_api import ArchResults, ResultsCount
+from hwnas_surrogate.nas_201_models.checkpoints import read_checkpoint
 from hwnas_surrogate.networks import build_network, to_onnx
 from hwnas_surrogate.prediction import predict_file
 from hwnas_surrogate.runner.journal import Journal
@@ -451,7 +457,75 @@ def _models() -> list[bytes]:
     return [to_onnx(network, (3, 8, 8)).SerializeToString(), computed.SerializeToString()]
 
 
+# -- accuracies, checkpoints and configs of the benchmark -------------------------------------------------
+
+
+def _accuracies(data: bytes) -> None:
+    """Convert bytes as a published file of accuracies, and read the table."""
+    with _file(data, ".pth") as path:
+        found = convert_accuracy(path, _folder() / "accuracy.parquet")
+    _ask(found)
+
+
+def _ask(path: Path) -> None:
+    table = AccuracyTable(path)
+    for hp in table.hps:
+        for dataset in table.datasets(hp):
+            table.frame(dataset, hp)
+            table.infos(hp, dataset)
+
+
+@cache
+def _accuracy_seeds() -> list[bytes]:
+    """Return the smallest files of PyTorch's two containers: one architecture, one dataset, two epochs."""
+    (arch,) = _SPACE.format_all([0])
+    sets = ("x-valid", "ori-test")
+    config = {"channel": 16, "num_cells": 5, "arch_str": arch, "class_num": 10}
+    trained = ResultsCount("cifar10-valid", None, None, None, 0.5, 20.0, config, 777, 2, [0.01])
+    trained.update_train_info(*({epoch: 50.0 + epoch for epoch in range(2)} for _ in range(4)))
+    trained.update_eval(*({f"{name}@{epoch}": 40.0 for name in sets for epoch in range(2)} for _ in range(3)))
+    results = ArchResults(0, arch)
+    results.update("cifar10-valid", 777, trained)
+    infos = {0: {"less": results.state_dict(), "full": results.state_dict()}}
+    benchmark = {"meta_archs": [arch], "arch2infos": infos, "evaluated_indexes": {0}}
+    files = []
+    for is_zip in (True, False):
+        held = io.BytesIO()
+        torch.save(benchmark, held, _use_new_zipfile_serialization=is_zip)
+        files.append(held.getvalue())
+    return files
+
+
+def _accuracy_tables() -> list[bytes]:
+    with _file(_accuracy_seeds()[0], ".pth") as path:
+        return [convert_accuracy(path, _folder() / "seed-accuracy.parquet").read_bytes()]
+
+
+def _checkpoints() -> list[bytes]:
+    content = {
+        "model-config": {"name": "infer.tiny", "C": 4, "arch_str": _STRING},
+        "base-model": {"stem.0.weight": torch.zeros(2, 3)},
+        "args": argparse.Namespace(seed=1),
+        "accuracy": np.float64(93.5),
+    }
+    held = io.BytesIO()
+    torch.save(content, held)
+    return [held.getvalue()]
+
+
+def _config(data: bytes) -> None:
+    with _file(data, ".config") as path:
+        configure2str(load_config(path, {"extra": 1}, None), None)
+
+
+_CONFIG = b'{"scheduler": ["str", "cos"], "lr": ["float", "0.1"], "epochs": ["int", "12"], "nesterov": ["bool", "1"]}'
+
+
 TARGETS: dict[str, Target] = {
+    "accuracies": Target(_accuracies, _accuracy_seeds),
+    "accuracy": Target(_reading(_ask, ".parquet"), _accuracy_tables),
+    "checkpoint": Target(_reading(read_checkpoint, ".pth"), _checkpoints),
+    "config": Target(_config, lambda: [_CONFIG]),
     "pickle": Target(_pickle, _pickles),
     "manifest": Target(_manifest, _manifest_seeds),
     "arrays": _weights(is_skops=False),
