@@ -154,7 +154,7 @@ def read_parquet(path: str | os.PathLike[str]) -> AnyTable:
     try:
         # pq.read_table would go through pyarrow.dataset, which imports pandas.
         with open_regular(name) as opened, open_parquet(opened) as file:
-            check_size(file)
+            check_size(opened, file)
             arrow = file.read()
     except FileNotFoundError as error:
         raise DataFileError(f"there is no file {name}.") from error

@@ -98,7 +98,7 @@ class Wide:
             check_once(path, names)
             about, headings = _columns(path, names, read_as)
             try:
-                check_size(file, [*about, *headings])
+                check_size(opened, file, [*about, *headings])
             except ValueError as error:
                 raise DataFileError(f"{path} is not read: {error}.") from error
             table = file.read([*about, *headings])

@@ -116,7 +116,7 @@ def _explained(path: Path) -> Iterator[None]:
         reason = str(error)
     except FileNotFoundError as error:
         raise DataFileError(f"there is no file {error.filename or path}. {_WHAT}.") from error
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, UnicodeDecodeError) as error:  # the latter: of a member's name
         reason = f"it is cut off or damaged ({error})"
     except (OSError, NotImplementedError, RuntimeError) as error:
         reason = f"can't be read ({getattr(error, 'strerror', None) or error})"

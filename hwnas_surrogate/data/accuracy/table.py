@@ -24,7 +24,8 @@ from hwnas_surrogate.data.accuracy.answers import LastInfos
 from hwnas_surrogate.data.accuracy.converting import convert_accuracy
 from hwnas_surrogate.data.accuracy.last import FIGURES, LastFigures
 from hwnas_surrogate.data.accuracy.writing import DIGEST_KEY, FORMAT_VERSION, METADATA_KEY, SCHEMA, digest
-from hwnas_surrogate.data.parquet import MOST_BYTES, MOST_CELLS
+from hwnas_surrogate.data.parquet import MOST_BYTES, MOST_CELLS, check_columns
+from hwnas_surrogate.data.parquet_footer import claimed_sizes
 from hwnas_surrogate.errors import DataFileError, InvalidInputError, NotInTableError, unknown
 from hwnas_surrogate.inputs import input_path, open_regular, read_json
 
@@ -95,6 +96,9 @@ class AccuracyTable:
             open_regular(self.path).close()
             self._file = pq.ParquetFile(pa.OSFile(str(self.path)), page_checksum_verification=True)
             header = self._header(self._file.metadata)
+            with open_regular(self.path) as opened:
+                self._claimed = claimed_sizes(opened)
+            check_columns(self._claimed, self._file.metadata)
         except FileNotFoundError as error:
             raise DataFileError(f"there is no file {self.path}.") from error
         except DataFileError:
@@ -320,13 +324,8 @@ class AccuracyTable:
 
     def _check_size(self, groups: Sequence[int], columns: Sequence[str]) -> None:
         """Raise ValueError if what is read claims more than any memory holds: equal values take no room in a file."""
-        n_cells = n_bytes = 0
-        for group in groups:
-            row_group = self._file.metadata.row_group(group)
-            for number in self._numbers(columns):
-                part = row_group.column(number)
-                n_cells += part.num_values
-                n_bytes += part.total_uncompressed_size
+        parts = [self._claimed[group][number] for group in groups for number in self._numbers(columns)]
+        n_cells, n_bytes = sum(part.values for part in parts), sum(part.bytes for part in parts)
         if n_cells > MOST_CELLS or n_bytes > MOST_BYTES:
             raise ValueError(f"it claims {n_cells:,} values of {n_bytes:,} bytes for one question")
 
