@@ -74,7 +74,8 @@ def convert_accuracy(
     from hwnas_surrogate.data import AccuracyTable
     from hwnas_surrogate.data import convert_accuracy as convert_file
 
-    written = convert_file(path, output)
+    with progress("converting (architectures)") as update:
+        written = convert_file(path, output, update)
     table = AccuracyTable(written)
     say(f"{len(table.evaluated)} of {len(table)} architectures, hp {', '.join(table.hps)}: {written}")
 

@@ -85,6 +85,7 @@ class LastInfos:
 
     def __init__(self, table: AccuracyTable, hp: str, dataset: str) -> None:
         self._trained = table.last(hp, dataset, "train")
+        self._timed = self._all_timed(table, hp, dataset)
         self.archs = self._trained.archs
         there = table.sets(hp, dataset)
         sets = [("train", "train"), *(pair for pair in reported_sets(dataset) if pair[1] in there)]
@@ -111,6 +112,32 @@ class LastInfos:
         found = np.full(len(self.archs), np.nan)
         found[np.searchsorted(self.archs, last.archs[last.whole])] = column[last.whole]
         return found
+
+    def _all_timed(self, table: AccuracyTable, hp: str, dataset: str) -> dict[str, LastFigures]:
+        """Return training and the evaluated sets, in their order; none if this or figures differ between trainings."""
+        numbers = self._trained.column("eval_sets")
+        if (numbers != numbers[0]).any():
+            return {}
+        names = ["train", *table.order_of_sets(hp, dataset, int(numbers[0]))]
+        found = {name: table.last(hp, dataset, name) for name in names}
+        return found if all(last.is_complete for last in found.values()) else {}
+
+    @cached_property
+    def _costs(self) -> tuple[tuple[str, ...], dict[int, tuple[float, ...]]]:
+        """The names of costs, and each architecture's; none if sets or figures differ between trainings."""
+        columns = {name: self.frame[name] for name in ("flops", "params", "latency")}
+        for name, last in self._timed.items():
+            columns[f"T-{name}@epoch"] = last.means("mean_seconds")
+            columns[f"T-{name}@total"] = last.means("total_seconds")
+        rows = zip(*(column.tolist() for column in columns.values()), strict=True)
+        known = bool(self._timed) and not np.isnan(columns["latency"]).any()
+        return tuple(columns), dict(zip(self.archs.tolist(), rows, strict=True)) if known else {}
+
+    def costs(self, arch: int) -> dict[str, float | None] | None:
+        """Return an architecture's costs, averaged over seeds; None where sets or figures differ between trainings."""
+        names, rows = self._costs
+        row = rows.get(arch)
+        return None if row is None else dict(zip(names, row, strict=True))
 
     @cached_property
     def _averages(self) -> dict[int, tuple[Any, ...]]:

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from hwnas_surrogate.data.accuracy.memo import Forgotten
 from hwnas_surrogate.data.accuracy.stand_ins import ITEM_SIZES, Refused, Storage
-from hwnas_surrogate.data.accuracy.stream import WATCHED, Forgotten, PickleMachine
+from hwnas_surrogate.data.accuracy.stream import WATCHED, PickleMachine
 from hwnas_surrogate.data.accuracy.window import Window
 from hwnas_surrogate.errors import DataFileError
 from hwnas_surrogate.inputs import input_path, open_regular

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,11 @@ from hwnas_surrogate.files import check_output, replacing
 __all__ = ["convert_accuracy"]
 
 
-def convert_accuracy(source: str | os.PathLike[str], output: str | os.PathLike[str]) -> Path:
+def convert_accuracy(
+    source: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    progress: Callable[[int, int | None], None] | None = None,
+) -> Path:
     """Convert the published results of NAS-Bench-201 or NATS-Bench to parquet, which opens in milliseconds.
 
     No code from the file is run, and its architectures are read one after the other, so that this takes far less memory
@@ -29,6 +33,8 @@ def convert_accuracy(source: str | os.PathLike[str], output: str | os.PathLike[s
         NATS-Bench's archives (``meta.pickle.pbz2`` and one file per architecture).
     output : path-like
         The file to write, which ends in ``.parquet``.
+    progress : callable, optional
+        Called after each architecture with the number that were read, and None: how many there are stands at the end.
 
     Returns
     -------
@@ -52,8 +58,11 @@ def convert_accuracy(source: str | os.PathLike[str], output: str | os.PathLike[s
     check_output(output, (".parquet",), [source])
     with replacing(output, [source]) as temporary:
         writers: list[AccuracyWriter] = []
+        n_read = 0
 
         def begin() -> OnArch:
+            nonlocal n_read
+            n_read = 0
             while writers:  # architectures share values, and all come again
                 writers.pop().abandon()
             with _writing(output):
@@ -63,6 +72,10 @@ def convert_accuracy(source: str | os.PathLike[str], output: str | os.PathLike[s
         def add(index: int, states: Mapping[str, Any]) -> None:
             with _writing(output):
                 writers[-1].add(index, states)
+            nonlocal n_read
+            n_read += 1
+            if progress is not None:
+                progress(n_read, None)
 
         try:
             heading = read_benchmark(source, begin)

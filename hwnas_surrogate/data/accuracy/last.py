@@ -85,7 +85,8 @@ class LastFigures:
         if self._is_whole:
             return np.ones(len(self.archs), bool)
         at = np.searchsorted(trained.archs, self.archs).clip(max=len(trained.archs) - 1)
-        return np.asarray((trained.archs[at] == self.archs) & (trained._counts[at] == self._counts))
+        same: npt.NDArray[np.bool_] = (trained.archs[at] == self.archs) & (trained._counts[at] == self._counts)
+        return same
 
     @cached_property
     def rows(self) -> dict[int, tuple[int, int]]:

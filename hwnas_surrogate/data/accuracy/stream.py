@@ -11,39 +11,26 @@ import struct
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from hwnas_surrogate.data.accuracy.runs import Run, Texts, read_run
+from hwnas_surrogate.data.accuracy.memo import ABSENT, Memo
+from hwnas_surrogate.data.accuracy.runs import Texts, read_run
 from hwnas_surrogate.data.accuracy.scalars import read_scalars
 from hwnas_surrogate.data.accuracy.stand_ins import FEW_BYTES, DType, Name, Refused, call, name_of, storage_of
 from hwnas_surrogate.data.accuracy.window import MARGIN, Window
 from hwnas_surrogate.errors import HWNASError
 
-__all__ = ["ABSENT", "WATCHED", "Forgotten", "PickleMachine"]
+__all__ = ["WATCHED", "PickleMachine"]
 
 WATCHED = "arch2infos"
 """The key of the dict whose items are handed out."""
 _LONGEST = MARGIN - 16
 """Bytes of the longest text or bytes."""
-_LARGEST_PART = 64 * 2**20
-"""Bytes of the pickle of one architecture: the published ones have a half of a percent of that."""
-_WHOLE = 4
-"""Number of architectures of which everything stays in the memo: what a file shares between all stands in the first."""
-_MOST_TEXTS = 200_000
-"""Number of texts outside of runs that stay in the memo."""
+_LARGEST_PART = 32 * 2**20
+"""Bytes of the pickle of one architecture: the published ones have a percent of that."""
+_LONG = 8
+"""Bytes of an integer: among longer ones, more have one hash than a dict can hold in reasonable time."""
 _FLOAT, _GET_1, _GET_4 = b"Ghj"
 """Opcodes with which a number by epoch begins: a float, or a function that is called."""
-_STAYING = frozenset([Name, DType])
 _PLAIN = frozenset([str, int])
-
-
-class Forgotten(Exception):
-    """The pickle refers to a part of an earlier architecture, which the machine has forgotten."""
-
-
-class _Absent:
-    """What stands for a forgotten value while the references to such are collected."""
-
-
-ABSENT = _Absent()
 
 
 class PickleMachine:
@@ -80,9 +67,7 @@ class PickleMachine:
     def _reset(self) -> None:
         self._stack: list[Any] = []
         self._outer: list[list[Any]] = []
-        self._memo: dict[int, Any] = {}
-        self._kept: dict[int, Any] = {}
-        self._n_put = 0
+        self._memo = Memo(self._staying, self.wanted if self._collect else None)
         self._level = -1
         self._n_items = 0
         self._since = self.position
@@ -157,11 +142,7 @@ class PickleMachine:
             self._on_item(stack[at], stack[at + 1])
             self._n_items += 1
         del stack[: len(stack) // 2 * 2]
-        if self._n_items <= _WHOLE:
-            self._kept |= self._memo
-        elif self._staying:
-            self._kept |= {number: self._memo[number] for number in self._staying & self._memo.keys()}
-        self._memo.clear()
+        self._memo.forget(self._n_items)
         self._since = self.position
 
     # Steps: each reads the argument of its opcode at `_at`.
@@ -226,42 +207,28 @@ class PickleMachine:
 
     def _is_value(self, at: int) -> bool:
         """Return whether a number by epoch may begin at a place."""
-        code = self._data[at]
-        if code == _FLOAT:
-            return True
-        if code == _GET_1:
-            return type(self._kept.get(self._data[at + 1])) is Name
-        return code == _GET_4 and type(self._kept.get(int.from_bytes(self._data[at + 1 : at + 5], "little"))) is Name
+        data = self._data
+        if data[at] == _GET_1:
+            return type(self._memo.kept.get(data[at + 1])) is Name
+        if data[at] == _GET_4:
+            return type(self._memo.kept.get(int.from_bytes(data[at + 1 : at + 5], "little"))) is Name
+        return data[at] == _FLOAT
 
     def _run(self) -> bool:
         """Push many numbers by epoch at once, where such stand."""
         found = read_run(self._data, self._at - 1, self._texts)
         if found is None:
-            found = read_scalars(self._data, self._at - 1, self._texts, self._kept.get, self._n_put)
+            found = read_scalars(self._data, self._at - 1, self._texts, self._memo.kept.get, self._memo.count)
         if found is None:
             return False
-        keys = found.keys if found.gets is None else [self._value(number) for number in found.gets]
+        keys = found.keys if found.gets is None else [self._memo.get(number) for number in found.gets]
         pairs: list[Any] = [None] * (2 * len(keys))
         pairs[::2] = keys
         pairs[1::2] = found.values
         self._stack += pairs
-        self._remember(found, keys)
+        self._memo.put_run(found, keys)
         self._at = found.end
         return True
-
-    def _remember(self, run: Run, keys: list[Any]) -> None:
-        places = run.scalars
-        if places is None and run.memoized:
-            places = range(self._n_put, self._n_put + len(keys))
-            if run.puts is not None and run.puts != list(places):
-                raise Refused("it remembers values out of order")
-        if places is None:
-            return
-        if run.memoized:
-            self._memo.update(zip(places, keys, strict=True))
-        if run.scalars is not None:
-            self._memo.update((place + places.step - 1, value) for place, value in zip(places, run.values, strict=True))
-        self._n_put = places.stop
 
     def _byte(self) -> None:
         self._integer(1)
@@ -275,7 +242,8 @@ class PickleMachine:
         self._stack.append(struct.unpack("<i", self._bytes(4))[0])
 
     def _long(self) -> None:
-        if (size := self._unsigned(1)) > FEW_BYTES:
+        size = self._unsigned(1)
+        if size > FEW_BYTES or (size > _LONG and self._stack):  # PyTorch's magic number stands alone
             raise Refused(f"it holds an integer of {size} bytes")
         self._stack.append(int.from_bytes(self._bytes(size), "little", signed=True))
 
@@ -298,42 +266,18 @@ class PickleMachine:
     def _bytes_4(self) -> None:
         self._stack.append(self._bytes(self._unsigned(4)))
 
-    def _put(self, number: int) -> None:
-        if number != self._n_put:  # every pickler counts
-            raise Refused("it remembers values out of order")
-        value = self._stack[-1]
-        kind = type(value)
-        stays = kind in _STAYING or (kind is str and len(self._kept) < _MOST_TEXTS)
-        (self._kept if stays else self._memo)[number] = value
-        self._n_put += 1
-
     def _put_1(self) -> None:
-        self._put(self._unsigned(1))
+        self._memo.put(self._unsigned(1), self._stack[-1])
 
     def _put_4(self) -> None:
-        self._put(self._unsigned(4))
+        self._memo.put(self._unsigned(4), self._stack[-1])
 
     def _memoize(self) -> None:
-        self._put(self._n_put)
-
-    def _value(self, number: int) -> Any:
-        memo = self._memo
-        if number in memo:
-            return memo[number]
-        if number in self._kept:
-            return self._kept[number]
-        if number >= self._n_put or not self._n_items:
-            raise ValueError(f"it refers to the value {number:,}, which is not there")
-        if not self._collect:
-            raise Forgotten
-        self.wanted.add(number)
-        if len(self.wanted) > _LARGEST_PART // 16:
-            raise Refused("its architectures refer to each other's parts too often")
-        return ABSENT
+        self._memo.put(self._memo.count, self._stack[-1])
 
     def _get(self, size: int) -> None:
         if not self._is_value(self._at + size) or not self._run():
-            self._stack.append(self._value(self._unsigned(size)))
+            self._stack.append(self._memo.get(self._unsigned(size)))
 
     def _get_1(self) -> None:
         self._get(1)

@@ -60,6 +60,21 @@ class Curves:
     offsets: npt.NDArray[np.int32]
     missing: npt.NDArray[np.bool_]
 
+    def at(self, row: int, epoch: int) -> float | None:
+        """Return a row's figure of an epoch, None if there is none."""
+        place = self.offsets[row] + epoch
+        if self.missing[row] or (self.absent is not None and self.absent[place]):
+            return None
+        return float(self.values[place])
+
+    def total(self, row: int, epoch: int) -> float | None:
+        """Return the sum of a row's figures up to an epoch, added one after the other; None if one is missing."""
+        start = self.offsets[row]
+        end = start + epoch + 1
+        if self.missing[row] or (self.absent is not None and self.absent[start:end].any()):
+            return None
+        return float(self.values[start:end].cumsum()[-1])
+
     def of(self, row: int) -> list[Any] | None:
         """Return a row's figures by epoch, None where there is none; None if the row has none at all."""
         if self.missing[row]:

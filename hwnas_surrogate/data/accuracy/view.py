@@ -9,7 +9,7 @@ from typing import Any
 from hwnas_surrogate.data.accuracy.last import FIGURES, LastFigures
 from hwnas_surrogate.data.accuracy.results import ArchResults, averaged, is_seed
 from hwnas_surrogate.data.accuracy.table import AccuracyTable
-from hwnas_surrogate.data.accuracy.trial import ResultsCount, check_epoch, config_of, mean, total
+from hwnas_surrogate.data.accuracy.trial import ResultsCount, check_epoch, config_of, mean
 from hwnas_surrogate.errors import InvalidInputError, NotInTableError, unknown
 
 __all__ = ["TableResults"]
@@ -88,6 +88,9 @@ class TableResults:
 
     def get_compute_costs(self, dataset: str) -> dict[str, float | None]:
         """Return what :meth:`ArchResults.get_compute_costs` returns."""
+        prepared = self.table.infos(self.hp, dataset).costs(self.index)
+        if prepared is not None:
+            return prepared
         trained, (start, end) = self._rows(dataset, "train")
         latencies = [latency for latency in trained.values("mean_latency", start, end) if latency > 0]
         costs = {
@@ -156,10 +159,10 @@ class TableResults:
         if iepoch is None:
             row = [epoch, *(last.values(column, at, at + 1)[0] for column in FIGURES)]
         else:
-            loss, accuracy, seconds = (self._curve(last, at, column) for column in _COLUMNS)
-            before: list[Any] = [None] if seconds is None else seconds[: epoch + 1]
-            everything = None if None in before else total(before)
-            row = [epoch, loss and loss[epoch], accuracy and accuracy[epoch], before[-1], everything]
+            group, place = int(last.groups[at]), int(last.places[at])
+            loss, accuracy, seconds = (self.table.curves(group, column) for column in _COLUMNS)
+            row = [epoch, loss.at(place, epoch), accuracy.at(place, epoch), seconds.at(place, epoch)]
+            row.append(seconds.total(place, epoch))
         if row[2] is None:
             curve = self._curve(last, at, "accuracy") or []
             there = [str(number) for number, value in enumerate(curve) if value is not None]

@@ -178,10 +178,13 @@ class AccuracyWriter:
             raise ValueError(f"a dataset, seed or list of sets is {dataset!r:.40}, {seed!r:.40} or {sets!r:.40}")
         if not set(map(type, sets)) <= {str} or len(set(sets)) < len(sets) or "train" in sets or len(sets) > 20:
             raise ValueError(f"its evaluated sets are {sets!r:.100}")
+        for name in (hp, dataset, *sets):
+            name.encode()  # half of a surrogate pair can't be written
+        params, flops = _floats([trial["params"], trial["flop"]])
         measured = None if latency is None else _floats(list(latency))
         mean_latency = total(measured) / len(measured) if measured else -1.0
         config = _config(trial["arch_config"])
-        whole = float(trial["params"]), float(trial["flop"]), mean_latency, measured, json.dumps(sets), config
+        whole = float(params), float(flops), mean_latency, measured, json.dumps(sets), config
         curves = [
             _by_epoch(trial.get(name), epochs)
             for name in ("train_acc1es", "train_losses", "train_times", "train_acc5es")

@@ -43,6 +43,13 @@ def test_rows_are_written_in_groups_of_bounded_size(
             pd.testing.assert_frame_equal(small.frame(dataset, hp), whole.frame(dataset, hp))
 
 
+def test_progress_is_told(content: dict[str, Any], tmp_path: Path) -> None:
+    told: list[tuple[int, int | None]] = []
+    source = write(content, tmp_path / "file", "zip")
+    convert_accuracy(source, tmp_path / "out.parquet", lambda done, total: told.append((done, total)))
+    assert told == [(number, None) for number in range(1, 6)]
+
+
 def test_a_failed_conversion_leaves_the_old_file(content: dict[str, Any], tmp_path: Path) -> None:
     source, output = write(content, tmp_path / "file", "zip"), tmp_path / "out.parquet"
     convert_accuracy(source, output)
@@ -92,7 +99,9 @@ WRONG = {
     "sets twice": (changed("eval_names", ["x-test", "x-test"]), "evaluated sets are"),
     "a config is a list": (changed("arch_config", [1]), "arch_config is no dict"),
     "a config holds a dict": (changed("arch_config", {"a": {}}), "arch_config is no dict of texts and numbers"),
-    "parameters are None": (changed("params", None), "have another layout"),
+    "parameters are None": (changed("params", None), "holds a NoneType where a number is expected"),
+    "multiply-adds are a text": (changed("flop", "1.0"), "holds a str where a number is expected"),
+    "a set is half a character": (changed("eval_names", ["\ud800"]), "surrogates not allowed"),
     "an accuracy is a bool": (changed("eval_acc1es", {"x-valid@0": True, "x-valid@1": 1.0}), "holds a bool"),
 }
 
@@ -114,6 +123,15 @@ def test_seeds_are_those_of_the_results(content: dict[str, Any], tmp_path: Path)
     wrong = {**content, "arch2infos": {0: copy.deepcopy(content["arch2infos"][0])}}
     wrong["arch2infos"][0]["full"]["dataset_seed"]["cifar10"] = [777]
     with pytest.raises(DataFileError, match="dataset_seed names other trainings than all_results holds"):
+        convert_accuracy(write(wrong, tmp_path / "file", "2"), tmp_path / "out.parquet")
+
+
+def test_a_seed_that_no_file_can_hold_is_refused(content: dict[str, Any], tmp_path: Path) -> None:
+    wrong = {**content, "arch2infos": {0: copy.deepcopy(content["arch2infos"][0])}}
+    results = wrong["arch2infos"][0]["less"]
+    results["dataset_seed"] = {"cifar10": [2**64]}
+    results["all_results"] = {("cifar10", 2**64): results["all_results"]["cifar10", 777]}
+    with pytest.raises(DataFileError, match="it holds an integer of 9 bytes"):
         convert_accuracy(write(wrong, tmp_path / "file", "2"), tmp_path / "out.parquet")
 
 

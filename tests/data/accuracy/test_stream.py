@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hwnas_surrogate.data.accuracy.memo import Forgotten
 from hwnas_surrogate.data.accuracy.stand_ins import Refused
-from hwnas_surrogate.data.accuracy.stream import Forgotten, PickleMachine
+from hwnas_surrogate.data.accuracy.stream import PickleMachine
 from hwnas_surrogate.data.accuracy.window import Window
 from tests.data.accuracy.databases import database
 
@@ -29,7 +30,7 @@ def load(raw: bytes, **options: Any) -> Any:
 @pytest.mark.parametrize(
     "value",
     [
-        {"a": [1, -2, 2**40, -(2**70), 1.5, True, False, None, "text", "\xe9\u20ac", ()]},
+        {"a": [1, -2, 2**40, -(2**62), 1.5, True, False, None, "text", "\xe9\u20ac", ()]},
         {("cifar10", 777): (1, (2.5, "b"), [3])},
         [BY_EPOCH, {f"x-valid@{epoch}": value for epoch, value in BY_EPOCH.items()}],
         {"ends with NUL \0": 1.0, "b\0": 2.0, "c\0": 3.0, "d\0": 4.0, "e\0": 5.0, "f\0": 6.0},
@@ -118,6 +119,7 @@ HOSTILE = {
     "a text pickle": b"(lp0\nI1\na.",
     "an old protocol": b"\x80\x01].",
     "a long integer": b"\x80\x02\x8a\xff" + b"\x01" * 255 + b".",
+    "integers of one hash": b"\x80\x02}\x8a\x09" + (8 * (2**61 - 1) + 2**64).to_bytes(9, "little") + b"Ns.",
     "a long text that is claimed": b"\x80\x02X\xff\xff\xff\x7fabc.",
     "nested tuples as keys": b"\x80\x02}" + b")" + b"\x85" * 1000 + b"K\x01s.",
     "a list as a key": b"\x80\x02}]K\x01s.",
