@@ -1,7 +1,7 @@
 """The sizes that a parquet file's footer claims for each column.
 
-If statistics in a footer contradict the file's schema, pyarrow ends the process as soon as the sizes of a column are asked
-for [1]_. So the few numbers that are needed are read here.
+If statistics in a footer contradict the file's schema, pyarrow ends the process as soon as the sizes of a column are
+asked for [1]_. So the few numbers that are needed are read here.
 
 References
 ----------
