@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from hwnas_surrogate.errors import InvalidInputError
+from hwnas_surrogate.networks.cells.choosing import chosen
 from hwnas_surrogate.networks.fbnet import FBNetNetwork
 from hwnas_surrogate.spaces import Archs, ConfigLike, FBNet, FBNetConfig
 
@@ -107,10 +108,10 @@ class FBNetSuperNet(nn.Module):
         """
         shares = self.draw() if weights is None else self._checked(weights)
         x = self.stem(x)
-        for blocks, layer in zip(self.cells, shares, strict=True):
+        best = chosen(shares, self.alphas) if self.hard else [0] * _LAYERS
+        for blocks, layer, op in zip(self.cells, shares, best, strict=True):
             assert isinstance(blocks, nn.ModuleDict)
             if self.hard:
-                op = int(layer.argmax())
                 x = blocks[_SPACE.ops[op]](x) * layer[op]
             else:
                 x = torch.tensordot(layer, torch.stack([block(x) for block in blocks.values()]), dims=1)
@@ -216,12 +217,14 @@ class FBNetSuperNet(nn.Module):
         return self.alphas.detach().argmax(1).cpu().numpy().astype(np.int8)
 
     def _check_temperature(self) -> None:
-        if not (isinstance(self.temperature, (int, float)) and 0 < self.temperature < float("inf")):
+        is_number = isinstance(self.temperature, (int, float, np.integer, np.floating))
+        if isinstance(self.temperature, bool) or not (is_number and 0 < self.temperature < float("inf")):
             raise InvalidInputError(f"temperature must be a positive number, got {self.temperature!r:.80}.")
 
     def _checked(self, weights: Tensor) -> Tensor:
-        if tuple(weights.shape) != (_LAYERS, _OPS):
-            raise InvalidInputError(f"weights must have shape ({_LAYERS}, {_OPS}), got {tuple(weights.shape)}.")
+        if not isinstance(weights, Tensor) or tuple(weights.shape) != (_LAYERS, _OPS):
+            found = f"shape {tuple(weights.shape)}" if isinstance(weights, Tensor) else f"{type(weights).__name__}"
+            raise InvalidInputError(f"weights must be a tensor of shape ({_LAYERS}, {_OPS}), got {found}.")
         return weights
 
 
@@ -239,8 +242,11 @@ def _linearised(
 def _finite(costs: Any, shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
     try:
         values = np.asarray(costs, dtype=float)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RuntimeError):  # a tensor with gradients, or on another device
         raise InvalidInputError(f"costs must be numbers, got {costs!r:.100}.") from None
     if values.shape != shape or not np.isfinite(values).all():
-        raise InvalidInputError(f"costs must be finite and of shape {shape}, got shape {values.shape}.")
+        wrong = np.count_nonzero(~np.isfinite(values))
+        raise InvalidInputError(
+            f"costs must be finite and of shape {shape}, got shape {values.shape}, with {wrong} that are not finite."
+        )
     return values

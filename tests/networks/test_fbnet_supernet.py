@@ -196,8 +196,11 @@ def test_expected_cost_of_a_block_table() -> None:
 
 
 @pytest.mark.parametrize(
-    "costs", [np.zeros((9, 22)), np.full((22, 9), np.nan), "free", lambda archs: archs, lambda archs: [1.0]],
-    ids=["shape", "nan", "text", "function-2d", "function-length"],
+    "costs", [
+        np.zeros((9, 22)), np.full((22, 9), np.nan), "free", lambda archs: archs, lambda archs: [1.0],
+        torch.ones(22, 9, requires_grad=True),
+    ],
+    ids=["shape", "nan", "text", "function-2d", "function-length", "gradients"],
 )  # fmt: skip
 def test_bad_costs(costs: object) -> None:
     with pytest.raises(InvalidInputError, match="costs must be"):
@@ -213,7 +216,8 @@ def test_graph() -> None:
 
 
 def test_bad_arguments() -> None:
-    for temperature in (0, -1.0, float("inf"), "hot"):
+    assert FBNetSuperNet(TINY, temperature=np.float32(2)).draw().shape == (22, 9)
+    for temperature in (0, -1.0, float("inf"), "hot", True, np.float64("nan")):
         with pytest.raises(InvalidInputError, match="temperature must be a positive number"):
             FBNetSuperNet(TINY, temperature=temperature)  # type: ignore[arg-type]
     with pytest.raises(InvalidConfigError, match="needs channels divisible by 2"):
@@ -221,6 +225,8 @@ def test_bad_arguments() -> None:
     network = supernet()
     with pytest.raises(InvalidInputError, match=r"shape \(22, 9\)"):
         network(torch.zeros(1, 3, 8, 8), torch.zeros(9))
+    with pytest.raises(InvalidInputError, match=r"a tensor of shape \(22, 9\), got list"):
+        network(torch.zeros(1, 3, 8, 8), [[1.0] * 9] * 22)
     with pytest.raises(InvalidArchitectureError):
         network.derive("k3_e1|skip")
     network.temperature = 0

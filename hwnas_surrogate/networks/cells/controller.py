@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Categorical
 
+from hwnas_surrogate.errors import InvalidGraphError
+from hwnas_surrogate.networks.cells.choosing import has_numbers
 from hwnas_surrogate.networks.cells.search_cell import EdgeTable
 from hwnas_surrogate.networks.cells.structure import CellStructure
 
@@ -71,6 +73,11 @@ class Controller(nn.Module):
             Sums over the edges, with gradients.
         ops : list of int
             For each edge.
+
+        Raises
+        ------
+        InvalidGraphError
+            While a network is captured as a graph: a draw needs the numbers of those before it.
         """
         inputs: Tensor = self.input_vars
         state = None
@@ -78,6 +85,11 @@ class Controller(nn.Module):
         for _ in range(self.num_edge):
             outputs, state = self.w_lstm(inputs, state)
             logits = self.tanh_constant * torch.tanh(self.w_pred(outputs) / self.temperature)
+            if not has_numbers(logits):
+                raise InvalidGraphError(
+                    "a controller can't draw while a network is captured as a graph. Draw before, and let the network "
+                    "run that cell: set_cal_mode('dynamic', cell)."
+                )
             distribution = Categorical(logits=logits)
             op = distribution.sample()  # type: ignore[no-untyped-call]
             ops.append(int(op.item()))

@@ -25,6 +25,7 @@ class GenericCellNetwork(SearchableCellNetwork):
     """The super-net of NATS-Bench's searches [1]_; parameters as of :class:`SearchableCellNetwork`.
 
     It runs once :meth:`set_cal_mode` has set a mode. The mode ``"enas"`` runs a new draw of the controller each time.
+    It is not captured as a graph: set the drawn cell in the mode ``"dynamic"`` for that.
 
     References
     ----------

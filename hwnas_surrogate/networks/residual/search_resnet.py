@@ -18,6 +18,7 @@ from hwnas_surrogate.networks.residual.search_choices import choose_depths, choo
 from hwnas_surrogate.networks.residual.search_units import Picks, SearchBlock, SearchConv, Searched
 from hwnas_surrogate.networks.residual.soft_selection import (
     ChannelWiseInter,
+    draw_choices,
     get_width_choices,
     linear_forward,
     select2withP,
@@ -31,7 +32,8 @@ class SearchResNet(Classifier):
 
     In basic mode it is the full network. In search mode every convolution runs at two drawn widths, every stage returns
     the weighted sum of its depths, and the expected multiply-adds are returned too. Switch with
-    ``network.search_mode = "search"``, or ``network.apply(change_key("search_mode", "search"))``.
+    ``network.search_mode = "search"``, or ``network.apply(change_key("search_mode", "search"))``. Both are captured as
+    graphs; that of the search mode has the most probable widths.
 
     Parameters
     ----------
@@ -256,8 +258,8 @@ class SearchResNet(Classifier):
     def _draw_widths(self) -> Picks | None:
         if self.width_attentions is None:
             return None
-        widths, weights = select2withP(self.width_attentions, self.tau)
-        return Picks(self.width_attentions.softmax(1), widths.tolist(), weights)
+        widths, weights = draw_choices(self.width_attentions, self.tau)
+        return Picks(self.width_attentions.softmax(1), widths, weights)
 
     def _odds_of(self, layer: SearchConv | SearchBlock) -> Tensor | float:
         """Return the probability that a layer is kept: that of all depths that include it."""

@@ -9,10 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from hwnas_surrogate.errors import InvalidInputError, unknown
+from hwnas_surrogate.networks.cells.choosing import has_numbers, numbers
 from hwnas_surrogate.networks.residual.arguments import positive, temperature
 
 __all__ = [
     "ChannelWiseInter",
+    "draw_choices",
     "drop_path",
     "get_depth_choices",
     "get_width_choices",
@@ -34,6 +36,8 @@ def select2withP(
     logits: Tensor, tau: float, just_prob: bool = False, num: int = 2, eps: float = 1e-7
 ) -> tuple[Tensor, Tensor] | Tensor:
     """Draw choices of each row by their probabilities, and return differentiable weights of those drawn [1]_.
+
+    While a network is captured as a graph, the most probable choices are taken.
 
     Parameters
     ----------
@@ -71,16 +75,42 @@ def select2withP(
     >>> picks.shape, weights.shape
     (torch.Size([5, 2]), torch.Size([5, 2]))
     """
-    tau = temperature("tau", tau)
-    if logits.ndim != 2 or not (just_prob or (isinstance(num, int) and 1 <= num <= logits.shape[1])):
-        raise InvalidInputError(f"can't draw {num!r:.80} choices from logits of shape {tuple(logits.shape)}.")
-    noisy = logits if tau <= 0 else _with_noise(logits, tau)
-    probabilities = noisy.softmax(1)
     if just_prob:
-        return probabilities
-    with torch.no_grad():
-        picks = torch.multinomial(probabilities.cpu() + eps, num, False).to(logits.device)
-    return picks, noisy.gather(1, picks).softmax(1)
+        return _noisy(logits, tau, None).softmax(1)
+    picks, weights = draw_choices(logits, tau, num, eps)
+    return torch.tensor(picks, device=logits.device), weights
+
+
+def draw_choices(logits: Tensor, tau: float, num: int = 2, eps: float = 1e-7) -> tuple[list[list[int]], Tensor]:
+    """Draw choices as :func:`select2withP` does, and return the drawn ones as numbers of Python.
+
+    Parameters
+    ----------
+    logits : Tensor, shape (n, choices)
+    tau, num, eps
+        As of :func:`select2withP`.
+
+    Returns
+    -------
+    picks : list of n lists of ``num`` int
+    weights : Tensor, shape (n, num)
+    """
+    noisy = _noisy(logits, tau, num)
+    probabilities = noisy.softmax(1)
+    if has_numbers(probabilities):
+        picks: list[list[int]] = torch.multinomial(probabilities.detach().cpu() + eps, num, False).tolist()
+    else:
+        picks = [sorted(range(len(row)), key=row.__getitem__, reverse=True)[:num] for row in numbers(logits)]
+    chosen = torch.tensor(picks, device=logits.device)
+    return picks, noisy.gather(1, chosen).softmax(1)
+
+
+def _noisy(logits: Tensor, tau: float, num: int | None) -> Tensor:
+    """Return logits with noise at a positive temperature; raise if ``num`` choices can't be drawn."""
+    tau = temperature("tau", tau)
+    if logits.ndim != 2 or not (num is None or (isinstance(num, int) and 1 <= num <= logits.shape[1])):
+        raise InvalidInputError(f"can't draw {num!r:.80} choices from logits of shape {tuple(logits.shape)}.")
+    return logits if tau <= 0 else _with_noise(logits, tau)
 
 
 def _with_noise(logits: Tensor, tau: float) -> Tensor:
@@ -88,6 +118,8 @@ def _with_noise(logits: Tensor, tau: float) -> Tensor:
     for _ in range(_ATTEMPTS):
         gumbels = -torch.empty_like(logits).exponential_().log()
         noisy = (logits.log_softmax(1) + gumbels) / tau
+        if not has_numbers(gumbels):  # while a network is captured
+            return noisy
         if gumbels.isfinite().all() and noisy.softmax(1).isfinite().all():
             return noisy
     raise InvalidInputError(f"the Gumbel softmax of these logits is not finite at temperature {tau:g}.")
