@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, TypeAlias
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -22,7 +24,7 @@ __all__ = ["CellRun", "SearchableCellNetwork", "checked_ops"]
 CellRun: TypeAlias = Callable[[SearchCell, Tensor], Tensor]
 
 
-def checked_ops(search_space: Sequence[str]) -> list[str]:
+def checked_ops(search_space: Sequence[str] | npt.NDArray[np.str_]) -> list[str]:
     """Return the operations of a search space.
 
     Raises
@@ -30,6 +32,8 @@ def checked_ops(search_space: Sequence[str]) -> list[str]:
     InvalidConfigError
         If it is not a list of different names of operations.
     """
+    if isinstance(search_space, np.ndarray):
+        search_space = search_space.tolist()
     if isinstance(search_space, str) or not isinstance(search_space, Sequence) or not search_space:
         raise InvalidConfigError(f"a search space is a list of operations' names, got {search_space!r:.80}.")
     for op in search_space:

@@ -80,7 +80,7 @@ def positives(
 
 def flag(name: str, value: object) -> bool:
     """Return a value as True or False; 1 and 0 mean the same. Raise `InvalidConfigError` for anything else."""
-    number = int(value) if isinstance(value, bool) else _as_integer(value)
+    number = int(value) if isinstance(value, (bool, np.bool_)) else _as_integer(value)
     if number not in (0, 1):
         raise InvalidConfigError(f"{name} must be True or False, got {value!r:.80}.")
     return bool(number)
@@ -88,7 +88,7 @@ def flag(name: str, value: object) -> bool:
 
 def fraction(name: str, value: object, most: float = 1.0, *, zero: bool = False) -> float:
     """Return a value as a number above 0 (or from 0) up to ``most``; raise `InvalidConfigError` if it is none."""
-    number = float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else float("nan")
+    number = _as_float(value)
     if not (0 < number <= most or (zero and number == 0)):
         raise InvalidConfigError(
             f"{name} must be a number {'from' if zero else 'above'} 0, up to {most:g}, got {value!r:.80}."
@@ -98,11 +98,16 @@ def fraction(name: str, value: object, most: float = 1.0, *, zero: bool = False)
 
 def temperature(name: str, value: object) -> float:
     """Return a temperature, a finite number; raise `InvalidConfigError` if it is none."""
-    is_number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-    number = float(value) if is_number else float("nan")  # type: ignore[arg-type]
+    number = _as_float(value)
     if not np.isfinite(number):
         raise InvalidConfigError(f"{name} must be a finite number, got {value!r:.80}.")
     return number
+
+
+def _as_float(value: object) -> float:
+    """Return a number of Python or numpy as a float; NaN for anything else, booleans too."""
+    is_number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    return float(value) if is_number else float("nan")  # type: ignore[arg-type]
 
 
 def _as_integer(value: object) -> int | None:

@@ -160,6 +160,7 @@ WRONG: dict[str, Any] = {
     "affine-array": SUPER | {"affine": np.ones(2)},
     "track": SEARCH | {"track_running_stats": None},
     "operation": SUPER | {"space": ["none", "conv"]},
+    "space-without-order": SUPER | {"space": {"none", "skip_connect"}},
     "space-as-name": SUPER | {"space": "darts"},
     "unhashable-operation": SUPER | {"space": [["none"]]},
     "two-cells": TINY | {"genotype": GENOTYPE},
@@ -186,6 +187,12 @@ WRONG: dict[str, Any] = {
     "other-digits": SIZED | {"channels": "４:8"},
     "huge-source": TINY | {"genotype": "|none~" + "9" * 5000},
 }
+
+
+def test_an_array_of_operations() -> None:
+    network: Any = build_cell_network(SUPER | {"space": np.array(["none", "skip_connect"])})
+    assert network.op_names == ["none", "skip_connect"]
+    assert {type(name) for name in network.op_names} == {str}
 
 
 @pytest.mark.parametrize("case", WRONG)

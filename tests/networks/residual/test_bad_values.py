@@ -63,3 +63,15 @@ def test_calls() -> None:
         select2withP(torch.zeros(2, 3), 1.0, num=1.5)  # type: ignore[call-overload]
     with pytest.raises(InvalidInputError, match="key is an attribute's name, a text; got None"):
         change_key(None, 3)  # type: ignore[arg-type]
+
+
+def test_numbers_of_numpy() -> None:
+    """What a value means does not depend on who stores it."""
+    dense: dict[str, Any] = {"arch": "densenet", "growthRate": 4, "depth": 10, "reduction": 0.5, "class_num": 10}
+    given = dense | {"growthRate": np.int8(4), "reduction": np.float32(0.5), "bottleneck": np.True_}
+    expected, found = (build_cifar_network(config).state_dict() for config in (dense | {"bottleneck": True}, given))
+    assert {name: value.shape for name, value in found.items()} == {name: v.shape for name, v in expected.items()}
+    with pytest.raises(InvalidConfigError, match=r"reduction must be a number above 0, up to 1, got np.float32\(nan\)"):
+        build_cifar_network(given | {"reduction": np.float32("nan")})
+    with pytest.raises(InvalidConfigError, match="bottleneck must be True or False, got"):
+        build_cifar_network(given | {"bottleneck": np.float32(1)})
