@@ -68,8 +68,10 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 def _reason(error: pickle.UnpicklingError) -> str:
     """Return the fact from an error of PyTorch, without its advice to switch the checks off."""
-    text = str(error).partition("WeightsUnpickler error: ")[2] or str(error)
-    fact = text.strip().partition("\n")[0].partition(" Please use ")[0][:300].rstrip(". ")
+    text = str(error)
+    stated = text.partition("WeightsUnpickler error: ")[2] or text
+    lines = [line.strip() for line in stated.splitlines() if line.strip() and not line.startswith("Weights only load")]
+    fact = (lines or ["it is not what PyTorch's reader accepts"])[0].partition(" Please use ")[0][:300].rstrip(". ")
     hint = "Save a config as a plain dict (of a namedtuple, config._asdict())."
     return f"{fact}. Allowed: tensors, plain data, numbers of NumPy, namespaces, and loaded namedtuples. {hint}"
 

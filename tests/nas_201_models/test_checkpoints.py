@@ -110,6 +110,7 @@ REFUSED: dict[str, Any] = {
     "a class made by code": tuple.__new__(Making, tuple(CONFIG.values())),
     "a class restored by code": tuple.__new__(Restoring, tuple(CONFIG.values())),
     "a function": os.path.join,
+    "a function of the system": os.system,
     "a network": torch.nn.Linear(1, 1),
     "an array": np.zeros(3),
     "a text of numpy": np.str_("x"),
