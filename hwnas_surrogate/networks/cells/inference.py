@@ -29,18 +29,23 @@ class InferenceCell(nn.Module):
 
     Parameters
     ----------
-    genotype : CellStructure
+    genotype : CellStructure, str or nested lists
     C_in, C_out : int
         Edges from the input change the channels, the others keep them.
     stride : int
         Of the edges from the input.
     affine, track_running_stats : bool, default=True
         The batch norms'.
+
+    Raises
+    ------
+    InvalidArchitectureError
+        If the structure is malformed, or has an unknown operation.
     """
 
     def __init__(
         self,
-        genotype: CellStructure,
+        genotype: CellStructure | str | Sequence[Any],
         C_in: int,
         C_out: int,
         stride: int,
@@ -48,6 +53,7 @@ class InferenceCell(nn.Module):
         track_running_stats: bool = True,
     ) -> None:
         super().__init__()
+        genotype = as_structure(genotype)
         self.genotype, self.in_dim, self.out_dim = genotype, C_in, C_out
         norm = affine, track_running_stats
         self.layers = nn.ModuleList(

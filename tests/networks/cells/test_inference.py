@@ -9,9 +9,15 @@ import pytest
 import torch
 from torch import nn
 
-from hwnas_surrogate.errors import HWNASError
+from hwnas_surrogate.errors import HWNASError, InvalidArchitectureError
 from hwnas_surrogate.networks import build_network
-from hwnas_surrogate.networks.cells import CELL_ARCHITECTURES, CellStructure, SizedCellNetwork, StructureNetwork
+from hwnas_surrogate.networks.cells import (
+    CELL_ARCHITECTURES,
+    CellStructure,
+    InferenceCell,
+    SizedCellNetwork,
+    StructureNetwork,
+)
 from hwnas_surrogate.networks.cells.inference import as_channels
 from hwnas_surrogate.spaces import NASBench201Config
 from tests.networks.cells.recorded import A0, fill, image
@@ -84,3 +90,12 @@ def test_channels_in_all_forms() -> None:
 def test_an_unknown_operation_is_named() -> None:
     with pytest.raises(HWNASError, match=r"'nor_conv_9x9'.*allowed"):
         StructureNetwork(4, 1, "|nor_conv_9x9~0|", 10)
+
+
+def test_a_cell_alone_takes_all_forms() -> None:
+    text = "|nor_conv_1x1~0|+|skip_connect~1|"
+    forms = (text, CellStructure.str2structure(text), [[("nor_conv_1x1", 0)], [["skip_connect", 1]]])
+    assert {str(InferenceCell(form, 2, 4, 2)) for form in forms} == {str(InferenceCell(text, 2, 4, 2))}
+    for wrong in (None, 7, {"normal": []}, "nor_conv_1x1"):
+        with pytest.raises(InvalidArchitectureError):
+            InferenceCell(wrong, 2, 4, 2)  # type: ignore[arg-type]
