@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import random
 import sys
+from bisect import insort
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -53,8 +55,8 @@ class NASBenchMetaAPI:
     ----------
     meta_archs : list of str
         Every architecture, by index.
-    evaluated_indexes : set of int
-        The architectures with results.
+    evaluated_indexes : list of int
+        The architectures with results, sorted.
     arch2infos_dict : mapping of int to dict of str to ArchResults
         The results, by hyper-parameter; objects of a table's results are made when they are asked for.
     archstr2index : dict of str to int
@@ -78,7 +80,7 @@ class NASBenchMetaAPI:
         else:
             self._table = self._open(file_path_or_dict)
             self.meta_archs, objects = list(self._table.archs), {}
-            self.evaluated_indexes = set(self._table.evaluated)
+            self.evaluated_indexes = sorted(self._table.evaluated)
         self.arch2infos_dict = ArchInfos(objects, self._table)
         self.archstr2index = {arch: index for index, arch in enumerate(self.meta_archs)}
         if len(self.archstr2index) < len(self.meta_archs):
@@ -119,6 +121,8 @@ class NASBenchMetaAPI:
             )
 
     def __getitem__(self, index: int) -> str:
+        if isinstance(index, (int, np.integer)) and -len(self) <= index < 0:  # as of a list
+            return self.meta_archs[index]
         return self.arch(index)
 
     def __len__(self) -> int:
@@ -142,8 +146,18 @@ class NASBenchMetaAPI:
     def _results(self, index: int, hp: str | int) -> Results:
         return self.arch2infos_dict.results(index, str(hp))
 
+    def _index_of(self, arch: Any) -> int:
+        """Return the index of an architecture in any form; raise if the benchmark has no such architecture."""
+        index = self.query_index_by_arch(arch)
+        if index < 0:
+            raise InvalidArchitectureError(
+                f"an architecture is an index from 0 to {len(self) - 1}, its string, or an object with tostr; the "
+                f"benchmark does not hold {arch!r:.200}."
+            )
+        return index
+
     def _objects(self, index: int, hp: str | int) -> ArchResults:
-        """Return an architecture's results as objects."""
+        """Return an architecture's results as objects, of which the answers are made."""
         by_hp = self.arch2infos_dict[index]
         if str(hp) not in by_hp:
             raise unknown(NotInTableError, f"hp of architecture {index}", str(hp), by_hp)
@@ -185,7 +199,7 @@ class NASBenchMetaAPI:
         time_cost, used_time : float
             Seconds of this training and validation, and of all since the last reset.
         """
-        index = self.query_index_by_arch(arch)
+        index = self._index_of(arch)
         if dataset not in DATASETS:
             raise unknown(NotInTableError, "dataset", dataset, DATASETS)
         of_valid = "cifar10-valid" if dataset == "cifar10" else dataset
@@ -231,14 +245,14 @@ class NASBenchMetaAPI:
         return describe_results(self.meta_archs[index], self._results(index, hp), extra_info, is_size=self._is_size)
 
     def query_meta_info_by_index(self, arch_index: int, hp: str = "12") -> ArchResults:
-        """Return an architecture's results."""
-        return self._objects(arch_index, hp)
+        """Return a copy of an architecture's results; the API's own are in ``arch2infos_dict``."""
+        return self.arch2infos_dict.copied(arch_index, str(hp))
 
     def query_by_index(
         self, arch_index: int, dataname: str | None = None, hp: str = "12"
     ) -> ArchResults | ResultsCount | dict[int, ResultsCount]:
-        """Return an architecture's results, or those on a dataset by seed."""
-        results = self._objects(arch_index, hp)
+        """Return a copy of an architecture's results, or of those on a dataset by seed."""
+        results = self.arch2infos_dict.copied(arch_index, str(hp))
         return results if dataname is None else results.query(dataname)
 
     def find_best(
@@ -284,7 +298,7 @@ class NASBenchMetaAPI:
 
     def get_net_param(self, index: int, dataset: str, seed: int | None, hp: str = "12") -> Any:
         """Return the weights of a seed, or of all by seed if None; None where they are not kept, see :meth:`reload`."""
-        return self._objects(index, hp).get_net_param(dataset, seed)
+        return copy.deepcopy(self._objects(index, hp).get_net_param(dataset, seed))
 
     def get_net_config(self, index: int, dataset: str) -> dict[str, Any]:
         """Return the config that builds an architecture's network; ``build_network`` takes it."""
@@ -312,7 +326,7 @@ class NASBenchMetaAPI:
 
     def get_more_info(
         self,
-        index: int,
+        index: Any,
         dataset: str,
         iepoch: int | None = None,
         hp: str | int = "12",
@@ -322,7 +336,8 @@ class NASBenchMetaAPI:
 
         Parameters
         ----------
-        index : int
+        index : int, str or object with ``tostr``
+            The architecture.
         dataset : {"cifar10-valid", "cifar10", "cifar100", "ImageNet16-120"}
             ``cifar10-valid`` was trained on a half of CIFAR-10's training set and validated on the other.
         iepoch : int, optional
@@ -340,10 +355,12 @@ class NASBenchMetaAPI:
 
         Raises
         ------
+        InvalidArchitectureError
+            If the benchmark does not hold such an architecture.
         NotInTableError
-            If the architecture, schedule, dataset, epoch or seed is not there.
+            If its results, or the schedule, dataset, epoch or seed are not there.
         """
-        results = self._results(index, hp)
+        results = self._results(index if isinstance(index, (int, np.integer)) else self._index_of(index), hp)
         if iepoch is None and isinstance(results, TableResults):
             info = results.last_info(dataset, is_random)
             if info is not None:
@@ -391,7 +408,8 @@ class NASBenchMetaAPI:
                 self.arch2infos_dict[number] = results_by_hp(states)
             except (AttributeError, InvalidInputError, KeyError, TypeError) as error:
                 raise DataFileError(f"{file} does not hold an architecture's results: {error}") from error
-            self.evaluated_indexes.add(number)
+            if number not in self.evaluated_indexes:
+                insort(self.evaluated_indexes, number)
 
     def clear_params(self, index: int, hp: str | None = None) -> None:
         """Forget the weights of an architecture, under all schedules or one."""
@@ -420,7 +438,7 @@ class NASBenchMetaAPI:
         Raises
         ------
         NotInTableError
-            If an architecture was not evaluated, or none on such a dataset.
+            If an architecture was not evaluated, or the benchmark has no such dataset.
         """
         numbers: dict[int, int] = {}
         names: dict[str, None] = {}
@@ -430,7 +448,7 @@ class NASBenchMetaAPI:
             names.update(dict.fromkeys(datasets))
             count = len(results.get_dataset_seeds(dataset)) if dataset in datasets else 0
             numbers[count] = numbers.get(count, 0) + 1
-        if dataset not in names:
+        if dataset not in names and dataset not in ("cifar10-valid", *DATASETS):
             raise unknown(NotInTableError, "dataset", dataset, names)
         return numbers
 
