@@ -8,6 +8,7 @@ import random
 import sys
 from bisect import insort
 from collections.abc import Mapping
+from numbers import Real
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -144,7 +145,16 @@ class NASBenchMetaAPI:
         return int(index)
 
     def _results(self, index: int, hp: str | int) -> Results:
-        return self.arch2infos_dict.results(index, str(hp))
+        try:
+            return self.arch2infos_dict.results(index, str(hp))
+        except NotInTableError:
+            self._check_range(index)
+            raise
+
+    def _check_range(self, index: object) -> None:
+        """Raise of an integer that is no index: it is another error than an architecture without results."""
+        if isinstance(index, (int, np.integer)):
+            self._index(index)
 
     def _index_of(self, arch: Any) -> int:
         """Return the index of an architecture in any form; raise if the benchmark has no such architecture."""
@@ -158,6 +168,7 @@ class NASBenchMetaAPI:
 
     def _objects(self, index: int, hp: str | int) -> ArchResults:
         """Return an architecture's results as objects, of which the answers are made."""
+        self._check_range(index)
         by_hp = self.arch2infos_dict[index]
         if str(hp) not in by_hp:
             raise unknown(NotInTableError, f"hp of architecture {index}", str(hp), by_hp)
@@ -246,13 +257,14 @@ class NASBenchMetaAPI:
 
     def query_meta_info_by_index(self, arch_index: int, hp: str = "12") -> ArchResults:
         """Return a copy of an architecture's results; the API's own are in ``arch2infos_dict``."""
+        self._check_range(arch_index)
         return self.arch2infos_dict.copied(arch_index, str(hp))
 
     def query_by_index(
         self, arch_index: int, dataname: str | None = None, hp: str = "12"
     ) -> ArchResults | ResultsCount | dict[int, ResultsCount]:
         """Return a copy of an architecture's results, or of those on a dataset by seed."""
-        results = self.arch2infos_dict.copied(arch_index, str(hp))
+        results = self.query_meta_info_by_index(arch_index, hp)
         return results if dataname is None else results.query(dataname)
 
     def find_best(
@@ -281,6 +293,9 @@ class NASBenchMetaAPI:
         accuracy : float or None
             Averaged over seeds; of equal ones, the first counts.
         """
+        for limit_name, limit in (("FLOP_max", FLOP_max), ("Param_max", Param_max)):
+            if limit is not None and (not isinstance(limit, Real) or isinstance(limit, bool) or np.isnan(limit)):
+                raise InvalidInputError(f"{limit_name} must be a number in millions, or None, got {limit!r:.60}.")
         dataset, name = remap_dataset_set_names(dataset, metric_on_set)
         best, highest = -1, None
         for index in sorted(self.evaluated_indexes):
@@ -413,11 +428,14 @@ class NASBenchMetaAPI:
 
     def clear_params(self, index: int, hp: str | None = None) -> None:
         """Forget the weights of an architecture, under all schedules or one."""
+        self._check_range(index)
         for at in list(self.arch2infos_dict[index]) if hp is None else [hp]:
             self._objects(index, at).clear_params()
 
     def show(self, index: int = -1) -> None:
         """Print an architecture's costs and results under each schedule; of all if the index is negative."""
+        if isinstance(index, bool) or not isinstance(index, (int, np.integer)):
+            raise _WrongIndex(f"an index is an integer 0 to {len(self) - 1}, or -1 for all, got {index!r:.60}.")
         if index < 0:
             _say(repr(self))
             for number in sorted(self.evaluated_indexes):

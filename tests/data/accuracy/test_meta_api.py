@@ -241,6 +241,41 @@ def test_statistics_count_seeds(content: dict[str, Any], archs: list[str]) -> No
     assert NASBench301API(size, verbose=False).statistics("ImageNet16-120", "12") == {0: 2}
 
 
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("get_more_info", ("cifar10",)),
+        ("get_cost_info", ("cifar10",)),
+        ("get_net_config", ("cifar10",)),
+        ("get_net_param", ("cifar10", None)),
+        ("query_by_index", ()),
+        ("query_meta_info_by_index", ()),
+        ("clear_params", ()),
+    ],
+)
+@pytest.mark.parametrize("index", [-1, 6])
+def test_an_index_out_of_range_is_not_an_architecture_without_results(
+    name: str, arguments: tuple[Any, ...], index: int, memory: NASBench201API, api: NASBench201API
+) -> None:
+    for one in (memory, api):
+        with pytest.raises(InvalidArchitectureError, match=f"an index is an integer 0 to 5, got {index}"):
+            getattr(one, name)(index, *arguments)
+
+
+@pytest.mark.parametrize("limit", ["60", float("nan"), True, [60.0]])
+def test_limits_that_are_no_numbers_are_refused(limit: Any, api: NASBench201API) -> None:
+    for name in ("FLOP_max", "Param_max"):
+        with pytest.raises(InvalidInputError, match=f"{name} must be a number in millions, or None, got"):
+            api.find_best("cifar10", "test", **{name: limit})
+    assert api.find_best("cifar10", "test", np.float32(60), np.int64(1)) == api.find_best("cifar10", "test", 60.0, 1.0)
+
+
+@pytest.mark.parametrize("index", ["0", 0.5, None, True])
+def test_only_indices_are_shown(index: Any, api: NASBench201API) -> None:
+    with pytest.raises(InvalidArchitectureError, match="an index is an integer 0 to 5, or -1 for all, got"):
+        api.show(index)
+
+
 def test_results_that_are_asked_for_are_copies(memory: NASBench201API, api: NASBench201API) -> None:
     for one in (memory, api):
         before = one.get_cost_info(1, "cifar10", "200")
