@@ -5,35 +5,27 @@ from __future__ import annotations
 import copy
 import os
 import random
-import sys
 from bisect import insort
-from collections.abc import Mapping
 from numbers import Real
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
 from hwnas_surrogate.data.accuracy.answers import DATASETS, named_figures, remap_dataset_set_names, reported_sets
 from hwnas_surrogate.data.accuracy.containers import architecture_file, read_whole
+from hwnas_surrogate.data.accuracy.opened import HOME, OpenedBenchmark, WrongIndex, say
 from hwnas_surrogate.data.accuracy.results import ArchResults
-from hwnas_surrogate.data.accuracy.stores import ArchInfos, content_of, results_by_hp
-from hwnas_surrogate.data.accuracy.table import AccuracyTable, open_accuracy
-from hwnas_surrogate.data.accuracy.texts import Results, describe_results
+from hwnas_surrogate.data.accuracy.stores import results_by_hp
+from hwnas_surrogate.data.accuracy.texts import describe_results
 from hwnas_surrogate.data.accuracy.trial import ResultsCount
 from hwnas_surrogate.data.accuracy.view import TableResults
-from hwnas_surrogate.errors import DataFileError, InvalidArchitectureError, InvalidInputError, NotInTableError, unknown
+from hwnas_surrogate.errors import DataFileError, InvalidInputError, NotInTableError, unknown
 
 __all__ = ["NASBenchMetaAPI"]
 
-_HOME = "TORCH_HOME"
 
-
-def _say(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-
-
-class NASBenchMetaAPI:
+class NASBenchMetaAPI(OpenedBenchmark):
     """What both search spaces' APIs have.
 
     Parameters
@@ -62,122 +54,6 @@ class NASBenchMetaAPI:
         The results, by hyper-parameter; objects of a table's results are made when they are asked for.
     archstr2index : dict of str to int
     """
-
-    _default: ClassVar[str]
-    _is_size: ClassVar[bool]
-
-    def __init__(
-        self,
-        file_path_or_dict: str | os.PathLike[str] | Mapping[str, Any] | AccuracyTable | None = None,
-        verbose: bool = True,
-    ) -> None:
-        self.verbose = verbose
-        self.filename: str | None = None
-        self._archive: Path | None = None
-        self._table: AccuracyTable | None = None
-        self._used_time: float = 0
-        if isinstance(file_path_or_dict, Mapping):
-            self.meta_archs, objects, self.evaluated_indexes = content_of(file_path_or_dict)
-        else:
-            self._table = self._open(file_path_or_dict)
-            self.meta_archs, objects = list(self._table.archs), {}
-            self.evaluated_indexes = sorted(self._table.evaluated)
-        self.arch2infos_dict = ArchInfos(objects, self._table)
-        self.archstr2index = {arch: index for index, arch in enumerate(self.meta_archs)}
-        if len(self.archstr2index) < len(self.meta_archs):
-            raise DataFileError("the benchmark holds an architecture twice.")
-        self._check_space()
-        hps = self._table.hps if self._table else dict.fromkeys(hp for found in objects.values() for hp in found)
-        self._avaliable_hps = list(hps)
-
-    def _open(self, given: object) -> AccuracyTable:
-        if isinstance(given, AccuracyTable):
-            self.filename = given.path.name
-            return given
-        if given is None:
-            home = os.environ.get(_HOME)
-            if not home:
-                raise InvalidInputError(
-                    f"name the file, or set {_HOME} to the folder of {self._default}: the default is there."
-                )
-            given = Path(home, self._default)
-        if not isinstance(given, (str, os.PathLike)):
-            raise InvalidInputError(
-                f"file_path_or_dict must be a path or the benchmark's content as a dict, got {type(given).__name__}."
-            )
-        self.filename = Path(given).name
-        if self.verbose and Path(given).exists() and Path(given).suffix != ".parquet":
-            _say(f"reading {given}; `hwnas data convert-accuracy` converts it once, to open in milliseconds")
-        return open_accuracy(given)
-
-    def _check_space(self) -> None:
-        mark, other = (":", "|") if self._is_size else ("|", ":")
-        if self.meta_archs and mark not in self.meta_archs[0]:
-            hint = ""
-            if other in self.meta_archs[0]:
-                hint = f" Use {'NASBench201API' if self._is_size else 'NASBench301API'}."
-            raise InvalidInputError(
-                f"{type(self).__name__} takes results of {'the size' if self._is_size else 'the topology'} space, got "
-                f"{self.meta_archs[0]!r:.100}.{hint}"
-            )
-
-    def __getitem__(self, index: int) -> str:
-        if isinstance(index, (int, np.integer)) and -len(self) <= index < 0:  # as of a list
-            return self.meta_archs[index]
-        return self.arch(index)
-
-    def __len__(self) -> int:
-        return len(self.meta_archs)
-
-    def __repr__(self) -> str:
-        return (
-            f"{type(self).__name__}({len(self.evaluated_indexes)}/{len(self.meta_archs)} architectures, "
-            f"file={self.filename})"
-        )
-
-    def arch(self, index: int) -> str:
-        """Return the architecture of an index."""
-        return self.meta_archs[self._index(index)]
-
-    def _index(self, index: object) -> int:
-        if isinstance(index, bool) or not isinstance(index, (int, np.integer)) or not 0 <= index < len(self):
-            raise _WrongIndex(f"an index is an integer 0 to {len(self) - 1}, got {index!r:.60}.")
-        return int(index)
-
-    def _results(self, index: int, hp: str | int) -> Results:
-        try:
-            return self.arch2infos_dict.results(index, str(hp))
-        except NotInTableError:
-            self._check_range(index)
-            raise
-
-    def _check_range(self, index: object) -> None:
-        """Raise of an integer that is no index: it is another error than an architecture without results."""
-        if isinstance(index, (int, np.integer)):
-            self._index(index)
-
-    def _index_of(self, arch: Any) -> int:
-        """Return the index of an architecture in any form; raise if the benchmark has no such architecture."""
-        index = self.query_index_by_arch(arch)
-        if index < 0:
-            raise InvalidArchitectureError(
-                f"an architecture is an index from 0 to {len(self) - 1}, its string, or an object with tostr; the "
-                f"benchmark does not hold {arch!r:.200}."
-            )
-        return index
-
-    def _objects(self, index: int, hp: str | int) -> ArchResults:
-        """Return an architecture's results as objects, of which the answers are made."""
-        self._check_range(index)
-        by_hp = self.arch2infos_dict[index]
-        if str(hp) not in by_hp:
-            raise unknown(NotInTableError, f"hp of architecture {index}", str(hp), by_hp)
-        return by_hp[str(hp)]
-
-    @property
-    def avaliable_hps(self) -> list[str]:
-        """The hyper-parameters (schedules) with results; the name is the original's."""
-        return list(self._avaliable_hps)
 
     @property
     def used_time(self) -> float:
@@ -223,23 +99,6 @@ class NASBenchMetaAPI:
             self._used_time += time_cost
         return info["valid-accuracy"], latency, time_cost, self._used_time
 
-    def random(self) -> int:
-        """Return an index at random (of the module `random`)."""
-        return random.randint(0, len(self.meta_archs) - 1)
-
-    def query_index_by_arch(self, arch: Any) -> int:
-        """Return the index of an architecture (an index, its string, or an object with ``tostr``); -1 if there is none.
-
-        Raises
-        ------
-        InvalidArchitectureError
-            If it is an index that is out of range.
-        """
-        if isinstance(arch, (int, np.integer)) and not isinstance(arch, bool):
-            return self._index(arch)
-        text = arch.tostr() if hasattr(arch, "tostr") else arch
-        return self.archstr2index.get(text, -1) if isinstance(text, str) else -1
-
     def query_by_arch(self, arch: Any, hp: str) -> str | None:
         """Return the text of :meth:`query_info_str_by_arch`."""
         return self.query_info_str_by_arch(arch, hp)
@@ -248,7 +107,7 @@ class NASBenchMetaAPI:
         """Return an architecture's costs and results as text; None, with a line printed, if it was not evaluated."""
         index = self.query_index_by_arch(arch)
         if index not in self.arch2infos_dict:
-            _say(f"Find this arch-index : {index}, but this arch is not evaluated.")
+            say(f"Find this arch-index : {index}, but this arch is not evaluated.")
             return None
         return "\n".join(self._describe(index, hp, f"arch-index={index}"))
 
@@ -410,9 +269,9 @@ class NASBenchMetaAPI:
             If the folder or a file is missing or not readable.
         """
         if archive_root is None:
-            home = os.environ.get(_HOME)
+            home = os.environ.get(HOME)
             if not home:
-                raise InvalidInputError(f"name the archive's folder, or set {_HOME} to the folder that it is in.")
+                raise InvalidInputError(f"name the archive's folder, or set {HOME} to the folder that it is in.")
             archive_root = Path(home, f"{Path(self._default).stem.rpartition('-')[0]}-archive")
         if not Path(archive_root).is_dir():
             raise DataFileError(f"there is no folder {archive_root} with the results of each architecture.")
@@ -435,20 +294,20 @@ class NASBenchMetaAPI:
     def show(self, index: int = -1) -> None:
         """Print an architecture's costs and results under each schedule; of all if the index is negative."""
         if isinstance(index, bool) or not isinstance(index, (int, np.integer)):
-            raise _WrongIndex(f"an index is an integer 0 to {len(self) - 1}, or -1 for all, got {index!r:.60}.")
+            raise WrongIndex(f"an index is an integer 0 to {len(self) - 1}, or -1 for all, got {index!r:.60}.")
         if index < 0:
-            _say(repr(self))
+            say(repr(self))
             for number in sorted(self.evaluated_indexes):
                 self.show(number)
         elif index >= len(self):
-            _say(f"This index ({index}) is out of range (0~{len(self)}).")
+            say(f"This index ({index}) is out of range (0~{len(self)}).")
         elif index not in self.evaluated_indexes:
-            _say(f"The {index}-th architecture has not been evaluated or not saved.")
+            say(f"The {index}-th architecture has not been evaluated or not saved.")
         else:
             for hp, results in self.arch2infos_dict[index].items():
-                _say(f"{'>' * 40} {results.get_total_epoch():03d} epochs {'>' * 40}")
-                _say("\n".join(self._describe(index, hp, None)))
-            _say(f"{'<' * 40}------------{'<' * 40}")
+                say(f"{'>' * 40} {results.get_total_epoch():03d} epochs {'>' * 40}")
+                say("\n".join(self._describe(index, hp, None)))
+            say(f"{'<' * 40}------------{'<' * 40}")
 
     def statistics(self, dataset: str, hp: str | int) -> dict[int, int]:
         """Return how many architectures were trained with how many seeds on a dataset.
@@ -469,7 +328,3 @@ class NASBenchMetaAPI:
         if dataset not in names and dataset not in ("cifar10-valid", *DATASETS):
             raise unknown(NotInTableError, "dataset", dataset, names)
         return numbers
-
-
-class _WrongIndex(InvalidArchitectureError, IndexError):
-    """Also an IndexError, as of every sequence: a loop over the API ends."""

@@ -18,6 +18,7 @@ from hwnas_surrogate.errors import DataFileError, HWNASError, InvalidInputError,
 __all__ = ["ArchInfos", "content_of", "results_by_hp"]
 
 _LISTED = 20
+_KEYED = ("arch2infos", "evaluated_indexes")
 _KINDS: dict[str, tuple[type, ...]] = {
     "meta_archs": (list, tuple),
     "arch2infos": (dict,),
@@ -136,6 +137,10 @@ def content_of(content: Mapping[str, Any]) -> tuple[list[str], dict[int, dict[st
             raise DataFileError(
                 f"the benchmark's {key} must be a {kinds[0].__name__}, got {type(own[key]).__name__}: {own[key]!r:.60}."
             )
+    if not all(isinstance(arch, str) for arch in own["meta_archs"]):
+        raise DataFileError("the benchmark's meta_archs must be strings of architectures.")
+    if not all(isinstance(index, (int, np.integer)) for key in _KEYED for index in own[key]):
+        raise DataFileError(f"the benchmark's {' and '.join(_KEYED)} must be by index.")
     found = {}
     for index in sorted(own["arch2infos"]):
         try:

@@ -338,6 +338,19 @@ def test_content_of_other_kinds_is_refused(content: dict[str, Any], key: str, va
         NASBench201API({**content, key: value})
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("meta_archs", [5], "strings"),
+        ("arch2infos", {"a": {}}, "by index"),
+        ("evaluated_indexes", {0, "a"}, "by index"),
+    ],
+)
+def test_content_of_other_entries_is_refused(content: dict[str, Any], key: str, value: Any, message: str) -> None:
+    with pytest.raises(DataFileError, match=f"{key}.* must be {message}"):
+        NASBench201API({**content, key: value})
+
+
 def test_query_of_a_dataset_gives_trainings(api: NASBench201API) -> None:
     found = api.query_by_index(0, "cifar10", "200")
     assert isinstance(found, dict)
