@@ -234,7 +234,9 @@ class NASBenchMetaAPI(OpenedBenchmark):
         NotInTableError
             If its results, or the schedule, dataset, epoch or seed are not there.
         """
-        results = self._results(index if isinstance(index, (int, np.integer)) else self._index_of(index), hp)
+        if not isinstance(index, (int, np.integer)):
+            index = self._index_of(index)
+        results = self._results(index, hp)
         if iepoch is None and isinstance(results, TableResults):
             info = results.last_info(dataset, is_random)
             if info is not None:

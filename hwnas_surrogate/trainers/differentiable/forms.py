@@ -23,7 +23,7 @@ class _Precise(nn.Module):
 
     def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Self:
         kept = dict(self.named_buffers(recurse=False))
-        super()._apply(fn, recurse)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         for name, values in kept.items():
             moved = self.get_buffer(name)
             if moved.dtype != values.dtype:
