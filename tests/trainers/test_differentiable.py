@@ -118,20 +118,32 @@ def test_other_number_types() -> None:
     assert cost(probabilities.float()).dtype == torch.float32
     for dtype in (torch.float32, torch.bfloat16, torch.float16):
         assert torch.allclose(cost(probabilities.to(dtype)).double(), cost(probabilities), rtol=2e-2)
-    assert torch.equal(copy.deepcopy(cost).float()(probabilities.float()).isnan(), torch.zeros(4, dtype=torch.bool))
+
+
+@pytest.mark.parametrize("kind", ["cells, default", "blocks, xgboost"])
+def test_a_converted_super_net_does_not_round_costs(kind: str) -> None:
+    cost = module(kind)
+    given = cost.one_hot(cost.space.sample(4, 3), torch.float64)
+    for dtype in (torch.float16, torch.bfloat16, torch.float32):
+        network = torch.nn.ModuleDict({"cost": copy.deepcopy(cost), "layer": torch.nn.Linear(1, 1)}).to(dtype)
+        assert network["layer"].weight.dtype == dtype
+        assert torch.equal(network["cost"](given), cost(given))
 
 
 def test_the_softmax_of_a_super_nets_parameters() -> None:
     cost = module("cells, default")
     alphas = torch.randn(6, 5, generator=torch.Generator().manual_seed(0), requires_grad=True)
     expected = cost(torch.softmax(alphas, -1))
-    for given in (alphas, [alphas], tuple(alphas.unbind(0)), torch.nn.Parameter(alphas.detach())):
+    rows = torch.nn.ParameterList(alphas.detach().unbind(0))
+    whole = torch.nn.ParameterList([alphas.detach()])
+    for given in (alphas, [alphas], tuple(alphas.unbind(0)), torch.nn.Parameter(alphas.detach()), rows, whole):
         assert cost.of_alphas(given).item() == pytest.approx(expected.item(), rel=1e-6)
     cost.of_alphas(alphas).backward()
     assert alphas.grad is not None
     assert alphas.grad.abs().sum() > 0
-    cold = cost.of_alphas(alphas.double(), temperature=1e-3).item()
-    assert cold == pytest.approx(fitted("cells, default").predict(alphas.argmax(1).tolist())[0], rel=1e-6)
+    best = fitted("cells, default").predict(alphas.argmax(1).tolist())[0]
+    for temperature in (1e-3, torch.tensor(1e-3), np.float32(1e-3), 1e-40):
+        assert cost.of_alphas(alphas.double(), temperature=temperature).item() == pytest.approx(best, rel=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -84,8 +84,8 @@ def test_what_is_no_parameters(alphas: Any, message: str) -> None:
         module("cells, boosted").of_alphas(alphas)
 
 
-@pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan"), float("inf")])
-def test_temperatures(temperature: float) -> None:
+@pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan"), float("inf"), "1", None, True, torch.ones(2)])
+def test_temperatures(temperature: Any) -> None:
     with pytest.raises(InvalidInputError, match="temperature must be a number above 0"):
         module("cells, boosted").of_alphas(torch.zeros(6, 5), temperature)
 

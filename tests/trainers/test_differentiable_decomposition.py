@@ -88,6 +88,15 @@ def test_factors_of_a_table(function):  # type: ignore[no-untyped-def]
     assert function is not a_sum or left.shape[1] == 2
 
 
+@pytest.mark.parametrize("least", [1e-2, 1e-6, 1e-12])
+def test_factors_of_costs_of_many_sizes_give_the_small_ones(least: float) -> None:
+    first, second = np.linspace(0, 1, 40), np.linspace(0, 1, 30)
+    table = ((first[:, None] - second) ** 2 + least).ravel()  # of rank 3, whose terms cancel out
+    left, right, _ = factors(table, np.array([40, 30]))
+    product = (left.astype(np.float32) @ right.T.astype(np.float32)).ravel()
+    assert product == pytest.approx(table, rel=1e-6, abs=0)
+
+
 def test_one_position() -> None:
     left, right, _ = factors(np.array([3.0, 4.0]), np.array([2]))
     assert (left @ right.T).ravel() == pytest.approx([3.0, 4.0])

@@ -2,35 +2,30 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import random
-import sys
-from collections.abc import Mapping
+from bisect import insort
+from numbers import Real
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
 from hwnas_surrogate.data.accuracy.answers import DATASETS, named_figures, remap_dataset_set_names, reported_sets
 from hwnas_surrogate.data.accuracy.containers import architecture_file, read_whole
+from hwnas_surrogate.data.accuracy.opened import HOME, OpenedBenchmark, WrongIndex, say
 from hwnas_surrogate.data.accuracy.results import ArchResults
-from hwnas_surrogate.data.accuracy.stores import ArchInfos, content_of, results_by_hp
-from hwnas_surrogate.data.accuracy.table import AccuracyTable, open_accuracy
-from hwnas_surrogate.data.accuracy.texts import Results, describe_results
+from hwnas_surrogate.data.accuracy.stores import results_by_hp
+from hwnas_surrogate.data.accuracy.texts import describe_results
 from hwnas_surrogate.data.accuracy.trial import ResultsCount
 from hwnas_surrogate.data.accuracy.view import TableResults
-from hwnas_surrogate.errors import DataFileError, InvalidArchitectureError, InvalidInputError, NotInTableError, unknown
+from hwnas_surrogate.errors import DataFileError, InvalidInputError, NotInTableError, unknown
 
 __all__ = ["NASBenchMetaAPI"]
 
-_HOME = "TORCH_HOME"
 
-
-def _say(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-
-
-class NASBenchMetaAPI:
+class NASBenchMetaAPI(OpenedBenchmark):
     """What both search spaces' APIs have.
 
     Parameters
@@ -53,106 +48,12 @@ class NASBenchMetaAPI:
     ----------
     meta_archs : list of str
         Every architecture, by index.
-    evaluated_indexes : set of int
-        The architectures with results.
+    evaluated_indexes : list of int
+        The architectures with results, sorted.
     arch2infos_dict : mapping of int to dict of str to ArchResults
         The results, by hyper-parameter; objects of a table's results are made when they are asked for.
     archstr2index : dict of str to int
     """
-
-    _default: ClassVar[str]
-    _is_size: ClassVar[bool]
-
-    def __init__(
-        self,
-        file_path_or_dict: str | os.PathLike[str] | Mapping[str, Any] | AccuracyTable | None = None,
-        verbose: bool = True,
-    ) -> None:
-        self.verbose = verbose
-        self.filename: str | None = None
-        self._archive: Path | None = None
-        self._table: AccuracyTable | None = None
-        self._used_time: float = 0
-        if isinstance(file_path_or_dict, Mapping):
-            self.meta_archs, objects, self.evaluated_indexes = content_of(file_path_or_dict)
-        else:
-            self._table = self._open(file_path_or_dict)
-            self.meta_archs, objects = list(self._table.archs), {}
-            self.evaluated_indexes = set(self._table.evaluated)
-        self.arch2infos_dict = ArchInfos(objects, self._table)
-        self.archstr2index = {arch: index for index, arch in enumerate(self.meta_archs)}
-        if len(self.archstr2index) < len(self.meta_archs):
-            raise DataFileError("the benchmark holds an architecture twice.")
-        self._check_space()
-        hps = self._table.hps if self._table else dict.fromkeys(hp for found in objects.values() for hp in found)
-        self._avaliable_hps = list(hps)
-
-    def _open(self, given: object) -> AccuracyTable:
-        if isinstance(given, AccuracyTable):
-            self.filename = given.path.name
-            return given
-        if given is None:
-            home = os.environ.get(_HOME)
-            if not home:
-                raise InvalidInputError(
-                    f"name the file, or set {_HOME} to the folder of {self._default}: the default is there."
-                )
-            given = Path(home, self._default)
-        if not isinstance(given, (str, os.PathLike)):
-            raise InvalidInputError(
-                f"file_path_or_dict must be a path or the benchmark's content as a dict, got {type(given).__name__}."
-            )
-        self.filename = Path(given).name
-        if self.verbose and Path(given).exists() and Path(given).suffix != ".parquet":
-            _say(f"reading {given}; `hwnas data convert-accuracy` converts it once, to open in milliseconds")
-        return open_accuracy(given)
-
-    def _check_space(self) -> None:
-        mark, other = (":", "|") if self._is_size else ("|", ":")
-        if self.meta_archs and mark not in self.meta_archs[0]:
-            hint = ""
-            if other in self.meta_archs[0]:
-                hint = f" Use {'NASBench201API' if self._is_size else 'NASBench301API'}."
-            raise InvalidInputError(
-                f"{type(self).__name__} takes results of {'the size' if self._is_size else 'the topology'} space, got "
-                f"{self.meta_archs[0]!r:.100}.{hint}"
-            )
-
-    def __getitem__(self, index: int) -> str:
-        return self.arch(index)
-
-    def __len__(self) -> int:
-        return len(self.meta_archs)
-
-    def __repr__(self) -> str:
-        return (
-            f"{type(self).__name__}({len(self.evaluated_indexes)}/{len(self.meta_archs)} architectures, "
-            f"file={self.filename})"
-        )
-
-    def arch(self, index: int) -> str:
-        """Return the architecture of an index."""
-        return self.meta_archs[self._index(index)]
-
-    def _index(self, index: object) -> int:
-        if isinstance(index, bool) or not isinstance(index, (int, np.integer)) or not 0 <= index < len(self):
-            raise _WrongIndex(f"an index is an integer 0 to {len(self) - 1}, got {index!r:.60}.")
-        return int(index)
-
-    def _results(self, index: int, hp: str | int) -> Results:
-        return self.arch2infos_dict.results(index, str(hp))
-
-    def _objects(self, index: int, hp: str | int) -> ArchResults:
-        """Return an architecture's results as objects."""
-        by_hp = self.arch2infos_dict[index]
-        if str(hp) not in by_hp:
-            raise unknown(NotInTableError, f"hp of architecture {index}", str(hp), by_hp)
-        return by_hp[str(hp)]
-
-    @property
-    def avaliable_hps(self) -> list[str]:
-        """The hyper-parameters (schedules) with results; the name is the original's."""
-        return list(self._avaliable_hps)
 
     @property
     def used_time(self) -> float:
@@ -185,7 +86,7 @@ class NASBenchMetaAPI:
         time_cost, used_time : float
             Seconds of this training and validation, and of all since the last reset.
         """
-        index = self.query_index_by_arch(arch)
+        index = self._index_of(arch)
         if dataset not in DATASETS:
             raise unknown(NotInTableError, "dataset", dataset, DATASETS)
         of_valid = "cifar10-valid" if dataset == "cifar10" else dataset
@@ -198,23 +99,6 @@ class NASBenchMetaAPI:
             self._used_time += time_cost
         return info["valid-accuracy"], latency, time_cost, self._used_time
 
-    def random(self) -> int:
-        """Return an index at random (of the module `random`)."""
-        return random.randint(0, len(self.meta_archs) - 1)
-
-    def query_index_by_arch(self, arch: Any) -> int:
-        """Return the index of an architecture (an index, its string, or an object with ``tostr``); -1 if there is none.
-
-        Raises
-        ------
-        InvalidArchitectureError
-            If it is an index that is out of range.
-        """
-        if isinstance(arch, (int, np.integer)) and not isinstance(arch, bool):
-            return self._index(arch)
-        text = arch.tostr() if hasattr(arch, "tostr") else arch
-        return self.archstr2index.get(text, -1) if isinstance(text, str) else -1
-
     def query_by_arch(self, arch: Any, hp: str) -> str | None:
         """Return the text of :meth:`query_info_str_by_arch`."""
         return self.query_info_str_by_arch(arch, hp)
@@ -223,7 +107,7 @@ class NASBenchMetaAPI:
         """Return an architecture's costs and results as text; None, with a line printed, if it was not evaluated."""
         index = self.query_index_by_arch(arch)
         if index not in self.arch2infos_dict:
-            _say(f"Find this arch-index : {index}, but this arch is not evaluated.")
+            say(f"Find this arch-index : {index}, but this arch is not evaluated.")
             return None
         return "\n".join(self._describe(index, hp, f"arch-index={index}"))
 
@@ -231,14 +115,15 @@ class NASBenchMetaAPI:
         return describe_results(self.meta_archs[index], self._results(index, hp), extra_info, is_size=self._is_size)
 
     def query_meta_info_by_index(self, arch_index: int, hp: str = "12") -> ArchResults:
-        """Return an architecture's results."""
-        return self._objects(arch_index, hp)
+        """Return a copy of an architecture's results; the API's own are in ``arch2infos_dict``."""
+        self._check_range(arch_index)
+        return self.arch2infos_dict.copied(arch_index, str(hp))
 
     def query_by_index(
         self, arch_index: int, dataname: str | None = None, hp: str = "12"
     ) -> ArchResults | ResultsCount | dict[int, ResultsCount]:
-        """Return an architecture's results, or those on a dataset by seed."""
-        results = self._objects(arch_index, hp)
+        """Return a copy of an architecture's results, or of those on a dataset by seed."""
+        results = self.query_meta_info_by_index(arch_index, hp)
         return results if dataname is None else results.query(dataname)
 
     def find_best(
@@ -267,6 +152,9 @@ class NASBenchMetaAPI:
         accuracy : float or None
             Averaged over seeds; of equal ones, the first counts.
         """
+        for limit_name, limit in (("FLOP_max", FLOP_max), ("Param_max", Param_max)):
+            if limit is not None and (not isinstance(limit, Real) or isinstance(limit, bool) or np.isnan(limit)):
+                raise InvalidInputError(f"{limit_name} must be a number in millions, or None, got {limit!r:.60}.")
         dataset, name = remap_dataset_set_names(dataset, metric_on_set)
         best, highest = -1, None
         for index in sorted(self.evaluated_indexes):
@@ -284,7 +172,7 @@ class NASBenchMetaAPI:
 
     def get_net_param(self, index: int, dataset: str, seed: int | None, hp: str = "12") -> Any:
         """Return the weights of a seed, or of all by seed if None; None where they are not kept, see :meth:`reload`."""
-        return self._objects(index, hp).get_net_param(dataset, seed)
+        return copy.deepcopy(self._objects(index, hp).get_net_param(dataset, seed))
 
     def get_net_config(self, index: int, dataset: str) -> dict[str, Any]:
         """Return the config that builds an architecture's network; ``build_network`` takes it."""
@@ -312,7 +200,7 @@ class NASBenchMetaAPI:
 
     def get_more_info(
         self,
-        index: int,
+        index: Any,
         dataset: str,
         iepoch: int | None = None,
         hp: str | int = "12",
@@ -322,7 +210,8 @@ class NASBenchMetaAPI:
 
         Parameters
         ----------
-        index : int
+        index : int, str or object with ``tostr``
+            The architecture.
         dataset : {"cifar10-valid", "cifar10", "cifar100", "ImageNet16-120"}
             ``cifar10-valid`` was trained on a half of CIFAR-10's training set and validated on the other.
         iepoch : int, optional
@@ -340,9 +229,13 @@ class NASBenchMetaAPI:
 
         Raises
         ------
+        InvalidArchitectureError
+            If the benchmark does not hold such an architecture.
         NotInTableError
-            If the architecture, schedule, dataset, epoch or seed is not there.
+            If its results, or the schedule, dataset, epoch or seed are not there.
         """
+        if not isinstance(index, (int, np.integer)):
+            index = self._index_of(index)
         results = self._results(index, hp)
         if iepoch is None and isinstance(results, TableResults):
             info = results.last_info(dataset, is_random)
@@ -378,9 +271,9 @@ class NASBenchMetaAPI:
             If the folder or a file is missing or not readable.
         """
         if archive_root is None:
-            home = os.environ.get(_HOME)
+            home = os.environ.get(HOME)
             if not home:
-                raise InvalidInputError(f"name the archive's folder, or set {_HOME} to the folder that it is in.")
+                raise InvalidInputError(f"name the archive's folder, or set {HOME} to the folder that it is in.")
             archive_root = Path(home, f"{Path(self._default).stem.rpartition('-')[0]}-archive")
         if not Path(archive_root).is_dir():
             raise DataFileError(f"there is no folder {archive_root} with the results of each architecture.")
@@ -391,28 +284,32 @@ class NASBenchMetaAPI:
                 self.arch2infos_dict[number] = results_by_hp(states)
             except (AttributeError, InvalidInputError, KeyError, TypeError) as error:
                 raise DataFileError(f"{file} does not hold an architecture's results: {error}") from error
-            self.evaluated_indexes.add(number)
+            if number not in self.evaluated_indexes:
+                insort(self.evaluated_indexes, number)
 
     def clear_params(self, index: int, hp: str | None = None) -> None:
         """Forget the weights of an architecture, under all schedules or one."""
+        self._check_range(index)
         for at in list(self.arch2infos_dict[index]) if hp is None else [hp]:
             self._objects(index, at).clear_params()
 
     def show(self, index: int = -1) -> None:
         """Print an architecture's costs and results under each schedule; of all if the index is negative."""
+        if isinstance(index, bool) or not isinstance(index, (int, np.integer)):
+            raise WrongIndex(f"an index is an integer 0 to {len(self) - 1}, or -1 for all, got {index!r:.60}.")
         if index < 0:
-            _say(repr(self))
+            say(repr(self))
             for number in sorted(self.evaluated_indexes):
                 self.show(number)
         elif index >= len(self):
-            _say(f"This index ({index}) is out of range (0~{len(self)}).")
+            say(f"This index ({index}) is out of range (0~{len(self)}).")
         elif index not in self.evaluated_indexes:
-            _say(f"The {index}-th architecture has not been evaluated or not saved.")
+            say(f"The {index}-th architecture has not been evaluated or not saved.")
         else:
             for hp, results in self.arch2infos_dict[index].items():
-                _say(f"{'>' * 40} {results.get_total_epoch():03d} epochs {'>' * 40}")
-                _say("\n".join(self._describe(index, hp, None)))
-            _say(f"{'<' * 40}------------{'<' * 40}")
+                say(f"{'>' * 40} {results.get_total_epoch():03d} epochs {'>' * 40}")
+                say("\n".join(self._describe(index, hp, None)))
+            say(f"{'<' * 40}------------{'<' * 40}")
 
     def statistics(self, dataset: str, hp: str | int) -> dict[int, int]:
         """Return how many architectures were trained with how many seeds on a dataset.
@@ -420,7 +317,7 @@ class NASBenchMetaAPI:
         Raises
         ------
         NotInTableError
-            If an architecture was not evaluated, or none on such a dataset.
+            If an architecture was not evaluated, or the benchmark has no such dataset.
         """
         numbers: dict[int, int] = {}
         names: dict[str, None] = {}
@@ -430,10 +327,6 @@ class NASBenchMetaAPI:
             names.update(dict.fromkeys(datasets))
             count = len(results.get_dataset_seeds(dataset)) if dataset in datasets else 0
             numbers[count] = numbers.get(count, 0) + 1
-        if dataset not in names:
+        if dataset not in names and dataset not in ("cifar10-valid", *DATASETS):
             raise unknown(NotInTableError, "dataset", dataset, names)
         return numbers
-
-
-class _WrongIndex(InvalidArchitectureError, IndexError):
-    """Also an IndexError, as of every sequence: a loop over the API ends."""

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from hwnas_surrogate.data.accuracy.trial import ResultsCount, mean
 from hwnas_surrogate.errors import InvalidInputError, NotInTableError, unknown
 
@@ -15,8 +17,8 @@ __all__ = ["ArchResults", "averaged", "is_seed"]
 
 
 def is_seed(is_random: object) -> bool:
-    """Return whether ``is_random`` names a seed."""
-    return isinstance(is_random, int) and not isinstance(is_random, bool)
+    """Return whether ``is_random`` names a seed, Python's integer or numpy's."""
+    return isinstance(is_random, (int, np.integer)) and not isinstance(is_random, bool)
 
 
 def averaged(values: Sequence[Any]) -> float | None:
@@ -147,10 +149,12 @@ class ArchResults:
         for result in self._of(dataset, seed):
             result.reset_pseudo_train_times(estimated_per_epoch_time)
 
-    def reset_pseudo_eval_times(self, dataset: str, seed: int | None, eval_per_epoch_time: Mapping[str, float]) -> None:
-        """Replace the seconds of evaluation, by set; of a seed, or of all if None."""
+    def reset_pseudo_eval_times(
+        self, dataset: str, seed: int | None, eval_name: str, estimated_per_epoch_time: float
+    ) -> None:
+        """Replace the seconds of evaluation on a set by the same for each epoch; of a seed, or of all if None."""
         for result in self._of(dataset, seed):
-            result.reset_pseudo_eval_times(eval_per_epoch_time)
+            result.reset_pseudo_eval_times(eval_name, estimated_per_epoch_time)
 
     def get_latency(self, dataset: str) -> float:
         """Return the latency in seconds, averaged over seeds; raise if it is unknown for one."""

@@ -18,6 +18,12 @@ from hwnas_surrogate.errors import DataFileError, HWNASError, InvalidInputError,
 __all__ = ["ArchInfos", "content_of", "results_by_hp"]
 
 _LISTED = 20
+_KEYED = ("arch2infos", "evaluated_indexes")
+_KINDS: dict[str, tuple[type, ...]] = {
+    "meta_archs": (list, tuple),
+    "arch2infos": (dict,),
+    "evaluated_indexes": (set, list, tuple, frozenset),
+}
 
 
 class ArchInfos(MutableMapping[int, dict[str, ArchResults]]):
@@ -58,6 +64,21 @@ class ArchInfos(MutableMapping[int, dict[str, ArchResults]]):
     def __contains__(self, index: object) -> bool:
         return index in self._objects or (self._table is not None and index in self._table.evaluated)
 
+    def copied(self, index: int, hp: str) -> ArchResults:
+        """Return an architecture's results as objects that may be changed; the answers stay as they are.
+
+        Raises
+        ------
+        NotInTableError
+            If the architecture was not evaluated, or not under this schedule.
+        """
+        results = self.results(index, hp)
+        whole = results.whole() if isinstance(results, TableResults) else copy.deepcopy(results)
+        assert isinstance(whole, ArchResults)
+        if not whole.dataset_seed:
+            raise self._absent(index, hp)
+        return whole
+
     def results(self, index: int, hp: str) -> Results:
         """Return an architecture's results; of a table without making objects.
 
@@ -94,7 +115,7 @@ class _NotEvaluated(NotInTableError, KeyError):
     """Also a KeyError, as of every mapping."""
 
 
-def content_of(content: Mapping[str, Any]) -> tuple[list[str], dict[int, dict[str, ArchResults]], set[int]]:
+def content_of(content: Mapping[str, Any]) -> tuple[list[str], dict[int, dict[str, ArchResults]], list[int]]:
     """Return the architectures, results and evaluated indices of a benchmark's content.
 
     Raises
@@ -111,13 +132,22 @@ def content_of(content: Mapping[str, Any]) -> tuple[list[str], dict[int, dict[st
             f"missing, there is {', '.join(map(str, list(content)[:6])) or 'nothing'}."
         )
     own = copy.deepcopy(dict(content))
+    for key, kinds in _KINDS.items():
+        if not isinstance(own[key], kinds):
+            raise DataFileError(
+                f"the benchmark's {key} must be a {kinds[0].__name__}, got {type(own[key]).__name__}: {own[key]!r:.60}."
+            )
+    if not all(isinstance(arch, str) for arch in own["meta_archs"]):
+        raise DataFileError("the benchmark's meta_archs must be strings of architectures.")
+    if not all(isinstance(index, (int, np.integer)) for key in _KEYED for index in own[key]):
+        raise DataFileError(f"the benchmark's {' and '.join(_KEYED)} must be by index.")
     found = {}
     for index in sorted(own["arch2infos"]):
         try:
             found[index] = results_by_hp(own["arch2infos"][index])
         except (AttributeError, KeyError, TypeError, HWNASError) as error:
             raise DataFileError(f"the results of architecture {index} have another layout: {error}") from error
-    return list(own["meta_archs"]), found, set(own["evaluated_indexes"])
+    return list(own["meta_archs"]), found, sorted(set(own["evaluated_indexes"]))
 
 
 def results_by_hp(states: Mapping[str, Any]) -> dict[str, ArchResults]:

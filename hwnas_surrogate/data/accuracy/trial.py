@@ -150,11 +150,17 @@ class ResultsCount:
         """Replace the seconds of training by the same for each epoch."""
         self.train_times = dict.fromkeys(range(self.epochs), estimated_per_epoch_time)
 
-    def reset_pseudo_eval_times(self, eval_per_epoch_time: Mapping[str, float]) -> None:
-        """Replace the seconds of evaluation, by set, by the same for each epoch."""
-        self.eval_times = {
-            f"{name}@{epoch}": seconds for epoch in range(self.epochs) for name, seconds in eval_per_epoch_time.items()
-        }
+    def reset_pseudo_eval_times(self, eval_name: str, estimated_per_epoch_time: float) -> None:
+        """Replace the seconds of evaluation on a set by the same for each epoch.
+
+        Raises
+        ------
+        NotInTableError
+            If the set was not evaluated.
+        """
+        if eval_name not in self.eval_names:
+            raise unknown(NotInTableError, f"set of {self.name}", eval_name, self.eval_names)
+        self.eval_times |= {f"{eval_name}@{epoch}": estimated_per_epoch_time for epoch in range(self.epochs)}
 
     def update_latency(self, latency: Sequence[float] | None) -> None:
         """Replace the measured latencies, in seconds."""

@@ -79,7 +79,7 @@ class TableResults:
         if is_random is False:
             return infos.average(self.index)
         trainings = infos.seeds(self.index)
-        if not trainings:
+        if not trainings or not (is_random is True or is_seed(is_random)):
             return None
         if is_random is True:
             return infos.of(random.choice(trainings))

@@ -173,7 +173,7 @@ class AccuracyWriter:
                 self._add_trial(index, hp, dataset, seed, state["all_results"][dataset, seed])
 
     def _add_trial(self, index: int, hp: str, dataset: str, seed: int, trial: Mapping[str, Any]) -> None:
-        epochs, latency, sets = _count(trial["epochs"]), trial["latency"], trial["eval_names"]
+        epochs, latency, sets = _count(trial["epochs"]), trial.get("latency"), trial["eval_names"]
         if type(seed) is not int or type(dataset) is not str or type(sets) is not list:
             raise ValueError(f"a dataset, seed or list of sets is {dataset!r:.40}, {seed!r:.40} or {sets!r:.40}")
         if not set(map(type, sets)) <= {str} or len(set(sets)) < len(sets) or "train" in sets or len(sets) > 20:

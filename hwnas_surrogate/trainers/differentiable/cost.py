@@ -169,12 +169,12 @@ class DifferentiableCost(nn.Module):
         result: Tensor = found.reshape(given.shape[:-2])
         return result
 
-    def of_alphas(self, alphas: Tensor | Sequence[Tensor], temperature: float = 1.0) -> Tensor:
+    def of_alphas(self, alphas: Tensor | Sequence[Tensor] | nn.ParameterList, temperature: float = 1.0) -> Tensor:
         """Return the expected cost under a super-net's own parameters, whose softmax is the probabilities.
 
         Parameters
         ----------
-        alphas : Tensor or sequence of Tensor
+        alphas : Tensor, sequence of Tensor or ParameterList
             Of shape (positions, ops), or (n, positions, ops); or one tensor of shape (ops,) for each position. A list
             of one tensor is that tensor.
         temperature : float, default=1.0

@@ -22,6 +22,8 @@ _PIVOT = 1e-11
 """Largest residual of a matrix that counts as decomposed, relative to its largest entry."""
 _ROUGH_PIVOT = 1e-3
 """The same where an approximation is enough: a thousandth of the largest of costs that span orders of magnitude."""
+_MOST_CANCELLED = 5.0
+"""Terms of a product that are larger than the cost by more than this factor lose the sixth digit in float32."""
 _MOST_RANK = 10
 """Trains of a higher rank take longer than 10 ms for 1,000 architectures, and are no better than main effects."""
 _ROUGH_RANK = 5
@@ -98,10 +100,19 @@ def factors(table: Vector, n_ops: npt.NDArray[np.intp]) -> tuple[Vector, Vector,
     left, singular, right = np.linalg.svd(matrix, full_matrices=False)
     rank = max(int((singular > _LEAST * singular[0]).sum()), 1)
     if rank * sum(matrix.shape) < math.prod(matrix.shape):
-        return left[:, :rank] * singular[:rank], right[:rank].T.copy(), cut
+        short = left[:, :rank] * singular[:rank], right[:rank].T.copy()
+        if _is_sound(*short, matrix):
+            return *short, cut
     if len(matrix) < len(matrix.T):
         return np.eye(len(matrix)), matrix.T.copy(), cut
     return matrix.copy(), np.eye(len(matrix.T)), cut
+
+
+def _is_sound(left: Vector, right: Vector, matrix: Vector) -> bool:
+    """Return whether a product gives every entry in float32, too: of costs of many sizes, large terms cancel out."""
+    sizes = np.abs(matrix)
+    off, terms = np.abs(left @ right.T - matrix), np.abs(left) @ np.abs(right).T
+    return bool((off <= SAME * sizes).all() and (terms <= _MOST_CANCELLED * sizes).all())
 
 
 def train(costs: Costs, checked: Archs, n_ops: npt.NDArray[np.intp]) -> list[Vector] | None:

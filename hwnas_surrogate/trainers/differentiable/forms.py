@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,20 @@ _REACH = 3.0
 """Standard deviations from a floor within which it matters."""
 
 
-class Form(nn.Module):
+class _Precise(nn.Module):
+    """A module whose numbers stay in float64 if it, or a super-net that holds it, is converted to another type."""
+
+    def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Self:
+        kept = dict(self.named_buffers(recurse=False))
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        for name, values in kept.items():
+            moved = self.get_buffer(name)
+            if moved.dtype != values.dtype:
+                self.register_buffer(name, values.to(moved.device))
+        return self
+
+
+class Form(_Precise):
     """Base of the forms: probabilities, (positions, ops, n) -> expected costs, (n,).
 
     The costs of architectures are the values at probabilities of 0 and 1. Numbers are kept in float64, and used in the
@@ -145,7 +159,7 @@ class Train(Form):
         return state[0].to(probabilities.dtype)
 
 
-class Floor(nn.Module):
+class Floor(_Precise):
     """The expectation of a cost that is at least a floor: of ``max(cost, floor)``.
 
     Where the mean is within three standard deviations of the floor, the cost is taken to have a bell-shaped density of

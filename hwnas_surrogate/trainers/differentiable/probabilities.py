@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.spaces import SearchSpace
@@ -99,7 +99,7 @@ def softmax_of(alphas: Any, temperature: float, space: SearchSpace) -> Tensor:
 
     Parameters
     ----------
-    alphas : Tensor or sequence of Tensor
+    alphas : Tensor, sequence of Tensor or ParameterList
         Of shape (..., positions, ops), or one of shape (ops,) for each position. A sequence of one tensor is that
         tensor.
     temperature : float
@@ -112,8 +112,7 @@ def softmax_of(alphas: Any, temperature: float, space: SearchSpace) -> Tensor:
     """
     n_ops = space.n_ops_at
     shape = len(n_ops), int(n_ops.max())
-    if not temperature > 0 or temperature == float("inf"):
-        raise InvalidInputError(f"the temperature must be a number above 0, got {temperature!r}.")
+    _check_temperature(temperature)
     given = _stacked(alphas, n_ops)
     must = f"alphas of {space.title} must be a float tensor of shape ({shape[0]}, {shape[1]})"
     if not isinstance(given, Tensor) or not given.is_floating_point():
@@ -123,10 +122,22 @@ def softmax_of(alphas: Any, temperature: float, space: SearchSpace) -> Tensor:
     held = torch.arange(shape[1], device=given.device) < torch.as_tensor(n_ops, device=given.device)[:, None]
     if not torch.isfinite(given.detach()[..., held]).all():
         raise InvalidInputError(f"{must} of finite numbers, got NaN or an infinity: has the search diverged?")
-    return torch.softmax((given / temperature).masked_fill(~held, -torch.inf), dim=-1)
+    # Below the largest, a small temperature makes no infinity of it.
+    below = given.masked_fill(~held, 0.0) - given.detach().masked_fill(~held, -torch.inf).amax(-1, keepdim=True)
+    return torch.softmax((below / temperature).masked_fill(~held, -torch.inf), dim=-1)
+
+
+def _check_temperature(temperature: Any) -> None:
+    is_number = isinstance(temperature, (int, float, np.number, Tensor)) and not isinstance(temperature, bool)
+    if not is_number or (isinstance(temperature, Tensor) and temperature.numel() != 1):
+        raise InvalidInputError(f"the temperature must be a number above 0, got {type(temperature).__name__}.")
+    if not 0 < float(temperature) < float("inf"):
+        raise InvalidInputError(f"the temperature must be a number above 0, got {float(temperature)!r}.")
 
 
 def _stacked(alphas: Any, n_ops: npt.NDArray[np.intp]) -> Any:
+    if isinstance(alphas, nn.ParameterList):
+        alphas = list(alphas)
     if isinstance(alphas, Tensor) or not isinstance(alphas, Sequence) or not all(isinstance(x, Tensor) for x in alphas):
         return alphas
     if len(alphas) == 1 and alphas[0].ndim > 1:

@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from hwnas_surrogate.data.accuracy import AccuracyTable, convert_accuracy
+from hwnas_surrogate.data.accuracy import AccuracyTable, NASBench201API, convert_accuracy
 from hwnas_surrogate.errors import DataFileError, InvalidInputError
 from tests.data.accuracy.databases import write
 
@@ -114,9 +114,21 @@ def test_other_layouts_are_refused(
     change(wrong["arch2infos"][0]["less"]["all_results"]["cifar10-valid", 777])
     with pytest.raises(DataFileError, match=rf"results of architecture 0, 'less', .*{message}"):
         convert_accuracy(write(wrong, tmp_path / "file", "2"), tmp_path / "out.parquet")
-    del wrong["arch2infos"][0]["less"]["all_results"]["cifar10-valid", 777]["latency"]
-    with pytest.raises(DataFileError, match="another layout"):
-        convert_accuracy(write(wrong, tmp_path / "file", "2"), tmp_path / "out.parquet")
+
+
+def test_what_older_files_lack_is_unknown(content: dict[str, Any], tmp_path: Path) -> None:
+    older = {**content, "arch2infos": copy.deepcopy(content["arch2infos"])}
+    for training in older["arch2infos"][0]["less"]["all_results"].values():
+        for name in ("latency", "train_times", "train_acc5es", "eval_times"):
+            del training[name]
+    file = convert_accuracy(write(older, tmp_path / "file", "2"), tmp_path / "out.parquet")
+    memory, api = NASBench201API(older, verbose=False), NASBench201API(file)
+    for dataset in ("cifar10", "cifar100"):
+        info, costs = api.get_more_info(0, dataset, None, "12", False), api.get_cost_info(0, dataset, "12")
+        assert info == memory.get_more_info(0, dataset, None, "12", False)
+        assert costs == memory.get_cost_info(0, dataset, "12")
+        assert info["train-accuracy"] > 0
+        assert (info["train-all-time"], costs["latency"], costs["T-train@total"]) == (None, None, None)
 
 
 def test_seeds_are_those_of_the_results(content: dict[str, Any], tmp_path: Path) -> None:

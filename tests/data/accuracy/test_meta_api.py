@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -117,7 +118,7 @@ def test_objects_that_are_changed_count(api: NASBench201API) -> None:
     before = api.get_cost_info(1, "cifar10", "200")
     api.arch2infos_dict[1]["200"].reset_latency("cifar10", None, 0.25)
     assert api.get_cost_info(1, "cifar10", "200") == {**before, "latency": 0.25}
-    assert api.arch2infos_dict[1]["200"] is api.query_by_index(1, hp="200")
+    assert api.get_latency(1, "cifar10", "200") == 0.25
     with pytest.raises(InvalidInputError, match="not deleted"):
         del api.arch2infos_dict[1]
 
@@ -200,8 +201,6 @@ def test_the_content_is_copied(content: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("kind", ["old", "zip"])
 def test_reload_reads_the_weights_of_an_archive(kind: str, api: NASBench201API, tmp_path: Path) -> None:
-    import numpy as np
-
     results = state(np.random.default_rng(5), 4, "arch", 2, [777])
     for training in results["all_results"].values():
         training["net_state_dict"] = {"w": torch.ones(2, 3)}
@@ -238,6 +237,118 @@ def test_statistics_count_seeds(content: dict[str, Any], archs: list[str]) -> No
     assert api.statistics("cifar100", 200) == {2: 3, 1: 1}
     with pytest.raises(NotInTableError, match="dataset 'mnist'; allowed: 'cifar10-valid'"):
         api.statistics("mnist", "200")
+    size = recorded_301()  # holds nothing of ImageNet16-120, a dataset of the benchmark
+    assert NASBench301API(size, verbose=False).statistics("ImageNet16-120", "12") == {0: 2}
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("get_more_info", ("cifar10",)),
+        ("get_cost_info", ("cifar10",)),
+        ("get_net_config", ("cifar10",)),
+        ("get_net_param", ("cifar10", None)),
+        ("query_by_index", ()),
+        ("query_meta_info_by_index", ()),
+        ("clear_params", ()),
+    ],
+)
+@pytest.mark.parametrize("index", [-1, 6])
+def test_an_index_out_of_range_is_not_an_architecture_without_results(
+    name: str, arguments: tuple[Any, ...], index: int, memory: NASBench201API, api: NASBench201API
+) -> None:
+    for one in (memory, api):
+        with pytest.raises(InvalidArchitectureError, match=f"an index is an integer 0 to 5, got {index}"):
+            getattr(one, name)(index, *arguments)
+
+
+@pytest.mark.parametrize("limit", ["60", float("nan"), True, [60.0]])
+def test_limits_that_are_no_numbers_are_refused(limit: Any, api: NASBench201API) -> None:
+    for name in ("FLOP_max", "Param_max"):
+        with pytest.raises(InvalidInputError, match=f"{name} must be a number in millions, or None, got"):
+            api.find_best("cifar10", "test", **{name: limit})
+    assert api.find_best("cifar10", "test", np.float32(60), np.int64(1)) == api.find_best("cifar10", "test", 60.0, 1.0)
+
+
+@pytest.mark.parametrize("index", ["0", 0.5, None, True])
+def test_only_indices_are_shown(index: Any, api: NASBench201API) -> None:
+    with pytest.raises(InvalidArchitectureError, match="an index is an integer 0 to 5, or -1 for all, got"):
+        api.show(index)
+
+
+def test_results_that_are_asked_for_are_copies(memory: NASBench201API, api: NASBench201API) -> None:
+    for one in (memory, api):
+        before = one.get_cost_info(1, "cifar10", "200")
+        results = one.query_meta_info_by_index(1, "200")
+        results.reset_latency("cifar10", None, 0.25)
+        assert results.get_latency("cifar10") == 0.25
+        (trained,) = one.query_by_index(1, "cifar100").values()  # type: ignore[union-attr]
+        trained.reset_eval()
+        assert one.get_cost_info(1, "cifar10", "200") == before
+        assert one.get_more_info(1, "cifar100", None, "12", False)["test-accuracy"] > 0
+        with pytest.raises(NotInTableError, match="'90'; allowed: '12', '200'"):
+            one.query_by_index(1, hp="90")
+        with pytest.raises(NotInTableError, match="architecture 4 was not evaluated"):
+            one.query_by_index(4)
+
+
+def test_weights_that_are_asked_for_are_copies(content: dict[str, Any]) -> None:
+    api = NASBench201API(content, verbose=False)
+    api.arch2infos_dict[0]["12"].all_results["cifar10", 777].net_state_dict = {"w": [1, 2]}
+    api.get_net_param(0, "cifar10", 777)["w"].append(3)
+    assert api.get_net_param(0, "cifar10", 777) == {"w": [1, 2]}
+
+
+def test_figures_are_asked_by_string_and_object(memory: NASBench201API, api: NASBench201API, archs: list[str]) -> None:
+    class Cell:
+        def tostr(self) -> str:
+            return archs[3]
+
+    for one in (memory, api):
+        expected = one.get_more_info(3, "cifar10", None, "200", False)
+        for arch in (archs[3], Cell(), np.int64(3)):
+            assert one.get_more_info(arch, "cifar10", None, "200", False) == expected
+        for call in (one.get_more_info, one.simulate_train_eval):
+            with pytest.raises(InvalidArchitectureError, match=r"index from 0 to 5, .* does not hold '\|none~0\|'"):
+                call("|none~0|", "cifar10")
+
+
+def test_a_seed_may_be_numpys(memory: NASBench201API, api: NASBench201API) -> None:
+    for one in (memory, api):
+        expected = one.get_more_info(0, "cifar10", None, "200", 888)
+        assert one.get_more_info(0, "cifar10", None, "200", np.int64(888)) == expected
+        for wrong in (888.0, np.True_, None):
+            with pytest.raises(InvalidInputError, match="is_random must be True, False or a seed"):
+                one.get_more_info(0, "cifar10", None, "200", wrong)  # type: ignore[arg-type]
+
+
+def test_evaluated_architectures_are_a_sorted_list(memory: NASBench201API, api: NASBench201API) -> None:
+    for one in (memory, api):
+        assert one.evaluated_indexes == [0, 1, 2, 3, 5]
+        assert (one[-1], one[-6]) == (one[5], one[0])  # as of a list
+        with pytest.raises(IndexError, match="0 to 5, got -7"):
+            one[-7]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("meta_archs", "|a~0|"), ("arch2infos", [1]), ("evaluated_indexes", 3), ("arch2infos", None)]
+)
+def test_content_of_other_kinds_is_refused(content: dict[str, Any], key: str, value: Any) -> None:
+    with pytest.raises(DataFileError, match=f"{key} must be a (list|dict|set), got {type(value).__name__}"):
+        NASBench201API({**content, key: value})
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("meta_archs", [5], "strings"),
+        ("arch2infos", {"a": {}}, "by index"),
+        ("evaluated_indexes", {0, "a"}, "by index"),
+    ],
+)
+def test_content_of_other_entries_is_refused(content: dict[str, Any], key: str, value: Any, message: str) -> None:
+    with pytest.raises(DataFileError, match=f"{key}.* must be {message}"):
+        NASBench201API({**content, key: value})
 
 
 def test_query_of_a_dataset_gives_trainings(api: NASBench201API) -> None:

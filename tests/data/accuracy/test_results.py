@@ -49,7 +49,9 @@ def test_a_training_is_built_step_by_step(empty: ResultsCount) -> None:
     with pytest.raises(InvalidInputError, match="'ori-test' was evaluated already; there are x-valid, ori-test"):
         empty.update_OLD_eval("ori-test", {}, {})
     empty.reset_pseudo_train_times(4.0)
-    empty.reset_pseudo_eval_times({"x-valid": 2.0})
+    empty.reset_pseudo_eval_times("x-valid", 2.0)
+    with pytest.raises(NotInTableError, match="set of cifar10 'x-test'; allowed: 'x-valid', 'ori-test'"):
+        empty.reset_pseudo_eval_times("x-test", 2.0)
     assert empty.get_times()["T-train@total"] == 8.0
     assert empty.get_times()["T-x-valid@total"] == 4.0
     empty.update_latency([0.2, 0.4])
@@ -103,8 +105,10 @@ def test_results_are_put_together(results: ArchResults, empty: ResultsCount) -> 
         results.update("cifar10", 111, empty)
     with pytest.raises(InvalidInputError, match=r"different numbers of epochs: \[.*2.*\]; name the dataset"):
         results.get_total_epoch()
-    results.reset_pseudo_eval_times("cifar100", None, {"x-test": 2.0})
-    assert results.get_compute_costs("cifar100")["T-x-test@total"] == 6.0
+    before = results.get_compute_costs("cifar100")
+    results.reset_pseudo_eval_times("cifar100", None, "x-test", 2.0)
+    changed = {"T-x-test@epoch": 2.0, "T-x-test@total": 6.0}
+    assert results.get_compute_costs("cifar100") == before | changed  # other sets keep their times
     results.clear_params()
     assert results.get_net_param("cifar10") == {111: None, 777: None, 888: None}
     assert repr(results) == "ArchResults(arch-index=7, arch=|a~0|, 9 runs, clear=True)"
