@@ -127,7 +127,11 @@ def measure(
     if how.profile:
         measured = [subjects[row] for row in rows]
         columns["operators"], meta["profile"] = profiled(
-            measured, readings, lambda row: chosen.graph(measured[row].arch, measured[row].config), columns["targets"]
+            measured,
+            readings,
+            lambda row: chosen.graph(measured[row].arch, measured[row].config),
+            described,
+            columns["targets"],
         )
     table = CostTable(chosen, batch[rows], configs=[distinct[number] for number in numbers[rows]], meta=meta, **columns)
     write_parquet(table, Path(output))
@@ -190,7 +194,7 @@ def measure_networks(
     if how.profile:
         measured = [subjects[row] for row in rows]
         columns["operators"], meta["profile"] = profiled(
-            measured, readings, lambda row: graphs[measured[row].name], columns["targets"]
+            measured, readings, lambda row: graphs[measured[row].name], described, columns["targets"]
         )
     families = ["" if not isinstance(network, ZooModule) else network.network.family for network in given]
     groups = {"family": [families[row] for row in rows]} if any(families) else None

@@ -13,6 +13,7 @@ from hwnas_surrogate.errors import InvalidGraphError, InvalidInputError
 from hwnas_surrogate.graphs import Graph
 from hwnas_surrogate.graphs.profiled import node_times
 from hwnas_surrogate.measure.subjects import Subject
+from hwnas_surrogate.runner.engine import Operator
 from hwnas_surrogate.runner.protocol import Protocol, Readings
 
 __all__ = ["costs_of", "profiled", "tabulated", "with_throughput"]
@@ -37,11 +38,16 @@ def tabulated(
 
 
 def profiled(
-    subjects: Sequence[Subject], readings: Readings, graph_of: Callable[[int], Graph], targets: Sequence[Target]
+    subjects: Sequence[Subject],
+    readings: Readings,
+    graph_of: Callable[[int], Graph],
+    device: Device,
+    targets: Sequence[Target],
 ) -> tuple[dict[Target, list[npt.NDArray[np.float64] | None]], dict[str, Any]]:
     """Return the times of the graphs' nodes, for :class:`CostTable`, and what is to be known of the profiles.
 
-    ``graph_of`` returns the graph of a row. It may raise InvalidGraphError: a network may run that can't be captured.
+    ``graph_of`` returns the graph of a row, for one image. It may raise InvalidGraphError: a network may run that can't
+    be captured.
     """
     latency = next(target for target in targets if target.metric == "latency")
     times: list[npt.NDArray[np.float64] | None] = []
@@ -54,7 +60,7 @@ def profiled(
         name = " under ".join(subject.key[:2]) if is_repeated else subject.key[0]  # an architecture of several configs
         try:
             if reading.operators:
-                times[-1] = node_times(graph_of(row), reading.operators)
+                times[-1] = node_times(graph_of(row), _of_one_image(reading.operators, device.batch or 1))
             elif reading.unprofiled:
                 failures[name] = reading.unprofiled
             else:
@@ -66,6 +72,14 @@ def profiled(
         "failed": failures,
         **({"left": left} if left else {}),
     }
+
+
+def _of_one_image(operators: Sequence[Operator], batch: int) -> list[Operator]:
+    """Return operators with what they write for one image of a batch; what is of no image, such as weights, stays."""
+    return [
+        operator._replace(written=operator.written // batch) if operator.written % batch == 0 else operator
+        for operator in operators
+    ]
 
 
 def _is_known(readings: Readings, subject: Subject) -> bool:
