@@ -97,6 +97,7 @@ def measure(
     from hwnas_surrogate.data import CostTable, write_parquet
     from hwnas_surrogate.measure import Protocol, measure_blocks, measure_networks, measure_several, with_throughput
     from hwnas_surrogate.measure import measure as measure_archs
+    from hwnas_surrogate.measure.profiling import check_reporting
     from hwnas_surrogate.spaces import get_space
 
     check_format(as_json, as_csv)
@@ -117,6 +118,9 @@ def measure(
     if blocks and chosen.name != "fbnet":
         raise InvalidInputError(f"--blocks measures the blocks of fbnet; {chosen.name} has none.")
     settings = _settings(runtime, threads, batch, cold, board or [], device)
+    if profile:  # before another setting is measured
+        for of in settings:
+            check_reporting(of.runtime, of.board)
     if len(settings) > 1 and blocks:
         raise InvalidInputError("--blocks measures in one setting: one runtime, one number of threads, one board.")
     if throughput and (blocks or given):
@@ -216,6 +220,8 @@ def _tell(meta: dict[str, Any], device: str) -> None:
         say(f"{device}operators timed of {meta['profile']['networks']} networks, not of {len(failed)}")
         for name, why in list(failed.items())[:_SAID]:
             say(f"  {name}: {why}")
+        if left := meta["profile"].get("left", 0):
+            say(f"{device}time limit reached, operators of {left} networks are not timed yet; run it again to resume")
     left = meta["protocol"].get("left", 0)
     if left:
         say(f"{device}time limit reached, {left} networks are not measured yet; run the same command again to resume")

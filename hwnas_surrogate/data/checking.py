@@ -104,22 +104,29 @@ def checked_groups(groups: Mapping[str, Sequence[str]], n: int) -> dict[str, tup
 
 
 def checked_operators(
-    operators: OperatorTimes, n: int, targets: tuple[Target, ...]
+    operators: OperatorTimes, n: int, targets: tuple[Target, ...], lengths: Sequence[int] | None = None
 ) -> dict[Target, tuple[npt.NDArray[np.float64] | None, ...]]:
-    """Return the times of operators of n networks, for targets that have any."""
+    """Return the times of operators of n networks, for targets that have any, rounded to float32.
+
+    ``lengths`` are the numbers of nodes of their graphs; None if the graphs are not at hand.
+    """
+    if not isinstance(operators, Mapping):
+        raise InvalidInputError(f"operators are a mapping of targets to lists, got {type(operators).__name__}.")
     checked = {}
     for target, rows in operators.items():
-        if target not in targets or target.metric != "latency":
+        if not isinstance(target, Target) or target not in targets or target.metric != "latency":
             raise InvalidInputError(
-                f"operators are timed for a latency of the table, got {target}; it has {', '.join(map(str, targets))}."
+                f"operators are timed for a Target of the table that is a latency, got {target!r:.200}; it has "
+                f"{', '.join(map(str, targets))}."
             )
-        held = tuple(None if times is None else frozen(np.array(reals(times))) for times in rows)
-        if len(held) != n:
-            raise InvalidInputError(f"{target} has times of operators for {len(held)} networks, the table has {n}.")
+        held = tuple(map(_times, rows)) if isinstance(rows, Iterable) else None
+        if held is None or len(held) != n:
+            what = type(rows).__name__ if held is None else f"those of {len(held)}"
+            raise InvalidInputError(
+                f"{target} needs a list of times of operators, one for each of {n} networks, got {what}."
+            )
         for row, times in enumerate(held):
-            if times is not None and (
-                times.ndim != 1 or not np.isfinite(times).all() or (times < 0).any() or not times.any()
-            ):
+            if times is not None and not _are_times(times, None if lengths is None else lengths[row]):
                 raise InvalidInputError(
                     f"times of operators are finite and not negative, one for each node of a graph, and not all 0; "
                     f"those of {target} in row {row} are not."
@@ -127,6 +134,20 @@ def checked_operators(
         if any(times is not None for times in held):
             checked[target] = held
     return checked
+
+
+def _times(times: npt.ArrayLike | None) -> npt.NDArray[np.float64] | None:
+    """Return times as files keep them, so that a table is the same after it was written and read."""
+    if times is None:
+        return None
+    with np.errstate(over="ignore"):  # found by the check
+        kept = reals(times, "times of operators must be numbers").astype(np.float32)
+    return frozen(kept.astype(np.float64))
+
+
+def _are_times(times: npt.NDArray[np.float64], length: int | None) -> bool:
+    fits = times.ndim == 1 and length in (None, len(times))
+    return fits and bool(np.isfinite(times).all() and (times >= 0).all() and times.any())
 
 
 def checked_reasons(

@@ -78,8 +78,8 @@ class CostTable:
     operators : mapping of Target to sequence of n arrays, optional
         Times of the operators of a network as the runtime reports them
         (:func:`~hwnas_surrogate.graphs.profiled.node_times`): an array for each network, with the time in ms of each
-        node of its graph; None for networks without a profile. They need not add up to the latency: profiling takes
-        time of its own.
+        node of its graph, rounded to float32; None for networks without a profile. They need not add up to the
+        latency: profiling takes time of its own.
     meta : mapping, optional
         How the table was made, as plain values that JSON can hold.
 
@@ -137,7 +137,8 @@ class CostTable:
         self.devices = devices_of(self.targets, devices)
         self.reasons = checked_reasons(reasons or {}, self.costs, self.targets)
         self.repeats = None if repeats is None else frozen(checked_repeats(repeats, shape))
-        self.operators = checked_operators(operators or {}, len(rows), self.targets)
+        lengths = list(map(len, self.batch.graphs)) if operators and isinstance(self.batch, GraphBatch) else None
+        self.operators = checked_operators({} if operators is None else operators, len(rows), self.targets, lengths)
         self.meta = dict(meta or {})
 
     @property

@@ -28,7 +28,7 @@ _LEAST = 0.5
 """The share of a graph's convolutions and matrix products that its profile must have."""
 _CLASSES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "convert": ("dequant", "quantize", "cast"),
+        "convert": ("dequant", "quantize", "cast", "convert"),
         "softmax": ("softmax",),
         "norm": ("norm", "mvn"),
         "pool": ("pool", "reducemean", "reducemax", "reduce_mean", "aten::mean", "aten::amax"),
@@ -101,8 +101,9 @@ def node_times(graph: Graph, operators: Sequence[Timed]) -> Vector:
     times = np.array([operator.ms for operator in operators], np.float64)
     if not len(times) or not times.any():
         raise InvalidGraphError("the profile has no times of operators.")
-    if not np.isfinite(times).all() or times.min() < 0:
-        raise InvalidGraphError(f"times of operators must be finite and not negative, got {times.min():g} ms.")
+    wrong = times[~np.isfinite(times) | (times < 0)]
+    if len(wrong):
+        raise InvalidGraphError(f"times of operators must be finite and not negative, got {wrong[0]:g} ms.")
     found = max((_matched(graph, view, operators) for view in _views(operators)), key=lambda match: match.share)
     if found.share < _LEAST:
         raise InvalidGraphError(
@@ -297,8 +298,10 @@ def _class_of(kind: str) -> str:
 
     >>> [_class_of(kind) for kind in ("QLinearConv", "aten::conv2d", "FusedMatMul", "ReorderOutput", "Gelu")]
     ['conv', 'conv', 'matmul', 'moving', 'element']
+    >>> [_class_of(kind) for kind in ("QLinearAdd", "Convert", "aten::upsample_bilinear2d")]
+    ['element', 'convert', 'element']
     """
-    lower = kind.lower()
+    lower = kind.lower().replace("qlinear", "q").replace("bilinear", "")  # neither is a linear layer
     return next((each for each, parts in _CLASSES.items() if any(part in lower for part in parts)), "element")
 
 

@@ -41,7 +41,7 @@ class Worker(MeasuringProcess):
         }
         self._folder = tempfile.TemporaryDirectory(prefix="hwnas-", ignore_cleanup_errors=True)
         hello["folder"] = self._folder.name
-        super().__init__([sys.executable, "-m", MODULE], hello, timeout)
+        super().__init__([sys.executable, "-m", MODULE], hello, timeout, [self._folder.name])
         self._runtime = runtime
 
     def device(self, name: str | None) -> Device:
@@ -52,6 +52,20 @@ class Worker(MeasuringProcess):
         """Return hardware and versions as plain values."""
         return environment()
 
+    def __enter__(self) -> Worker:
+        """Start the process."""
+        try:
+            super().__enter__()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """End the process, and remove the converted networks."""
+        super().__exit__(*error)
+        self.close()
+
     def close(self) -> None:
-        """Remove the converted networks; the process ended with the measurement."""
+        """Remove the converted networks of a process that has ended, or was never started."""
         self._folder.cleanup()

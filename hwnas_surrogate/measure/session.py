@@ -26,6 +26,7 @@ from hwnas_surrogate.measure.boards.timer import BoardTimer
 from hwnas_surrogate.measure.boards.tool_timer import ToolTimer
 from hwnas_surrogate.measure.client import Worker
 from hwnas_surrogate.measure.journals import journal_path, open_journal
+from hwnas_surrogate.measure.profiling import check_reporting
 from hwnas_surrogate.measure.runtimes import RUNTIMES, Runtime, Torch
 from hwnas_surrogate.measure.subjects import ArchSubject, GivenSubject, Subject
 from hwnas_surrogate.measure.tabulating import costs_of, profiled, tabulated
@@ -125,8 +126,13 @@ def measure(
     meta["protocol"]["left"] = len(subjects) - len(rows)
     if how.profile:
         measured = [subjects[row] for row in rows]
-        graphs = (chosen.graph(subject.arch, subject.config) for subject in measured)
-        columns["operators"], meta["profile"] = profiled(measured, readings, graphs, columns["targets"])
+        columns["operators"], meta["profile"] = profiled(
+            measured,
+            readings,
+            lambda row: chosen.graph(measured[row].arch, measured[row].config),
+            described,
+            columns["targets"],
+        )
     table = CostTable(chosen, batch[rows], configs=[distinct[number] for number in numbers[rows]], meta=meta, **columns)
     write_parquet(table, Path(output))
     return table
@@ -188,7 +194,7 @@ def measure_networks(
     if how.profile:
         measured = [subjects[row] for row in rows]
         columns["operators"], meta["profile"] = profiled(
-            measured, readings, (graphs[subject.name] for subject in measured), columns["targets"]
+            measured, readings, lambda row: graphs[measured[row].name], described, columns["targets"]
         )
     families = ["" if not isinstance(network, ZooModule) else network.network.family for network in given]
     groups = {"family": [families[row] for row in rows]} if any(families) else None
@@ -258,9 +264,6 @@ def measure_blocks(
     return table
 
 
-_REPORTING = [name for name, kind in RUNTIMES.items() if kind().reports_operators and "-" not in name]
-
-
 @dataclass(frozen=True)
 class _Plan:
     """What to measure, and how."""
@@ -280,14 +283,12 @@ def _run(
     subjects, anchor, protocol, limit = plan.subjects, plan.anchor, plan.protocol, plan.time_limit
     if limit is not None and not limit > 0:
         raise InvalidInputError(f"time_limit must be a positive number of seconds, got {limit!r}.")
-    if protocol.profile and not runtime.reports_operators:
-        raise InvalidInputError(
-            f"runtime {runtime.name} reports no times of operators: leave out the profile, or use one of "
-            f"{', '.join(_REPORTING)}."
-        )
+    place = parse_board(board) if isinstance(board, str) else board
+    if protocol.profile:
+        check_reporting(runtime, place)
     path = journal_path(output)
     deadline = np.inf if limit is None else time.monotonic() + limit
-    with closing(_timer(runtime, board, protocol)) as timer:
+    with closing(_timer(runtime, place, protocol)) as timer:
         device = timer.device(name)
         if plan.space == "graphs":
             device = replace(device, batch=None)  # each network has its own
@@ -335,17 +336,14 @@ def _run(
     return device, readings, meta
 
 
-def _timer(runtime: Runtime, board: str | Board | None, protocol: Protocol) -> Worker | BoardTimer:
+def _timer(runtime: Runtime, board: Board | None, protocol: Protocol) -> Worker | BoardTimer:
     if board is None:
         return Worker(runtime, protocol.timeout)
     if protocol.energy:
         raise InvalidInputError("energy is counted on this host only; measure the latency of boards.")
-    place = parse_board(board) if isinstance(board, str) else board
-    if isinstance(place, AdbBoard) and place.tools and protocol.profile:
-        raise InvalidInputError("the tools on phones are not profiled: leave out the profile.")
-    if isinstance(place, AdbBoard) and place.tools:
-        return ToolTimer(place, runtime, protocol.timeout)
-    return BoardTimer(place, runtime, protocol.timeout)
+    if isinstance(board, AdbBoard) and board.tools:
+        return ToolTimer(board, runtime, protocol.timeout)
+    return BoardTimer(board, runtime, protocol.timeout)
 
 
 def _check_archs(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from hwnas_surrogate.errors import InvalidGraphError, InvalidInputError
 from hwnas_surrogate.graphs import Graph
 from hwnas_surrogate.graphs.profiled import node_times
 from hwnas_surrogate.measure.subjects import Subject
+from hwnas_surrogate.runner.engine import Operator
 from hwnas_surrogate.runner.protocol import Protocol, Readings
 
 __all__ = ["costs_of", "profiled", "tabulated", "with_throughput"]
@@ -37,23 +38,48 @@ def tabulated(
 
 
 def profiled(
-    subjects: Sequence[Subject], readings: Readings, graphs: Iterable[Graph], targets: Sequence[Target]
+    subjects: Sequence[Subject],
+    readings: Readings,
+    graph_of: Callable[[int], Graph],
+    device: Device,
+    targets: Sequence[Target],
 ) -> tuple[dict[Target, list[npt.NDArray[np.float64] | None]], dict[str, Any]]:
-    """Return the times of the graphs' nodes, for :class:`CostTable`, and what is to be known of the profiles."""
+    """Return the times of the graphs' nodes, for :class:`CostTable`, and what is to be known of the profiles.
+
+    ``graph_of`` returns the graph of a row, for one image. It may raise InvalidGraphError: a network may run that can't
+    be captured.
+    """
     latency = next(target for target in targets if target.metric == "latency")
     times: list[npt.NDArray[np.float64] | None] = []
     failures: dict[str, str] = {}
-    for subject, graph in zip(subjects, graphs, strict=True):
+    left = 0
+    is_repeated = len({subject.key[0] for subject in subjects}) < len(subjects)
+    for row, subject in enumerate(subjects):
         reading = readings.reading(subject.key)
         times.append(None)
+        name = " under ".join(subject.key[:2]) if is_repeated else subject.key[0]  # an architecture of several configs
         try:
             if reading.operators:
-                times[-1] = node_times(graph, reading.operators)
+                times[-1] = node_times(graph_of(row), _of_one_image(reading.operators, device.batch or 1))
             elif reading.unprofiled:
-                failures[subject.key[0]] = reading.unprofiled
+                failures[name] = reading.unprofiled
+            else:
+                left += not readings.is_profiled(subject.key)
         except InvalidGraphError as error:
-            failures[subject.key[0]] = str(error)
-    return {latency: times}, {"networks": sum(each is not None for each in times), "failed": failures}
+            failures[name] = str(error)
+    return {latency: times}, {
+        "networks": sum(each is not None for each in times),
+        "failed": failures,
+        **({"left": left} if left else {}),
+    }
+
+
+def _of_one_image(operators: Sequence[Operator], batch: int) -> list[Operator]:
+    """Return operators with what they write for one image of a batch; what is of no image, such as weights, stays."""
+    return [
+        operator._replace(written=operator.written // batch) if operator.written % batch == 0 else operator
+        for operator in operators
+    ]
 
 
 def _is_known(readings: Readings, subject: Subject) -> bool:
@@ -125,6 +151,7 @@ def with_throughput(table: CostTable) -> CostTable:
         np.concatenate([table.costs, images / table.costs[:, columns]], axis=1),
         [*table.targets, *(Target(target.device, "throughput") for target in latencies)],
         configs=table.row_configs,
+        groups=table.groups,
         devices=table.devices.values(),
         reasons={reason: np.concatenate([where, where[:, columns]], axis=1) for reason, where in table.reasons.items()},
         repeats=repeats,

@@ -66,16 +66,20 @@ class Networks:
         description = folder / "described.json"
         if description.exists():
             return Prepared.read(folder, json.loads(description.read_text(encoding="utf-8")))
-        if self._kept > MOST_KEPT or shutil.disk_usage(self._folder).free < MOST_KEPT:
-            return None
         shutil.rmtree(folder, ignore_errors=True)  # of a process that died while it wrote
-        folder.mkdir()
-        prepared = runtime.prepare(from_message(message).build(runtime.batch), folder)
-        if all(Path(path).parent == folder for path in prepared.files):  # not an ONNX file of the user's
-            described = json.dumps(prepared.write(folder))
-            description.with_suffix(".part").write_text(described, encoding="utf-8")
-            description.with_suffix(".part").replace(description)
-            self._kept += sum(path.stat().st_size for path in folder.rglob("*"))
+        try:
+            if self._kept > MOST_KEPT or shutil.disk_usage(self._folder).free < MOST_KEPT:
+                return None
+            folder.mkdir()
+            prepared = runtime.prepare(from_message(message).build(runtime.batch), folder)
+            if all(Path(path).parent == folder for path in prepared.files):  # not an ONNX file of the user's
+                described = json.dumps(prepared.write(folder))
+                description.with_suffix(".part").write_text(described, encoding="utf-8")
+                description.with_suffix(".part").replace(description)
+                self._kept += sum(path.stat().st_size for path in folder.rglob("*"))
+        except OSError:  # others filled the disk, or removed the folder; if it's the network's, it's raised without it
+            shutil.rmtree(folder, ignore_errors=True)
+            return None
         return prepared
 
 

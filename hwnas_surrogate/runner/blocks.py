@@ -8,6 +8,7 @@ network (8 bytes, on the clock of ``time.monotonic_ns``), and what libraries pri
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import json
 import mmap
@@ -102,7 +103,7 @@ class BlockServer:
             try:
                 runs[number] = self._loaded(item, load, is_anchor=number == 0)
             except Exception as error:  # noqa: BLE001 - recorded as the reason why there is no cost
-                if number == 0:
+                if number == 0 or _is_disk_full(error):
                     self.say("refused", why=reason_of(error))
                     return
                 self.say("failed", number=number, why=reason_of(error))
@@ -136,6 +137,9 @@ class BlockServer:
             try:
                 self.say("operators", number=number, operators=profile(item, request["profile"]))
             except Exception as error:  # noqa: BLE001 - recorded as the reason why there are no times
+                if _is_disk_full(error):
+                    self.say("refused", why=reason_of(error))
+                    return
                 self.say("failed", number=number, why=reason_of(error))
         self.say("end", seconds={"load": time.perf_counter() - begin, "run": 0.0})
 
@@ -170,6 +174,11 @@ def measuring_pipes() -> Iterator[tuple[IO[str], IO[str], mmap.mmap]]:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     with contextlib.suppress(BrokenPipeError, KeyboardInterrupt):
         yield sys.stdin, sink, mmap.mmap(sys.stderr.fileno(), CLOCK.size)
+
+
+def _is_disk_full(error: Exception) -> bool:
+    """Return whether the disk here has no space left: that is no network's failure."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def reason_of(error: Exception) -> str:

@@ -21,6 +21,8 @@ __all__ = ["OnnxRuntimeEngine", "OpenVINOEngine", "import_onnxruntime"]
 CPU = "CPUExecutionProvider"
 KERNEL = "_kernel_time"
 XNNPACK = "XnnpackExecutionProvider"
+WEIGHTS = {"Conv": 1, "FusedConv": 1, "ConvTranspose": 1, "Gemm": 1, "QLinearConv": 3, "QLinearMatMul": 3, "QGemm": 3}
+"""The input of operators that holds their weights; quantized ones have a scale and a zero point before."""
 
 
 def import_onnxruntime() -> Any:
@@ -112,7 +114,7 @@ class _OnnxRuntimeSession(Session):
                 ) from error
             return session
 
-    def _opened(self, profile: Optional[str] = None, may_fall_back: bool = True) -> Any:
+    def _opened(self, profile: Optional[str] = None, may_fall_back: bool = True, is_packed: bool = True) -> Any:
         onnxruntime = import_onnxruntime()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self._engine.threads
@@ -124,6 +126,8 @@ class _OnnxRuntimeSession(Session):
         provider = self._engine.provider
         if not may_fall_back:
             options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+        if not is_packed:
+            options.add_session_config_entry("session.disable_prepacking", "1")
         # XNNPACK has threads of its own.
         own = {"intra_op_num_threads": str(self._engine.threads)} if provider == XNNPACK else {}
         session = onnxruntime.InferenceSession(self._prepared.files[0], options, providers=[(provider, own)])
@@ -144,20 +148,20 @@ class _OnnxRuntimeSession(Session):
         times: dict[tuple[str, str], list[float]] = {}
         told: dict[tuple[str, str], dict[str, Any]] = {}
         for event in self._profiled(runs + 1):
-            # Names may occur twice: operators that ONNX Runtime fused have none, or that of a part.
-            node = event["name"][: -len(KERNEL)], event["args"].get("node_index", "")
-            times.setdefault(node, []).append(event["dur"] / 1e3)
-            told[node] = event["args"]
+            times.setdefault(_node(event), []).append(event["dur"] / 1e3)
+            told[_node(event)] = event["args"]
+        if self._engine.provider == CPU:  # weights that it packed for its kernels are not in its events
+            told.update((_node(event), event["args"]) for event in self._profiled(1, is_packed=False))
         # The first run of each is that of warming up.
         return [
             Operator(node[0], told[node]["op_name"], float(np.median(ms[1:])), *_sizes(told[node]))
             for node, ms in times.items()
         ]
 
-    def _profiled(self, runs: int) -> list[dict[str, Any]]:
+    def _profiled(self, runs: int, is_packed: bool = True) -> list[dict[str, Any]]:
         """Return the events of a profile in which operators were executed."""
         with tempfile.TemporaryDirectory() as folder:
-            session = self._opened(os.path.join(folder, "profile"))
+            session = self._opened(os.path.join(folder, "profile"), is_packed=is_packed)
             for _ in range(runs):
                 session.run(None, self._feed)
             with open(session.end_profiling(), encoding="utf-8") as file:
@@ -165,10 +169,23 @@ class _OnnxRuntimeSession(Session):
         return [event for event in events if event.get("cat") == "Node" and event.get("name", "").endswith(KERNEL)]
 
 
+def _node(event: dict[str, Any]) -> tuple[str, str]:
+    """Return what identifies an operator. Names may occur twice: fused ones have none, or that of a part."""
+    return event["name"][: -len(KERNEL)], event["args"].get("node_index", "")
+
+
 def _sizes(told: dict[str, Any]) -> tuple[int, int]:
-    """Return how many numbers an operator writes, and how many float32 ones it stores, from its event in a profile."""
-    shapes = [shape for output in told.get("output_type_shape", []) for shape in output.values()]
-    return sum(map(math.prod, shapes)), int(told.get("parameter_size", 0)) // 4
+    """Return how many numbers an operator writes, and how many it stores, from its event in a profile.
+
+    Of those in :data:`WEIGHTS`, the weights count: quantized ones store scales and more in other formats as well, and
+    weights that are dequantized before each run are no parameters.
+    """
+    written = sum(math.prod(shape) for output in told.get("output_type_shape", []) for shape in output.values())
+    inputs = [shape for given in told.get("input_type_shape", []) for shape in given.values()]
+    place = WEIGHTS.get(told["op_name"])
+    if place is not None and len(inputs) > place:
+        return written, math.prod(inputs[place])
+    return written, int(told.get("parameter_size", 0)) // 4
 
 
 class OpenVINOEngine(Engine):

@@ -45,8 +45,15 @@ SIGNALS = {
 GRACE = 1.0
 """Seconds for the next line after its time is over."""
 
-GUARD = "import os, signal, sys; sys.stdin.read(); os.killpg(int(sys.argv[1]), signal.SIGKILL)"
-"""A process that waits for the end of its input, then ends a process group."""
+GUARD = """
+import os, signal, sys
+sys.stdin.read()
+os.killpg(int(sys.argv[1]), signal.SIGKILL)
+import shutil
+for folder in sys.argv[2:]:
+    shutil.rmtree(folder, ignore_errors=True)
+"""
+"""A process that waits for the end of its input, then ends a process group and removes folders."""
 
 
 class MeasuringProcess:
@@ -64,6 +71,8 @@ class MeasuringProcess:
         The first request, which names the runtime.
     timeout : float
         Maximum seconds to load a network, or to run it once; then the process is ended.
+    folders : sequence of str, default=()
+        Folders that are removed if this process is killed; else, who made them removes them.
 
     Raises
     ------
@@ -71,8 +80,10 @@ class MeasuringProcess:
         If the process can't be started, or can't load the runtime.
     """
 
-    def __init__(self, command: Sequence[str], hello: dict[str, Any], timeout: float) -> None:
-        self._command, self._hello, self._timeout = list(command), hello, timeout
+    def __init__(
+        self, command: Sequence[str], hello: dict[str, Any], timeout: float, folders: Sequence[str] = ()
+    ) -> None:
+        self._command, self._hello, self._timeout, self._folders = list(command), hello, timeout, list(folders)
         self._process: Optional[subprocess.Popen[bytes]] = None
         self._guard: Optional[subprocess.Popen[bytes]] = None
         self._shared: Optional[IO[bytes]] = None
@@ -96,13 +107,15 @@ class MeasuringProcess:
     def time(self, request: dict[str, Any], deadline: float = float("inf")) -> Iterator[dict[str, Any]]:
         """Send a block; yield its events, until ``{"event": "end"}``, or ``{"event": "refused", "why": ...}``.
 
-        If the process dies, or is ended because a network takes longer than the timeout, the last event is ``{"event":
+        If the process dies, or is ended because a network takes longer than the timeout (to time its operators over N
+        runs, N + 1 times as long), the last event is ``{"event":
         "died", "why": ...}``, and a new process runs the next block. If the deadline (of ``time.monotonic``) passes,
         the process is ended and the last event is ``{"event": "late"}``.
         """
         if self._process is None:
             self._start()
-        return self._ask(request, deadline, self._timeout)
+        # A profile loads a network and runs it often, without a sign of life in between.
+        return self._ask(request, deadline, self._timeout * (1 + request.get("profile", 0)))
 
     def _ask(self, request: dict[str, Any], deadline: float, timeout: float) -> Iterator[dict[str, Any]]:
         assert self._process is not None
@@ -120,7 +133,8 @@ class MeasuringProcess:
                 if time.monotonic() >= deadline:
                     yield {"event": "late"}
                 else:
-                    yield {"event": "died", "why": f"loading it, or running it once, took longer than {timeout:g} s"}
+                    what = "timing its operators" if request.get("profile") else "loading it, or running it once,"
+                    yield {"event": "died", "why": f"{what} took longer than {timeout:g} s"}
                 return
             if not line.endswith(b"\n"):
                 yield {"event": "died", "why": self._death()}
@@ -148,7 +162,7 @@ class MeasuringProcess:
             )
             if hasattr(os, "killpg"):
                 self._guard = subprocess.Popen(
-                    [sys.executable, "-I", "-S", "-c", GUARD, str(self._process.pid)],
+                    [sys.executable, "-I", "-S", "-c", GUARD, str(self._process.pid), *self._folders],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,

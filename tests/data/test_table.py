@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -583,14 +584,39 @@ class TestOperators:
     @pytest.mark.parametrize(
         ("operators", "message"),
         [
-            ({Target("board", "energy"): [None]}, "operators are timed for a latency of the table, got board/energy"),
-            ({Target("other", "latency"): [None]}, "of the table, got other/latency; it has board/latency"),
-            ({TARGET: [None, None]}, "times of operators for 2 networks, the table has 1"),
+            ({Target("board", "energy"): [None]}, "a latency, got Target(device='board', metric='energy'); it has"),
+            ({Target("other", "latency"): [None]}, "metric='latency'); it has board/latency"),
+            ({TARGET: [None, None]}, "needs a list of times of operators, one for each of 1 networks, got those of 2"),
+            ({TARGET: None}, "needs a list of times of operators, one for each of 1 networks, got NoneType"),
+            ([TARGET], "operators are a mapping of targets to lists, got list"),
+            ({"board/latency": [None]}, "for a Target of the table that is a latency, got 'board/latency'"),
+            ({TARGET: [np.array([1j])]}, "times of operators must be numbers, got complex numbers"),
+            ({TARGET: [np.array([1e-60])]}, "not all 0"),
+            ({TARGET: [np.array([1e60])]}, "times of operators are finite"),
             ({TARGET: [np.array([1.0, -1.0])]}, "times of operators are finite and not negative"),
             ({TARGET: [np.array([0.0, 0.0])]}, "not all 0; those of board/latency in row 0 are not"),
         ],
-        ids=["energy", "another target", "too many", "negative", "zeros"],
-    )
-    def test_wrong_ones(self, operators: dict[Target, list[np.ndarray | None]], message: str) -> None:
+        ids=[
+            "energy", "another target", "too many", "none", "a list", "a text", "complex", "tiny", "huge", "negative",
+            "zeros",
+        ],
+    )  # fmt: skip
+    def test_wrong_ones(self, operators: Any, message: str) -> None:
         with pytest.raises(InvalidInputError, match=re.escape(message)):
             CostTable("nasbench201", [5], [[1.0]], [self.TARGET], operators=operators)
+
+    def test_those_of_another_graph(self) -> None:
+        graph = get_space("nasbench201").graph(5)
+        for n in (1, len(graph) + 1):
+            with pytest.raises(InvalidInputError, match=r"one for each node of a graph.*of board/latency in row 0"):
+                CostTable(None, {"net": graph}, [[1.0]], [self.TARGET], operators={self.TARGET: [np.ones(n)]})
+
+    def test_a_file_keeps_them_as_they_are(self, tmp_path: Path) -> None:
+        graph = get_space("nasbench201").graph(5)
+        times = np.random.default_rng(0).random(len(graph))
+        table = CostTable(None, {"net": graph}, [[1.0]], [self.TARGET], operators={self.TARGET: [times]})
+        read = read_parquet(write_parquet(table, tmp_path / "table.parquet"))
+        assert isinstance(read, CostTable)
+        (kept,), (there,) = read.operators[self.TARGET], table.operators[self.TARGET]
+        assert np.array_equal(kept, there)  # type: ignore[arg-type]
+        assert kept == pytest.approx(times, rel=1e-7)

@@ -125,6 +125,13 @@ def test_names_of_runtimes_are_of_classes() -> None:
     assert times == {0: 1.0, 4: 2.0, 3: 3.0, 6: 4.0, 7: 5.0, 9: 6.0}
 
 
+def test_quantized_additions_and_upsampling_are_no_linear_layers() -> None:
+    between = [Timed("QLinearAdd", 0.2, WIDE), Timed("Convert", 0.1, WIDE), Timed("aten::upsample_bilinear2d", 0.1, 9)]
+    *first, pool, last, linear = [Timed(operator.kind, operator.ms) for operator in FUSED]
+    times = times_of([*first, *between, pool, last, linear])
+    assert times == pytest.approx({0: 1.0, 4: 4.0, 3: 2.4, 6: 0.5, 7: 0.25, 9: 0.125})
+
+
 def test_profiles_of_other_networks() -> None:
     with pytest.raises(InvalidGraphError, match=r"of its 4 convolutions and matrix products, 1 are among"):
         node_times(two_branches(), [Timed("Conv", 1.0, 99, 9), Timed("Conv", 1.0, 88, 8), Timed("Gemm", 1.0, 10)])
@@ -132,3 +139,5 @@ def test_profiles_of_other_networks() -> None:
         node_times(two_branches(), [])
     with pytest.raises(InvalidGraphError, match=r"must be finite and not negative, got -1 ms"):
         node_times(two_branches(), [*FUSED, Timed("Add", -1.0)])
+    with pytest.raises(InvalidGraphError, match=r"must be finite and not negative, got inf ms"):
+        node_times(two_branches(), [*FUSED, Timed("Add", float("inf"))])

@@ -19,7 +19,7 @@ SIZES = {"big": 1, "huge": 30}
 """Megabytes of files."""
 
 LIBRARY = """
-import os, signal, time
+import json, os, signal, time
 import numpy as np
 
 __version__ = "0.fake"
@@ -34,14 +34,17 @@ class GraphOptimizationLevel:
     ORT_ENABLE_ALL = 99
 
 class SessionOptions:
-    pass
+    enable_profiling = False
+
+    def add_session_config_entry(self, name, value):
+        pass
 
 class InferenceSession:
     def __init__(self, path, options, providers):
         with open(path) as file:
             self.deed, self.name = file.read().split()[:2]
-        self.runs = 0
-        self.act("load")
+        self.runs, self.options = 0, options
+        self.act("profile" if options.enable_profiling else "load")
 
     def get_providers(self):
         return ["CPUExecutionProvider"]
@@ -51,6 +54,13 @@ class InferenceSession:
         self.act("run" if self.runs > 3 else "warm")
         self.spin({"slow": 2e-2}.get(self.deed, 1e-4))
         return [np.zeros(1)]
+
+    def end_profiling(self):
+        sizes = {"output_type_shape": [{"float": [1, 4]}], "parameter_size": "16"}
+        event = {"cat": "Node", "name": "a_kernel_time", "dur": 1500, "args": {"op_name": "Conv", **sizes}}
+        with open(self.options.profile_file_prefix, "w") as file:
+            json.dump([event] * self.runs, file)
+        return self.options.profile_file_prefix
 
     def act(self, when):
         with open(os.path.join(os.path.dirname(__file__), "log"), "a") as log:
@@ -96,7 +106,7 @@ class FakeBoard:
         self.python.chmod(0o755)
 
     def log(self, what: str) -> list[str]:
-        """Return the networks that were loaded (``"load"``) or run (``"run"``: after the first three runs)."""
+        """Return the networks that were loaded (``"load"``), profiled or run (``"run"``: after the first three)."""
         path = self.folder / "log"
         lines = path.read_text().splitlines() if path.exists() else []
         return [line.split()[1] for line in lines if line.split()[0] == what]
@@ -107,7 +117,8 @@ class Scripted(FileRuntime):
     """Writes files for the fake runtime.
 
     ``deeds`` are pairs of a network's ops, such as ``"012340"``, and what it does: ``"crash-load"``, ``"hang-run"``,
-    ``"refuse-load"``, ``"slow"``, ``"big"`` (its file has a megabyte), ``"huge"`` (thirty), or ``"unconvertible"``.
+    ``"refuse-load"``, ``"refuse-profile"``, ``"slow"``, ``"big"`` (its file has a megabyte), ``"huge"`` (thirty), or
+    ``"unconvertible"``.
     """
 
     deeds: tuple[tuple[str, str], ...] = ()

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from hwnas_surrogate.data import load_table
-from hwnas_surrogate.errors import InvalidInputError
+from hwnas_surrogate.data import Device, Target, load_table
+from hwnas_surrogate.errors import InvalidGraphError, InvalidInputError, MeasurementError
+from hwnas_surrogate.graphs import Graph
+from hwnas_surrogate.graphs.profiled import node_times
 from hwnas_surrogate.measure import LiteRT, OnnxRuntime, Protocol, Runtime, Torch, measure, measure_blocks
-from hwnas_surrogate.measure.runtimes import OpenVINO
+from hwnas_surrogate.measure.runtimes import OnnxRuntimeInt8, OpenVINO
+from hwnas_surrogate.measure.subjects import ArchSubject
+from hwnas_surrogate.measure.tabulating import profiled
+from hwnas_surrogate.measure.worker import Networks
 from hwnas_surrogate.runner.engine import Operator
+from hwnas_surrogate.runner.onnx_engines import OnnxRuntimeEngine
+from hwnas_surrogate.runner.prepared import Prepared
 from hwnas_surrogate.runner.protocol import Readings
 from hwnas_surrogate.spaces import NASBench201Config, get_space
 from tests.measure.in_process import InProcess
@@ -49,6 +58,30 @@ def test_operators_are_timed_after_the_passes(runtime: Runtime, tmp_path: Path) 
         assert 0.2 < of_nodes.sum() / table.costs[row, 0] < 20
 
 
+@pytest.mark.parametrize("runtime", [OnnxRuntime(batch=2), OpenVINO(batch=2)], ids=lambda runtime: runtime.name)
+def test_operators_of_a_batch(runtime: Runtime, tmp_path: Path) -> None:
+    protocol = replace(QUICK, passes=1, profile=2)
+    table = measure("nasbench201", [8000], tmp_path / "t.parquet", SMALL, runtime=runtime, protocol=protocol)
+    assert table.meta["profile"] == {"networks": 1, "failed": {}}
+    [times] = table.operators[table.targets[0]]
+    assert times is not None
+    nodes = SPACE.graph(8000, SMALL).nodes
+    assert (times[[node.op.kind == "conv" for node in nodes]] > 0).all()
+
+
+def test_quantized_branches_that_run_in_another_order(tmp_path: Path) -> None:
+    # Each operator's time is made the number of its weights: the branches have kernels of 1x1 and 3x3, and ONNX Runtime
+    # runs some of them in float32, on weights that it dequantizes, and others in int8, on weights that it packs.
+    arch = "|skip_connect~0|+|nor_conv_1x1~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_1x1~1|nor_conv_1x1~2|"
+    runtime = OnnxRuntimeInt8()
+    reported = runtime.operators(ArchSubject("nasbench201", arch, str(SMALL)).build(), 1)
+    convolutions = [each._replace(ms=float(each.stored)) for each in reported if "Conv" in each.kind]
+    graph = SPACE.graph(arch, SMALL)
+    times = node_times(graph, convolutions)
+    for node, ms in zip(graph.nodes, times, strict=True):
+        assert ms == (node.op.weights[0].numel if node.op.kind == "conv" else 0)
+
+
 def test_a_runtime_without_times_of_operators(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match=r"runtime litert reports no times of operators.*torch, onnxruntime"):
         measure("nasbench201", [7], tmp_path / "t.parquet", runtime=LiteRT(), protocol=replace(QUICK, profile=3))
@@ -73,6 +106,34 @@ def test_a_profile_that_fails_costs_no_network(tmp_path: Path, monkeypatch: pyte
     assert (table.costs > 0).all()
     (why,) = table.meta["profile"]["failed"].values()
     assert why.startswith("the profile is not one of this network: of its ")
+
+
+def test_a_network_that_can_not_be_captured_keeps_its_cost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def uncaptured(*_: object) -> Graph:
+        raise InvalidGraphError("it branches on its input")
+
+    monkeypatch.setattr(type(SPACE), "graph", uncaptured)
+    protocol = replace(QUICK, profile=2)
+    table = measure("nasbench201", [7], tmp_path / "t.parquet", SMALL, runtime=Torch(), protocol=protocol)
+    assert (table.costs > 0).all()
+    assert table.meta["profile"] == {"networks": 0, "failed": {table.names[0]: "it branches on its input"}}
+
+
+def test_failures_of_an_architecture_under_two_configs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Torch, "operators", lambda *_: [Operator("a", "aten::conv2d", 1.0)])
+    configs = [SMALL, replace(SMALL, C=8)]
+    protocol = replace(QUICK, profile=2)
+    table = measure("nasbench201", [7, 7], tmp_path / "t.parquet", configs, runtime=Torch(), protocol=protocol)
+    assert list(table.meta["profile"]["failed"]) == [f"{table.names[0]} under {config}" for config in configs]
+
+
+def test_what_a_time_limit_leaves() -> None:
+    subjects = [ArchSubject("nasbench201", arch, str(SMALL)) for arch in ("a", "b")]
+    readings = Readings(QUICK, [{"profile": [list(subjects[0].key)]}, {"unprofiled": 1, "why": "no kernel"}])
+    target = Target("cpu", "latency")
+    times, told = profiled(subjects, readings, lambda row: SPACE.graph(row, SMALL), Device("cpu"), [target])
+    assert times == {target: [None, None]}
+    assert told == {"networks": 0, "failed": {"a": "no kernel"}, "left": 1}
 
 
 def test_the_journal_by_hand() -> None:
@@ -104,3 +165,32 @@ def test_a_converted_network_is_kept_for_the_next_pass(tmp_path: Path, monkeypat
     measure("nasbench201", [7, 8], tmp_path / "t.parquet", SMALL, runtime=OnnxRuntime(), protocol=protocol)
     assert len(converted) == 3  # with the anchor
     assert not any(folder.exists() for folder in converted)  # the measurement has ended
+
+
+class TestAFullDisk:
+    """The disk fills up while converted networks are kept."""
+
+    @staticmethod
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def test_networks_are_not_kept_then(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(Prepared, "write", self.full)
+        networks = Networks(OnnxRuntime(), tmp_path)
+        networks.load(ArchSubject("nasbench201", SPACE.format(SPACE.at(7)), str(SMALL)).message())()
+        assert list(tmp_path.iterdir()) == []
+
+    def test_no_network_has_failed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        output = tmp_path / "t.parquet"
+        first = measure("nasbench201", [7], output, SMALL, runtime=OnnxRuntime(), protocol=QUICK)
+        profile = replace(QUICK, profile=2)
+        with monkeypatch.context() as patch:
+            patch.setattr(OnnxRuntimeEngine, "operators", self.full)
+            with pytest.raises(MeasurementError, match=r"nothing can be measured any more: OSError: .*No space left"):
+                measure("nasbench201", [7], output, SMALL, runtime=OnnxRuntime(), protocol=profile)
+            patch.setattr(OnnxRuntimeEngine, "load", self.full)
+            with pytest.raises(MeasurementError, match="No space left"):
+                measure("nasbench201", [7, 8], output, SMALL, runtime=OnnxRuntime(), protocol=QUICK)
+        table = measure("nasbench201", [7], output, SMALL, runtime=OnnxRuntime(), protocol=profile)
+        assert np.array_equal(table.costs, first.costs)
+        assert table.meta["profile"] == {"networks": 1, "failed": {}}

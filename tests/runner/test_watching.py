@@ -138,6 +138,13 @@ class TestEnds:
     def test_what_is_slow_within_the_timeout_may_go_on(self, worker: Worker) -> None:
         assert self.last(worker, *["begin", ("sleep", 0.3)] * 4)["event"] == "end"
 
+    def test_a_profile_may_take_as_long_as_its_runs(self, worker: Worker) -> None:
+        deeds = [("begin", None), ("sleep", 1.5)]
+        *_, last = worker.time({"act": deeds, "profile": 2})
+        assert last["event"] == "end"
+        *_, last = worker.time({"act": [("begin", None), ("sleep", 1000)], "profile": 1})
+        assert last == {"event": "died", "why": "timing its operators took longer than 2 s"}
+
     def test_the_deadline_comes_before_the_timeout(self, worker: Worker) -> None:
         start = time.monotonic()
         last = self.last(worker, "begin", ("sleep", 1000), deadline=start + 0.2)
@@ -196,14 +203,19 @@ class TestEnds:
             "client.MODULE = 'tests.measure.acting'\n"
             "with client.Worker(Fake(), 100.0) as worker:\n"
             "    for event in worker.time({'act': [('child', None), ('freeze', None)]}):\n"
-            "        print(event['pid'], event['parent'], flush=True)\n"
+            "        print(event['pid'], event['parent'], worker._folder.name, flush=True)\n"
         )
         with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, cwd=ROOT) as process:
             assert process.stdout is not None
-            pids = list(map(int, process.stdout.readline().split()))
+            *pids, folder = process.stdout.readline().decode().split()
             assert len(pids) == 2
+            assert Path(folder).is_dir()
             process.kill()
-        assert_gone(*pids)
+        assert_gone(*map(int, pids))
+        end = time.monotonic() + 5
+        while Path(folder).exists():  # converted networks may take gigabytes
+            assert time.monotonic() < end
+            time.sleep(0.02)
 
     @pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError("no memory")])
     def test_a_start_that_fails_leaves_nothing(self, monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:

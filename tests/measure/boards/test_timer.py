@@ -131,12 +131,12 @@ class Once:
             self.deed()
 
 
-def when_running(fake: FakeBoard, runs: int, deed: Callable[[], object]) -> threading.Thread:
-    """Do something when so many timed runs have begun on the board."""
+def when_running(fake: FakeBoard, runs: int, deed: Callable[[], object], what: str = "run") -> threading.Thread:
+    """Do something when so many timed runs, or profiles, have begun on the board."""
 
     def wait() -> None:
         until = time.monotonic() + 60
-        while time.monotonic() < until and len(fake.log("run")) < runs:
+        while time.monotonic() < until and len(fake.log(what)) < runs:
             time.sleep(0.005)
         deed()
 
@@ -309,6 +309,48 @@ class TestLostConnections:
         reason = table.why_missing().iloc[1, 0]
         assert reason.startswith("lost the connection to board ssh://board")
         assert reason.endswith("2 times while it was loaded or run")
+
+
+class TestProfiles:
+    """Times of operators come back from a board like runs, after the passes."""
+
+    def test_they_may_be_added_to_a_finished_measurement(self, server: Sshd, output: Path) -> None:
+        how, url = Protocol(passes=1, repeats=2, max_repeats=2, half_width=9.0), server.url()
+        first = measure(SPACE, [5, 8000], output, TINY, runtime=OnnxRuntime(), protocol=how, board=url)
+        before = timed_runs(output)
+        how = replace(how, profile=3)
+        table = measure(SPACE, [5, 8000], output, TINY, runtime=OnnxRuntime(), protocol=how, board=url)
+        assert timed_runs(output) == before
+        assert np.array_equal(table.costs, first.costs)
+        assert table.meta["profile"] == {"networks": 2, "failed": {}}
+        read = load_table(output)
+        assert isinstance(read, CostTable)
+        for arch, times, kept in zip(
+            table.archs, table.operators[table.targets[0]], read.operators[table.targets[0]], strict=True
+        ):
+            assert times is not None
+            assert np.array_equal(times, kept)  # type: ignore[arg-type]
+            graph = SPACE.graph(arch, TINY)
+            assert (times[[node.op.kind == "conv" for node in graph.nodes]] > 0).all()
+
+    def test_a_connection_that_is_cut_costs_nothing(
+        self, server: Sshd, fake: FakeBoard, board: str, output: Path
+    ) -> None:
+        how = replace(QUICK, passes=1, profile=3)
+        cut = when_running(fake, 2, lambda: server.sessions(signal.SIGKILL), "profile")
+        runtime = scripted(_30="slow", _31="slow", _32="slow", _33="refuse-profile")
+        table = measure(SPACE, range(30, 34), output, TINY, runtime=runtime, protocol=how, board=board)
+        cut.join()
+        assert (table.costs > 0).all()
+        assert set(timed_runs(output).values()) == {3}
+        entries = journal_of(output)
+        assert sum("profile" in entry for entry in entries[1:]) == 2  # the block, and what was left of it
+        operators = [entry["operators"] for entry in entries if "operators" in entry]
+        assert operators == [[["a", "Conv", 1.5, 4, 4]]] * 3  # each network once
+        failed = table.meta["profile"]["failed"]
+        assert failed.pop(table.names[3]) == f"ValueError: no kernel for {text_of(SPACE.at(33))}"
+        assert set(failed) == set(table.names[:3])  # no network of NAS-Bench-201 has one operator
+        assert all(why.startswith("the profile is not one of this network") for why in failed.values())
 
 
 class TestInterrupts:
