@@ -78,7 +78,7 @@ def select2withP(
     if just_prob:
         return _noisy(logits, tau, None).softmax(1)
     picks, weights = draw_choices(logits, tau, num, eps)
-    return torch.tensor(picks, device=logits.device), weights
+    return torch.tensor(picks, dtype=torch.int64, device=logits.device).reshape(-1, num), weights
 
 
 def draw_choices(logits: Tensor, tau: float, num: int = 2, eps: float = 1e-7) -> tuple[list[list[int]], Tensor]:
@@ -101,7 +101,7 @@ def draw_choices(logits: Tensor, tau: float, num: int = 2, eps: float = 1e-7) ->
         picks: list[list[int]] = torch.multinomial(probabilities.detach().cpu() + eps, num, False).tolist()
     else:
         picks = [sorted(range(len(row)), key=row.__getitem__, reverse=True)[:num] for row in numbers(logits)]
-    chosen = torch.tensor(picks, device=logits.device)
+    chosen = torch.tensor(picks, dtype=torch.int64, device=logits.device).reshape(-1, num)
     return picks, noisy.gather(1, chosen).softmax(1)
 
 

@@ -46,6 +46,11 @@ def test_selection_is_reproducible() -> None:
     assert torch.equal(results[0][1], results[1][1])
 
 
+def test_selection_of_no_rows() -> None:
+    picks, weights = select2withP(torch.zeros(0, 4), 1.0)
+    assert (picks.dtype, picks.shape, weights.shape) == (torch.int64, (0, 2), (0, 2))
+
+
 def test_selection_of_other_numbers() -> None:
     picks, weights = select2withP(torch.zeros(2, 4), 1.0, num=4)
     assert picks.sort(1).values.tolist() == [[0, 1, 2, 3]] * 2
