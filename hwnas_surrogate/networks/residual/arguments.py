@@ -68,9 +68,11 @@ def positives(
     InvalidConfigError
         If it is not a list of so many positive integers.
     """
-    if isinstance(values, (str, bytes)) or not isinstance(values, (Sequence, np.ndarray)):
+    is_list = values.ndim == 1 if isinstance(values, np.ndarray) else isinstance(values, Sequence)
+    if isinstance(values, (str, bytes)) or not is_list:
         raise InvalidConfigError(f"{name} must be a list of integers{form}, got {values!r:.100}.")
-    checked = tuple(positive(f"{name}[{place}]", value, most) for place, value in enumerate(values))
+    entries: Any = values
+    checked = tuple(positive(f"{name}[{place}]", value, most) for place, value in enumerate(entries))
     if length is not None and len(checked) != length:
         raise InvalidConfigError(
             f"{name} must have {length} entries{form}, got {len(checked)}: {list(checked)!r:.200}."

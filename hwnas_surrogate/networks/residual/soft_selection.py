@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from numbers import Real
 from typing import Literal, overload
 
 import torch
@@ -76,9 +76,9 @@ def select2withP(
     (torch.Size([5, 2]), torch.Size([5, 2]))
     """
     if just_prob:
-        return _noisy(logits, tau, None).softmax(1)
+        return _noisy(logits, tau, 1).softmax(1)
     picks, weights = draw_choices(logits, tau, num, eps)
-    return torch.tensor(picks, device=logits.device), weights
+    return torch.tensor(picks, dtype=torch.int64, device=logits.device).reshape(-1, num), weights
 
 
 def draw_choices(logits: Tensor, tau: float, num: int = 2, eps: float = 1e-7) -> tuple[list[list[int]], Tensor]:
@@ -101,14 +101,15 @@ def draw_choices(logits: Tensor, tau: float, num: int = 2, eps: float = 1e-7) ->
         picks: list[list[int]] = torch.multinomial(probabilities.detach().cpu() + eps, num, False).tolist()
     else:
         picks = [sorted(range(len(row)), key=row.__getitem__, reverse=True)[:num] for row in numbers(logits)]
-    chosen = torch.tensor(picks, device=logits.device)
+    chosen = torch.tensor(picks, dtype=torch.int64, device=logits.device).reshape(-1, num)
     return picks, noisy.gather(1, chosen).softmax(1)
 
 
-def _noisy(logits: Tensor, tau: float, num: int | None) -> Tensor:
+def _noisy(logits: Tensor, tau: float, num: int) -> Tensor:
     """Return logits with noise at a positive temperature; raise if ``num`` choices can't be drawn."""
     tau = temperature("tau", tau)
-    if logits.ndim != 2 or not (num is None or (isinstance(num, int) and 1 <= num <= logits.shape[1])):
+    is_number = isinstance(num, int) and not isinstance(num, bool)
+    if logits.ndim != 2 or not (is_number and 1 <= num <= logits.shape[1]):
         raise InvalidInputError(f"can't draw {num!r:.80} choices from logits of shape {tuple(logits.shape)}.")
     return logits if tau <= 0 else _with_noise(logits, tau)
 
@@ -262,7 +263,7 @@ def drop_path(x: Tensor, drop_prob: float) -> Tensor:
     InvalidInputError
         If the probability is not allowed.
     """
-    if not 0 <= drop_prob < 1 or math.isnan(drop_prob):
+    if not isinstance(drop_prob, Real) or not 0 <= drop_prob < 1:  # nan is not, either
         raise InvalidInputError(f"drop_prob must be from 0 to below 1, got {drop_prob!r}.")
     if drop_prob == 0:
         return x

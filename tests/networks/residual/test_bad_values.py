@@ -32,8 +32,10 @@ INFERRED = {"module": "ResNetBasicblock", "depth": 8, "class_num": 10, "zero_ini
         (build_cifar_network, {**INFERRED, "super_type": "infer-width", "xchannels": None}, "has no value of 'xchan"),
         (build_cifar_network, {**INFERRED, "super_type": "infer-depth", "xblocks": None}, "has no value of 'xblocks'"),
         (build_search_network, {**SEARCH, "depth": None}, "has no value of 'depth': it is None"),
+        (build_cifar_network, {**INFERRED, "super_type": "infer-depth", "xblocks": np.array(1)}, "a list of integers"),
+        (build_cifar_network, {**INFERRED, "super_type": "infer-depth", "xblocks": np.ones((3, 1), int)}, "a list of"),
     ],
-    ids=["super type", "ImageNet super type", "arch", "no channels", "no blocks", "no depth"],
+    ids=["super type", "ImageNet super type", "arch", "no channels", "no blocks", "no depth", "no axis", "two axes"],
 )
 def test_configs(build: Callable[[Mapping[str, Any]], object], config: Mapping[str, Any], message: str) -> None:
     with pytest.raises(InvalidConfigError, match=message):

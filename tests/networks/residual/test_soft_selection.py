@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -46,14 +49,21 @@ def test_selection_is_reproducible() -> None:
     assert torch.equal(results[0][1], results[1][1])
 
 
+def test_selection_of_no_rows() -> None:
+    picks, weights = select2withP(torch.zeros(0, 4), 1.0)
+    assert (picks.dtype, picks.shape, weights.shape) == (torch.int64, (0, 2), (0, 2))
+
+
 def test_selection_of_other_numbers() -> None:
     picks, weights = select2withP(torch.zeros(2, 4), 1.0, num=4)
     assert picks.sort(1).values.tolist() == [[0, 1, 2, 3]] * 2
     assert torch.allclose(weights.sum(1), torch.ones(2))
 
 
-@pytest.mark.parametrize(("shape", "num"), [((3, 1), 2), ((3,), 2), ((3, 4), 5), ((3, 4), 0)])
-def test_selection_refuses(shape: tuple[int, ...], num: int) -> None:
+@pytest.mark.parametrize(
+    ("shape", "num"), [((3, 1), 2), ((3,), 2), ((3, 4), 5), ((3, 4), 0), ((3, 4), None), ((3, 4), True)]
+)
+def test_selection_refuses(shape: tuple[int, ...], num: Any) -> None:
     with pytest.raises(InvalidInputError, match="can't draw"):
         select2withP(torch.zeros(shape), 1.0, num=num)
 
@@ -138,9 +148,10 @@ def test_drop_path() -> None:
     x = torch.ones(4000, 2, 1, 1)
     out = drop_path(x, 0.25)
     assert drop_path(x, 0) is x
+    assert drop_path(x, np.float32(0)) is x  # type: ignore[arg-type]
     assert torch.equal(out[:, 0], out[:, 1])
     assert out.unique().tolist() == pytest.approx([0, 4 / 3])
     assert out.mean().item() == pytest.approx(1, abs=0.03)
-    for bad in (1, -0.1, float("nan")):
+    for bad in (1, -0.1, float("nan"), None, "0.5", [0.5]):
         with pytest.raises(InvalidInputError, match="drop_prob"):
-            drop_path(x, bad)
+            drop_path(x, bad)  # type: ignore[arg-type]
