@@ -140,4 +140,9 @@ def _shown(dataset: str, is_size: bool) -> list[tuple[str, str]]:
 def _figures(results: Results, dataset: str, name: str, is_size: bool) -> str:
     figures = results.get_metrics(dataset, name)
     join = " &" if is_size else ","
-    return f"loss = {figures['loss']:.3f}{join} top1 = {figures['accuracy']:.2f}%"
+    loss, accuracy = figures["loss"], figures["accuracy"]
+    return f"loss = {_rounded(loss, 3)}{join} top1 = {_rounded(accuracy, 2)}%"
+
+
+def _rounded(figure: float | None, digits: int) -> str:
+    return "None" if figure is None else f"{figure:.{digits}f}"

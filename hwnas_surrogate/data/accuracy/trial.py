@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from hwnas_surrogate.errors import InvalidInputError, NotInTableError, unknown
+from hwnas_surrogate.errors import DataFileError, InvalidInputError, NotInTableError, unknown
 
 __all__ = ["ResultsCount", "check_epoch", "config_of", "mean", "total"]
 
@@ -39,7 +39,21 @@ def check_epoch(iepoch: int | None, epochs: int) -> int:
 
 
 def config_of(arch_config: Mapping[str, Any], str2structure: Callable[[str], Any] | None = None) -> dict[str, Any]:
-    """Return the config that builds a network, of the one that is stored."""
+    """Return the config that builds a network, of the one that is stored.
+
+    Raises
+    ------
+    DataFileError
+        If the stored config lacks an entry.
+    """
+    try:
+        return _config_of(arch_config, str2structure)
+    except KeyError as error:
+        there = ", ".join(map(repr, arch_config)) or "nothing"
+        raise DataFileError(f"the stored config of the network has no {error}; it holds {there}.") from error
+
+
+def _config_of(arch_config: Mapping[str, Any], str2structure: Callable[[str], Any] | None) -> dict[str, Any]:
     size = arch_config.get("name") == "infer.shape.tiny"
     head: dict[str, Any]
     if size:
@@ -104,8 +118,9 @@ class ResultsCount:
 
     def __repr__(self) -> str:
         sets = ", ".join(self.eval_names)
+        arch = (self.arch_config or {}).get("arch_str")
         return (
-            f"{type(self).__name__}({self.name}, arch={self.arch_config['arch_str']}, FLOP={self.flop:.2f}M, "
+            f"{type(self).__name__}({self.name}, arch={arch}, FLOP={self.flop:.2f}M, "
             f"Param={self.params:.3f}MB, seed={self.seed}, {len(self.eval_names)} eval-sets: [{sets}])"
         )
 

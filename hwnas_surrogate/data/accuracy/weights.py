@@ -24,7 +24,8 @@ def with_weights(value: Any, read: Callable[[Mapping[str, Storage]], Mapping[str
         Returns the bytes of storages by key; called once.
     """
     places: list[tuple[Any, Any, Tensor]] = []
-    todo, seen = [value], set()
+    todo = [value] if type(value) in (dict, list) else []
+    seen = set()
     while todo:
         container = todo.pop()
         if id(container) in seen:

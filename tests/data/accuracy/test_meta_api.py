@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import random
 from collections.abc import Iterator
@@ -197,6 +198,20 @@ def test_the_content_is_copied(content: dict[str, Any]) -> None:
     api = NASBench201API(content)
     api.arch2infos_dict[0]["12"].reset_latency("cifar10", None, 9.0)
     assert content["arch2infos"][0]["less"]["all_results"]["cifar10", 777]["latency"] != [9.0]
+
+
+def test_a_loss_that_is_missing_is_printed_as_none(content: dict[str, Any], tmp_path: Path) -> None:
+    lacking = {**content, "arch2infos": copy.deepcopy(content["arch2infos"])}
+    lacking["arch2infos"][0]["less"]["all_results"]["cifar10", 777]["eval_losses"] = {}
+    api = NASBench201API(write(lacking, tmp_path / "benchmark.pth", "old"), verbose=False)
+    assert "test  : [loss = None, top1 = " in str(api.query_by_arch(0, "12"))
+
+
+@pytest.mark.parametrize("value", [5, "text", None, torch.ones(2)])
+def test_a_file_of_something_else_is_not_reloaded(value: Any, api: NASBench201API, tmp_path: Path) -> None:
+    torch.save(value, tmp_path / "000000-FULL.pth")
+    with pytest.raises(DataFileError, match="does not hold an architecture's results"):
+        api.reload(tmp_path, 0)
 
 
 @pytest.mark.parametrize("kind", ["old", "zip"])

@@ -10,7 +10,7 @@ import pytest
 
 from hwnas_surrogate.data.accuracy import ArchResults, ResultsCount
 from hwnas_surrogate.data.accuracy.trial import mean, total
-from hwnas_surrogate.errors import InvalidInputError, NotInTableError
+from hwnas_surrogate.errors import DataFileError, InvalidInputError, NotInTableError
 from tests.data.accuracy.databases import state, write
 
 
@@ -75,6 +75,14 @@ def test_a_training_gives_weights_and_configs(empty: ResultsCount) -> None:
     assert (copy.seed, empty.seed) == (3, 777)
     with pytest.raises(InvalidInputError, match="must hold arch_config, epochs, flop, params, seed"):
         ResultsCount.create_from_state_dict({})
+
+
+def test_a_config_that_lacks_an_entry_is_an_error(empty: ResultsCount) -> None:
+    empty.arch_config = {"channel": 16, "arch_str": "|a~0|"}
+    with pytest.raises(DataFileError, match="stored config of the network has no 'num_cells'; it holds 'channel', 'a"):
+        empty.get_config(None)
+    empty.arch_config = None
+    assert repr(empty).startswith("ResultsCount(cifar10, arch=None, FLOP=20.00M")
 
 
 def test_results_are_asked_by_dataset_and_seed(results: ArchResults) -> None:
