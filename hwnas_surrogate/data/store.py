@@ -304,7 +304,10 @@ def _lists(arrow: pa.Table, name: str) -> list[npt.NDArray[np.float64] | None]:
     column = arrow.column(name)
     if not pa.types.is_list(column.type) or not pa.types.is_floating(column.type.value_type):
         raise ValueError(f"column {name!r} must hold lists of numbers, it holds {column.type}.")
-    return [None if entry.as_py() is None else np.array(entry.as_py(), np.float64) for entry in column]
+    return [
+        np.asarray(entry.values.to_numpy(zero_copy_only=False), np.float64) if entry.is_valid else None
+        for entry in column
+    ]
 
 
 def _type(column: pa.ChunkedArray) -> pa.DataType:

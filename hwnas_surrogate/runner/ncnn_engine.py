@@ -16,6 +16,8 @@ __all__ = ["NcnnEngine"]
 
 INEXACT = ("fp16", "bf16", "int8", "vulkan")
 """Parts of the names of ncnn's options that make it compute with another number format or on a GPU."""
+STORED = {"Convolution": "6", "ConvolutionDepthWise": "6", "Deconvolution": "6", "InnerProduct": "2"}
+"""The parameter of layers that is the number of their weights."""
 
 
 class NcnnEngine(Engine):
@@ -55,6 +57,7 @@ class _NcnnSession(Session):
         structure, weights = prepared.files
         if self._net.load_param(structure) or self._net.load_model(weights):
             raise MeasurementError("ncnn can't load the network; it prints why on standard error.")
+        self._stored = _stored(structure)  # now: the file may be gone later
         if self._net.opt.num_threads != threads:
             raise MeasurementError(f"ncnn runs with {self._net.opt.num_threads} threads, not {threads}.")
         numbers = dict(zip(self._net.input_names(), self._net.input_indexes()))
@@ -113,10 +116,22 @@ class _NcnnSession(Session):
                 extractor.extract(number, mat, 1)
                 row[place] = computed - begin - (clock() - again)
                 mat.release()
-        typical = np.median(times[1:], axis=0).clip(0) / 1e6
+        typical, stored = np.median(times[1:], axis=0).clip(0) / 1e6, self._stored
         return [
-            Operator(layer.name, layer.type, float(ms), numbers) for layer, ms, numbers in zip(layers, typical, written)
+            Operator(layer.name, layer.type, float(ms), numbers, stored.get(layer.name, 0))
+            for layer, ms, numbers in zip(layers, typical, written)
         ]
+
+
+def _stored(structure: str) -> dict[str, int]:
+    """Return how many weights layers store, by their names, from a ``.param`` file: ncnn itself does not report it."""
+    found = {}
+    with open(structure, encoding="utf-8") as file:
+        for kind, name, *rest in (line.split() for line in file if len(line.split()) > 2):
+            sizes = dict(part.split("=", 1) for part in rest if "=" in part)
+            if kind in STORED and sizes.get(STORED[kind], "").isdigit():
+                found[name] = int(sizes[STORED[kind]])
+    return found
 
 
 def _ncnn_input(array: npt.NDArray[Any]) -> npt.NDArray[Any]:

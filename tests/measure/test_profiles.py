@@ -16,7 +16,7 @@ from hwnas_surrogate.errors import InvalidGraphError, InvalidInputError, Measure
 from hwnas_surrogate.graphs import Graph
 from hwnas_surrogate.graphs.profiled import node_times
 from hwnas_surrogate.measure import LiteRT, OnnxRuntime, Protocol, Runtime, Torch, measure, measure_blocks
-from hwnas_surrogate.measure.runtimes import OnnxRuntimeInt8, OpenVINO
+from hwnas_surrogate.measure.runtimes import Ncnn, OnnxRuntimeInt8, OpenVINO
 from hwnas_surrogate.measure.subjects import ArchSubject
 from hwnas_surrogate.measure.tabulating import profiled
 from hwnas_surrogate.measure.worker import Networks
@@ -69,11 +69,13 @@ def test_operators_of_a_batch(runtime: Runtime, tmp_path: Path) -> None:
     assert (times[[node.op.kind == "conv" for node in nodes]] > 0).all()
 
 
-def test_quantized_branches_that_run_in_another_order(tmp_path: Path) -> None:
-    # Each operator's time is made the number of its weights: the branches have kernels of 1x1 and 3x3, and ONNX Runtime
+@pytest.mark.parametrize("runtime", [OnnxRuntimeInt8(), Ncnn()], ids=lambda runtime: runtime.name)
+def test_branches_that_run_in_another_order(runtime: Runtime) -> None:
+    # Each operator's time is made the number of its weights: the branches have kernels of 1x1 and 3x3. ONNX Runtime
     # runs some of them in float32, on weights that it dequantizes, and others in int8, on weights that it packs.
+    if isinstance(runtime, Ncnn):
+        pytest.importorskip("pnnx", reason="the extra ncnn is not installed")
     arch = "|skip_connect~0|+|nor_conv_1x1~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_1x1~1|nor_conv_1x1~2|"
-    runtime = OnnxRuntimeInt8()
     reported = runtime.operators(ArchSubject("nasbench201", arch, str(SMALL)).build(), 1)
     convolutions = [each._replace(ms=float(each.stored)) for each in reported if "Conv" in each.kind]
     graph = SPACE.graph(arch, SMALL)
