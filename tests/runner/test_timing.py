@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -44,8 +44,8 @@ def runtime(tmp_path: Path) -> Fake:
 
 
 def timed(path: Path, runtime: Fake, n: int, protocol: Protocol = QUICK, **options: Any) -> Readings:
-    with Journal(path / "journal", {"of": "the test"}, {}) as journal:
-        timer = Worker(runtime, protocol.timeout)
+    opened = Journal(path / "journal", {"of": "the test"}, {})
+    with opened as journal, closing(Worker(runtime, protocol.timeout)) as timer:
         return time_networks(subjects(n), ANCHOR, timer, protocol, journal, **options)
 
 
