@@ -62,7 +62,8 @@ def test_every_runtime_computes_what_the_module_computes(runtime: str) -> None:
             [got, *_], wanted = outputs_of(chosen, network), expected(network)
         assert got.shape == wanted.shape, name
         if runtime == "onnxruntime-int8":
-            assert np.corrcoef(got.ravel(), wanted.ravel())[0, 1] > 0.9, name
+            # Processors without instructions for int8 dot products saturate sums of two products.
+            assert np.corrcoef(got.ravel(), wanted.ravel())[0, 1] > 0.7, name
         else:
             assert np.abs(got - wanted).max() <= 1e-4 * np.abs(wanted).max(), name
 

@@ -57,7 +57,8 @@ class TestWorker:
         assert all(set(event["ns"]) == {"0", "1", "2"} for event in events[:-1])
         times = np.array([[event["ns"][number] for number in "102"] for event in events[:-1]])
         assert (np.diff(np.median(times, axis=0)) > 0).all()
-        assert (times >= [2e4, 1.4e5, 3.8e5]).all()  # nanoseconds, at least what the network spins
+        # Nanoseconds: what the network spins, without what it waited for a core meanwhile.
+        assert (np.median(times, axis=0) >= [1e4, 7e4, 1.9e5]).all()
         assert again[-1]["event"] == "end"
         seconds = events[-1]["seconds"]
         assert seconds["run"] >= times.sum() / 1e9
