@@ -8,6 +8,14 @@ from pathlib import Path
 
 import pytest
 
+LONGEST = ("test_readme.py", "test_notebooks.py", "test_docs.py")
+"""Files with tests of a minute each: begun at the end, one would keep a single process busy."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest tests."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
+
 
 @pytest.fixture(autouse=True)
 def only_built_in_spaces() -> Iterator[None]:

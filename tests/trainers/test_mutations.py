@@ -22,7 +22,7 @@ def test_changed_weights_are_refused_or_predict_numbers() -> None:
     assert counts["finite"] > 50
 
 
-FOLDERS = 3
+FOLDERS = 2
 """Changed folders of each kind of surrogate and suite."""
 
 
