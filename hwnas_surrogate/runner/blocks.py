@@ -25,7 +25,7 @@ from hwnas_surrogate.runner.disturbance import Disturbance
 from hwnas_surrogate.runner.engine import Operator
 from hwnas_surrogate.runner.rounds import ClockError, Rounds, Run
 
-__all__ = ["CLOCK", "BlockServer", "measuring_pipes", "reason_of"]
+__all__ = ["CLOCK", "BlockServer", "is_disk_full", "measuring_pipes", "reason_of"]
 
 CLOCK = struct.Struct("q")
 """The time that begins the shared file."""
@@ -103,7 +103,7 @@ class BlockServer:
             try:
                 runs[number] = self._loaded(item, load, is_anchor=number == 0)
             except Exception as error:  # noqa: BLE001 - recorded as the reason why there is no cost
-                if number == 0 or _is_disk_full(error):
+                if number == 0 or is_disk_full(error):
                     self.say("refused", why=reason_of(error))
                     return
                 self.say("failed", number=number, why=reason_of(error))
@@ -137,7 +137,7 @@ class BlockServer:
             try:
                 self.say("operators", number=number, operators=profile(item, request["profile"]))
             except Exception as error:  # noqa: BLE001 - recorded as the reason why there are no times
-                if _is_disk_full(error):
+                if is_disk_full(error):
                     self.say("refused", why=reason_of(error))
                     return
                 self.say("failed", number=number, why=reason_of(error))
@@ -176,7 +176,7 @@ def measuring_pipes() -> Iterator[tuple[IO[str], IO[str], mmap.mmap]]:
         yield sys.stdin, sink, mmap.mmap(sys.stderr.fileno(), CLOCK.size)
 
 
-def _is_disk_full(error: Exception) -> bool:
+def is_disk_full(error: Exception) -> bool:
     """Return whether the disk here has no space left: that is no network's failure."""
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 

@@ -21,7 +21,7 @@ from hwnas_surrogate.nas_201_models import (
     get_search_spaces,
     obtain_model,
 )
-from tests.nas_201_models.test_records import fill
+from tests.networks.filling import fill
 
 FILE: dict[str, Any] = json.loads(Path(__file__).with_name("other_networks.json").read_text())
 MISC: dict[str, Any] = FILE["misc"]

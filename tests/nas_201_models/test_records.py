@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 import hwnas_surrogate.nas_201_models as models
 from hwnas_surrogate.errors import HWNASError
+from tests.networks.filling import fill
 
 RECORDS: list[dict[str, Any]] = json.loads(Path(__file__).with_name("other_networks.json").read_text())["records"]
 BUILT = [record for record in RECORDS if "params" in record]
@@ -81,22 +82,6 @@ def test_configs_that_are_refused(record: dict[str, Any]) -> None:
     for form in (dict, lambda config: SimpleNamespace(**config)):
         with pytest.raises(HWNASError):
             build(record, form)
-
-
-def fill(network: nn.Module) -> None:
-    """Apply ``meta["fill_rule"]``."""
-    for position, (name, tensor) in enumerate(network.state_dict().items()):
-        if not tensor.is_floating_point():
-            tensor.zero_()
-            continue
-        u = np.random.RandomState(position).uniform(-1, 1, tensor.numel()).reshape(tensor.shape)
-        if tensor.ndim >= 2:
-            value = u * math.sqrt(3 / math.prod(tensor.shape[1:]))
-        elif name.rpartition(".")[2] in ("weight", "running_var"):
-            value = 1 + 0.25 * u
-        else:
-            value = 0.25 * u
-        tensor.copy_(torch.from_numpy(value))
 
 
 @pytest.mark.parametrize("record", QUICK, ids=name_of)

@@ -15,25 +15,10 @@ from torch import Tensor, nn
 
 from hwnas_surrogate.networks import build_network
 from hwnas_surrogate.spaces import FBNet, NASBench201, NASBench201Config
+from tests.networks.filling import fill
 
 ORACLE: dict[str, Any] = json.loads(Path(__file__).with_name("network_oracle.json").read_text())
 ARCHS = {name: {arch["id"]: arch for arch in ORACLE[name]["archs"]} for name in ("nasbench201", "fbnet")}
-
-
-def fill(network: nn.Module) -> None:
-    """Apply ``meta["fill_rule"]``."""
-    for position, (name, tensor) in enumerate(network.state_dict().items()):
-        if not tensor.is_floating_point():
-            tensor.zero_()
-            continue
-        u = np.random.RandomState(position).uniform(-1, 1, tensor.numel()).reshape(tensor.shape)
-        if tensor.ndim >= 2:
-            value = u * math.sqrt(3 / math.prod(tensor.shape[1:]))
-        elif name.rpartition(".")[2] in ("weight", "running_var"):
-            value = 1 + 0.25 * u
-        else:
-            value = 0.25 * u
-        tensor.copy_(torch.from_numpy(value))
 
 
 def state_hash(network: nn.Module) -> str:

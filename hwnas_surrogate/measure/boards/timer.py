@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import secrets
 import shutil
 import tempfile
@@ -20,7 +19,7 @@ from hwnas_surrogate.measure.environment import environment
 from hwnas_surrogate.measure.runner_file import RUNNER, runner_source
 from hwnas_surrogate.measure.runtimes import RUNTIMES, FileRuntime, Runtime
 from hwnas_surrogate.measure.subjects import from_message
-from hwnas_surrogate.runner.blocks import reason_of
+from hwnas_surrogate.runner.blocks import is_disk_full, reason_of
 
 __all__ = ["BoardTimer", "check_runtime"]
 
@@ -164,7 +163,7 @@ class BoardTimer:
             try:
                 yield number, self._prepared(message, folder / str(number), f"{name}/{number}")
             except Exception as error:
-                if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                if is_disk_full(error):
                     raise  # a full disk here is no network's failure
                 shutil.rmtree(folder / str(number))
                 yield number, {"event": "failed", "number": number, "why": reason_of(error)}

@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from tests.networks import filling
+
 RECORDED: dict[str, Any] = json.loads(Path(__file__).with_name("records.json").read_text())
 RECORDS: dict[str, dict[str, Any]] = {record["name"]: record for record in RECORDED["records"]}
 BUILT = {name: record for name, record in RECORDS.items() if "params" in record}
@@ -24,23 +26,8 @@ _AS_BUILT = ("choices_tensor", "_masks", "_tau")
 
 
 def fill(network: nn.Module) -> None:
-    """Apply ``meta["fill_rule"]``."""
-    with torch.no_grad():
-        for position, (name, tensor) in enumerate(network.state_dict().items()):
-            last = name.rpartition(".")[2]
-            if last in _AS_BUILT:
-                continue
-            if not tensor.is_floating_point():
-                tensor.zero_()
-                continue
-            u = np.random.RandomState(position).uniform(-1, 1, tensor.numel()).reshape(tensor.shape)
-            if tensor.ndim >= 2:
-                value = u * math.sqrt(3 / math.prod(tensor.shape[1:]))
-            elif last in ("weight", "running_var"):
-                value = 1 + 0.25 * u
-            else:
-                value = 0.25 * u
-            tensor.copy_(torch.from_numpy(value))
+    """Apply ``meta["fill_rule"]``, which leaves choices, masks and the temperature as they are built."""
+    filling.fill(network, _AS_BUILT)
 
 
 def seed() -> None:

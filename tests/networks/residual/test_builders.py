@@ -22,7 +22,8 @@ from hwnas_surrogate.networks.residual import (
     build_search_network,
     change_key,
 )
-from tests.networks.test_oracle import check_values, fill, run, state_hash
+from tests.networks.filling import fill
+from tests.networks.test_oracle import check_values, run, state_hash
 
 HERE = Path(__file__).parent
 RECORDS: list[dict[str, Any]] = json.loads((HERE / "records.json").read_text())
@@ -59,14 +60,6 @@ def build(record: dict[str, Any]) -> nn.Module:
     return network
 
 
-def fill_weights(network: nn.Module) -> None:
-    """Apply the records' fill rule, which leaves the widths to choose from as they are."""
-    kept = {name: values.clone() for name, values in network.named_buffers() if name.endswith("choices_tensor")}
-    fill(network)
-    for name, values in kept.items():
-        network.get_buffer(name).copy_(values)
-
-
 def collapsed(network: nn.Module) -> str:
     """Return names and shapes of the state, the five entries of a batch norm as one."""
     norms = {name for name, part in network.named_modules() if isinstance(part, nn.BatchNorm2d)}
@@ -90,7 +83,7 @@ def test_recorded_network(record: dict[str, Any]) -> None:
     if record["name"] in STATE_NAMES:
         assert collapsed(network).split() == STATE_NAMES[record["name"]].split()
         check_graph(network.eval(), record)
-    fill_weights(network)
+    fill(network, ["choices_tensor"])  # the widths to choose from stay as they are
     expected = record["forward"]["eval"]
     outputs, macs = run(network.eval(), record["input_hw"])
     assert macs == expected["macs"]
