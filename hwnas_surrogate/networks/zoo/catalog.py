@@ -9,6 +9,7 @@ from hwnas_surrogate.errors import InvalidInputError, unknown
 from hwnas_surrogate.networks.zoo import (
     branching,
     dense_prediction,
+    drawn,
     hybrids,
     language,
     mixers,
@@ -35,6 +36,7 @@ _MODULES = (
     dense_prediction,
     language,
     signals,
+    drawn,
 )
 _FAMILIES: Mapping[str, Family] = MappingProxyType(
     {family.name: family for module in _MODULES for family in module.FAMILIES}
