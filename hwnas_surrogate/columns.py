@@ -14,9 +14,10 @@ from hwnas_surrogate.errors import InvalidInputError
 
 __all__ = ["Column", "Columns", "Role"]
 
-Role: TypeAlias = Literal["feature", "physics", "correction", "source"]
+Role: TypeAlias = Literal["feature", "physics", "correction", "source", "learned"]
 
 _SOURCE = "source"
+_LEARNED = "learned"
 _PHYSICS, _CORRECTION = "physics_", "correction_"
 _ARRAY = "x"
 """The group of columns without names."""
@@ -60,6 +61,11 @@ class Column:
         return cls(_SOURCE, device)
 
     @classmethod
+    def learned(cls, what: str) -> Column:
+        """Return the column of a sum that was learned from the same costs; of training rows, predicted without them."""
+        return cls(_LEARNED, what)
+
+    @classmethod
     def of(cls, name: str) -> Column:
         """Return the column of a name; a name without a colon is a group of its own."""
         group, _, feature = name.partition(":")
@@ -75,10 +81,13 @@ class Column:
         """The column's role in a model.
 
         ``physics``: its coefficient is a cost per unit, which is not negative. ``correction``: its coefficient is small
-        and has either sign. ``source``: the predicted cost on another device. ``feature``: anything else.
+        and has either sign. ``source``: the predicted cost on another device. ``learned``: a prediction of the cost
+        itself. ``feature``: anything else.
         """
         if self.group == _SOURCE:
             return "source"
+        if self.group == _LEARNED:
+            return "learned"
         if self.group.startswith(_PHYSICS):
             return "physics"
         return "correction" if self.group.startswith(_CORRECTION) else "feature"

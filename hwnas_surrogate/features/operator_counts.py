@@ -15,7 +15,7 @@ from hwnas_surrogate.graphs import NetworkBatch, Op
 from hwnas_surrogate.graphs.op import FREE
 from hwnas_surrogate.graphs.passes import ACTIVATIONS
 
-__all__ = ["OperatorCounts"]
+__all__ = ["KINDS", "OperatorCounts", "kind_of"]
 
 KINDS = (
     "pointwise", "conv", "depthwise", "grouped", "matmul", "attention", "softmax", "pool", "global_pool", "norm",
@@ -70,10 +70,11 @@ def _row(op: Op) -> tuple[int, ...]:
     if op.kind in FREE or op.kind == "constant":
         return (0,) * len(_COLUMNS)
     inner = [f"fused_{_KIND_OF.get(kind, kind)}" for kind in op.fused]
-    return (*(kind == _kind(op) for kind in KINDS), *(inner.count(name) for name in FUSED))
+    return (*(kind == kind_of(op) for kind in KINDS), *(inner.count(name) for name in FUSED))
 
 
-def _kind(op: Op) -> str:
+def kind_of(op: Op) -> str:
+    """Return the kind of an operator, one of :data:`KINDS`."""
     if op.kind in ("conv", "conv_transpose"):
         if op.depthwise:
             return "depthwise"

@@ -14,6 +14,8 @@ from hwnas_surrogate.models.cost_model import ConstantCost, CostModel, cost_mode
 from hwnas_surrogate.models.linear import AdditiveExact, LeaveOneOutRidge
 from hwnas_surrogate.models.logarithmic import LogRidge
 from hwnas_surrogate.models.mlp import MLP
+from hwnas_surrogate.models.operator_stack import OperatorStack
+from hwnas_surrogate.models.operator_trees import OperatorTrees
 from hwnas_surrogate.models.physics import PhysicsGP
 from hwnas_surrogate.models.posterior import NormalPosterior, Posterior
 from hwnas_surrogate.models.prior import PhysicsPrior
@@ -32,6 +34,8 @@ __all__ = [
     "LeaveOneOutRidge",
     "LogRidge",
     "NormalPosterior",
+    "OperatorStack",
+    "OperatorTrees",
     "PhysicsGP",
     "PhysicsPrior",
     "PhysicsStack",
@@ -96,6 +100,7 @@ _saved: dict[str, type[CostModel | TreeClassifier]] = {
         LeaveOneOutRidge,
         LogRidge,
         MLP,
+        OperatorStack,
         PhysicsGP,
         PhysicsStack,
         TreeClassifier,

@@ -17,6 +17,7 @@ from hwnas_surrogate.models.boosted import BoostedRidge
 from hwnas_surrogate.models.cost_model import Arrays, CostModel, Vector, checked_array
 from hwnas_surrogate.models.linear import EXACT, Candidate, LeaveOneOutRidge, candidates
 from hwnas_surrogate.models.logarithmic import LogRidge
+from hwnas_surrogate.models.mixing import mixing_weight, predicted_by_either
 from hwnas_surrogate.models.physics import PhysicsGP
 from hwnas_surrogate.models.prior import PhysicsPrior
 from hwnas_surrogate.models.robust import robust_sd
@@ -35,8 +36,6 @@ _PSEUDO_ROWS, _REMAINDER_PSEUDO_ROWS = 10.0, 30.0
 The residuals of physics are small. More rows are needed to distinguish a pattern in them from chance."""
 _PREFERRED = 1.5
 """The boosted ridge is used alone unless the stack is better by so many standard errors; fewer where rows are few."""
-_ALL = 0.95
-"""A weight above this is rounded to 1, and one below 1 minus this to 0."""
 _LEAST_SD = 0.5
 """The posterior of physics is too narrow near the training rows: this fraction of its median there is added."""
 _SPREAD = 0.5
@@ -193,17 +192,17 @@ class PhysicsStack(CostModel):
         is_sum = boosted.exact_ and 3 * len(costs) >= 4 * np.count_nonzero(boosted.coef_)
         share, of_remainder, of_physics = 1.0, 0.0, self.physics_.residuals_
         if not is_sum:
-            share = _weight(of_physics, of_boosted, _PSEUDO_ROWS)
+            share = mixing_weight(of_physics, of_boosted, _PSEUDO_ROWS)
         if share < 1:
             remainder = LeaveOneOutRidge()
             of_both = rows.residuals(remainder, self.physics_.residuals_)
-            of_remainder = _weight(of_physics, of_both, _REMAINDER_PSEUDO_ROWS)
+            of_remainder = mixing_weight(of_physics, of_both, _REMAINDER_PSEUDO_ROWS)
             of_physics = (1 - of_remainder) * of_physics + of_remainder * of_both
-            share = _weight(of_physics, of_boosted, _PSEUDO_ROWS)
+            share = mixing_weight(of_physics, of_boosted, _PSEUDO_ROWS)
             if of_remainder and share < 1:
                 self.remainder_ = remainder
         mixed = (1 - share) * of_physics + share * of_boosted
-        gain = (np.abs(of_boosted) - np.abs(mixed))[_not_outliers_of_both(mixed, of_boosted)]
+        gain = (np.abs(of_boosted) - np.abs(mixed))[predicted_by_either(mixed, of_boosted)]
         needed = _PREFERRED * (1 - PROVEN_ROWS / len(costs)) * gain.std() / np.sqrt(len(gain))
         if len(costs) >= PROVEN_ROWS and gain.mean() < needed:
             share, mixed, self.remainder_ = 1.0, of_boosted, None
@@ -346,30 +345,3 @@ class _Rows:
 
 def _candidates(X: pd.DataFrame) -> list[Candidate]:
     return candidates(X.to_numpy(np.float64), Columns.of(X))
-
-
-def _not_outliers_of_both(first: Vector, second: Vector) -> npt.NDArray[np.bool_]:
-    """Return a mask of the rows that at least one of two models predicts well, (n,): the others are outliers.
-
-    ``first`` and ``second`` are residuals, shape (n,) each.
-    """
-    return np.asarray(np.minimum(np.abs(first), np.abs(second)) <= 3 * robust_sd(first))
-
-
-def _weight(first: Vector, second: Vector, pseudo_rows: float) -> float:
-    """Return the weight w of the second of two models that minimises the squared residuals of their mixture.
-
-    The mixture has the residuals ``(1 - w) * first + w * second``, so that least squares gives
-    ``w = (first @ difference) / (difference @ difference)`` with ``difference = first - second``. A penalty of
-    ``pseudo_rows`` shrinks w where rows are few. A w within 5 % of 0 or 1 is rounded to it.
-
-    >>> _weight(np.array([2.0, -2.0, 2.0, -2.0]), np.array([-2.0, 2.0, -2.0, 2.0]), 0.0)  # the errors cancel
-    0.5
-    """
-    kept = _not_outliers_of_both(first, second)
-    first, second = first[kept], second[kept]
-    difference = first - second
-    penalty = (pseudo_rows / len(first)) ** 2 * float((first**2).sum())
-    total = float((difference**2).sum()) + penalty
-    weight = float(np.clip((first * difference).sum() / total, 0.0, 1.0)) if total > 0 else 0.0
-    return 1.0 if weight > _ALL else 0.0 if weight < 1 - _ALL else weight

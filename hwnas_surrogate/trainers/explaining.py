@@ -17,7 +17,7 @@ from hwnas_surrogate.data.target import METRICS
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.features.physics import PhysicsView, operator_values, view_columns
 from hwnas_surrogate.graphs import Graph, GraphBatch, NetworkBatch, traced
-from hwnas_surrogate.models import AnchoredStack, ConstantCost, PhysicsGP, PhysicsStack
+from hwnas_surrogate.models import AnchoredStack, ConstantCost, OperatorStack, PhysicsGP, PhysicsStack
 from hwnas_surrogate.spaces import ArchBatch
 from hwnas_surrogate.trainers.distilled import distilled, same_everywhere
 from hwnas_surrogate.trainers.encoded import Encoded
@@ -85,8 +85,9 @@ def _physics_of(surrogate: FittedSurrogate, query: Encoded) -> tuple[float, Phys
     known = surrogate.other_model_ is None or bool(query.under(surrogate.configs_).all())
     model = surrogate.model_ if known else surrogate.other_model_
     if isinstance(model, AnchoredStack):
-        trust = float(model.trust(query.features)[0])
-        return 1 - trust * (1 - model.weights_["physics"]), model.physics_
+        trust = float(model.trust(surrogate.completed(query).features)[0])
+        beside = model.operators_weight_ if isinstance(model, OperatorStack) else 0.0
+        return (1 - beside) * (1 - trust * (1 - model.weights_["physics"])), model.physics_
     if isinstance(model, PhysicsStack):
         return model.weights_["physics"], model.physics_
     if isinstance(model, PhysicsGP):

@@ -6,6 +6,7 @@ import math
 import pickle
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -18,12 +19,14 @@ from hwnas_surrogate.errors import InvalidInputError, SavedFormatError
 from hwnas_surrogate.features import Encoder, LayerPhysics
 from hwnas_surrogate.models import ConstantCost, PhysicsGP, cost_model
 from hwnas_surrogate.models.forked import limit_threads_if_forked
+from hwnas_surrogate.models.operator_stack import OPERATORS
 from hwnas_surrogate.spaces import NetworkConfig, get_space
 from hwnas_surrogate.spaces.reading import is_integer
 from hwnas_surrogate.trainers.calibration import Calibration
 from hwnas_surrogate.trainers.costs import checked_coverage
 from hwnas_surrogate.trainers.encoded import Encoded
 from hwnas_surrogate.trainers.extrapolation import growth_steps, widened
+from hwnas_surrogate.trainers.operator_costs import OperatorCosts, with_sums
 
 __all__ = ["FittedSurrogate"]
 
@@ -51,6 +54,7 @@ class FittedSurrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     n_train_: int
     n_features_in_: int
     physics_: PhysicsGP | None
+    operators_: OperatorCosts | None
     scale_: float
     floor_: float
 
@@ -104,12 +108,18 @@ class FittedSurrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     def _by_model(self, query: Encoded, predict: Callable[[Any, pd.DataFrame], Vector]) -> Vector:
         """Predict by ``model_``, and by ``other_model_`` for rows under configs that were not trained on, (n,)."""
         if self.other_model_ is None or (known := query.under(self.configs_)).all():
-            return predict(self.model_, query.features)
+            return predict(self.model_, self.completed(query).features)
         result = np.empty(len(query))
         for model, rows in ((self.model_, known), (self.other_model_, ~known)):
             if rows.any():
                 result[rows] = predict(model, query.features[rows])
         return result
+
+    def completed(self, query: Encoded) -> Encoded:
+        """Return encoded networks with the columns that were learned with the surrogate, after the encoder's."""
+        if self.operators_ is None or OPERATORS.name in query.features:
+            return query
+        return replace(query, features=with_sums(query.features, self.operators_.sums(query.batch)))
 
     def interval_encoded(self, query: Encoded, coverage: float) -> Vector:
         """Predict intervals of encoded networks, shape (n, 2), in the metric's unit."""
@@ -164,7 +174,7 @@ class FittedSurrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         if self.classifier_ is None or not len(query):
             return np.ones(len(query))
         known = query if query.base is None else query.base
-        return np.asarray(self.classifier_.predict_proba(known.features)[:, 1], np.float64)
+        return np.asarray(self.classifier_.predict_proba(known.only(self.columns_).features)[:, 1], np.float64)
 
     def _calibrated(self) -> Calibration:
         if self.calibration_ is None:
@@ -175,6 +185,7 @@ class FittedSurrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     def _calibration_inputs(self, query: Encoded) -> tuple[Vector, Vector, Vector, Vector]:
         """Return features, predictions over ``scale_``, their sds, and log2 distances from the trained configs."""
+        query = self.completed(query)
         predicted, model = self.cost_encoded(query) / self.scale_, cost_model(self.model_)
         sds = model.predictive_sd(query.features) if model.heteroscedastic else np.ones(len(query))
         return self._yardstick(query.features), predicted, sds, query.distances(self.configs_)
@@ -187,8 +198,8 @@ class FittedSurrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         state : dict
             Values that JSON can hold.
         parts : dict
-            The fitted ``model``; ``other_model`` and ``classifier``, and the arrays of ``calibration`` and ``physics``,
-            or None.
+            The fitted ``model``; ``other_model`` and ``classifier``, and the arrays of ``calibration``, ``physics`` and
+            ``operators``, or None.
 
         Raises
         ------
@@ -221,6 +232,7 @@ class FittedSurrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             "classifier": self.classifier_,
             "calibration": None if self.calibration_ is None else self.calibration_.to_arrays(),
             "physics": None if self.physics_ is None else self.physics_.to_arrays(),
+            "operators": None if self.operators_ is None else self.operators_.trees.to_arrays(),
         }
         return state, parts
 
@@ -285,6 +297,12 @@ class FittedSurrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
                 own.physics_ = PhysicsGP().from_arrays(parts["physics"], LayerPhysics(None).get_feature_names_out())
             except (InvalidInputError, KeyError, TypeError, AttributeError) as error:
                 raise SavedFormatError(f"layer physics can't be read: {error}.") from error
+        own.operators_ = None
+        if parts.get("operators") is not None:
+            try:
+                own.operators_ = OperatorCosts.from_arrays(parts["operators"])
+            except (InvalidInputError, KeyError, TypeError, AttributeError) as error:
+                raise SavedFormatError(f"the costs of operators can't be read: {error}.") from error
         return own
 
     def check_predictions(self, query: Encoded) -> None:
@@ -309,12 +327,14 @@ class FittedSurrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     def _answers(self, query: Encoded) -> Iterator[tuple[str, tuple[Vector, tuple[int, ...]]]]:
         """Yield what each fitted part says of networks, and the shape of an answer; each model predicts once."""
+        query = self.completed(query)
         costs = np.asarray(self.model_.predict(query.features), np.float64)
         yield "predictions", (costs, ())
         if self.other_model_ is not None:
             yield "predictions under other configs", (np.asarray(self.other_model_.predict(query.features)), ())
         if self.classifier_ is not None:
-            yield "probabilities", (np.asarray(self.classifier_.predict_proba(query.features)), (2,))
+            own = query.only(self.columns_).features
+            yield "probabilities", (np.asarray(self.classifier_.predict_proba(own)), (2,))
         if self.calibration_ is not None:
             model, costs = cost_model(self.model_), np.maximum(costs, self.floor_ / self.scale_)
             ones = np.ones(len(query))

@@ -87,7 +87,7 @@ def queries(
         for key, query in encoded.items() if not extrapolate and len(part) else ():
             model = fitted[key].model_
             if isinstance(model, AnchoredStack):
-                warn_unfamiliar(_name(fitted[key]), part, model.trust(query.features))
+                warn_unfamiliar(_name(fitted[key]), part, model.trust(fitted[key].completed(query).features))
         yield encoded
 
 

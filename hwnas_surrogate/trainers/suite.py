@@ -21,6 +21,7 @@ from hwnas_surrogate.random_states import RandomState
 from hwnas_surrogate.spaces import Configs, NetworkConfig, Networks, SearchSpace, as_batch, get_space
 from hwnas_surrogate.trainers.costs import checked_cost, checked_coverage, checked_failed, numbers, refuse_costs
 from hwnas_surrogate.trainers.encoded import Encoded, asked_config
+from hwnas_surrogate.trainers.operator_costs import NodeTimes, checked_node_times
 from hwnas_surrogate.trainers.queries import queries
 from hwnas_surrogate.trainers.saving import load, save
 from hwnas_surrogate.trainers.surrogate import Surrogate
@@ -79,6 +80,7 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
         configs: Configs = None,
         *,
         failed: pd.DataFrame | Mapping[TargetLike, npt.ArrayLike] | None = None,
+        operators: Mapping[Target, NodeTimes] | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> Self:
         """Fit one surrogate per target; rows without a cost are left out, target by target.
@@ -94,6 +96,8 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
         failed : DataFrame or mapping of bool, n rows, optional
             Which missing costs mean that the device can't run the network. The surrogates of these targets predict such
             failures (:meth:`Surrogate.predict_has_cost`). Other missing costs were not measured.
+        operators : mapping of Target to sequence of n arrays or None, optional
+            Profiles of the networks on some targets, as :meth:`Surrogate.fit` takes them.
         progress : callable, optional
             Called with (done, total) after each target.
 
@@ -129,7 +133,11 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
                 if surrogate.is_default not in encoded:
                     encoded[surrogate.is_default] = surrogate.encode(batch)
                 encoder, training = encoded[surrogate.is_default]
-                surrogate.fit_encoded(encoder, training if tried.all() else training.rows(tried), known)
+                profiles = checked_node_times(batch, (operators or {}).get(target))
+                if not tried.all():
+                    training = training.rows(tried)
+                    profiles = profiles and [profiles[row] for row in np.flatnonzero(tried).tolist()]
+                surrogate.fit_encoded(encoder, training, known, profiles)
             except InvalidInputError as error:
                 raise type(error)(f"{target}: {error}") from error
             surrogate.outliers_ = np.flatnonzero(tried)[surrogate.outliers_]
@@ -166,7 +174,7 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
             target: failed[:, table.targets.index(target)] for target in picked
         }
         costs = table.lookup(targets=targets)
-        self.fit(table.batch, costs, failed=by_target, progress=progress)
+        self.fit(table.batch, costs, failed=by_target, operators=table.operators, progress=progress)
         self.info_ = {"table_fingerprint": table.fingerprint}
         return self
 

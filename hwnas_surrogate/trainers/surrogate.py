@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -23,6 +24,7 @@ from hwnas_surrogate.models import (
     AnchoredStack,
     ConstantCost,
     CostModel,
+    OperatorStack,
     PhysicsGP,
     PhysicsStack,
     Posterior,
@@ -47,6 +49,7 @@ from hwnas_surrogate.trainers.explaining import explained
 from hwnas_surrogate.trainers.explanation import Explanation
 from hwnas_surrogate.trainers.extrapolation import MIN_BALANCED, MIN_CONFIGS, balanced_rows, spanning
 from hwnas_surrogate.trainers.fitted import FittedSurrogate
+from hwnas_surrogate.trainers.operator_costs import NodeTimes, OperatorCosts, checked_node_times, with_sums
 from hwnas_surrogate.trainers.posterior import CalibratedPosterior
 from hwnas_surrogate.trainers.queries import asked_batch, queries
 from hwnas_surrogate.trainers.saving import load, save
@@ -58,6 +61,8 @@ __all__ = ["Surrogate"]
 
 Vector = npt.NDArray[np.float64]
 
+_MIN_GRAPHS = 10
+"""With fewer networks, trees over operators can't be validated."""
 _SMALLER = 100
 """Graphs are of any size: the smallest prediction is the smallest training cost over this."""
 _SAME = 1e-6
@@ -164,7 +169,13 @@ class Surrogate(FittedSurrogate):
         self.metric = metric
 
     def fit(
-        self, networks: Networks, cost: npt.ArrayLike, configs: Configs = None, *, failed: npt.ArrayLike | None = None
+        self,
+        networks: Networks,
+        cost: npt.ArrayLike,
+        configs: Configs = None,
+        *,
+        failed: npt.ArrayLike | None = None,
+        operators: NodeTimes | None = None,
     ) -> Self:
         """Fit on measured costs.
 
@@ -181,6 +192,10 @@ class Surrogate(FittedSurrogate):
         failed : array-like of bool, shape (n,), optional
             Which networks the device can't run. Their costs are ignored, and a classifier is fitted to predict such
             failures (:meth:`predict_has_cost`).
+        operators : sequence of n arrays or None, optional
+            Profiles: times of the operators of each graph, one for each of its nodes, and None where there is no
+            profile. ``CostTable.operators`` holds those of a target. Their scale does not matter: each network's are
+            scaled to its cost. The default model of graphs learns from them; others don't use them.
 
         Returns
         -------
@@ -189,12 +204,12 @@ class Surrogate(FittedSurrogate):
         Raises
         ------
         InvalidInputError
-            If there are fewer than two costs, their number is not that of the networks, or one is missing, infinite or
-            negative.
+            If there are fewer than two costs, their number is not that of the networks, one is missing, infinite or
+            negative, or a profile is one of another graph.
         """
         batch = as_batch(get_space(self.space), networks, configs)
         costs = checked_cost(cost, len(batch), failed, self.kind)
-        return self.fit_encoded(*self.encode(batch), costs)
+        return self.fit_encoded(*self.encode(batch), costs, checked_node_times(batch, operators))
 
     def predict(self, networks: Networks, configs: Configs = None, *, extrapolate: bool = False) -> Vector:
         """Predict costs.
@@ -524,7 +539,8 @@ class Surrogate(FittedSurrogate):
     def _model(self) -> Any:
         """Return the unfitted model."""
         if self.is_default:
-            kind = PhysicsStack if self.encoder_.space is not None else AnchoredStack
+            of_graphs = AnchoredStack if self.operators_ is None else OperatorStack
+            kind = PhysicsStack if self.encoder_.space is not None else of_graphs
             return kind(as_seed(self.random_state))
         if self.model is None or isinstance(self.model, str):
             return make_model(self.model or DEFAULT, as_seed(self.random_state))
@@ -548,26 +564,28 @@ class Surrogate(FittedSurrogate):
         encoded = queries({None: self}, get_space(self.space), networks, configs, extrapolate=extrapolate)
         return (query[None] for query in encoded)
 
-    def fit_encoded(self, encoder: Encoder, training: Encoded, costs: Vector) -> Self:
+    def fit_encoded(
+        self, encoder: Encoder, training: Encoded, costs: Vector, operators: NodeTimes | None = None
+    ) -> Self:
         """Fit on encoded networks and the costs of :func:`checked_cost`, NaN where the device can't run the network.
 
-        If it raises, the surrogate is unchanged.
+        ``operators`` are the profiles of :func:`checked_node_times`. If it raises, the surrogate is unchanged.
         """
         limit_threads_if_forked()
         before = dict(self.__dict__)
         try:
-            return self._learn(encoder, training, costs)
+            return self._learn(encoder, training, costs, operators)
         except BaseException:
             self.__dict__ = before
             raise
 
-    def _learn(self, encoder: Encoder, training: Encoded, costs: Vector) -> Self:
+    def _learn(self, encoder: Encoder, training: Encoded, costs: Vector, operators: NodeTimes | None) -> Self:
         self.metric_ = self.kind.name
         has_cost = ~np.isnan(costs)
         everything = training
         if not has_cost.all():
             training, costs = training.rows(has_cost), costs[has_cost]
-        measured = costs
+        measured, every = costs, training
         training, costs, network = each_once(training, measured)
         self.encoder_, self.target_ = encoder, getattr(self, "target_", None)
         used = np.unique(training.number)
@@ -579,9 +597,13 @@ class Surrogate(FittedSurrogate):
         mean = float((costs / largest).mean()) * largest if largest else 0.0
         self.scale_ = 2.0 ** min(round(math.log2(mean)), 1023) if mean > 0 else 1.0
         self.floor_ = float(costs.min()) / (2 if encoder.space is not None else _SMALLER)
+        self.operators_: OperatorCosts | None = None
         if costs.min() == costs.max():
             self.model_ = ConstantCost()
         else:
+            if self._learns_operators(encoder, costs):
+                profiles = _of_networks(operators, has_cost, network)
+                training = self._with_operators(training, costs, profiles)
             self.model_ = self._model()
         self.model_.fit(training.features, costs / self.scale_)
         balanced = balanced_rows(training.number, as_seed(self.random_state) or 0)
@@ -597,7 +619,7 @@ class Surrogate(FittedSurrogate):
         self.physics_ = self._apart(training.batch, costs)
         if self._without_physics():
             training = training.only(list(self.model_.feature_names_in_))
-        self.columns_ = tuple(map(str, training.features))
+        self.columns_ = tuple(map(str, every.features if self.operators_ is not None else training.features))
         self.n_features_in_ = len(self.columns_)
         self.classifier_ = None
         if not has_cost.all():
@@ -611,6 +633,20 @@ class Surrogate(FittedSurrogate):
                 self.outliers_ = np.flatnonzero(has_cost)[far]
         _predict_on_one_thread(self.model_)
         return self
+
+    def _learns_operators(self, encoder: Encoder, costs: Vector) -> bool:
+        """Return whether the costs are of enough graphs to learn from what operators cost."""
+        of_graphs = self.is_default and encoder.space is None
+        return of_graphs and len(costs) >= _MIN_GRAPHS and bool(costs.min() > 0)
+
+    def _with_operators(self, training: Encoded, costs: Vector, profiles: NodeTimes | None) -> Encoded:
+        """Learn the costs of operators; return the training networks with the column of their sums."""
+        seed = as_seed(self.random_state) or 0
+        try:
+            self.operators_, held_out = OperatorCosts.learn(training.batch, costs / self.scale_, profiles, seed)
+        except InvalidGraphError:  # an inference engine does not run one of the networks
+            return training
+        return replace(training, features=with_sums(training.features, held_out))
 
     def _apart(self, batch: NetworkBatch, costs: Vector) -> PhysicsGP | None:
         """Return layer physics of graphs, for :meth:`explain`, if the model has none."""
@@ -665,6 +701,19 @@ class Surrogate(FittedSurrogate):
         size = predicted if model.relative_errors else np.ones(len(costs))
         limit = self._wild * spreads(residuals / size, training.number) * size
         return costs - residuals, np.maximum(limit, _SAME * float(np.median(costs)))
+
+
+def _of_networks(
+    operators: NodeTimes | None, has_cost: npt.NDArray[np.bool_], network: npt.NDArray[np.intp]
+) -> NodeTimes | None:
+    """Return the profile of each distinct network with a cost: the first that it has."""
+    if operators is None:
+        return None
+    found: list[Any] = [None] * (int(network.max()) + 1)
+    for row, place in zip(np.flatnonzero(has_cost).tolist(), network.tolist(), strict=True):
+        if found[place] is None:
+            found[place] = operators[row]
+    return None if all(each is None for each in found) else found
 
 
 def _predict_on_one_thread(model: Any) -> None:

@@ -21,6 +21,7 @@ from hwnas_surrogate.reals import reals
 from hwnas_surrogate.spaces import Configs, Networks, SearchSpace, get_space
 from hwnas_surrogate.trainers.calibration import Calibration
 from hwnas_surrogate.trainers.encoded import Encoded, each_once, stack_encoder
+from hwnas_surrogate.trainers.operator_costs import NodeTimes
 from hwnas_surrogate.trainers.sources import SourceCosts, Sources, fitted_sources
 from hwnas_surrogate.trainers.suite import SurrogateSuite
 from hwnas_surrogate.trainers.surrogate import Surrogate, Vector
@@ -114,13 +115,19 @@ class TransferSurrogate(Surrogate):
         return type(self)(self.space, self.sources, self.random_state, self.calibrate, self.metric)
 
     def fit(
-        self, networks: Networks, cost: npt.ArrayLike, configs: Configs = None, *, failed: npt.ArrayLike | None = None
+        self,
+        networks: Networks,
+        cost: npt.ArrayLike,
+        configs: Configs = None,
+        *,
+        failed: npt.ArrayLike | None = None,
+        operators: NodeTimes | None = None,
     ) -> Self:
         """Fit on the costs that were measured on the new device.
 
         Parameters
         ----------
-        networks, cost, configs, failed
+        networks, cost, configs, failed, operators
             As in :meth:`Surrogate.fit`. If there are sources, they may be empty.
 
         Returns
@@ -140,7 +147,7 @@ class TransferSurrogate(Surrogate):
         if isinstance(networks, Sized) and not isinstance(networks, str) and not len(networks):
             self._rank(reals(cost), configs)
         else:
-            super().fit(networks, cost, configs, failed=failed)
+            super().fit(networks, cost, configs, failed=failed, operators=operators)
         for note in self.notes_:
             warnings.warn(note if self.target_ is None else f"{self.target_}: {note}", AdaptWarning, stacklevel=2)
         return self
@@ -166,7 +173,8 @@ class TransferSurrogate(Surrogate):
         self.classifier_, self.calibration_, self.configs_, self.bases_ = None, None, (config,), (config,)
         self.columns_, self.n_features_in_ = tuple(map(str, features)), features.shape[1]
         self.n_train_, self.scale_, self.floor_ = 0, 1.0, 0.0
-        self.other_model_, self.general_, self.macs_range_, self.physics_ = None, False, (0.0, 0.0), None
+        self.other_model_, self.general_, self.macs_range_ = None, False, (0.0, 0.0)
+        self.physics_, self.operators_ = None, None
         self.outliers_ = np.empty(0, np.intp)
         self.left_out_ = pd.DataFrame({"measured": [], "predicted": [], "outlying": []})
         self.notes_ = ("nothing was measured: the predictions rank architectures as the sources do, and have no unit.",)
@@ -175,8 +183,8 @@ class TransferSurrogate(Surrogate):
         sources = fitted_sources(self.sources, space, self.random_state)
         return stack_encoder(space, *([SourceCosts(space, sources)] if sources else []))
 
-    def _learn(self, encoder: Encoder, training: Encoded, costs: Vector) -> Self:
-        super()._learn(encoder, training, costs)
+    def _learn(self, encoder: Encoder, training: Encoded, costs: Vector, operators: NodeTimes | None) -> Self:
+        super()._learn(encoder, training, costs, operators)
         self.sources_ = encoder.asked_surrogates()
         has_cost = ~np.isnan(costs)
         measured = costs[has_cost]

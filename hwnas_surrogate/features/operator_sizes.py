@@ -1,0 +1,106 @@
+"""What is known of one operator: its sizes and kind for trees, its physical quantities for a first estimate."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas_surrogate.features.operator_counts import KINDS, kind_of
+from hwnas_surrogate.graphs import Op, TensorSpec
+from hwnas_surrogate.graphs.op import FREE
+
+__all__ = ["N_QUANTITIES", "N_SIZES", "operator_quantities", "operator_sizes"]
+
+Features = npt.NDArray[np.float64]
+
+_DENSE = ("pointwise", "conv", "depthwise", "grouped", "matmul", "attention")
+"""Kinds with multiply-adds: their time follows from these, from what they write, from weights, and from the call."""
+_OTHERS = tuple(kind for kind in KINDS if kind not in _DENSE)
+"""Kinds whose time follows from the bytes that they move, and from the call."""
+_FUNCTIONS = ("relu", "relu6", "silu", "hard_swish", "gelu", "sigmoid", "hard_sigmoid", "tanh")
+"""Activations that have a column each, alone or fused: some take a maximum, others an exponential."""
+_BLOCKS = (4, 8, 16)
+"""Runtimes compute channels in blocks of so many, the width of vector registers."""
+_CHANNELS_SECOND = ("conv", "conv_transpose", "global_pool", "batch_norm")
+_NARROW = 64
+"""Numbers of channels up to this have a column without the logarithm: kernels are chosen by them."""
+
+
+def operator_sizes(ops: Sequence[Op]) -> Features:
+    """Return the sizes and kinds of L operators, for models that split by thresholds: shape (L, k).
+
+    Binary logarithms of multiply-adds, bytes, parameters, positions and channels; the window; how channels fit into the
+    blocks that runtimes compute; the kind, and what is fused.
+    """
+    return np.array([_sizes(op) for op in ops], np.float64).reshape(len(ops), N_SIZES)
+
+
+def operator_quantities(ops: Sequence[Op]) -> Features:
+    """Return the physical quantities of L operators, apart for each kind, shape (L, q): none is negative.
+
+    With a non-negative cost per unit, they give a first estimate of an operator's time. Operators that do nothing, such
+    as views, have none.
+    """
+    return np.array([_quantities(op) for op in ops], np.float64).reshape(len(ops), N_QUANTITIES)
+
+
+@lru_cache(maxsize=65536)
+def _quantities(op: Op) -> tuple[float, ...]:
+    kind, written = kind_of(op), sum(spec.numel for spec in op.outputs)
+    if op.kind in FREE or op.kind == "constant":
+        kind = ""
+    row: list[float] = []
+    for each in _DENSE:
+        row += (op.macs, written, op.params, 1) if kind == each else (0, 0, 0, 0)
+    for each in _OTHERS:
+        row += (op.activation_bytes, 1) if kind == each else (0, 0)
+    return tuple(row)
+
+
+@lru_cache(maxsize=65536)
+def _sizes(op: Op) -> tuple[float, ...]:
+    read, written, positions_read, positions, width = _channels(op)
+    kernel, stride, dilation = op.kernel or (1,), op.stride or (1,), op.dilation or (1,)
+    each = read // op.groups
+    return (
+        *map(_log2, (op.macs, op.bytes_read, op.bytes_written, op.params, positions_read, positions, width)),
+        *map(_log2, (read, written, each, op.groups, math.prod(kernel), math.prod(stride))),
+        _log2(op.macs) - _log2(op.activation_bytes + 4 * op.params),
+        kernel[0], kernel[-1], dilation[0], len(op.inputs), len(op.outputs), len(op.outputs[0].shape),
+        *(size % block == 0 for size in (read, written) for block in _BLOCKS),
+        *(-(-size // 16) * 16 / max(size, 1) for size in (read, written)),
+        min(written, _NARROW), min(each, _NARROW), width % 8 == 0,
+        *(kind_of(op) == kind for kind in KINDS),
+        *(name == op.kind or name in op.fused for name in _FUNCTIONS),
+        "add" in op.fused, "mul" in op.fused, len(op.fused),
+        *(op.kind == kind for kind in ("conv_transpose", "layer_norm", "max_pool", "concat")),
+    )  # fmt: skip
+
+
+def _channels(op: Op) -> tuple[int, int, int, int, int]:
+    """Return channels read and written, positions read and written, and the width of the result."""
+    read, written = (op.inputs[0].shape if op.inputs else ()), op.outputs[0].shape
+    if op.kind == "matmul":
+        columns, numel = (written[-1] if written else 1), op.outputs[0].numel
+        rows = numel // max(columns, 1)
+        return op.macs // max(numel, 1), columns, rows, rows, rows
+    of_image = op.kernel or op.kind in _CHANNELS_SECOND or len(written) == 4
+    if of_image and min(len(read), len(written)) > 1:
+        last = written[-1] if len(written) > 2 else 1
+        return read[1], written[1], math.prod(read[2:]), math.prod(written[2:]), last
+    columns = written[-1] if written else 1
+    rows = op.outputs[0].numel // max(columns, 1)
+    return (read[-1] if read else 1), columns, rows, rows, rows
+
+
+def _log2(size: float) -> float:
+    return math.log2(max(size, 1))
+
+
+_ANY = Op("relu", (TensorSpec((1,)),), (TensorSpec((1,)),))
+N_SIZES, N_QUANTITIES = len(_sizes(_ANY)), len(_quantities(_ANY))
+"""The numbers of columns."""

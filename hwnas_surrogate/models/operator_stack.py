@@ -1,0 +1,104 @@
+"""The default model of graphs: a stack of layer physics and ridges, and the sum of learned costs of operators."""
+
+from __future__ import annotations
+
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from hwnas_surrogate.columns import Column
+from hwnas_surrogate.models.anchored import AnchoredStack
+from hwnas_surrogate.models.cost_model import Arrays, Vector, checked_array
+from hwnas_surrogate.models.linear import EXACT
+from hwnas_surrogate.models.mixing import mixing_weight
+from hwnas_surrogate.models.robust import robust_sd
+
+__all__ = ["OPERATORS", "OperatorStack"]
+
+OPERATORS = Column.learned("operators")
+"""The column of the sum of operators' learned costs; of training rows, predicted without the row. It is the last."""
+_PSEUDO_ROWS = 5.0
+"""Prior weight of the stack, in rows."""
+_APART = 3.0
+"""Away from the training networks the stack may be off by any factor: it counts up to this factor from the sum."""
+_DISAGREEMENT = 0.4
+"""The fraction of the logarithmic difference of the two that is added to the standard deviation."""
+
+
+class OperatorStack(AnchoredStack):
+    """The weighted geometric mean of an :class:`AnchoredStack` and of the sum of operators' learned costs.
+
+    Networks of many kinds cost between microseconds and seconds, so that errors are relative. The weight minimises the
+    squared logarithmic residuals on rows that neither was fitted to. The standard deviation is relative too. It grows
+    where the two disagree, as they do for networks unlike those measured.
+
+    Parameters
+    ----------
+    random_state, prior
+        As in :class:`AnchoredStack`.
+
+    Attributes
+    ----------
+    operators_weight_ : float
+        The weight of the sum of operators' costs, between 0 and 1.
+    relative_sd_ : float
+        The robust standard deviation of the relative residuals of the mean.
+    """
+
+    operators_weight_: float
+    relative_sd_: float
+
+    def fit(self, X: pd.DataFrame, y: npt.ArrayLike) -> Self:
+        """Fit on (n, k) named columns, the last of which is :data:`OPERATORS`, and n costs above 0."""
+        super().fit(X, y)
+        costs = np.asarray(y, np.float64)
+        sums = X[OPERATORS.name].to_numpy(np.float64)
+        stacked = self._near(costs - self.residuals_, sums)
+        of_stack, of_sums = np.log(costs / stacked), np.log(costs / sums)
+        self.operators_weight_ = mixing_weight(of_stack, of_sums, _PSEUDO_ROWS)
+        predicted = self._mean(stacked, sums)
+        self.residuals_ = costs - predicted
+        apart = _DISAGREEMENT * np.abs(of_stack - of_sums)
+        self.relative_sd_ = max(robust_sd(self.residuals_ / predicted), EXACT)
+        self.sds_ = predicted * np.hypot(self.relative_sd_, apart)
+        return self
+
+    @property
+    def relative_errors(self) -> bool:
+        """True: errors are proportional to the cost."""
+        return True
+
+    @property
+    def general_weight(self) -> float:
+        """The total weight of everything but physics."""
+        return 1 - (1 - self.operators_weight_) * (1 - super().general_weight)
+
+    def predict(self, X: pd.DataFrame) -> Vector:
+        """Predict costs: (n, k) named columns as in ``fit`` -> (n,)."""
+        sums = X[OPERATORS.name].to_numpy(np.float64)
+        return self._mean(self._near(super().predict(X), sums), sums)
+
+    def predictive_sd(self, X: pd.DataFrame) -> Vector:
+        """Return the predictive standard deviation of each cost: (n, k) named columns as in ``fit`` -> (n,)."""
+        sums = X[OPERATORS.name].to_numpy(np.float64)
+        stacked = self._near(super().predict(X), sums)
+        apart = _DISAGREEMENT * np.abs(np.log(stacked / sums))
+        return np.asarray(self._mean(stacked, sums) * np.hypot(self.relative_sd_, apart))
+
+    def to_arrays(self) -> Arrays:
+        """Return the fitted parameters as arrays."""
+        return {**super().to_arrays(), "operators": np.array([self.operators_weight_, self.relative_sd_])}
+
+    def from_arrays(self, arrays: Arrays, feature_names: npt.NDArray[np.object_]) -> Self:
+        """Restore from the arrays of :meth:`to_arrays`, for columns of these names, shape (k,)."""
+        super().from_arrays(arrays, feature_names)
+        self.operators_weight_, self.relative_sd_ = map(float, checked_array(arrays, "operators", (2,), 0.0))
+        return self
+
+    def _near(self, stacked: Vector, sums: Vector) -> Vector:
+        return np.asarray(np.clip(stacked, sums / _APART, sums * _APART))
+
+    def _mean(self, stacked: Vector, sums: Vector) -> Vector:
+        return np.asarray(stacked ** (1 - self.operators_weight_) * sums**self.operators_weight_)

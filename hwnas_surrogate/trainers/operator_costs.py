@@ -1,0 +1,148 @@
+"""Operators' costs learned from graphs: one more prediction of a network's cost, the sum over its operators."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from hwnas_surrogate.errors import InvalidInputError
+from hwnas_surrogate.features.operator_sizes import N_QUANTITIES, N_SIZES, operator_quantities, operator_sizes
+from hwnas_surrogate.graphs import GraphBatch, NetworkBatch, Op
+from hwnas_surrogate.graphs.views import traced
+from hwnas_surrogate.models.cost_model import Arrays
+from hwnas_surrogate.models.operator_stack import OPERATORS
+from hwnas_surrogate.models.operator_trees import OperatorTrees
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+__all__ = ["NodeTimes", "OperatorCosts", "checked_node_times"]
+
+Vector = npt.NDArray[np.float64]
+NodeTimes = Sequence[npt.NDArray[np.floating] | None]
+"""Times of the nodes of each network's graph, None where it has no profile."""
+
+FOLDS = 5
+
+
+class OperatorCosts:
+    """Sums of what trees predict for the operators that an inference engine runs (view ``fused``).
+
+    Parameters
+    ----------
+    trees : OperatorTrees
+        Fitted.
+    """
+
+    def __init__(self, trees: OperatorTrees) -> None:
+        self.trees = trees
+
+    @classmethod
+    def learn(cls, batch: NetworkBatch, costs: Vector, times: NodeTimes | None, seed: int) -> tuple[Self, Vector]:
+        """Learn operators' costs from n networks.
+
+        Parameters
+        ----------
+        batch : NetworkBatch
+        costs : ndarray of float64, shape (n,)
+            Above 0.
+        times : sequence of n arrays or None, optional
+            Times of each graph's nodes; their scale does not matter, since they are scaled to the network's cost.
+        seed : int
+            Of the folds and the trees.
+
+        Returns
+        -------
+        learned : OperatorCosts
+        held_out : ndarray of float64, shape (n,)
+            The cost of each network, predicted by trees that were fitted without it.
+        """
+        ops = batch.distinct("fused")
+        sizes, quantities, counts = operator_sizes(ops), operator_quantities(ops), _counts(batch)
+        parts = None if times is None else _parts(batch, ops, costs, times)
+
+        def fitted(rows: npt.NDArray[np.intp]) -> OperatorTrees:
+            profile = None if parts is None else parts[rows]
+            return OperatorTrees(seed).fit(sizes, quantities, counts[rows], costs[rows], profile)
+
+        held_out = np.empty(len(costs))
+        order = np.random.default_rng(seed).permutation(len(costs))
+        for place in range(min(FOLDS, len(costs))):
+            rows = order[place::FOLDS]
+            others = np.setdiff1d(order, rows)
+            held_out[rows] = counts[rows] @ fitted(others).predict(sizes, quantities)
+        return cls(fitted(np.arange(len(costs)))), held_out
+
+    @classmethod
+    def from_arrays(cls, arrays: Arrays) -> Self:
+        """Restore from the arrays of the trees, or raise :class:`InvalidInputError`."""
+        return cls(OperatorTrees().from_arrays(arrays, N_SIZES, N_QUANTITIES))
+
+    def sums(self, batch: NetworkBatch) -> Vector:
+        """Return the predicted costs of n networks, shape (n,)."""
+        ops = batch.distinct("fused")
+        return batch.sums(self.trees.predict(operator_sizes(ops), operator_quantities(ops)), "fused")
+
+
+def with_sums(features: pd.DataFrame, sums: Vector) -> pd.DataFrame:
+    """Return columns with that of the operators' costs after them."""
+    return pd.concat([features, pd.DataFrame({OPERATORS.name: sums}, index=features.index)], axis=1)
+
+
+def checked_node_times(batch: NetworkBatch, times: NodeTimes | None) -> NodeTimes | None:
+    """Return times of operators for n networks, None if none of them has any.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is not one list for each network, or a list is not one of its graph's nodes.
+    """
+    if times is None or all(each is None for each in times):
+        return None
+    if len(times) != len(batch):
+        raise InvalidInputError(
+            f"there must be times of operators, or None, for each of {len(batch)} networks, got {len(times)}."
+        )
+    for place, each in enumerate(times):
+        nodes = len(_graph(batch, place)) if each is not None else 0
+        if each is not None and np.shape(each) != (nodes,):
+            raise InvalidInputError(
+                f"times of operators of network {place} ({batch.names[place]}) must be one for each of its {nodes} "
+                f"operators, got shape {np.shape(each)}: the profile is one of another network."
+            )
+    return times
+
+
+def _graph(batch: NetworkBatch, place: int):  # type: ignore[no-untyped-def]
+    part = batch.take([place])
+    return (part if isinstance(part, GraphBatch) else part.graphs()).graphs[0]  # type: ignore[attr-defined]
+
+
+def _counts(batch: NetworkBatch) -> csr_array:
+    from scipy.sparse import csr_array
+
+    return csr_array(batch.counts("fused"))
+
+
+def _parts(batch: NetworkBatch, ops: tuple[Op, ...], costs: Vector, times: NodeTimes) -> csr_array:
+    """Return the part of each network's cost that each distinct operator takes by its profile, (n, L)."""
+    from scipy.sparse import csr_array
+
+    place_of = {op: place for place, op in enumerate(ops)}
+    rows, columns, values = list[int](), list[int](), list[float]()
+    for row, (cost, each) in enumerate(zip(costs.tolist(), times, strict=True)):
+        if each is None:
+            continue
+        run = traced(_graph(batch, row), "fused")
+        at = np.zeros(len(run.became))
+        np.add.at(at, run.became[run.became >= 0], np.asarray(each, np.float64)[run.became >= 0])
+        at *= cost / at.sum()
+        for op, ms in zip(run.ops, at[run.serves].tolist(), strict=True):
+            rows.append(row)
+            columns.append(place_of[op])
+            values.append(ms)
+    return csr_array((values, (rows, columns)), shape=(len(costs), len(ops)))
