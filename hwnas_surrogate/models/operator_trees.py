@@ -102,12 +102,11 @@ class OperatorTrees:
 
         if len(costs) and not costs.min() > 0:
             raise InvalidInputError(f"OperatorTrees takes costs above 0, got {costs.min():g}.")
+        sizes, quantities, merge = _alike(sizes, quantities, counts)
+        counts, measured = counts @ merge, None if times is None else times @ merge
         self._fit_estimates(quantities, counts, costs)
-        used = np.unique(counts.indices)
-        used = used[quantities[used].any(axis=1)]
-        measured = None if times is None else times[:, used]
-        loss = _Loss.of(counts[:, used], costs, measured, self._estimates(quantities)[used])
-        data = xgb.DMatrix(sizes[used].astype(np.float32))
+        loss = _Loss.of(counts, costs, measured, self._estimates(quantities))
+        data = xgb.DMatrix(sizes.astype(np.float32))
         booster = xgb.train(
             {
                 "eta": _RATE, "max_depth": _DEPTH, "lambda": _SHRINKAGE, "min_child_weight": _LEAST, "subsample": 0.8,
@@ -167,6 +166,22 @@ class OperatorTrees:
 
     def _estimates(self, quantities: Vector) -> Vector:
         return np.maximum(quantities @ self.unit_costs_, self.least_)
+
+
+def _alike(sizes: Vector, quantities: Vector, counts: csr_array) -> tuple[Vector, Vector, csr_array]:
+    """Return each distinct operator that runs and costs something once, in an order of its own, and who it is.
+
+    The last is a sparse array of shape (L, distinct operators): it merges columns of operators that look the same.
+    Trees draw samples by place. In an order that depends on nothing else, what is learned does not depend on the order
+    of networks, or on networks that were left out.
+    """
+    from scipy.sparse import csr_array
+
+    used = np.unique(counts.indices)
+    used = used[quantities[used].any(axis=1)]
+    rows, group = np.unique(np.column_stack([sizes, quantities])[used], axis=0, return_inverse=True)
+    merge = csr_array((np.ones(len(used)), (used, group.ravel())), shape=(len(sizes), len(rows)))
+    return rows[:, : sizes.shape[1]], rows[:, sizes.shape[1] :], merge
 
 
 @dataclass(frozen=True, slots=True, eq=False)

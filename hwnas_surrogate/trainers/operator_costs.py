@@ -114,6 +114,12 @@ def checked_node_times(batch: NetworkBatch, times: NodeTimes | None) -> NodeTime
                 f"times of operators of network {place} ({batch.names[place]}) must be one for each of its {nodes} "
                 f"operators, got shape {np.shape(each)}: the profile is one of another network."
             )
+        values = None if each is None else np.asarray(each, np.float64)
+        if values is not None and not (np.isfinite(values).all() and (values >= 0).all() and values.any()):
+            raise InvalidInputError(
+                f"times of operators of network {place} ({batch.names[place]}) must be finite and not negative, and "
+                f"not all 0, got {values.min():g} to {values.max():g}."
+            )
     return times
 
 

@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from hwnas_surrogate.errors import SavedFormatError
 from hwnas_surrogate.features import Encoder
 from hwnas_surrogate.features.encoder import known_encoders
 from hwnas_surrogate.files import file_stem, locked
 from hwnas_surrogate.inputs import as_path, input_path
+from hwnas_surrogate.models.operator_stack import OPERATORS
 from hwnas_surrogate.random_states import as_seed
 from hwnas_surrogate.spaces import ArchBatch, SearchSpace, get_space
 from hwnas_surrogate.spaces.reading import is_integer
@@ -187,7 +189,7 @@ def _describe(surrogate: FittedSurrogate, prefix: str = "") -> tuple[dict[str, A
     def keep(part: str, fitted: Any) -> dict[str, Any] | None:
         if fitted is None:
             return None
-        model, data = to_bytes(fitted, names)
+        model, data = to_bytes(fitted, _read_by(part, names, parts))
         sha256 = hashlib.sha256(data).hexdigest()
         file = f"{name}{part}-{sha256[:16]}.{SUFFIXES[model['format']]}"
         files[file] = data
@@ -242,7 +244,9 @@ def _restore(
             "Install the version that saved it, or train again."
         )
     parts = {
-        part: None if kept is None else from_bytes(kept["model"], read_weights(kept["weights"], folder), names)
+        part: None
+        if kept is None
+        else from_bytes(kept["model"], read_weights(kept["weights"], folder), _read_by(part, names, entry["parts"]))
         for part, kept in entry["parts"].items()
     }
     surrogate = kinds[entry["class"]].from_state(entry, parts, name, encoder, sources)
@@ -250,6 +254,11 @@ def _restore(
         probes[key] = encode(encoder, _probes(name))
     surrogate.check_predictions(probes[key])
     return surrogate
+
+
+def _read_by(part: str, names: npt.NDArray[np.object_], parts: Mapping[str, Any]) -> npt.NDArray[np.object_]:
+    """Return the columns that a part reads: the model also reads what was learned with it."""
+    return np.append(names, OPERATORS.name) if part == "model" and parts.get("operators") is not None else names
 
 
 @lru_cache(maxsize=64)
