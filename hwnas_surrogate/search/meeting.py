@@ -36,6 +36,9 @@ def check_met(goals: Goals, found: Evaluated) -> None:
             "give the qualities of more networks."
         )
     rows = np.flatnonzero(found.connected & np.isfinite(found.excess).all(axis=1))
+    of_quality = np.array([budget.quantity.name == QUALITY for budget in goals.budgets])
+    asked = rows[(found.excess[np.ix_(rows, ~of_quality)] == 0).all(axis=1)]
+    rows = asked if len(asked) else rows  # of the others the quality is unknown
     if not len(rows):
         raise InvalidInputError(
             f"none of {len(found):,} candidates can be used: each lacks a path from input to output, or a cost."
@@ -46,7 +49,7 @@ def check_met(goals: Goals, found: Evaluated) -> None:
     best = int(np.argmin(_largest_excess(np.where(np.isnan(excess), 0.0, excess))))
     (name,) = found.batch.take(rows[[best]]).names
     nearest = ", ".join(
-        _written(budget, value)
+        str(budget) if budget.excess(np.array([value]))[0] == 0 else _written(budget, value)
         for budget, value in zip(goals.budgets, reached[best].tolist(), strict=True)
         if not np.isnan(value)
     )
@@ -73,14 +76,14 @@ def _reached(goals: Goals, found: Evaluated, rows: npt.NDArray[np.intp]) -> Vect
     columns = np.array([goals.quantities.index(budget.quantity) for budget in goals.budgets])
     values = found.values[np.ix_(rows, columns)]
     if goals.certainty is None:
-        return values
+        return np.asarray(values)
     batch: NetworkBatch = found.batch.take(rows)
     targets = [budget.quantity.target for budget in goals.budgets if budget.quantity.target is not None]
     certain = goals.costs.reachable(batch, targets, goals.certainty)
     for column, budget in enumerate(goals.budgets):
         if budget.quantity.target is not None:
             values[:, column] = certain[budget.quantity.target]
-    return values
+    return np.asarray(values)
 
 
 def _certainly(goals: Goals) -> str:
@@ -89,14 +92,11 @@ def _certainly(goals: Goals) -> str:
 
 def _alone(goals: Goals, found: Evaluated) -> str:
     """Say, of several budgets, whether each can be kept by itself."""
-    if len(goals.budgets) < 2:
+    excess = found.excess[found.connected]
+    known = [(number, str(budget)) for number, budget in enumerate(goals.budgets) if budget.quantity.name != QUALITY]
+    if len(known) < 2 or (excess[:, [number for number, _ in known]] == 0).all(axis=1).any():
         return ""
-    usable = found.connected
-    never = [
-        str(budget)
-        for number, budget in enumerate(goals.budgets)
-        if budget.quantity.name != QUALITY and not (found.excess[usable, number] == 0).any()
-    ]
+    never = [name for number, name in known if not (excess[:, number] == 0).any()]
     if not never:
-        return " Each can be kept by itself, but not all by one network."
+        return f" {' and '.join(name for _, name in known)} can be kept each by itself, but not by one network."
     return f" None keeps {' or '.join(never)}, even by itself."
