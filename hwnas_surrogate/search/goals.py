@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,7 +14,7 @@ from hwnas_surrogate.search.cost_sources import Costs
 from hwnas_surrogate.search.qualities import QualityOf
 from hwnas_surrogate.search.quantities import QUALITY, SIZES, Budget, Quantity
 
-__all__ = ["Evaluated", "Goals"]
+__all__ = ["Evaluated", "Goals", "joined"]
 
 Vector = npt.NDArray[np.float64]
 
@@ -108,6 +109,14 @@ class Goals:
 
     def evaluate(self, batch: NetworkBatch) -> Evaluated:
         """Predict networks, and find the quality of those that keep the budgets."""
+        found = self.predict(batch)
+        rows = found.choosable
+        if self.quality is None or not len(rows):
+            return found
+        return self.with_quality(found, rows, self.quality(batch.take(rows)))
+
+    def predict(self, batch: NetworkBatch) -> Evaluated:
+        """Predict networks; the quality is left open, and its budget taken as kept."""
         connected = batch.connected
         values = np.full((len(batch), len(self.quantities)), np.nan)
         targets = [quantity.target for quantity in self.quantities if quantity.target is not None]
@@ -117,21 +126,20 @@ class Goals:
                 values[:, column] = predicted[quantity.target]
             elif quantity.name != QUALITY:
                 values[:, column] = SIZES[quantity.name][1](batch)
-        excess = self._excess(batch, values)
         known = np.array([quantity.name != QUALITY for quantity in self.quantities])
         usable = connected & ~np.isnan(values[:, known]).any(axis=1)
-        asked = np.flatnonzero(usable & (excess == 0).all(axis=1))
-        if self.quality is not None:
-            (place,) = np.flatnonzero(~known)
-            if len(asked):
-                values[asked, place] = self.quality(batch.take(asked))
-            missing = np.isin(np.arange(len(batch)), asked) & np.isnan(values[:, place])
-            usable &= ~missing
-            for number, budget in enumerate(self.budgets):
-                if budget.quantity.name == QUALITY:
-                    excess[asked, number] = budget.excess(values[asked, place])
-        broken = np.minimum(excess, _FAR / 100).sum(axis=1)
-        return Evaluated(batch, values, excess, connected, np.where(usable, broken, broken + _FAR))
+        excess = self._excess(batch, values)
+        return Evaluated(batch, values, excess, connected, _violation(excess, usable))
+
+    def with_quality(self, found: Evaluated, rows: npt.NDArray[np.intp], qualities: Vector) -> Evaluated:
+        """Return evaluated networks with the qualities of some; without one, NaN, they can't be chosen."""
+        values, excess, usable = found.values.copy(), found.excess.copy(), found.violation < _FAR
+        values[rows, [quantity.name for quantity in self.quantities].index(QUALITY)] = qualities
+        usable[rows] &= ~np.isnan(qualities)
+        for number, budget in enumerate(self.budgets):
+            if budget.quantity.name == QUALITY:
+                excess[rows, number] = np.where(np.isnan(qualities), 0.0, budget.excess(qualities))
+        return Evaluated(found.batch, values, excess, found.connected, _violation(excess, usable))
 
     def probabilities(self, batch: NetworkBatch) -> dict[Budget, Vector]:
         """Return the probability that networks keep each budget of a target, (n,) each."""
@@ -154,3 +162,20 @@ class Goals:
                 over = np.where(short > 0, short + over, 0.0)
             excess[:, number] = over
         return excess
+
+
+def _violation(excess: Vector, usable: npt.NDArray[np.bool_]) -> Vector:
+    """Return how far networks are from being chosen, (n, b), (n,) -> (n,)."""
+    broken = np.minimum(excess, _FAR / 100).sum(axis=1)
+    return np.asarray(np.where(usable, broken, broken + _FAR))
+
+
+def joined(parts: Sequence[Evaluated], batch: NetworkBatch) -> Evaluated:
+    """Return parts as one; ``batch`` holds the networks of all."""
+    return Evaluated(
+        batch,
+        np.concatenate([part.values for part in parts]),
+        np.concatenate([part.excess for part in parts]),
+        np.concatenate([part.connected for part in parts]),
+        np.concatenate([part.violation for part in parts]),
+    )

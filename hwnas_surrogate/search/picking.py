@@ -21,11 +21,12 @@ ABOUT = 0.1
 median network to the best."""
 
 
-def scaled(losses: Vector) -> Vector:
-    """Scale losses, (n, k), so that 0 is the smallest and 1 the largest of each column; 0 in a constant one."""
-    if not len(losses):
+def scaled(losses: Vector, among: Vector | None = None) -> Vector:
+    """Scale losses, (n, k), so that 0 is the smallest and 1 the largest of each column ``among`` others (or these)."""
+    given = losses if among is None else among
+    if not len(given):
         return losses
-    low, high = losses.min(axis=0), losses.max(axis=0)
+    low, high = given.min(axis=0), given.max(axis=0)
     return np.asarray((losses - low) / np.where(high > low, high - low, 1.0))
 
 

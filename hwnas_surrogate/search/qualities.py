@@ -11,7 +11,7 @@ import pandas as pd
 
 from hwnas_surrogate.data import CostTable
 from hwnas_surrogate.errors import InvalidInputError
-from hwnas_surrogate.graphs import GraphBatch, NetworkBatch
+from hwnas_surrogate.graphs import NetworkBatch
 from hwnas_surrogate.search.quality import Accuracy, quality_by_row
 from hwnas_surrogate.spaces import ArchBatch
 from hwnas_surrogate.trainers import Surrogate, SurrogateSuite
@@ -63,8 +63,3 @@ def predicted_qualities(quality: Surrogate | SurrogateSuite) -> QualityOf:
         )
     surrogate = one
     return lambda batch: np.asarray(surrogate.predict(batch), np.float64)
-
-
-def inputs_of_function(batch: NetworkBatch) -> list[Any]:
-    """Return what a quality function is called with: strings of architectures, or graphs."""
-    return list(batch.graphs) if isinstance(batch, GraphBatch) else list(batch.names)

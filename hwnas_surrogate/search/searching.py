@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
 import numpy as np
+import numpy.typing as npt
 
 from hwnas_surrogate.data import TargetLike
 from hwnas_surrogate.errors import InvalidInputError
-from hwnas_surrogate.random_states import RandomState
-from hwnas_surrogate.search.candidates import read_candidates
+from hwnas_surrogate.graphs import NetworkBatch
+from hwnas_surrogate.random_states import RandomState, as_seed
+from hwnas_surrogate.search.calling import called_qualities
+from hwnas_surrogate.search.candidates import Candidates, read_candidates
 from hwnas_surrogate.search.cost_sources import Costs, CostSources
-from hwnas_surrogate.search.goals import Goals
+from hwnas_surrogate.search.evolution import POPULATION, Evolution
+from hwnas_surrogate.search.goals import Evaluated, Goals, joined
 from hwnas_surrogate.search.meeting import check_met
 from hwnas_surrogate.search.picking import hypervolume, scaled
 from hwnas_surrogate.search.qualities import Quality, QualityOf, known_qualities, predicted_qualities
 from hwnas_surrogate.search.quantities import QUALITY, read_budgets, read_objectives
 from hwnas_surrogate.search.result import SearchResult, result_of
 from hwnas_surrogate.spaces import ConfigLike, Networks, SearchSpace
+from hwnas_surrogate.spaces.base import ArchArray
 from hwnas_surrogate.trainers import Surrogate, SurrogateSuite
 from hwnas_surrogate.trainers.costs import checked_coverage
 
-__all__ = ["search"]
+__all__ = ["EVALUATIONS", "read_goals", "search"]
+
+Vector = npt.NDArray[np.float64]
+Progress = Callable[[int, int, float], object]
+
+EVALUATIONS = 50_000
+"""Number of networks of a large space to evaluate, if none is given."""
 
 
 def search(
@@ -35,6 +48,10 @@ def search(
     n: int = 5,
     config: ConfigLike = None,
     evaluations: int | None = None,
+    n_jobs: int = 1,
+    timeout: float | None = None,
+    journal: str | os.PathLike[str] | None = None,
+    progress: Progress | None = None,
     random_state: RandomState = 0,
 ) -> SearchResult:
     """Find the best networks of a space or a list, by quality and costs, under budgets.
@@ -67,6 +84,15 @@ def search(
     evaluations : int, optional
         The largest number of networks to evaluate. If None, all of a space of up to a million, and 50,000 of a larger
         one.
+    n_jobs : int, default=1
+        Processes that call a quality function.
+    timeout : float, optional
+        Seconds that a call of the quality function may take.
+    journal : path-like, optional
+        The file in which the qualities of a function are recorded as they come. The same search continues with them
+        after a kill, and other searches with this function and journal do not evaluate them again.
+    progress : callable, optional
+        Called after each generation with the numbers of networks evaluated, of those to evaluate, and the hypervolume.
     random_state : int, numpy generator or None, default=0
         Seed of the evolution.
 
@@ -83,21 +109,99 @@ def search(
     """
     if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
         raise InvalidInputError(f"n must be a number of networks, 1 or more, got {n!r:.40}.")
+    if evaluations is not None and (
+        isinstance(evaluations, bool) or not isinstance(evaluations, (int, np.integer)) or evaluations < 1
+    ):
+        raise InvalidInputError(f"evaluations must be a number of networks, 1 or more, got {evaluations!r:.40}.")
     costs = Costs(surrogates)
-    goals = read_goals(objectives, costs, quality, budgets, certainty)
-    among = read_candidates(candidates, config, costs, evaluations)
-    if among.listed is None:
-        raise InvalidInputError("evolution is to come")
-    found = goals.evaluate(among.listed)
+    with _opened(quality, n_jobs, timeout, journal) as qualities:
+        goals = read_goals(objectives, costs, qualities, budgets, certainty)
+        among = read_candidates(candidates, config, costs, evaluations)
+        if among.listed is not None:
+            return _exact(goals, among.listed, int(n))
+        if goals.quality is not None and quality is not None and not callable(quality) and not _predicts(quality):
+            raise InvalidInputError(
+                "the qualities of known networks do not go with a space that is too large to evaluate every "
+                "architecture: fit a surrogate to them, or give these networks as the candidates."
+            )
+        most = EVALUATIONS if evaluations is None else int(evaluations)
+        return _evolved(goals, among, int(n), most, as_seed(random_state), progress)
+
+
+def _predicts(quality: Quality) -> bool:
+    return isinstance(quality, (Surrogate, SurrogateSuite))
+
+
+@contextmanager
+def _opened(
+    quality: Quality | None, n_jobs: int, timeout: float | None, journal: str | os.PathLike[str] | None
+) -> Iterator[QualityOf | None]:
+    """Return qualities by whatever they come from; a function's processes and journal are closed afterwards."""
+    if callable(quality) and not _predicts(quality):
+        with called_qualities(quality, n_jobs=n_jobs, timeout=timeout, journal=journal) as called:
+            yield called
+        return
+    if journal is not None or timeout is not None:
+        raise InvalidInputError("a journal and a timeout belong to a quality function, which is not given.")
+    if quality is None:
+        yield None
+    elif isinstance(quality, (Surrogate, SurrogateSuite)):
+        yield predicted_qualities(quality)
+    else:
+        yield known_qualities(quality)
+
+
+def _exact(goals: Goals, listed: NetworkBatch, n: int) -> SearchResult:
+    """Evaluate every candidate."""
+    found = goals.evaluate(listed)
     check_met(goals, found)
     volume = hypervolume(scaled(goals.losses(found.values[found.choosable])))
     return result_of(goals, found, n, history=[(len(found), volume)], exact=True)
 
 
+def _evolved(
+    goals: Goals, among: Candidates, n: int, evaluations: int, seed: int | None, progress: Progress | None
+) -> SearchResult:
+    """Evaluate generation after generation of a large space."""
+    assert among.space is not None
+    evolution = Evolution(among.space, len(goals.objectives), seed)
+    archs: list[ArchArray] = []
+    parts: list[Evaluated] = []
+    history: list[tuple[int, float]] = []
+    box: Vector | None = None
+    done = 0
+
+    def evaluate(drawn: ArchArray) -> None:
+        nonlocal done
+        found = goals.evaluate(among.batch(drawn))
+        evolution.tell(drawn, goals.losses(found.values), found.violation)
+        archs.append(drawn)
+        parts.append(found)
+        done += len(drawn)
+
+    drawn = evolution.start(evaluations)
+    while len(drawn):
+        evaluate(drawn)
+        if len(parts) == 1:
+            corners = evolution.corners(drawn, goals.losses(parts[0].values))[: evaluations - done]
+            if len(corners):
+                evaluate(corners)
+        if box is None and len(evolution.front):
+            box = np.concatenate([goals.losses(part.values[part.choosable]) for part in parts])
+        volume = 0.0 if box is None else hypervolume(scaled(evolution.front_losses, box))
+        history.append((done, volume))
+        if progress is not None:
+            progress(done, evaluations, volume)
+        drawn = evolution.ask(min(POPULATION, evaluations - done))
+    found = joined(parts, among.batch(np.concatenate(archs)))
+    check_met(goals, found)
+    return result_of(goals, found, n, history=history, exact=False)
+
+
 def read_goals(
     objectives: TargetLike | Iterable[TargetLike],
     costs: Costs,
-    quality: Quality | None,
+    quality: QualityOf | None,
     budgets: Mapping[TargetLike, float] | None,
     certainty: float | None,
 ) -> Goals:
@@ -105,12 +209,4 @@ def read_goals(
     asked = read_objectives(objectives, costs.targets)
     limits = read_budgets(budgets, costs.targets)
     part = None if certainty is None else checked_coverage(certainty)
-    return Goals(asked, limits, part, costs, _quality_of(quality))
-
-
-def _quality_of(quality: Quality | None) -> QualityOf | None:
-    if quality is None:
-        return None
-    if isinstance(quality, (Surrogate, SurrogateSuite)):
-        return predicted_qualities(quality)
-    return known_qualities(quality)
+    return Goals(asked, limits, part, costs, quality)
