@@ -62,7 +62,9 @@ class Evolution:
         """Return the architectures to begin with, n at most."""
         most = int(self.space.n_ops_at.max())
         uniform = np.minimum(np.arange(most)[:, None], self.space.n_ops_at - 1).astype(np.int8)
-        around = self.space.neighbours(self._centre) if n >= 5 * self._size else self._centre[None]
+        around = self._centre[None]
+        if n >= 5 * self._size:
+            around = np.concatenate([around, self.space.neighbours(self._centre)])
         random = self.space.sample(min(n, self._population), self.rng)
         return self._unseen(np.concatenate([uniform, around, random]))[:n]
 
@@ -205,4 +207,5 @@ def _nsga2(n_ops: npt.NDArray[np.intp], n_objectives: int, population: int, seen
         mutation=OtherOp(),
         eliminate_duplicates=NeverTwice(),
     )
+    algorithm.mating.n_max_iterations = _TRIES
     return algorithm.setup(problem, termination=NoTermination(), seed=seed, verbose=False)
