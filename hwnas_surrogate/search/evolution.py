@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -66,7 +67,7 @@ class Evolution:
         if n >= 5 * self._size:
             around = np.concatenate([around, self.space.neighbours(self._centre)])
         random = self.space.sample(min(n, self._population), self.rng)
-        return self._unseen(np.concatenate([uniform, around, random]))[:n]
+        return self._unseen(np.concatenate([uniform, around, random]), n)
 
     def corners(self, archs: ArchArray, losses: Vector) -> ArchArray:
         """Return corners and compromises that follow from the neighbours of one network; none if it has no values.
@@ -113,6 +114,7 @@ class Evolution:
         if self._algorithm.is_initialized:
             self._algorithm.n_offsprings = left
             offspring = self._algorithm.infill()
+            self._algorithm.termination.force_termination = False  # set if no offspring is new: others may come
             if offspring is not None and len(offspring):
                 drawn.append(self._unseen(offspring.get("X").astype(np.int8)))
         for _ in range(_TRIES):
@@ -160,11 +162,11 @@ class Evolution:
             drawn.append(self._unseen(changed))
         return np.concatenate(drawn)
 
-    def _unseen(self, archs: npt.NDArray[Any]) -> ArchArray:
+    def _unseen(self, archs: npt.NDArray[Any], most: float = math.inf) -> ArchArray:
         """Return architectures that were not seen yet, each once, and remember them."""
-        new = []
+        new: list[int] = []
         for row, arch in enumerate(archs.astype(np.int8)):
-            if (key := arch.tobytes()) not in self.seen:
+            if len(new) < most and (key := arch.tobytes()) not in self.seen:
                 self.seen.add(key)
                 new.append(row)
         return np.asarray(archs[new], np.int8)

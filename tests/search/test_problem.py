@@ -35,13 +35,13 @@ def wide(names: list[str]) -> list[float]:
 def test_the_problem_has_the_costs_and_their_excess(blocks: BlockTable) -> None:
     problem = cost_problem(
         "fbnet", ["quality", BLOCK], surrogates=blocks, quality=lambda batch: np.array(wide(list(batch.names))),
-        budgets={BLOCK: 20.0, "macs": 1e8},
+        budgets={BLOCK: 9.0, "macs": 1e8},
     )  # fmt: skip
     archs = FBNET.sample(50, 0)
     out: dict[str, Any] = problem.evaluate(archs.astype(float), return_as_dictionary=True)
     latency, macs = blocks.lookup(archs).to_numpy()[:, 0], FBNET.batch(archs).total("macs", "live")
-    within = (latency <= 20) & (macs <= 1e8)
-    np.testing.assert_allclose(out["G"][:, 0], np.maximum(latency / 20 - 1, 0))
+    within = (latency <= 9) & (macs <= 1e8)
+    np.testing.assert_allclose(out["G"][:, 0], np.maximum(latency / 9 - 1, 0))
     np.testing.assert_allclose(out["G"][:, 1], np.maximum(macs / 1e8 - 1, 0))
     assert (out["G"][:, 2] == 0).all()
     np.testing.assert_allclose(out["F"][:, 1], latency)
@@ -85,19 +85,19 @@ def test_ask_and_tell_is_ahead_of_random_choice(costs: CostTable) -> None:
 
 
 def test_workers_may_ask_before_others_have_told(blocks: BlockTable) -> None:
-    loop = AskTell("fbnet", ["quality", BLOCK], surrogates=blocks, budgets={BLOCK: 30.0})
+    loop = AskTell("fbnet", ["quality", BLOCK], surrogates=blocks, budgets={BLOCK: 9.0})
     waiting = [loop.ask(1)[0] for _ in range(8)]
     for _ in range(100):
         done = waiting.pop(0)
         loop.tell([done], wide([done]))
         waiting += loop.ask(1)
         assert len(waiting) == 8
-    again = AskTell("fbnet", ["quality", BLOCK], surrogates=blocks, budgets={BLOCK: 30.0})
+    again = AskTell("fbnet", ["quality", BLOCK], surrogates=blocks, budgets={BLOCK: 9.0})
     assert [again.ask(1)[0] for _ in range(8)] != waiting
 
 
 def test_failed_and_foreign_evaluations_are_taken(blocks: BlockTable) -> None:
-    loop = AskTell("fbnet", surrogates=blocks, budgets={BLOCK: 15.0})
+    loop = AskTell("fbnet", surrogates=blocks, budgets={BLOCK: 8.0})
     with pytest.raises(InvalidInputError, match="no quality was told"):
         loop.result()
     first, second = loop.ask(2)

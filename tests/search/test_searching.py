@@ -215,10 +215,10 @@ def test_evolution_finds_the_optimum_of_a_sum(blocks: BlockTable) -> None:
 
 
 def test_evolution_keeps_budgets(blocks: BlockTable) -> None:
-    found = search("fbnet", surrogates=blocks, quality=count_wide, budgets={BLOCK: 20.0}, evaluations=3000)
-    assert (found.frame[f"{BLOCK} (ms)"] <= 20).all()
+    found = search("fbnet", surrogates=blocks, quality=count_wide, budgets={BLOCK: 8.0}, evaluations=3000)
+    assert (found.frame[f"{BLOCK} (ms)"] <= 8).all()
     random = FBNET.sample(3000, 5)
-    fits = blocks.lookup(random).to_numpy()[:, 0] <= 20
+    fits = blocks.lookup(random).to_numpy()[:, 0] <= 8
     assert found.frame["quality"].iloc[0] > max(count_wide(FBNET.format_all(random[fits])))
     with pytest.raises(UnmetBudgetsError, match="skip"):
         search("fbnet", surrogates=blocks, quality=count_wide, budgets={BLOCK: 0.5}, evaluations=600)
