@@ -16,6 +16,7 @@ from benchmarks import (
     graphs,
     lookup,
     measuring,
+    search,
     spaces,
     training,
     transfer,
@@ -40,6 +41,7 @@ SCRIPTS = {
         choose,
         bundle,
         cells,
+        search,
     )
 }
 
