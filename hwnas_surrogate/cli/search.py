@@ -83,7 +83,9 @@ def search(
     evaluations: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Number of networks to evaluate at most. Default: all of a space up to a million, else 50000."
+            min=1,
+            help="Number of networks to evaluate at most. Default: all of a space of up to a million, else 50000; "
+            "of one whose networks are counted one by one, all of up to 10000, else 2000.",
         ),
     ] = None,
     journal: Annotated[

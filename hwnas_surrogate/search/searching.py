@@ -28,13 +28,10 @@ from hwnas_surrogate.spaces.base import ArchArray
 from hwnas_surrogate.trainers import Surrogate, SurrogateSuite
 from hwnas_surrogate.trainers.costs import checked_coverage
 
-__all__ = ["EVALUATIONS", "read_goals", "search"]
+__all__ = ["read_goals", "search"]
 
 Vector = npt.NDArray[np.float64]
 Progress = Callable[[int, int, float], object]
-
-EVALUATIONS = 50_000
-"""Number of networks of a large space to evaluate, if none is given."""
 
 
 def search(
@@ -83,6 +80,7 @@ def search(
         The config of architectures; the one that the surrogates were trained on if None.
     evaluations : int, optional
         The largest number of networks to evaluate. If None, all of a space of up to a million, and 50,000 of a larger
+        one; of a space whose networks are counted or captured one by one, all of up to 10,000, and 2,000 of a larger
         one.
     n_jobs : int, default=1
         Processes that call a quality function.
@@ -124,8 +122,7 @@ def search(
                 "the qualities of known networks do not go with a space that is too large to evaluate every "
                 "architecture: fit a surrogate to them, or give these networks as the candidates."
             )
-        most = EVALUATIONS if evaluations is None else int(evaluations)
-        return _evolved(goals, among, int(n), most, as_seed(random_state), progress)
+        return _evolved(goals, among, int(n), as_seed(random_state), progress)
 
 
 def _predicts(quality: Quality) -> bool:
@@ -159,11 +156,10 @@ def _exact(goals: Goals, listed: NetworkBatch, n: int) -> SearchResult:
     return result_of(goals, found, n, history=[(len(found), volume)], exact=True)
 
 
-def _evolved(
-    goals: Goals, among: Candidates, n: int, evaluations: int, seed: int | None, progress: Progress | None
-) -> SearchResult:
+def _evolved(goals: Goals, among: Candidates, n: int, seed: int | None, progress: Progress | None) -> SearchResult:
     """Evaluate generation after generation of a large space."""
     assert among.space is not None
+    evaluations = among.evaluations
     evolution = Evolution(among.space, len(goals.objectives), seed)
     archs: list[ArchArray] = []
     parts: list[Evaluated] = []
