@@ -253,7 +253,8 @@ def _show_tables(result: SearchResult) -> None:
         pd.DataFrame(rows),
         f"Best by {objectives}{under}, of {how}",
         notes=[
-            f"or: the most different network that is about as good as the pick above; front: {len(result.front):,}",
+            "or: the most different network that is about as good as the pick above",
+            f"{len(result.front):,} networks are on the front",
             *result.notes,
         ],
     )
@@ -270,5 +271,5 @@ def _cells(result: SearchResult, row: dict[Any, Any]) -> dict[str, Any]:
             cells[f"{quantity.name} 90 %"] = f"{low:.4g} .. {high:.4g}" if low == low else "-"
         for name, value in row.items():
             if str(name).startswith((f"P({quantity.name} <= ", f"P({quantity.name} >= ")):
-                cells[str(name)] = f"{value:.3f}"
+                cells[f"P({quantity.name} kept)"] = f"{value:.3f}"
     return cells
