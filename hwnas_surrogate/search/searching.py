@@ -104,6 +104,31 @@ def search(
         If an argument is not allowed, or a quantity has no source.
     UnmetBudgetsError
         If no candidate keeps the budgets; the message names the nearest that can be met.
+    MissingExtraError
+        If a space is too large to evaluate every architecture, and pymoo is not installed.
+
+    Notes
+    -----
+    The front of listed candidates is exact [1]_. A larger space is searched by NSGA-II [2]_, with local search around
+    the front. The picks of several objectives are chosen greedily by the hypervolume that they dominate. A quality
+    function is called with networks that keep the budgets only.
+
+    References
+    ----------
+    .. [1] Kung, Luccio and Preparata, "On finding the maxima of a set of vectors", Journal of the ACM 22, 1975.
+    .. [2] Deb, Pratap, Agarwal and Meyarivan, "A fast and elitist multiobjective genetic algorithm: NSGA-II", IEEE
+       Transactions on Evolutionary Computation 6, 2002.
+
+    Examples
+    --------
+    >>> from hwnas_surrogate import load_table
+    >>> table = load_table(space="nasbench201").select(["epyc-torch-1t", "epyc-torch-2t"])
+    >>> budgets = {"epyc-torch-1t/latency": 10, "epyc-torch-2t/latency": 10}
+    >>> def convolutions(archs):
+    ...     return [arch.count("conv_3x3") for arch in archs]
+    >>> found = search("nasbench201", surrogates=table, quality=convolutions, budgets=budgets, n=2)
+    >>> found.frame["quality"].tolist(), len(found.evaluated)
+    ([3.0, 3.0], 15625)
     """
     if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
         raise InvalidInputError(f"n must be a number of networks, 1 or more, got {n!r:.40}.")
