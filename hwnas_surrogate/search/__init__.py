@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from hwnas_surrogate.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from hwnas_surrogate.search.closed_loop import ClosedLoop
     from hwnas_surrogate.search.pareto import pareto_front
     from hwnas_surrogate.search.quality import read_quality
     from hwnas_surrogate.search.result import SearchResult
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from hwnas_surrogate.search.suggestions import Suggestion, suggest
 
 __all__ = [
+    "ClosedLoop",
     "SearchResult",
     "Suggestion",
     "pareto_front",
@@ -26,6 +28,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "closed_loop": ["ClosedLoop"],
     "pareto": ["pareto_front"],
     "quality": ["read_quality"],
     "result": ["SearchResult"],
