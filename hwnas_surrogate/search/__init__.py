@@ -12,15 +12,18 @@ from hwnas_surrogate.lazy import lazy_names
 if TYPE_CHECKING:
     from hwnas_surrogate.search.closed_loop import ClosedLoop
     from hwnas_surrogate.search.pareto import pareto_front
+    from hwnas_surrogate.search.problem import AskTell, cost_problem
     from hwnas_surrogate.search.quality import read_quality
     from hwnas_surrogate.search.result import SearchResult
     from hwnas_surrogate.search.searching import search
     from hwnas_surrogate.search.suggestions import Suggestion, suggest
 
 __all__ = [
+    "AskTell",
     "ClosedLoop",
     "SearchResult",
     "Suggestion",
+    "cost_problem",
     "pareto_front",
     "read_quality",
     "search",
@@ -30,6 +33,7 @@ __all__ = [
 _MODULES = {
     "closed_loop": ["ClosedLoop"],
     "pareto": ["pareto_front"],
+    "problem": ["AskTell", "cost_problem"],
     "quality": ["read_quality"],
     "result": ["SearchResult"],
     "searching": ["search"],

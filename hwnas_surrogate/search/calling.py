@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -73,7 +73,7 @@ def called_qualities(
 
 
 def _open(path: Path, function: QualityFunction) -> Journal:
-    name = getattr(function, "__qualname__", None) or repr(function)
+    name = getattr(function, "__name__", type(function).__name__)
     try:
         return Journal(path, {"quality": name}, {})
     except MeasurementError as error:
@@ -81,6 +81,14 @@ def _open(path: Path, function: QualityFunction) -> Journal:
             f"the journal {path} can't continue this search: another function's qualities are in it, or another "
             f"process writes it. Choose another one. ({error})"
         ) from error
+
+
+class _Network(NamedTuple):
+    """A network to call the function with."""
+
+    key: str
+    name: str
+    network: Any
 
 
 class CalledQuality:
@@ -104,7 +112,8 @@ class CalledQuality:
         new = [row for row, key in enumerate(keys) if key not in self._known]
         if new:
             networks: Sequence[Any] = batch.graphs if isinstance(batch, GraphBatch) else batch.names
-            self._evaluate([(keys[row], networks[row]) for row in new])
+            names = batch.names
+            self._evaluate([_Network(keys[row], names[row], networks[row]) for row in new])
         return np.array([self._known[key] for key in keys])
 
     def close(self) -> None:
@@ -113,25 +122,25 @@ class CalledQuality:
             self._pool.shutdown(wait=True, kill_workers=True)
             self._pool = None
 
-    def _evaluate(self, networks: list[tuple[str, Any]]) -> None:
+    def _evaluate(self, networks: list[_Network]) -> None:
         left = list(networks)
         if self._n_jobs == 1 and self._timeout is None:
             while left:
                 part, left = left[: self._size], left[self._size :]
                 start = time.monotonic()
                 with self._explained(part):
-                    values = self._function([network for _, network in part])
+                    values = self._function([one.network for one in part])
                 self._record(part, values, time.monotonic() - start)
             return
-        running: dict[Future[Any], tuple[list[tuple[str, Any]], float]] = {}
+        running: dict[Future[Any], tuple[list[_Network], float]] = {}
         while left or running:
             while left and len(running) < self._n_jobs:
                 part, left = left[: self._size], left[self._size :]
-                call = self._processes().submit(self._function, [network for _, network in part])
+                call = self._processes().submit(self._function, [one.network for one in part])
                 running[call] = part, time.monotonic()
             self._wait(running)
 
-    def _wait(self, running: dict[Future[Any], tuple[list[tuple[str, Any]], float]]) -> None:
+    def _wait(self, running: dict[Future[Any], tuple[list[_Network], float]]) -> None:
         """Record the calls that end first; raise if the oldest takes too long."""
         part, begun = min(running.values(), key=lambda call: call[1])
         rest = None if self._timeout is None else max(0.0, self._timeout - (time.monotonic() - begun))
@@ -155,7 +164,7 @@ class CalledQuality:
         return self._pool
 
     @contextmanager
-    def _explained(self, part: list[tuple[str, Any]]) -> Iterator[None]:
+    def _explained(self, part: list[_Network]) -> Iterator[None]:
         try:
             yield
         except (Exception, SystemExit) as error:
@@ -164,12 +173,12 @@ class CalledQuality:
                 f"the quality function raised {raised}; for {_named(part)}. {self._kept()}"
             ) from error
 
-    def _record(self, part: list[tuple[str, Any]], values: Any, seconds: float) -> None:
+    def _record(self, part: list[_Network], values: Any, seconds: float) -> None:
         must = f"the quality function must return a number for each network, got {values!r:.60} for {_named(part)}"
         qualities = reals(values, must)
         if qualities.shape != (len(part),) or np.isinf(qualities).any():
             raise InvalidInputError(f"{must}; it must be finite, or NaN for a network without. {self._kept()}")
-        found = {key: value for (key, _), value in zip(part, qualities.tolist(), strict=True)}
+        found = {one.key: value for one, value in zip(part, qualities.tolist(), strict=True)}
         if self._journal is not None:
             self._journal.append(qualities={key: None if math.isnan(value) else value for key, value in found.items()})
         self._known |= found
@@ -179,10 +188,12 @@ class CalledQuality:
             self._size = max(1, self._size // 2)
 
     def _kept(self) -> str:
+        if not self._known:
+            return "No quality was evaluated before."
         if self._journal is None:
             return f"{len(self._known):,} qualities were evaluated; a journal would keep them."
         return f"{len(self._known):,} qualities are kept in {self._journal.path}, from which the same search continues."
 
 
-def _named(part: list[tuple[str, Any]]) -> str:
-    return part[0][0] if len(part) == 1 else f"one of {len(part)} networks, the first is {part[0][0]}"
+def _named(part: list[_Network]) -> str:
+    return part[0].name if len(part) == 1 else f"one of {len(part)} networks, the first is {part[0].name}"

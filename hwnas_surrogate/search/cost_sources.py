@@ -94,9 +94,14 @@ class Costs:
         return self._by_target(batch, targets, cost, lambda costs, _: costs)
 
     def within(self, batch: NetworkBatch, limits: Mapping[Target, float]) -> ByTarget:
-        """Return the probability that each cost keeps a limit, (n,) for each target; 0 or 1 of looked-up costs."""
+        """Return the probability that each cost keeps a limit, (n,) for each target; 0 or 1 of looked-up costs.
+
+        NaN of surrogates that were fitted with ``calibrate=False``.
+        """
 
         def probability(surrogate: Surrogate, query: Encoded, target: Target) -> Vector:
+            if not surrogate.calibrate:
+                return np.full(len(query), np.nan)
             return surrogate.within_encoded(query, np.full(len(query), limits[target]))
 
         def known(costs: Vector, target: Target) -> Vector:
@@ -106,13 +111,32 @@ class Costs:
         return self._by_target(batch, limits, probability, known)
 
     def intervals(self, batch: NetworkBatch, targets: Iterable[Target], coverage: float) -> ByTarget:
-        """Return intervals of costs, (n, 2) for each target; both bounds are the cost if it is looked up."""
-        return self._by_target(
-            batch,
-            targets,
-            lambda surrogate, query, _: surrogate.interval_encoded(query, coverage),
-            lambda costs, _: np.stack([costs, costs], axis=1),
-        )
+        """Return intervals of costs, (n, 2) for each target; both bounds are the cost if it is looked up.
+
+        NaN of surrogates that were fitted with ``calibrate=False``.
+        """
+
+        def interval(surrogate: Surrogate, query: Encoded, _: Target) -> Vector:
+            return (
+                surrogate.interval_encoded(query, coverage) if surrogate.calibrate else np.full((len(query), 2), np.nan)
+            )
+
+        return self._by_target(batch, targets, interval, lambda costs, _: np.stack([costs, costs], axis=1))
+
+    def check_calibrated(self, targets: Iterable[Target]) -> None:
+        """Raise if the probabilities of some targets are unknown.
+
+        Raises
+        ------
+        InvalidInputError
+            If a surrogate was fitted with ``calibrate=False``.
+        """
+        for target in targets:
+            if target in self._fitted and not self._fitted[target].calibrate:
+                raise InvalidInputError(
+                    f"the surrogate of {target} was fitted with calibrate=False, and knows no probabilities: fit it "
+                    "again, or leave certainty out."
+                )
 
     def reachable(self, batch: NetworkBatch, targets: Iterable[Target], certainty: float) -> ByTarget:
         """Return the tightest budget that each network keeps with a certainty, (n,) for each target."""
@@ -189,7 +213,8 @@ def _looked_up(table: CostTable | BlockTable, batch: NetworkBatch, target: Targe
     if isinstance(table, CostTable):
         costs = table.lookup(batch, targets=target)
     elif isinstance(batch, ArchBatch) and batch.space is table.space:
-        costs = table.lookup(batch.archs, [batch.configs[number] for number in batch.config_number], target)
+        each = [batch.configs[number] for number in batch.config_number] if len(batch.configs) > 1 else batch.configs[0]
+        costs = table.lookup(batch.archs, each, target)
     else:
         raise InvalidInputError(f"the costs of {target} are of FBNet's blocks, the candidates are other networks.")
     return np.ascontiguousarray(costs.to_numpy()[:, 0])

@@ -51,6 +51,12 @@ class Evaluated:
         """Return the number of networks."""
         return len(self.batch)
 
+    def take(self, rows: npt.NDArray[np.intp]) -> Evaluated:
+        """Return some of the networks, by number."""
+        return Evaluated(
+            self.batch.take(rows), self.values[rows], self.excess[rows], self.connected[rows], self.violation[rows]
+        )
+
     @property
     def choosable(self) -> npt.NDArray[np.intp]:
         """The rows of networks that keep the budgets, and have every value."""
@@ -96,6 +102,9 @@ class Goals:
             raise InvalidInputError("a quality is given, but it is neither an objective nor has it a budget.")
         if self.certainty is not None and not self.budgets:
             raise InvalidInputError("certainty is the probability that a budget is kept: give budgets too.")
+        if self.certainty is not None:
+            targets = [budget.quantity.target for budget in self.budgets]
+            self.costs.check_calibrated(target for target in targets if target is not None)
 
     @property
     def needs_quality(self) -> bool:
