@@ -74,7 +74,7 @@ def measured_search(
     space = candidates if isinstance(candidates, SearchSpace) else None
     if isinstance(candidates, np.ndarray):
         space = costs.space or get_space("nasbench201")
-        candidates = space.batch(candidates, wanted["config"])
+        candidates, wanted = space.batch(candidates, wanted["config"]), {**wanted, "config": None}
     known = open_sources(sources, space, wanted["random_state"])
     if export is not None:
         make = partial(ClosedLoop, candidates, sources=known, **wanted)

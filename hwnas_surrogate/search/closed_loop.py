@@ -147,10 +147,10 @@ class ClosedLoop:
         known = (*self._measured, *given.targets)
         self._objectives, self._budgets = read_objectives(objectives, known), read_budgets(budgets, known)
         self._quantities = tuple(dict.fromkeys([*self._objectives, *(budget.quantity for budget in self._budgets)]))
-        if config is None and table is not None and table.space is not None:
+        self._by_name = isinstance(candidates, (str, SearchSpace))
+        if config is None and table is not None and self._by_name:
             config = table.configs[0]
         self._among = read_candidates(candidates, config, given, evaluations)
-        self._by_name = isinstance(candidates, (str, SearchSpace))
         self._quality = quality
         Goals(self._objectives, self._budgets, None, given, None if quality is None else _not_called)
         check_quality(quality, self._among)
