@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hwnas_surrogate.cli.measure import read_settings
 from hwnas_surrogate.cli.options import (
     Archs,
     Csv,
@@ -16,14 +17,17 @@ from hwnas_surrogate.cli.options import (
     Networks,
     Ops,
     Seed,
+    Sources,
     Space,
     in_jobs,
     open_networks,
     open_table,
     read_archs,
     read_duration,
+    read_networks,
 )
 from hwnas_surrogate.cli.output import check_format, echo_json, progress, show
+from hwnas_surrogate.cli.search_loop import check_loop, measured_search
 from hwnas_surrogate.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -96,6 +100,39 @@ def search(
         str | None,
         typer.Option(metavar="TIME", help="Time that a call of the quality function may take: 90s, 30m, 2h."),
     ] = None,
+    measure: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME,...",
+            help="Measure the networks that promise most, adapt, and search again. The runtime, or several: hwnas "
+            "doctor lists them. Run the same command again to resume.",
+        ),
+    ] = None,
+    export: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="The same for any board: write the networks of each round here, as ONNX files with a form (hwnas "
+            "export). Run the same command again when it is filled in.",
+        ),
+    ] = None,
+    first: Annotated[
+        int, typer.Option(min=2, help="Number of informative networks to measure before the first search.")
+    ] = 10,
+    most: Annotated[int, typer.Option(min=2, help="Number of networks to measure altogether.")] = 30,
+    sources: Sources = None,
+    threads: Annotated[str, typer.Option(metavar="N,...", help="Threads per execution, or all.")] = "1",
+    board: Annotated[
+        list[str] | None,
+        typer.Option(metavar="URL", help="Run on this board: ssh://USER@HOST, ssh://HOST?python=PATH. Repeatable."),
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="The device's name in the table; what the names begin with if there are several.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Table to write. Default: measurements/search-SPACE-RUNTIME.parquet."),
+    ] = None,
     jobs: Annotated[
         int,
         typer.Option(
@@ -121,28 +158,52 @@ def search(
         raise InvalidInputError("--space, --dataset and --ops belong to architectures: they do not go with --networks.")
     if certainty is not None and not 0 < certainty < 1:
         raise InvalidInputError(f"--certainty is a probability: .9 for 90 %; got {certainty:g}.")
-    limits = read_limits(budget or [])
-    seconds = None if timeout is None else read_duration("--timeout", timeout)
-    sources = open_costs(surrogates, space, dataset)
-    candidates = open_candidates(archs, networks, input_shape, space, ops, dataset, sources)
-    with in_jobs(jobs), progress("searching") as update:
-        result = search_networks(
-            candidates,
-            objective or ["quality"],
-            surrogates=sources,
-            quality=open_quality(quality),
-            budgets=limits,
-            certainty=certainty,
-            n=n,
-            config=None if archs else dataset,
-            evaluations=evaluations,
-            n_jobs=jobs,
-            timeout=seconds,
-            journal=journal,
-            progress=lambda done, total, volume: update(done, total, f" (hypervolume {volume:.4f})"),
-            random_state=seed,
+    own = {"--threads": threads != "1", "--board": board, "--device": device, "--output": output}
+    check_loop(measure, export, own, {"--sources": sources, "--first": first != 10, "--most": most != 30})
+    if certainty is not None and (measure or export):
+        raise InvalidInputError(
+            "--certainty is of predicted costs, and here the costs of the picks are measured: leave it out."
         )
-    show_result(result, as_json, as_csv)
+    limits = read_limits(budget or [])
+    costs = open_costs(surrogates, space, dataset)
+    candidates = open_candidates(archs, networks, input_shape, space, ops, dataset, costs)
+    wanted: dict[str, Any] = {
+        "objectives": objective or ["quality"],
+        "surrogates": costs,
+        "quality": open_quality(quality),
+        "budgets": limits,
+        "n": n,
+        "config": None if archs else dataset,
+        "evaluations": evaluations,
+        "n_jobs": jobs,
+        "timeout": None if timeout is None else read_duration("--timeout", timeout),
+        "journal": journal,
+        "random_state": seed,
+    }
+    result: SearchResult | None
+    with in_jobs(jobs):
+        if measure is None and export is None:
+            with progress("searching") as update:
+                result = search_networks(
+                    candidates,
+                    certainty=certainty,
+                    progress=lambda done, total, volume: update(done, total, f" (hypervolume {volume:.4f})"),
+                    **wanted,
+                )
+        else:
+            result = measured_search(
+                candidates,
+                {**wanted, "first": first, "most": most},
+                sources,
+                export=export,
+                settings=[] if measure is None else read_settings(measure, threads, "1", False, board or [], device),
+                device=device,
+                output=output
+                or Path("measurements") / f"search-{_name(candidates)}-{measure}.parquet".replace(",", "-"),
+                own=None if not (archs or networks) else lambda: read_networks(archs, networks, input_shape),
+            )
+    if result is not None:
+        show_result(result, as_json, as_csv)
 
 
 def read_limits(texts: list[str]) -> dict[Any, float]:
@@ -196,6 +257,11 @@ def open_candidates(
         raise InvalidInputError("the surrogates are of graphs: --networks names those to choose among.")
     of: SearchSpace = get_space("nasbench201") if found is None else found
     return of.batch(read_archs(archs, of, ops), costs.config(of, dataset)) if archs else of
+
+
+def _name(candidates: Any) -> str:
+    """Return what the candidates are called in the names of files."""
+    return str(getattr(candidates, "name", "networks"))
 
 
 def open_quality(source: str | None) -> Any:

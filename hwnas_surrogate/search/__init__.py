@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from hwnas_surrogate.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from hwnas_surrogate.search.closed_loop import ClosedLoop
     from hwnas_surrogate.search.pareto import pareto_front
     from hwnas_surrogate.search.problem import AskTell, cost_problem
     from hwnas_surrogate.search.quality import read_quality
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AskTell",
+    "ClosedLoop",
     "SearchResult",
     "Suggestion",
     "cost_problem",
@@ -29,6 +31,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "closed_loop": ["ClosedLoop"],
     "pareto": ["pareto_front"],
     "problem": ["AskTell", "cost_problem"],
     "quality": ["read_quality"],

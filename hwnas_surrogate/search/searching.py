@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +21,7 @@ from hwnas_surrogate.search.evolution import POPULATION, Evolution
 from hwnas_surrogate.search.goals import Evaluated, Goals, joined
 from hwnas_surrogate.search.meeting import check_met
 from hwnas_surrogate.search.picking import hypervolume, scaled
-from hwnas_surrogate.search.qualities import Quality, QualityOf, known_qualities, predicted_qualities
+from hwnas_surrogate.search.qualities import Quality, QualityFunction, QualityOf, known_qualities, predicted_qualities
 from hwnas_surrogate.search.quantities import QUALITY, read_budgets, read_objectives
 from hwnas_surrogate.search.result import SearchResult, result_of
 from hwnas_surrogate.spaces import ConfigLike, Networks, SearchSpace
@@ -28,7 +29,7 @@ from hwnas_surrogate.spaces.base import ArchArray
 from hwnas_surrogate.trainers import Surrogate, SurrogateSuite
 from hwnas_surrogate.trainers.costs import checked_coverage
 
-__all__ = ["read_goals", "search"]
+__all__ = ["check_quality", "is_function", "read_goals", "search"]
 
 Vector = npt.NDArray[np.float64]
 Progress = Callable[[int, int, float], object]
@@ -142,16 +143,23 @@ def search(
         among = read_candidates(candidates, config, costs, evaluations)
         if among.listed is not None:
             return _exact(goals, among.listed, int(n))
-        if goals.quality is not None and quality is not None and not callable(quality) and not _predicts(quality):
-            raise InvalidInputError(
-                "the qualities of known networks do not go with a space that is too large to evaluate every "
-                "architecture: fit a surrogate to them, or give these networks as the candidates."
-            )
+        check_quality(quality, among)
         return _evolved(goals, among, int(n), as_seed(random_state), progress)
 
 
-def _predicts(quality: Quality) -> bool:
-    return isinstance(quality, (Surrogate, SurrogateSuite))
+def is_function(quality: Quality | None) -> TypeGuard[QualityFunction]:
+    """Return whether a quality is a function, which is called."""
+    return callable(quality) and not isinstance(quality, (Surrogate, SurrogateSuite))
+
+
+def check_quality(quality: Quality | None, among: Candidates) -> None:
+    """Raise if the qualities of known networks are to go with a space of which not every architecture is evaluated."""
+    predicted = isinstance(quality, (Surrogate, SurrogateSuite))
+    if quality is not None and among.listed is None and not predicted and not is_function(quality):
+        raise InvalidInputError(
+            "the qualities of known networks do not go with a space that is too large to evaluate every "
+            "architecture: fit a surrogate to them, or give these networks as the candidates."
+        )
 
 
 @contextmanager
@@ -159,7 +167,7 @@ def _opened(
     quality: Quality | None, n_jobs: int, timeout: float | None, journal: str | os.PathLike[str] | None
 ) -> Iterator[QualityOf | None]:
     """Return qualities by whatever they come from; a function's processes and journal are closed afterwards."""
-    if callable(quality) and not _predicts(quality):
+    if is_function(quality):
         with called_qualities(quality, n_jobs=n_jobs, timeout=timeout, journal=journal) as called:
             yield called
         return
