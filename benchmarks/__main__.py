@@ -17,6 +17,7 @@ from benchmarks import (
     graphs,
     lookup,
     measuring,
+    search,
     spaces,
     training,
     transfer,
@@ -42,6 +43,7 @@ SCRIPTS = {
         choose,
         bundle,
         cells,
+        search,
     )
 }
 

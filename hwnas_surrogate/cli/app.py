@@ -35,8 +35,8 @@ _KEPT = {
     "measure": "Every finished run is kept in the journal beside the output, and the same command resumes.",
     "simulate": "Every simulated layer is kept in the journal beside the output, and the same command resumes.",
     "convert": "Networks that are converted are kept, and the same command resumes.",
-    "search": "Qualities that a function returned are kept in --journal FILE, finished runs of --measure in the journal "
-    "beside the output, and the same command resumes.",
+    "search": "Qualities that a function returned are kept in --journal FILE, finished runs of --measure in the "
+    "journal beside the output, and the same command resumes.",
     "data": "What was downloaded is kept, and the same command resumes.",
 }
 """What an interrupted command keeps beside its outputs."""

@@ -164,14 +164,14 @@ def search(
         )
     limits = read_limits(budget or [])
     costs = open_costs(surrogates, space, dataset)
-    candidates = open_candidates(archs, networks, input_shape, space, ops, costs)
+    candidates = open_candidates(archs, networks, input_shape, space, ops, dataset, costs)
     wanted: dict[str, Any] = {
         "objectives": objective or ["quality"],
         "surrogates": costs,
         "quality": open_quality(quality),
         "budgets": limits,
         "n": n,
-        "config": dataset,
+        "config": None if archs else dataset,
         "evaluations": evaluations,
         "n_jobs": jobs,
         "timeout": None if timeout is None else read_duration("--timeout", timeout),
@@ -239,6 +239,7 @@ def open_candidates(
     input_shape: str | None,
     space: str | None,
     ops: str | None,
+    dataset: str | None,
     sources: list[Any],
 ) -> Any:
     """Return the candidates: given networks or architectures, or a space: that of the surrogates if none is named."""
@@ -248,11 +249,12 @@ def open_candidates(
     graphs = open_networks(archs, networks, input_shape)
     if graphs is not None:
         return graphs
-    found = Costs(sources).space if space is None else get_space(space)
+    costs = Costs(sources)
+    found = costs.space if space is None else get_space(space)
     if found is None and sources:
         raise InvalidInputError("the surrogates are of graphs: --networks names those to choose among.")
     of: SearchSpace = get_space("nasbench201") if found is None else found
-    return read_archs(archs, of, ops) if archs else of
+    return of.batch(read_archs(archs, of, ops), costs.config(of, dataset)) if archs else of
 
 
 def _name(candidates: Any) -> str:

@@ -68,7 +68,7 @@ def read_candidates(
     """
     if isinstance(asked, (str, NamedSpace)):
         space = get_space(asked)
-        under = costs.config(space) if config is None else space.config(config)
+        under = costs.config(space, config)
         size = math.prod(space.n_ops_at.tolist())
         limit = LISTED if space.op_table(under, "all") is not None else LISTED_ONE_BY_ONE
         if size > (limit if evaluations is None else min(evaluations, LISTED)):

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from hwnas_surrogate.data import BlockTable, CostTable, Target
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.graphs import NetworkBatch
-from hwnas_surrogate.spaces import ArchBatch, NetworkConfig, SearchSpace, get_space
+from hwnas_surrogate.spaces import ArchBatch, ConfigLike, NetworkConfig, SearchSpace, get_space
 from hwnas_surrogate.trainers import Surrogate, SurrogateSuite
 from hwnas_surrogate.trainers.encoded import Encoded, asked_config
 from hwnas_surrogate.trainers.posterior import CalibratedPosterior
@@ -69,14 +69,23 @@ class Costs:
         spaces += [table.space for table in self._tables.values()]
         return next((space for space in spaces if space is not None), None)
 
-    def config(self, space: SearchSpace) -> NetworkConfig:
-        """Return the config to search under if none is given.
+    def config(self, space: SearchSpace, config: ConfigLike = None) -> NetworkConfig:
+        """Return the config to search a space under: the one given, or that of the surrogates and tables.
 
         Raises
         ------
+        InvalidInputError
+            If they are over another space.
         InvalidConfigError
-            If surrogates or tables are of several configs, none of which is the space's first published one.
+            If it is no config of the space; or none is given, and surrogates or tables are of several configs, none of
+            which is the space's first published one.
         """
+        if self.space is not None and self.space is not space:
+            raise InvalidInputError(
+                f"the costs are over {self.space.name}, the candidates are architectures of {space.name}."
+            )
+        if config is not None:
+            return space.config(config)
         known = [config for one in self._fitted.values() if one.encoder_.space is not None for config in one.configs_]
         for table in self._tables.values():
             own = table.config if isinstance(table, BlockTable) else None

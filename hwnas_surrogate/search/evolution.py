@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -62,9 +63,11 @@ class Evolution:
         """Return the architectures to begin with, n at most."""
         most = int(self.space.n_ops_at.max())
         uniform = np.minimum(np.arange(most)[:, None], self.space.n_ops_at - 1).astype(np.int8)
-        around = self.space.neighbours(self._centre) if n >= 5 * self._size else self._centre[None]
+        around = self._centre[None]
+        if n >= 5 * self._size:
+            around = np.concatenate([around, self.space.neighbours(self._centre)])
         random = self.space.sample(min(n, self._population), self.rng)
-        return self._unseen(np.concatenate([uniform, around, random]))[:n]
+        return self._unseen(np.concatenate([uniform, around, random]), n)
 
     def corners(self, archs: ArchArray, losses: Vector) -> ArchArray:
         """Return corners and compromises that follow from the neighbours of one network; none if it has no values.
@@ -111,6 +114,7 @@ class Evolution:
         if self._algorithm.is_initialized:
             self._algorithm.n_offsprings = left
             offspring = self._algorithm.infill()
+            self._algorithm.termination.force_termination = False  # set if no offspring is new: others may come
             if offspring is not None and len(offspring):
                 drawn.append(self._unseen(offspring.get("X").astype(np.int8)))
         for _ in range(_TRIES):
@@ -158,11 +162,11 @@ class Evolution:
             drawn.append(self._unseen(changed))
         return np.concatenate(drawn)
 
-    def _unseen(self, archs: npt.NDArray[Any]) -> ArchArray:
+    def _unseen(self, archs: npt.NDArray[Any], most: float = math.inf) -> ArchArray:
         """Return architectures that were not seen yet, each once, and remember them."""
-        new = []
+        new: list[int] = []
         for row, arch in enumerate(archs.astype(np.int8)):
-            if (key := arch.tobytes()) not in self.seen:
+            if len(new) < most and (key := arch.tobytes()) not in self.seen:
                 self.seen.add(key)
                 new.append(row)
         return np.asarray(archs[new], np.int8)
@@ -205,4 +209,5 @@ def _nsga2(n_ops: npt.NDArray[np.intp], n_objectives: int, population: int, seen
         mutation=OtherOp(),
         eliminate_duplicates=NeverTwice(),
     )
+    algorithm.mating.n_max_iterations = _TRIES
     return algorithm.setup(problem, termination=NoTermination(), seed=seed, verbose=False)

@@ -14,7 +14,7 @@ from hwnas_surrogate.random_states import RandomState, as_seed
 from hwnas_surrogate.reals import reals
 from hwnas_surrogate.search.candidates import Candidates
 from hwnas_surrogate.search.cost_sources import Costs, CostSources
-from hwnas_surrogate.search.evolution import POPULATION, Evolution
+from hwnas_surrogate.search.evolution import Evolution
 from hwnas_surrogate.search.goals import Evaluated, joined
 from hwnas_surrogate.search.meeting import check_met
 from hwnas_surrogate.search.qualities import QualityOf
@@ -45,8 +45,8 @@ class AskTell:
     objectives, surrogates, budgets, certainty, config
         As in :func:`search`; ``"quality"`` must be an objective.
     population : int, default=20
-        Number of architectures that survive a generation: less than that of :func:`search`, since qualities are
-        costly.
+        Number of architectures to begin with, and of those that survive a generation: less than that of
+        :func:`search`, since qualities are costly.
     random_state : int, numpy generator or None, default=0
         Seed.
 
@@ -82,8 +82,9 @@ class AskTell:
         self.goals = read_goals(objectives, costs, _told_later, budgets, certainty)
         if QUALITY not in [quantity.name for quantity in self.goals.objectives]:
             raise InvalidInputError(f"ask and tell is for qualities: {QUALITY!r} must be an objective.")
-        self._candidates = Candidates(None, of, costs.config(of) if config is None else of.config(config))
+        self._candidates = Candidates(None, of, costs.config(of, config))
         self._evolution = Evolution(of, len(self.goals.objectives), as_seed(random_state), population)
+        self._population = population
         self._waiting: list[str] = []
         self._told: list[Evaluated] = []
         self._first = True
@@ -99,7 +100,7 @@ class AskTell:
         for _ in range(_TRIES):
             if len(self._waiting) >= n:
                 break
-            archs = self._evolution.start(POPULATION) if self._first else self._evolution.ask(max(n, 4))
+            archs = self._evolution.start(self._population) if self._first else self._evolution.ask(max(n, 4))
             self._first = False
             if len(archs):
                 self._sort(archs)
@@ -223,7 +224,7 @@ def cost_problem(
         raise missing_extra("problems of pymoo", "search") from error
     costs, of = Costs(surrogates), get_space(space)
     goals = read_goals(objectives, costs, quality, budgets, certainty)
-    candidates = Candidates(None, of, costs.config(of) if config is None else of.config(config))
+    candidates = Candidates(None, of, costs.config(of, config))
 
     class CostProblem(Problem):  # type: ignore[misc]
         """Objectives and budgets of architectures."""
