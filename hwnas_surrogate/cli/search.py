@@ -87,7 +87,9 @@ def search(
     evaluations: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Number of networks to evaluate at most. Default: all of a space up to a million, else 50000."
+            min=1,
+            help="Number of networks to evaluate at most. Default: all of a space of up to a million, else 50000; "
+            "of one whose networks are counted one by one, all of up to 10000, else 2000.",
         ),
     ] = None,
     journal: Annotated[
@@ -317,7 +319,8 @@ def _show_tables(result: SearchResult) -> None:
         pd.DataFrame(rows),
         f"Best by {objectives}{under}, of {how}",
         notes=[
-            f"or: the most different network that is about as good as the pick above; front: {len(result.front):,}",
+            "or: the most different network that is about as good as the pick above",
+            f"{len(result.front):,} networks are on the front",
             *result.notes,
         ],
     )
@@ -334,5 +337,5 @@ def _cells(result: SearchResult, row: dict[Any, Any]) -> dict[str, Any]:
             cells[f"{quantity.name} 90 %"] = f"{low:.4g} .. {high:.4g}" if low == low else "-"
         for name, value in row.items():
             if str(name).startswith((f"P({quantity.name} <= ", f"P({quantity.name} >= ")):
-                cells[str(name)] = f"{value:.3f}"
+                cells[f"P({quantity.name} kept)"] = f"{value:.3f}"
     return cells

@@ -20,6 +20,10 @@ LISTED = 1_000_000
 """Largest space of which every architecture is evaluated."""
 LISTED_ONE_BY_ONE = 10_000
 """The same for a space without a table of operators, whose networks take milliseconds each."""
+EVALUATIONS = 50_000
+"""Number of networks of a larger space that are evaluated."""
+EVALUATIONS_ONE_BY_ONE = 2_000
+"""The same for a space without a table of operators."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,11 +38,14 @@ class Candidates:
         Their space; None of graphs.
     config : NetworkConfig or None
         The config of architectures; None of graphs.
+    evaluations : int
+        The largest number of networks to evaluate.
     """
 
     listed: NetworkBatch | None
     space: SearchSpace | None
     config: NetworkConfig | None
+    evaluations: int
 
     def batch(self, archs: ArchArray) -> ArchBatch:
         """Return architectures of the space as a batch."""
@@ -70,10 +77,11 @@ def read_candidates(
         space = get_space(asked)
         under = costs.config(space, config)
         size = math.prod(space.n_ops_at.tolist())
-        limit = LISTED if space.op_table(under, "all") is not None else LISTED_ONE_BY_ONE
-        if size > (limit if evaluations is None else min(evaluations, LISTED)):
-            return Candidates(None, space, under)
-        return Candidates(space.batch(space.enumerate(), under), space, under)
+        one_by_one = space.op_table(under, "all") is None
+        if size > (min(evaluations, LISTED) if evaluations else LISTED_ONE_BY_ONE if one_by_one else LISTED):
+            most = evaluations or (EVALUATIONS_ONE_BY_ONE if one_by_one else EVALUATIONS)
+            return Candidates(None, space, under, most)
+        return Candidates(space.batch(space.enumerate(), under), space, under, size)
     of = None if isinstance(asked, NetworkBatch) else costs.space
     batch = as_batch(of, asked, config)
     if config is None and isinstance(batch, ArchBatch) and not isinstance(asked, NetworkBatch):
@@ -88,5 +96,8 @@ def read_candidates(
         )
     configs = batch.configs
     return Candidates(
-        once, batch.space if isinstance(batch, ArchBatch) else None, configs[0] if len(configs) == 1 else None
+        once,
+        batch.space if isinstance(batch, ArchBatch) else None,
+        configs[0] if len(configs) == 1 else None,
+        len(once),
     )

@@ -82,7 +82,7 @@ class AskTell:
         self.goals = read_goals(objectives, costs, _told_later, budgets, certainty)
         if QUALITY not in [quantity.name for quantity in self.goals.objectives]:
             raise InvalidInputError(f"ask and tell is for qualities: {QUALITY!r} must be an objective.")
-        self._candidates = Candidates(None, of, costs.config(of, config))
+        self._candidates = Candidates(None, of, costs.config(of, config), 0)
         self._evolution = Evolution(of, len(self.goals.objectives), as_seed(random_state), population)
         self._population = population
         self._waiting: list[str] = []
@@ -224,7 +224,7 @@ def cost_problem(
         raise missing_extra("problems of pymoo", "search") from error
     costs, of = Costs(surrogates), get_space(space)
     goals = read_goals(objectives, costs, quality, budgets, certainty)
-    candidates = Candidates(None, of, costs.config(of, config))
+    candidates = Candidates(None, of, costs.config(of, config), 0)
 
     class CostProblem(Problem):  # type: ignore[misc]
         """Objectives and budgets of architectures."""

@@ -29,13 +29,10 @@ from hwnas_surrogate.spaces.base import ArchArray
 from hwnas_surrogate.trainers import Surrogate, SurrogateSuite
 from hwnas_surrogate.trainers.costs import checked_coverage
 
-__all__ = ["EVALUATIONS", "check_quality", "is_function", "read_goals", "search"]
+__all__ = ["check_quality", "is_function", "read_goals", "search"]
 
 Vector = npt.NDArray[np.float64]
 Progress = Callable[[int, int, float], object]
-
-EVALUATIONS = 50_000
-"""Number of networks of a large space to evaluate, if none is given."""
 
 
 def search(
@@ -84,6 +81,7 @@ def search(
         The config of architectures; the one that the surrogates were trained on if None.
     evaluations : int, optional
         The largest number of networks to evaluate. If None, all of a space of up to a million, and 50,000 of a larger
+        one; of a space whose networks are counted or captured one by one, all of up to 10,000, and 2,000 of a larger
         one.
     n_jobs : int, default=1
         Processes that call a quality function.
@@ -107,6 +105,31 @@ def search(
         If an argument is not allowed, or a quantity has no source.
     UnmetBudgetsError
         If no candidate keeps the budgets; the message names the nearest that can be met.
+    MissingExtraError
+        If a space is too large to evaluate every architecture, and pymoo is not installed.
+
+    Notes
+    -----
+    The front of listed candidates is exact [1]_. A larger space is searched by NSGA-II [2]_, with local search around
+    the front. The picks of several objectives are chosen greedily by the hypervolume that they dominate. A quality
+    function is called with networks that keep the budgets only.
+
+    References
+    ----------
+    .. [1] Kung, Luccio and Preparata, "On finding the maxima of a set of vectors", Journal of the ACM 22, 1975.
+    .. [2] Deb, Pratap, Agarwal and Meyarivan, "A fast and elitist multiobjective genetic algorithm: NSGA-II", IEEE
+       Transactions on Evolutionary Computation 6, 2002.
+
+    Examples
+    --------
+    >>> from hwnas_surrogate import load_table
+    >>> table = load_table(space="nasbench201").select(["epyc-torch-1t", "epyc-torch-2t"])
+    >>> budgets = {"epyc-torch-1t/latency": 10, "epyc-torch-2t/latency": 10}
+    >>> def convolutions(archs):
+    ...     return [arch.count("conv_3x3") for arch in archs]
+    >>> found = search("nasbench201", surrogates=table, quality=convolutions, budgets=budgets, n=2)
+    >>> found.frame["quality"].tolist(), len(found.evaluated)
+    ([3.0, 3.0], 15625)
     """
     if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
         raise InvalidInputError(f"n must be a number of networks, 1 or more, got {n!r:.40}.")
@@ -121,8 +144,7 @@ def search(
         if among.listed is not None:
             return _exact(goals, among.listed, int(n))
         check_quality(quality, among)
-        most = EVALUATIONS if evaluations is None else int(evaluations)
-        return _evolved(goals, among, int(n), most, as_seed(random_state), progress)
+        return _evolved(goals, among, int(n), as_seed(random_state), progress)
 
 
 def is_function(quality: Quality | None) -> TypeGuard[QualityFunction]:
@@ -167,11 +189,10 @@ def _exact(goals: Goals, listed: NetworkBatch, n: int) -> SearchResult:
     return result_of(goals, found, n, history=[(len(found), volume)], exact=True)
 
 
-def _evolved(
-    goals: Goals, among: Candidates, n: int, evaluations: int, seed: int | None, progress: Progress | None
-) -> SearchResult:
+def _evolved(goals: Goals, among: Candidates, n: int, seed: int | None, progress: Progress | None) -> SearchResult:
     """Evaluate generation after generation of a large space."""
     assert among.space is not None
+    evaluations = among.evaluations
     evolution = Evolution(among.space, len(goals.objectives), seed)
     archs: list[ArchArray] = []
     parts: list[Evaluated] = []

@@ -167,6 +167,13 @@ def test_equal_graphs_are_candidates_once() -> None:
     assert len(found.evaluated) == 2
 
 
+def test_the_size_space_is_enumerated() -> None:
+    found = search("natsbench-size", ["params", "macs"], budgets={"params": 5e5})
+    assert found.exact
+    assert len(found.evaluated) == 32_768
+    assert len(search("natsbench-size", "params", evaluations=400).evaluated) == 400
+
+
 def test_a_space_of_choices_is_enumerated() -> None:
     class Stack(ChoiceSpace):
         name = "searched-stack"
