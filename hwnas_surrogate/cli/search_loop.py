@@ -64,17 +64,13 @@ def measured_search(
     SearchResult or None
         None if networks were exported, and wait for their costs.
     """
-    import numpy as np
-
     from hwnas_surrogate.search import ClosedLoop
     from hwnas_surrogate.search.cost_sources import Costs
-    from hwnas_surrogate.spaces import SearchSpace, get_space
+    from hwnas_surrogate.spaces import ArchBatch, SearchSpace
 
     costs = Costs(wanted["surrogates"])
-    space = candidates if isinstance(candidates, SearchSpace) else None
-    if isinstance(candidates, np.ndarray):
-        space = costs.space or get_space("nasbench201")
-        candidates, wanted = space.batch(candidates, wanted["config"]), {**wanted, "config": None}
+    of = candidates.space if isinstance(candidates, ArchBatch) else candidates
+    space = of if isinstance(of, SearchSpace) else None
     known = open_sources(sources, space, wanted["random_state"])
     if export is not None:
         make = partial(ClosedLoop, candidates, sources=known, **wanted)
