@@ -10,12 +10,14 @@ from benchmarks import (
     bundle,
     cells,
     choose,
+    closed_loop,
     curves,
     devices,
     disturbed,
     graphs,
     lookup,
     measuring,
+    search,
     spaces,
     training,
     transfer,
@@ -37,9 +39,11 @@ SCRIPTS = {
         boards,
         disturbed,
         curves,
+        closed_loop,
         choose,
         bundle,
         cells,
+        search,
     )
 }
 

@@ -25,6 +25,7 @@ __all__ = [
     "NotInTableError",
     "SavedFormatError",
     "TooFewCostsError",
+    "UnmetBudgetsError",
     "closest",
     "missing_extra",
     "unknown",
@@ -57,6 +58,21 @@ class InvalidInputError(HWNASError, ValueError):
 
 class TooFewCostsError(InvalidInputError):
     """A table or a file has fewer measured costs than the question takes; more measurements are the remedy."""
+
+
+class UnmetBudgetsError(InvalidInputError):
+    """No network keeps the budgets of a search; the message names the nearest that can be met.
+
+    Parameters
+    ----------
+    message : str
+    nearest : str
+        The network that breaks the budgets least.
+    """
+
+    def __init__(self, message: str, nearest: str) -> None:
+        super().__init__(message)
+        self.nearest = nearest
 
 
 class NotInTableError(HWNASError, LookupError):

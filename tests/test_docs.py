@@ -39,6 +39,7 @@ NEEDS = {
     "layers": ("matplotlib",),
     "measure": ("onnxruntime",),
     "new-device": ("matplotlib",),
+    "search": ("optuna", "pymoo"),
 }
 
 

@@ -19,7 +19,7 @@ from hwnas_surrogate.inputs import input_path, read_bytes
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["Entry", "beside_user_file", "line_in", "run_user_file", "split_source"]
+__all__ = ["Entry", "UserFunction", "beside_user_file", "line_in", "run_user_file", "split_source"]
 
 Entry = tuple["nn.Module", tuple[Any, ...]]
 """A module, and examples of what its ``forward`` takes."""
@@ -169,3 +169,49 @@ def _entry(source: str, name: str, value: Any) -> Entry:
             f"{_kind(inputs)}."
         )
     return module, tuple(inputs)
+
+
+class UserFunction:
+    """A function that a Python file defines, run where it is called: other processes run the file again.
+
+    Parameters
+    ----------
+    source : str
+        ``FILE.py:NAME``. The file is run once at first, so that errors are found early.
+
+    Raises
+    ------
+    DataFileError
+        If the file can't be read.
+    InvalidInputError
+        If the text has another form, the file raises an error, or it has no such function.
+    """
+
+    def __init__(self, source: str) -> None:
+        self.path, name = split_source(source) or ("", "")
+        self.__name__ = name
+        if not name.isidentifier():
+            raise InvalidInputError(f"a function of a file reads FILE.py:NAME, got {source!r:.200}.")
+        self.path = os.path.realpath(self.path)
+        self._found = self._load()
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Call the function, with the file's folder among those that Python imports from."""
+        if self._found is None:
+            self._found = self._load()
+        with beside_user_file(self.path):
+            return self._found(*arguments)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the function out: the other process runs the file."""
+        return {**vars(self), "_found": None}
+
+    def _load(self) -> Any:
+        module = _run(self.path)
+        if not hasattr(module, self.__name__):
+            public = [found for found in vars(module) if not found.startswith("_")]
+            raise unknown(InvalidInputError, f"name in {self.path}", self.__name__, public)
+        found = getattr(module, self.__name__)
+        if not _is_function(found):
+            raise InvalidInputError(f"{self.path}:{self.__name__} must be a function, got {_kind(found)}.")
+        return found

@@ -21,6 +21,7 @@ from hwnas_surrogate.cli.measure import measure
 from hwnas_surrogate.cli.predict import predict
 from hwnas_surrogate.cli.query import query
 from hwnas_surrogate.cli.report import report
+from hwnas_surrogate.cli.search import search
 from hwnas_surrogate.cli.simulate import simulate
 from hwnas_surrogate.cli.suggest import suggest
 from hwnas_surrogate.cli.terminal import echo, say
@@ -34,6 +35,8 @@ _KEPT = {
     "measure": "Every finished run is kept in the journal beside the output, and the same command resumes.",
     "simulate": "Every simulated layer is kept in the journal beside the output, and the same command resumes.",
     "convert": "Networks that are converted are kept, and the same command resumes.",
+    "search": "Qualities that a function returned are kept in --journal FILE, finished runs of --measure in the "
+    "journal beside the output, and the same command resumes.",
     "data": "What was downloaded is kept, and the same command resumes.",
 }
 """What an interrupted command keeps beside its outputs."""
@@ -61,7 +64,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (
-    *(query, train, predict, layers, evaluate, correlate, report, suggest, adapt),
+    *(query, train, predict, search, layers, evaluate, correlate, report, suggest, adapt),
     *(measure, doctor, simulate, convert, export),
 ):
     app.command()(command)

@@ -117,7 +117,7 @@ def measure(
     chosen = get_space(space or ("fbnet" if blocks else "nasbench201"))
     if blocks and chosen.name != "fbnet":
         raise InvalidInputError(f"--blocks measures the blocks of fbnet; {chosen.name} has none.")
-    settings = _settings(runtime, threads, batch, cold, board or [], device)
+    settings = read_settings(runtime, threads, batch, cold, board or [], device)
     if profile:  # before another setting is measured
         for of in settings:
             check_reporting(of.runtime, of.board)
@@ -177,7 +177,7 @@ def _read(path: Path, space: SearchSpace, dataset: str | None) -> tuple[Any, Any
     return [arch for arch, _ in found], [config for _, config in found]
 
 
-def _settings(
+def read_settings(
     runtimes: str, threads: str, batches: str, cold: bool, boards: list[str], device: str | None
 ) -> list[Setting]:
     """Return every combination of what was given, each once."""

@@ -12,9 +12,9 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, TextIO, cast
+from typing import Any, Protocol, TextIO, cast
 
 from rich.console import Console
 from rich.text import Text
@@ -24,7 +24,13 @@ from hwnas_surrogate.errors import DataFileError
 PIPED = 120
 """Columns of a table where stdout is no terminal."""
 
-Progress = Callable[[int, int | None], None]
+
+class Progress(Protocol):
+    """Shows how many of how many are done (unknown: None), and a remark."""
+
+    def __call__(self, done: int, total: int | None, remark: str = "") -> None:
+        """Update the progress."""
+        ...
 
 
 def visible(text: str) -> str:
@@ -148,7 +154,7 @@ def standard_streams() -> Iterator[None]:
 
 @contextmanager
 def progress(what: str) -> Iterator[Progress]:
-    """Show a progress bar on stderr while the block runs; the yielded function takes (done, total)."""
+    """Show a progress bar on stderr while the block runs; the yielded function takes (done, total), and a remark."""
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
@@ -157,7 +163,11 @@ def progress(what: str) -> Iterator[Progress]:
     hidden = not sys.stderr.isatty()
     with Bar(*columns, console=Terminal(sys.stderr), transient=True, disable=hidden) as bar:
         task = bar.add_task(visible_line(what), total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+        def update(done: int, total: int | None, remark: str = "") -> None:
+            bar.update(task, completed=done, total=total, description=visible_line(f"{what}{remark}"))
+
+        yield update
 
 
 @contextmanager

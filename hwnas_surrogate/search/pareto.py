@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from hwnas_surrogate.ranks import tied_ranks
 from hwnas_surrogate.reals import reals
 from hwnas_surrogate.search.quality import Accuracy, quality_by_row
 
-__all__ = ["ACCURACY", "pareto_front"]
+__all__ = ["ACCURACY", "nondominated", "pareto_front"]
 
 Vector = npt.NDArray[np.float64]
 
@@ -102,7 +102,7 @@ def pareto_front(
             raise unknown(InvalidInputError, "objective to maximise", name, names)
     values = np.column_stack([_column(frame, name) for name in names])
     rows = np.flatnonzero(~np.isnan(values).any(axis=1))
-    best = _nondominated(values[rows], [name in larger for name in names])
+    best = nondominated(values[rows], [name in larger for name in names])
     chosen = rows[best]
     front = frame.iloc[chosen[np.argsort(values[chosen, 0], kind="stable")]].copy()
     left_out = len(frame) - len(rows)
@@ -123,14 +123,25 @@ def _names(given: Any) -> list[str]:
     return [str(item) for item in ([given] if single else given)]
 
 
-def _nondominated(values: Vector, larger: list[bool]) -> npt.NDArray[np.bool_]:
+def nondominated(values: Vector, larger: Sequence[bool]) -> npt.NDArray[np.bool_]:
+    """Return which rows no other dominates, shape (n,).
+
+    Parameters
+    ----------
+    values : ndarray of float, shape (n, k)
+        Values closer than 1e-9 (relative) are ties.
+    larger : sequence of k bool
+        Whether larger is better.
+    """
     from moocore import is_nondominated  # its C library is slow to load
 
     if not len(values):
         return np.empty(0, bool)
     # Only the order matters, and ranks have the package's ties.
     ranks = np.column_stack([tied_ranks(column) for column in values.T]).astype(np.float64)
-    best: npt.NDArray[np.bool_] = is_nondominated(ranks, maximise=larger, keep_weakly=True)
+    if values.shape[1] == 1:
+        return np.asarray(ranks[:, 0] == (ranks.max() if larger[0] else ranks.min()))
+    best: npt.NDArray[np.bool_] = is_nondominated(ranks, maximise=list(larger), keep_weakly=True)
     return best
 
 

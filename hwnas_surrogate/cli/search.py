@@ -1,0 +1,341 @@
+"""``hwnas search``: the best networks under budgets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hwnas_surrogate.cli.measure import read_settings
+from hwnas_surrogate.cli.options import (
+    Archs,
+    Csv,
+    Dataset,
+    InputShape,
+    Json,
+    Networks,
+    Ops,
+    Seed,
+    Sources,
+    Space,
+    in_jobs,
+    open_networks,
+    open_table,
+    read_archs,
+    read_duration,
+    read_networks,
+)
+from hwnas_surrogate.cli.output import check_format, echo_json, progress, show
+from hwnas_surrogate.cli.search_loop import check_loop, measured_search
+from hwnas_surrogate.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from hwnas_surrogate.search import SearchResult
+    from hwnas_surrogate.spaces import SearchSpace
+
+_ALTERNATIVE = "or"
+"""The label of the network that could be taken instead of the pick above it."""
+
+
+def search(
+    archs: Archs = None,
+    space: Space = None,
+    surrogates: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--surrogates",
+            "-s",
+            metavar="PATH",
+            help="Costs: a folder saved by `hwnas train` or `hwnas adapt`, or what --data of other commands accepts, "
+            "if it holds every candidate. Repeatable.",
+        ),
+    ] = None,
+    objective: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="What to optimise: quality (default), DEVICE/METRIC, params, macs or peak_memory. Repeatable.",
+        ),
+    ] = None,
+    budget: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=LIMIT",
+            help="The largest value allowed (the smallest, for quality, throughput and accuracy), in the unit of the "
+            "metric: DEVICE/METRIC=COST, params, macs, peak_memory or quality. Repeatable.",
+        ),
+    ] = None,
+    certainty: Annotated[
+        float | None,
+        typer.Option(metavar="P", help="The least probability that each budget of a target is kept: .9 for 90 %."),
+    ] = None,
+    quality: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SOURCE",
+            help="A quality of networks, larger is better: CSV with columns architecture (or model) and, say, "
+            "accuracy; what hwnas data convert-accuracy wrote; a folder of surrogates of accuracies; or FILE.py:NAME, "
+            "a function from a list of networks to numbers. The Python file is run.",
+        ),
+    ] = None,
+    networks: Networks = None,
+    input_shape: InputShape = None,
+    ops: Ops = None,
+    dataset: Dataset = None,
+    n: Annotated[int, typer.Option("--n", "-n", min=1, help="Number of networks to pick.")] = 5,
+    evaluations: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Number of networks to evaluate at most. Default: all of a space of up to a million, else 50000; "
+            "of one whose networks are counted one by one, all of up to 10000, else 2000.",
+        ),
+    ] = None,
+    journal: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Keep the values of a quality function here; the same command resumes."),
+    ] = None,
+    timeout: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Time that a call of the quality function may take: 90s, 30m, 2h."),
+    ] = None,
+    measure: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME,...",
+            help="Measure the networks that promise most, adapt, and search again. The runtime, or several: hwnas "
+            "doctor lists them. Run the same command again to resume.",
+        ),
+    ] = None,
+    export: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="The same for any board: write the networks of each round here, as ONNX files with a form (hwnas "
+            "export). Run the same command again when it is filled in.",
+        ),
+    ] = None,
+    first: Annotated[
+        int, typer.Option(min=2, help="Number of informative networks to measure before the first search.")
+    ] = 10,
+    most: Annotated[int, typer.Option(min=2, help="Number of networks to measure altogether.")] = 30,
+    sources: Sources = None,
+    threads: Annotated[str, typer.Option(metavar="N,...", help="Threads per execution, or all.")] = "1",
+    board: Annotated[
+        list[str] | None,
+        typer.Option(metavar="URL", help="Run on this board: ssh://USER@HOST, ssh://HOST?python=PATH. Repeatable."),
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="The device's name in the table; what the names begin with if there are several.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Table to write. Default: measurements/search-SPACE-RUNTIME.parquet."),
+    ] = None,
+    jobs: Annotated[
+        int,
+        typer.Option(
+            "--jobs",
+            metavar="N",
+            min=1,
+            help="Processes that call a quality function, and that capture the networks of a space of PyTorch modules.",
+        ),
+    ] = 1,
+    seed: Seed = 0,
+    as_json: Json = False,
+    as_csv: Csv = False,
+) -> None:
+    """Find the best networks under budgets: of a space, or among your own.
+
+    A space of up to a million architectures is evaluated as a whole, with its exact front; a larger one by NSGA-II.
+    Beside each network is printed the most different one that is about as good: predictions err most for the best.
+    """
+    from hwnas_surrogate.search import search as search_networks
+
+    check_format(as_json, as_csv)
+    if networks and (space or dataset or ops):
+        raise InvalidInputError("--space, --dataset and --ops belong to architectures: they do not go with --networks.")
+    if certainty is not None and not 0 < certainty < 1:
+        raise InvalidInputError(f"--certainty is a probability: .9 for 90 %; got {certainty:g}.")
+    own = {"--threads": threads != "1", "--board": board, "--device": device, "--output": output}
+    check_loop(measure, export, own, {"--sources": sources, "--first": first != 10, "--most": most != 30})
+    if certainty is not None and (measure or export):
+        raise InvalidInputError(
+            "--certainty is of predicted costs, and here the costs of the picks are measured: leave it out."
+        )
+    limits = read_limits(budget or [])
+    costs = open_costs(surrogates, space, dataset)
+    candidates = open_candidates(archs, networks, input_shape, space, ops, dataset, costs)
+    wanted: dict[str, Any] = {
+        "objectives": objective or ["quality"],
+        "surrogates": costs,
+        "quality": open_quality(quality),
+        "budgets": limits,
+        "n": n,
+        "config": None if archs else dataset,
+        "evaluations": evaluations,
+        "n_jobs": jobs,
+        "timeout": None if timeout is None else read_duration("--timeout", timeout),
+        "journal": journal,
+        "random_state": seed,
+    }
+    result: SearchResult | None
+    with in_jobs(jobs):
+        if measure is None and export is None:
+            with progress("searching") as update:
+                result = search_networks(
+                    candidates,
+                    certainty=certainty,
+                    progress=lambda done, total, volume: update(done, total, f" (hypervolume {volume:.4f})"),
+                    **wanted,
+                )
+        else:
+            result = measured_search(
+                candidates,
+                {**wanted, "first": first, "most": most},
+                sources,
+                export=export,
+                settings=[] if measure is None else read_settings(measure, threads, "1", False, board or [], device),
+                device=device,
+                output=output
+                or Path("measurements") / f"search-{_name(candidates)}-{measure}.parquet".replace(",", "-"),
+                own=None if not (archs or networks) else lambda: read_networks(archs, networks, input_shape),
+            )
+    if result is not None:
+        show_result(result, as_json, as_csv)
+
+
+def read_limits(texts: list[str]) -> dict[Any, float]:
+    """Read ``NAME=LIMIT`` texts."""
+    limits: dict[Any, float] = {}
+    for text in texts:
+        name, _, limit = text.rpartition("=")
+        if name in limits:
+            raise InvalidInputError(f"a budget is given once, got two for {name}: {', '.join(texts)}.")
+        try:
+            limits[name] = float(limit)
+        except ValueError:
+            name = ""
+        if not name:
+            raise InvalidInputError(
+                f"a budget reads NAME=LIMIT, the limit in the metric's unit: raspi4/latency=30 for 30 ms, or "
+                f"params=5e6; got {text!r}."
+            )
+    return limits
+
+
+def open_costs(paths: list[str] | None, space: str | None, dataset: str | None) -> list[Any]:
+    """Load saved surrogates, and tables that hold the costs of all candidates."""
+    from hwnas_surrogate.trainers import SurrogateSuite
+
+    return [
+        SurrogateSuite.load(path) if (Path(path) / "manifest.json").is_file() else open_table(path, space, dataset)
+        for path in paths or []
+    ]
+
+
+def open_candidates(
+    archs: list[str] | None,
+    networks: list[str] | None,
+    input_shape: str | None,
+    space: str | None,
+    ops: str | None,
+    dataset: str | None,
+    sources: list[Any],
+) -> Any:
+    """Return the candidates: given networks or architectures, or a space: that of the surrogates if none is named."""
+    from hwnas_surrogate.search.cost_sources import Costs
+    from hwnas_surrogate.spaces import get_space
+
+    graphs = open_networks(archs, networks, input_shape)
+    if graphs is not None:
+        return graphs
+    costs = Costs(sources)
+    found = costs.space if space is None else get_space(space)
+    if found is None and sources:
+        raise InvalidInputError("the surrogates are of graphs: --networks names those to choose among.")
+    of: SearchSpace = get_space("nasbench201") if found is None else found
+    return of.batch(read_archs(archs, of, ops), costs.config(of, dataset)) if archs else of
+
+
+def _name(candidates: Any) -> str:
+    """Return what the candidates are called in the names of files."""
+    return str(getattr(candidates, "name", "networks"))
+
+
+def open_quality(source: str | None) -> Any:
+    """Return a quality: of a file, a saved surrogate, or a function."""
+    from hwnas_surrogate.capture.user_file import UserFunction, split_source
+    from hwnas_surrogate.trainers import SurrogateSuite
+
+    if source is None:
+        return None
+    if split_source(source) is not None:
+        return UserFunction(source)
+    if source.endswith(".py"):
+        raise InvalidInputError(f"{source} is a Python file: name its function, as in {source}:NAME.")
+    return SurrogateSuite.load(source) if (Path(source) / "manifest.json").is_file() else source
+
+
+def show_result(result: SearchResult, as_json: bool, as_csv: bool) -> None:
+    """Print a result: the picks as CSV, all of it as JSON, or tables that fit the terminal."""
+    if as_csv:
+        show(result.frame, as_csv=True)
+    elif as_json:
+        others = result.alternatives.astype(object).where(result.alternatives.notna(), None)
+        echo_json(
+            {
+                "picks": result.frame.to_dict(orient="records"),
+                "alternatives": others.to_dict(orient="records"),
+                "front": result.front_frame.to_dict(orient="records"),
+                "evaluations": len(result.evaluated),
+                "exact": result.exact,
+                "hypervolume": float(result.history["hypervolume"].iloc[-1]),
+                "notes": list(result.notes),
+            },
+            indent=1,
+        )
+    else:
+        _show_tables(result)
+
+
+def _show_tables(result: SearchResult) -> None:
+    import pandas as pd
+
+    rows, written = [], []
+    for number, (own, other) in enumerate(
+        zip(result.frame.to_dict("records"), result.alternatives.to_dict("records"), strict=True), start=1
+    ):
+        for label, row in ((str(number), own), (_ALTERNATIVE, other)):
+            name = row[result.frame.columns[0]]
+            if isinstance(name, str):
+                rows.append({"pick": label, **_cells(result, row)})
+                written.append({"pick": label, result.frame.columns[0]: name})
+    how = f"all {len(result.evaluated):,}" if result.exact else f"{len(result.evaluated):,} evaluated"
+    objectives = ", ".join(quantity.name for quantity in result.goals.objectives)
+    under = "".join(f", {budget}" for budget in result.goals.budgets)
+    show(
+        pd.DataFrame(rows),
+        f"Best by {objectives}{under}, of {how}",
+        notes=[
+            "or: the most different network that is about as good as the pick above",
+            f"{len(result.front):,} networks are on the front",
+            *result.notes,
+        ],
+    )
+    show(pd.DataFrame(written), "\nNetworks")
+
+
+def _cells(result: SearchResult, row: dict[Any, Any]) -> dict[str, Any]:
+    """Return a network's cells: each quantity, its interval, and the probability that its budget is kept."""
+    cells: dict[str, Any] = {}
+    for quantity in result.goals.quantities:
+        cells[quantity.title] = row[quantity.title]
+        if quantity.target is not None:
+            low, high = (row[f"{quantity.title} {bound}"] for bound in ("low", "high"))
+            cells[f"{quantity.name} 90 %"] = f"{low:.4g} .. {high:.4g}" if low == low else "-"
+        for name, value in row.items():
+            if str(name).startswith((f"P({quantity.name} <= ", f"P({quantity.name} >= ")):
+                cells[f"P({quantity.name} kept)"] = f"{value:.3f}"
+    return cells

@@ -1,0 +1,199 @@
+"""Qualities by a user's function: in batches, in parallel processes, each recorded at once."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from hwnas_surrogate.errors import InvalidInputError, MeasurementError
+from hwnas_surrogate.graphs import GraphBatch, NetworkBatch
+from hwnas_surrogate.reals import reals
+from hwnas_surrogate.runner.journal import Journal
+from hwnas_surrogate.search.qualities import QualityFunction
+
+__all__ = ["CalledQuality", "called_qualities"]
+
+Vector = npt.NDArray[np.float64]
+
+_AT_ONCE = 1.0
+"""Seconds of work that may be lost: batches grow while a call takes less."""
+_LARGEST = 4096
+"""Maximum number of networks of a call."""
+
+
+@contextmanager
+def called_qualities(
+    function: QualityFunction,
+    *,
+    n_jobs: int = 1,
+    timeout: float | None = None,
+    journal: str | os.PathLike[str] | None = None,
+) -> Iterator[CalledQuality]:
+    """Open the journal and the processes of a quality function, and close them afterwards.
+
+    Parameters
+    ----------
+    function : callable
+        Takes a list of networks (strings of architectures, or graphs), and returns a quality for each.
+    n_jobs : int, default=1
+        Processes that call it; of 1, this one calls it, unless there is a timeout.
+    timeout : float, optional
+        Seconds that a call may take.
+    journal : path-like, optional
+        The file that records qualities. If it exists, they are not evaluated again.
+
+    Raises
+    ------
+    InvalidInputError
+        If an argument is not allowed, or the journal is of another function.
+    DataFileError
+        If the journal is no journal, or can't be written.
+    """
+    if isinstance(n_jobs, bool) or not isinstance(n_jobs, (int, np.integer)) or n_jobs < 1:
+        raise InvalidInputError(f"n_jobs must be a number of processes, an integer of at least 1, got {n_jobs!r:.40}.")
+    if timeout is not None and not 0 < timeout < math.inf:
+        raise InvalidInputError(f"timeout must be a number of seconds above 0, or None, got {timeout!r:.40}.")
+    opened = None if journal is None else _open(Path(journal), function)
+    called = CalledQuality(function, int(n_jobs), timeout, opened)
+    try:
+        yield called
+    finally:
+        called.close()
+        if opened is not None:
+            opened.__exit__()
+
+
+def _open(path: Path, function: QualityFunction) -> Journal:
+    name = getattr(function, "__name__", type(function).__name__)
+    try:
+        return Journal(path, {"quality": name}, {})
+    except MeasurementError as error:
+        raise InvalidInputError(
+            f"the journal {path} can't continue this search: another function's qualities are in it, or another "
+            f"process writes it. Choose another one. ({error})"
+        ) from error
+
+
+class _Network(NamedTuple):
+    """A network to call the function with."""
+
+    key: str
+    name: str
+    network: Any
+
+
+class CalledQuality:
+    """A quality function, and all that it returned.
+
+    Each network is evaluated once. The first call is for one network, and calls grow while they take less than a
+    second, so that a kill loses little work.
+    """
+
+    def __init__(self, function: QualityFunction, n_jobs: int, timeout: float | None, journal: Journal | None) -> None:
+        self._function, self._n_jobs, self._timeout, self._journal = function, n_jobs, timeout, journal
+        self._known: dict[str, float] = {}
+        for entry in [] if journal is None else journal.entries:
+            self._known |= {key: math.nan if value is None else value for key, value in entry["qualities"].items()}
+        self._size = 1
+        self._pool: Any = None
+
+    def __call__(self, batch: NetworkBatch) -> Vector:
+        """Return the qualities of n networks, (n,); NaN where the function returned NaN."""
+        keys = batch.keys
+        new = [row for row, key in enumerate(keys) if key not in self._known]
+        if new:
+            networks: Sequence[Any] = batch.graphs if isinstance(batch, GraphBatch) else batch.names
+            names = batch.names
+            self._evaluate([_Network(keys[row], names[row], networks[row]) for row in new])
+        return np.array([self._known[key] for key in keys])
+
+    def close(self) -> None:
+        """End the processes."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, kill_workers=True)
+            self._pool = None
+
+    def _evaluate(self, networks: list[_Network]) -> None:
+        left = list(networks)
+        if self._n_jobs == 1 and self._timeout is None:
+            while left:
+                part, left = left[: self._size], left[self._size :]
+                start = time.monotonic()
+                with self._explained(part):
+                    values = self._function([one.network for one in part])
+                self._record(part, values, time.monotonic() - start)
+            return
+        running: dict[Future[Any], tuple[list[_Network], float]] = {}
+        while left or running:
+            while left and len(running) < self._n_jobs:
+                part, left = left[: self._size], left[self._size :]
+                call = self._processes().submit(self._function, [one.network for one in part])
+                running[call] = part, time.monotonic()
+            self._wait(running)
+
+    def _wait(self, running: dict[Future[Any], tuple[list[_Network], float]]) -> None:
+        """Record the calls that end first; raise if the oldest takes too long."""
+        part, begun = min(running.values(), key=lambda call: call[1])
+        rest = None if self._timeout is None else max(0.0, self._timeout - (time.monotonic() - begun))
+        done, _ = wait(running, timeout=rest, return_when=FIRST_COMPLETED)
+        if not done:
+            self.close()
+            raise InvalidInputError(
+                f"the quality function took more than {self._timeout:g} s for {_named(part)}. {self._kept()}"
+            )
+        for call in done:
+            part, begun = running.pop(call)
+            with self._explained(part):
+                values = call.result()
+            self._record(part, values, time.monotonic() - begun)
+
+    def _processes(self) -> Any:
+        if self._pool is None:
+            from joblib.externals.loky import ProcessPoolExecutor
+
+            self._pool = ProcessPoolExecutor(max_workers=self._n_jobs)
+        return self._pool
+
+    @contextmanager
+    def _explained(self, part: list[_Network]) -> Iterator[None]:
+        try:
+            yield
+        except (Exception, SystemExit) as error:
+            raised = f"{type(error).__name__}: {' '.join(str(error).split()):.300}"
+            raise InvalidInputError(
+                f"the quality function raised {raised}; for {_named(part)}. {self._kept()}"
+            ) from error
+
+    def _record(self, part: list[_Network], values: Any, seconds: float) -> None:
+        must = f"the quality function must return a number for each network, got {values!r:.60} for {_named(part)}"
+        qualities = reals(values, must)
+        if qualities.shape != (len(part),) or np.isinf(qualities).any():
+            raise InvalidInputError(f"{must}; it must be finite, or NaN for a network without. {self._kept()}")
+        found = {one.key: value for one, value in zip(part, qualities.tolist(), strict=True)}
+        if self._journal is not None:
+            self._journal.append(qualities={key: None if math.isnan(value) else value for key, value in found.items()})
+        self._known |= found
+        if seconds < _AT_ONCE / 2:
+            self._size = min(2 * self._size, _LARGEST)
+        elif seconds > 2 * _AT_ONCE:
+            self._size = max(1, self._size // 2)
+
+    def _kept(self) -> str:
+        if not self._known:
+            return "No quality was evaluated before."
+        if self._journal is None:
+            return f"{len(self._known):,} qualities were evaluated; a journal would keep them."
+        return f"{len(self._known):,} qualities are kept in {self._journal.path}, from which the same search continues."
+
+
+def _named(part: list[_Network]) -> str:
+    return part[0].name if len(part) == 1 else f"one of {len(part)} networks, the first is {part[0].name}"

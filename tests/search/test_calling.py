@@ -1,0 +1,142 @@
+"""Quality functions: called in batches and processes, recorded as they come, and wrong in every way."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hwnas_surrogate.errors import DataFileError, InvalidInputError
+from hwnas_surrogate.search.calling import called_qualities
+from tests.search.planted import SPACE
+
+BATCH = SPACE.batch(SPACE.sample(40, 0))
+
+
+def convs(names: list[str]) -> list[float]:
+    return [float(name.count("conv")) for name in names]
+
+
+def sleep(names: list[str]) -> list[float]:
+    time.sleep(60)
+    return convs(names)
+
+
+def fail_late(names: list[str]) -> list[float]:
+    if BATCH.names[20] in names:
+        raise ValueError("out of\nmemory")
+    return convs(names)
+
+
+def test_each_network_is_evaluated_once_in_growing_batches() -> None:
+    sizes = []
+
+    def rated(names: list[str]) -> list[float]:
+        sizes.append(len(names))
+        return convs(names)
+
+    with called_qualities(rated) as called:
+        np.testing.assert_array_equal(called(BATCH), convs(list(BATCH.names)))
+        called(BATCH.take([3, 2, 1]))
+    assert sizes == [1, 2, 4, 8, 16, 9]
+
+
+def test_slow_calls_get_one_network_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, sizes = [0.0], []
+
+    def rated(names: list[str]) -> list[float]:
+        now[0] += 3600.0 * len(names)
+        sizes.append(len(names))
+        return convs(names)
+
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    with called_qualities(rated) as called:
+        called(BATCH.take(range(5)))
+    assert sizes == [1] * 5
+
+
+def test_graphs_are_given_as_graphs() -> None:
+    graphs = SPACE.graphs(BATCH.archs[:3])
+    with called_qualities(lambda given: [len(graph) for graph in given]) as called:
+        assert called(graphs).tolist() == [len(graph) for graph in graphs.graphs]
+
+
+def test_processes_give_the_same(tmp_path: Path) -> None:
+    with called_qualities(convs, n_jobs=2, timeout=120, journal=tmp_path / "journal") as called:
+        np.testing.assert_array_equal(called(BATCH), convs(list(BATCH.names)))
+    with called_qualities(convs, journal=tmp_path / "journal") as called:
+        np.testing.assert_array_equal(called(BATCH), convs(list(BATCH.names)))
+
+
+def test_a_function_that_hangs_is_stopped(tmp_path: Path) -> None:
+    start = time.monotonic()
+    with (
+        called_qualities(sleep, timeout=0.2, journal=tmp_path / "journal") as called,
+        pytest.raises(InvalidInputError, match=r"took more than 0.2 s for \|") as raised,
+    ):
+        called(BATCH)
+    assert "No quality was evaluated before." in str(raised.value)
+    assert time.monotonic() - start < 50
+
+
+def test_what_was_evaluated_before_an_error_is_kept(tmp_path: Path) -> None:
+    journal = tmp_path / "journal"
+    with (
+        called_qualities(fail_late, journal=journal) as called,
+        pytest.raises(InvalidInputError, match="ValueError: out of memory; for one of 16 networks") as raised,
+    ):
+        called(BATCH)
+    assert f"15 qualities are kept in {journal}, from which the same search continues." in str(raised.value)
+    seen = []
+
+    def counted(names: list[str]) -> list[float]:
+        seen.extend(names)
+        return convs(names)
+
+    counted.__name__ = "fail_late"  # it was mended
+    with called_qualities(counted, journal=journal) as called:
+        np.testing.assert_array_equal(called(BATCH), convs(list(BATCH.names)))
+    assert seen == list(BATCH.names[15:])
+
+
+def test_nan_is_recorded_as_no_quality(tmp_path: Path) -> None:
+    with called_qualities(lambda names: [math.nan] * len(names), journal=tmp_path / "journal") as called:
+        assert np.isnan(called(BATCH)).all()
+    lines = (tmp_path / "journal").read_text().splitlines()
+    assert list(json.loads(lines[1])["qualities"].values()) == [None]
+    with called_qualities(lambda names: convs(names), journal=tmp_path / "journal") as called:
+        assert np.isnan(called(BATCH)).all()
+
+
+@pytest.mark.parametrize("returned", [None, 1.0, [1.0, 2.0], ["high"], [math.inf], [True]], ids=str)
+def test_what_is_no_quality_is_refused(returned: Any) -> None:
+    with (
+        called_qualities(lambda names: returned) as called,
+        pytest.raises(InvalidInputError, match="must return a number for each network, got"),
+    ):
+        called(BATCH)
+
+
+def test_a_journal_belongs_to_one_function(tmp_path: Path) -> None:
+    with called_qualities(convs, journal=tmp_path / "journal") as called:
+        called(BATCH.take([0]))
+    with (
+        pytest.raises(InvalidInputError, match="another function's qualities are in it"),
+        called_qualities(sleep, journal=tmp_path / "journal"),
+    ):
+        pass
+    (tmp_path / "other").write_text("architecture,accuracy\n")
+    with pytest.raises(DataFileError, match="not the header"), called_qualities(convs, journal=tmp_path / "other"):
+        pass
+
+
+@pytest.mark.parametrize("arguments", [{"n_jobs": 0}, {"n_jobs": True}, {"timeout": 0}, {"timeout": math.nan}], ids=str)
+def test_wrong_settings_are_refused(arguments: dict[str, Any]) -> None:
+    (name,) = arguments
+    with pytest.raises(InvalidInputError, match=f"{name} must be"), called_qualities(convs, **arguments):
+        pass
