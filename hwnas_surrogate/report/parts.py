@@ -34,18 +34,16 @@ def op_effects(made: Candidates) -> dict[str, Any]:
     Returns
     -------
     dict
-        By the number of the target, ``macs`` (millions of live ones) or ``quality``: a dict of ``fixed``, the value with
-        the smallest op everywhere; ``ops``, what each op at each position adds to that (None for ops of no network); and
-        ``off``, the median relative error of the sum. Without targets of metrics that do not add up, and quantities of
-        fewer networks than effects. Empty for graphs, for several configs, and for NAS-Bench-201, where an op costs
-        nothing on a device unless it is on a path, so that no sum holds.
+        By the number of the target, ``macs`` (millions of live ones) or ``quality``: a dict of ``fixed``, the value
+        with the smallest op everywhere; ``ops``, what each op at each position adds to that (None for ops of no
+        network); and ``off``, the median relative error of the sum. Without targets of metrics that do not add up, and
+        quantities of fewer networks than effects. Empty for graphs, for several configs, and for NAS-Bench-201, where
+        an op costs nothing on a device unless it is on a path, so that no sum holds.
     """
     space, batch = made.table.space, made.table.batch
     if not isinstance(batch, ArchBatch) or isinstance(space, NASBench201) or len(batch.configs) != 1:
         return {}
-    summed = {
-        str(number): made.values(target) for number, target in enumerate(made.table.targets) if _adds_up(target)
-    }
+    summed = {str(number): made.values(target) for number, target in enumerate(made.table.targets) if _adds_up(target)}
     summed["macs"] = batch.total("macs", "live") / 1e6
     if made.quality is not None:
         summed["quality"] = made.quality.to_numpy(float)
