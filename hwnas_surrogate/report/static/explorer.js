@@ -51,8 +51,8 @@ function makeBudget(i) {
     el("span", { class: "typed" }, t.better < 0 ? "≤ " : "≥ ", box, ` ${t.unit}`));
 }
 function drawBudgetBoxes() {
-  const with_costs = shown().filter((i) => sortedCosts(i).length);
-  byId("budget-list").replaceChildren(...with_costs.map(makeBudget));
+  const costed = shown().filter((i) => TARGETS[i].known || NETWORKS.predicted[i].values);
+  byId("budget-list").replaceChildren(...costed.map(makeBudget));
 }
 // One drawing a frame, however often a slider moves.
 let waiting = false;
@@ -166,7 +166,8 @@ function counted() {
   const named = shown().filter((i) => NETWORKS.predicted[i].values);
   const trained = [...new Set(named.map((i) => NETWORKS.predicted[i].trained))];
   const from = trained.length === 1 ? count(trained[0]) : trained.length ? `${count(Math.min(...trained))} to ${count(Math.max(...trained))}` : "";
-  const how = from && `Predictions are those of surrogates trained on ${from} networks, with ${percent(NETWORKS.coverage, 0)} intervals; most hold the cost, some don't.`;
+  const how = from && `Predictions are those of surrogates trained on ${from} networks, with ${percent(NETWORKS.coverage, 0)} intervals. ` +
+    "Those of picks hold less often: a search prefers networks that are predicted too cheap.";
   return [`${plural(NETWORKS.measured, "network")} of the table.`, NETWORKS.about, how, PATHS].filter(Boolean).join(" ");
 }
 function axisNotes(x, y) {

@@ -76,6 +76,21 @@ function rank(i, value) {
   return `rank ${count(low + 1)} of ${count(all.length)}`;
 }
 
+// Of many targets, those on an axis or with a budget come first.
+const MOST_FACTS = 8;
+function leading() {
+  const numbers = shown();
+  if (numbers.length <= MOST_FACTS) return numbers;
+  const asked = new Set([...["axis-x", "axis-y", "best-by"].map((id) => Number(quantityKey(id))), ...activeBudgets().map(([i]) => i)]);
+  return numbers.filter((i) => asked.has(i));
+}
+function costsOf(row, numbers) {
+  const names = labels(numbers, true);
+  return numbers.map((i, at) => {
+    const cost = COSTED[i]().values[row];
+    return [names[at], costText(i, row, 5) + (Number.isNaN(cost) ? "" : `, ${rank(i, cost)}`)];
+  });
+}
 function factsOf(row) {
   const pairs = [];
   if (NETWORKS.archs) pairs.push([numberName, numberOf(row)]);
@@ -83,31 +98,30 @@ function factsOf(row) {
   pairs.push([LIVE, `${figure(MACS()[row])} million`]);
   if (ALL_MACS()) pairs.push(["multiply-adds of all edges", `${figure(ALL_MACS()[row])} million`]);
   if (QUALITY()) pairs.push([NETWORKS.quality.name, figure(QUALITY()[row], 5)]);
-  const names = labels(shown(), true);
-  for (const [at, i] of shown().entries()) {
-    const { values } = COSTED[i]();
-    pairs.push([names[at], costText(i, row, 5) + (Number.isNaN(values[row]) ? "" : `, ${rank(i, values[row])}`)]);
-  }
-  return facts(pairs);
+  return facts([...pairs, ...costsOf(row, leading())]);
+}
+// What takes time to make is made when it is looked at. What is open stays open for the next network.
+const UNFOLDED = new Map();
+function folded(title, open, make) {
+  const made = el("details", { class: "data", open: UNFOLDED.get(title) ?? open }, el("summary", { text: title }));
+  const fill = () => { if (made.open && made.childElementCount === 1) made.append(...make()); };
+  made.addEventListener("toggle", () => { UNFOLDED.set(title, made.open); fill(); });
+  fill();
+  return made;
 }
 function detail(row) {
   const box = byId("pareto-detail");
-  const open = box.querySelector("details")?.open ?? !narrow();
   delete box.dataset.row;
   if (row === null) return box.replaceChildren(el("p", { class: "muted", text: "Choose a network, in the chart or a list, to see it here." }));
-  const cutOff = CUT_OFF.has(row) ? [el("p", { class: "note", text: `This network has ${NO_PATH}: it is neither drawn nor picked.` })] : [];
-  const picture = pictureOf(row, false);
   const picked = CHART.picks.indexOf(row);
-  const title = el("h3", { text: `${NETWORKS.archs ? shortName(row).replace(/^./, (letter) => letter.toUpperCase()) : "Network"}${picked < 0 ? "" : `, pick ${picked + 1}`}` });
-  box.replaceChildren(title, el("p", { class: "copied" }, copyButton(row), archCode(archText(row))), ...cutOff, ...picture ? [picture] : [], factsOf(row));
-  if (NETWORKS.archs) {
-    const changes = el("details", { class: "data", open }, el("summary", { text: "What one changed op costs and gains" }));
-    box.append(changes);
-    // The table is made when it is looked at.
-    const fill = () => { if (changes.open && changes.childElementCount === 1) changes.append(...changesOf(row)); };
-    changes.addEventListener("toggle", fill);
-    fill();
-  }
+  const name = NETWORKS.archs ? shortName(row).replace(/^./, (letter) => letter.toUpperCase()) : "Network";
+  const made = [el("h3", { text: `${name}${picked < 0 ? "" : `, pick ${picked + 1}`}` }), el("p", { class: "copied" }, copyButton(row), archCode(archText(row)))];
+  if (CUT_OFF.has(row)) made.push(el("p", { class: "note", text: `This network has ${NO_PATH}: it is on no front and among no picks.` }));
+  made.push(pictureOf(row, false), factsOf(row));
+  const others = shown().length - leading().length;
+  if (others) made.push(folded(`Costs on ${plural(others, "other target")}`, false, () => [facts(costsOf(row, shown().filter((i) => !leading().includes(i))))]));
+  if (NETWORKS.archs) made.push(folded("What one changed op costs and gains", !narrow(), () => changesOf(row)));
+  box.replaceChildren(...made.filter(Boolean));
   box.dataset.row = row;
 }
 
