@@ -271,7 +271,7 @@ def _surrogates(
     for target in targets:
         if table.space is not None and not _to_predict(extended, target).any():
             continue
-        if given is not None and str(target) in given:
+        if given is not None and str(target) in given and given[target].n_train_:  # others only rank
             found[target] = given[target]
             continue
         column = table.targets.index(target)
@@ -290,11 +290,11 @@ def _surrogates(
 def _predicted(surrogate: Surrogate, table: CostTable, target: Target) -> Vector:
     """Return prediction and bounds of the rows without a cost, shape (k, 3)."""
     batch = table.batch.take(_to_predict(table, target))
-    costs = surrogate.predict(batch)
     try:
-        bounds = surrogate.predict_interval(batch, coverage=COVERAGE)
+        posterior = surrogate.posterior(batch)
+        made = np.column_stack([posterior.mean, posterior.interval(COVERAGE)])
     except InvalidInputError:  # fitted without calibration, or to too few costs
-        bounds = np.full((len(batch), 2), np.nan)
-    made = np.column_stack([costs, bounds])
-    made[surrogate.predict_has_cost(batch) < _RUNS] = np.nan
+        made = np.column_stack([surrogate.predict(batch), np.full((len(batch), 2), np.nan)])
+    if surrogate.classifier_ is not None:
+        made[surrogate.predict_has_cost(batch) < _RUNS] = np.nan
     return made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from hwnas_surrogate.data import CostTable, Target
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.report.candidates import Candidates
 from hwnas_surrogate.spaces import ArchBatch, NASBench201
-from hwnas_surrogate.trainers import Surrogate
+from hwnas_surrogate.trainers import ExtrapolationWarning, Surrogate
 
 __all__ = ["op_effects", "operator_shares"]
 
@@ -51,7 +52,7 @@ def op_effects(made: Candidates) -> dict[str, Any]:
     return {name: effects for name, effects in found.items() if effects}
 
 
-def _effects(batch: ArchBatch, values: npt.NDArray[np.float64]) -> dict[str, Any]:
+def _effects(batch: ArchBatch, values: npt.NDArray[Any]) -> dict[str, Any]:
     """Return the effects of the ops, nothing if there are too few values."""
     rows, sizes = np.flatnonzero(~np.isnan(values) & (values != 0)), batch.space.n_ops_at
     if len(rows) <= int((sizes - 1).sum()) + 1:
@@ -109,7 +110,10 @@ def _dominators(made: Candidates, target: Target) -> npt.NDArray[np.intp]:
 
 def _shares(surrogate: Surrogate, table: CostTable, row: int) -> list[list[Any]]:
     try:
-        frame = surrogate.explain(table.batch.take([row])).frame
+        with warnings.catch_warnings():
+            # One network of a kind of its own is extrapolated; its shares are drawn without a claim to be exact.
+            warnings.simplefilter("ignore", ExtrapolationWarning)
+            frame = surrogate.explain(table.batch.take([row])).frame
     except InvalidInputError:  # one cost for all networks
         return []
     by_operator = frame.groupby("operator")["share"].sum().sort_values(ascending=False, kind="stable") / 100

@@ -162,3 +162,11 @@ def test_quality_is_checked_before_anything_is_fitted(tmp_path: Path, monkeypatc
         made(small_table(), quality=tmp_path / "none.csv")
     with pytest.raises(InvalidInputError, match="quality has no value for any of the architectures to be shown"):
         made(small_table(), quality=pd.Series([np.nan], [3]))
+
+
+def test_without_calibration_predictions_have_no_intervals() -> None:
+    table = small_table()
+    suite = SurrogateSuite(model="ridge", calibrate=False).fit_table(table)
+    found = made(table, surrogates=suite).predicted[PHONE]
+    np.testing.assert_array_equal(found[:, 0], suite[PHONE].predict(made(table).table.archs[60:]))
+    assert np.isnan(found[:, 1:]).all()

@@ -351,7 +351,9 @@ def test_the_keyboard_reaches_the_controls(page: Browser) -> None:
         page.press("Tab", 9)
         reached.append(page.js("document.activeElement.id || document.activeElement.tagName"))
     assert reached[:3] == ["theme", "metric", "SUMMARY"]
-    assert page.js("[...document.querySelectorAll('select, input')].every((field) => field.labels.length === 1 || field.ariaLabel)")
+    assert page.js(
+        "[...document.querySelectorAll('select, input')].every((field) => field.labels.length === 1 || field.ariaLabel)"
+    )
 
 
 def test_what_cannot_be_shown_is_said(page: Browser) -> None:
