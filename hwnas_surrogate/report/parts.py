@@ -44,7 +44,8 @@ def op_effects(made: Candidates) -> dict[str, Any]:
     space, batch = made.table.space, made.table.batch
     if not isinstance(batch, ArchBatch) or isinstance(space, NASBench201) or len(batch.configs) != 1:
         return {}
-    summed = {str(number): made.values(target) for number, target in enumerate(made.table.targets) if _adds_up(target)}
+    targets = enumerate(made.table.targets)
+    summed: dict[str, npt.NDArray[Any]] = {str(k): made.values(target) for k, target in targets if _adds_up(target)}
     summed["macs"] = batch.total("macs", "live") / 1e6
     if made.quality is not None:
         summed["quality"] = made.quality.to_numpy(float)
