@@ -167,7 +167,7 @@ function counted() {
   const trained = [...new Set(named.map((i) => NETWORKS.predicted[i].trained))];
   const from = trained.length === 1 ? count(trained[0]) : trained.length ? `${count(Math.min(...trained))} to ${count(Math.max(...trained))}` : "";
   const how = from && `Predictions are those of surrogates trained on ${from} networks, with ${percent(NETWORKS.coverage, 0)} intervals. ` +
-    "Those of picks hold less often: a search prefers networks that are predicted too cheap.";
+    "A pick may cost more than its budget: measure it before you rely on it.";
   return [`${plural(NETWORKS.measured, "network")} of the table.`, NETWORKS.about, how, PATHS].filter(Boolean).join(" ");
 }
 function axisNotes(x, y) {
