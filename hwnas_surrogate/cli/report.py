@@ -25,6 +25,15 @@ def report(
             "or what hwnas data convert-accuracy wrote.",
         ),
     ] = None,
+    surrogates: Annotated[
+        Path | None,
+        typer.Option(
+            "--surrogates",
+            "-s",
+            help="Folder saved by `hwnas train`: they predict the networks that were not measured. If omitted, "
+            "surrogates are fitted to the table.",
+        ),
+    ] = None,
     title: Annotated[str | None, typer.Option(metavar="TEXT", help="The page's heading.")] = None,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The page to write.")] = Path(
         "report.html"
@@ -32,14 +41,16 @@ def report(
     jobs: Jobs = 1,
     seed: Seed = 0,
 ) -> None:
-    """Write one HTML page for a hardware team: devices, correlations, predictions, errors, Pareto fronts.
+    """Write one HTML page for a hardware team: devices, correlations, predictions, errors, the best networks.
 
     It needs no network. Devices and metrics are chosen on the page.
     """
     from hwnas_surrogate.files import check_output
     from hwnas_surrogate.report import write_report
+    from hwnas_surrogate.trainers import SurrogateSuite
 
     check_output(output, (".html", ".htm"), [name for name in (data, quality) if name is not None])
     table = open_cost_table(data, space, dataset, target, rows, seed, jobs)
-    written = write_report(table, output, quality=quality, title=title, random_state=seed)
+    suite = None if surrogates is None else SurrogateSuite.load(surrogates)
+    written = write_report(table, output, quality=quality, surrogates=suite, title=title, random_state=seed)
     say(f"the report is in {written} ({written.stat().st_size / 1e6:.1f} MB)")

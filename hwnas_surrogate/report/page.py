@@ -17,17 +17,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from hwnas_surrogate.data import CostTable, Target
 from hwnas_surrogate.errors import InvalidInputError, missing_extra
 from hwnas_surrogate.evaluation import Evaluation, evaluate, learning_curve
 from hwnas_surrogate.files import replacing
 from hwnas_surrogate.random_states import RandomState, as_seed
+from hwnas_surrogate.report.candidates import candidates
 from hwnas_surrogate.report.page_data import payload
 from hwnas_surrogate.report.relations import relations
-from hwnas_surrogate.search.quality import Accuracy, quality_by_row
-from hwnas_surrogate.trainers import Surrogate
+from hwnas_surrogate.search.quality import Accuracy
+from hwnas_surrogate.trainers import Surrogate, SurrogateSuite
 
 __all__ = ["write_report"]
 
@@ -47,7 +47,10 @@ _SCRIPTS = (
     "predicted.js",
     "residuals.js",
     "curves.js",
-    "pareto.js",
+    "networks.js",
+    "chart.js",
+    "network.js",
+    "explorer.js",
     "start.js",
 )
 
@@ -59,10 +62,15 @@ def write_report(
     evaluation: Evaluation | None = None,
     curve: Evaluation | None = None,
     quality: Accuracy | None = None,
+    surrogates: SurrogateSuite | None = None,
     title: str | None = None,
     random_state: RandomState = 0,
 ) -> Path:
-    """Write one HTML page that shows a table's costs and how well they are predicted.
+    """Write one HTML page that shows a table's costs, how well they are predicted, and which networks to take.
+
+    Its explorer shows the measured networks and, by their predictions, the others: the whole space if it has at most
+    40,000 architectures, a sample of a larger one. Of tables of graphs or of several network configs, it shows the
+    table's networks.
 
     The same input gives the same file, byte for byte. The page states what can't be shown (one device has no heatmap, a
     constant cost no rank correlation, ...).
@@ -85,7 +93,10 @@ def write_report(
     quality : Series, CostTable or path-like, optional
         The quality of architectures, larger is better (for example accuracy), for the Pareto explorer: a Series by
         architecture, a CSV file, or a benchmark's accuracies, as in :func:`pareto_front`. Its label is the Series'
-        name, or that of the file's column.
+        name, or that of the file's column. Architectures need not be in the table.
+    surrogates : SurrogateSuite, optional
+        Predict the costs that the table lacks, for the Pareto explorer. Targets without one, or all if None, are
+        predicted by surrogates fitted to at most 4,000 of the table's costs.
     title : str, optional
         The page's heading.
     random_state : int, numpy generator or None, default=0
@@ -116,16 +127,17 @@ def write_report(
     '<!DOCTYPE html>'
     """
     _check(table, evaluation, curve)
-    wanted, seed = _wanted(table, quality), as_seed(random_state) or 0
+    seed = as_seed(random_state) or 0
     script = _plotly()
     heading = f"Costs of {table.title}" if title is None else str(title)
     evaluated: tuple[Evaluation | None, dict[Target, str], str]
     learned: tuple[Evaluation | None, dict[Target, str], str]
     related = relations(table, seed)
     chosen = [table.targets[at] for at in related.shown]
+    shown = candidates(table, chosen, quality, surrogates, "ridge" if _slow(table, len(chosen)) else None, seed)
     evaluated = _evaluated(table, chosen, seed) if evaluation is None else (evaluation, {}, "")
     learned = _learned(table, chosen, seed) if curve is None else (curve, {}, "")
-    data = payload(table, related, evaluated, learned, wanted)
+    data = payload(table, related, evaluated, learned, shown)
     page = _page(heading, script, json.dumps(data, allow_nan=False, separators=(",", ":")))
     with replacing(path) as temporary:
         temporary.write_text(page, encoding="utf-8", newline="\n")
@@ -159,16 +171,6 @@ def _check(table: CostTable, evaluation: Evaluation | None, curve: Evaluation | 
         told = set(zip(given.scores["device"], given.scores["metric"], strict=True))
         if told.isdisjoint((target.device, target.metric) for target in table.targets):
             raise InvalidInputError(f"{what} is of none of the table's targets: {', '.join(map(str, table.targets))}.")
-
-
-def _wanted(table: CostTable, quality: Accuracy | None) -> pd.Series[float] | None:
-    """Return the quality of each row, named."""
-    if quality is None:
-        return None
-    wanted = quality_by_row(table, quality)
-    if wanted.isna().all():
-        raise InvalidInputError("quality has no value for any of the table's architectures.")
-    return wanted.rename("quality" if wanted.name is None else str(wanted.name))
 
 
 def _sampled(table: CostTable, target: Target, seed: int) -> CostTable:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import math
 from typing import Any
 
@@ -14,11 +13,12 @@ import hwnas_surrogate
 from hwnas_surrogate.data import CostTable, Target
 from hwnas_surrogate.data.table import NOT_MEASURED, config_name
 from hwnas_surrogate.evaluation import Evaluation
-from hwnas_surrogate.evaluation.holdout import multiply_adds
 from hwnas_surrogate.evaluation.results import LEFT_OUT
 from hwnas_surrogate.graphs import NetworkBatch
+from hwnas_surrogate.report.candidates import Candidates
+from hwnas_surrogate.report.explorer_data import as_base64, explorer
 from hwnas_surrogate.report.relations import Relations
-from hwnas_surrogate.spaces import ArchBatch, NASBench201, SearchSpace
+from hwnas_surrogate.spaces import ArchBatch, NASBench201
 
 __all__ = ["payload"]
 
@@ -30,7 +30,7 @@ Found = tuple[Evaluation | None, dict[Target, str], str]
 
 
 def payload(
-    table: CostTable, related: Relations, evaluated: Found, learned: Found, quality: pd.Series[float] | None
+    table: CostTable, related: Relations, evaluated: Found, learned: Found, shown: Candidates
 ) -> dict[str, Any]:
     """Return everything that the page shows.
 
@@ -43,8 +43,8 @@ def payload(
     evaluated, learned : tuple
         An evaluation (None if no target has one), the reasons for missing targets, and a sentence about how it was made
         (empty if the user gave it).
-    quality : Series, optional
-        The quality of each row's architecture; its name is the label on the page.
+    shown : Candidates
+        The networks of the explorer.
     """
     held_out, connected = _Numbered(), table.batch.connected
     targets = [
@@ -55,19 +55,19 @@ def payload(
         }
         for column, target in enumerate(table.targets)
     ]
-    n, configs = len(table), [config_name(table.space, config) for config in table.configs]
+    configs = [config_name(table.space, config) for config in table.configs]
     given = "Given to the page; of several models or splits the first is shown. "
     return {
         "about": _about(table, configs),
-        "foot": f"Written by hwnas-surrogate {hwnas_surrogate.__version__}. Costs are kept to 7 digits on this page. "
+        "foot": f"Written by hwnas-surrogate {hwnas_surrogate.__version__}. Costs are kept to 7 digits on this page, "
+        "bounds of intervals to 3. "
         f"Table fingerprint (sha256): {table.fingerprint}.",
         "evaluated": (evaluated[2] or given) + " Bars are 90 % intervals; the line is predicted = measured.",
         "learned": learned[2] or "Given to the page; the mean over the splits, bars are a standard deviation.",
-        "n": n,
-        **_architectures(table),
-        **_macs(table),
-        "cut_off": np.flatnonzero(~connected).tolist(),
-        "quality": None if quality is None else {"name": str(quality.name), "values": _base64(quality, np.float32)},
+        "n": len(table),
+        "ops": list(_has_op(table.batch)),
+        "cut_off": int(np.count_nonzero(~connected)),
+        "networks": explorer(shown),
         "targets": targets,
         "reasons": ["", NOT_MEASURED, *table.reasons],
         "correlation": _correlation(table, related),
@@ -92,11 +92,6 @@ def _about(table: CostTable, configs: list[str]) -> str:
     return f"{table.space.title}: {rows}; {', '.join(metrics)} of {counted(devices, 'device')}."
 
 
-def _base64(values: npt.ArrayLike, dtype: type[np.generic]) -> str:
-    little = np.asarray(values).astype(np.dtype(dtype).newbyteorder("<"))
-    return base64.b64encode(np.ascontiguousarray(little).tobytes()).decode("ascii")
-
-
 def _number(value: Any, digits: int = 6) -> float | None:
     """Return a number as JSON holds it; None unless it is finite."""
     return float(f"{float(value):.{digits}g}") if math.isfinite(value) else None
@@ -104,43 +99,6 @@ def _number(value: Any, digits: int = 6) -> float | None:
 
 def _numbers(values: Any) -> list[float | None]:
     return [_number(value) for value in values]
-
-
-def _architectures(table: CostTable) -> dict[str, Any]:
-    """Return the architectures as op numbers and the text around the ops, or as texts if that is impossible."""
-    space = table.space
-    if space is None:
-        return {"ops": list(table.batch.count_kinds("folded")), "texts": list(table.names)}
-    archs = table.archs
-    made: dict[str, Any] = {"ops": list(_has_op(table.batch))}
-    pieces, texts = _pieces(space), space.format_all(archs)
-    names = np.array(space.ops, object)[archs] if space.ops else np.empty(archs.shape, object)
-    joined = np.full(len(archs), pieces[0], object) if len(pieces) == space.n_positions + 1 else np.array([])
-    for position, piece in enumerate(pieces[1:] if len(joined) else []):
-        joined = joined + names[:, position] + piece
-    if joined.tolist() == texts:
-        made |= {"pieces": pieces, "archs": _base64(archs, np.int8)}
-    else:
-        made["texts"] = texts
-    if isinstance(space, NASBench201):
-        made["index"] = _base64(space.index(archs), np.int32)
-    if len(table.configs) > 1:
-        made["configs"] = [config_name(table.space, config) for config in table.configs]
-        made["config_number"] = _base64(table.config_number, np.int32)
-    return made
-
-
-def _pieces(space: SearchSpace) -> list[str]:
-    """Return the text between the ops in an architecture's string."""
-    text = space.format(np.zeros((1, space.n_positions), np.int8))
-    return text.split(space.ops[0]) if space.ops else [text]
-
-
-def _macs(table: CostTable) -> dict[str, Any]:
-    """Return millions of live multiply-adds, and of all if these differ."""
-    live, every = multiply_adds(table, "live"), multiply_adds(table, "all")
-    more = None if (live == every).all() else _base64(every / 1e6, np.float32)
-    return {"macs": _base64(live / 1e6, np.float32), "all_macs": more}
 
 
 def _target(table: CostTable, column: int, connected: npt.NDArray[np.bool_]) -> dict[str, Any]:
@@ -163,7 +121,7 @@ def _target(table: CostTable, column: int, connected: npt.NDArray[np.bool_]) -> 
         "known": len(known),
         "missing": len(costs) - len(known),
         "reasons": [[names[code], int(counts[code])] for code in range(1, len(names)) if counts[code]],
-        "why": _base64(codes, np.uint8) if len(known) < len(costs) else None,
+        "why": as_base64(codes, np.uint8) if len(known) < len(costs) else None,
         "low": _number(usable.min()) if len(usable) else None,
         "high": _number(usable.max()) if len(usable) else None,
         "floor": None if floor is None else {name: _number(value) for name, value in floor.items()},
@@ -171,7 +129,7 @@ def _target(table: CostTable, column: int, connected: npt.NDArray[np.bool_]) -> 
         "runtime": device.runtime,
         "hardware": device.hardware,
         "batch": device.batch,
-        "costs": _base64(costs, np.float32),
+        "costs": as_base64(costs, np.float32),
     }
 
 

@@ -8,6 +8,7 @@ import pytest
 from hwnas_surrogate.cli import main
 from hwnas_surrogate.data import CostTable, write_parquet
 from hwnas_surrogate.spaces import get_space
+from hwnas_surrogate.trainers import SurrogateSuite
 
 pytest.importorskip("plotly")
 SPACE = get_space("nasbench201")
@@ -58,3 +59,18 @@ def test_report_of_a_sampled_block_table(tmp_path: Path) -> None:
     page = tmp_path / "report.html"
     assert run("report", "--data", "blocks", "--rows", 30, "-o", page) == 0
     assert "FBNet" in page.read_text("utf-8")
+
+
+def test_saved_surrogates_predict_what_was_not_measured(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    archs = SPACE.sample(37, random_state=0)
+    costs = {"phone/latency": 5 + SPACE.batch(archs).macs / 1e6, "board/latency": 7 + SPACE.batch(archs).macs / 1e6}
+    suite = SurrogateSuite(encoder="onehot", model="ridge").fit(archs, costs)
+    page = tmp_path / "report.html"
+    assert run("report", "--data", path, "--surrogates", suite.save(tmp_path / "saved"), "-o", page) == 0
+    assert page.read_text("utf-8").count('"trained":37') == 2
+    capsys.readouterr()
+    assert run("report", "--data", path, "-s", tmp_path / "none", "-o", tmp_path / "other.html") != 0
+    assert "Traceback" not in capsys.readouterr().err
+    assert not (tmp_path / "other.html").exists()

@@ -22,7 +22,7 @@ from hwnas_surrogate.report import relations as report_relations
 from hwnas_surrogate.report import write_report
 from hwnas_surrogate.report.relations import relations
 from hwnas_surrogate.spaces import get_space
-from hwnas_surrogate.trainers import Surrogate
+from hwnas_surrogate.trainers import Surrogate, SurrogateSuite
 from tests.graph_tables import zoo_table
 
 pytest.importorskip("plotly")
@@ -61,9 +61,15 @@ def shown(table: CostTable, path: Path, **more: Any) -> dict[str, Any]:
     """Return what a page holds whose scores don't matter: quick ones of the first target are given."""
     part = table.select(table.targets[0])
     part = part.rows(np.flatnonzero(~np.isnan(part.costs[:, 0])))
-    evaluation = evaluate(part, RIDGE, n_train=10)
-    curve = learning_curve(part, RIDGE, sizes=[5], n_test=10, seeds=[0])
-    return data_of(write_report(table, path, evaluation=evaluation, curve=curve, **more))
+    ridge = Surrogate(table.space, encoder="onehot", model="ridge")
+    evaluation = evaluate(part, ridge, n_train=10)
+    curve = learning_curve(part, ridge, sizes=[5], n_test=10, seeds=[0])
+    return data_of(write_report(table, path, evaluation=evaluation, curve=curve, surrogates=quick(table), **more))
+
+
+def quick(table: CostTable) -> SurrogateSuite:
+    """Return surrogates for where their predictions don't matter: they are fitted at once."""
+    return SurrogateSuite(table.space, encoder="onehot", model="ridge").fit_table(table)
 
 
 def data_of(path: Path) -> dict[str, Any]:
@@ -81,26 +87,29 @@ def test_costs_and_architectures_are_those_of_the_table(page: Path, table: CostT
     data = data_of(page)
     for column, target in enumerate(data["targets"]):
         np.testing.assert_array_equal(decoded(target["costs"], "<f4"), table.costs[:, column].astype(np.float32))
-    archs = decoded(data["archs"], "i1").reshape(80, 6)
-    np.testing.assert_array_equal(archs, table.archs)
-    np.testing.assert_array_equal(decoded(data["index"], "<i4"), SPACE.index(table.archs))
+    networks = data["networks"]
+    archs = decoded(networks["archs"], "i1").reshape(15_625, 6)
+    np.testing.assert_array_equal(archs[:80], table.archs)
+    assert sorted(SPACE.index(archs)) == list(range(15_625))
+    np.testing.assert_array_equal(decoded(networks["index"], "<i4"), SPACE.index(archs))
+    first, *pieces = networks["pieces"]
     texts = [
-        "".join(
-            [data["pieces"][0], *(data["ops"][op] + piece for op, piece in zip(arch, data["pieces"][1:], strict=True))]
-        )
+        first + "".join(ops[op] + piece for ops, op, piece in zip(networks["ops_at"], arch, pieces, strict=True))
         for arch in archs
     ]
-    assert texts == SPACE.format_all(table.archs)
+    assert texts == SPACE.format_all(archs)
 
 
 def test_multiply_adds_are_those_on_a_path_and_all(page: Path, table: CostTable, tmp_path: Path) -> None:
-    data = data_of(page)
-    live, every = SPACE.batch(table.archs).total("macs", "live"), SPACE.batch(table.archs).macs
-    assert (live < every).any()
-    np.testing.assert_allclose(decoded(data["macs"], "<f4"), live / 1e6, rtol=1e-6)
-    np.testing.assert_allclose(decoded(data["all_macs"], "<f4"), every / 1e6, rtol=1e-6)
-    paths = table.rows(np.flatnonzero(live == every))
-    assert shown(paths, tmp_path / "r.html")["all_macs"] is None
+    data = data_of(page)["networks"]
+    batch = SPACE.batch(decoded(data["archs"], "i1").reshape(-1, 6))
+    assert (batch.total("macs", "live") < batch.macs).any()
+    np.testing.assert_allclose(decoded(data["macs"], "<f4"), batch.total("macs", "live") / 1e6, rtol=1e-6)
+    np.testing.assert_allclose(decoded(data["all_macs"], "<f4"), batch.macs / 1e6, rtol=1e-6)
+    sizes = get_space("natsbench-size")
+    archs = sizes.sample(30, random_state=0)
+    other = CostTable(sizes, archs, sizes.batch(archs).macs[:, None] / 1e6, ["phone/latency"])
+    assert shown(other, tmp_path / "r.html")["networks"]["all_macs"] is None
 
 
 def test_networks_without_a_path_are_told_and_in_no_range(tmp_path: Path) -> None:
@@ -110,7 +119,9 @@ def test_networks_without_a_path_are_told_and_in_no_range(tmp_path: Path) -> Non
     connected = SPACE.connected(archs)
     table = CostTable(SPACE, archs, costs, ["phone/latency"])
     data = data_of(write_report(table, tmp_path / "r.html", evaluation=evaluate(table, RIDGE, n_train=10, n_test=21)))
-    assert data["cut_off"] == np.flatnonzero(~connected).tolist()
+    assert data["cut_off"] == np.count_nonzero(~connected)
+    every = decoded(data["networks"]["archs"], "i1").reshape(-1, 6)
+    assert data["networks"]["cut_off"] == np.flatnonzero(~SPACE.connected(every)).tolist()
     assert data["targets"][0]["low"] == pytest.approx(costs[connected].min(), rel=1e-5)
     named = [text for number, text in enumerate(data["held_out"]) if number in data["held_out_cut_off"]]
     assert named == [text for text in data["held_out"] if not SPACE.connected([text])[0]]
@@ -153,7 +164,7 @@ def test_devices_alike_stand_side_by_side(tmp_path: Path) -> None:
 
 def test_residuals_are_means_over_the_held_out_architectures_with_an_op(table: CostTable, tmp_path: Path) -> None:
     evaluation = evaluate(table, RIDGE, n_train=50, n_test=20)
-    data = data_of(write_report(table, tmp_path / "r.html", evaluation=evaluation))
+    data = data_of(write_report(table, tmp_path / "r.html", evaluation=evaluation, surrogates=quick(table)))
     rows = evaluation.predictions[evaluation.predictions["device"] == "phone"]
     mine = rows["architecture"].str.contains("avg_pool_3x3")
     errors = rows["predicted"][mine] / rows["measured"][mine] - 1
@@ -166,7 +177,9 @@ def test_residuals_are_means_over_the_held_out_architectures_with_an_op(table: C
 def test_a_given_evaluation_and_curve_are_shown(table: CostTable, tmp_path: Path) -> None:
     evaluation = evaluate(table, RIDGE, n_train=50, n_test=20, seeds=[3, 4])
     curve = learning_curve(table, RIDGE, sizes=[10, 40], n_test=20, seeds=range(2))
-    data = data_of(write_report(table, tmp_path / "r.html", evaluation=evaluation, curve=curve))
+    data = data_of(
+        write_report(table, tmp_path / "r.html", evaluation=evaluation, curve=curve, surrogates=quick(table))
+    )
     phone = data["targets"][0]
     assert (phone["evaluation"]["n_train"], phone["evaluation"]["n"]) == (50, 20)
     first = evaluation.scores.iloc[0]
@@ -189,7 +202,7 @@ def test_same_input_same_file_and_an_old_one_is_replaced(table: CostTable, page:
 def test_a_file_that_cannot_be_written_leaves_the_old_one(table: CostTable, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("old")
     with pytest.raises(DataFileError, match="can't write"):
-        write_report(table, tmp_path / "file" / "report.html")
+        write_report(table, tmp_path / "file" / "report.html", surrogates=quick(table))
     assert (tmp_path / "file").read_text() == "old"
 
 
@@ -223,7 +236,7 @@ def test_texts_from_the_table_end_no_element(tmp_path: Path) -> None:
     elements.feed(path.read_text("utf-8"))
     assert [script.get("type") for script in elements.scripts] == ["application/json", None, "text/plain"]
     target = data["targets"][0]
-    assert [target["device"], target["hardware"], target["runtime"], data["quality"]["name"]] == [
+    assert [target["device"], target["hardware"], target["runtime"], data["networks"]["quality"]["name"]] == [
         name,
         EVIL,
         EVIL,
@@ -258,7 +271,8 @@ def test_the_whole_space_on_ten_targets_is_under_8_megabytes(tmp_path: Path) -> 
     evaluation = evaluate(part, RIDGE, n_train=100)
     curve = learning_curve(part, RIDGE, sizes=[20], seeds=[0])
     quality = pd.Series(rng.uniform(0, 1, 15_625))  # by index
-    path = write_report(table, tmp_path / "r.html", evaluation=evaluation, curve=curve, quality=quality)
+    given = {"evaluation": evaluation, "curve": curve, "quality": quality, "surrogates": quick(part)}
+    path = write_report(table, tmp_path / "r.html", **given)  # type: ignore[arg-type]
     assert path.stat().st_size < 5e6  # 8 MB are promised
 
 
@@ -300,8 +314,9 @@ def test_several_configs(tmp_path: Path) -> None:
     data = data_of(write_report(table, tmp_path / "r.html"))
     assert "30 networks of 3 network configs" in data["about"]
     assert "takes much longer for networks of 3 configs" in data["evaluated"]
-    assert data["configs"] == ["cifar10", "cifar100", "C8-N1-k10-3x32x32"]
-    assert decoded(data["config_number"], "<i4").tolist() == [0, 1, 2] * 10
+    assert data["networks"]["configs"] == ["cifar10", "cifar100", "C8-N1-k10-3x32x32"]
+    assert decoded(data["networks"]["config_number"], "<i4").tolist() == [0, 1, 2] * 10
+    assert data["networks"]["n"] == 30
 
 
 def test_fbnet(tmp_path: Path) -> None:
@@ -309,8 +324,8 @@ def test_fbnet(tmp_path: Path) -> None:
     archs = space.sample(40, random_state=0)
     table = CostTable(space, archs, space.batch(archs).macs[:, None] / 1e6, ["phone/latency"])
     data = data_of(write_report(table, tmp_path / "r.html"))
-    assert len(data["pieces"]) == 23
-    assert "index" not in data
+    assert len(data["networks"]["pieces"]) == 23
+    assert "index" not in data["networks"]
     assert "default surrogate. More" in data["evaluated"]
 
 
@@ -337,7 +352,7 @@ def test_what_does_not_fit_the_table_is_refused(table: CostTable, tmp_path: Path
     with pytest.raises(InvalidInputError, match="curve must be an Evaluation, got DataFrame"):
         write_report(table, path, curve=other.scores)  # type: ignore[arg-type]
     for quality, message in (
-        (pd.Series([1.0], [15_000]), "quality has no value for any of the table's architectures"),
+        (pd.Series([np.nan], [15_000]), "quality has no value for any of the architectures"),
         (pd.Series([np.inf], [0]), "quality must be finite"),
         (np.ones(80), "quality must be a Series by architecture or the path of a CSV file, got ndarray"),
     ):
@@ -352,11 +367,11 @@ def test_quality_is_read_by_architecture(table: CostTable, tmp_path: Path) -> No
     file = tmp_path / "accuracy.csv"
     index = int(SPACE.index(table.archs[:1])[0])
     file.write_text(f"architecture,top-1 (%)\n{index},90.5\n{SPACE.format(table.archs[4:5])},91\n")
-    expected = np.full(80, np.nan, np.float32)
+    expected = np.full(15_625, np.nan, np.float32)
     expected[[0, 4]] = 90.5, 91
     series = pd.Series([91, 90.5], index=[SPACE.format(table.archs[4]), SPACE.format(table.archs[0])])
     for given, name in ((file, "top-1 (%)"), (series, "quality"), (series.rename("top-1"), "top-1")):
-        quality = shown(table, tmp_path / "r.html", quality=given)["quality"]
+        quality = shown(table, tmp_path / "r.html", quality=given)["networks"]["quality"]
         assert quality["name"] == name
         np.testing.assert_array_equal(decoded(quality["values"], "<f4"), expected)
 
@@ -380,7 +395,7 @@ def test_of_many_devices_some_are_evaluated_and_shown_first(tmp_path: Path, monk
     archs = SPACE.sample(20, random_state=0)
     costs = rng.uniform(1, 3, (20, 6)) @ rng.uniform(0, 1, (6, 8))
     table = CostTable(SPACE, archs, costs, [f"device{k:02}/latency" for k in range(8)])
-    data = data_of(write_report(table, tmp_path / "report.html"))
+    data = data_of(write_report(table, tmp_path / "report.html", surrogates=quick(table)))
     assert len(data["shown"]) == 6
     evaluated = [target["device"] for target in data["targets"] if target["evaluation"]]
     assert evaluated == data["shown"]
@@ -406,10 +421,13 @@ def test_many_devices_are_compared_over_a_sample_of_the_rows() -> None:
 def test_a_table_of_graphs_has_its_page(tmp_path: Path) -> None:
     table = zoo_table(4)
     made = data_of(write_report(table, tmp_path / "zoo.html"))
-    assert made["texts"] == list(table.names)
+    assert made["networks"]["texts"] == list(table.names)
     assert made["about"] == "48 networks; latency of 2 devices."
     assert made["ops"][0] == "conv"
     assert not made["cut_off"]
+    shares = made["networks"]["shares"][0]
+    assert len(shares) == 40
+    assert all(sum(share for _, share in parts) == pytest.approx(1, abs=1e-3) for parts in shares.values())
     (phone, _) = made["targets"]
     assert phone["evaluation"]["n"] == 16
     assert {entry["op"] for entry in phone["residuals"]} <= set(made["ops"])
@@ -420,7 +438,7 @@ def test_a_page_of_graphs_shows_the_group_held_out_and_accuracies_by_name(tmp_pa
     evaluation = evaluate(table, Surrogate(None, model="ridge", calibrate=False), by="family")
     accuracy = pd.Series(np.arange(len(table), dtype=float), index=table.names, name="top1")
     page = data_of(write_report(table, tmp_path / "page.html", evaluation=evaluation, quality=accuracy))
-    assert page["quality"]["name"] == "top1"
+    assert page["networks"]["quality"]["name"] == "top1"
     shown = page["targets"][0]["evaluation"]
     assert shown["n"] == len(table) // 2
     assert {page["held_out"][number].split("-")[0] for number in shown["archs"]} == {"plain"}

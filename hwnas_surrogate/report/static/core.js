@@ -13,23 +13,6 @@ function decode(text, Kind) {
 const once = (make) => { let made; let done = false; return () => { if (!done) { made = make(); done = true; } return made; }; };
 const COSTS = TARGETS.map((target) => once(() => decode(target.costs, Float32Array)));
 const REASONS = TARGETS.map((target) => once(() => target.why ? decode(target.why, Uint8Array) : null));
-const ARCHS = once(() => decode(DATA.archs, Int8Array));
-const INDEX = once(() => DATA.index ? decode(DATA.index, Int32Array) : null);
-const CONFIG = once(() => DATA.config_number ? decode(DATA.config_number, Int32Array) : null);
-const MACS = once(() => decode(DATA.macs, Float32Array));
-const ALL_MACS = once(() => DATA.all_macs ? decode(DATA.all_macs, Float32Array) : null);
-const QUALITY = once(() => DATA.quality ? decode(DATA.quality.values, Float32Array) : null);
-
-function archText(row) {
-  if (DATA.texts) return DATA.texts[row];
-  const n = DATA.pieces.length - 1;
-  let text = DATA.pieces[0];
-  for (let i = 0; i < n; i++) text += DATA.ops[ARCHS()[row * n + i]] + DATA.pieces[i + 1];
-  return text;
-}
-
-// Networks without a path from input to output: nothing that they compute depends on what they are given.
-const CUT_OFF = new Set(DATA.cut_off);
 const HELD_OUT_CUT_OFF = new Set(DATA.held_out_cut_off);
 const NO_PATH = "no path from input to output";
 

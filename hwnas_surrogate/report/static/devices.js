@@ -20,7 +20,7 @@ function drawDevices() {
   });
   const [kept, alike] = unlike(headers, all, all.length > 1 ? [2, 3, 4, 5, 6, 7, 8] : []);
   byId("devices-alike").textContent = alike;
-  byId("devices-range").textContent = !CUT_OFF.size ? "" : `Ranges leave out ${plural(CUT_OFF.size, "network")} with ${NO_PATH}: the output does not depend ` +
+  byId("devices-range").textContent = !DATA.cut_off ? "" : `Ranges leave out ${plural(DATA.cut_off, "network")} with ${NO_PATH}: the output does not depend ` +
     "on the input, and a converter may leave nothing of them.";
   const rows = all.map((row) => kept.map((k) => row[k]));
   const names = kept.map((k) => headers[k]);

@@ -1,4 +1,4 @@
-// What draws when: tables and heatmaps at once, the charts in idle time when plotly is there.
+// What draws when: tables, heatmaps and the explorer at once, plotly's charts in idle time when plotly is there.
 let drawnNarrow;
 function drawAll() {
   drawnNarrow = narrow();
@@ -8,6 +8,7 @@ function drawAll() {
   drawDevices();
   drawPredicted();
   drawHeatmaps();
+  safely(drawPareto);
   for (const entry of CARDS.values()) entry.drawn = false;
   DRAWN.clear();
   drawCharts();
@@ -20,7 +21,7 @@ const drawHeatmaps = () => [drawCorrelation, drawResiduals].forEach(safely);
 
 // A chart takes a tenth of a second. They are drawn one at a time, what is nearest to the window first, until all stand:
 // a picture or a print of the whole page must not depend on how far someone scrolled.
-const CHARTS = { curve: drawCurve, pareto: drawPareto };
+const CHARTS = { curve: drawCurve };
 const DRAWN = new Set();
 const away = (node) => Math.abs(node.getBoundingClientRect().top - window.innerHeight / 2);
 function nextChart() {
@@ -77,7 +78,6 @@ function nameTheme() {
 function start() {
   byId("about").textContent = DATA.about;
   byId("foot").textContent = DATA.foot;
-  byId("pareto-paths").textContent = PATHS;
   prose("predicted-about", DATA.evaluated);
   prose("curve-about", DATA.learned);
   const metrics = [...new Set(TARGETS.map((t) => t.metric))];
@@ -99,8 +99,7 @@ function start() {
   byId("every-card").addEventListener("click", () => { everyCard = true; drawPredicted(); drawCharts(); });
   byId("method").addEventListener("change", drawHeatmaps);
   byId("score").addEventListener("change", () => redraw("curve"));
-  for (const id of ["axis-x", "axis-y"]) byId(id).addEventListener("change", () => redraw("pareto"));
-  byId("pareto-plot").addEventListener("keydown", stepAlong);
+  startExplorer();
   const list = byId("device-list");
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape" && list.open) { list.open = false; list.querySelector("summary").focus(); }
@@ -117,7 +116,11 @@ function start() {
   let resized;
   window.addEventListener("resize", () => {
     clearTimeout(resized);
-    resized = setTimeout(() => narrow() === drawnNarrow ? drawHeatmaps() : drawAll(), 150);
+    resized = setTimeout(() => {
+      if (narrow() !== drawnNarrow) return drawAll();
+      drawHeatmaps();
+      safely(layOut);
+    }, 150);
   });
   window.addEventListener("beforeprint", () => { if (charts()) for (let next = nextChart(); next; next = nextChart()) next(); });
   nameTheme();
