@@ -25,11 +25,15 @@ from hwnas_surrogate.measure import (
     OnnxRuntimeInt8,
     OpenVINO,
     Protocol,
+    Runtime,
     Torch,
     measure,
     measure_blocks,
+    measure_networks,
 )
 from hwnas_surrogate.measure.simulator import simulate
+from hwnas_surrogate.measure.zoo import named_networks
+from hwnas_surrogate.networks.zoo import zoo_networks
 from hwnas_surrogate.runner.timing import Progress
 from hwnas_surrogate.spaces import NASBench201Config, NetworkConfig, get_space
 
@@ -83,6 +87,7 @@ def jobs() -> dict[str, Job]:
             space, archs, path, configs, runtime=runtime, device=device, protocol=protocol, progress=progress
         )
 
+    of_the_zoo = OnnxRuntime(), OpenVINO(), Torch(), OnnxRuntimeInt8(), Ncnn()
     return {
         "fbnet-torch": of(fbnet, blocks, Torch(), torch),
         "fbnet-onnxruntime": of(fbnet, blocks, OnnxRuntime(), ort),
@@ -105,7 +110,20 @@ def jobs() -> dict[str, Job]:
         "fbnet-litert": of(fbnet, blocks[:200], LiteRT(), litert),
         "fbnet-litert-int8": of(fbnet, blocks[:200], LiteRTInt8(), litert_int8),
         "fbnet-executorch": of(fbnet, blocks[:200], ExecuTorch(), executorch),
+        **{
+            f"zoo-{runtime.name}": of_zoo(runtime)
+            for runtime in (OnnxRuntime(), OpenVINO(), Torch(), OnnxRuntimeInt8(), Ncnn())
+        },
     }
+
+
+def of_zoo(runtime: Runtime) -> Job:
+    """Return the measurement of the zoo on a runtime, with profiles."""
+    protocol = Protocol(passes=4, profile=20)
+    return lambda path, progress: measure_networks(
+        named_networks(["zoo"]), path, runtime=runtime, device=f"{SECOND}-{runtime.name}-1t", protocol=protocol,
+        progress=progress,
+    )  # fmt: skip
 
 
 TABLES = {
@@ -139,6 +157,7 @@ def assemble(folder: Path, into: Path = BUNDLED) -> None:
         if name == "nasbench201":
             table = table.rows(np.argsort(get_space(name).index(table.archs)))
         print(write_parquet(_flat(table), into / f"{name}.parquet"), table)
+    _assemble_zoo(folder, into / "zoo.parquet")
     if not (folder / "fbnet-blocks.parquet").exists():
         return
     blocks = read_parquet(folder / "fbnet-blocks.parquet")
@@ -147,6 +166,21 @@ def assemble(folder: Path, into: Path = BUNDLED) -> None:
     meta = {"licence": "MIT", **blocks.meta}
     table = BlockTable(costs, devices=blocks.devices.values(), meta=meta)
     print(write_parquet(table, into / "fbnet-blocks.parquet"), table)
+
+
+def _assemble_zoo(folder: Path, into: Path) -> None:
+    paths = sorted(folder.glob("zoo-*.parquet"))
+    tables = [table for path in paths if isinstance(table := read_parquet(path), CostTable)]
+    if not tables:
+        return
+    table = merge([*_others(into, tables), *tables])
+    by_family = np.argsort([place_in_zoo()[name] for name in table.names])
+    print(write_parquet(_flat(table.rows(by_family)), into), table)
+
+
+def place_in_zoo() -> dict[str, int]:
+    """Return the place of each network in the zoo's order, by name."""
+    return {network.name: place for place, network in enumerate(zoo_networks())}
 
 
 def _others(path: Path, measured: list[CostTable]) -> list[CostTable]:
@@ -171,12 +205,15 @@ def _rounded(table: object, meta: dict[str, object] | None = None) -> CostTable:
     """Return a measured table rounded to 10 ns: finer digits are noise, and cost space. Simulated costs are exact."""
     assert isinstance(table, CostTable)
     measured = np.array([table.devices[target.device].source == "measured" for target in table.targets])
+    of_archs = table.space is not None
     return CostTable(
         table.space,
-        table.archs,
+        table.archs if of_archs else table.batch,
         np.where(measured, table.costs.round(5), table.costs),
         table.targets,
-        configs=table.row_configs,
+        configs=table.row_configs if of_archs else None,
+        groups=table.groups,
+        operators={target: [_short(times) for times in rows] for target, rows in table.operators.items()},
         devices=table.devices.values(),
         reasons=table.reasons,
         repeats=None if table.repeats is None else table.repeats.round(5),
@@ -184,15 +221,24 @@ def _rounded(table: object, meta: dict[str, object] | None = None) -> CostTable:
     )
 
 
+def _short(times: np.ndarray | None) -> np.ndarray | None:
+    """Return times of operators at nine binary digits: they are scaled to the cost, and finer digits are noise."""
+    if times is None:
+        return None
+    digits, power = np.frexp(times)
+    return np.asarray(np.ldexp(np.round(digits * 512) / 512, power))
+
+
 def card() -> Iterator[tuple[str, ...]]:
     """Yield the rows of the data card, computed from the tables of the package."""
-    for name, space in (("bundled", "nasbench201"), ("modified", "nasbench201"), ("bundled", "fbnet")):
+    for name, space in (("bundled", "nasbench201"), ("modified", "nasbench201"), ("bundled", "fbnet"), ("zoo", None)):
         table = load_table(name, space)
         assert isinstance(table, CostTable)
         floors = table.noise_floor()
         for column, target in enumerate(table.targets):
             known = table.rows(np.flatnonzero(~np.isnan(table.costs[:, column]))).select(target)
-            yield _row(f"{name}, {space}", target, known.costs[:, 0], len(set(known.row_configs)), floors.get(target))
+            label = name if space is None else f"{name}, {space}"
+            yield _row(label, target, known.costs[:, 0], len(set(known.row_configs)), floors.get(target))
     blocks = load_table("blocks", "fbnet")
     assert isinstance(blocks, BlockTable)
     for target, costs in blocks.block_costs.items():

@@ -63,7 +63,7 @@ __all__ = [
 BENCHMARK = "hw-nas-bench"
 """The name of the downloaded and converted benchmark in :func:`load_table`."""
 
-BUNDLED = {"bundled": "{space}", "modified": "nasbench201-modified", "blocks": "fbnet-blocks"}
+BUNDLED = {"bundled": "{space}", "modified": "nasbench201-modified", "blocks": "fbnet-blocks", "zoo": "zoo"}
 """The names of the bundled tables in :func:`load_table`, and their files."""
 
 _WHOLE_NETWORKS = {"nasbench201": ("bundled", "modified"), "fbnet": ("bundled",)}
@@ -89,8 +89,8 @@ def load_table(
         how the headers of a wide file are read), a folder of converted tables, HW-NAS-Bench's official file,
         ``"hw-nas-bench"`` for the benchmark that ``hwnas data download`` fetched, accuracies that
         :func:`convert_accuracy` wrote (as :func:`load_quality` loads them), or a bundled table: ``"bundled"`` (as
-        None), ``"modified"`` (NAS-Bench-201 networks under other configs) or ``"blocks"`` (FBNet's blocks, measured
-        individually).
+        None), ``"modified"`` (NAS-Bench-201 networks under other configs), ``"blocks"`` (FBNet's blocks, measured
+        individually) or ``"zoo"`` (networks of many kinds, as graphs, with their profiles).
     space : {"nasbench201", "fbnet"}, optional
         The search space. If None: the space recorded in a parquet file, otherwise ``nasbench201``.
     dataset : str, optional
@@ -138,8 +138,8 @@ def load_bundled(space: str | SearchSpace | None = "nasbench201") -> CostTable:
     Parameters
     ----------
     space : {"nasbench201", "fbnet", None}, default="nasbench201"
-        None: 300 networks of both spaces as graphs (a random hundred of NAS-Bench-201's, of those under other configs,
-        and of FBNet's), with the devices on which all were measured.
+        None: graphs: the zoo, and 300 networks of both spaces (a random hundred of NAS-Bench-201's, of those under
+        other configs, and of FBNet's) on the devices on which all three were measured.
 
     Returns
     -------
@@ -165,6 +165,8 @@ def _whole_networks(name: str) -> list[CostTable]:
 
 
 def _bundled_graphs() -> CostTable:
+    zoo = _bundled(BUNDLED["zoo"])
+    assert isinstance(zoo, CostTable)
     tables = [table for name in BUNDLED_SPACES for table in _whole_networks(name)]
     shared = [target for target in tables[0].targets if all(target in table.targets for table in tables)]
     parts = []
@@ -173,7 +175,7 @@ def _bundled_graphs() -> CostTable:
         measured = np.flatnonzero(~np.isnan(part.costs).any(axis=1))
         drawn = np.random.default_rng(0).permutation(measured)[:_OF_EACH]
         parts.append(as_graphs(part.rows(np.sort(drawn))))
-    return merge(parts)
+    return merge([zoo, *parts])
 
 
 DESCRIBED = (

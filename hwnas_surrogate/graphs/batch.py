@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from threading import RLock
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,9 @@ from hwnas_surrogate.graphs.names import NAME_RULE, is_name
 from hwnas_surrogate.graphs.numbering import Numbers, distinct_rows
 from hwnas_surrogate.graphs.op import Op
 from hwnas_surrogate.graphs.views import PASSES, VIEWS, View, checked_view, in_turn
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 __all__ = [
     "GraphBatch",
@@ -95,6 +98,12 @@ class NetworkBatch(ABC):
     def counts(self, view: View = "all") -> npt.NDArray[np.float64]:
         """Return how often each network runs each distinct operator, shape (n, L)."""
         return self.sums(np.eye(len(self.distinct(view))), view)
+
+    def sparse_counts(self, view: View = "all") -> csr_array:
+        """Return :meth:`counts` as a sparse array: graphs of many kinds share few operators."""
+        from scipy.sparse import csr_array
+
+        return csr_array(self.counts(view))
 
     def count_kinds(self, view: View = "all") -> dict[str, npt.NDArray[np.float64]]:
         """Return how many operators of each kind the networks run, shape (n,) each; kinds that occur."""
@@ -285,6 +294,14 @@ class GraphBatch(NetworkBatch):
         ops, counts = self._counts(view)
         return counts.times(values_of_ops(values, len(ops)))
 
+    def counts(self, view: View = "all") -> npt.NDArray[np.float64]:
+        """Return how often each network runs each distinct operator, shape (n, L)."""
+        return np.asarray(self.sparse_counts(view).toarray())
+
+    def sparse_counts(self, view: View = "all") -> csr_array:
+        """Return :meth:`counts` as a sparse array."""
+        return self._counts(view)[1].matrix
+
     def peak_memory(self, view: View = "all") -> npt.NDArray[np.float64]:
         """Return the largest number of bytes of activations that live at once, shape (n,)."""
         as_run = VIEWS[checked_view(view)]
@@ -366,17 +383,17 @@ def _counted(parts: Iterable[Flat]) -> tuple[tuple[Op, ...], _Counts]:
 class _Counts:
     """A sparse matrix of counts, (n, L): row by row."""
 
-    def __init__(self, matrix: Any) -> None:
-        self._matrix = matrix
+    def __init__(self, matrix: csr_array) -> None:
+        self.matrix = matrix
 
     def rows(self, which: npt.NDArray[np.intp]) -> _Counts:
         """Return some rows."""
-        return _Counts(self._matrix[which])
+        return _Counts(self.matrix[which])
 
     def times(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Multiply by values, (L,) or (L, q)."""
         per_op = summable(values.reshape(len(values), math.prod(values.shape[1:])))
-        return np.asarray(self._matrix @ per_op, np.float64).reshape(self._matrix.shape[0], *values.shape[1:])
+        return np.asarray(self.matrix @ per_op, np.float64).reshape(self.matrix.shape[0], *values.shape[1:])
 
 
 def summable(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -62,7 +62,7 @@ class OperatorCosts:
             The cost of each network, predicted by trees that were fitted without it.
         """
         ops = batch.distinct("fused")
-        sizes, quantities, counts = operator_sizes(ops), operator_quantities(ops), _counts(batch)
+        sizes, quantities, counts = operator_sizes(ops), operator_quantities(ops), batch.sparse_counts("fused")
         parts = None if times is None else _parts(batch, ops, costs, times)
 
         def fitted(rows: npt.NDArray[np.intp]) -> OperatorTrees:
@@ -126,12 +126,6 @@ def checked_node_times(batch: NetworkBatch, times: NodeTimes | None) -> NodeTime
 def _graph(batch: NetworkBatch, place: int):  # type: ignore[no-untyped-def]
     part = batch.take([place])
     return (part if isinstance(part, GraphBatch) else part.graphs()).graphs[0]  # type: ignore[attr-defined]
-
-
-def _counts(batch: NetworkBatch) -> csr_array:
-    from scipy.sparse import csr_array
-
-    return csr_array(batch.counts("fused"))
 
 
 def _parts(batch: NetworkBatch, ops: tuple[Op, ...], costs: Vector, times: NodeTimes) -> csr_array:
