@@ -10,6 +10,7 @@ import typer
 from hwnas_surrogate.cli.costs import show_costs
 from hwnas_surrogate.cli.options import (
     Archs,
+    Cluster,
     Csv,
     Dataset,
     InputShape,
@@ -23,9 +24,9 @@ from hwnas_surrogate.cli.options import (
     capture_ahead,
     check_choice,
     choose_archs,
-    in_jobs,
     open_networks,
     read_budgets,
+    share_work,
 )
 from hwnas_surrogate.cli.output import check_format, say
 from hwnas_surrogate.errors import InvalidInputError
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 
 def predict(
+    context: typer.Context,
     archs: Archs = None,
     space: Space = None,
     surrogates: Annotated[Path, typer.Option("--surrogates", "-s", help="Folder saved by `hwnas train`.")] = Path(
@@ -78,6 +80,7 @@ def predict(
         ),
     ] = False,
     jobs: Jobs = 1,
+    cluster: Cluster = None,
     seed: Seed = 0,
     as_json: Json = False,
     as_csv: Csv = False,
@@ -94,6 +97,7 @@ def predict(
     from hwnas_surrogate.trainers import SurrogateSuite
 
     check_format(as_json, as_csv)
+    share_work(context, jobs, cluster)
     if (source is None) != (output is None):
         raise InvalidInputError("--input and --output belong together.")
     if interval is not None and not 1 <= interval < 100:
@@ -107,12 +111,11 @@ def predict(
             raise InvalidInputError("--input replaces architectures and --sample: give one of them.")
         suite = _load(surrogates, space)
         asked = target if extrapolate or target else _answering(suite, dataset)
-        with in_jobs(jobs):
-            n = predict_file(
-                suite, source, output, dataset, asked,
-                coverage=coverage, budgets=budgets, extrapolate=extrapolate, convention=ops,
-                ignored=lambda names: say(f"columns of {source} that are not read: {', '.join(names)}"),
-            )  # fmt: skip
+        n = predict_file(
+            suite, source, output, dataset, asked,
+            coverage=coverage, budgets=budgets, extrapolate=extrapolate, convention=ops,
+            ignored=lambda names: say(f"columns of {source} that are not read: {', '.join(names)}"),
+        )  # fmt: skip
         say(f"{n} architectures predicted into {output}")
         return
     graphs = open_networks(archs, networks, input_shape)
@@ -139,7 +142,7 @@ def predict(
     batch = choose_archs(archs, sample, of, seed, ops)
     asked = target if extrapolate or target else _answering(suite, dataset)
     config = of.config(suite.default_config(asked) if dataset is None else dataset)
-    capture_ahead(of, batch, config, jobs)
+    capture_ahead(of, batch, config)
     frames = predict_batches(suite, batch, dataset, asked, coverage=coverage, budgets=budgets, extrapolate=extrapolate)
     title = f"Predicted costs under {of.dataset_name(config) or config}"
     show_costs(pd.concat(frames), pick_targets(asked, suite.targets_), of, as_json, as_csv, title=title)

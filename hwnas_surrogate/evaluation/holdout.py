@@ -140,8 +140,8 @@ class _HeldOut:
     @property
     def settings(self) -> tuple[object, ...]:
         """Everything that the results depend on."""
-        how = self.split, self.by, self.n_train, self.n_test
-        return "evaluate", self.table.fingerprint, tuple(map(str, self.table.targets)), self.prototype, how, self.quality
+        costs = self.table.fingerprint, tuple(map(str, self.table.targets))
+        return "evaluate", *costs, self.prototype, self.split, self.by, self.n_train, self.n_test, self.quality
 
     def rows(self, column: int, seed: int, group: str | None) -> tuple[Rows, Rows]:
         """Return the training and the held-out rows of a target."""

@@ -267,13 +267,14 @@ def nasflat2024(
     tasks = {name: task for name, task in NASFLAT.items() if task.space == table.space_name}
     devices = {device for task in tasks.values() for device in (*task.sources, *task.targets)}
     _check(table, sorted(devices), SOURCE_ROWS, [n], seeds)
-    needed = dict.fromkeys(device for task in tasks.values() for device in task.sources)
-    fitted = fit_sources(table.rows(range(SOURCE_ROWS)), [Target(device, "latency") for device in needed], n_jobs=n_jobs)
+    needed = [Target(name, "latency") for name in dict.fromkeys(d for task in tasks.values() for d in task.sources)]
+    fitted = fit_sources(table.rows(range(SOURCE_ROWS)), needed, n_jobs=n_jobs)
     space = _Space(table, fitted)
     pieces = [(name, device, int(seed)) for name, task in tasks.items() for device in task.targets for seed in seeds]
     bare = list(dict.fromkeys(("", device, seed) for _, device, seed in pieces))
     work = _Work(space, "nasflat", n)
-    found = dict(zip([*pieces, *bare], work.done(_nasflat_row, [*pieces, *bare], n_jobs, progress, journal), strict=True))
+    done = work.done(_nasflat_row, [*pieces, *bare], n_jobs, progress, journal)
+    found = dict(zip([*pieces, *bare], done, strict=True))
     rows = []
     for piece in pieces:
         rows += [{**found[key], "task": piece[0]} for key in (piece, ("", *piece[1:]))]
