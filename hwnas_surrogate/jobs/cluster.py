@@ -140,8 +140,8 @@ class _Cluster(ParallelBackendBase):  # type: ignore[misc]
             self._held = None
 
     def effective_n_jobs(self, n_jobs: int | None) -> int:
-        """Return the number of workers, whatever is asked for."""
-        return max(len(self._client.scheduler_info(n_workers=-1)["workers"]), 1)
+        """Return the number of workers, whatever is asked for; 2 for one: joblib would do a single job's work here."""
+        return max(len(self._client.scheduler_info(n_workers=-1)["workers"]), 2)
 
     def submit(self, func: Callable[[], Any], callback: Callable[[Any], None] | None = None) -> Future:
         """Submit a batch of calls."""
@@ -188,7 +188,9 @@ def _client(address: str) -> Iterator[Client]:
     with ExitStack() as stack:
         if local is not None:
             start = {"n_workers": int(local[1]), "threads_per_worker": 1, "processes": True}
-            address = stack.enter_context(LocalCluster(**start, dashboard_address=None, silence_logs=logging.CRITICAL))
+            address = stack.enter_context(
+                LocalCluster(**start, dashboard_address="127.0.0.1:0", silence_logs=logging.CRITICAL)
+            )
         try:
             client = stack.enter_context(Client(address, timeout=_PATIENCE, set_as_default=False))
         except OSError as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from functools import lru_cache
 from typing import Any, TypeAlias, TypeVar
 
@@ -116,7 +116,7 @@ def as_finished(
         As :func:`in_parallel`.
     """
     jobs = min(effective_n_jobs(checked_jobs(n_jobs)), len(tasks))
-    if jobs < 2:
+    if jobs < 1 or (jobs == 1 and _runs_here()):
         for number, task in enumerate(tasks):
             with _on_one_thread():
                 result = function(*shared, *task)
@@ -149,14 +149,16 @@ def checked_jobs(n_jobs: int | None) -> int | None:
     return n_jobs
 
 
+def _runs_here() -> bool:
+    """Return whether joblib would use threads or processes of this machine, rather than a cluster."""
+    backend, _ = get_active_backend()
+    return bool(getattr(backend, "uses_threads", False) or backend.supports_inner_max_num_threads)
+
+
 @contextmanager
 def _processes(jobs: int) -> Iterator[None]:
-    """Use processes of this machine with one library thread each, unless another joblib backend is set."""
-    backend, _ = get_active_backend()
-    if getattr(backend, "uses_threads", False) or backend.supports_inner_max_num_threads:  # threads, or processes here
-        with parallel_config("loky", n_jobs=jobs, inner_max_num_threads=1):
-            yield
-    else:
+    """Use processes of this machine with one library thread each, unless a cluster is set."""
+    with parallel_config("loky", n_jobs=jobs, inner_max_num_threads=1) if _runs_here() else nullcontext():
         yield
 
 

@@ -65,7 +65,7 @@ def test_an_error_of_the_work_is_raised_as_it_is(n_jobs: int) -> None:
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_warnings_of_workers_are_seen(n_jobs: int) -> None:
-    with pytest.warns(UserWarning) as caught:
+    with pytest.warns(UserWarning, match="number") as caught:
         in_parallel(warns, [(number,) for number in range(3)], n_jobs=n_jobs)
     assert sorted(str(warning.message) for warning in caught) == [f"number {number}" for number in range(3)]
 

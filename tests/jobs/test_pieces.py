@@ -66,7 +66,7 @@ def test_another_file_is_refused_and_kept(tmp_path: Path, content: bytes) -> Non
 
 
 def test_two_runs_do_not_write_one_file(path: Path) -> None:
-    with Pieces(path), pytest.raises(InvalidInputError, match="another process works into .*: wait for it"):
+    with Pieces(path), pytest.raises(InvalidInputError, match=r"another process works into .*: wait for it"):
         Pieces(path)
 
 
