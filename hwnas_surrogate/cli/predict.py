@@ -67,7 +67,7 @@ def predict(
         typer.Option(
             "--range",
             metavar="FIRST:END",
-            help="Predict these architectures of the endless random sequence of --seed, and write the best to --output.",
+            help="Predict these architectures of the endless random sequence of --seed, and write the best ones.",
         ),
     ] = None,
     top: Annotated[int, typer.Option(min=0, help="--range: write this many of the best of each target.")] = 0,

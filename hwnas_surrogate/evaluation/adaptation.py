@@ -76,7 +76,7 @@ def adaptation_curve(
         prototype: Surrogate = TransferSurrogate(table.space, fitted, seed, calibrate=False, metric=target.metric)
         encoder, everything = prototype.encode(table.batch.take(rows))
         shared = (prototype, encoder, everything, table.costs[rows, column])
-        parts = in_parallel(_draws, [(int(n), draws) for n in steps], shared=shared, n_jobs=n_jobs)
+        parts = in_parallel(_draws, [(int(n), draws, seed) for n in steps], shared=shared, n_jobs=n_jobs)
         result += [
             {"device": target.device, "metric": target.metric, "unit": target.unit, **scores}
             for part in parts
@@ -86,12 +86,18 @@ def adaptation_curve(
 
 
 def _draws(
-    prototype: Surrogate, encoder: Encoder, everything: Encoded, measured: npt.NDArray[np.float64], n: int, draws: int
+    prototype: Surrogate,
+    encoder: Encoder,
+    everything: Encoded,
+    measured: npt.NDArray[np.float64],
+    n: int,
+    draws: int,
+    seed: int,
 ) -> list[dict[str, float]]:
     """Fit to n measurements, drawn at random several times, and score the predictions of the others."""
     rows = []
     for draw in range(draws):
-        order = np.random.default_rng((prototype.random_state, n, draw)).permutation(len(measured))
+        order = np.random.default_rng((seed, n, draw)).permutation(len(measured))
         shots, rest = order[:n], order[n:]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", AdaptWarning)

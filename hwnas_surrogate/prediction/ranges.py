@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
-from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -127,8 +126,9 @@ def _best(
     seed: int,
 ) -> dict[str, dict[str, list[Any]]]:
     """Return the best of a piece, as lists."""
-    batches = _predicted(suite, config, selection, extrapolate, start, stop, seed)
-    best = reduce(lambda before, rows: selection.merged([before, selection.of(rows)]), batches, {})
+    best: dict[str, Columns] = {}
+    for rows in _predicted(suite, config, selection, extrapolate, start, stop, seed):
+        best = selection.merged([best, selection.of(rows)])
     return {name: {key: values.tolist() for key, values in rows.items()} for name, rows in best.items()}
 
 

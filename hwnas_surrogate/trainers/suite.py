@@ -135,11 +135,11 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
             except InvalidInputError as error:
                 raise type(error)(f"{target}: {error}") from error
             tasks.append((surrogate, known, tried))
-        surrogates, shared = {}, dict[int, Encoder]()
-        for surrogate in self._fitted(encoded, tasks, n_jobs, progress):
+        surrogates = dict(zip(columns, self._fitted(encoded, tasks, n_jobs, progress), strict=True))
+        shared: dict[int, Encoder] = {}
+        for surrogate in surrogates.values():
             # Surrogates without physics share an encoder: they read the same columns.
             surrogate.encoder_ = shared.setdefault(surrogate.n_features_in_, surrogate.encoder_)
-            surrogates[surrogate.target_] = surrogate
         self.surrogates_ = surrogates
         self.info_ = {}
         return self
