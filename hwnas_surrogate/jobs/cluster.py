@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager
@@ -129,11 +130,13 @@ class _Cluster(ParallelBackendBase):  # type: ignore[misc]
 
     @contextmanager
     def holding(self, arguments: tuple[Any, ...]) -> Iterator[None]:
-        """Keep arguments on every worker, for the pieces that are submitted in the block."""
-        try:
-            self._held = self._client.scatter([arguments], broadcast=True, hash=False)[0]
-        except Exception as error:
-            raise _explained(error) or error from error
+        """Keep arguments on the workers, for the pieces that are submitted in the block.
+
+        They are the result of a task, which the scheduler does again if all workers that hold it die.
+        """
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Sending large graph")  # once, in place of once with each piece
+            self._held = self._client.submit(_given, arguments, pure=False)
         try:
             yield
         finally:
@@ -162,6 +165,10 @@ class _Cluster(ParallelBackendBase):  # type: ignore[misc]
 
     def abort_everything(self, ensure_ready: bool = True) -> None:
         """Do nothing: pieces that nobody waits for any more are cancelled with their futures."""
+
+
+def _given(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    return arguments
 
 
 def _on_worker(func: Callable[[], Any], arguments: tuple[Any, ...]) -> Any:
@@ -246,7 +253,7 @@ def _explained(error: BaseException) -> InvalidInputError | None:
         )
     if isinstance(error, (CancelledError, FutureCancelledError, OSError)):
         return InvalidInputError(
-            f"the cluster was lost: its scheduler is gone ({error!s:.200}). {_KEPT} Start a scheduler and workers "
-            "again, and run the same again."
+            f"the cluster was lost: its scheduler is gone ({' '.join(str(error).split()):.200}). {_KEPT} Start a "
+            "scheduler and workers again, and run the same again."
         )
     return None

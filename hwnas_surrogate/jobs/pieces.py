@@ -57,17 +57,22 @@ class Pieces:
     """
 
     def __init__(self, path: str | os.PathLike[str], *work: object) -> None:
-        make_folder(Path(path).parent)
+        self._path = Path(path)
+        self._work = joblib.hash((source_version(), work))
+        # Work that fails before its first piece is finished leaves nothing.
+        self._journal = self._opened() if os.path.lexists(path) else None
+        self._found = {} if self._journal is None else {one["key"]: one["result"] for one in self._journal.entries}
+
+    def _opened(self) -> Journal:
+        make_folder(self._path.parent)
         try:
-            self._journal = Journal(path, dict(_FORMAT), {})
+            return Journal(self._path, dict(_FORMAT), {})
         except MeasurementError as error:
             if error.__cause__ is None:
-                raise DataFileError(f"{path} holds something else: choose another file, or move it away.") from error
-            raise InvalidInputError(
-                f"another process works into {path}: wait for it, or choose another file."
-            ) from error
-        self._work = joblib.hash((source_version(), work))
-        self._found = {entry["key"]: entry["result"] for entry in self._journal.entries}
+                message = f"{self._path} holds something else: choose another file, or move it away."
+                raise DataFileError(message) from error
+            message = f"another process works into {self._path}: wait for it, or choose another file."
+            raise InvalidInputError(message) from error
 
     def __enter__(self) -> Self:
         """Return the pieces, open."""
@@ -75,7 +80,8 @@ class Pieces:
 
     def __exit__(self, *_: object) -> None:
         """Close the file."""
-        self._journal.__exit__()
+        if self._journal is not None:
+            self._journal.__exit__()
 
     def __contains__(self, task: tuple[Any, ...]) -> bool:
         """Return whether a task's piece is finished."""
@@ -88,6 +94,8 @@ class Pieces:
     def keep(self, task: tuple[Any, ...], result: Any) -> None:
         """Write the result of a task: texts, numbers, lists and dicts."""
         key = self._key(task)
+        if self._journal is None:
+            self._journal = self._opened()
         self._journal.append(key=key, result=result)
         self._found[key] = result
 
