@@ -270,26 +270,29 @@ def nasflat2024(
     needed = [Target(name, "latency") for name in dict.fromkeys(d for task in tasks.values() for d in task.sources)]
     fitted = fit_sources(table.rows(range(SOURCE_ROWS)), needed, n_jobs=n_jobs)
     space = _Space(table, fitted)
-    pieces = [(name, device, int(seed)) for name, task in tasks.items() for device in task.targets for seed in seeds]
-    bare = list(dict.fromkeys(("", device, seed) for _, device, seed in pieces))
-    work = _Work(space, "nasflat", n)
-    done = work.done(_nasflat_row, [*pieces, *bare], n_jobs, progress, journal)
-    found = dict(zip([*pieces, *bare], done, strict=True))
+    triples = [(name, device, int(seed)) for name, task in tasks.items() for device in task.targets for seed in seeds]
+    first = {(device, seed): name for name, device, seed in reversed(triples)}
+    pieces = [(name, device, seed, first[device, seed] == name) for name, device, seed in triples]
+    parts = _Work(space, "nasflat", n).done(_nasflat_rows, pieces, n_jobs, progress, journal)
+    bare = {piece[1:3]: part[1] for piece, part in zip(pieces, parts, strict=True) if piece[3]}
     rows = []
-    for piece in pieces:
-        rows += [{**found[key], "task": piece[0]} for key in (piece, ("", *piece[1:]))]
+    for (name, device, seed, _), (with_sources, *_) in zip(pieces, parts, strict=True):
+        rows += [{**row, "task": name} for row in (with_sources, bare[device, seed])]
     return _evaluation(rows, table, "nasflat")
 
 
-def _nasflat_row(work: _Work, task: str, device: str, seed: int) -> dict[str, Any]:
-    """Score one target with the sources of a task of NASFLAT, or with none if there is no task."""
+def _nasflat_rows(work: _Work, task: str, device: str, seed: int, is_first: bool) -> list[dict[str, Any]]:
+    """Score one target with the sources of a task of NASFLAT, and in its first task without any."""
     space, n = work.space, work.settings
     costs, rows = space.costs(device), np.arange(len(space.table))
     shots = np.random.default_rng(seed).permutation(len(rows))[:n]
     rest = np.setdiff1d(rows, shots)
-    sources = [f"source:{source}/latency" for source in NASFLAT[task].sources] if task else []
-    predicted = space.predict(device, shots, sources)[rest]
-    return _row("with the sources" if task else "no source", device, seed, n, costs[rest], predicted)
+    settings = [("with the sources", [f"source:{source}/latency" for source in NASFLAT[task].sources])]
+    settings += [("no source", [])] if is_first else []
+    return [
+        _row(model, device, seed, n, costs[rest], space.predict(device, shots, sources)[rest])
+        for model, sources in settings
+    ]
 
 
 def leave_one_device_out(
@@ -346,32 +349,29 @@ def leave_one_device_out(
     space = _Space(table, fit_sources(table.rows(range(n_source)), targets, n_jobs=n_jobs))
     draws = [(int(seed), int(n)) for seed in seeds for n in sizes]
     suggested = {(seed, n): space.suggested(n, [], np.random.default_rng(seed)) for seed, n in draws}
-    tasks = [(target.device, int(seed)) for target in targets for seed in seeds]
+    tasks = [(target.device, int(seed), not number) for target in targets for number, seed in enumerate(seeds)]
     work = _Work(space, "devices", (tuple(map(int, sizes)), suggested))
-    parts = iter(work.done(_left_out_rows, tasks, n_jobs, progress, journal))
-    rows = []
-    for target in targets:
-        rows += [_ranked_row(space, target), *(row for _ in seeds for row in next(parts))]
-    return _evaluation(rows, table, "devices")
+    parts = work.done(_left_out_rows, tasks, n_jobs, progress, journal)
+    return _evaluation([row for part in parts for row in part], table, "devices")
 
 
 def _others(space: _Space, device: str) -> list[str]:
     return [name for name in space.sources if name != f"source:{Target(device, 'latency')}"]
 
 
-def _ranked_row(space: _Space, target: Target) -> dict[str, Any]:
+def _ranked_row(space: _Space, device: str) -> dict[str, Any]:
     """Score the ranking by the other devices alone."""
-    others = _others(space, target.device)
+    others = _others(space, device)
     means = space.everything.features[others].mean()
     ranked = (space.everything.features[others] / means).mean(axis=1).to_numpy()
-    return _row("the others", target.device, 0, 0, space.costs(target.device), ranked)
+    return _row("the others", device, 0, 0, space.costs(device), ranked)
 
 
-def _left_out_rows(work: _Work, device: str, seed: int) -> list[dict[str, Any]]:
-    """Score one device with and without the others."""
+def _left_out_rows(work: _Work, device: str, seed: int, is_first: bool) -> list[dict[str, Any]]:
+    """Score one device with and without the others, and with the first seed their ranking."""
     space, (sizes, suggested) = work.space, work.settings
     costs, order = space.costs(device), np.random.default_rng(seed).permutation(len(space.table))
-    rows = []
+    rows = [_ranked_row(space, device)] if is_first else []
     for n in sizes:
         settings: list[tuple[str, list[str], Rows]] = [
             ("the others", _others(space, device), order[:n]),
