@@ -432,7 +432,7 @@ def test_help_fits_its_sources_on_its_own_pool(monkeypatch: pytest.MonkeyPatch) 
     class Enough(Exception):
         pass
 
-    def fit_sources(table: CostTable, targets: list[Target]) -> None:
+    def fit_sources(table: CostTable, targets: list[Target], n_jobs: int | None) -> None:
         assert len(table) == 900
         assert [target.device for target in targets] == HELP_SOURCES.split()
         raise Enough
