@@ -87,7 +87,6 @@ def jobs() -> dict[str, Job]:
             space, archs, path, configs, runtime=runtime, device=device, protocol=protocol, progress=progress
         )
 
-    of_the_zoo = OnnxRuntime(), OpenVINO(), Torch(), OnnxRuntimeInt8(), Ncnn()
     return {
         "fbnet-torch": of(fbnet, blocks, Torch(), torch),
         "fbnet-onnxruntime": of(fbnet, blocks, OnnxRuntime(), ort),

@@ -13,18 +13,19 @@ from hwnas_surrogate.cli.options import (
     Csv,
     Dataset,
     InputShape,
+    Jobs,
     Json,
     Networks,
     Ops,
     Seed,
     Sources,
     Space,
-    in_jobs,
     open_networks,
     open_table,
     read_archs,
     read_duration,
     read_networks,
+    share_work,
 )
 from hwnas_surrogate.cli.output import check_format, echo_json, progress, show
 from hwnas_surrogate.cli.search_loop import check_loop, measured_search
@@ -39,6 +40,7 @@ _ALTERNATIVE = "or"
 
 
 def search(
+    context: typer.Context,
     archs: Archs = None,
     space: Space = None,
     surrogates: Annotated[
@@ -133,15 +135,7 @@ def search(
         Path | None,
         typer.Option("--output", "-o", help="Table to write. Default: measurements/search-SPACE-RUNTIME.parquet."),
     ] = None,
-    jobs: Annotated[
-        int,
-        typer.Option(
-            "--jobs",
-            metavar="N",
-            min=1,
-            help="Processes that call a quality function, and that capture the networks of a space of PyTorch modules.",
-        ),
-    ] = 1,
+    jobs: Jobs = 1,
     seed: Seed = 0,
     as_json: Json = False,
     as_csv: Csv = False,
@@ -181,27 +175,26 @@ def search(
         "random_state": seed,
     }
     result: SearchResult | None
-    with in_jobs(jobs):
-        if measure is None and export is None:
-            with progress("searching") as update:
-                result = search_networks(
-                    candidates,
-                    certainty=certainty,
-                    progress=lambda done, total, volume: update(done, total, f" (hypervolume {volume:.4f})"),
-                    **wanted,
-                )
-        else:
-            result = measured_search(
+    share_work(context, jobs, None)
+    if measure is None and export is None:
+        with progress("searching") as update:
+            result = search_networks(
                 candidates,
-                {**wanted, "first": first, "most": most},
-                sources,
-                export=export,
-                settings=[] if measure is None else read_settings(measure, threads, "1", False, board or [], device),
-                device=device,
-                output=output
-                or Path("measurements") / f"search-{_name(candidates)}-{measure}.parquet".replace(",", "-"),
-                own=None if not (archs or networks) else lambda: read_networks(archs, networks, input_shape),
+                certainty=certainty,
+                progress=lambda done, total, volume: update(done, total, f" (hypervolume {volume:.4f})"),
+                **wanted,
             )
+    else:
+        result = measured_search(
+            candidates,
+            {**wanted, "first": first, "most": most},
+            sources,
+            export=export,
+            settings=[] if measure is None else read_settings(measure, threads, "1", False, board or [], device),
+            device=device,
+            output=output or Path("measurements") / f"search-{_name(candidates)}-{measure}.parquet".replace(",", "-"),
+            own=None if not (archs or networks) else lambda: read_networks(archs, networks, input_shape),
+        )
     if result is not None:
         show_result(result, as_json, as_csv)
 

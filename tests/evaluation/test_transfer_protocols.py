@@ -232,9 +232,9 @@ def ran(protocol: str, table: CostTable, **options: Any) -> Ran:
         scored.append((measured.copy(), predicted.copy()))
         return score(measured, predicted)
 
-    def fit_them(table: CostTable, targets: Any) -> Any:
+    def fit_them(table: CostTable, targets: Any, n_jobs: int | None) -> Any:
         sources.append(table.select(targets))
-        return fit_sources(table, targets)
+        return fit_sources(table, targets, n_jobs=n_jobs)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(transfer_protocols, "HELP", SMALL_HELP)
@@ -332,9 +332,9 @@ def test_scores_are_plain_and_planted_devices_are_ranked(each: Ran) -> None:
     assert scores.groupby("model")["spearman_rho"].mean().min() > 0.9
 
 
-def test_progress_goes_by_the_target(each: Ran) -> None:
-    by = ["task", "device"] if "task" in each.evaluation.scores else ["device"]
-    n = len(each.evaluation.scores.drop_duplicates(by))
+def test_progress_goes_by_target_and_seed(each: Ran) -> None:
+    by = ["task", "device", "seed"] if "task" in each.evaluation.scores else ["device", "seed"]
+    n = len(each.evaluation.scores.query("n_train > 0").drop_duplicates(by))
     assert each.steps == [(number + 1, n) for number in range(n)]
 
 
@@ -432,7 +432,7 @@ def test_help_fits_its_sources_on_its_own_pool(monkeypatch: pytest.MonkeyPatch) 
     class Enough(Exception):
         pass
 
-    def fit_sources(table: CostTable, targets: list[Target]) -> None:
+    def fit_sources(table: CostTable, targets: list[Target], n_jobs: int | None) -> None:
         assert len(table) == 900
         assert [target.device for target in targets] == HELP_SOURCES.split()
         raise Enough
