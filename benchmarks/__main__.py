@@ -26,6 +26,7 @@ from benchmarks import (
     training,
     transfer,
     trust,
+    zoo,
 )
 from hwnas_surrogate.jobs import on_cluster
 
@@ -50,6 +51,7 @@ SCRIPTS = {
         cells,
         scale,
         search,
+        zoo,
     )
 }
 
