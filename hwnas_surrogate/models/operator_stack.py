@@ -97,6 +97,9 @@ class OperatorStack(AnchoredStack):
         self.operators_weight_, self.relative_sd_ = map(float, checked_array(arrays, "operators", (2,), 0.0))
         return self
 
+    def _try_product(self, X: pd.DataFrame, costs: Vector) -> None:
+        """Try none: sums over operators are fitted to relative errors already, and products add a tenth of a point."""
+
     def _near(self, stacked: Vector, sums: Vector) -> Vector:
         return np.asarray(np.clip(stacked, sums / _APART, sums * _APART))
 
