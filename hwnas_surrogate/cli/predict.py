@@ -36,13 +36,22 @@ if TYPE_CHECKING:
     from hwnas_surrogate.trainers import SurrogateSuite
 
 
+_OF_ARCHS, _OF_GRAPHS = Path("surrogates/nasbench201"), Path("surrogates/graphs")
+"""Where `hwnas train` saves by default."""
+
+
 def predict(
     context: typer.Context,
     archs: Archs = None,
     space: Space = None,
-    surrogates: Annotated[Path, typer.Option("--surrogates", "-s", help="Folder saved by `hwnas train`.")] = Path(
-        "surrogates/nasbench201"
-    ),
+    surrogates: Annotated[
+        Path | None,
+        typer.Option(
+            "--surrogates",
+            "-s",
+            help=f"Folder saved by `hwnas train`. Default: {_OF_ARCHS}; of .onnx files and --networks {_OF_GRAPHS}.",
+        ),
+    ] = None,
     sample: Annotated[int | None, typer.Option(min=1, help="Predict this many random architectures.")] = None,
     source: Annotated[
         Path | None,
@@ -129,7 +138,7 @@ def predict(
     if output is not None:
         if archs or sample is not None or (source is not None and numbers is not None):
             raise InvalidInputError("--input and --range replace architectures and --sample: give one of them.")
-        suite = _load(surrogates, space)
+        suite = _load(surrogates or _OF_ARCHS, space)
         asked = target if extrapolate or target else _answering(suite, dataset)
         if source is None:
             if interval is not None or budgets or ops is not None:
@@ -156,7 +165,7 @@ def predict(
     if graphs is not None:
         if sample is not None or dataset is not None or ops is not None:
             raise InvalidInputError("--sample, --dataset and --ops belong to architectures; graphs need none of them.")
-        suite = SurrogateSuite.load(surrogates)
+        suite = SurrogateSuite.load(surrogates or _OF_GRAPHS)
         frames = predict_batches(
             suite, graphs, None, target, coverage=coverage, budgets=budgets, extrapolate=extrapolate
         )
@@ -167,7 +176,7 @@ def predict(
     check_choice(archs, sample, "--sample N, --networks SOURCE, or --input FILE")
     if sample is not None and ops is not None:
         raise InvalidInputError("--ops is the convention of op numbers in given architectures; --sample needs none.")
-    suite = _load(surrogates, space)
+    suite = _load(surrogates or _OF_ARCHS, space)
     of = get_space(suite.space)
     if of is None:
         raise InvalidInputError(

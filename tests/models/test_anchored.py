@@ -79,7 +79,7 @@ def test_a_few_rows_are_physics_alone(rows: pd.DataFrame) -> None:
 
 def test_surrogates_of_graphs_warn_of_networks_unlike_their_own() -> None:
     surrogate = Surrogate(None, random_state=0).fit(BATCH.take(range(60)), costs()[:60])
-    assert type(surrogate.model_) is AnchoredStack
+    assert isinstance(surrogate.model_, AnchoredStack)
     some = OTHERS.take([0, 1, 5, 7])
     with pytest.warns(ExtrapolationWarning) as told:
         strange = surrogate.predict_interval(some)
