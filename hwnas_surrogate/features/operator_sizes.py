@@ -13,7 +13,7 @@ from hwnas_surrogate.features.operator_counts import KINDS, kind_of
 from hwnas_surrogate.graphs import Op, TensorSpec
 from hwnas_surrogate.graphs.op import FREE
 
-__all__ = ["N_QUANTITIES", "N_SIZES", "operator_quantities", "operator_sizes"]
+__all__ = ["N_QUANTITIES", "N_SIZES", "REFINES", "operator_quantities", "operator_sizes"]
 
 Features = npt.NDArray[np.float64]
 
@@ -40,10 +40,10 @@ def operator_sizes(ops: Sequence[Op]) -> Features:
 
 
 def operator_quantities(ops: Sequence[Op]) -> Features:
-    """Return the physical quantities of L operators, apart for each kind, shape (L, q): none is negative.
+    """Return the physical quantities of L operators, of all kinds and apart for each, (L, q): none is negative.
 
-    With a non-negative cost per unit, they give a first estimate of an operator's time. Operators that do nothing, such
-    as views, have none.
+    :data:`REFINES` says which column each of the others is a part of. With a non-negative cost per unit, they give a
+    first estimate of an operator's time. Operators that do nothing, such as views, have none.
     """
     return np.array([_quantities(op) for op in ops], np.float64).reshape(len(ops), N_QUANTITIES)
 
@@ -53,12 +53,13 @@ def _quantities(op: Op) -> tuple[float, ...]:
     kind, written = kind_of(op), sum(spec.numel for spec in op.outputs)
     if op.kind in FREE or op.kind == "constant":
         kind = ""
-    row: list[float] = []
+    dense, runs = kind in _DENSE, bool(kind)
+    row: list[float] = [op.macs, dense * written, dense * op.params, (runs and not dense) * op.activation_bytes, runs]
     for each in _DENSE:
         row += (op.macs, written, op.params, 1) if kind == each else (0, 0, 0, 0)
     for each in _OTHERS:
         row += (op.activation_bytes, 1) if kind == each else (0, 0)
-    return tuple(row)
+    return tuple(map(float, row))
 
 
 @lru_cache(maxsize=65536)
@@ -104,3 +105,5 @@ def _log2(size: float) -> float:
 _ANY = Op("relu", (TensorSpec((1,)),), (TensorSpec((1,)),))
 N_SIZES, N_QUANTITIES = len(_sizes(_ANY)), len(_quantities(_ANY))
 """The numbers of columns."""
+REFINES = (-1,) * 5 + (0, 1, 2, 4) * len(_DENSE) + (3, 4) * len(_OTHERS)
+"""For each physical quantity, the one of all kinds that it is a part of; -1 for these themselves."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -26,7 +27,8 @@ points in the median error, less than two draws of the folds do.
 """
 _SMALLEST = 0.2
 """No operator is free: the first estimate is at least this fraction of the 5 % quantile of all operators' estimates."""
-_RIDGE = 1e-3
+_RIDGE, _PART_RIDGE = 1e-3, 0.1
+"""Penalties of the costs of quantities, and of those that are part of another one, relative to an average network's."""
 _FAR_NETWORK, _FAR_OPERATOR = 1.0, 2.0
 """Logarithmic residuals of networks and operators count up to these: larger ones are slips or interruptions."""
 _TINY = 1e-9
@@ -48,6 +50,10 @@ class OperatorTrees:
     ----------
     random_state : int, numpy generator or None, default=None
         Seed of the samples of rows and columns that each tree sees; None is 0.
+    refines : sequence of int, optional
+        For each physical quantity, the number of the one that it is a part of, -1 for none. A part has a cost of its
+        own beside that of the whole, but a small one unless the networks say otherwise: little is known of the cost of
+        an operator that few networks have.
 
     Attributes
     ----------
@@ -67,8 +73,9 @@ class OperatorTrees:
     least_: float
     trees_: Trees
 
-    def __init__(self, random_state: RandomState = None) -> None:
+    def __init__(self, random_state: RandomState = None, refines: Sequence[int] | None = None) -> None:
         self.random_state = random_state
+        self.refines = refines
 
     def fit(
         self, sizes: Vector, quantities: Vector, counts: csr_array, costs: Vector, times: csr_array | None = None
@@ -153,13 +160,18 @@ class OperatorTrees:
         from scipy.optimize import nnls
 
         sums = np.asarray(counts @ quantities, np.float64)
-        means = sums.mean(axis=0)
+        means, whole = sums.mean(axis=0), np.arange(quantities.shape[1])
+        part = np.zeros(len(whole), bool)
+        if self.refines is not None:
+            part = np.asarray(self.refines) >= 0
+            whole[part] = np.asarray(self.refines)[part]
         known = means > 0
-        relative = sums[:, known] / means[known] / costs[:, None]
-        ridge = _RIDGE * np.eye(relative.shape[1])
+        means = means[whole]
+        relative = sums[:, known] / means[known] / costs[:, None] * float(np.median(costs))
+        ridge = np.diag(np.where(part, _PART_RIDGE, _RIDGE)[known])
         found, _ = nnls(np.vstack([relative, ridge]), np.append(np.ones(len(costs)), np.zeros(len(ridge))))
         self.unit_costs_ = np.zeros(quantities.shape[1])
-        self.unit_costs_[known] = found / means[known]
+        self.unit_costs_[known] = found / means[known] * float(np.median(costs))
         estimates = quantities @ self.unit_costs_
         positive = estimates[estimates > 0]
         self.least_ = _SMALLEST * float(np.percentile(positive, 5)) if len(positive) else float(costs.min())

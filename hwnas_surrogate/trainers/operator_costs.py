@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from hwnas_surrogate.errors import InvalidInputError
-from hwnas_surrogate.features.operator_sizes import N_QUANTITIES, N_SIZES, operator_quantities, operator_sizes
+from hwnas_surrogate.features.operator_sizes import N_QUANTITIES, N_SIZES, REFINES, operator_quantities, operator_sizes
 from hwnas_surrogate.graphs import GraphBatch, NetworkBatch, Op
 from hwnas_surrogate.graphs.views import traced
 from hwnas_surrogate.models.cost_model import Arrays
@@ -26,7 +26,9 @@ Vector = npt.NDArray[np.float64]
 NodeTimes = Sequence[npt.NDArray[np.floating] | None]
 """Times of the nodes of each network's graph, None where it has no profile."""
 
-FOLDS = 5
+_FOLDS = 5
+_FINE = 2.0**30
+"""Costs of operators are rounded to this part of a typical network's cost: then sums are the same in any order."""
 
 
 class OperatorCosts:
@@ -49,7 +51,7 @@ class OperatorCosts:
         ----------
         batch : NetworkBatch
         costs : ndarray of float64, shape (n,)
-            Above 0.
+            Above 0, and about 1.
         times : sequence of n arrays or None, optional
             Times of each graph's nodes; their scale does not matter, since they are scaled to the network's cost.
         seed : int
@@ -67,12 +69,12 @@ class OperatorCosts:
 
         def fitted(rows: npt.NDArray[np.intp]) -> OperatorTrees:
             profile = None if parts is None else parts[rows]
-            return OperatorTrees(seed).fit(sizes, quantities, counts[rows], costs[rows], profile)
+            return OperatorTrees(seed, REFINES).fit(sizes, quantities, counts[rows], costs[rows], profile)
 
         held_out = np.empty(len(costs))
         order = np.random.default_rng(seed).permutation(len(costs))
-        for place in range(min(FOLDS, len(costs))):
-            rows = order[place::FOLDS]
+        for place in range(min(_FOLDS, len(costs))):
+            rows = order[place::_FOLDS]
             others = np.setdiff1d(order, rows)
             held_out[rows] = counts[rows] @ fitted(others).predict(sizes, quantities)
         return cls(fitted(np.arange(len(costs)))), held_out
@@ -85,7 +87,8 @@ class OperatorCosts:
     def sums(self, batch: NetworkBatch) -> Vector:
         """Return the predicted costs of n networks, shape (n,)."""
         ops = batch.distinct("fused")
-        return batch.sums(self.trees.predict(operator_sizes(ops), operator_quantities(ops)), "fused")
+        costs = self.trees.predict(operator_sizes(ops), operator_quantities(ops))
+        return batch.sums(np.rint(costs * _FINE) / _FINE, "fused")
 
 
 def with_sums(features: pd.DataFrame, sums: Vector) -> pd.DataFrame:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hwnas_surrogate import Surrogate, SurrogateSuite
-from hwnas_surrogate.data import CostTable, Target
+from hwnas_surrogate.data import CostTable, Target, as_graphs, load_table
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.graphs import Graph, GraphBatch, GraphBuilder
 from hwnas_surrogate.models import AnchoredStack, OperatorStack, PhysicsStack
@@ -140,3 +140,19 @@ def test_held_out_sums_are_predicted_without_the_network() -> None:
     learned, held_out = OperatorCosts.learn(batch, COSTS, TIMES, 0)
     of_all = np.abs(np.log(learned.sums(batch) / COSTS))
     assert np.median(np.abs(np.log(held_out / COSTS))) > 2 * np.median(of_all)
+
+
+def test_networks_of_another_kind_are_predicted_by_physics() -> None:
+    """Hardly any network of FBNet has a dense 3x3 convolution; those of NAS-Bench-201 consist of them."""
+    target = "epyc-onnxruntime-1t/latency"
+    known, strange = (load_table(space=name).select(target) for name in ("fbnet", "nasbench201"))
+    known, strange = as_graphs(known.rows(range(100))), as_graphs(strange.rows(range(0, 15_625, 200)))
+    costs = strange.costs[:, 0]
+    measured = np.flatnonzero(~np.isnan(costs))
+    batch, costs = strange.batch.take(measured), costs[measured]
+    fitted = Surrogate(None, random_state=0).fit(known.batch, known.costs[:, 0])
+    error = np.median(np.abs(fitted.predict(batch, extrapolate=True) / costs - 1))
+    assert error < 0.6
+    assert np.median(np.abs(fitted.operators_.sums(batch) * fitted.scale_ / costs - 1)) > error
+    bounds = fitted.predict_interval(batch, extrapolate=True)
+    assert np.mean((bounds[:, 0] <= costs) & (costs <= bounds[:, 1])) > 0.8
