@@ -38,9 +38,9 @@ class OperatorStack(AnchoredStack):
     """The weighted geometric mean of an :class:`AnchoredStack` and of the sum of operators' learned costs.
 
     Networks of many kinds cost between microseconds and seconds, so that errors are relative. The weight minimises the
-    squared logarithmic residuals on rows that neither was fitted to. It shrinks with the trust of :class:`AnchoredStack`:
-    networks unlike all measured ones are predicted by physics. The standard deviation is relative too. It grows where the
-    two disagree, and with distrust.
+    squared logarithmic residuals on rows that neither was fitted to. It shrinks with the trust of
+    :class:`AnchoredStack`: networks unlike all measured ones are predicted by physics. The standard deviation is
+    relative too. It grows where the two disagree, and with distrust.
 
     Parameters
     ----------
