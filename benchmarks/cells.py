@@ -11,11 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from joblib import Parallel, delayed
 
 import hwnas_surrogate.spaces.cells
 from benchmarks.figure import Figure
 from hwnas_surrogate.graphs import VIEWS, Op
+from hwnas_surrogate.jobs import in_parallel
 from hwnas_surrogate.spaces import get_space
 from hwnas_surrogate.spaces.cells import COUNTED, KEPT
 
@@ -29,7 +29,7 @@ def run() -> Iterator[Figure]:
     space = get_space("nasbench201")
     archs = space.enumerate()
     archs = archs[np.argsort(space.codes(archs))]
-    parts = Parallel(n_jobs=2)(delayed(_counted)(part) for part in np.array_split(archs, 200))
+    parts = in_parallel(_counted, [(part,) for part in np.array_split(archs, 200)])
     networks = [network for part in parts for network in part]
     arrays, ops = {}, {}
     for view in VIEWS:

@@ -11,12 +11,12 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-from joblib import Parallel, delayed
 
 from benchmarks.curves import scores_of_default
 from benchmarks.figure import Figure, shared_data
 from hwnas_surrogate.data import CostTable, load_table
 from hwnas_surrogate.evaluation.peers import HELP
+from hwnas_surrogate.jobs import in_parallel
 from hwnas_surrogate.models import PhysicsPrior, PhysicsStack, boosted, evidence, linear, stack
 from hwnas_surrogate.trainers import Surrogate, calibration
 from hwnas_surrogate.trainers.encoded import stack_encoder
@@ -69,7 +69,7 @@ def _cases() -> Iterator[tuple[CostTable, int, int]]:
 
 
 def _panel(cases: list[tuple[CostTable, int, int]], change: Change | None) -> np.ndarray:
-    return np.mean(Parallel(n_jobs=2)(delayed(_scores)(*case, change) for case in cases), axis=0)
+    return np.mean(in_parallel(_scores, [(*case, change) for case in cases]), axis=0)
 
 
 def _scores(table: CostTable, n: int, seed: int, change: Change | None) -> tuple[float, ...]:

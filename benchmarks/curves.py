@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
 from scipy.stats import spearmanr
 
 from benchmarks.figure import Figure, shared_data
 from hwnas_surrogate.data import CostTable, load_table
+from hwnas_surrogate.jobs import as_finished
 from hwnas_surrogate.trainers import Surrogate
 
 RESULTS = Path("build/benchmarks/curves.csv")
@@ -46,11 +46,8 @@ def run() -> Iterator[Figure]:
     tables = _tables()
     missing = _missing(tables)
     for n in SIZES:
-        jobs = [job for job in missing if job[2] == n]
-        lines = Parallel(n_jobs=2, return_as="generator")(
-            delayed(_scores)(tables[space].select(target), space, target, n, seed) for space, target, n, seed in jobs
-        )
-        for line in lines:
+        tasks = [task for task in missing if task[2] == n]
+        for _, line in as_finished(_scores, tasks, shared=(tables,)):
             with RESULTS.open("a") as file:
                 file.write(",".join(map(str, line)) + "\n")
     results = pd.read_csv(RESULTS)
@@ -82,8 +79,9 @@ def _missing(tables: dict[str, CostTable]) -> list[tuple[str, str, int, int]]:
     return [job for job in asked if job not in done]
 
 
-def _scores(table: CostTable, space: str, target: str, n: int, seed: int) -> tuple[object, ...]:
+def _scores(tables: dict[str, CostTable], space: str, target: str, n: int, seed: int) -> tuple[object, ...]:
     """Return a line of the results."""
+    table = tables[space].select(target)
     return space, target, n, seed, *(f"{value:.5g}" for value in scores_of_default(table, n, seed, HELD_OUT))
 
 

@@ -23,9 +23,9 @@ from sklearn.preprocessing import StandardScaler
 
 from benchmarks.figure import Figure, shared_data
 from hwnas_surrogate.features import make_encoder
-from hwnas_surrogate.models import make_model
+from hwnas_surrogate.jobs import as_finished
+from hwnas_surrogate.models import PhysicsStack, make_model
 from hwnas_surrogate.spaces import get_space
-from hwnas_surrogate.trainers import Surrogate
 from hwnas_surrogate.trainers.encoded import stack_encoder
 
 RESULTS = Path("build/benchmarks/devices.jsonl")
@@ -79,29 +79,46 @@ def _fit_missing(space_name: str, n: int, folder: Path) -> None:
     with np.load(folder / f"{space_name}_latency.npz") as file:
         data = dict(file)
     archs = space.as_array(data.pop("op_index") if "op_index" in data else data.pop("arch_str").tolist())
-    features = make_encoder("combined", space).frame(archs)
-    of_default = stack_encoder(get_space(space)).frame(archs)
-    known = _results()
-    done = set(zip(known["space"], known["device"], known["n"], known["seed"], known["model"], strict=True))
-    for seed, device, model in product(SEEDS, data, MODELS):
-        key = (space_name, device, n, seed, model)
-        if key in done or (model != "default" and seed >= FIRST and not _near(space_name, device, n, model)):
-            continue
-        order = np.random.default_rng(seed).permutation(len(archs))
-        train, test = order[:n], order[n:]
-        costs = data[device] / data[device].mean()
-        read = of_default if model == "default" else features
-        start = time.perf_counter()
-        fitted = _model(model, n, seed).fit(read.iloc[train], costs[train])
-        seconds = time.perf_counter() - start
-        rho = float(spearmanr(fitted.predict(read.iloc[test]), costs[test]).statistic)
-        with RESULTS.open("a") as file:
-            file.write(json.dumps(dict(zip(known.columns, (*key, rho, round(seconds, 4)), strict=True))) + "\n")
+    shared = make_encoder("combined", space).frame(archs), stack_encoder(get_space(space)).frame(archs), data, n
+    for seeds in (SEEDS[:FIRST], SEEDS[FIRST:]):
+        known = _results()
+        done = set(zip(known["space"], known["device"], known["n"], known["seed"], known["model"], strict=True))
+        tasks = [
+            (device, seed, model)
+            for seed, device, model in product(seeds, data, MODELS)
+            if (space_name, device, n, seed, model) not in done
+            and (model == "default" or seed < FIRST or _near(space_name, device, n, model))
+        ]
+        for number, (rho, seconds) in as_finished(scored, tasks, shared=shared):
+            device, seed, model = tasks[number]
+            line = (space_name, device, n, seed, model, rho, round(seconds, 4))
+            with RESULTS.open("a") as file:
+                file.write(json.dumps(dict(zip(known.columns, line, strict=True))) + "\n")
+
+
+def scored(
+    features: pd.DataFrame,
+    of_default: pd.DataFrame,
+    data: dict[str, np.ndarray],
+    n: int,
+    device: str,
+    seed: int,
+    model: str,
+) -> tuple[float, float]:
+    """Fit a model to n costs of a device; return its correlation on the others, and the seconds of fitting."""
+    order = np.random.default_rng(seed).permutation(len(features))
+    train, test = order[:n], order[n:]
+    costs = data[device] / data[device].mean()
+    read = of_default if model == "default" else features
+    start = time.perf_counter()
+    fitted = _model(model, n, seed).fit(read.iloc[train], costs[train])
+    seconds = time.perf_counter() - start
+    return float(spearmanr(fitted.predict(read.iloc[test]), costs[test]).statistic), seconds
 
 
 def _model(name: str, n: int, seed: int) -> Any:
     if name == "default":
-        return Surrogate(random_state=seed)._model()
+        return PhysicsStack(seed)
     return RidgePlusBoost(seed) if name == "ridge+boost" else make_model(name, seed)
 
 

@@ -161,7 +161,7 @@ def capture(
     archs: Archs,
     configs: Configs = None,
     *,
-    n_jobs: int = 1,
+    n_jobs: int | None = None,
     cache: Cache = None,
     progress: Progress | None = None,
 ) -> GraphBatch:
@@ -183,8 +183,9 @@ def capture(
         n of them, in any form that the space accepts.
     configs : config or sequence of n configs, optional
         The space's first config if None.
-    n_jobs : int, default=1
-        Processes. A space of a script is sent to them; they import others.
+    n_jobs : int, optional
+        Processes, as in :func:`~hwnas_surrogate.jobs.in_parallel`. A space of a script is sent to them; they import
+        others.
     cache : path-like, False or None
         The folder for captured graphs; the user's cache folder (or ``$HWNAS_CACHE``) if None; False keeps them in
         memory only.
@@ -199,7 +200,7 @@ def capture(
     Raises
     ------
     InvalidInputError
-        If it is no such space, it can't be sent to other processes, or ``n_jobs`` is no integer of at least 1.
+        If it is no such space, it can't be sent to other processes, or ``n_jobs`` is no number of processes.
     InvalidArchitectureError, InvalidConfigError
         If an architecture or a config is not of this space.
     InvalidGraphError

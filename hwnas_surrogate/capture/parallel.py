@@ -7,7 +7,7 @@ import json
 import os
 import time
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -16,19 +16,19 @@ from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from joblib import effective_n_jobs
 
 from hwnas_surrogate.capture.graph_store import GraphCacheWarning, GraphStore, cache_dir, decoded, encoded
 from hwnas_surrogate.capture.source import source_hash
-from hwnas_surrogate.errors import DataFileError, HWNASError, InvalidInputError
+from hwnas_surrogate.errors import DataFileError
 from hwnas_surrogate.graphs import Graph
+from hwnas_surrogate.jobs.parallel import Progress, as_finished, checked_jobs
 from hwnas_surrogate.spaces import NetworkConfig
 
 __all__ = ["Cache", "Capturing", "Progress", "Settings", "captured_graphs", "capturing"]
 
 Cache: TypeAlias = str | os.PathLike[str] | Literal[False] | None
 """A folder for captured graphs; the user's cache folder if None; False keeps them in memory only."""
-Progress: TypeAlias = Callable[[int, int], object]
-"""Called with the number of networks done, and of all."""
 
 _CHUNK = 8
 """Networks that a process captures before it hands them over: about a second of work."""
@@ -73,38 +73,35 @@ class Settings:
 
     Parameters
     ----------
-    n_jobs : int, default=1
+    n_jobs : int, optional
     cache : path-like, False or None
     progress : callable, optional
 
     Raises
     ------
     InvalidInputError
-        If ``n_jobs`` is no integer of at least 1.
+        If ``n_jobs`` is no number of processes.
     """
 
-    n_jobs: int = 1
+    n_jobs: int | None = None
     cache: Cache = None
     progress: Progress | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.n_jobs, bool) or not isinstance(self.n_jobs, (int, np.integer)) or self.n_jobs < 1:
-            raise InvalidInputError(
-                f"n_jobs must be a number of processes, an integer of at least 1, got {self.n_jobs!r:.40}."
-            )
+        checked_jobs(self.n_jobs)
 
 
 _settings: ContextVar[Settings | None] = ContextVar("_settings", default=None)
 
 
 @contextmanager
-def capturing(n_jobs: int = 1, *, cache: Cache = None, progress: Progress | None = None) -> Iterator[None]:
+def capturing(n_jobs: int | None = None, *, cache: Cache = None, progress: Progress | None = None) -> Iterator[None]:
     """Set how networks are captured inside a block, wherever a batch of them is asked for.
 
     Parameters
     ----------
-    n_jobs : int, default=1
-        Processes.
+    n_jobs : int, optional
+        Processes, as in :func:`~hwnas_surrogate.jobs.in_parallel`.
     cache : path-like, False or None
         The folder for captured graphs; the user's cache folder if None; False keeps them in memory only.
     progress : callable, optional
@@ -113,7 +110,7 @@ def capturing(n_jobs: int = 1, *, cache: Cache = None, progress: Progress | None
     Raises
     ------
     InvalidInputError
-        If ``n_jobs`` is no integer of at least 1.
+        If ``n_jobs`` is no number of processes.
 
     Examples
     --------
@@ -268,7 +265,7 @@ def _capture_all(
     total: int,
 ) -> None:
     """Capture networks into ``found``, and keep them."""
-    in_parallel = chosen.n_jobs > 1 and len(networks) > _FEW
+    in_parallel = len(networks) > _FEW and effective_n_jobs(chosen.n_jobs) > 1
     try:
         with closing(_in_processes(space, networks, chosen.n_jobs) if in_parallel else _here(space, networks)) as made:
             for key, graph, content in made:
@@ -289,44 +286,13 @@ def _here(space: Capturing, networks: Iterable[_Network]) -> Generator[Captured,
         yield network.key, _captured(space, network), None
 
 
-def _in_processes(space: Capturing, networks: list[_Network], n_jobs: int) -> Generator[Captured, None, None]:
+def _in_processes(space: Capturing, networks: list[_Network], n_jobs: int | None) -> Generator[Captured, None, None]:
     """Capture in several processes, with one thread each."""
-    from joblib import Parallel, delayed, parallel_config
-
-    chunks = [networks[start : start + _CHUNK] for start in range(0, len(networks), _CHUNK)]
-    with parallel_config("loky", n_jobs=n_jobs, inner_max_num_threads=1):
-        run = Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch="3*n_jobs")
-        try:
-            for part in run(delayed(_chunk)(space, chunk) for chunk in chunks):
-                for key, content in part:
-                    yield key, decoded(content), content
-        except HWNASError:
-            raise
-        except Exception as error:
-            explained = _explained(type(space).__name__, error)
-            if explained is None:
-                raise
-            raise explained from error
-
-
-def _explained(name: str, error: Exception) -> InvalidInputError | None:
-    """Return an error about processes that could not be given the space, or ended; None for any other."""
-    from pickle import PicklingError
-
-    from joblib.externals.loky.process_executor import BrokenProcessPool, TerminatedWorkerError
-
-    if isinstance(error, TerminatedWorkerError):
-        return InvalidInputError(
-            f"a process that captured networks of {name} was ended, perhaps since memory ran out: use fewer processes. "
-            "What was captured before is kept."
-        )
-    if not isinstance(error, (PicklingError, BrokenProcessPool)) and "pickle" not in str(error):
-        return None
-    why = (str(error.__cause__ or error).strip(' \n"').splitlines() or [""])[-1]
-    return InvalidInputError(
-        f"{name} can't be sent to other processes ({why:.200}). Define it in a module that they can import by its "
-        "name, or capture in one process: n_jobs=1."
-    )
+    chunks = [(networks[start : start + _CHUNK],) for start in range(0, len(networks), _CHUNK)]
+    with closing(as_finished(_chunk, chunks, shared=(space,), n_jobs=n_jobs)) as parts:
+        for _, part in parts:
+            for key, content in part:
+                yield key, decoded(content), content
 
 
 def _chunk(space: Capturing, networks: list[_Network]) -> list[tuple[str, bytes]]:

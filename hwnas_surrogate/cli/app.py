@@ -32,6 +32,8 @@ __all__ = ["app"]
 _INTERRUPTED = "interrupted. Each output is the former one or the new one, as a whole; nothing else is left."
 _KEPT = {
     "train": "Settings that --tune has tried are kept in the folder's tuning/, and the same command resumes.",
+    "evaluate": "Finished fits are kept beside the output, and the same command resumes.",
+    "predict": "Finished parts of several files, or of a range, are kept, and the same command resumes.",
     "measure": "Every finished run is kept in the journal beside the output, and the same command resumes.",
     "simulate": "Every simulated layer is kept in the journal beside the output, and the same command resumes.",
     "convert": "Networks that are converted are kept, and the same command resumes.",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hwnas_surrogate.cli.few_shot import FEW_SHOT, evaluate_few_shot
+from hwnas_surrogate.cli.few_shot import FEW_SHOT, evaluate_few_shot, journal_of
 from hwnas_surrogate.cli.options import (
     ROWS,
+    Cluster,
     Csv,
     Data,
     Dataset,
@@ -21,11 +22,14 @@ from hwnas_surrogate.cli.options import (
     Space,
     Targets,
     open_cost_table,
+    share_work,
 )
-from hwnas_surrogate.cli.output import SCORED, Progress, check_format, draw, progress, say, show
+from hwnas_surrogate.cli.output import SCORED, check_format, draw, progress, say, show
 from hwnas_surrogate.errors import InvalidInputError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pandas as pd
 
     from hwnas_surrogate.data import CostTable
@@ -36,6 +40,7 @@ LAUBE2022, LEARNING_CURVE = "laube2022", "learning-curve"
 
 
 def evaluate(
+    context: typer.Context,
     data: Data = None,
     space: Space = None,
     dataset: Dataset = None,
@@ -83,6 +88,7 @@ def evaluate(
     ] = Path("evaluations"),
     rows: Rows = ROWS,
     jobs: Jobs = 1,
+    cluster: Cluster = None,
     seed: Seed = 0,
     as_json: Json = False,
     as_csv: Csv = False,
@@ -90,7 +96,7 @@ def evaluate(
     """Score models on held-out architectures, mean over random splits.
 
     Scores and every prediction are written to FOLDER/SPACE-PROTOCOL.json. A learning curve is also drawn (.png), and
-    its data written (.csv).
+    its data written (.csv). Finished fits are kept beside that file until it is written: the same command resumes.
     """
     from hwnas_surrogate.evaluation import Evaluation, beside_published, readable, summary
     from hwnas_surrogate.files import file_stem
@@ -98,6 +104,7 @@ def evaluate(
     from hwnas_surrogate.trainers import Surrogate
 
     check_format(as_json, as_csv)
+    share_work(context, jobs, cluster)
     steps = _sizes(sizes, protocol)
     if by is not None and protocol != "random":
         raise InvalidInputError(f"--by and --protocol {protocol} hold out different networks: leave one of them out.")
@@ -106,11 +113,11 @@ def evaluate(
             raise InvalidInputError(
                 f"--model, --encoder, --n-train and --n-test are set by the protocol {protocol}: leave them out."
             )
-        table = open_cost_table(data, space, dataset, target, rows, seed, jobs)
+        table = open_cost_table(data, space, dataset, target, rows, seed)
         file = output / f"{table.space_name}-{protocol}.json"
         _check_files(file, protocol, data)
         return evaluate_few_shot(table, protocol, range(seed, seed + (seeds or 10)), file, as_json, as_csv)
-    table = open_cost_table(data, space, dataset, target, rows, seed, jobs)
+    table = open_cost_table(data, space, dataset, target, rows, seed)
     file = output / f"{table.space_name}-{protocol if by is None else file_stem(f'by-{by}')}.json"
     _check_files(file, protocol, data)
     parts = []
@@ -118,9 +125,11 @@ def evaluate(
         prototype = Surrogate(table.space, encoder, name, calibrate=intervals)
         with progress(f"{name}: fitting") as update:
             splits = range(seed, seed + (seeds or 5))
-            parts.append(_evaluate(table, prototype, protocol, by, n_train, n_test, splits, steps, update))
+            how = {"seeds": splits, "progress": update, "journal": journal_of(file)}
+            parts.append(_evaluate(table, prototype, protocol, by, n_train, n_test, steps, how))
     evaluation = Evaluation.joined(parts)
     evaluation.write(file)
+    journal_of(file).unlink(missing_ok=True)
     frame = beside_published(evaluation) if protocol == LAUBE2022 else summary(evaluation.scores)
     if as_json or as_csv:
         show(frame, "", as_json, as_csv)
@@ -172,9 +181,8 @@ def _evaluate(
     by: str | None,
     n_train: int | None,
     n_test: int | None,
-    seeds: range,
     sizes: list[int] | None,
-    progress: Progress,
+    how: Mapping[str, Any],
 ) -> Evaluation:
     from hwnas_surrogate.evaluation import evaluate, laube2022, learning_curve
 
@@ -183,12 +191,10 @@ def _evaluate(
     if protocol == LAUBE2022:
         if n_test is not None:
             raise InvalidInputError(f"--n-test is set by the protocol {protocol}.")
-        return laube2022(table, prototype, seeds=seeds, progress=progress)
+        return laube2022(table, prototype, **how)
     if protocol == LEARNING_CURVE:
-        return learning_curve(table, prototype, sizes=sizes, n_test=n_test, seeds=seeds, progress=progress)
-    return evaluate(
-        table, prototype, n_train=n_train, n_test=n_test, seeds=seeds, split=protocol, by=by, progress=progress
-    )
+        return learning_curve(table, prototype, sizes=sizes, n_test=n_test, **how)
+    return evaluate(table, prototype, n_train=n_train, n_test=n_test, split=protocol, by=by, **how)
 
 
 def _readable_distances(frame: pd.DataFrame) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from hwnas_surrogate.cli.output import progress, say, show
 if TYPE_CHECKING:
     from hwnas_surrogate.data import CostTable
 
-__all__ = ["FEW_SHOT", "evaluate_few_shot"]
+__all__ = ["FEW_SHOT", "evaluate_few_shot", "journal_of"]
 
 FEW_SHOT = ("help", "nasflat", "devices")
 """Names of the protocols."""
@@ -23,6 +23,11 @@ _TITLES = {
 }
 
 
+def journal_of(file: Path) -> Path:
+    """Return the place of the finished fits of an evaluation, beside its file."""
+    return file.with_name(f"{file.name}.journal")
+
+
 def evaluate_few_shot(
     table: CostTable, protocol: str, seeds: range, file: Path, as_json: bool = False, as_csv: bool = False
 ) -> None:
@@ -31,8 +36,9 @@ def evaluate_few_shot(
 
     run = {"help": help2021, "nasflat": nasflat2024, "devices": leave_one_device_out}[protocol]
     with progress("fitting sources, adapting") as update:
-        evaluation = run(table, seeds=seeds, progress=update)  # type: ignore[operator]
+        evaluation = run(table, seeds=seeds, progress=update, journal=journal_of(file))  # type: ignore[operator]
     evaluation.write(file)
+    journal_of(file).unlink(missing_ok=True)
     frame = few_shot_table(evaluation)
     if not (as_json or as_csv):
         numbers = frame.select_dtypes("float").columns

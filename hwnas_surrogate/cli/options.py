@@ -12,8 +12,6 @@ from hwnas_surrogate.cli.output import progress, say
 from hwnas_surrogate.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
     from hwnas_surrogate.capture import GivenNetwork
     from hwnas_surrogate.data import AnyTable, CostTable, TargetLike
     from hwnas_surrogate.graphs import GraphBatch
@@ -271,7 +269,6 @@ def open_cost_table(
     targets: list[str] | None,
     rows: int,
     seed: int,
-    jobs: int = 1,
 ) -> CostTable:
     """Load a cost table, and capture its networks if its space does; for FBNet's block table, tabulate a sample."""
     from hwnas_surrogate.data import CostTable
@@ -280,7 +277,7 @@ def open_cost_table(
     if not isinstance(table, CostTable):
         table = table.tabulate(table.space.sample(rows, seed))
     elif table.space is not None:
-        capture_ahead(table.space, table.archs, table.row_configs, jobs)
+        capture_ahead(table.space, table.archs, table.row_configs)
     return table.select(targets) if targets else table
 
 
@@ -370,22 +367,37 @@ Jobs = Annotated[
         "--jobs",
         metavar="N",
         min=1,
-        help="Processes that capture the networks of a space of PyTorch modules. Captured ones are kept on disk.",
+        help="Processes that share the work: fits, predictions, networks to capture. The results are the same for any "
+        "number.",
+    ),
+]
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        "--cluster",
+        metavar="ADDRESS",
+        help="Share the work among the workers of a dask cluster instead: tcp://HOST:8786, its scheduler; or local:N, "
+        "N workers on this machine.",
     ),
 ]
 
 
-def in_jobs(jobs: int) -> AbstractContextManager[None]:
-    """Capture networks in several processes inside a block, whatever asks for them."""
-    from hwnas_surrogate.capture import capturing
+def share_work(context: typer.Context, jobs: int, cluster: str | None) -> None:
+    """Share the parallel work of a command among processes, or the workers of a cluster, until it ends."""
+    from joblib import parallel_config
 
-    return capturing(jobs)
+    from hwnas_surrogate.jobs import on_cluster
+
+    if cluster is not None and jobs != 1:
+        raise InvalidInputError("--jobs and --cluster exclude each other: a cluster uses all its workers.")
+    context.with_resource(parallel_config(n_jobs=jobs))
+    context.with_resource(on_cluster(cluster))
 
 
-def capture_ahead(space: SearchSpace, archs: Any, configs: Any, jobs: int) -> None:
+def capture_ahead(space: SearchSpace, archs: Any, configs: Any) -> None:
     """Capture networks with a progress bar before they are asked for, if their space captures any."""
     from hwnas_surrogate.capture import ModuleSpace, capture
 
     if isinstance(space, ModuleSpace):
         with progress(f"{space.title}: capturing networks") as update:
-            capture(space, archs, configs, n_jobs=jobs, progress=update)
+            capture(space, archs, configs, progress=update)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hwnas_surrogate.cli.costs import show_costs
 from hwnas_surrogate.cli.options import (
     Archs,
+    Cluster,
     Csv,
     Dataset,
     InputShape,
@@ -23,11 +24,11 @@ from hwnas_surrogate.cli.options import (
     capture_ahead,
     check_choice,
     choose_archs,
-    in_jobs,
     open_networks,
     read_budgets,
+    share_work,
 )
-from hwnas_surrogate.cli.output import check_format, say
+from hwnas_surrogate.cli.output import check_format, progress, say
 from hwnas_surrogate.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 
 def predict(
+    context: typer.Context,
     archs: Archs = None,
     space: Space = None,
     surrogates: Annotated[Path, typer.Option("--surrogates", "-s", help="Folder saved by `hwnas train`.")] = Path(
@@ -47,12 +49,29 @@ def predict(
         typer.Option(
             "--input",
             metavar="FILE",
-            help="Predict a file of any size: .parquet or .csv with a column architecture (and config), or .txt lines.",
+            help="Predict a file of any size: .parquet or .csv with a column architecture (and config), or .txt lines. "
+            "Or several, 'part-*.parquet': the same command resumes.",
         ),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Output of --input: .parquet or .csv.")
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Output of --input: .parquet or .csv; a folder for several files, and for --range.",
+        ),
     ] = None,
+    numbers: Annotated[
+        str | None,
+        typer.Option(
+            "--range",
+            metavar="FIRST:END",
+            help="Predict these architectures of the endless random sequence of --seed, and write the best ones.",
+        ),
+    ] = None,
+    top: Annotated[int, typer.Option(min=0, help="--range: write this many of the best of each target.")] = 0,
+    front: Annotated[bool, typer.Option("--front", help="--range: write the Pareto front of the targets.")] = False,
     networks: Networks = None,
     input_shape: InputShape = None,
     ops: Ops = None,
@@ -78,6 +97,7 @@ def predict(
         ),
     ] = False,
     jobs: Jobs = 1,
+    cluster: Cluster = None,
     seed: Seed = 0,
     as_json: Json = False,
     as_csv: Csv = False,
@@ -89,30 +109,47 @@ def predict(
     import pandas as pd
 
     from hwnas_surrogate.data import pick_targets
-    from hwnas_surrogate.prediction import predict_batches, predict_file
+    from hwnas_surrogate.prediction import predict_batches, predict_file, predict_partitions
+    from hwnas_surrogate.prediction.partitions import is_pattern
     from hwnas_surrogate.spaces import get_space
     from hwnas_surrogate.trainers import SurrogateSuite
 
     check_format(as_json, as_csv)
-    if (source is None) != (output is None):
-        raise InvalidInputError("--input and --output belong together.")
+    share_work(context, jobs, cluster)
+    if (source is None and numbers is None) != (output is None):
+        raise InvalidInputError("--input and --output belong together, and so do --range and --output.")
+    if (top or front) and numbers is None:
+        raise InvalidInputError("--top and --front select among the architectures of --range: give one.")
     if interval is not None and not 1 <= interval < 100:
         raise InvalidInputError(
             f"--interval reads per cent: 90 for 90 %; it must be at least 1 and below 100, got {interval:g}."
         )
     coverage = None if interval is None else interval / 100
     budgets = read_budgets(budget or [])
-    if source is not None and output is not None:
-        if archs or sample is not None:
-            raise InvalidInputError("--input replaces architectures and --sample: give one of them.")
+    if output is not None:
+        if archs or sample is not None or (source is not None and numbers is not None):
+            raise InvalidInputError("--input and --range replace architectures and --sample: give one of them.")
         suite = _load(surrogates, space)
         asked = target if extrapolate or target else _answering(suite, dataset)
-        with in_jobs(jobs):
+        if source is None:
+            if interval is not None or budgets or ops is not None:
+                raise InvalidInputError("--interval, --budget and --ops do not go with --range.")
+            _best_of_range(suite, str(numbers), dataset, asked, top, front, seed, extrapolate, output)
+            return
+        wanted: dict[str, Any] = {
+            "coverage": coverage,
+            "budgets": budgets,
+            "extrapolate": extrapolate,
+            "convention": ops,
+        }
+        if is_pattern(source):
+            with progress("predicting files") as update:
+                n = predict_partitions(suite, source, output, dataset, asked, **wanted, progress=update)
+        else:
+            told = f"columns of {source} that are not read: "
             n = predict_file(
-                suite, source, output, dataset, asked,
-                coverage=coverage, budgets=budgets, extrapolate=extrapolate, convention=ops,
-                ignored=lambda names: say(f"columns of {source} that are not read: {', '.join(names)}"),
-            )  # fmt: skip
+                suite, source, output, dataset, asked, **wanted, ignored=lambda names: say(told + ", ".join(names))
+            )
         say(f"{n} architectures predicted into {output}")
         return
     graphs = open_networks(archs, networks, input_shape)
@@ -139,10 +176,45 @@ def predict(
     batch = choose_archs(archs, sample, of, seed, ops)
     asked = target if extrapolate or target else _answering(suite, dataset)
     config = of.config(suite.default_config(asked) if dataset is None else dataset)
-    capture_ahead(of, batch, config, jobs)
+    capture_ahead(of, batch, config)
     frames = predict_batches(suite, batch, dataset, asked, coverage=coverage, budgets=budgets, extrapolate=extrapolate)
     title = f"Predicted costs under {of.dataset_name(config) or config}"
     show_costs(pd.concat(frames), pick_targets(asked, suite.targets_), of, as_json, as_csv, title=title)
+
+
+def _best_of_range(
+    suite: SurrogateSuite,
+    numbers: str,
+    dataset: str | None,
+    targets: Any,
+    top: int,
+    front: bool,
+    seed: int,
+    extrapolate: bool,
+    folder: Path,
+) -> None:
+    """Write the best architectures of a range, one file for each target and one for the front."""
+    from hwnas_surrogate.files import check_folder, file_stem, replacing
+    from hwnas_surrogate.prediction import best_of_range
+
+    if not (top or front):
+        raise InvalidInputError("--range predicts more than anyone reads: give --top N, --front, or both.")
+    first, _, end = numbers.partition(":")
+    if not (first.isdecimal() and end.isdecimal()):
+        raise InvalidInputError(f"--range reads FIRST:END, 0:1000000 say, got {numbers!r:.80}.")
+    check_folder(folder)
+    journal = folder / "best.journal"
+    with progress("predicting architectures") as update:
+        best = best_of_range(
+            suite, int(first), int(end), dataset, targets, top=top, front=front, seed=seed, extrapolate=extrapolate,
+            progress=update, journal=journal,
+        )  # fmt: skip
+    for name, frame in best.items():
+        place = folder / f"{file_stem(name.replace('/', '-'))}.csv"
+        with replacing(place) as temporary:
+            frame.to_csv(temporary, index=False)
+        say(f"{len(frame):,} of {int(end) - int(first):,} architectures: {place}")
+    journal.unlink(missing_ok=True)
 
 
 def _load(folder: Path, space: str | None) -> SurrogateSuite:

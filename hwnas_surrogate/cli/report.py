@@ -7,11 +7,24 @@ from typing import Annotated
 
 import typer
 
-from hwnas_surrogate.cli.options import ROWS, Data, Dataset, Jobs, Rows, Seed, Space, Targets, open_cost_table
+from hwnas_surrogate.cli.options import (
+    ROWS,
+    Cluster,
+    Data,
+    Dataset,
+    Jobs,
+    Rows,
+    Seed,
+    Space,
+    Targets,
+    open_cost_table,
+    share_work,
+)
 from hwnas_surrogate.cli.output import say
 
 
 def report(
+    context: typer.Context,
     data: Data = None,
     space: Space = None,
     dataset: Dataset = None,
@@ -39,6 +52,7 @@ def report(
         "report.html"
     ),
     jobs: Jobs = 1,
+    cluster: Cluster = None,
     seed: Seed = 0,
 ) -> None:
     """Write one HTML page for a hardware team: devices, correlations, predictions, errors, the best networks.
@@ -50,7 +64,13 @@ def report(
     from hwnas_surrogate.trainers import SurrogateSuite
 
     check_output(output, (".html", ".htm"), [name for name in (data, quality) if name is not None])
+<<<<<<< HEAD
     table = open_cost_table(data, space, dataset, target, rows, seed, jobs)
     suite = None if surrogates is None else SurrogateSuite.load(surrogates)
     written = write_report(table, output, quality=quality, surrogates=suite, title=title, random_state=seed)
+=======
+    share_work(context, jobs, cluster)
+    table = open_cost_table(data, space, dataset, target, rows, seed)
+    written = write_report(table, output, quality=quality, title=title, random_state=seed)
+>>>>>>> jobs
     say(f"the report is in {written} ({written.stat().st_size / 1e6:.1f} MB)")

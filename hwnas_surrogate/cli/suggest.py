@@ -10,6 +10,7 @@ import typer
 from hwnas_surrogate.cli.adapt import adapted, per_cent, transferred
 from hwnas_surrogate.cli.costs import CONNECTED
 from hwnas_surrogate.cli.options import (
+    Cluster,
     Csv,
     Dataset,
     InputShape,
@@ -19,10 +20,10 @@ from hwnas_surrogate.cli.options import (
     Seed,
     Sources,
     Space,
-    in_jobs,
     open_networks,
     open_samples,
     open_sources,
+    share_work,
 )
 from hwnas_surrogate.cli.output import check_format, draw, progress, say, show
 from hwnas_surrogate.errors import InvalidInputError
@@ -41,6 +42,7 @@ _SAID = 5
 
 
 def suggest(
+    context: typer.Context,
     n: Annotated[int, typer.Option("--n", "-n", min=1, max=1000, help="Number of networks.")] = 10,
     space: Space = None,
     dataset: Dataset = None,
@@ -66,6 +68,7 @@ def suggest(
         ),
     ] = None,
     jobs: Jobs = 1,
+    cluster: Cluster = None,
     seed: Seed = 0,
     as_json: Json = False,
     as_csv: Csv = False,
@@ -83,6 +86,7 @@ def suggest(
     from hwnas_surrogate.search import suggest as suggest_networks
 
     check_format(as_json, as_csv)
+    share_work(context, jobs, cluster)
     if networks and (space or dataset or export):
         raise InvalidInputError(
             "--space, --dataset and --export belong to architectures: they do not go with --networks."
@@ -95,8 +99,7 @@ def suggest(
     manifest = None if graphs is None else _manifest_table(_each_once(graphs), table)
     known = open_sources(sources, chosen, seed)
     measured, config = (None, dataset) if table is None else (table.batch, table.configs[0])
-    with in_jobs(jobs):
-        suggestion = suggest_networks(candidates, n, config, sources=known, given=measured, random_state=seed)
+    suggestion = suggest_networks(candidates, n, config, sources=known, given=measured, random_state=seed)
     names = list(suggestion.names)
     frame = pd.DataFrame({"number": range(1, len(names) + 1), "architecture" if chosen else "model": names})
     notes: list[str] = []

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hwnas_surrogate.cli.options import (
     ROWS,
+    Cluster,
     Csv,
     Data,
     Dataset,
@@ -22,14 +23,17 @@ from hwnas_surrogate.cli.options import (
     Targets,
     open_cost_table,
     read_duration,
+    share_work,
 )
 from hwnas_surrogate.cli.output import SCORED, check_format, progress, say, show
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pandas as pd
 
     from hwnas_surrogate.data import CostTable, Target
-    from hwnas_surrogate.trainers import Surrogate, SurrogateSuite
+    from hwnas_surrogate.trainers import Surrogate, SurrogateSuite, Tuned
 
 
 _GRAPHS = "graphs"
@@ -37,6 +41,7 @@ _GRAPHS = "graphs"
 
 
 def train(
+    context: typer.Context,
     data: Data = None,
     space: Space = None,
     dataset: Dataset = None,
@@ -47,6 +52,7 @@ def train(
     n_test: Annotated[int | None, typer.Option(min=1, help="Architectures held out. Default: a fifth.")] = None,
     rows: Rows = ROWS,
     jobs: Jobs = 1,
+    cluster: Cluster = None,
     seed: Seed = 0,
     tune: Annotated[
         str | None,
@@ -75,13 +81,12 @@ def train(
     from hwnas_surrogate.trainers.folders import check_save
 
     check_format(as_json, as_csv)
+    share_work(context, jobs, cluster)
     seconds = None if tune is None else read_duration("--tune", tune)
     everything = data is None and space is None and dataset is None and not target
     spaces = [*BUNDLED_SPACES, _GRAPHS] if everything else [space]
     results = []
-    tables = {
-        table.space_name: table for table in (_table(data, name, dataset, target, rows, seed, jobs) for name in spaces)
-    }
+    tables = {table.space_name: table for table in (_table(data, name, dataset, target, rows, seed) for name in spaces)}
     folders = {
         name: Path("surrogates") / name if output is None else output / name if len(tables) > 1 else output
         for name in tables
@@ -107,12 +112,11 @@ def _table(
     targets: list[str] | None,
     rows: int,
     seed: int,
-    jobs: int,
 ) -> CostTable:
     from hwnas_surrogate.data import load_bundled
 
     if data is not None or dataset is not None:
-        return open_cost_table(data, space, dataset, targets, rows, seed, jobs)
+        return open_cost_table(data, space, dataset, targets, rows, seed)
     table = load_bundled(None if space == _GRAPHS else space or "nasbench201")
     return table.select(targets) if targets else table
 
@@ -129,22 +133,20 @@ def _train(
 ) -> pd.DataFrame:
     import pandas as pd
 
-    from hwnas_surrogate.evaluation import evaluate
+    from hwnas_surrogate.jobs import in_parallel
     from hwnas_surrogate.trainers import Surrogate, SurrogateSuite
 
     prototype = Surrogate(table.space, encoder, model)
     tuned: dict[Target, Surrogate] = {}
     if seconds is not None:
         tuned = _tune(table, prototype, folder / "tuning", n_train, n_test, seed, seconds / len(table.targets))
-    results, fits = [], len(table.targets)
+    fits = len(table.targets)
     models = {target: surrogate.model for target, surrogate in tuned.items()} if tuned else model
     with progress(f"{table.space_name}: scoring, fitting") as update:
         update(0, 2 * fits)
-        for number, target in enumerate(table.targets):
-            surrogate = tuned.get(target, prototype)
-            part = table.select(target)
-            results.append(evaluate(part, surrogate, n_train=n_train, n_test=n_test, seeds=[seed]).scores)
-            update(number + 1, 2 * fits)
+        tasks = [(target, tuned.get(target, prototype)) for target in table.targets]
+        shared = table, {"n_train": n_train, "n_test": n_test, "seeds": [seed]}
+        results = in_parallel(_scored, tasks, shared=shared, progress=lambda done, _: update(done, 2 * fits))
         suite = SurrogateSuite(table.space, encoder, models, random_state=seed)
         suite.fit_table(table, progress=lambda done, _: update(fits + done, 2 * fits))
     scores = pd.concat(results, ignore_index=True)
@@ -167,18 +169,12 @@ def _tune(
     seconds: float,
 ) -> dict[Target, Surrogate]:
     """Tune each target on the architectures used to train its scores."""
-    from sklearn.base import clone
+    from hwnas_surrogate.jobs import in_parallel
 
-    from hwnas_surrogate.evaluation import held_out
-    from hwnas_surrogate.files import file_stem
-    from hwnas_surrogate.trainers import tune
-
+    tasks = [(column, target) for column, target in enumerate(table.targets)]
+    shared = table, prototype, folder, (n_train, n_test, seed), seconds
     tuned = {}
-    for column, target in enumerate(table.targets):
-        rows, _ = held_out(table, column, "random", n_train, n_test, seed)
-        study = folder / f"{file_stem(f'{target.device}-{target.metric}')}.jsonl"
-        fresh = clone(prototype).set_params(random_state=seed)
-        found = tune(fresh, table.batch.take(rows), table.costs[rows, column], seconds=seconds, study=study)
+    for target, found in zip(table.targets, in_parallel(_tuned, tasks, shared=shared), strict=True):
         what = ", ".join(
             f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
             for name, value in found.settings.items()
@@ -189,6 +185,36 @@ def _tune(
         )
         tuned[target] = found.surrogate
     return tuned
+
+
+def _tuned(
+    table: CostTable,
+    prototype: Surrogate,
+    folder: Path,
+    split: tuple[int | None, int | None, int],
+    seconds: float,
+    column: int,
+    target: Target,
+) -> Tuned:
+    """Tune one target."""
+    from sklearn.base import clone
+
+    from hwnas_surrogate.evaluation import held_out
+    from hwnas_surrogate.files import file_stem
+    from hwnas_surrogate.trainers import tune
+
+    n_train, n_test, seed = split
+    rows, _ = held_out(table, column, "random", n_train, n_test, seed)
+    study = folder / f"{file_stem(f'{target.device}-{target.metric}')}.jsonl"
+    fresh = clone(prototype).set_params(random_state=seed)
+    return tune(fresh, table.batch.take(rows), table.costs[rows, column], seconds=seconds, study=study)
+
+
+def _scored(table: CostTable, how: Mapping[str, Any], target: Target, surrogate: Surrogate) -> pd.DataFrame:
+    """Score one target's surrogate on held-out networks."""
+    from hwnas_surrogate.evaluation import evaluate
+
+    return evaluate(table.select(target), surrogate, **how).scores
 
 
 def _tell_outliers(table: CostTable, suite: SurrogateSuite) -> None:

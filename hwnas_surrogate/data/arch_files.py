@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -16,7 +17,7 @@ from hwnas_surrogate.errors import DataFileError
 from hwnas_surrogate.inputs import open_regular
 from hwnas_surrogate.spaces import arch_from_text
 
-__all__ = ["read_arch_file"]
+__all__ = ["columns_of_file", "read_arch_file"]
 
 _Batches: TypeAlias = Iterator[tuple[list[Any], list[str] | None]]
 
@@ -48,7 +49,7 @@ def read_arch_file(
     DataFileError
         If the file can't be read, or is none of these.
     """
-    try:
+    with _explained(path):
         if path.suffix == ".txt":
             lines = (line.strip() for line in lines_of_file(path))
             while found := list(islice((_arch(line) for line in lines if line), batch)):
@@ -56,6 +57,30 @@ def read_arch_file(
         else:
             tell = ignored or (lambda _: None)
             yield from _read_csv(path, batch, tell, done) if path.suffix == ".csv" else _read_parquet(path, batch, tell)
+
+
+def columns_of_file(path: Path) -> tuple[str, ...]:
+    """Return the names of the columns of a file for :func:`read_arch_file`; none of a text file.
+
+    Raises
+    ------
+    DataFileError
+        If the file can't be read, or is cut short.
+    """
+    with _explained(path):
+        if path.suffix == ".csv":
+            return tuple(CsvFile(path).header)
+        if path.suffix == ".parquet":
+            with open_regular(path) as opened, pq.ParquetFile(opened) as file:
+                return tuple(map(str, file.schema_arrow.names))
+        with open_regular(path):
+            return ()
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
     except FileNotFoundError as error:
         raise DataFileError(f"there is no file {path}.") from error
     except (OSError, pa.ArrowException) as error:

@@ -6,13 +6,17 @@ import warnings
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from hwnas_surrogate.data import CostTable
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.evaluation.scores import score
+from hwnas_surrogate.features import Encoder
+from hwnas_surrogate.jobs.parallel import in_parallel
 from hwnas_surrogate.random_states import RandomState, as_seed
 from hwnas_surrogate.trainers import AdaptWarning, Surrogate, TransferSurrogate
+from hwnas_surrogate.trainers.encoded import Encoded
 from hwnas_surrogate.trainers.sources import Sources, fitted_sources
 
 __all__ = ["adaptation_curve"]
@@ -25,6 +29,7 @@ def adaptation_curve(
     sizes: Sequence[int] | None = None,
     draws: int = 5,
     random_state: RandomState = 0,
+    n_jobs: int | None = None,
 ) -> pd.DataFrame:
     """Estimate how the error falls with the number of measurements, from the measurements alone.
 
@@ -42,6 +47,8 @@ def adaptation_curve(
         Random draws of each size.
     random_state : int, numpy generator or None, default=0
         Seed.
+    n_jobs : int, optional
+        Processes, as in :func:`~hwnas_surrogate.jobs.in_parallel`.
 
     Returns
     -------
@@ -68,22 +75,35 @@ def adaptation_curve(
             raise InvalidInputError(f"{target}: sizes must be from 2 to {len(rows) - 1}, got {steps}.")
         prototype: Surrogate = TransferSurrogate(table.space, fitted, seed, calibrate=False, metric=target.metric)
         encoder, everything = prototype.encode(table.batch.take(rows))
-        for n in steps:
-            for draw in range(draws):
-                order = np.random.default_rng((seed, n, draw)).permutation(len(rows))
-                shots, rest = order[:n], order[n:]
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore", AdaptWarning)
-                    prototype.fit_encoded(
-                        encoder, everything.rows(shots), target.kind.to_cost(table.costs[rows[shots], column])
-                    )
-                predicted = prototype.predict_encoded(everything.rows(rest).only(prototype.columns_))
-                scores = score(table.costs[rows[rest], column], predicted)
-                result.append(
-                    {
-                        "device": target.device, "metric": target.metric, "unit": target.unit, "n_shots": int(n),
-                        "draw": draw, "mdape": scores.mdape,
-                        "spearman_rho": scores.spearman_rho if len(rest) > 2 else float("nan"),
-                    }
-                )  # fmt: skip
+        shared = (prototype, encoder, everything, table.costs[rows, column])
+        parts = in_parallel(_draws, [(int(n), draws, seed) for n in steps], shared=shared, n_jobs=n_jobs)
+        result += [
+            {"device": target.device, "metric": target.metric, "unit": target.unit, **scores}
+            for part in parts
+            for scores in part
+        ]
     return pd.DataFrame(result)
+
+
+def _draws(
+    prototype: Surrogate,
+    encoder: Encoder,
+    everything: Encoded,
+    measured: npt.NDArray[np.float64],
+    n: int,
+    draws: int,
+    seed: int,
+) -> list[dict[str, float]]:
+    """Fit to n measurements, drawn at random several times, and score the predictions of the others."""
+    rows = []
+    for draw in range(draws):
+        order = np.random.default_rng((seed, n, draw)).permutation(len(measured))
+        shots, rest = order[:n], order[n:]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", AdaptWarning)
+            prototype.fit_encoded(encoder, everything.rows(shots), prototype.kind.to_cost(measured[shots]))
+        predicted = prototype.predict_encoded(everything.rows(rest).only(prototype.columns_))
+        scores = score(measured[rest], predicted)
+        rho = scores.spearman_rho if len(rest) > 2 else float("nan")
+        rows.append({"n_shots": n, "draw": draw, "mdape": scores.mdape, "spearman_rho": rho})
+    return rows

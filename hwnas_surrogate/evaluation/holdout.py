@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,6 +22,8 @@ from hwnas_surrogate.evaluation.results import BOUNDS, LEFT_OUT, Evaluation
 from hwnas_surrogate.evaluation.scores import score
 from hwnas_surrogate.evaluation.splits import Rows, groups_of, held_out, without_group
 from hwnas_surrogate.graphs import View
+from hwnas_surrogate.jobs.parallel import Progress, in_parallel
+from hwnas_surrogate.jobs.pieces import Pieces
 from hwnas_surrogate.reals import reals
 from hwnas_surrogate.trainers import Surrogate
 from hwnas_surrogate.trainers.calibration import promised
@@ -40,7 +45,9 @@ def evaluate(
     split: str = "random",
     by: str | None = None,
     quality: npt.ArrayLike | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
+    n_jobs: int | None = None,
+    journal: str | os.PathLike[str] | None = None,
 ) -> Evaluation:
     """Score a surrogate on held-out networks of a table, target by target and seed by seed.
 
@@ -67,6 +74,11 @@ def evaluate(
         a path from input to output, 0 for a network without a path.
     progress : callable, optional
         Called with (fits done, fits to do).
+    n_jobs : int, optional
+        Processes, as in :func:`~hwnas_surrogate.jobs.in_parallel`. Scores are the same, to the bit, for any number.
+    journal : path-like, optional
+        A file that finished fits are written to as they come. What it holds of the same table, settings and code is
+        not fitted again; ``fit_seconds`` is then that of the first time.
 
     Returns
     -------
@@ -91,36 +103,15 @@ def evaluate(
     if by is not None and split != "random":
         raise InvalidInputError(f"by {by!r:.60} and split {split!r:.60} hold out different networks: leave one out.")
     prototype = Surrogate(table.space) if surrogate is None else surrogate
-    wanted, sizes = _quality(table, quality), _sizes(table)
-    scores, predictions = [], []
+    held = _HeldOut(table, prototype, split, by, n_train, n_test, _quality(table, quality), _sizes(table))
     groups = [[None] if by is None else groups_of(table, column, by) for column in range(len(table.targets))]
-    n_fits = len(seeds) * sum(map(len, groups))
-    for column, target in enumerate(table.targets):
-        for seed, group in itertools.product(seeds, groups[column]):
-            if by is None or group is None:
-                rows = held_out(table, column, split, n_train, n_test, seed)
-            else:
-                rows = without_group(table, column, by, group, n_train, n_test, seed)
-            key = {
-                "model": _model_name(prototype),
-                "device": target.device,
-                "metric": target.metric,
-                "unit": target.unit,
-                "seed": int(seed),
-                "n_train": len(rows[0]),
-            }
-            predicted, seconds = _predict(
-                table, column, clone(prototype).set_params(random_state=seed, metric=target.metric), *rows
-            )
-            known = np.unique(table.config_number[rows[0]])
-            predicted["distance"] = log2_distance(sizes, sizes[known])[table.config_number[rows[1]]]
-            left_out = {} if group is None else {LEFT_OUT: group}
-            scores.append(
-                {**key, **left_out, **_scores(predicted, wanted[rows[1]], target.kind), "fit_seconds": seconds}
-            )
-            predictions.append(pd.DataFrame({**key, **left_out, **{name: predicted[name] for name in _KEPT}}))
-            if progress is not None:
-                progress(len(scores), n_fits)
+    tasks = [
+        (column, int(seed), group)
+        for column in range(len(table.targets))
+        for seed, group in itertools.product(seeds, groups[column])
+    ]
+    with nullcontext() if journal is None else Pieces(journal, *held.settings) as kept:
+        fits = in_parallel(_fit, tasks, shared=(held,), n_jobs=n_jobs, progress=progress, kept=kept)
     about = {
         "protocol": split if by is None else f"leave one {by} out",
         "space": table.space_name,
@@ -129,7 +120,59 @@ def evaluate(
         "intervals": BOUNDS,
         "quality": "live multiply-adds" if quality is None else "given",
     }
-    return Evaluation(pd.DataFrame(scores), pd.concat(predictions, ignore_index=True), about)
+    predictions = pd.concat([pd.DataFrame(fit["predictions"]) for fit in fits], ignore_index=True)
+    return Evaluation(pd.DataFrame([fit["scores"] for fit in fits]), predictions, about)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _HeldOut:
+    """What the fits of an evaluation have in common: the arguments of :func:`evaluate`."""
+
+    table: CostTable
+    prototype: Surrogate
+    split: str
+    by: str | None
+    n_train: int | None
+    n_test: int | None
+    quality: npt.NDArray[np.float64]
+    sizes: npt.NDArray[np.float64]
+
+    @property
+    def settings(self) -> tuple[object, ...]:
+        """Everything that the results depend on."""
+        costs = self.table.fingerprint, tuple(map(str, self.table.targets))
+        return "evaluate", *costs, self.prototype, self.split, self.by, self.n_train, self.n_test, self.quality
+
+    def rows(self, column: int, seed: int, group: str | None) -> tuple[Rows, Rows]:
+        """Return the training and the held-out rows of a target."""
+        if self.by is None or group is None:
+            return held_out(self.table, column, self.split, self.n_train, self.n_test, seed)
+        return without_group(self.table, column, self.by, group, self.n_train, self.n_test, seed)
+
+
+def _fit(of: _HeldOut, column: int, seed: int, group: str | None) -> dict[str, dict[str, Any]]:
+    """Fit and score once; return the scores, and the columns of the predictions as lists."""
+    target, (train, test) = of.table.targets[column], of.rows(column, seed, group)
+    key = {
+        "model": _model_name(of.prototype),
+        "device": target.device,
+        "metric": target.metric,
+        "unit": target.unit,
+        "seed": seed,
+        "n_train": len(train),
+        **({} if group is None else {LEFT_OUT: group}),
+    }
+    surrogate = clone(of.prototype).set_params(random_state=seed, metric=target.metric)
+    predicted, seconds = _predict(of.table, column, surrogate, train, test)
+    known = np.unique(of.table.config_number[train])
+    predicted["distance"] = log2_distance(of.sizes, of.sizes[known])[of.table.config_number[test]]
+    scores = {**key, **_scores(predicted, of.quality[test], target.kind), "fit_seconds": seconds}
+    return {"scores": scores, "predictions": {**key, **{name: _listed(predicted[name]) for name in _KEPT}}}
+
+
+def _listed(values: Any) -> list[Any]:
+    """Return a column as a list of Python's own values, which a journal holds exactly."""
+    return list(values.tolist() if isinstance(values, np.ndarray) else values)
 
 
 def _model_name(surrogate: Surrogate) -> str:

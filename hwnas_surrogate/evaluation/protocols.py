@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +14,7 @@ from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.evaluation.holdout import evaluate, summary
 from hwnas_surrogate.evaluation.peers import LAUBE
 from hwnas_surrogate.evaluation.results import Evaluation
+from hwnas_surrogate.jobs.parallel import Progress
 from hwnas_surrogate.trainers import Surrogate
 
 __all__ = ["beside_published", "laube2022", "learning_curve"]
@@ -26,7 +29,9 @@ def laube2022(
     surrogate: Surrogate | None = None,
     *,
     seeds: Sequence[int] = range(20),
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
+    n_jobs: int | None = None,
+    journal: str | os.PathLike[str] | None = None,
 ) -> Evaluation:
     """Score a surrogate by the protocol of Laube, Mutschler and Zell [1]_.
 
@@ -43,6 +48,8 @@ def laube2022(
         Seeds of the splits.
     progress : callable, optional
         Called with (fits done, fits to do) for each size.
+    n_jobs, journal
+        As in :func:`evaluate`.
 
     Returns
     -------
@@ -72,7 +79,8 @@ def laube2022(
             raise InvalidInputError(f"{target}: laube2022 needs {SIZES[0] + HELD_OUT} costs, the table has {n}.")
         part = table.select(target)
         for size in sizes:
-            parts.append(evaluate(part, surrogate, n_train=size, n_test=HELD_OUT, seeds=seeds, progress=progress))
+            how: dict[str, Any] = {"n_train": size, "n_test": HELD_OUT, "seeds": seeds, "progress": progress}
+            parts.append(evaluate(part, surrogate, **how, n_jobs=n_jobs, journal=journal))
     return _under("laube2022", table, parts)
 
 
@@ -92,7 +100,9 @@ def learning_curve(
     sizes: Sequence[int] | None = None,
     n_test: int | None = None,
     seeds: Sequence[int] = range(5),
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
+    n_jobs: int | None = None,
+    journal: str | os.PathLike[str] | None = None,
 ) -> Evaluation:
     """Score a surrogate at growing numbers of training architectures, with the same held-out ones for each seed.
 
@@ -110,6 +120,8 @@ def learning_curve(
         Seeds of the splits.
     progress : callable, optional
         Called with (fits done, fits to do) for each target and size.
+    n_jobs, journal
+        As in :func:`evaluate`.
 
     Returns
     -------
@@ -140,7 +152,8 @@ def learning_curve(
             )
         part = table.select(target)
         for size in steps:
-            parts.append(evaluate(part, surrogate, n_train=size, n_test=tested, seeds=seeds, progress=progress))
+            how: dict[str, Any] = {"n_train": size, "n_test": tested, "seeds": seeds, "progress": progress}
+            parts.append(evaluate(part, surrogate, **how, n_jobs=n_jobs, journal=journal))
     return _under("learning-curve", table, parts)
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,15 +19,16 @@ from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.evaluation.peers import HELP, NASFLAT
 from hwnas_surrogate.evaluation.results import Evaluation
 from hwnas_surrogate.evaluation.scores import score
+from hwnas_surrogate.jobs.parallel import Progress, in_parallel
+from hwnas_surrogate.jobs.pieces import Pieces
 from hwnas_surrogate.trainers import AdaptWarning, TransferSurrogate, fit_sources
 from hwnas_surrogate.trainers.design import most_informative
 from hwnas_surrogate.trainers.sources import Sources
 
 __all__ = ["few_shot_table", "help2021", "leave_one_device_out", "nasflat2024"]
 
+R = TypeVar("R")
 Rows = npt.NDArray[np.intp]
-Progress = Callable[[int, int], None]
-
 SIZES = (10, 20)
 SOURCE_ROWS = 800
 """Measurements of each source device in NASFLAT's splits."""
@@ -100,6 +104,29 @@ def _row(
     return {**key, **score(measured, predicted).to_dict(), **more}
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Work:
+    """What the pieces of a protocol have in common: the encoded space, and its settings."""
+
+    space: _Space
+    protocol: str
+    settings: Any
+
+    def done(
+        self,
+        score_piece: Callable[..., R],
+        tasks: Sequence[tuple[Any, ...]],
+        n_jobs: int | None,
+        progress: Progress | None,
+        journal: str | os.PathLike[str] | None,
+    ) -> list[R]:
+        """Score each piece."""
+        table = self.space.table
+        work = self.protocol, table.fingerprint, tuple(map(str, table.targets)), self.space.sources, self.settings
+        with nullcontext() if journal is None else Pieces(journal, *work) as kept:
+            return in_parallel(score_piece, tasks, shared=(self,), n_jobs=n_jobs, progress=progress, kept=kept)
+
+
 def _evaluation(rows: list[dict[str, Any]], table: CostTable, protocol: str) -> Evaluation:
     about = {"protocol": protocol, "space": table.space_name, "table_fingerprint": table.fingerprint}
     return Evaluation(pd.DataFrame(rows), pd.DataFrame(), about)
@@ -111,6 +138,8 @@ def help2021(
     sizes: Sequence[int] = SIZES,
     seeds: Sequence[int] = range(10),
     progress: Progress | None = None,
+    n_jobs: int | None = None,
+    journal: str | os.PathLike[str] | None = None,
 ) -> Evaluation:
     """Score few-shot surrogates on the devices of HELP [1]_.
 
@@ -130,7 +159,9 @@ def help2021(
     seeds : sequence of int, default=range(10)
         Seeds of the random draws.
     progress : callable, optional
-        Called with (targets done, targets to do).
+        Called with (pieces done, pieces to do): one for each target and seed.
+    n_jobs, journal
+        As in :func:`~hwnas_surrogate.evaluation.evaluate`.
 
     Returns
     -------
@@ -152,32 +183,37 @@ def help2021(
         raise InvalidInputError(f"help2021 is over {' and '.join(HELP)}, got {table.space_name}.")
     task = HELP[table.space_name]
     _check(table, (*task.sources, *task.targets), task.query.stop, sizes, seeds)
-    fitted = fit_sources(table.rows(task.pool), [Target(device, "latency") for device in task.sources])
+    fitted = fit_sources(table.rows(task.pool), [Target(device, "latency") for device in task.sources], n_jobs=n_jobs)
     space = _Space(table, fitted)
     settings: list[tuple[list[str], str]] = [(space.sources, f"{len(space.sources)} sources"), ([], "no source")]
+    tasks = [(device, int(seed)) for device in task.targets for seed in seeds]
+    work = _Work(space, "help", (tuple(map(int, sizes)), settings))
+    parts = work.done(_help_rows, tasks, n_jobs, progress, journal)
+    return _evaluation([row for part in parts for row in part], table, "help")
+
+
+def _help_rows(work: _Work, device: str, seed: int) -> list[dict[str, Any]]:
+    """Score one device of HELP in all settings."""
+    space, (sizes, settings) = work.space, work.settings
+    table, task = space.table, HELP[space.table.space_name]
+    costs, order = space.costs(device), np.random.default_rng(seed).permutation(len(table))
     rows = []
-    for number, device in enumerate(task.targets):
-        costs = space.costs(device)
-        for seed in seeds:
-            order = np.random.default_rng(seed).permutation(len(table))
-            for n in sizes:
-                for columns, name in settings:
-                    for how in ("random", "suggested"):
-                        shots = order[:n]
-                        if how == "suggested":
-                            shots = space.suggested(n, columns, np.random.default_rng(seed))
-                        rest = np.setdiff1d(np.arange(len(table)), shots)
-                        predicted = space.predict(device, shots, columns)
-                        label = f"{name}, {how}, full"
-                        rows.append(_row(label, device, seed, n, costs[rest], predicted[rest]))
-                pool, query = (_trimmed(costs, part) for part in (task.pool, task.query))
-                shots = np.random.default_rng(seed).permutation(pool)[:n]
-                predicted = space.predict(device, shots, space.sources)
-                label = f"{settings[0][1]}, random, trimmed"
-                rows.append(_row(label, device, seed, len(shots), costs[query], predicted[query]))
-        if progress is not None:
-            progress(number + 1, len(task.targets))
-    return _evaluation(rows, table, "help")
+    for n in sizes:
+        for columns, name in settings:
+            for how in ("random", "suggested"):
+                shots = order[:n]
+                if how == "suggested":
+                    shots = space.suggested(n, columns, np.random.default_rng(seed))
+                rest = np.setdiff1d(np.arange(len(table)), shots)
+                predicted = space.predict(device, shots, columns)
+                label = f"{name}, {how}, full"
+                rows.append(_row(label, device, seed, n, costs[rest], predicted[rest]))
+        pool, query = (_trimmed(costs, part) for part in (task.pool, task.query))
+        shots = np.random.default_rng(seed).permutation(pool)[:n]
+        predicted = space.predict(device, shots, space.sources)
+        label = f"{settings[0][1]}, random, trimmed"
+        rows.append(_row(label, device, seed, len(shots), costs[query], predicted[query]))
+    return rows
 
 
 def _trimmed(costs: npt.NDArray[np.float64], rows: range) -> Rows:
@@ -193,6 +229,8 @@ def nasflat2024(
     n: int = 20,
     seeds: Sequence[int] = range(10),
     progress: Progress | None = None,
+    n_jobs: int | None = None,
+    journal: str | os.PathLike[str] | None = None,
 ) -> Evaluation:
     """Score few-shot surrogates on the device splits of NASFLAT [1]_ that the table's space has.
 
@@ -208,7 +246,9 @@ def nasflat2024(
     seeds : sequence of int, default=range(10)
         Seeds of the random draws.
     progress : callable, optional
-        Called with (targets done, targets to do).
+        Called with (pieces done, pieces to do): one for each target and seed.
+    n_jobs, journal
+        As in :func:`~hwnas_surrogate.evaluation.evaluate`.
 
     Returns
     -------
@@ -227,28 +267,32 @@ def nasflat2024(
     tasks = {name: task for name, task in NASFLAT.items() if task.space == table.space_name}
     devices = {device for task in tasks.values() for device in (*task.sources, *task.targets)}
     _check(table, sorted(devices), SOURCE_ROWS, [n], seeds)
-    needed = dict.fromkeys(device for task in tasks.values() for device in task.sources)
-    fitted = fit_sources(table.rows(range(SOURCE_ROWS)), [Target(device, "latency") for device in needed])
+    needed = [Target(name, "latency") for name in dict.fromkeys(d for task in tasks.values() for d in task.sources)]
+    fitted = fit_sources(table.rows(range(SOURCE_ROWS)), needed, n_jobs=n_jobs)
     space = _Space(table, fitted)
-    rows, done, todo = [], 0, sum(len(task.targets) for task in tasks.values())
-    bare: dict[tuple[str, int], dict[str, Any]] = {}
-    for name, task in tasks.items():
-        columns = [f"source:{device}/latency" for device in task.sources]
-        for device in task.targets:
-            costs = space.costs(device)
-            for seed in seeds:
-                shots = np.random.default_rng(seed).permutation(len(table))[:n]
-                rest = np.setdiff1d(np.arange(len(table)), shots)
-                predicted = space.predict(device, shots, columns)[rest]
-                rows.append(_row("with the sources", device, seed, n, costs[rest], predicted, task=name))
-                if (device, seed) not in bare:
-                    predicted = space.predict(device, shots, [])[rest]
-                    bare[device, seed] = _row("no source", device, seed, n, costs[rest], predicted)
-                rows.append({**bare[device, seed], "task": name})
-            done += 1
-            if progress is not None:
-                progress(done, todo)
+    triples = [(name, device, int(seed)) for name, task in tasks.items() for device in task.targets for seed in seeds]
+    first = {(device, seed): name for name, device, seed in reversed(triples)}
+    pieces = [(name, device, seed, first[device, seed] == name) for name, device, seed in triples]
+    parts = _Work(space, "nasflat", n).done(_nasflat_rows, pieces, n_jobs, progress, journal)
+    bare = {piece[1:3]: part[1] for piece, part in zip(pieces, parts, strict=True) if piece[3]}
+    rows = []
+    for (name, device, seed, _), (with_sources, *_) in zip(pieces, parts, strict=True):
+        rows += [{**row, "task": name} for row in (with_sources, bare[device, seed])]
     return _evaluation(rows, table, "nasflat")
+
+
+def _nasflat_rows(work: _Work, task: str, device: str, seed: int, is_first: bool) -> list[dict[str, Any]]:
+    """Score one target with the sources of a task of NASFLAT, and in its first task without any."""
+    space, n = work.space, work.settings
+    costs, rows = space.costs(device), np.arange(len(space.table))
+    shots = np.random.default_rng(seed).permutation(len(rows))[:n]
+    rest = np.setdiff1d(rows, shots)
+    settings = [("with the sources", [f"source:{source}/latency" for source in NASFLAT[task].sources])]
+    settings += [("no source", [])] if is_first else []
+    return [
+        _row(model, device, seed, n, costs[rest], space.predict(device, shots, sources)[rest])
+        for model, sources in settings
+    ]
 
 
 def leave_one_device_out(
@@ -258,6 +302,8 @@ def leave_one_device_out(
     n_source: int = SOURCE_ROWS,
     seeds: Sequence[int] = range(10),
     progress: Progress | None = None,
+    n_jobs: int | None = None,
+    journal: str | os.PathLike[str] | None = None,
 ) -> Evaluation:
     """Score few-shot surrogates on every device in turn, with all other devices as sources.
 
@@ -272,7 +318,9 @@ def leave_one_device_out(
     seeds : sequence of int, default=range(10)
         Seeds of the random draws.
     progress : callable, optional
-        Called with (devices done, devices to do).
+        Called with (pieces done, pieces to do): one for each device and seed.
+    n_jobs, journal
+        As in :func:`~hwnas_surrogate.evaluation.evaluate`.
 
     Returns
     -------
@@ -298,30 +346,43 @@ def leave_one_device_out(
         )
     table = table.rows(np.flatnonzero(known.all(axis=1)))
     _check(table, [target.device for target in targets], n_source, sizes, seeds)
-    space = _Space(table, fit_sources(table.rows(range(n_source)), targets))
-    suggested = {(seed, n): space.suggested(n, [], np.random.default_rng(seed)) for seed in seeds for n in sizes}
-    rows = []
-    for number, target in enumerate(targets):
-        costs = space.costs(target.device)
-        others = [name for name in space.sources if name != f"source:{target}"]
-        means = space.everything.features[others].mean()
-        ranked = (space.everything.features[others] / means).mean(axis=1).to_numpy()
-        rows.append(_row("the others", target.device, 0, 0, costs, ranked))
-        for seed in seeds:
-            order = np.random.default_rng(seed).permutation(len(table))
-            for n in sizes:
-                settings: list[tuple[str, list[str], Rows]] = [
-                    ("the others", others, order[:n]),
-                    ("no source", [], order[:n]),
-                    ("no source, suggested", [], suggested[seed, n]),
-                ]
-                for model, columns, shots in settings:
-                    rest = np.setdiff1d(np.arange(len(table)), shots)
-                    predicted = space.predict(target.device, shots, columns)[rest]
-                    rows.append(_row(model, target.device, seed, n, costs[rest], predicted))
-        if progress is not None:
-            progress(number + 1, len(targets))
-    return _evaluation(rows, table, "devices")
+    space = _Space(table, fit_sources(table.rows(range(n_source)), targets, n_jobs=n_jobs))
+    draws = [(int(seed), int(n)) for seed in seeds for n in sizes]
+    suggested = {(seed, n): space.suggested(n, [], np.random.default_rng(seed)) for seed, n in draws}
+    tasks = [(target.device, int(seed), not number) for target in targets for number, seed in enumerate(seeds)]
+    work = _Work(space, "devices", (tuple(map(int, sizes)), suggested))
+    parts = work.done(_left_out_rows, tasks, n_jobs, progress, journal)
+    return _evaluation([row for part in parts for row in part], table, "devices")
+
+
+def _others(space: _Space, device: str) -> list[str]:
+    return [name for name in space.sources if name != f"source:{Target(device, 'latency')}"]
+
+
+def _ranked_row(space: _Space, device: str) -> dict[str, Any]:
+    """Score the ranking by the other devices alone."""
+    others = _others(space, device)
+    means = space.everything.features[others].mean()
+    ranked = (space.everything.features[others] / means).mean(axis=1).to_numpy()
+    return _row("the others", device, 0, 0, space.costs(device), ranked)
+
+
+def _left_out_rows(work: _Work, device: str, seed: int, is_first: bool) -> list[dict[str, Any]]:
+    """Score one device with and without the others, and with the first seed their ranking."""
+    space, (sizes, suggested) = work.space, work.settings
+    costs, order = space.costs(device), np.random.default_rng(seed).permutation(len(space.table))
+    rows = [_ranked_row(space, device)] if is_first else []
+    for n in sizes:
+        settings: list[tuple[str, list[str], Rows]] = [
+            ("the others", _others(space, device), order[:n]),
+            ("no source", [], order[:n]),
+            ("no source, suggested", [], suggested[seed, n]),
+        ]
+        for model, columns, shots in settings:
+            rest = np.setdiff1d(np.arange(len(costs)), shots)
+            predicted = space.predict(device, shots, columns)[rest]
+            rows.append(_row(model, device, seed, n, costs[rest], predicted))
+    return rows
 
 
 def few_shot_table(evaluation: Evaluation) -> pd.DataFrame:

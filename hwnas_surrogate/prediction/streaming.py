@@ -36,7 +36,7 @@ from hwnas_surrogate.trainers.encoded import BATCH, Encoded, in_batches
 from hwnas_surrogate.trainers.suite import SurrogateSuite
 from hwnas_surrogate.trainers.surrogate import Surrogate
 
-__all__ = ["predict_batches", "predict_file"]
+__all__ = ["SUFFIXES", "Wanted", "check_suffixes", "predict_batches", "predict_file", "write_predictions"]
 
 SUFFIXES = (".parquet", ".csv", ".txt")
 
@@ -100,7 +100,7 @@ def predict_batches(
     >>> sum(len(frame) for frame in predict_batches(suite, iter(range(15_625))))
     15625
     """
-    return _batches(suite, archs, configs, targets, _Wanted(coverage, budgets, extrapolate, convention), 0)
+    return _batches(suite, archs, configs, targets, Wanted(coverage, budgets, extrapolate, convention), 0)
 
 
 def predict_file(
@@ -147,14 +147,34 @@ def predict_file(
         If an entry can't be read.
     """
     origin, target = input_path(source), as_path(output)
+    check_suffixes(origin, target)
+    check_output(target, inputs=[origin])
+    wanted = Wanted(coverage, budgets, extrapolate, convention)
+    return write_predictions(suite, origin, target, config, targets, wanted, ignored)
+
+
+def check_suffixes(origin: Path, target: Path) -> None:
+    """Raise :class:`InvalidInputError` if files can't hold architectures and their predictions, by their suffixes."""
     for path, allowed in ((origin, SUFFIXES), (target, SUFFIXES[:2])):
         if path.suffix not in allowed:
             raise InvalidInputError(f"the file must end in {', '.join(allowed)}, got {path.name!r}.")
-    check_output(target, inputs=[origin])
+
+
+def write_predictions(
+    suite: SurrogateSuite,
+    origin: Path,
+    target: Path,
+    config: ConfigLike,
+    targets: TargetLike | Iterable[TargetLike] | None,
+    wanted: Wanted,
+    ignored: Callable[[Sequence[str]], None] | None = None,
+    metadata: Mapping[str, str] | None = None,
+) -> int:
+    """Predict one file into another, as :func:`predict_file` does, and write metadata of a Parquet file."""
     if suite.space is None:
         raise InvalidInputError("a file holds architectures; the surrogates are of graphs: predict_batches takes them.")
-    n, wanted = 0, _Wanted(coverage, budgets, extrapolate, convention)
-    with replacing(target, [origin]) as temporary, _writer(temporary, target.suffix) as write:
+    n = 0
+    with replacing(target, [origin]) as temporary, _writer(temporary, target.suffix, metadata) as write:
         for archs, configs in read_arch_file(origin, BATCH, ignored, "predicted"):
             under: Any = config if configs is None else configs
             for frame in _batches(suite, archs, under, targets, wanted, n):
@@ -166,7 +186,7 @@ def predict_file(
 
 
 @dataclass(frozen=True, slots=True)
-class _Wanted:
+class Wanted:
     """The options of predictions."""
 
     coverage: float | None
@@ -180,7 +200,7 @@ def _batches(
     archs: Iterable[Any] | GraphBatch,
     configs: Iterable[ConfigLike] | ConfigLike,
     targets: TargetLike | Iterable[TargetLike] | None,
-    wanted: _Wanted,
+    wanted: Wanted,
     start: int,
 ) -> Iterator[pd.DataFrame]:
     """Predict in batches; architectures are numbered from ``start`` in messages."""
@@ -280,7 +300,7 @@ def _stacked(space: SearchSpace, chunk: list[Any], convention: str | None, start
 
 
 @contextmanager
-def _writer(path: Path, suffix: str) -> Iterator[Any]:
+def _writer(path: Path, suffix: str, metadata: Mapping[str, str] | None) -> Iterator[Any]:
     """Yield a function that appends a frame to a Parquet or CSV file."""
     if suffix == ".csv":
         with path.open("w", encoding="utf-8", newline="") as file:
@@ -290,6 +310,8 @@ def _writer(path: Path, suffix: str) -> Iterator[Any]:
 
     def write(frame: pd.DataFrame) -> None:
         table = pa.Table.from_pandas(frame, preserve_index=False)
+        if metadata:
+            table = table.replace_schema_metadata({**(table.schema.metadata or {}), **metadata})
         if not opened:
             opened.append(pq.ParquetWriter(path, table.schema))
         opened[0].write_table(table)

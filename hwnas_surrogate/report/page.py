@@ -22,6 +22,7 @@ from hwnas_surrogate.data import CostTable, Target
 from hwnas_surrogate.errors import InvalidInputError, missing_extra
 from hwnas_surrogate.evaluation import Evaluation, evaluate, learning_curve
 from hwnas_surrogate.files import replacing
+from hwnas_surrogate.jobs import in_parallel
 from hwnas_surrogate.random_states import RandomState, as_seed
 from hwnas_surrogate.report.candidates import candidates
 from hwnas_surrogate.report.page_data import payload
@@ -195,17 +196,18 @@ def _evaluated(table: CostTable, chosen: list[Target], seed: int) -> tuple[Evalu
     else:
         surrogate, name = Surrogate(space), "default surrogate"
     parts, why = [], _left_out(table, chosen)
+    tasks = []
     for target in chosen:
-        part = _sampled(table, target, seed)
-        tested = _held_out(len(part))
-        n_train = min(_TRAINED, len(part) - tested)
+        n = len(_sampled(table, target, seed))
+        n_train = min(_TRAINED, n - _held_out(n))
         if n_train < 2:
-            why[target] = _too_few(len(part), 3)
-            continue
-        try:
-            found = evaluate(part, surrogate, n_train=n_train, n_test=tested, seeds=[seed])
-        except InvalidInputError as error:
-            why[target] = str(error)
+            why[target] = _too_few(n, 3)
+        else:
+            tasks.append((target, n_train))
+    results = in_parallel(_scored, tasks, shared=(table, surrogate, seed))
+    for (target, _), found in zip(tasks, results, strict=True):
+        if isinstance(found, str):
+            why[target] = found
         else:
             frames = (found.scores.assign(model=name), found.predictions.assign(model=name))
             parts.append(Evaluation(*frames, found.about))
@@ -219,6 +221,24 @@ def _evaluated(table: CostTable, chosen: list[Target], seed: int) -> tuple[Evalu
         else "the default surrogate. More training architectures can do better: `hwnas evaluate` scores them."
     )
     return Evaluation.joined(parts) if parts else None, why, said
+
+
+def _scored(table: CostTable, surrogate: Surrogate, seed: int, target: Target, n_train: int) -> Evaluation | str:
+    """Evaluate one target; return why it can't be, if it can't."""
+    part = _sampled(table, target, seed)
+    try:
+        return evaluate(part, surrogate, n_train=n_train, n_test=_held_out(len(part)), seeds=[seed])
+    except InvalidInputError as error:
+        return str(error)
+
+
+def _curve(table: CostTable, surrogate: Surrogate, seeds: range, target: Target, sizes: list[int]) -> Evaluation | str:
+    """Return the learning curve of one target, or why there is none."""
+    part = _sampled(table, target, seeds.start)
+    try:
+        return learning_curve(part, surrogate, sizes=sizes, n_test=_held_out(len(part)), seeds=seeds)
+    except InvalidInputError as error:
+        return str(error)
 
 
 def _too_few(n: int, needed: int) -> str:
@@ -243,21 +263,23 @@ def _learned(table: CostTable, chosen: list[Target], seed: int) -> tuple[Evaluat
     surrogate = Surrogate(table.space, model="ridge", calibrate=False)
     n_seeds = 3 if len(chosen) <= _FEW_SPLITS else 1
     parts, why = [], _left_out(table, chosen)
+    tasks = []
     for target in chosen:
-        part = _sampled(table, target, seed)
-        tested = _held_out(len(part))
-        room = len(part) - tested
+        n = len(_sampled(table, target, seed))
+        room = n - _held_out(n)
         sizes = [step for step in _STEPS if step <= room]
         if len(sizes) < 2:
             sizes = sorted({room // 2, room})
         if room < 4:
-            why[target] = _too_few(len(part), 6)
-            continue
-        try:
-            seeds = range(seed, seed + n_seeds)
-            parts.append(learning_curve(part, surrogate, sizes=sizes, n_test=tested, seeds=seeds))
-        except InvalidInputError as error:
-            why[target] = str(error)
+            why[target] = _too_few(n, 6)
+        else:
+            tasks.append((target, sizes))
+    shared = table, surrogate, range(seed, seed + n_seeds)
+    for (target, _), found in zip(tasks, in_parallel(_curve, tasks, shared=shared), strict=True):
+        if isinstance(found, str):
+            why[target] = found
+        else:
+            parts.append(found)
     note = "Made for this page by a ridge regression, the quickest model: "
     note += f"the mean over {n_seeds} random splits, bars are a standard deviation. " if n_seeds > 1 else "one split. "
     note += "`hwnas evaluate --protocol learning-curve` draws that of any model."

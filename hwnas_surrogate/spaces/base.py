@@ -16,6 +16,7 @@ from hwnas_surrogate.random_states import RandomState
 from hwnas_surrogate.spaces.batch import ArchBatch, ConfigLike, Configs
 from hwnas_surrogate.spaces.config import NetworkConfig
 from hwnas_surrogate.spaces.conventions import Convention
+from hwnas_surrogate.spaces.drawing import drawn
 from hwnas_surrogate.spaces.op_lists import ArchArray, OpLists, numbered
 from hwnas_surrogate.spaces.reading import Archs, contents, stacked
 from hwnas_surrogate.spaces.registry import get_space
@@ -74,6 +75,23 @@ class SearchSpace(OpLists, ABC):
     @abstractmethod
     def sample(self, n: int, random_state: RandomState = None) -> ArchArray:
         """Draw n different architectures uniformly, int8 of shape (n, positions)."""
+
+    def draw(self, start: int, stop: int, seed: int = 0) -> ArchArray:
+        """Draw architectures number ``start`` to ``stop - 1`` of a seed's endless random sequence.
+
+        Any range can be drawn alone: it is the same as in a longer draw. Repeats occur as by chance, unlike in
+        :meth:`sample`.
+
+        Returns
+        -------
+        ndarray of int8, shape (stop - start, positions)
+
+        Raises
+        ------
+        InvalidInputError
+            If the numbers are no range, or the seed is negative.
+        """
+        return drawn(self.n_ops_at, start, stop, seed)
 
     def representatives(self, n: int, random_state: RandomState = None) -> ArchArray:
         """Draw n different architectures that stand for the space, or fewer.

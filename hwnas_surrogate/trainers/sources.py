@@ -14,6 +14,7 @@ from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.features import Encoder, LayerPhysics
 from hwnas_surrogate.features.encoder import Features
 from hwnas_surrogate.graphs import NetworkBatch
+from hwnas_surrogate.jobs.parallel import Progress
 from hwnas_surrogate.models import ConstantCost, PhysicsGP, PhysicsStack, cost_model
 from hwnas_surrogate.random_states import RandomState, as_seed
 from hwnas_surrogate.spaces import ArchBatch, SearchSpace, get_space
@@ -31,7 +32,12 @@ Sources: TypeAlias = Source | Iterable[Source] | None
 
 
 def fit_sources(
-    table: CostTable, targets: TargetLike | Iterable[TargetLike] | None = None, *, random_state: RandomState = None
+    table: CostTable,
+    targets: TargetLike | Iterable[TargetLike] | None = None,
+    *,
+    random_state: RandomState = None,
+    progress: Progress | None = None,
+    n_jobs: int | None = None,
 ) -> SurrogateSuite:
     """Fit the surrogates of source devices once, to adapt to any number of new devices with them.
 
@@ -43,6 +49,10 @@ def fit_sources(
         Which of its targets; all if None.
     random_state : int, numpy generator or None, default=None
         Seed.
+    progress : callable, optional
+        Called with (done, total) after each target.
+    n_jobs : int, optional
+        Processes, as in :func:`~hwnas_surrogate.jobs.in_parallel`.
 
     Returns
     -------
@@ -59,7 +69,7 @@ def fit_sources(
     """
     seed = as_seed(random_state)
     suite = SurrogateSuite(table.space, stack_encoder(table.space), PhysicsStack(seed), seed, calibrate=False)
-    return suite.fit_table(table, targets)
+    return suite.fit_table(table, targets, progress=progress, n_jobs=n_jobs)
 
 
 def fitted_sources(

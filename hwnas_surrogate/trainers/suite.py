@@ -17,6 +17,7 @@ from hwnas_surrogate.data import CostTable, Target, TargetLike, pick_targets
 from hwnas_surrogate.data.table import target_columns
 from hwnas_surrogate.errors import InvalidInputError, SavedFormatError, unknown
 from hwnas_surrogate.features import Encoder
+from hwnas_surrogate.jobs.parallel import Progress, in_parallel
 from hwnas_surrogate.random_states import RandomState
 from hwnas_surrogate.spaces import Configs, NetworkConfig, Networks, SearchSpace, as_batch, get_space
 from hwnas_surrogate.trainers.costs import checked_cost, checked_coverage, checked_failed, numbers, refuse_costs
@@ -80,8 +81,13 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
         configs: Configs = None,
         *,
         failed: pd.DataFrame | Mapping[TargetLike, npt.ArrayLike] | None = None,
+<<<<<<< HEAD
         operators: Mapping[Target, NodeTimes] | None = None,
         progress: Callable[[int, int], None] | None = None,
+=======
+        progress: Progress | None = None,
+        n_jobs: int | None = None,
+>>>>>>> jobs
     ) -> Self:
         """Fit one surrogate per target; rows without a cost are left out, target by target.
 
@@ -100,6 +106,9 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
             Profiles of the networks on some targets, as :meth:`Surrogate.fit` takes them.
         progress : callable, optional
             Called with (done, total) after each target.
+        n_jobs : int, optional
+            Processes, as in :func:`~hwnas_surrogate.jobs.in_parallel`. The targets of a suite whose ``random_state`` is
+            a generator are fitted one after another.
 
         Returns
         -------
@@ -118,8 +127,7 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
         batch = as_batch(get_space(self.space), networks, configs)
         n = len(batch)
         encoded: dict[bool, tuple[Encoder, Encoded]] = {}
-        shared: dict[int, Encoder] = {}
-        surrogates = {}
+        tasks = []
         for target, cost in columns.items():
             model = models.get(target) if isinstance(self.model, Mapping) else self.model
             surrogate = Surrogate(self.space, self.encoder, model, self.random_state, self.calibrate, target.metric)
@@ -132,35 +140,56 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
                 known = checked_cost(values[tried], int(tried.sum()), failures[tried], target.kind)
                 if surrogate.is_default not in encoded:
                     encoded[surrogate.is_default] = surrogate.encode(batch)
+<<<<<<< HEAD
                 encoder, training = encoded[surrogate.is_default]
                 profiles = checked_node_times(batch, (operators or {}).get(target))
                 if not tried.all():
                     training = training.rows(tried)
                     profiles = profiles and [profiles[row] for row in np.flatnonzero(tried).tolist()]
                 surrogate.fit_encoded(encoder, training, known, profiles)
+=======
+>>>>>>> jobs
             except InvalidInputError as error:
                 raise type(error)(f"{target}: {error}") from error
-            surrogate.outliers_ = np.flatnonzero(tried)[surrogate.outliers_]
+            tasks.append((surrogate, known, tried))
+        surrogates = dict(zip(columns, self._fitted(encoded, tasks, n_jobs, progress), strict=True))
+        shared: dict[int, Encoder] = {}
+        for surrogate in surrogates.values():
             # Surrogates without physics share an encoder: they read the same columns.
             surrogate.encoder_ = shared.setdefault(surrogate.n_features_in_, surrogate.encoder_)
-            surrogates[target] = surrogate
-            if progress is not None:
-                progress(len(surrogates), len(columns))
         self.surrogates_ = surrogates
         self.info_ = {}
         return self
+
+    def _fitted(
+        self,
+        encoded: Mapping[bool, tuple[Encoder, Encoded]],
+        tasks: list[tuple[Surrogate, npt.NDArray[np.float64], npt.NDArray[np.bool_]]],
+        n_jobs: int | None,
+        progress: Progress | None,
+    ) -> list[Surrogate]:
+        """Fit each target's surrogate; a generator's numbers are drawn in the order of the targets."""
+        if self.random_state is None or isinstance(self.random_state, (int, np.integer)):
+            return in_parallel(_fitted, tasks, shared=(encoded,), n_jobs=n_jobs, progress=progress)
+        fitted = []
+        for task in tasks:
+            fitted.append(_fitted(encoded, *task))
+            if progress is not None:
+                progress(len(fitted), len(tasks))
+        return fitted
 
     def fit_table(
         self,
         table: CostTable,
         targets: TargetLike | Iterable[TargetLike] | None = None,
         *,
-        progress: Callable[[int, int], None] | None = None,
+        progress: Progress | None = None,
+        n_jobs: int | None = None,
     ) -> Self:
         """Fit on a cost table's rows and configs, for some of its targets or all.
 
         Missing costs with a reason (``table.reasons``: the compiler failed, the run crashed) are failures; those
-        without one were not measured. ``progress`` is called with (done, total) after each target.
+        without one were not measured. ``progress`` and ``n_jobs`` are as in :meth:`fit`.
         """
         if table.space is not get_space(self.space):
             own = "of graphs (space None)" if self.space is None else f"over {get_space(self.space).name!r}"
@@ -174,7 +203,11 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
             target: failed[:, table.targets.index(target)] for target in picked
         }
         costs = table.lookup(targets=targets)
+<<<<<<< HEAD
         self.fit(table.batch, costs, failed=by_target, operators=table.operators, progress=progress)
+=======
+        self.fit(table.batch, costs, failed=by_target, progress=progress, n_jobs=n_jobs)
+>>>>>>> jobs
         self.info_ = {"table_fingerprint": table.fingerprint}
         return self
 
@@ -378,6 +411,22 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
         suite.surrogates_ = {member.target_: member for member in members}
         suite.info_ = manifest["info"]
         return suite
+
+
+def _fitted(
+    encoded: Mapping[bool, tuple[Encoder, Encoded]],
+    surrogate: Surrogate,
+    costs: npt.NDArray[np.float64],
+    tried: npt.NDArray[np.bool_],
+) -> Surrogate:
+    """Fit a surrogate to the costs of the networks that were tried, out of all encoded ones."""
+    encoder, training = encoded[surrogate.is_default]
+    try:
+        surrogate.fit_encoded(encoder, training if tried.all() else training.rows(tried), costs)
+    except InvalidInputError as error:
+        raise type(error)(f"{surrogate.target_}: {error}") from error
+    surrogate.outliers_ = np.flatnonzero(tried)[surrogate.outliers_]
+    return surrogate
 
 
 def _by_target(what: str, items: Mapping[Any, Any] | pd.DataFrame) -> dict[Target, Any]:

@@ -234,5 +234,5 @@ def test_a_space_of_a_script_is_captured_in_two_processes(tmp_path: Path) -> Non
     macs, failed, unsent = child.stdout.splitlines()
     assert macs.split() == [str(8 * width) for width in range(1, 41)]
     assert failed == "scripted, width=100 under 8: build fails: ValueError: too wide"
-    assert unsent.startswith("Scripted can't be sent to other processes (")
+    assert unsent.startswith("the work can't be sent to other processes (")
     assert "lock" in unsent

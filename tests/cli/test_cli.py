@@ -253,7 +253,7 @@ def test_predict_from_file_to_file(run: Run, path: Path) -> None:
     assert pd.read_csv("costs.csv")["config"].tolist() == ["cifar10", "cifar10"]
     assert "'012340' is no index" in run("predict", "012340", "-s", "saved", code=2)[1]
     assert "belong together" in run("predict", "--input", "archs.txt", code=2)[1]
-    assert "replaces architectures" in run("predict", 1, "--input", "archs.txt", "-o", "x.csv", code=2)[1]
+    assert "replace architectures" in run("predict", 1, "--input", "archs.txt", "-o", "x.csv", code=2)[1]
 
 
 def test_train_tunes_and_goes_on(run: Run, path: Path) -> None:

@@ -62,7 +62,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, CostTable, list[in
     """Put made-up evaluations in the place of the protocols; return what they are asked for."""
     calls: list[tuple[str, CostTable, list[int]]] = []
 
-    def stub(protocol: str, table: CostTable, *, seeds: range, progress: Callable[[int, int], None]) -> Evaluation:
+    def stub(
+        protocol: str, table: CostTable, *, seeds: range, progress: Callable[[int, int], None], journal: Path
+    ) -> Evaluation:
         calls.append((protocol, table, list(seeds)))
         progress(1, 1)
         return made_up(protocol, table.space.name)

@@ -232,9 +232,9 @@ def ran(protocol: str, table: CostTable, **options: Any) -> Ran:
         scored.append((measured.copy(), predicted.copy()))
         return score(measured, predicted)
 
-    def fit_them(table: CostTable, targets: Any) -> Any:
+    def fit_them(table: CostTable, targets: Any, n_jobs: int | None) -> Any:
         sources.append(table.select(targets))
-        return fit_sources(table, targets)
+        return fit_sources(table, targets, n_jobs=n_jobs)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(transfer_protocols, "HELP", SMALL_HELP)

@@ -1,0 +1,22 @@
+"""Independent work in several processes or on a cluster, and finished pieces of it kept in a file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hwnas_surrogate.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from hwnas_surrogate.jobs.cluster import on_cluster
+    from hwnas_surrogate.jobs.parallel import as_finished, in_parallel
+    from hwnas_surrogate.jobs.pieces import Pieces
+
+__all__ = ["Pieces", "as_finished", "in_parallel", "on_cluster"]
+
+_MODULES = {
+    "cluster": ["on_cluster"],
+    "parallel": ["as_finished", "in_parallel"],
+    "pieces": ["Pieces"],
+}
+
+__getattr__, __dir__ = lazy_names(__name__, _MODULES)

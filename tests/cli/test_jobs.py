@@ -1,0 +1,139 @@
+"""``--jobs`` and ``--cluster``, commands that resume, several files and ranges."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hwnas_surrogate.data import CostTable, write_parquet
+from hwnas_surrogate.evaluation import holdout
+from hwnas_surrogate.spaces import get_space
+from hwnas_surrogate.trainers import SurrogateSuite
+from tests.cli.conftest import Run
+
+FBNET = get_space("fbnet")
+EVALUATE = ("evaluate", "--data", "costs.parquet", "--model", "ridge", "--n-train", 40, "--n-test", 20, "--seeds", 2)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a table, surrogates and partitions."""
+    folder = tmp_path_factory.mktemp("jobs")
+    archs = FBNET.sample(90, 0)
+    costs = np.column_stack([FBNET.batch(archs).macs / 1e6, 1e4 / (1 + archs.sum(axis=1))])
+    table = CostTable(FBNET, archs, costs, ["phone/latency", "tpu/latency"])
+    write_parquet(table, folder / "costs.parquet")
+    SurrogateSuite("fbnet", model="ridge", random_state=0).fit_table(table).save(folder / "surrogates")
+    (folder / "in").mkdir()
+    for part in range(3):
+        texts = FBNET.format_all(archs[10 * part : 10 * part + 10])
+        pd.DataFrame({"architecture": texts}).to_parquet(folder / "in" / f"part-{part}.parquet")
+    return folder
+
+
+@pytest.fixture
+def folder(made: Path, tmp_path: Path) -> Path:
+    """Return the current folder, with a copy of it."""
+    return Path(shutil.copytree(made, tmp_path, dirs_exist_ok=True))
+
+
+def evaluation(path: Path) -> Any:
+    found = json.loads(path.read_text())
+    text = json.dumps(found)
+    assert "fit_seconds" in text
+
+    def without(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: without(item) for key, item in value.items() if key != "fit_seconds"}
+        return [without(item) for item in value] if isinstance(value, list) else value
+
+    return without(found)
+
+
+def test_jobs_share_the_fits(run: Run, folder: Path) -> None:
+    run(*EVALUATE, "--output", "one")
+    run(*EVALUATE, "--output", "two", "--jobs", 2)
+    assert evaluation(folder / "one/fbnet-random.json") == evaluation(folder / "two/fbnet-random.json")
+    assert [path.name for path in (folder / "two").iterdir()] == ["fbnet-random.json"]
+
+
+def test_a_killed_evaluation_resumes(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, fit = [], holdout._fit
+
+    def ended(of: Any, *task: Any) -> Any:
+        begun.append(task)
+        if len(begun) == 3:
+            raise KeyboardInterrupt
+        return fit(of, *task)
+
+    monkeypatch.setattr(holdout, "_fit", ended)
+    _, error = run(*EVALUATE, "--output", "out", code=130)
+    assert "Finished fits are kept beside the output, and the same command resumes." in error
+    run(*EVALUATE, "--output", "out")
+    assert len(begun) == 5  # two, the one that was killed, and two
+    assert [path.name for path in (folder / "out").iterdir()] == ["fbnet-random.json"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--jobs", 2, "--cluster", "local:2"), "--jobs and --cluster exclude each other"),
+        (("--cluster", "here"), "a cluster reads tcp://HOST:PORT"),
+    ],
+)
+@pytest.mark.usefixtures("folder")
+def test_wrong_clusters_are_refused(run: Run, options: tuple[object, ...], message: str) -> None:
+    _, error = run(*EVALUATE, *options, code=2)
+    assert message in error
+
+
+def test_a_pattern_predicts_several_files(run: Run, folder: Path) -> None:
+    command = ("predict", "--input", "in/part-*.parquet", "-o", "out", "-s", "surrogates")
+    _, said = run(*command, "--jobs", 2)
+    assert "30 architectures predicted into out" in said
+    whole = [pd.read_parquet(path) for path in sorted((folder / "out").iterdir())]
+    run("predict", "--input", "in/part-1.parquet", "-o", "one.parquet", "-s", "surrogates")
+    pd.testing.assert_frame_equal(whole[1], pd.read_parquet(folder / "one.parquet"), check_exact=True)
+    pd.DataFrame({"architecture": ["x"], "config": ["cifar100"]}).to_parquet(folder / "in/part-3.parquet")
+    _, said = run(*command, code=1)
+    assert "part-3.parquet has the columns architecture, config, and part-0.parquet has architecture" in said
+    assert len(list((folder / "out").iterdir())) == 3
+
+
+def test_a_range_writes_the_best(run: Run, folder: Path) -> None:
+    _, said = run("predict", "--range", "10:3010", "--top", 4, "--front", "-o", "best", "-s", "surrogates", "--seed", 3)
+    assert "4 of 3,000 architectures: best/phone-latency.csv" in said
+    found = {path.stem: pd.read_csv(path) for path in (folder / "best").iterdir()}
+    assert set(found) == {"phone-latency", "tpu-latency", "front"}
+    archs = FBNET.draw(10, 3010, 3)
+    expected = SurrogateSuite.load(folder / "surrogates").predict(archs).to_numpy()
+    best = found["phone-latency"]
+    np.testing.assert_array_equal(best["number"] - 10, np.argsort(expected[:, 0], kind="stable")[:4])
+    assert best["architecture"].tolist() == FBNET.format_all(archs[best["number"] - 10])
+    np.testing.assert_allclose(best["phone/latency (ms)"], np.sort(expected[:, 0])[:4], rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--range", "0:10"), "--range and --output"),
+        (("--range", "0:10", "-o", "out"), "give --top N, --front, or both"),
+        (("--range", "0-10", "-o", "out", "--top", 1), "--range reads FIRST:END, 0:1000000 say, got '0-10'"),
+        (("--range", "9:3", "-o", "out", "--top", 1), "to a larger one, got 9:3"),
+        (("--range", "0:10", "-o", "out", "--top", 1, "--interval", 90), "do not go with --range"),
+        (("--range", "0:10", "-o", "out", "--top", 1, "--sample", 3), "replace architectures and --sample"),
+        (("--range", "0:10", "-o", "out", "--top", 1, "--input", "in/*"), "give one of them"),
+        (("--input", "in/*", "-o", "out", "--front"), "--top and --front select among"),
+        (("--sample", 3, "--top", 2), "--top and --front select among"),
+    ],
+)
+def test_wrong_ranges_are_refused(run: Run, folder: Path, options: tuple[object, ...], message: str) -> None:
+    _, error = run("predict", "-s", "surrogates", *options, code=2)
+    assert message in error
+    assert not (folder / "out").exists()
