@@ -20,11 +20,8 @@ from benchmarks import (
     graphs,
     lookup,
     measuring,
-<<<<<<< HEAD
-    search,
-=======
     scale,
->>>>>>> jobs
+    search,
     spaces,
     training,
     transfer,
@@ -51,11 +48,8 @@ SCRIPTS = {
         choose,
         bundle,
         cells,
-<<<<<<< HEAD
         search,
-=======
         scale,
->>>>>>> jobs
     )
 }
 

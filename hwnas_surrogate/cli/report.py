@@ -64,13 +64,8 @@ def report(
     from hwnas_surrogate.trainers import SurrogateSuite
 
     check_output(output, (".html", ".htm"), [name for name in (data, quality) if name is not None])
-<<<<<<< HEAD
-    table = open_cost_table(data, space, dataset, target, rows, seed, jobs)
-    suite = None if surrogates is None else SurrogateSuite.load(surrogates)
-    written = write_report(table, output, quality=quality, surrogates=suite, title=title, random_state=seed)
-=======
     share_work(context, jobs, cluster)
     table = open_cost_table(data, space, dataset, target, rows, seed)
-    written = write_report(table, output, quality=quality, title=title, random_state=seed)
->>>>>>> jobs
+    suite = None if surrogates is None else SurrogateSuite.load(surrogates)
+    written = write_report(table, output, quality=quality, surrogates=suite, title=title, random_state=seed)
     say(f"the report is in {written} ({written.stat().st_size / 1e6:.1f} MB)")

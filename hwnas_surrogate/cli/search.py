@@ -19,12 +19,12 @@ from hwnas_surrogate.cli.options import (
     Seed,
     Sources,
     Space,
-    in_jobs,
     open_networks,
     open_table,
     read_archs,
     read_duration,
     read_networks,
+    share_work,
 )
 from hwnas_surrogate.cli.output import check_format, echo_json, progress, show
 from hwnas_surrogate.cli.search_loop import check_loop, measured_search
@@ -39,6 +39,7 @@ _ALTERNATIVE = "or"
 
 
 def search(
+    context: typer.Context,
     archs: Archs = None,
     space: Space = None,
     surrogates: Annotated[
@@ -180,28 +181,27 @@ def search(
         "journal": journal,
         "random_state": seed,
     }
+    share_work(context, jobs, None)
     result: SearchResult | None
-    with in_jobs(jobs):
-        if measure is None and export is None:
-            with progress("searching") as update:
-                result = search_networks(
-                    candidates,
-                    certainty=certainty,
-                    progress=lambda done, total, volume: update(done, total, f" (hypervolume {volume:.4f})"),
-                    **wanted,
-                )
-        else:
-            result = measured_search(
+    if measure is None and export is None:
+        with progress("searching") as update:
+            result = search_networks(
                 candidates,
-                {**wanted, "first": first, "most": most},
-                sources,
-                export=export,
-                settings=[] if measure is None else read_settings(measure, threads, "1", False, board or [], device),
-                device=device,
-                output=output
-                or Path("measurements") / f"search-{_name(candidates)}-{measure}.parquet".replace(",", "-"),
-                own=None if not (archs or networks) else lambda: read_networks(archs, networks, input_shape),
+                certainty=certainty,
+                progress=lambda done, total, volume: update(done, total, f" (hypervolume {volume:.4f})"),
+                **wanted,
             )
+    else:
+        result = measured_search(
+            candidates,
+            {**wanted, "first": first, "most": most},
+            sources,
+            export=export,
+            settings=[] if measure is None else read_settings(measure, threads, "1", False, board or [], device),
+            device=device,
+            output=output or Path("measurements") / f"search-{_name(candidates)}-{measure}.parquet".replace(",", "-"),
+            own=None if not (archs or networks) else lambda: read_networks(archs, networks, input_shape),
+        )
     if result is not None:
         show_result(result, as_json, as_csv)
 

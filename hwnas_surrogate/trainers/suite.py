@@ -81,13 +81,9 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
         configs: Configs = None,
         *,
         failed: pd.DataFrame | Mapping[TargetLike, npt.ArrayLike] | None = None,
-<<<<<<< HEAD
         operators: Mapping[Target, NodeTimes] | None = None,
-        progress: Callable[[int, int], None] | None = None,
-=======
         progress: Progress | None = None,
         n_jobs: int | None = None,
->>>>>>> jobs
     ) -> Self:
         """Fit one surrogate per target; rows without a cost are left out, target by target.
 
@@ -140,18 +136,10 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
                 known = checked_cost(values[tried], int(tried.sum()), failures[tried], target.kind)
                 if surrogate.is_default not in encoded:
                     encoded[surrogate.is_default] = surrogate.encode(batch)
-<<<<<<< HEAD
-                encoder, training = encoded[surrogate.is_default]
                 profiles = checked_node_times(batch, (operators or {}).get(target))
-                if not tried.all():
-                    training = training.rows(tried)
-                    profiles = profiles and [profiles[row] for row in np.flatnonzero(tried).tolist()]
-                surrogate.fit_encoded(encoder, training, known, profiles)
-=======
->>>>>>> jobs
             except InvalidInputError as error:
                 raise type(error)(f"{target}: {error}") from error
-            tasks.append((surrogate, known, tried))
+            tasks.append((surrogate, known, tried, profiles))
         surrogates = dict(zip(columns, self._fitted(encoded, tasks, n_jobs, progress), strict=True))
         shared: dict[int, Encoder] = {}
         for surrogate in surrogates.values():
@@ -164,7 +152,7 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
     def _fitted(
         self,
         encoded: Mapping[bool, tuple[Encoder, Encoded]],
-        tasks: list[tuple[Surrogate, npt.NDArray[np.float64], npt.NDArray[np.bool_]]],
+        tasks: list[tuple[Surrogate, npt.NDArray[np.float64], npt.NDArray[np.bool_], NodeTimes | None]],
         n_jobs: int | None,
         progress: Progress | None,
     ) -> list[Surrogate]:
@@ -203,11 +191,7 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
             target: failed[:, table.targets.index(target)] for target in picked
         }
         costs = table.lookup(targets=targets)
-<<<<<<< HEAD
-        self.fit(table.batch, costs, failed=by_target, operators=table.operators, progress=progress)
-=======
-        self.fit(table.batch, costs, failed=by_target, progress=progress, n_jobs=n_jobs)
->>>>>>> jobs
+        self.fit(table.batch, costs, failed=by_target, operators=table.operators, progress=progress, n_jobs=n_jobs)
         self.info_ = {"table_fingerprint": table.fingerprint}
         return self
 
@@ -418,11 +402,15 @@ def _fitted(
     surrogate: Surrogate,
     costs: npt.NDArray[np.float64],
     tried: npt.NDArray[np.bool_],
+    profiles: NodeTimes | None,
 ) -> Surrogate:
     """Fit a surrogate to the costs of the networks that were tried, out of all encoded ones."""
     encoder, training = encoded[surrogate.is_default]
+    if not tried.all():
+        training = training.rows(tried)
+        profiles = profiles and [profiles[row] for row in np.flatnonzero(tried).tolist()]
     try:
-        surrogate.fit_encoded(encoder, training if tried.all() else training.rows(tried), costs)
+        surrogate.fit_encoded(encoder, training, costs, profiles)
     except InvalidInputError as error:
         raise type(error)(f"{surrogate.target_}: {error}") from error
     surrogate.outliers_ = np.flatnonzero(tried)[surrogate.outliers_]
