@@ -9,6 +9,7 @@ from joblib import parallel_config
 
 from benchmarks import (
     accuracy,
+    atlas,
     boards,
     bundle,
     cells,
@@ -50,6 +51,7 @@ SCRIPTS = {
         cells,
         search,
         scale,
+        atlas,
     )
 }
 

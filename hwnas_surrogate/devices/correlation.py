@@ -239,4 +239,4 @@ def _pearson(values: Vector) -> Vector:
     scaled = (values - least) / np.where(spread > 0, spread, np.nan)
     deviations = scaled - scaled.mean(axis=1, keepdims=True)
     deviations /= np.sqrt((deviations**2).sum(axis=1, keepdims=True))
-    return np.clip(deviations @ deviations.T, -1.0, 1.0)
+    return np.asarray(np.clip(deviations @ deviations.T, -1.0, 1.0))
