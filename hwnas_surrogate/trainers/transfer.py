@@ -38,8 +38,8 @@ SPEAKING = 400
 """Of more sources, those with the largest evidence are kept: so many. With 200, useless ones outvoted physics more
 often."""
 _DOUBT = 3.0
-"""Log odds that chosen sources lose for each factor of e by which there were more. At 1, the choice by chance made one of
-four devices worse by .001 to .002 (Spearman's rho)."""
+"""Log odds that chosen sources lose for each factor of e by which there were more. At 1, the choice by chance made one
+of four devices worse by .001 to .002 (Spearman's rho)."""
 _FEW = 8
 """With fewer networks, the error can't be estimated well."""
 _POOR = 0.8
