@@ -9,6 +9,7 @@ from joblib import parallel_config
 
 from benchmarks import (
     accuracy,
+    atlas,
     boards,
     bundle,
     cells,
@@ -52,6 +53,7 @@ SCRIPTS = {
         scale,
         search,
         zoo,
+        atlas,
     )
 }
 

@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 
 import hwnas_surrogate
 from hwnas_surrogate.cli.adapt import adapt
+from hwnas_surrogate.cli.atlas import atlas
 from hwnas_surrogate.cli.convert import convert
 from hwnas_surrogate.cli.correlate import correlate
 from hwnas_surrogate.cli.data import data
@@ -66,7 +67,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (
-    *(query, train, predict, search, layers, evaluate, correlate, report, suggest, adapt),
+    *(query, train, predict, search, layers, evaluate, correlate, atlas, report, suggest, adapt),
     *(measure, doctor, simulate, convert, export),
 ):
     app.command()(command)

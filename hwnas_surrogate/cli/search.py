@@ -174,8 +174,8 @@ def search(
         "journal": journal,
         "random_state": seed,
     }
-    result: SearchResult | None
     share_work(context, jobs, None)
+    result: SearchResult | None
     if measure is None and export is None:
         with progress("searching") as update:
             result = search_networks(

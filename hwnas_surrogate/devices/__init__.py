@@ -14,6 +14,7 @@ from hwnas_surrogate.lazy import lazy_names
 
 if TYPE_CHECKING:
     from hwnas_surrogate.devices.additive import additivity
+    from hwnas_surrogate.devices.atlas import device_atlas, nearest_devices
     from hwnas_surrogate.devices.clusters import Clusters, cluster_devices
     from hwnas_surrogate.devices.directions import PrincipalDirections, principal_directions
     from hwnas_surrogate.devices.intervals import correlation_interval
@@ -27,13 +28,16 @@ __all__ = [
     "cluster_devices",
     "correlation",
     "correlation_interval",
+    "device_atlas",
     "disagreement",
+    "nearest_devices",
     "principal_directions",
     "proxies",
 ]
 
 _MODULES = {
     "additive": ["additivity"],
+    "atlas": ["device_atlas", "nearest_devices"],
     "clusters": ["Clusters", "cluster_devices"],
     "directions": ["PrincipalDirections", "principal_directions"],
     "intervals": ["correlation_interval"],

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy import stats
+from scipy.sparse import csr_array
 
 from hwnas_surrogate.data import CostTable, Target, TargetLike, pick_targets
 from hwnas_surrogate.data.table import checked_table
@@ -19,10 +20,15 @@ __all__ = ["METHODS", "Method", "comparable", "correlation"]
 
 Method = Literal["kendall", "spearman", "pearson", "pearson_log"]
 Vector: TypeAlias = npt.NDArray[np.float64]
+Rows: TypeAlias = npt.NDArray[np.intp]
 METHODS: tuple[Method, ...] = ("kendall", "spearman", "pearson", "pearson_log")
 
 _FEW_ROWS = 2000
 """Up to this many rows, Kendall's tau comes from the signs of all pairs of rows, for all targets at once."""
+_SPARSE = 0.02
+"""Below this fraction of pairs of rows in common, sparse products are faster than dense ones."""
+_FEW_PAIRS = 20_000
+"""Of more rows, sparse products are faster than pair by pair up to so many pairs of rows in common."""
 _AT_ONCE = 1 << 23
 """Signs or ranks held at once: 32 MB."""
 
@@ -65,12 +71,10 @@ def correlation(
     complete = not np.isnan(values).any()
     if method == "spearman" and complete:
         matrix = _pearson(stats.rankdata(values, axis=1))
-    elif method in ("pearson", "pearson_log"):
-        matrix = _pearson(values)
-    elif method == "spearman":
-        matrix = _spearman(values)
+    elif method == "kendall":
+        matrix = _kendall(values)
     else:
-        matrix = _kendall(values) if len(table) <= _FEW_ROWS else _pair_by_pair(values)
+        matrix = _pearson(values) if complete else _over_common_rows(values, ranked=method == "spearman")
     return pd.DataFrame(matrix, index=names, columns=names)
 
 
@@ -87,6 +91,52 @@ def comparable(table: CostTable, target: Target, method: Method) -> npt.NDArray[
 
 
 def _kendall(values: Vector) -> Vector:
+    """Return Kendall's tau-b of all targets, from the ranks of each, shape (targets, n); NaN where missing."""
+    n_targets, n = values.shape
+    known = (~np.isnan(values)).astype(np.float32)
+    common = (known @ known.T).astype(np.float64)
+    # Pairs of rows that two targets have in common, on average over the pairs of targets.
+    pairs = float((common * (common - 1)).sum()) / 2 / max(n_targets, 1) ** 2
+    if pairs < (_SPARSE * n * (n - 1) / 2 if n <= _FEW_ROWS else _FEW_PAIRS):
+        return _few_in_common(values)
+    return _all_pairs_of_rows(values) if n <= _FEW_ROWS else _pair_by_pair(values)
+
+
+def _few_in_common(values: Vector) -> Vector:
+    """Return Kendall's tau-b as :func:`_all_pairs_of_rows` does, by products of sparse matrices.
+
+    The work grows with the number of pairs of rows that two targets have in common, over all pairs of targets.
+    """
+    n_targets, n = values.shape
+    concordance, untied = np.zeros((n_targets, n_targets)), np.zeros((n_targets, n_targets))
+    known = ~np.isnan(values)
+    signs = list[npt.NDArray[np.float32]]()
+    places = list[npt.NDArray[np.int64]]()
+    waiting, first = 0, 0
+    for row in range(n):
+        having = np.flatnonzero(known[:, row])
+        which, later = np.nonzero(known[having, row + 1 :])
+        target = having[which]
+        signs.append(np.sign(values[target, row + 1 + later] - values[target, row]).astype(np.float32))
+        places.append(np.stack([target, (row - first) * n + later]))
+        waiting += len(target)
+        if waiting > _AT_ONCE or (row + 1 - first) * n > _AT_ONCE or row == n - 1:
+            ordered, (targets, columns) = np.concatenate(signs), np.concatenate(places, axis=1)
+            sparse = csr_array((ordered, (targets, columns)), (n_targets, (row + 1 - first) * n))
+            both = csr_array((np.ones_like(sparse.data), sparse.indices, sparse.indptr), sparse.shape)
+            concordance += (sparse @ sparse.T).toarray()
+            untied += (abs(sparse) @ both.T).toarray()
+            signs, places, waiting, first = [], [], 0, row + 1
+    return _tau(concordance, untied)
+
+
+def _tau(concordance: Vector, untied: Vector) -> Vector:
+    """Return tau-b from concordant less discordant pairs, and from the pairs of rows that do not tie in the first."""
+    untied[untied == 0] = np.nan
+    return np.clip(concordance / np.sqrt(untied * untied.T), -1.0, 1.0)
+
+
+def _all_pairs_of_rows(values: Vector) -> Vector:
     """Return Kendall's tau-b of all targets at once, from the ranks of each, shape (targets, n); NaN where missing.
 
     Each pair of rows has a sign for each target: which of the two costs more, 0 if they tie or one is missing. Two
@@ -113,54 +163,57 @@ def _kendall(values: Vector) -> Vector:
             signs[both == 0] = 0.0
             untied += np.abs(signs) @ both.T
         concordance += signs @ signs.T
-    untied[untied == 0] = np.nan
-    return np.clip(concordance / np.sqrt(untied * untied.T), -1.0, 1.0)
+    return _tau(concordance, untied)
 
 
-def _spearman(values: Vector) -> Vector:
-    """Return Spearman's rho of all targets, from the ranks of each, shape (targets, n); NaN where missing.
+def _over_common_rows(values: Vector, ranked: bool) -> Vector:
+    """Return Pearson's r of all targets over the rows that both have, from values of shape (targets, n); NaN: missing.
 
-    A target's ranks differ from pair to pair, since they count the rows that both have.
+    If ``ranked``, it is that of the ranks among those rows: Spearman's rho. The work grows with the number of rows that
+    two targets have in common, over all pairs of targets.
     """
     n_targets, n = values.shape
+    matrix = np.full((n_targets, n_targets), np.nan)
     known = ~np.isnan(values)
-    size = max(1, int((_AT_ONCE / max(n, 1)) ** 0.5))
-    blocks = [slice(start, start + size) for start in range(0, n_targets, size)]
-    matrix = np.empty((n_targets, n_targets))
-    for number, some in enumerate(blocks):
-        for others in blocks[: number + 1]:
-            first = _ranks_among(values[some], known[others])
-            second = _ranks_among(values[others], known[some]).transpose(1, 0, 2)
-            lengths = np.sqrt(_dots(first, first) * _dots(second, second))
-            lengths[lengths == 0] = np.nan
-            matrix[some, others] = _dots(first, second) / lengths
-            matrix[others, some] = matrix[some, others].T
-    return np.clip(matrix, -1.0, 1.0)
+    size = max(1, _AT_ONCE // max(n, 1) // 8)
+    for target in range(n_targets):
+        rows = np.flatnonzero(known[target])
+        for start in range(target, n_targets, size):
+            others, at = np.nonzero(known[start : start + size, rows])
+            if not len(others):
+                continue
+            starts = np.flatnonzero(np.diff(others, prepend=-1))
+            group = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(others)))
+            first, second = values[target, rows[at]], values[start + others, rows[at]]
+            if ranked:
+                first, second = _ranks_in(group, starts, first), _ranks_in(group, starts, second)
+            products = _standardized_in(group, starts, first) * _standardized_in(group, starts, second)
+            found = np.clip(np.add.reduceat(products, starts), -1.0, 1.0)
+            matrix[target, start + others[starts]] = matrix[start + others[starts], target] = found
+    return matrix
 
 
-def _ranks_among(values: Vector, known: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
-    """Return twice the ranks of each target about their mean, among the rows that each other target has too.
-
-    Shape (targets, others, n); 0 where one is missing. Each target is sorted once: the rank of a row is the number of
-    common rows before it, less those after it.
-    """
-    ranks = np.zeros((len(values), *known.shape), np.float32)
-    for target, of_target in zip(values, ranks, strict=True):
-        order = np.argsort(target, kind="stable")[: np.count_nonzero(~np.isnan(target))]
-        if not len(order):
-            continue
-        is_new = np.concatenate([[True], np.diff(target[order]) > 0])
-        both = known[:, order]
-        inside = np.add.reduceat(both, np.flatnonzero(is_new), axis=1, dtype=np.int32)  # rows of each distinct value
-        until = np.cumsum(inside, axis=1, dtype=np.int32)
-        of_value = (2 * until - inside - until[:, -1:]).astype(np.float32)
-        of_target[:, order] = of_value[:, np.cumsum(is_new) - 1] * both
+def _ranks_in(group: Rows, starts: Rows, values: Vector) -> Vector:
+    """Return the ranks of values within their group, ties averaged: (m,) numbers of groups in ascending order."""
+    order = np.lexsort((values, group))
+    ordered, of = values[order], group[order]
+    is_new = np.concatenate([[True], (np.diff(ordered) != 0) | (np.diff(of) != 0)])
+    runs = np.flatnonzero(is_new)
+    lengths = np.diff(runs, append=len(values))
+    ranks = np.empty(len(values))
+    ranks[order] = np.repeat(runs - starts[of[runs]] + (lengths + 1) / 2, lengths)
     return ranks
 
 
-def _dots(first: npt.NDArray[np.float32], second: npt.NDArray[np.float32]) -> Vector:
-    """Return sums of products over the last axis of whole numbers, exact, shape (i, j, n)."""
-    return np.asarray((first * second).sum(axis=2, dtype=np.float64))
+def _standardized_in(group: Rows, starts: Rows, values: Vector) -> Vector:
+    """Return deviations from the mean of each group, of length 1; NaN where a group's values are all equal."""
+    least = np.minimum.reduceat(values, starts)
+    spread = np.maximum.reduceat(values, starts) - least
+    spread[spread == 0] = np.nan
+    # From 0 to 1, so that squares of large costs stay finite.
+    scaled = (values - least[group]) / spread[group]
+    scaled -= (np.add.reduceat(scaled, starts) / np.diff(starts, append=len(values)))[group]
+    return np.asarray(scaled / np.sqrt(np.add.reduceat(scaled**2, starts))[group])
 
 
 def _pair_by_pair(values: Vector) -> Vector:
@@ -177,27 +230,13 @@ def _pair_by_pair(values: Vector) -> Vector:
 
 
 def _pearson(values: Vector) -> Vector:
-    """Return Pearson's r of all targets over the rows that both have, from values of shape (targets, n)."""
-    known = ~np.isnan(values)
-    if known.all():
-        deviations = _standardized(values, known)
-        return np.clip(deviations @ deviations.T, -1.0, 1.0) if values.size else np.full((len(values),) * 2, np.nan)
-    matrix = np.empty((len(values), len(values)))
-    for row in range(len(values)):
-        both = known[row] & known[row:]
-        first, second = _standardized(np.broadcast_to(values[row], both.shape), both), _standardized(values[row:], both)
-        matrix[row, row:] = matrix[row:, row] = np.clip((first * second).sum(axis=1), -1.0, 1.0)
-    return matrix
-
-
-def _standardized(values: Vector, chosen: npt.NDArray[np.bool_]) -> Vector:
-    """Return deviations from the mean of the chosen values of each row, of length 1; NaN where they are all equal."""
-    least = np.min(values, axis=1, where=chosen, initial=np.inf)[:, None]
-    most = np.max(values, axis=1, where=chosen, initial=-np.inf)[:, None]
-    spread = np.where(most > least, most - least, np.nan)
+    """Return Pearson's r of all targets, from values of shape (targets, n) without NaN."""
+    if not values.size:
+        return np.full((len(values),) * 2, np.nan)
+    least = values.min(axis=1, keepdims=True)
+    spread = values.max(axis=1, keepdims=True) - least
     # From 0 to 1, so that squares of large costs stay finite.
-    scaled = np.where(chosen, (values - least) / spread, 0.0)
-    means = scaled.sum(axis=1, keepdims=True) / np.maximum(chosen.sum(axis=1, keepdims=True), 1)
-    deviations = np.where(chosen, scaled - means, 0.0)
-    lengths = np.sqrt((deviations**2).sum(axis=1, keepdims=True))
-    return np.asarray(deviations / np.where(lengths > 0, lengths, np.nan))
+    scaled = (values - least) / np.where(spread > 0, spread, np.nan)
+    deviations = scaled - scaled.mean(axis=1, keepdims=True)
+    deviations /= np.sqrt((deviations**2).sum(axis=1, keepdims=True))
+    return np.asarray(np.clip(deviations @ deviations.T, -1.0, 1.0))

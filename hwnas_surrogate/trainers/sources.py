@@ -24,7 +24,7 @@ from hwnas_surrogate.trainers.queries import queries
 from hwnas_surrogate.trainers.suite import SurrogateSuite
 from hwnas_surrogate.trainers.surrogate import Surrogate
 
-__all__ = ["SourceCosts", "Sources", "fit_sources", "fitted_sources"]
+__all__ = ["SourceCosts", "Sources", "fit_sources", "fitted_sources", "physics_of", "surrogates_of"]
 
 Source: TypeAlias = CostTable | Surrogate | SurrogateSuite
 Sources: TypeAlias = Source | Iterable[Source] | None
@@ -72,13 +72,8 @@ def fit_sources(
     return suite.fit_table(table, targets, progress=progress, n_jobs=n_jobs)
 
 
-def fitted_sources(
-    sources: Sources, space: SearchSpace | None, random_state: RandomState = None
-) -> tuple[Surrogate, ...]:
-    """Return the fitted surrogates of sources; tables are fitted. Raise if one can't predict in the space.
-
-    ``space`` is None for networks of any kind.
-    """
+def surrogates_of(sources: Sources, random_state: RandomState = None) -> tuple[Surrogate, ...]:
+    """Return the fitted surrogates of sources; tables are fitted."""
     alone = isinstance(sources, Source) or not isinstance(sources, Iterable)
     items: list[Any] = [] if sources is None else [sources] if alone else list(sources)  # type: ignore[arg-type]
     surrogates: list[Surrogate] = []
@@ -95,18 +90,29 @@ def fitted_sources(
             raise InvalidInputError(
                 f"a source must be a CostTable, a Surrogate or a SurrogateSuite, got {type(item).__name__}."
             )
+    return tuple(surrogates)
+
+
+def fitted_sources(
+    sources: Sources, space: SearchSpace | None, random_state: RandomState = None
+) -> tuple[Surrogate, ...]:
+    """Return the fitted surrogates of sources; tables are fitted. Raise if one can't predict in the space.
+
+    ``space`` is None for networks of any kind.
+    """
+    surrogates = surrogates_of(sources, random_state)
     for surrogate in surrogates:
         own = get_space(surrogate.encoder_.space)  # None of graphs, which predicts networks of any kind
-        if own is not None and own is not space and _physics_of(surrogate) is None:
+        if own is not None and own is not space and physics_of(surrogate) is None:
             raise InvalidInputError(
                 f"the source {surrogate.target_ or 'without a name'} is a surrogate over {own.name}, which can't "
                 f"predict {'graphs' if space is None else space.name}: give its cost table instead, or what "
                 "fit_sources makes of it."
             )
-    return tuple(surrogates)
+    return surrogates
 
 
-def _physics_of(surrogate: Surrogate) -> PhysicsGP | None:
+def physics_of(surrogate: Surrogate) -> PhysicsGP | None:
     """Return a surrogate's layer physics, which predicts in other spaces; None if its costs are no sums over layers.
 
     A surrogate that has none, or has sources of its own, is imitated by layer physics.
@@ -173,7 +179,7 @@ class SourceCosts(Encoder):
         if by_physics:
             frame = LayerPhysics(None).frame(batch)
             for number, surrogate in by_physics.items():
-                physics = _physics_of(surrogate)
+                physics = physics_of(surrogate)
                 assert physics is not None
                 predicted = physics.predict(frame) * surrogate.scale_
                 result[:, number] = np.maximum(predicted, surrogate.floor_)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sized
-from typing import Self
+from dataclasses import replace
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy.stats import spearmanr
 
+from hwnas_surrogate.columns import Columns
 from hwnas_surrogate.data import CostTable, TargetLike
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.features import Encoder
-from hwnas_surrogate.models import ConstantCost, PhysicsStack, cost_model
+from hwnas_surrogate.models import ConstantCost, PhysicsPrior, PhysicsStack, cost_model
 from hwnas_surrogate.models.robust import robust_sd
 from hwnas_surrogate.random_states import RandomState, as_seed
 from hwnas_surrogate.reals import reals
@@ -23,6 +26,7 @@ from hwnas_surrogate.trainers.calibration import Calibration
 from hwnas_surrogate.trainers.encoded import Encoded, each_once, stack_encoder
 from hwnas_surrogate.trainers.operator_costs import NodeTimes
 from hwnas_surrogate.trainers.sources import SourceCosts, Sources, fitted_sources
+from hwnas_surrogate.trainers.speaking import speaking
 from hwnas_surrogate.trainers.suite import SurrogateSuite
 from hwnas_surrogate.trainers.surrogate import Surrogate, Vector
 
@@ -30,6 +34,12 @@ __all__ = ["AdaptWarning", "TransferSurrogate", "adapt"]
 
 MANY = 200
 """From so many measurements on, outliers are those of :class:`Surrogate`: costs with large residuals."""
+SPEAKING = 400
+"""Of more sources, those with the largest evidence are kept: so many. With 200, useless ones outvoted physics more
+often."""
+_DOUBT = 3.0
+"""Log odds that chosen sources lose for each factor of e by which there were more. At 1, the choice by chance made one
+of four devices worse by .001 to .002 (Spearman's rho)."""
 _FEW = 8
 """With fewer networks, the error can't be estimated well."""
 _POOR = 0.8
@@ -53,8 +63,8 @@ class TransferSurrogate(Surrogate):
 
     The model is :class:`~hwnas_surrogate.models.PhysicsStack`. With few measurements, predictions rest on layer physics
     and its prior. Predictions of other devices' surrogates (sources) are weighted by their evidence, so that useless
-    sources do no harm. With more measurements, the general model gets more weight. If a source is the same device under
-    another config, three measurements recalibrate it.
+    sources do no harm; of many sources, those with the largest evidence are kept. With more measurements, the general
+    model gets more weight. If a source is the same device under another config, three measurements recalibrate it.
 
     Parameters
     ----------
@@ -78,7 +88,9 @@ class TransferSurrogate(Surrogate):
     notes_ : tuple of str
         Warnings about the measurements, as given by ``fit``. Not saved.
     sources_ : tuple of Surrogate
-        The fitted sources.
+        The fitted sources; of many, those that were kept.
+    n_sources_ : int
+        Number of sources that were given; not saved.
 
     Notes
     -----
@@ -98,6 +110,7 @@ class TransferSurrogate(Surrogate):
     left_out_: pd.DataFrame
     notes_: tuple[str, ...]
     sources_: tuple[Surrogate, ...]
+    n_sources_: int
 
     def __init__(
         self,
@@ -184,9 +197,10 @@ class TransferSurrogate(Surrogate):
         return stack_encoder(space, *([SourceCosts(space, sources)] if sources else []))
 
     def _learn(self, encoder: Encoder, training: Encoded, costs: Vector, operators: NodeTimes | None) -> Self:
+        has_cost = ~np.isnan(costs)
+        encoder, training = self._chosen(encoder, training, costs)
         super()._learn(encoder, training, costs, operators)
         self.sources_ = encoder.asked_surrogates()
-        has_cost = ~np.isnan(costs)
         measured = costs[has_cost]
         _, medians, network = each_once(training.rows(has_cost), measured)
         constant = isinstance(self.model_, ConstantCost)
@@ -207,6 +221,36 @@ class TransferSurrogate(Surrogate):
         )
         self.notes_ = tuple(self._judge(training, costs, residuals))
         return self
+
+    def _model(self) -> Any:
+        """Return the unfitted model; chosen sources are less credible a priori.
+
+        Among many sources, some predict ten costs well by chance: the more were left out, the more likely it is.
+        """
+        model = super()._model()
+        if self.n_sources_ > SPEAKING:
+            odds = PhysicsPrior().source_log_odds - _DOUBT * math.log(self.n_sources_ / SPEAKING)
+            model.set_params(prior={"source_log_odds": odds})
+        return model
+
+    def _chosen(self, encoder: Encoder, training: Encoded, costs: Vector) -> tuple[Encoder, Encoded]:
+        """Keep the sources that speak for the device, if there are many: from the training networks and their costs."""
+        names = np.array(training.features.columns, object)
+        is_source = np.isin(np.arange(len(names)), Columns.of(training.features).where("source"))
+        self.n_sources_ = int(is_source.sum())
+        if self.n_sources_ <= SPEAKING:
+            return encoder, training
+        has_cost = ~np.isnan(costs)
+        predicted = training.features.loc[has_cost, is_source].to_numpy(np.float64)
+        kept = names[is_source][speaking(predicted, costs[has_cost], SPEAKING)]
+        columns = encoder.columns
+        of_name = dict(
+            zip((columns[place].name for place in columns.where("source")), encoder.asked_surrogates(), strict=True)
+        )
+        few = stack_encoder(get_space(encoder.space), SourceCosts(encoder.space, tuple(of_name[name] for name in kept)))
+        features = training.features[[*names[~is_source], *kept]]
+        # Sources of one name are numbered, now among fewer.
+        return few, replace(training, features=features.set_axis(list(few.columns.names), axis=1))
 
     def _outlying(self, costs: Vector, residuals: Vector, network: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
         """Return the rows that may be outliers, given n costs, leave-one-out residuals and each row's network.

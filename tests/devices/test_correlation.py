@@ -51,6 +51,38 @@ def test_equals_scipy_on_clean_costs(costs: npt.NDArray[np.float64], method: Met
 
 
 @every_method
+@pytest.mark.parametrize("levels", [3, None])
+def test_equals_scipy_where_most_costs_are_missing(method: Method, levels: int | None) -> None:
+    rng = np.random.default_rng(3)
+    costs = 1 + (rng.uniform(1, 5, (150, 12)) if levels is None else rng.integers(0, levels, (150, 12)).astype(float))
+    costs[rng.random(costs.shape) < 0.8] = np.nan
+    names = [f"device{number}/latency" for number in range(12)]
+    result = correlation(CostTable("nasbench201", list(range(150)), costs, names), method).to_numpy()
+    compared = 0
+    for i in range(12):
+        for j in range(12):
+            both = costs[~np.isnan(costs[:, [i, j]]).any(axis=1)][:, [i, j]]
+            if len(both) < 2 or (np.ptp(both, axis=0) == 0).any():
+                assert np.isnan(result[i, j])
+            else:
+                assert result[i, j] == pytest.approx(SCIPY[method](*both.T).statistic, abs=1e-12)
+                compared += 1
+    assert compared > 100
+
+
+@every_method
+def test_a_thousand_devices_with_most_costs_missing_are_quick(method: Method) -> None:
+    rng = np.random.default_rng(0)
+    costs = np.exp(rng.normal(size=(300, 1)) + 0.3 * rng.normal(size=(300, 1000)))
+    costs[rng.random(costs.shape) < 0.9] = np.nan
+    names = [f"device{number}/latency" for number in range(1000)]
+    start = time.process_time()
+    result = correlation(CostTable("nasbench201", list(range(300)), costs, names), method).to_numpy()
+    assert time.process_time() - start < 4
+    assert np.nanmedian(result) > 0.5
+
+
+@every_method
 def test_each_pair_uses_the_rows_that_both_have(costs: npt.NDArray[np.float64], method: Method) -> None:
     costs[:25, 0] = np.nan
     costs[20:40, 1] = np.nan
