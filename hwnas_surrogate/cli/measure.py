@@ -251,11 +251,9 @@ def _tell_fleet(fleet: dict[str, Any], device: str) -> None:
     for name, board in fleet["boards"].items():
         scale, error = board["scale"], board["scale_error"]
         if scale is not None:
+            of = "the anchor" if error is None else f"{board['compared']} networks"
             width = "" if error is None else f" +- {error:.4f}"
-            say(
-                f"{device}board {name} measured {board['networks']} networks; its times are {scale:.4f}{width} of the "
-                f"fleet's ({board['compared']} networks compared), taken out"
-            )
+            say(f"{device}board {name}: {board['networks']} networks; times divided by {scale:.4f}{width}, from {of}")
             if abs(scale - 1) > _APART:
                 say(
                     f"{device}warning: board {name} is {'slower' if scale > 1 else 'faster'} than the fleet by "
@@ -266,7 +264,7 @@ def _tell_fleet(fleet: dict[str, Any], device: str) -> None:
         if board["dropped"]:
             say(f"{device}warning: board {name} dropped out, the others took its share: {board['dropped']}")
     parts = (("between_boards", "two boards"), ("within_board", "two passes on one board"))
-    told = [f"of {what} {fleet[key]:.2%}" for key, what in parts if fleet[key] is not None]
+    told = [f"{fleet[key]:.2%} of {what}" for key, what in parts if fleet[key] is not None]
     if told:
         say(f"{device}median difference about a network, scales taken out: {', '.join(told)}")
 

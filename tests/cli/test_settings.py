@@ -96,9 +96,9 @@ def test_a_fleet_is_one_device(run: Run, tmp_path: Path, monkeypatch: pytest.Mon
         _, err = run(*command)
         assert devices() == ["rack-scripted-1t/latency"]
         told = " ".join(err.split())
-        assert "board one measured " in told
-        assert "board two measured " in told
-        assert "of the fleet's" in told
+        assert "board one: " in told
+        assert "board two: " in told
+        assert " networks; times divided by " in told
         table = load_table(Path("all.parquet"))
         assert isinstance(table, CostTable)
         assert set("+".join(table.groups["board"]).split("+")) <= {"one", "two"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections import Counter
@@ -18,6 +19,7 @@ from hwnas_surrogate.measure.plan import Outcome, Plan
 from hwnas_surrogate.measure.sharing import time_on_fleet
 from hwnas_surrogate.measure.subjects import ArchSubject
 from hwnas_surrogate.runner import timing
+from hwnas_surrogate.runner.journal import Journal
 from hwnas_surrogate.spaces import get_space
 from tests.measure.stand_ins import StandIn, true_ms
 
@@ -213,5 +215,12 @@ class TestRefused:
         run(folder, StandIn("a"), archs=ARCHS[:4])
         other = folder / "z.journal"
         other.write_text("{}\n")
-        with pytest.raises(DataFileError, match=r"z\.journal"):
+        with pytest.raises(DataFileError, match=r"line 1 of .*z\.journal is not the header of a journal"):
             run(folder, StandIn("a"))
+        header = json.loads((folder / "a.journal").read_text().splitlines()[0])
+        other.unlink()
+        Journal(other, header["settings"], {"environment": {}}).__exit__()  # of a measurement on one board
+        with pytest.raises(DataFileError, match=r"z\.journal is not the journal of a board of a fleet: move it else"):
+            run(folder, StandIn("a"))
+        other.write_text("")  # as a kill leaves it at once
+        run(folder, StandIn("a"), archs=ARCHS[:4])
