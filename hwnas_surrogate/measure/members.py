@@ -85,6 +85,24 @@ def connected(
     timers = [timer_of(board) for board in fleet.boards]
     for timer in timers:
         stack.callback(timer.close)
+    devices = _devices(fleet, timers, plan, name)
+    facts = [timer.board.check() for timer in timers]  # again: now all are connected
+    _check_one_kind(fleet, devices)
+    _check_distinct(fleet, facts)
+    members = []
+    for timer, device, of_board in zip(timers, devices, facts, strict=True):
+        board = timer.board
+        machine = {"host": of_board.host, "machine": of_board.machine, "processor": device.hardware}
+        info = {"board": board.name, "machine": machine, "environment": timer.environment()}
+        path = folder / f"{file_stem(board.name)}{_SUFFIX}"
+        journal = stack.enter_context(open_journal(path, plan.settings(device), info))
+        _check_same_machine(board, machine, journal)
+        members.append(Member(timer, device, journal, Readings(plan.protocol, journal.entries)))
+    return members
+
+
+def _devices(fleet: Fleet, timers: list[BoardTimer], plan: Plan, name: str) -> list[Device]:
+    """Connect all boards at once, and describe each as the device."""
     failures: dict[str, HWNASError] = {}
 
     def device_of(timer: BoardTimer) -> Device | None:
@@ -95,27 +113,14 @@ def connected(
             return None
 
     with ThreadPoolExecutor(len(timers)) as pool:
-        devices = list(pool.map(device_of, timers))
+        devices = [device for device in pool.map(device_of, timers) if device is not None]
     if failures:
         why = " ".join(f"{board}: {str(error).rstrip('.')}." for board, error in failures.items())
         raise MeasurementError(
             f"{len(failures)} of {len(timers)} boards of {fleet} can't be used. {why} Repair them, or leave them out: "
             "the others measure their share, and what they measured is kept."
         )
-    facts = [timer.board.check() for timer in timers]  # again: now all are connected
-    known = [device for device in devices if device is not None]
-    _check_one_kind(fleet, known)
-    _check_distinct(fleet, facts)
-    members = []
-    for timer, device, of_board in zip(timers, known, facts, strict=True):
-        board = timer.board
-        machine = {"host": of_board.host, "machine": of_board.machine, "processor": device.hardware}
-        info = {"board": board.name, "machine": machine, "environment": timer.environment()}
-        path = folder / f"{file_stem(board.name)}{_SUFFIX}"
-        journal = stack.enter_context(open_journal(path, plan.settings(device), info))
-        _check_same_machine(board, machine, journal)
-        members.append(Member(timer, device, journal, Readings(plan.protocol, journal.entries)))
-    return members
+    return devices
 
 
 def _check_one_kind(fleet: Fleet, devices: list[Device]) -> None:
