@@ -57,6 +57,10 @@ def measure(
         list[str] | None,
         typer.Option(metavar="URL", help="Run on this board: ssh://USER@HOST, ssh://HOST?python=PATH. Repeatable."),
     ] = None,
+    fleet: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The boards are of one kind: they share the networks, as one device."),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Table to write. Default: measurements/SPACE-RUNTIME.parquet.")
     ] = None,
@@ -91,8 +95,8 @@ def measure(
     """Measure the costs of networks on this host or on boards, and write a table to train on.
 
     They are architectures of a search space, or networks of your own: model.onnx, or --networks FILE.py:NAME.
-    Several runtimes, threads, batches and boards are a device each. If it is stopped or killed, or a board is lost, run
-    the same command again to resume.
+    Several runtimes, threads, batches and boards are a device each; boards of a --fleet share the networks. If it is
+    stopped or killed, or a board is lost, run the same command again to resume.
     """
     from hwnas_surrogate.data import CostTable, write_parquet
     from hwnas_surrogate.measure import Protocol, measure_blocks, measure_networks, measure_several, with_throughput
@@ -117,7 +121,7 @@ def measure(
     chosen = get_space(space or ("fbnet" if blocks else "nasbench201"))
     if blocks and chosen.name != "fbnet":
         raise InvalidInputError(f"--blocks measures the blocks of fbnet; {chosen.name} has none.")
-    settings = read_settings(runtime, threads, batch, cold, board or [], device)
+    settings = read_settings(runtime, threads, batch, cold, board or [], device, fleet)
     if profile:  # before another setting is measured
         for of in settings:
             check_reporting(of.runtime, of.board)
@@ -178,20 +182,33 @@ def _read(path: Path, space: SearchSpace, dataset: str | None) -> tuple[Any, Any
 
 
 def read_settings(
-    runtimes: str, threads: str, batches: str, cold: bool, boards: list[str], device: str | None
+    runtimes: str,
+    threads: str,
+    batches: str,
+    cold: bool,
+    boards: list[str],
+    device: str | None,
+    fleet: str | None = None,
 ) -> list[Setting]:
-    """Return every combination of what was given, each once."""
+    """Return every combination of what was given, each once; the boards of a fleet are one place."""
     from hwnas_surrogate.measure import make_runtime
-    from hwnas_surrogate.measure.boards import Board, parse_board
+    from hwnas_surrogate.measure.boards import Board, Fleet, parse_board
     from hwnas_surrogate.measure.several import Setting
 
-    if device is not None and len(boards) > 1:
+    if fleet is not None and not boards:
+        raise InvalidInputError(f"--fleet {fleet} has no boards: give each with --board ssh://USER@HOST.")
+    if fleet is not None and device is not None:
+        raise InvalidInputError("--fleet names the device already: leave out --device.")
+    if fleet is None and device is not None and len(boards) > 1:
         raise InvalidInputError("--device names one machine; give boards names of their own: ssh://HOST?name=NAME.")
     names = _listed(runtimes)
     counts = [None if text == "all" else _count("--threads", text, ", or all") for text in _listed(threads)]
     sizes = [_count("--batch", text) for text in _listed(batches)]
     made = [make_runtime(name, count, size, cold) for name in names for count in counts for size in sizes]
-    places: list[Board | None] = [parse_board(url) for url in dict.fromkeys(boards)] or [None]
+    addresses = list(dict.fromkeys(boards))
+    places: list[Board | Fleet | None] = (
+        [Fleet(fleet, addresses)] if fleet is not None else [parse_board(url) for url in addresses] or [None]
+    )
     return [Setting(runtime, board, device) for board in places for runtime in made]
 
 
@@ -215,6 +232,8 @@ def _tell(meta: dict[str, Any], device: str) -> None:
     )
     if meta["disturbed"]:
         say(f"{device}warning: {meta['disturbed']}")
+    if "fleet" in meta:
+        _tell_fleet(meta["fleet"], device)
     if "profile" in meta:
         failed = meta["profile"]["failed"]
         say(f"{device}operators timed of {meta['profile']['networks']} networks, not of {len(failed)}")
@@ -226,6 +245,32 @@ def _tell(meta: dict[str, Any], device: str) -> None:
     if left:
         say(f"{device}time limit reached, {left} networks are not measured yet; run the same command again to resume")
 
+
+def _tell_fleet(fleet: dict[str, Any], device: str) -> None:
+    """Print which board measured how much, and how the boards differ."""
+    for name, board in fleet["boards"].items():
+        scale, error = board["scale"], board["scale_error"]
+        if scale is not None:
+            of = "the anchor" if error is None else f"{board['compared']} networks"
+            width = "" if error is None else f" +- {error:.4f}"
+            say(f"{device}board {name}: {board['networks']} networks; times divided by {scale:.4f}{width}, from {of}")
+            if abs(scale - 1) > _APART:
+                say(
+                    f"{device}warning: board {name} is {'slower' if scale > 1 else 'faster'} than the fleet by "
+                    f"{abs(scale - 1):.0%}: check its cooling, power and clock (hwnas doctor --board URL)"
+                )
+        if board["disturbed"]:
+            say(f"{device}warning: board {name}: {board['disturbed']}")
+        if board["dropped"]:
+            say(f"{device}warning: board {name} dropped out, the others took its share: {board['dropped']}")
+    parts = (("between_boards", "two boards"), ("within_board", "two passes on one board"))
+    told = [f"{fleet[key]:.2%} of {what}" for key, what in parts if fleet[key] is not None]
+    if told:
+        say(f"{device}median difference about a network, scales taken out: {', '.join(told)}")
+
+
+_APART = 0.1
+"""Relative difference of a board from its fleet that is a reason for a warning."""
 
 _SAID = 5
 """Number of networks without a profile that are printed."""

@@ -13,6 +13,7 @@ from hwnas_surrogate.lazy import lazy_names
 from hwnas_surrogate.measure.environment import environment
 
 if TYPE_CHECKING:
+    from hwnas_surrogate.measure.boards import Fleet
     from hwnas_surrogate.measure.energy import EnergyMeter, Nvml, Rapl
     from hwnas_surrogate.measure.export import export_networks
     from hwnas_surrogate.measure.runnable import Runnable
@@ -46,6 +47,7 @@ __all__ = [
     "EnergyMeter",
     "ExecuTorch",
     "FileRuntime",
+    "Fleet",
     "LiteRT",
     "LiteRTInt8",
     "Ncnn",
@@ -72,6 +74,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "boards": ["Fleet"],
     "energy": ["EnergyMeter", "Nvml", "Rapl"],
     "export": ["export_networks"],
     ".runner.protocol": ["Protocol"],

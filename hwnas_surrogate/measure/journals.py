@@ -14,8 +14,10 @@ from hwnas_surrogate.runner.journal import Journal
 __all__ = ["check_ours", "journal_path", "open_journal"]
 
 
-def journal_path(output: str | os.PathLike[str]) -> Path:
+def journal_path(output: str | os.PathLike[str], suffix: str = ".journal") -> Path:
     """Return the journal's place, beside the table to write; symbolic links of the table are followed.
+
+    Several boards of a fleet have a journal each, in the folder of the suffix ``.journals``.
 
     Raises
     ------
@@ -25,7 +27,7 @@ def journal_path(output: str | os.PathLike[str]) -> Path:
         If the folder can't be read.
     """
     check_output(output, TABLE_SUFFIXES, stream=False)
-    path = Path(f"{os.path.realpath(output)}.journal")
+    path = Path(f"{os.path.realpath(output)}{suffix}")
     check_ours(output, path)
     return path
 
@@ -52,8 +54,8 @@ def check_ours(output: str | os.PathLike[str], record: Path) -> None:
         )
 
 
-def open_journal(path: Path, settings: dict[str, Any], environment: dict[str, Any]) -> Journal:
-    """Open a journal, and record the environment in a new one; its folder is made.
+def open_journal(path: Path, settings: dict[str, Any], info: dict[str, Any]) -> Journal:
+    """Open a journal, and record what is known, such as the environment, in a new one; its folder is made.
 
     Raises
     ------
@@ -63,4 +65,4 @@ def open_journal(path: Path, settings: dict[str, Any], environment: dict[str, An
         As :class:`~hwnas_surrogate.runner.journal.Journal`.
     """
     make_folder(path.parent)
-    return Journal(path, settings, {"environment": environment})
+    return Journal(path, settings, info)

@@ -6,7 +6,8 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,33 +15,31 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas_surrogate.capture import GivenNetwork, OnnxFile, UserModule
-from hwnas_surrogate.data import BlockTable, CostTable, Device, Target, write_parquet
+from hwnas_surrogate.data import BlockTable, CostTable, Target, write_parquet
 from hwnas_surrogate.data.blocks import block_keys
 from hwnas_surrogate.data.rows import Configs
 from hwnas_surrogate.data.table import noise_floor
 from hwnas_surrogate.errors import InvalidInputError, MeasurementError
 from hwnas_surrogate.graphs import Graph, GraphBatch
-from hwnas_surrogate.measure.boards import Board, parse_board
+from hwnas_surrogate.measure.boards import Board, Fleet, parse_board
 from hwnas_surrogate.measure.boards.adb import AdbBoard
 from hwnas_surrogate.measure.boards.timer import BoardTimer
 from hwnas_surrogate.measure.boards.tool_timer import ToolTimer
 from hwnas_surrogate.measure.client import Worker
 from hwnas_surrogate.measure.journals import journal_path, open_journal
+from hwnas_surrogate.measure.plan import Outcome, Plan
 from hwnas_surrogate.measure.profiling import check_reporting
 from hwnas_surrogate.measure.runtimes import RUNTIMES, Runtime, Torch
+from hwnas_surrogate.measure.sharing import time_on_fleet
 from hwnas_surrogate.measure.subjects import ArchSubject, GivenSubject, Subject
 from hwnas_surrogate.measure.tabulating import costs_of, profiled, tabulated
 from hwnas_surrogate.measure.zoo import ZooModule
 from hwnas_surrogate.runner.disturbance import total_disturbance, verdict
-from hwnas_surrogate.runner.protocol import Protocol, Readings
+from hwnas_surrogate.runner.protocol import Protocol
 from hwnas_surrogate.runner.timing import BLOCK, Progress, time_networks
 from hwnas_surrogate.spaces import Archs, ConfigLike, FBNetConfig, NetworkConfig, SearchSpace, get_space
 
 __all__ = ["measure", "measure_blocks", "measure_networks"]
-
-
-_LATER = ("passes", "timeout", "profile")
-"""Fields of the protocol that may change when a measurement goes on."""
 
 
 def measure(
@@ -50,7 +49,7 @@ def measure(
     configs: Configs = None,
     *,
     runtime: Runtime | None = None,
-    board: str | Board | None = None,
+    board: str | Board | Fleet | None = None,
     device: str | None = None,
     protocol: Protocol | None = None,
     time_limit: float | None = None,
@@ -78,10 +77,11 @@ def measure(
         The network configs; the space's first published one if None.
     runtime : Runtime, optional
         The runtime; torch on one thread if None.
-    board : str or Board, optional
+    board : str, Board or Fleet, optional
         Where to run: this host if None, or a board's address, such as ``"ssh://pi@raspberrypi"``
         (:func:`~hwnas_surrogate.measure.boards.parse_board`). Networks are converted here and pushed in blocks. Only
-        runtimes that execute files run there.
+        runtimes that execute files run there. The boards of a :class:`~hwnas_surrogate.measure.boards.Fleet` share the
+        networks; the table's group ``board`` names those that measured each, ``meta["fleet"]`` how they differ.
     device : str, optional
         The device's name in the table.
     protocol : Protocol, optional
@@ -120,8 +120,9 @@ def measure(
     subjects = [
         ArchSubject(chosen.name, text, names[number]) for text, number in zip(texts, numbers.tolist(), strict=True)
     ]
-    plan = _Plan(chosen.name, subjects, _anchor(chosen), how, time_limit, progress)
-    described, readings, meta = _run(plan, runner, board, device, output)
+    plan = Plan(chosen.name, subjects, _anchor(chosen), how, time_limit, progress)
+    outcome, meta = _run(plan, runner, board, device, output)
+    described, readings = outcome.device, outcome.readings
     rows, columns = tabulated(subjects, readings, described, how)
     meta["protocol"]["left"] = len(subjects) - len(rows)
     if how.profile:
@@ -133,7 +134,9 @@ def measure(
             described,
             columns["targets"],
         )
-    table = CostTable(chosen, batch[rows], configs=[distinct[number] for number in numbers[rows]], meta=meta, **columns)
+    groups = _groups([subjects[row] for row in rows], outcome)
+    in_rows = [distinct[number] for number in numbers[rows]]
+    table = CostTable(chosen, batch[rows], configs=in_rows, groups=groups, meta=meta, **columns)
     write_parquet(table, Path(output))
     return table
 
@@ -143,7 +146,7 @@ def measure_networks(
     output: str | os.PathLike[str],
     *,
     runtime: Runtime | None = None,
-    board: str | Board | None = None,
+    board: str | Board | Fleet | None = None,
     device: str | None = None,
     protocol: Protocol | None = None,
     time_limit: float | None = None,
@@ -184,8 +187,9 @@ def measure_networks(
     graphs = {network.name: network.graph() for network in given}
     _check_distinct(graphs)
     subjects = [GivenSubject.of(network) for network in given]
-    plan = _Plan("graphs", subjects, _anchor(get_space("nasbench201")), how, time_limit, progress)
-    described, readings, meta = _run(plan, runner, board, device, output)
+    plan = Plan("graphs", subjects, _anchor(get_space("nasbench201")), how, time_limit, progress)
+    outcome, meta = _run(plan, runner, board, device, output)
+    described, readings = outcome.device, outcome.readings
     rows, columns = tabulated(subjects, readings, described, how)
     meta["protocol"]["left"] = len(subjects) - len(rows)
     meta["networks"] = {
@@ -197,7 +201,9 @@ def measure_networks(
             measured, readings, lambda row: graphs[measured[row].name], described, columns["targets"]
         )
     families = ["" if not isinstance(network, ZooModule) else network.network.family for network in given]
-    groups = {"family": [families[row] for row in rows]} if any(families) else None
+    groups = _groups([subjects[row] for row in rows], outcome)
+    if any(families):
+        groups["family"] = [families[row] for row in rows]
     batch = GraphBatch({subjects[row].name: graphs[subjects[row].name] for row in rows})
     table = CostTable(None, batch, groups=groups, meta=meta, **columns)
     write_parquet(table, Path(output))
@@ -209,7 +215,7 @@ def measure_blocks(
     config: ConfigLike = None,
     *,
     runtime: Runtime | None = None,
-    board: str | Board | None = None,
+    board: str | Board | Fleet | None = None,
     device: str | None = None,
     protocol: Protocol | None = None,
     time_limit: float | None = None,
@@ -248,8 +254,9 @@ def measure_blocks(
         ArchSubject(space.name, space.format([op] * space.n_positions), str(chosen), part)
         for op, part in parts.values()
     ]
-    plan = _Plan(space.name, subjects, _anchor(space), how, time_limit, progress)
-    described, readings, meta = _run(plan, runner, board, device, output)
+    plan = Plan(space.name, subjects, _anchor(space), how, time_limit, progress)
+    outcome, meta = _run(plan, runner, board, device, output)
+    described, readings = outcome.device, outcome.readings
     failed = next((item for item in subjects if readings.reading(item.key).failure), None)
     if failed is not None:
         raise MeasurementError(f"{failed.part} of {failed.arch!r}: {readings.reading(failed.key).failure}")
@@ -264,45 +271,27 @@ def measure_blocks(
     return table
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """What to measure, and how."""
-
-    space: str
-    subjects: Sequence[Subject]
-    anchor: ArchSubject
-    protocol: Protocol
-    time_limit: float | None
-    progress: Progress | None
-
-
 def _run(
-    plan: _Plan, runtime: Runtime, board: str | Board | None, name: str | None, output: str | os.PathLike[str]
-) -> tuple[Device, Readings, dict[str, Any]]:
-    """Open the journal, time the missing networks, and describe the device and the protocol."""
+    plan: Plan, runtime: Runtime, board: str | Board | Fleet | None, name: str | None, output: str | os.PathLike[str]
+) -> tuple[Outcome, dict[str, Any]]:
+    """Time the missing networks, and describe the device and the protocol."""
     subjects, anchor, protocol, limit = plan.subjects, plan.anchor, plan.protocol, plan.time_limit
     if limit is not None and not limit > 0:
         raise InvalidInputError(f"time_limit must be a positive number of seconds, got {limit!r}.")
     place = parse_board(board) if isinstance(board, str) else board
     if protocol.profile:
         check_reporting(runtime, place)
-    path = journal_path(output)
+    if protocol.energy and place is not None:
+        raise InvalidInputError("energy is counted on this host only; measure the latency of boards.")
     deadline = np.inf if limit is None else time.monotonic() + limit
-    with closing(_timer(runtime, place, protocol)) as timer:
-        device = timer.device(name)
-        if plan.space == "graphs":
-            device = replace(device, batch=None)  # each network has its own
-        settings = {
-            "space": plan.space,
-            "device": device.to_dict(),
-            "anchor": list(anchor.key),
-            # More passes or a profile may follow later: a pass depends on its number only. The timeout changes no time.
-            "protocol": {name: value for name, value in asdict(protocol).items() if name not in _LATER},
-        }
-        meter = runtime.meter().source if protocol.energy else "not asked for"
-        with open_journal(path, settings, timer.environment()) as journal:
-            readings = time_networks(subjects, anchor, timer, protocol, journal, deadline, plan.progress)
-            info = journal.info
+    meter = runtime.meter().source if protocol.energy else "not asked for"
+    if isinstance(place, Fleet):
+        name = runtime.device_name(place.name) if name is None else name
+        timer_of = partial(_board_timer, runtime, protocol)
+        outcome = time_on_fleet(plan, place, name, timer_of, journal_path(output, ".journals"), deadline)
+    else:
+        outcome = _on_one_machine(plan, place, name, runtime, journal_path(output), deadline)
+    readings = outcome.readings
     if not any(readings.has_latency(subject.key) for subject in subjects):
         failures = [failure for subject in subjects if (failure := readings.reading(subject.key).failure)]
         raise MeasurementError(
@@ -313,7 +302,7 @@ def _run(
     disturbance = total_disturbance(readings.disturbances)
     was_subtracted = "subtracted" in disturbance
     meta = {
-        **info,
+        **outcome.info,
         "protocol": {
             "estimator": "lower quartile of the runs of a pass, averaged over passes; each run divided by how slow the "
             "machine was in its block, which the block's other networks tell (median of log time - network - block); "
@@ -333,17 +322,31 @@ def _run(
         "energy": meter,
         "seconds": {what: round(seconds, 1) for what, seconds in readings.seconds.items()},
     }
-    return device, readings, meta
+    return outcome, meta
 
 
-def _timer(runtime: Runtime, board: Board | None, protocol: Protocol) -> Worker | BoardTimer:
-    if board is None:
-        return Worker(runtime, protocol.timeout)
-    if protocol.energy:
-        raise InvalidInputError("energy is counted on this host only; measure the latency of boards.")
+def _on_one_machine(
+    plan: Plan, board: Board | None, name: str | None, runtime: Runtime, path: Path, deadline: float
+) -> Outcome:
+    """Time the missing networks on this host or on a board, into one journal."""
+    protocol = plan.protocol
+    timer = Worker(runtime, protocol.timeout) if board is None else _board_timer(runtime, protocol, board)
+    with closing(timer):
+        device = plan.described(timer.device(name))
+        with open_journal(path, plan.settings(device), {"environment": timer.environment()}) as journal:
+            readings = time_networks(plan.subjects, plan.anchor, timer, protocol, journal, deadline, plan.progress)
+            return Outcome(device, readings, journal.info, {})
+
+
+def _board_timer(runtime: Runtime, protocol: Protocol, board: Board) -> BoardTimer:
     if isinstance(board, AdbBoard) and board.tools:
         return ToolTimer(board, runtime, protocol.timeout)
     return BoardTimer(board, runtime, protocol.timeout)
+
+
+def _groups(subjects: Sequence[Subject], outcome: Outcome) -> dict[str, list[str]]:
+    """Return the boards of a fleet that measured each network as groups of the table; nothing on one machine."""
+    return {"board": [outcome.boards.get(subject.key, "") for subject in subjects]} if outcome.boards else {}
 
 
 def _check_archs(

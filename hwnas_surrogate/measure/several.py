@@ -14,7 +14,7 @@ from hwnas_surrogate.data import CostTable, merge, write_parquet
 from hwnas_surrogate.data.store import TABLE_SUFFIXES
 from hwnas_surrogate.errors import HWNASError, InvalidInputError, MeasurementError
 from hwnas_surrogate.files import check_output, file_stem, make_folder
-from hwnas_surrogate.measure.boards import Board
+from hwnas_surrogate.measure.boards import Board, Fleet
 from hwnas_surrogate.measure.boards.timer import check_runtime
 from hwnas_surrogate.measure.journals import check_ours
 from hwnas_surrogate.measure.runtimes import Runtime
@@ -31,14 +31,14 @@ class Setting:
     ----------
     runtime : Runtime
         The runtime, with its threads and batch.
-    board : Board, optional
+    board : Board or Fleet, optional
         This host if None.
     host : str, optional
-        What the device's name begins with; the board's name if None, or ``cpu``.
+        What the device's name begins with; the name of the board or fleet if None, or ``cpu``.
     """
 
     runtime: Runtime
-    board: Board | None = None
+    board: Board | Fleet | None = None
     host: str | None = None
 
     @property
@@ -52,7 +52,7 @@ class Measure(Interface):
     """Measures the networks of one call in one setting, such as :func:`measure` with all else given."""
 
     def __call__(
-        self, output: Path, *, runtime: Runtime, board: Board | None, device: str, progress: Progress
+        self, output: Path, *, runtime: Runtime, board: Board | Fleet | None, device: str, progress: Progress
     ) -> CostTable:
         """Return the table, which is written to a file."""
 

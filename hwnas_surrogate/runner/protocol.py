@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Tuple
+from typing import Any, Optional, Tuple
 
 import numpy as np
 import numpy.typing as npt
@@ -156,8 +156,10 @@ class Readings:
         """Return the readings of one network; later lines update them."""
         return self.of.setdefault(key, _Reading())
 
-    def is_done(self, key: Key, number: int) -> bool:
-        """Return whether a network needs no more runs in a pass."""
+    def is_done(self, key: Key, number: Optional[int]) -> bool:
+        """Return whether a network needs no more runs in a pass; None stands for the profile."""
+        if number is None:
+            return self.is_profiled(key)
         reading = self.reading(key)
         enough = reading.runs(number) >= self.protocol.repeats
         return bool(reading.failure) or (enough and (not self.protocol.energy or number in reading.mj))

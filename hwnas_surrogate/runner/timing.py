@@ -14,7 +14,7 @@ from hwnas_surrogate.errors import MeasurementError
 from hwnas_surrogate.runner.journal import Journal
 from hwnas_surrogate.runner.protocol import Key, Protocol, Readings
 
-__all__ = ["BLOCK", "Item", "Progress", "Timer", "time_networks"]
+__all__ = ["BLOCK", "BlockSession", "Item", "Progress", "Timer", "blocks_left", "time_networks"]
 
 BLOCK = 16
 """Networks held in memory at once, whose runs alternate."""
@@ -89,31 +89,37 @@ def time_networks(
     """
     readings = Readings(protocol, journal.entries)
     of = {network.key: network for network in networks}
-    todo: list[tuple[Optional[int], list[Key]]] = [
-        (number, [key for key in of if not readings.is_done(key, number)]) for number in range(protocol.passes)
-    ]
-    if protocol.profile:
-        todo.append((None, [key for key in of if not readings.is_profiled(key)]))
-    total = len(of) * len(todo)
-    finished = total - sum(len(keys) for _, keys in todo)
+    blocks = blocks_left(list(of), readings)
+    total = len(of) * (protocol.passes + bool(protocol.profile))
+    finished = total - sum(len(keys) for _, keys in blocks)
     report = progress or (lambda done, of: None)
     report(finished, total)
     if finished == total:
         return readings
     with timer:
-        session = _Session(timer, anchor, protocol, journal, readings, deadline)
+        session = BlockSession(timer, anchor, protocol, journal, readings, deadline)
         session.check_anchor()
-        for number, keys in todo:
-            rng = np.random.default_rng([protocol.random_state, protocol.passes if number is None else number])
-            order = [keys[place] for place in rng.permutation(len(keys)).tolist()]
-            for start in range(0, len(order), BLOCK):
-                block = order[start : start + BLOCK]
-                # A network may have failed in a pass since.
-                if not session.block(number, [of[key] for key in block if not session.is_done(key, number)]):
-                    return readings
-                finished += len(block)
-                report(finished, total)
+        for number, keys in blocks:
+            # A network may have failed in a pass since.
+            if not session.block(number, [of[key] for key in keys if not readings.is_done(key, number)]):
+                return readings
+            finished += len(keys)
+            report(finished, total)
     return readings
+
+
+def blocks_left(keys: list[Key], readings: Readings) -> list[tuple[Optional[int], list[Key]]]:
+    """Return the blocks that are left to time, in order: the number of the pass, None for a profile, and networks.
+
+    Each pass has its own random order.
+    """
+    protocol, blocks = readings.protocol, []
+    for number in [*range(protocol.passes), *([None] if protocol.profile else [])]:
+        left = [key for key in keys if not readings.is_done(key, number)]
+        rng = np.random.default_rng([protocol.random_state, protocol.passes if number is None else number])
+        order = [left[place] for place in rng.permutation(len(left)).tolist()]
+        blocks += [(number, order[start : start + BLOCK]) for start in range(0, len(order), BLOCK)]
+    return blocks
 
 
 _KEPT: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
@@ -132,8 +138,24 @@ _OF_PROFILE: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
 
 
 @dataclass(eq=False)
-class _Session:
-    """Sends blocks to the timer, and writes its events to the journal."""
+class BlockSession:
+    """Sends blocks to the timer, and writes its events to the journal and to the readings.
+
+    Parameters
+    ----------
+    timer : Timer
+        It has been started.
+    anchor : Item
+        The network that runs in every block.
+    protocol : Protocol
+        The timing protocol.
+    journal : Journal
+        The journal to which every run is appended.
+    readings : Readings
+        Everything in the journal.
+    deadline : float
+        When to stop, on the clock of ``time.monotonic``.
+    """
 
     timer: Timer
     anchor: Item
@@ -154,10 +176,6 @@ class _Session:
             why = last["why"].rstrip(".")
             raise MeasurementError(f"the anchor network {self.anchor.key[0]!r} can't be run: {why}.")
         return bool(what == "end")
-
-    def is_done(self, key: Key, number: Optional[int]) -> bool:
-        """Return whether a network needs no more runs in a pass, or no profile."""
-        return self.readings.is_profiled(key) if number is None else self.readings.is_done(key, number)
 
     def block(self, number: Optional[int], networks: list[Item], lost: int = 0) -> bool:
         """Time one block; return whether there is time for more.
@@ -182,7 +200,7 @@ class _Session:
         what = last["event"]
         if what in ("end", "late"):
             return bool(what == "end")
-        rest = [network for network in networks if not self.is_done(network.key, number)]
+        rest = [network for network in networks if not self.readings.is_done(network.key, number)]
         if what == "split":  # it does not fit a board
             half = (len(rest) + 1) // 2
             return all(self.block(number, part) for part in (rest[:half], rest[half:]) if part)
@@ -203,7 +221,9 @@ class _Session:
     def _blame(self, number: Optional[int], networks: list[Item], why: str) -> bool:
         """Find the network that crashes or hangs; return whether there is time for more."""
         if len(networks) > 1:  # run each alone
-            return all(self.block(number, [network]) for network in networks if not self.is_done(network.key, number))
+            return all(
+                self.block(number, [network]) for network in networks if not self.readings.is_done(network.key, number)
+            )
         # Nothing runs any more if the hardware or the memory is gone: that is no network's failure.
         if not self.check_anchor():
             return False

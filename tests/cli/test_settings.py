@@ -80,6 +80,42 @@ def test_boards(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert "Traceback" not in err
 
 
+def test_a_fleet_is_one_device(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Each says that it is another machine, on one server.
+    fakes = {
+        name: FakeBoard(tmp_path / name, f"import platform; platform.node = lambda: {name!r}")
+        for name in ("one", "two")
+    }
+    made: list[Any] = [Scripted(), Scripted(threads=2)]
+    monkeypatch.setattr("hwnas_surrogate.measure.make_runtime", lambda *given: made[given[1] - 1])
+    (tmp_path / "server").mkdir()
+    with running(tmp_path / "server") as server:
+        urls = [server.url(python=str(fake.python), name=name) for name, fake in fakes.items()]
+        boards = [word for url in urls for word in ("--board", url)]
+        command = (*QUICK, "--runtime", "scripted", *boards, "--fleet", "rack")
+        _, err = run(*command)
+        assert devices() == ["rack-scripted-1t/latency"]
+        told = " ".join(err.split())
+        assert "board one: " in told
+        assert "board two: " in told
+        assert " networks; times divided by " in told
+        table = load_table(Path("all.parquet"))
+        assert isinstance(table, CostTable)
+        assert set("+".join(table.groups["board"]).split("+")) <= {"one", "two"}
+        assert sorted(path.name for path in Path("all.parquet.journals").iterdir()) == ["one.journal", "two.journal"]
+        runs = {name: len(fake.log("run")) for name, fake in fakes.items()}
+        run(*command)
+        assert {name: len(fake.log("run")) for name, fake in fakes.items()} == runs  # nothing is measured again
+        Path("all.parquet").unlink()
+        run(*command, "--threads", "1,2")
+        assert devices() == ["rack-scripted-1t/latency", "rack-scripted-2t/latency"]
+        swapped = [url.replace("name=one", "name=two") for url in urls[:1]]
+        _, err = run(
+            *QUICK, "--runtime", "scripted", "--board", *swapped, "--fleet", "rack", "-o", "all.parquet", code=1
+        )
+        assert "two machines have the name 'two'" in " ".join(err.split())
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -95,6 +131,21 @@ def test_boards(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         (
             ["--board", "ssh://a", "--board", "ssh://b", "--device", "x"],
             "--device names one machine; give boards names",
+        ),
+        (["--fleet", "rack"], "--fleet rack has no boards: give each with --board ssh://USER@HOST."),
+        (["--fleet", "rack", "--board", "ssh://a", "--device", "x"], "--fleet names the device already: leave out --d"),
+        (["--fleet", "rack", "--board", "ssh://a"], "runtime torch runs networks of this host only"),
+        (
+            ["--fleet", "rack", "--board", "ssh://a@pi", "--board", "ssh://b@pi", "--runtime", "onnxruntime"],
+            "two boards of fleet 'rack' have the name 'pi': ssh://a@pi and ssh://b@pi. Give each a name of its own",
+        ),
+        (
+            ["--fleet", "rack", "--board", "ssh://a", "--runtime", "onnxruntime", "--profile"],
+            "fleet rack has several boards, whose times of operators differ: profile on one of them",
+        ),
+        (
+            ["--fleet", "rack", "--board", "ssh://a", "--runtime", "onnxruntime", "--energy"],
+            "energy is counted on this host only; measure",
         ),
         (
             ["--board", "ssh://pi", "--runtime", "onnxruntime", "--energy"],

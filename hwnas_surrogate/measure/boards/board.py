@@ -38,6 +38,8 @@ class Facts:
         Versions; empty where the board is used without Python.
     others : int, default=0
         Other connections that hold a work folder there now: what they run disturbs a measurement.
+    host : str, default=""
+        Its name in its network, as it knows it; empty where that is not known.
     """
 
     machine: str
@@ -46,6 +48,7 @@ class Facts:
     python: str = ""
     numpy: str = ""
     others: int = 0
+    host: str = ""
 
 
 class Board(ABC):

@@ -61,6 +61,7 @@ def facts(folder: str) -> dict[str, Any]:
     """Return what the board is."""
     found: dict[str, Any] = {
         "machine": platform.machine(),
+        "host": platform.node(),
         "system": platform.system(),
         "free": shutil.disk_usage(folder).free,
         "python": platform.python_version(),
