@@ -287,6 +287,7 @@ def test_a_surrogate_of_accuracies_is_a_quality(costs: CostTable) -> None:
         ({"budgets": {"phone/latency": 3}}, "unknown budget 'phone/latency'"),
         ({"budgets": {PI: 0}}, "a number above 0, got 0"),
         ({"budgets": {PI: float("nan")}}, "a number above 0"),
+        ({"budgets": {"quality": float("inf")}}, "budget of quality must be a number, got inf"),
         ({"budgets": {PI: 3, "pi": 4}}, "one budget"),
         ({"budgets": [3]}, "must be a mapping"),
         ({"certainty": 0.9}, "give budgets too"),
@@ -340,3 +341,13 @@ def test_a_surrogate_without_intervals_searches_without_them(costs: CostTable) -
 def test_the_pick_of_a_larger_space_needs_its_own_config(costs: CostTable) -> None:
     found = search("nasbench201", ["macs", "params"], config="cifar100")
     assert found.picks.configs == (get_space("nasbench201").config("cifar100"),)
+
+
+@pytest.mark.parametrize("limit", [-2.5, 0.0])
+def test_a_quality_and_its_budget_may_be_negative(limit: float) -> None:
+    costs = table(60)
+    below = pd.Series(np.arange(-30, 30) / 4, index=list(costs.names))
+    found = search(costs.batch, PI, surrogates=costs, quality=below, budgets={"quality": limit}, n=60)
+    kept = costs.batch.connected & (below.to_numpy() >= limit)
+    assert len(found) == kept.sum() > 20
+    assert found.frame["quality"].min() == below[kept].min()
