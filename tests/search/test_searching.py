@@ -351,3 +351,13 @@ def test_a_quality_and_its_budget_may_be_negative(limit: float) -> None:
     kept = costs.batch.connected & (below.to_numpy() >= limit)
     assert len(found) == kept.sum() > 20
     assert found.frame["quality"].min() == below[kept].min()
+
+
+@pytest.mark.parametrize("best", [94.0, -98.0, 0.0])
+def test_the_nearest_quality_is_named_as_it_is(best: float) -> None:
+    costs = table(20)
+    known = pd.Series(best - np.arange(20.0), index=list(costs.names))
+    known[list(costs.names)[int(np.flatnonzero(costs.batch.connected)[0])]] = best
+    known[~costs.batch.connected] = best - 30
+    with pytest.raises(UnmetBudgetsError, match=rf"can be met: quality >= {best:g}; by"):
+        search(costs.batch, PI, surrogates=costs, quality=known, budgets={"quality": best + 1})
