@@ -139,8 +139,8 @@ class ClosedLoop:
         self.suite: SurrogateSuite | None = None
         self.promise = float("nan")
         self._seed = as_seed(random_state)
+        given = Costs(surrogates)
         self._given = _listed_sources(surrogates)
-        given = Costs(self._given)
         self._measured = _targets(measured)
         if both := [str(target) for target in self._measured if target in given.targets]:
             raise InvalidInputError(f"{both[0]} is measured: leave it out of surrogates.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from hwnas_surrogate.data import BlockTable, CostTable, load_table
 from hwnas_surrogate.errors import HWNASError, InvalidInputError, NotInTableError, UnmetBudgetsError
-from hwnas_surrogate.search import search
+from hwnas_surrogate.search import ClosedLoop, search
 from hwnas_surrogate.spaces import ChoiceSpace, get_space
 from hwnas_surrogate.trainers import Surrogate, SurrogateSuite
 from tests.search.planted import FBNET, NPU, PI, SPACE, dominated, quality, table
@@ -361,3 +362,11 @@ def test_the_nearest_quality_is_named_as_it_is(best: float) -> None:
     known[~costs.batch.connected] = best - 30
     with pytest.raises(UnmetBudgetsError, match=rf"can be met: quality >= {best:g}; by"):
         search(costs.batch, PI, surrogates=costs, quality=known, budgets={"quality": best + 1})
+
+
+def test_a_surrogate_is_not_taken_for_one_of_another_metric() -> None:
+    costs = table(20)
+    fitted = Surrogate(model="ridge").fit(costs.archs, costs.costs[:, 0])
+    for make in (search, partial(ClosedLoop, measured="npu/latency")):
+        with pytest.raises(InvalidInputError, match="pi/energy needs a surrogate of energy, got one of latency"):
+            make(costs.batch, "params", surrogates={"pi/energy": fitted})
