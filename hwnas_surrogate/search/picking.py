@@ -53,7 +53,7 @@ def pick(goals: Goals, found: Evaluated, n: int) -> tuple[Rows, Rows]:
     keys = [tied_ranks(losses[:, 0])]
     if goals.budgets:
         columns = [goals.quantities.index(budget.quantity) for budget in goals.budgets]
-        values = found.values[np.ix_(rows, columns)].T
+        values = found.values[rows][:, columns].T
         over = np.max([budget.over(own) for budget, own in zip(goals.budgets, values, strict=True)], axis=0)
         keys.insert(0, tied_ranks(over))
     return rows[np.lexsort(keys)[:n]], rows[best]
