@@ -32,7 +32,7 @@ CONSOLE = [line for kind, block in BLOCKS if kind == "console" for line in lines
 
 def test_blocks_are_found() -> None:
     kinds = [kind for kind, _ in BLOCKS]
-    assert kinds.count("python") == 2
+    assert kinds.count("python") == 3
     assert kinds.count("output") >= 3
     assert kinds.count("text") == 2
     assert kinds.count("python my_models.py") == 1
@@ -56,7 +56,7 @@ def test_every_command_that_it_names_exists() -> None:
 
     named = set(re.findall(r"hwnas ([a-z]+)", README))
     assert named <= set(get_command(app).commands)  # type: ignore[attr-defined]
-    assert {"train", "predict", "suggest", "adapt", "report", "measure", "import"} <= named
+    assert {"train", "predict", "suggest", "adapt", "search", "report", "measure", "import"} <= named
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_everything_runs_in_order(
     monkeypatch.syspath_prepend(str(tmp_path))
     # The scores that training prints are tested elsewhere; here they would take half of its time.
     monkeypatch.setattr("hwnas_surrogate.evaluation.evaluate", evaluated_quickly)
-    printed = ""
+    printed = printed_all = ""
     for kind, block in BLOCKS:
         if kind == "python":
             exec(compile(block, "README.md", "exec"), {"__name__": "__main__"})
@@ -96,11 +96,14 @@ def test_everything_runs_in_order(
             (tmp_path / kind.removeprefix("python ")).write_text(block, encoding="utf-8")
         elif kind == "console":
             printed = "".join(run(on_board(line, board), capsys) for line in lines_of(block))
+            printed_all += printed
         elif kind == "output":
             assert_shown(block, printed)
     own = load_table("new.parquet")
     predicted = SurrogateSuite.load("surrogates/mine").predict(own.batch).iloc[0, 0]
     assert predicted == pytest.approx(own.costs[0, 0], rel=0.5)  # another session on a busy host
+    assert "Best by quality, my-board/latency <= 30 ms" in printed_all
+    assert (tmp_path / "best.html").stat().st_size > 1e5
     for name in ("nasbench201", "fbnet", "graphs", "example", "mine", "my-board"):
         assert (tmp_path / "surrogates" / name / "manifest.json").is_file()
 
@@ -130,5 +133,5 @@ def run(line: str, capsys: pytest.CaptureFixture[str]) -> str:
         main(["train"] if command == "make" else arguments)
     output = capsys.readouterr()
     assert stop.value.code == 0, f"{line}: {output.err}"
-    assert output.out.strip(), line
+    assert (output.out + output.err).strip(), line
     return output.out + output.err

@@ -189,7 +189,7 @@ class UserFunction:
 
     def __init__(self, source: str) -> None:
         self.path, name = split_source(source) or ("", "")
-        self.__name__ = name
+        self._name, self.__name__ = name, f"{Path(self.path).name}:{name}"
         if not name.isidentifier():
             raise InvalidInputError(f"a function of a file reads FILE.py:NAME, got {source!r:.200}.")
         self.path = os.path.realpath(self.path)
@@ -208,10 +208,10 @@ class UserFunction:
 
     def _load(self) -> Any:
         module = _run(self.path)
-        if not hasattr(module, self.__name__):
+        if not hasattr(module, self._name):
             public = [found for found in vars(module) if not found.startswith("_")]
-            raise unknown(InvalidInputError, f"name in {self.path}", self.__name__, public)
-        found = getattr(module, self.__name__)
+            raise unknown(InvalidInputError, f"name in {self.path}", self._name, public)
+        found = getattr(module, self._name)
         if not _is_function(found):
-            raise InvalidInputError(f"{self.path}:{self.__name__} must be a function, got {_kind(found)}.")
+            raise InvalidInputError(f"{self.path}:{self._name} must be a function, got {_kind(found)}.")
         return found

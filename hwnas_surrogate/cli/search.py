@@ -305,6 +305,7 @@ def _show_tables(result: SearchResult) -> None:
             if isinstance(name, str):
                 rows.append({"pick": label, **_cells(result, row)})
                 written.append({"pick": label, result.frame.columns[0]: name})
+    has_other = len(rows) > len(result.frame)
     how = f"all {len(result.evaluated):,}" if result.exact else f"{len(result.evaluated):,} evaluated"
     objectives = ", ".join(quantity.name for quantity in result.goals.objectives)
     under = "".join(f", {budget}" for budget in result.goals.budgets)
@@ -312,8 +313,8 @@ def _show_tables(result: SearchResult) -> None:
         pd.DataFrame(rows),
         f"Best by {objectives}{under}, of {how}",
         notes=[
-            "or: the most different network that is about as good as the pick above",
-            f"{len(result.front):,} networks are on the front",
+            *(["or: the most different network that is about as good as the pick above"] if has_other else []),
+            f"networks on the front: {len(result.front):,}",
             *result.notes,
         ],
     )

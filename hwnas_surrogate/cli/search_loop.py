@@ -178,10 +178,10 @@ def _exported(make: Callable[..., ClosedLoop], predicted: Sequence[str], folder:
         return loop.result()
     _tell(loop, batch)
     _export(batch, form.parent)
-    say(
-        f"{len(batch)} networks written; copy {form.parent} to the board and run there: python run.py --device NAME; "
-        f"or fill in {form} by hand. Then run the same command again"
-    )
+    by_hand = f"fill in {form}"
+    if (form.parent / "run.py").is_file():
+        by_hand = f"copy {form.parent} to the board and run there: python run.py --device NAME; or {by_hand} by hand"
+    say(f"{len(batch)} networks written; {by_hand}. Then run the same command again")
     return None
 
 

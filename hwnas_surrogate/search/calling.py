@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +26,8 @@ Vector = npt.NDArray[np.float64]
 
 _AT_ONCE = 1.0
 """Seconds of work that may be lost: batches grow while a call takes less."""
+_SHOWN = (list, tuple, np.ndarray, str, float, int, type(None))
+"""What a message can show; other values by their type, since the text of some holds an address."""
 _LARGEST = 4096
 """Maximum number of networks of a call."""
 
@@ -123,38 +125,54 @@ class CalledQuality:
             self._pool = None
 
     def _evaluate(self, networks: list[_Network]) -> None:
-        left = list(networks)
-        if self._n_jobs == 1 and self._timeout is None:
-            while left:
-                part, left = left[: self._size], left[self._size :]
-                start = time.monotonic()
-                with self._explained(part):
-                    values = self._function([one.network for one in part])
-                self._record(part, values, time.monotonic() - start)
-            return
+        evaluate = self._evaluate_here if self._n_jobs == 1 and self._timeout is None else self._evaluate_in_processes
+        try:
+            evaluate(networks)
+        except InvalidInputError as error:
+            raise InvalidInputError(f"{error} {self._kept()}") from error.__cause__
+
+    def _evaluate_here(self, left: list[_Network]) -> None:
+        while left:
+            part, left = left[: self._size], left[self._size :]
+            start = time.monotonic()
+            with _explained(part):
+                values = self._function([one.network for one in part])
+            self._record(part, values, time.monotonic() - start)
+
+    def _evaluate_in_processes(self, left: list[_Network]) -> None:
         running: dict[Future[Any], tuple[list[_Network], float]] = {}
         while left or running:
             while left and len(running) < self._n_jobs:
                 part, left = left[: self._size], left[self._size :]
                 call = self._processes().submit(self._function, [one.network for one in part])
                 running[call] = part, time.monotonic()
-            self._wait(running)
+            try:
+                self._wait(running)
+            except InvalidInputError:
+                self._finish(running)
+                raise
 
     def _wait(self, running: dict[Future[Any], tuple[list[_Network], float]]) -> None:
-        """Record the calls that end first; raise if the oldest takes too long."""
-        part, begun = min(running.values(), key=lambda call: call[1])
+        """Record the call that ends first; raise if the oldest takes too long."""
+        oldest = min(running, key=lambda call: running[call][1])
+        part, begun = running[oldest]
         rest = None if self._timeout is None else max(0.0, self._timeout - (time.monotonic() - begun))
         done, _ = wait(running, timeout=rest, return_when=FIRST_COMPLETED)
         if not done:
-            self.close()
-            raise InvalidInputError(
-                f"the quality function took more than {self._timeout:g} s for {_named(part)}. {self._kept()}"
-            )
-        for call in done:
-            part, begun = running.pop(call)
-            with self._explained(part):
-                values = call.result()
-            self._record(part, values, time.monotonic() - begun)
+            del running[oldest]
+            raise InvalidInputError(f"the quality function took more than {self._timeout:g} s for {_named(part)}.")
+        ended = next(iter(done))
+        part, begun = running.pop(ended)
+        with _explained(part):
+            values = ended.result()
+        self._record(part, values, time.monotonic() - begun)
+
+    def _finish(self, running: dict[Future[Any], tuple[list[_Network], float]]) -> None:
+        """After an error, record the other calls, which may have taken hours; the error is raised in any case."""
+        while running:
+            with suppress(InvalidInputError):
+                self._wait(running)
+        self.close()
 
     def _processes(self) -> Any:
         if self._pool is None:
@@ -163,21 +181,12 @@ class CalledQuality:
             self._pool = ProcessPoolExecutor(max_workers=self._n_jobs)
         return self._pool
 
-    @contextmanager
-    def _explained(self, part: list[_Network]) -> Iterator[None]:
-        try:
-            yield
-        except (Exception, SystemExit) as error:
-            raised = f"{type(error).__name__}: {' '.join(str(error).split()):.300}"
-            raise InvalidInputError(
-                f"the quality function raised {raised}; for {_named(part)}. {self._kept()}"
-            ) from error
-
     def _record(self, part: list[_Network], values: Any, seconds: float) -> None:
-        must = f"the quality function must return a number for each network, got {values!r:.60} for {_named(part)}"
+        got = f"{values!r:.60}" if isinstance(values, _SHOWN) else type(values).__name__
+        must = f"the quality function must return a list or array, with a number for {_named(part)}"
         qualities = reals(values, must)
         if qualities.shape != (len(part),) or np.isinf(qualities).any():
-            raise InvalidInputError(f"{must}; it must be finite, or NaN for a network without. {self._kept()}")
+            raise InvalidInputError(f"{must}, got {got}; numbers are finite, or NaN for a network without.")
         found = {one.key: value for one, value in zip(part, qualities.tolist(), strict=True)}
         if self._journal is not None:
             self._journal.append(qualities={key: None if math.isnan(value) else value for key, value in found.items()})
@@ -190,9 +199,19 @@ class CalledQuality:
     def _kept(self) -> str:
         if not self._known:
             return "No quality was evaluated before."
+        count = f"{len(self._known):,} qualities" if len(self._known) > 1 else "1 quality"
         if self._journal is None:
-            return f"{len(self._known):,} qualities were evaluated; a journal would keep them."
-        return f"{len(self._known):,} qualities are kept in {self._journal.path}, from which the same search continues."
+            return f"Evaluated before: {count}; a journal would keep them."
+        return f"Kept in {self._journal.path}, from which the same search continues: {count}."
+
+
+@contextmanager
+def _explained(part: list[_Network]) -> Iterator[None]:
+    try:
+        yield
+    except (Exception, SystemExit) as error:
+        raised = f"{type(error).__name__}: {' '.join(str(error).split()):.300}"
+        raise InvalidInputError(f"the quality function raised {raised}; for {_named(part)}.") from error
 
 
 def _named(part: list[_Network]) -> str:

@@ -139,8 +139,8 @@ class ClosedLoop:
         self.suite: SurrogateSuite | None = None
         self.promise = float("nan")
         self._seed = as_seed(random_state)
+        given = Costs(surrogates)
         self._given = _listed_sources(surrogates)
-        given = Costs(self._given)
         self._measured = _targets(measured)
         if both := [str(target) for target in self._measured if target in given.targets]:
             raise InvalidInputError(f"{both[0]} is measured: leave it out of surrogates.")
@@ -151,15 +151,15 @@ class ClosedLoop:
         if config is None and table is not None and self._by_name:
             config = table.configs[0]
         self._among = read_candidates(candidates, config, given, evaluations)
-        self._quality = quality
         Goals(self._objectives, self._budgets, None, given, None if quality is None else _not_called)
         check_quality(quality, self._among)
         if is_function(quality) and journal is None:  # every round searches again: a network is evaluated once
             folder = tempfile.mkdtemp(prefix="hwnas-")
             weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
             journal = os.path.join(folder, "qualities")
-        self._options: dict[str, Any] = {
-            "evaluations": evaluations,
+        self._evaluations = evaluations
+        self._calls: dict[str, Any] = {
+            "quality": quality,
             "n_jobs": n_jobs,
             "timeout": timeout,
             "journal": journal,
@@ -341,13 +341,13 @@ class ClosedLoop:
             among,
             [quantity.target or quantity.name for quantity in wanted],
             surrogates=costs,
-            quality=self._quality if QUALITY in needed else None,
             budgets={budget.quantity.target or budget.quantity.name: budget.limit for budget in budgets},
             certainty=certainty,
             n=n,
             config=self._among.config if isinstance(among, SearchSpace) else None,
             random_state=self._seed,
-            **self._options,
+            evaluations=self._evaluations,
+            **(self._calls if QUALITY in needed else {}),
         )
 
     def _tried(self, batch: NetworkBatch) -> npt.NDArray[np.bool_]:

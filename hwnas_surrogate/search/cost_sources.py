@@ -185,7 +185,13 @@ def _each(sources: CostSources) -> Iterator[tuple[Target, Any]]:
             if not isinstance(one, Surrogate):
                 raise InvalidInputError(f"the surrogate of {name!r:.80} must be a Surrogate, got {type(one).__name__}.")
             check_is_fitted(one, "model_")
-            yield name if isinstance(name, Target) else Target.parse(name), one
+            target = name if isinstance(name, Target) else Target.parse(name)
+            if one.kind != target.kind:
+                raise InvalidInputError(
+                    f"{target} needs a surrogate of {target.kind.name}, got one of {one.kind.name}: name it so, or fit "
+                    f"Surrogate(metric={target.kind.name!r})."
+                )
+            yield target, one
         return
     single = isinstance(sources, CostSource) or not isinstance(sources, Iterable)
     items: list[Any] = [] if sources is None else [sources] if single else list(sources)  # type: ignore[arg-type]

@@ -67,8 +67,8 @@ def _largest_excess(excess: Vector) -> Vector:
 def _written(budget: Budget, value: float) -> str:
     """Write a budget that a network keeps; four digits, rounded to the side on which it is kept."""
     step = 10.0 ** (np.floor(np.log10(max(abs(value), 1e-300))) - 3)
-    round_off = np.floor if budget.quantity.larger_is_better else np.ceil
-    return str(Budget(budget.quantity, float(round_off(value / step - 1e-9) * step)))
+    sign = budget.quantity.sign  # a value of four digits stays as it is
+    return str(Budget(budget.quantity, float(sign * np.ceil(sign * value / step - 1e-9) * step)))
 
 
 def _reached(goals: Goals, found: Evaluated, rows: npt.NDArray[np.intp]) -> Vector:

@@ -52,26 +52,28 @@ def pick(goals: Goals, found: Evaluated, n: int) -> tuple[Rows, Rows]:
         return _spread(rows[best], scaled(losses[best]), n), rows[best]
     keys = [tied_ranks(losses[:, 0])]
     if goals.budgets:
-        keys.insert(0, tied_ranks(_used(goals, found, rows)))
+        columns = [goals.quantities.index(budget.quantity) for budget in goals.budgets]
+        values = found.values[rows][:, columns].T
+        over = np.max([budget.over(own) for budget, own in zip(goals.budgets, values, strict=True)], axis=0)
+        keys.insert(0, tied_ranks(over))
     return rows[np.lexsort(keys)[:n]], rows[best]
-
-
-def _used(goals: Goals, found: Evaluated, rows: Rows) -> Vector:
-    """Return which part of their budgets networks use, at most, (n,)."""
-    parts = []
-    for budget in goals.budgets:
-        values = found.values[rows, goals.quantities.index(budget.quantity)]
-        parts.append(budget.limit / values if budget.quantity.larger_is_better else values / budget.limit)
-    return np.asarray(np.max(parts, axis=0))
 
 
 def _spread(front: Rows, losses: Vector, n: int) -> Rows:
     """Return n rows of a front that dominate the largest volume, in the order of the first objective."""
     _, first = np.unique(losses, axis=0, return_index=True)  # networks that tie in every objective stand for one point
-    left, taken = list(first), list[int]()
-    while left and len(taken) < n:
-        volumes = [hypervolume(losses[[*taken, row]]) for row in left]
-        taken.append(left.pop(int(np.argmax(volumes))))
+    # The volume that a network adds never grows as others are taken: only those that added most before are tried again.
+    added, taken, reached = np.full(len(first), np.inf), list[int](), 0.0
+    while len(taken) < min(n, len(first)):
+        gained = np.full(len(first), -np.inf)
+        for place in np.argsort(-added, kind="stable"):
+            if added[place] < gained.max():
+                break
+            gained[place] = added[place] = hypervolume(losses[[*taken, first[place]]]) - reached
+        place = int(np.argmax(gained))
+        reached += gained[place]
+        added[place] = -np.inf
+        taken.append(int(first[place]))
     return front[sorted(taken, key=lambda row: losses[row, 0])]
 
 

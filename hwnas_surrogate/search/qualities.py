@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -20,7 +20,7 @@ __all__ = ["Quality", "QualityFunction", "QualityOf", "known_qualities", "predic
 
 Vector = npt.NDArray[np.float64]
 
-QualityFunction: TypeAlias = Callable[[list[Any]], Iterable[float]]
+QualityFunction: TypeAlias = Callable[[list[Any]], npt.ArrayLike]
 """Takes n networks, as strings of architectures or as graphs, and returns n qualities; NaN for a network without."""
 Quality: TypeAlias = Accuracy | Surrogate | SurrogateSuite | QualityFunction
 """Known qualities, a surrogate fitted to some of them, or a function."""

@@ -77,11 +77,14 @@ class Budget:
         sign = ">=" if self.quantity.larger_is_better else "<="
         return f"{self.quantity.name} {sign} {self.limit:g} {self.quantity.unit}".strip()
 
+    def over(self, values: Vector) -> Vector:
+        """Return by how much values exceed the limit, relative to it, (n,); negative where they keep it."""
+        return np.asarray(self.quantity.sign * (values - self.limit) / (abs(self.limit) or 1.0))
+
     def excess(self, values: Vector) -> Vector:
         """Return by how much values break the limit, relative to it: 0 where they keep it, infinite for NaN; (n,)."""
-        over = self.quantity.sign * (values - self.limit)
-        relative = over / max(abs(self.limit), np.finfo(float).tiny)
-        return np.where(np.isnan(values), np.inf, np.where(relative <= TIE, 0.0, relative))
+        over = self.over(values)
+        return np.where(np.isnan(values), np.inf, np.where(over <= TIE, 0.0, over))
 
 
 def read_objectives(asked: TargetLike | Iterable[TargetLike], targets: Iterable[Target]) -> tuple[Quantity, ...]:
@@ -117,7 +120,7 @@ def read_budgets(asked: Mapping[TargetLike, float] | None, targets: Iterable[Tar
     Raises
     ------
     InvalidInputError
-        If it is no mapping, a limit is no number above 0, or a quantity has two.
+        If it is no mapping, a limit is no number (of costs and sizes above 0), or a quantity has two.
     NotInTableError
         If there is no such quantity.
     """
@@ -131,8 +134,10 @@ def read_budgets(asked: Mapping[TargetLike, float] | None, targets: Iterable[Tar
     budgets = []
     for name, limit in asked.items():
         quantity, number = _quantity("budget", name, known), one_number(limit)
-        if not 0 < number < np.inf:
-            raise InvalidInputError(f"the budget of {quantity.name} must be a number above 0, got {limit!r:.40}.")
+        above = -np.inf if quantity.name == QUALITY else 0.0  # some proxies of the quality are negative
+        if not above < number < np.inf:
+            must = "a number" if quantity.name == QUALITY else "a number above 0"
+            raise InvalidInputError(f"the budget of {quantity.name} must be {must}, got {limit!r:.40}.")
         budgets.append(Budget(quantity, number))
     _check_distinct("a quantity has one budget", [budget.quantity for budget in budgets])
     return tuple(budgets)

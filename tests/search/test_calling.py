@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hwnas_surrogate.capture.user_file import UserFunction
 from hwnas_surrogate.errors import DataFileError, InvalidInputError
 from hwnas_surrogate.search.calling import called_qualities
 from tests.search.planted import SPACE
@@ -91,7 +92,7 @@ def test_what_was_evaluated_before_an_error_is_kept(tmp_path: Path) -> None:
         pytest.raises(InvalidInputError, match="ValueError: out of memory; for one of 16 networks") as raised,
     ):
         called(BATCH)
-    assert f"15 qualities are kept in {journal}, from which the same search continues." in str(raised.value)
+    assert f"Kept in {journal}, from which the same search continues: 15 qualities." in str(raised.value)
     seen = []
 
     def counted(names: list[str]) -> list[float]:
@@ -104,6 +105,26 @@ def test_what_was_evaluated_before_an_error_is_kept(tmp_path: Path) -> None:
     assert seen == list(BATCH.names[15:])
 
 
+def first_fails(names: list[str]) -> list[float]:
+    if names[0] == BATCH.names[0]:
+        raise ValueError("out of memory")
+    time.sleep(0.3)
+    return convs(names)
+
+
+def test_calls_of_other_processes_are_recorded_before_an_error_ends_the_search(tmp_path: Path) -> None:
+    with (
+        called_qualities(first_fails, n_jobs=2, journal=tmp_path / "journal") as called,
+        pytest.raises(
+            InvalidInputError, match=r"raised ValueError: out of memory; .* continues: 1 quality\."
+        ) as raised,
+    ):
+        called(BATCH.take([0, 1]))
+    assert isinstance(raised.value.__cause__, ValueError)
+    _, line = (tmp_path / "journal").read_text().splitlines()
+    assert json.loads(line)["qualities"] == {BATCH.keys[1]: convs([BATCH.names[1]])[0]}
+
+
 def test_nan_is_recorded_as_no_quality(tmp_path: Path) -> None:
     with called_qualities(lambda names: [math.nan] * len(names), journal=tmp_path / "journal") as called:
         assert np.isnan(called(BATCH)).all()
@@ -113,11 +134,15 @@ def test_nan_is_recorded_as_no_quality(tmp_path: Path) -> None:
         assert np.isnan(called(BATCH)).all()
 
 
-@pytest.mark.parametrize("returned", [None, 1.0, [1.0, 2.0], ["high"], [math.inf], [True]], ids=str)
+@pytest.mark.parametrize(
+    "returned",
+    [None, 1.0, [1.0, 2.0], ["high"], [math.inf], [True], iter([1.0])],
+    ids=["none", "number", "two", "text", "infinite", "boolean", "iterator"],
+)
 def test_what_is_no_quality_is_refused(returned: Any) -> None:
     with (
         called_qualities(lambda names: returned) as called,
-        pytest.raises(InvalidInputError, match="must return a number for each network, got"),
+        pytest.raises(InvalidInputError, match=r"must return a list or array, .*, got .*No quality was"),
     ):
         called(BATCH)
 
@@ -128,6 +153,15 @@ def test_a_journal_belongs_to_one_function(tmp_path: Path) -> None:
     with (
         pytest.raises(InvalidInputError, match="another function's qualities are in it"),
         called_qualities(sleep, journal=tmp_path / "journal"),
+    ):
+        pass
+    for file in ("one.py", "two.py"):
+        (tmp_path / file).write_text("def rated(names):\n    return [1.0] * len(names)\n")
+    with called_qualities(UserFunction(f"{tmp_path / 'one.py'}:rated"), journal=tmp_path / "files") as called:
+        called(BATCH.take([0]))
+    with (
+        pytest.raises(InvalidInputError, match="another function's qualities are in it"),
+        called_qualities(UserFunction(f"{tmp_path / 'two.py'}:rated"), journal=tmp_path / "files"),
     ):
         pass
     (tmp_path / "other").write_text("architecture,accuracy\n")

@@ -122,6 +122,19 @@ def test_a_budget_that_nothing_keeps_ends_with_the_nearest() -> None:
     assert cheapest <= np.sort(COSTS)[3]
 
 
+def test_the_nearest_are_measured_without_the_quality_function() -> None:
+    called: list[str] = []
+
+    def rated(names: list[str]) -> list[float]:
+        called.extend(names)
+        return [0.0] * len(names)
+
+    closed = loop(0.1, quality=rated, most=12)
+    with pytest.raises(UnmetBudgetsError, match="nearest"):
+        closed.run(measure)
+    assert called == []
+
+
 def test_a_front_is_measured() -> None:
     closed = loop(objectives=["quality", ORT], budgets=None, most=40)
     result = closed.run(measure)

@@ -40,6 +40,17 @@ def test_picks_of_several_objectives_spread_over_the_front(costs: CostTable) -> 
     assert hypervolume(picked) >= max(others)
 
 
+def test_each_pick_adds_the_largest_volume(costs: CostTable) -> None:
+    found = search(costs.batch, ["quality", PI, "macs"], surrogates=costs, quality=quality(costs), n=12)
+    losses = scaled(found.goals.losses(found.front_frame[["quality", f"{PI} (ms)", "macs"]].to_numpy()))
+    taken: list[int] = []
+    for _ in range(12):
+        taken.append(int(np.argmax([hypervolume(losses[[*taken, row]]) for row in range(len(losses))])))
+    picked = losses[[found.front.names.index(name) for name in found.picks.names]]
+    assert len(losses) > 24
+    assert hypervolume(picked) == pytest.approx(hypervolume(losses[taken]), rel=1e-9)
+
+
 def test_an_alternative_is_about_as_good_and_differs_most(costs: CostTable) -> None:
     known = quality(costs)
     found = search(costs.batch, surrogates=costs, quality=known, budgets={PI: 12.0}, n=3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from hwnas_surrogate.data import BlockTable, CostTable, load_table
 from hwnas_surrogate.errors import HWNASError, InvalidInputError, NotInTableError, UnmetBudgetsError
-from hwnas_surrogate.search import search
+from hwnas_surrogate.search import ClosedLoop, search
 from hwnas_surrogate.spaces import ChoiceSpace, get_space
 from hwnas_surrogate.trainers import Surrogate, SurrogateSuite
 from tests.search.planted import FBNET, NPU, PI, SPACE, dominated, quality, table
@@ -287,6 +288,7 @@ def test_a_surrogate_of_accuracies_is_a_quality(costs: CostTable) -> None:
         ({"budgets": {"phone/latency": 3}}, "unknown budget 'phone/latency'"),
         ({"budgets": {PI: 0}}, "a number above 0, got 0"),
         ({"budgets": {PI: float("nan")}}, "a number above 0"),
+        ({"budgets": {"quality": float("inf")}}, "budget of quality must be a number, got inf"),
         ({"budgets": {PI: 3, "pi": 4}}, "one budget"),
         ({"budgets": [3]}, "must be a mapping"),
         ({"certainty": 0.9}, "give budgets too"),
@@ -340,3 +342,31 @@ def test_a_surrogate_without_intervals_searches_without_them(costs: CostTable) -
 def test_the_pick_of_a_larger_space_needs_its_own_config(costs: CostTable) -> None:
     found = search("nasbench201", ["macs", "params"], config="cifar100")
     assert found.picks.configs == (get_space("nasbench201").config("cifar100"),)
+
+
+@pytest.mark.parametrize("limit", [-2.5, 0.0])
+def test_a_quality_and_its_budget_may_be_negative(limit: float) -> None:
+    costs = table(60)
+    below = pd.Series(np.arange(-30, 30) / 4, index=list(costs.names))
+    found = search(costs.batch, PI, surrogates=costs, quality=below, budgets={"quality": limit}, n=60)
+    kept = costs.batch.connected & (below.to_numpy() >= limit)
+    assert len(found) == kept.sum() > 20
+    assert found.frame["quality"].min() == below[kept].min()
+
+
+@pytest.mark.parametrize("best", [94.0, -98.0, 0.0])
+def test_the_nearest_quality_is_named_as_it_is(best: float) -> None:
+    costs = table(20)
+    known = pd.Series(best - np.arange(20.0), index=list(costs.names))
+    known[list(costs.names)[int(np.flatnonzero(costs.batch.connected)[0])]] = best
+    known[~costs.batch.connected] = best - 30
+    with pytest.raises(UnmetBudgetsError, match=rf"can be met: quality >= {best:g}; by"):
+        search(costs.batch, PI, surrogates=costs, quality=known, budgets={"quality": best + 1})
+
+
+def test_a_surrogate_is_not_taken_for_one_of_another_metric() -> None:
+    costs = table(20)
+    fitted = Surrogate(model="ridge").fit(costs.archs, costs.costs[:, 0])
+    for make in (search, partial(ClosedLoop, measured="npu/latency")):
+        with pytest.raises(InvalidInputError, match="pi/energy needs a surrogate of energy, got one of latency"):
+            make(costs.batch, "params", surrogates={"pi/energy": fitted})
