@@ -23,19 +23,21 @@ def predicted_by_either(first: Vector, second: Vector) -> npt.NDArray[np.bool_]:
     return np.asarray(np.minimum(np.abs(first), np.abs(second)) <= 3 * robust_sd(first))
 
 
-def mixing_weight(first: Vector, second: Vector, pseudo_rows: float) -> float:
+def mixing_weight(first: Vector, second: Vector, pseudo_rows: float, prior: float = 0.0) -> float:
     """Return the weight w of the second of two models that minimises the squared residuals of their mixture.
 
     The mixture has the residuals ``(1 - w) * first + w * second``, so that least squares gives
     ``w = (first @ difference) / (difference @ difference)`` with ``difference = first - second``. A penalty of
-    ``pseudo_rows`` shrinks w where rows are few. A w within 5 % of 0 or 1 is rounded to it.
+    ``pseudo_rows`` shrinks w to its prior value where rows are few. A w within 5 % of 0 or 1 is rounded to it.
 
     Parameters
     ----------
     first, second : ndarray of float64, shape (n,)
         Residuals of the two models on rows that they were not fitted to.
     pseudo_rows : float
-        Prior weight of the first model, in rows.
+        How much the prior value counts, in rows.
+    prior : float, default=0.0
+        The prior value of w.
 
     Returns
     -------
@@ -52,5 +54,5 @@ def mixing_weight(first: Vector, second: Vector, pseudo_rows: float) -> float:
     difference = first - second
     penalty = (pseudo_rows / len(first)) ** 2 * float((first**2).sum())
     total = float((difference**2).sum()) + penalty
-    weight = float(np.clip((first * difference).sum() / total, 0.0, 1.0)) if total > 0 else 0.0
+    weight = float(np.clip(((first * difference).sum() + penalty * prior) / total, 0.0, 1.0)) if total > 0 else 0.0
     return 1.0 if weight > ALL else 0.0 if weight < 1 - ALL else weight

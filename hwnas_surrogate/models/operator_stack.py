@@ -19,8 +19,11 @@ __all__ = ["OPERATORS", "OperatorStack"]
 
 OPERATORS = Column.learned("operators")
 """The column of the sum of operators' learned costs; of training rows, predicted without the row. It is the last."""
-_PSEUDO_ROWS = 5.0
-"""Prior weight of the stack, in rows."""
+_PSEUDO_ROWS, _PRIOR = 20.0, 0.5
+"""The prior of the weight, and how much it counts, in rows.
+
+Networks that were chosen to differ from one another say little about others: each is unlike the rest.
+"""
 _TRUST = 0.5
 """The sum of operators' costs counts by this power of the trust in what is no physics.
 
@@ -66,7 +69,7 @@ class OperatorStack(AnchoredStack):
         stacked = self._near(costs - self.residuals_, sums)
         physics, sds, trust = self._of_physics(X)
         of_stack, of_sums = np.log(costs / stacked), np.log(costs / sums)
-        self.operators_weight_ = mixing_weight(of_stack, of_sums, _PSEUDO_ROWS)
+        self.operators_weight_ = mixing_weight(of_stack, of_sums, _PSEUDO_ROWS, _PRIOR)
         predicted = self._mean(stacked, sums, trust)
         self.residuals_ = costs - predicted
         self.relative_sd_ = max(robust_sd(self.residuals_ / predicted), EXACT)
