@@ -302,7 +302,7 @@ def test_a_surrogate_of_accuracies_is_a_quality(costs: CostTable) -> None:
         ({"surrogates": "pi"}, "costs come from a fitted Surrogate"),
         ({"surrogates": Surrogate()}, "not fitted"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else "-".join(value),
 )
 def test_what_is_refused(costs: CostTable, arguments: dict[str, Any], says: str) -> None:
     given: dict[str, Any] = {"objectives": "params", "surrogates": costs} | arguments
