@@ -94,7 +94,7 @@ def simulate(
     costed = [op for op, times in zip(ops, called, strict=True) if times and _workload(op)]
     device = Device(DEVICE, "14 x 12 Eyeriss-like array at 200 MHz", f"zigzag-dse {_version()}", 1, "estimated")
     settings = {"device": device.to_dict(), "clock_hz": CLOCK_HZ}
-    with open_journal(path, settings, environment()) as journal:
+    with open_journal(path, settings, {"environment": environment()}) as journal:
         known = _simulate(costed, journal, progress)
         info = journal.info
     costs = batch.sums([known.get(op, (0.0, 0.0)) for op in ops])

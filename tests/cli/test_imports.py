@@ -38,8 +38,8 @@ ALLOWED = {
     "data info table.parquet": TABLES,
     "data info": TABLES | {"scipy"},  # kendall tau of repeated runs
     "import lines.csv --unit ms -o imported.parquet": TABLES,
-    "correlate --data table.parquet": RANKS,
-    "correlate --data table.parquet --intervals": RANKS,
+    "correlate --data table.parquet": RANKS | {"joblib"},  # networks of a table may be captured in processes
+    "correlate --data table.parquet --intervals": RANKS | {"joblib"},
     "predict 0 -s ridge": MODELS,
     "predict 0 -s ridge --interval 90": FITTED,
     "predict 0 -s trees": MODELS | {"sklearn.model_selection", "xgboost"},

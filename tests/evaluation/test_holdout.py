@@ -37,11 +37,11 @@ class Spy(Surrogate):
 
     fits: ClassVar[list[dict[str, Any]]] = []
 
-    def fit(self, networks: Any, cost: Any, configs: Any = None) -> Spy:
+    def fit(self, networks: Any, cost: Any, configs: Any = None, **options: Any) -> Spy:
         under = [networks.configs[number] for number in networks.config_number]
         entry = {"trained": SPACE.format_all(networks.archs), "cost": np.array(cost), "configs": under}
         self.fits.append({**entry, "random_state": self.random_state})
-        return super().fit(networks, cost, configs)
+        return super().fit(networks, cost, configs, **options)
 
     def predict(self, networks: Any, configs: Any = None, *, extrapolate: bool = False) -> npt.NDArray[np.float64]:
         self.fits[-1]["tested"] = list(networks.names)

@@ -16,6 +16,9 @@ from hwnas_surrogate.spaces.reading import is_integer
 
 __all__ = ["best_structure", "drawn_structure", "log_probability", "shown", "top_structures"]
 
+_FINE = 2.0**40
+"""Log-probabilities are rounded to this fraction."""
+
 
 def best_structure(table: EdgeTable, parameters: Tensor) -> CellStructure:
     """Return the cell of the most probable operation of each edge."""
@@ -65,7 +68,8 @@ def top_structures(table: EdgeTable, parameters: Tensor, k: int, use_random: boo
     if use_random:
         return [_structure_of(table, rank) for rank in _different(total, k)]
     with torch.no_grad():
-        logs = parameters.detach().double().cpu().log_softmax(dim=-1)
+        # In multiples of 2^-40, sums are exact: equally probable cells have equal scores on every processor.
+        logs = torch.round(parameters.detach().double().cpu().log_softmax(dim=-1) * _FINE) / _FINE
     # Log-probabilities add up over the edges, so that the best k cells start with the best k of what comes before.
     # Ranks tell the lexicographic order of these, for ties.
     scores, ranks = torch.zeros(1, dtype=torch.float64), torch.zeros(1, dtype=torch.int64)
