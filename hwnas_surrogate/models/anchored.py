@@ -81,8 +81,12 @@ class AnchoredStack(PhysicsStack):
 
     def predict(self, X: pd.DataFrame) -> Vector:
         """Predict costs: (n, k) named columns as in ``fit`` -> (n,)."""
+        return self._anchored(X, self._of_physics(X))
+
+    def _anchored(self, X: pd.DataFrame, of_physics: tuple[Vector, Vector, Vector]) -> Vector:
+        """Return the predictions, given what :meth:`_of_physics` returns."""
         stacked = super().predict(X)
-        physics, sds, trust = self._of_physics(X)
+        physics, sds, trust = of_physics
         beside = np.clip(stacked - physics, -_PLAUSIBLE * sds, _PLAUSIBLE * sds)
         return np.where(trust == 1, stacked, physics + trust * beside)
 

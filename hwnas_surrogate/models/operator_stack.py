@@ -67,13 +67,13 @@ class OperatorStack(AnchoredStack):
         costs = np.asarray(y, np.float64)
         sums = X[OPERATORS.name].to_numpy(np.float64)
         stacked = self._near(costs - self.residuals_, sums)
-        physics, sds, trust = self._of_physics(X)
+        of_physics = self._of_physics(X)
         of_stack, of_sums = np.log(costs / stacked), np.log(costs / sums)
         self.operators_weight_ = mixing_weight(of_stack, of_sums, _PSEUDO_ROWS, _PRIOR)
-        predicted = self._mean(stacked, sums, trust)
+        predicted = self._mean(stacked, sums, of_physics[2])
         self.residuals_ = costs - predicted
         self.relative_sd_ = max(robust_sd(self.residuals_ / predicted), EXACT)
-        self.sds_ = self._sds(predicted, stacked, sums, (physics, sds, trust))
+        self.sds_ = self._sds(predicted, stacked, sums, of_physics)
         return self
 
     @property
@@ -88,13 +88,13 @@ class OperatorStack(AnchoredStack):
 
     def predict(self, X: pd.DataFrame) -> Vector:
         """Predict costs: (n, k) named columns as in ``fit`` -> (n,)."""
-        sums = X[OPERATORS.name].to_numpy(np.float64)
-        return self._mean(self._near(super().predict(X), sums), sums, self.trust(X))
+        sums, of_physics = X[OPERATORS.name].to_numpy(np.float64), self._of_physics(X)
+        return self._mean(self._near(self._anchored(X, of_physics), sums), sums, of_physics[2])
 
     def predictive_sd(self, X: pd.DataFrame) -> Vector:
         """Return the predictive standard deviation of each cost: (n, k) named columns as in ``fit`` -> (n,)."""
-        sums = X[OPERATORS.name].to_numpy(np.float64)
-        stacked, of_physics = self._near(super().predict(X), sums), self._of_physics(X)
+        sums, of_physics = X[OPERATORS.name].to_numpy(np.float64), self._of_physics(X)
+        stacked = self._near(self._anchored(X, of_physics), sums)
         return self._sds(self._mean(stacked, sums, of_physics[2]), stacked, sums, of_physics)
 
     def to_arrays(self) -> Arrays:

@@ -165,13 +165,13 @@ class OperatorTrees:
         if self.refines is not None:
             part = np.asarray(self.refines) >= 0
             whole[part] = np.asarray(self.refines)[part]
-        known = means > 0
+        known, typical = means > 0, float(np.median(costs))
         means = means[whole]
-        relative = sums[:, known] / means[known] / costs[:, None] * float(np.median(costs))
+        relative = sums[:, known] / means[known] / costs[:, None] * typical
         ridge = np.diag(np.where(part, _PART_RIDGE, _RIDGE)[known])
         found, _ = nnls(np.vstack([relative, ridge]), np.append(np.ones(len(costs)), np.zeros(len(ridge))))
         self.unit_costs_ = np.zeros(quantities.shape[1])
-        self.unit_costs_[known] = found / means[known] * float(np.median(costs))
+        self.unit_costs_[known] = found / means[known] * typical
         estimates = quantities @ self.unit_costs_
         positive = estimates[estimates > 0]
         self.least_ = _SMALLEST * float(np.percentile(positive, 5)) if len(positive) else float(costs.min())

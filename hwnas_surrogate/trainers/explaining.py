@@ -16,13 +16,13 @@ from hwnas_surrogate.columns import Columns
 from hwnas_surrogate.data.target import METRICS
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.features.physics import PhysicsView, operator_values, view_columns
-from hwnas_surrogate.graphs import Graph, GraphBatch, NetworkBatch, traced
+from hwnas_surrogate.graphs import Graph, traced
 from hwnas_surrogate.models import AnchoredStack, ConstantCost, OperatorStack, PhysicsGP, PhysicsStack
-from hwnas_surrogate.spaces import ArchBatch
 from hwnas_surrogate.trainers.distilled import distilled, same_everywhere
 from hwnas_surrogate.trainers.encoded import Encoded
 from hwnas_surrogate.trainers.explanation import Explanation
 from hwnas_surrogate.trainers.fitted import FittedSurrogate
+from hwnas_surrogate.trainers.operator_costs import graph_at
 from hwnas_surrogate.trainers.operators import graph_view, operators_of
 
 __all__ = ["explained"]
@@ -41,7 +41,7 @@ def explained(surrogate: FittedSurrogate, query: Encoded, coverage: float) -> Ex
             f"a network's {metric.name} is no sum over its operators, so it can't be split among them. Latency, energy "
             "and other metrics that add up can."
         )
-    graph = _graph_of(query.batch)
+    graph = graph_at(query.batch, 0)
     weight, physics = _physics_of(surrogate, query)
     nodes = _values(surrogate, physics, query, graph)
     view = _leading(physics, nodes)
@@ -71,12 +71,6 @@ def explained(surrogate: FittedSurrogate, query: Encoded, coverage: float) -> Ex
     return Explanation(surrogate.target_, unit, view, max(0.0, 1.0 - spread), coverage, interval, frame)
 
 
-def _graph_of(batch: NetworkBatch) -> Graph:
-    graphs = batch.graphs() if isinstance(batch, ArchBatch) else batch
-    assert isinstance(graphs, GraphBatch)
-    return graphs.graphs[0]
-
-
 # -- the model of physics -----------------------------------------------------------------------------------
 
 
@@ -85,7 +79,7 @@ def _physics_of(surrogate: FittedSurrogate, query: Encoded) -> tuple[float, Phys
     known = surrogate.other_model_ is None or bool(query.under(surrogate.configs_).all())
     model = surrogate.model_ if known else surrogate.other_model_
     if isinstance(model, AnchoredStack):
-        trust = float(model.trust(surrogate.completed(query).features)[0])
+        trust = float(model.trust(query.features)[0])
         beside = model.operators_weight_ if isinstance(model, OperatorStack) else 0.0
         return (1 - beside) * (1 - trust * (1 - model.weights_["physics"])), model.physics_
     if isinstance(model, PhysicsStack):

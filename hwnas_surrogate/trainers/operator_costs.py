@@ -11,16 +11,17 @@ import pandas as pd
 
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.features.operator_sizes import N_QUANTITIES, N_SIZES, REFINES, operator_quantities, operator_sizes
-from hwnas_surrogate.graphs import GraphBatch, NetworkBatch, Op
+from hwnas_surrogate.graphs import Graph, GraphBatch, NetworkBatch, Op
 from hwnas_surrogate.graphs.views import traced
 from hwnas_surrogate.models.cost_model import Arrays
 from hwnas_surrogate.models.operator_stack import OPERATORS
 from hwnas_surrogate.models.operator_trees import OperatorTrees
+from hwnas_surrogate.spaces import ArchBatch
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-__all__ = ["NodeTimes", "OperatorCosts", "checked_node_times"]
+__all__ = ["NodeTimes", "OperatorCosts", "checked_node_times", "graph_at", "with_sums"]
 
 Vector = npt.NDArray[np.float64]
 NodeTimes = Sequence[npt.NDArray[np.floating] | None]
@@ -111,7 +112,7 @@ def checked_node_times(batch: NetworkBatch, times: NodeTimes | None) -> NodeTime
             f"there must be times of operators, or None, for each of {len(batch)} networks, got {len(times)}."
         )
     for place, each in enumerate(times):
-        nodes = len(_graph(batch, place)) if each is not None else 0
+        nodes = len(graph_at(batch, place)) if each is not None else 0
         if each is not None and np.shape(each) != (nodes,):
             raise InvalidInputError(
                 f"times of operators of network {place} ({batch.names[place]}) must be one for each of its {nodes} "
@@ -126,9 +127,12 @@ def checked_node_times(batch: NetworkBatch, times: NodeTimes | None) -> NodeTime
     return times
 
 
-def _graph(batch: NetworkBatch, place: int):  # type: ignore[no-untyped-def]
-    part = batch.take([place])
-    return (part if isinstance(part, GraphBatch) else part.graphs()).graphs[0]  # type: ignore[attr-defined]
+def graph_at(batch: NetworkBatch, place: int) -> Graph:
+    """Return one network of a batch as a graph."""
+    if isinstance(batch, ArchBatch):
+        return batch.take([place]).graphs().graphs[0]
+    assert isinstance(batch, GraphBatch)
+    return batch.graphs[place]
 
 
 def _parts(batch: NetworkBatch, ops: tuple[Op, ...], costs: Vector, times: NodeTimes) -> csr_array:
@@ -140,7 +144,7 @@ def _parts(batch: NetworkBatch, ops: tuple[Op, ...], costs: Vector, times: NodeT
     for row, (cost, each) in enumerate(zip(costs.tolist(), times, strict=True)):
         if each is None:
             continue
-        run = traced(_graph(batch, row), "fused")
+        run = traced(graph_at(batch, row), "fused")
         at = np.zeros(len(run.became))
         np.add.at(at, run.became[run.became >= 0], np.asarray(each, np.float64)[run.became >= 0])
         at *= cost / at.sum()

@@ -83,11 +83,11 @@ def queries(
         _check(one, batch, named, extrapolate)
     for part in in_batches(batch):
         made: dict[tuple[int, tuple[NetworkConfig | None, ...]], Encoded] = {}
-        encoded = {key: _encoded(one, part, made) for key, one in fitted.items()}
+        encoded = {key: one.completed(_encoded(one, part, made)) for key, one in fitted.items()}
         for key, query in encoded.items() if not extrapolate and len(part) else ():
             model = fitted[key].model_
             if isinstance(model, AnchoredStack):
-                warn_unfamiliar(_name(fitted[key]), part, model.trust(fitted[key].completed(query).features))
+                warn_unfamiliar(_name(fitted[key]), part, model.trust(query.features))
         yield encoded
 
 

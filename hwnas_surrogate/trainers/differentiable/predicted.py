@@ -142,4 +142,4 @@ class Predicted:
             return one.cost_encoded(query)
         known = one.other_model_ is None or bool(query.under(one.configs_).all())
         model = one.model_ if known else one.other_model_
-        return np.asarray(model.predict(one.completed(query).features), np.float64) * one.scale_
+        return np.asarray(model.predict(query.features), np.float64) * one.scale_
