@@ -40,7 +40,9 @@ from hwnas_surrogate.spaces import NASBench201Config, NetworkConfig, get_space
 HOST = "epyc"
 """The host of the first targets: AMD EPYC, family 25 model 1."""
 SECOND = "genoa"
-"""The host of the later ones: AMD EPYC, family 25 model 17."""
+"""The host of the zoo: AMD EPYC, family 25 model 17."""
+THIRD = "icelake"
+"""The host of LiteRT, ncnn and ExecuTorch on the two spaces: Intel Xeon, family 6 model 106."""
 N_CONFIGS, PER_CONFIG = 75, 20
 BUNDLED = Path(hwnas_surrogate.data.__file__).parent / "bundled"
 
@@ -78,7 +80,7 @@ def jobs() -> dict[str, Job]:
     )
 
     litert, litert_int8, ncnn, executorch = (
-        f"{SECOND}-{name}-1t" for name in ("litert", "litert-int8", "ncnn", "executorch")
+        f"{THIRD}-{name}-1t" for name in ("litert", "litert-int8", "ncnn", "executorch")
     )
 
     def of(space, archs, runtime, device, configs=None, passes=2):  # type: ignore[no-untyped-def]
