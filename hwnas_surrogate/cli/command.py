@@ -1,8 +1,7 @@
-"""A sub-command whose options are given once, unless they are repeatable."""
+"""A sub-command whose options have one value each, unless they are repeatable."""
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 from typer.core import TyperCommand
@@ -21,12 +20,23 @@ class Command(TyperCommand):
         Raises
         ------
         InvalidInputError
-            If an option that is not repeatable is given more than once.
+            If an option that is not repeatable has different values.
         """
-        _, _, given = self.make_parser(ctx).parse_args(args=list(args))
-        options: list[Any] = [param for param in given if param.param_type_name == "option"]
-        single = [option for option in options if not (option.multiple or option.is_flag or option.count)]
-        for name, number in Counter(max(option.opts, key=len) for option in single).items():
-            if number > 1:
-                raise InvalidInputError(f"{name} takes one value, and was given {number} times: leave all but one out.")
+        for option, values in self._single(ctx, args):
+            if len(set(values)) > 1:
+                name, told = max(option.opts, key=len), " and ".join(map(repr, values))
+                raise InvalidInputError(f"{name} takes one value, got {told}: leave out all but one.")
         return super().parse_args(ctx, args)
+
+    def _single(self, ctx: Any, args: list[str]) -> list[tuple[Any, list[Any]]]:
+        """Return the options that take one value and are given, with all their values."""
+        options: list[Any] = [option for option in self.params if option.param_type_name == "option"]
+        single = [option for option in options if not (option.multiple or option.is_flag or option.count)]
+        for option in single:
+            option.multiple = True  # so that the parser keeps every value
+        try:
+            given, _, _ = self.make_parser(ctx).parse_args(args=list(args))
+        finally:
+            for option in single:
+                option.multiple = False
+        return [(option, given[option.name]) for option in single if option.name in given]
