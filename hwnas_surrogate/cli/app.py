@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 import hwnas_surrogate
 from hwnas_surrogate.cli.adapt import adapt
 from hwnas_surrogate.cli.atlas import atlas
+from hwnas_surrogate.cli.command import Command
 from hwnas_surrogate.cli.convert import convert
 from hwnas_surrogate.cli.correlate import correlate
 from hwnas_surrogate.cli.data import data
@@ -70,8 +71,8 @@ for command in (
     *(query, train, predict, search, layers, evaluate, correlate, atlas, report, suggest, adapt),
     *(measure, doctor, simulate, convert, export),
 ):
-    app.command()(command)
-app.command("import")(import_)
+    app.command(cls=Command)(command)
+app.command("import", cls=Command)(import_)
 app.add_typer(data, name="data")
 
 

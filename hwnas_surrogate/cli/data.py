@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from hwnas_surrogate.cli.command import Command
 from hwnas_surrogate.cli.contents import show_contents
 from hwnas_surrogate.cli.options import Csv, Dataset, Json, Space, open_table
 from hwnas_surrogate.cli.output import check_format, echo_json, progress, say
@@ -17,7 +18,7 @@ data = typer.Typer(
 )
 
 
-@data.command()
+@data.command(cls=Command)
 def info(
     path: Annotated[str | None, typer.Argument(help="A table; the bundled measurements if left out.")] = None,
     space: Space = None,
@@ -46,7 +47,7 @@ def info(
         say("how the table was made: --verbose")
 
 
-@data.command()
+@data.command(cls=Command)
 def convert(
     path: Annotated[Path, typer.Argument(help="HW-NAS-Bench-v1_0.pickle, or a part of it in the same layout.")],
     folder: Annotated[Path, typer.Argument(help="The folder for nasbench201.parquet and fbnet.parquet.")],
@@ -58,7 +59,7 @@ def convert(
         say(f"{name}: {written}")
 
 
-@data.command("convert-accuracy")
+@data.command("convert-accuracy", cls=Command)
 def convert_accuracy(
     path: Annotated[
         Path,
@@ -80,7 +81,7 @@ def convert_accuracy(
     say(f"{len(table.evaluated)} of {len(table)} architectures, hp {', '.join(table.hps)}: {written}")
 
 
-@data.command()
+@data.command(cls=Command)
 def download(
     folder: Annotated[
         Path | None, typer.Option(help="The folder for the file. Default: $HWNAS_DATA, or the user's data folder.")

@@ -1,4 +1,4 @@
-"""``hwnas doctor``: what would spoil a measurement here, and which runtimes are installed."""
+"""``hwnas doctor``: what would spoil a measurement here or on a board, and which runtimes are installed."""
 
 from __future__ import annotations
 
@@ -46,38 +46,43 @@ def doctor(
     It changes nothing. Each line gives what was found and what helps.
     """
     from hwnas_surrogate.runner.conditions import read_conditions
-    from hwnas_surrogate.runner.findings import findings
 
     check_format(as_json, as_csv)
     if board is not None:
         _check_board(board, threads, as_json, as_csv)
         return
-    conditions = read_conditions()
-    runtimes = _runtimes()
-    if as_json:
-        found = [finding._asdict() for finding in findings(conditions, threads)]
-        echo_json({"conditions": conditions, "findings": found, "runtimes": runtimes}, indent=1)
-        return
-    show_findings(conditions, threads, as_csv)
-    if not as_csv:
-        import pandas as pd
-
-        frame = pd.DataFrame(runtimes)[["runtime", "installed"]]
-        show(frame, "\nRuntimes")
+    _show(read_conditions(), _runtimes(), threads, as_json, as_csv)
 
 
 def _check_board(url: str, threads: int, as_json: bool, as_csv: bool) -> None:
     from hwnas_surrogate.measure.boards import parse_board
-    from hwnas_surrogate.measure.boards.asking import conditions_on
-    from hwnas_surrogate.runner.findings import findings
+    from hwnas_surrogate.measure.boards.asking import ask_board
 
     with parse_board(url) as board:
-        conditions = conditions_on(board)
+        conditions, found = ask_board(board)
+    _show(conditions, [runtime._asdict() for runtime in found], threads, as_json, as_csv, f"on {board.name}")
+
+
+def _show(
+    conditions: dict[str, Any],
+    runtimes: list[dict[str, Any]],
+    threads: int,
+    as_json: bool,
+    as_csv: bool,
+    where: str = "here",
+) -> None:
+    from hwnas_surrogate.runner.findings import findings
+
     if as_json:
         found = [finding._asdict() for finding in findings(conditions, threads)]
-        echo_json({"conditions": conditions, "findings": found}, indent=1)
+        echo_json({"conditions": conditions, "findings": found, "runtimes": runtimes}, indent=1)
         return
-    show_findings(conditions, threads, as_csv, where=f"on {board.name}")
+    show_findings(conditions, threads, as_csv, where)
+    if not as_csv:
+        import pandas as pd
+
+        frame = pd.DataFrame(runtimes)[["runtime", "installed"]]
+        show(frame, "\nRuntimes" if where == "here" else f"\nRuntimes {where}")
 
 
 def show_findings(conditions: dict[str, Any], threads: int = 1, as_csv: bool = False, where: str = "here") -> None:

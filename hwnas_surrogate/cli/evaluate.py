@@ -143,12 +143,12 @@ def evaluate(
         draw(evaluation.scores, plot_learning_curve, file.with_suffix(".png"), "the learning curve")
 
 
-def _check_files(file: Path, protocol: str, data: str | None) -> None:
+def _check_files(file: Path, protocol: str, data: list[str] | None) -> None:
     """Refuse, before the work, files that can't be written or are the input."""
     from hwnas_surrogate.files import check_output
 
     for suffix in (".json", ".csv", ".png") if protocol == LEARNING_CURVE else (".json",):
-        check_output(file.with_suffix(suffix), inputs=[] if data is None else [data])
+        check_output(file.with_suffix(suffix), inputs=data or [])
 
 
 def _show(frame: pd.DataFrame) -> None:

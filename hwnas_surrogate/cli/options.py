@@ -29,13 +29,13 @@ def _known_space(text: str | None) -> str | None:
 
 
 Data = Annotated[
-    str | None,
+    list[str] | None,
     typer.Option(
         "--data",
         metavar="PATH",
         help="A cost table (.parquet), measurements (.csv, .npz; see hwnas import), a folder of converted tables, "
         "HW-NAS-Bench's official file, hw-nas-bench (fetched by `hwnas data download`), or one of the bundled tables: "
-        "bundled (default), modified, blocks.",
+        "bundled (default), modified, blocks, zoo. Repeatable: the tables are merged.",
     ),
 ]
 Space = Annotated[
@@ -212,6 +212,25 @@ def choose_archs(texts: list[str] | None, n: int | None, space: SearchSpace, see
     return read_archs(texts, space, ops) if n is None else space.sample(n, seed)
 
 
+def open_tables(paths: list[str] | None, space: str | None, dataset: str | None) -> AnyTable:
+    """Load the table given by the options; several are merged."""
+    from hwnas_surrogate.data import CostTable, merge
+
+    different = list(dict.fromkeys(paths or []))
+    if len(different) < 2:
+        return open_table(different[0] if different else None, space, dataset)
+    tables = []
+    for path in different:
+        table = open_table(path, space, dataset)
+        if not isinstance(table, CostTable):
+            raise InvalidInputError(f"{path} holds costs of FBNet's blocks, each alone: give it as the only --data.")
+        tables.append(table)
+    try:
+        return merge(tables)
+    except InvalidInputError as error:
+        raise InvalidInputError(f"--data {' and '.join(different)} can't be merged: {error}") from error
+
+
 def open_table(
     data: str | None, space: str | None, dataset: str | None, networks: GraphBatch | None = None
 ) -> AnyTable:
@@ -263,7 +282,7 @@ def read_columns(texts: list[str] | None) -> dict[str, str] | None:
 
 
 def open_cost_table(
-    data: str | None,
+    data: list[str] | None,
     space: str | None,
     dataset: str | None,
     targets: list[str] | None,
@@ -273,7 +292,7 @@ def open_cost_table(
     """Load a cost table, and capture its networks if its space does; for FBNet's block table, tabulate a sample."""
     from hwnas_surrogate.data import CostTable
 
-    table = open_table(data, space, dataset)
+    table = open_tables(data, space, dataset)
     if not isinstance(table, CostTable):
         table = table.tabulate(table.space.sample(rows, seed))
     elif table.space is not None:

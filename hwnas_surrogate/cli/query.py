@@ -18,7 +18,7 @@ from hwnas_surrogate.cli.options import (
     Space,
     Targets,
     open_networks,
-    open_table,
+    open_tables,
     read_archs,
     read_lines,
 )
@@ -51,7 +51,7 @@ def query(
     check_format(as_json, as_csv)
     if everything and (archs or networks):
         raise InvalidInputError("give architectures or networks, or --all, not both.")
-    table = open_table(data, space, dataset)
+    table = open_tables(data, space, dataset)
     graphs = _graphs(table, archs, networks, input_shape)
     if everything:
         if not isinstance(table, CostTable):

@@ -63,7 +63,7 @@ def report(
     from hwnas_surrogate.report import write_report
     from hwnas_surrogate.trainers import SurrogateSuite
 
-    check_output(output, (".html", ".htm"), [name for name in (data, quality) if name is not None])
+    check_output(output, (".html", ".htm"), [*(data or []), *([] if quality is None else [quality])])
     share_work(context, jobs, cluster)
     table = open_cost_table(data, space, dataset, target, rows, seed)
     suite = None if surrogates is None else SurrogateSuite.load(surrogates)

@@ -83,7 +83,7 @@ def train(
     check_format(as_json, as_csv)
     share_work(context, jobs, cluster)
     seconds = None if tune is None else read_duration("--tune", tune)
-    everything = data is None and space is None and dataset is None and not target
+    everything = not data and space is None and dataset is None and not target
     spaces = [*BUNDLED_SPACES, _GRAPHS] if everything else [space]
     results = []
     tables = {table.space_name: table for table in (_table(data, name, dataset, target, rows, seed) for name in spaces)}
@@ -92,7 +92,7 @@ def train(
         for name in tables
     }
     for folder in folders.values():
-        check_save(folder, [] if data is None else [data])
+        check_save(folder, data or [])
     for (found, table), folder in zip(tables.items(), folders.values(), strict=True):
         frame = _train(table, folder, model, encoder, n_train, n_test, seed, seconds and seconds / len(spaces))
         frame.insert(0, "space", found)
@@ -106,7 +106,7 @@ def train(
 
 
 def _table(
-    data: str | None,
+    data: list[str] | None,
     space: str | None,
     dataset: str | None,
     targets: list[str] | None,
@@ -115,7 +115,7 @@ def _table(
 ) -> CostTable:
     from hwnas_surrogate.data import load_bundled
 
-    if data is not None or dataset is not None:
+    if data or dataset is not None:
         return open_cost_table(data, space, dataset, targets, rows, seed)
     table = load_bundled(None if space == _GRAPHS else space or "nasbench201")
     return table.select(targets) if targets else table

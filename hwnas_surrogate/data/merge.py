@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,8 +24,8 @@ def merge(tables: Sequence[CostTable]) -> CostTable:
     Parameters
     ----------
     tables : sequence of CostTable
-        Tables of one search space, or of graphs. Their rows and targets may differ or overlap, but no cost may be in
-        two tables.
+        Tables of one search space, or of graphs. Their rows and targets may differ or overlap. A cost that is in two
+        tables must be the same in both; what else is known of it comes from the first.
 
     Returns
     -------
@@ -38,7 +38,7 @@ def merge(tables: Sequence[CostTable]) -> CostTable:
     ------
     InvalidInputError
         If there is no table, the spaces differ, tables describe a device or a network's group differently, two tables
-        hold a target's cost of the same network, or two different graphs have one name.
+        hold different costs of a target for the same network, or two different graphs have one name.
 
     Examples
     --------
@@ -76,7 +76,11 @@ def merge(tables: Sequence[CostTable]) -> CostTable:
         for column, target in enumerate(table.targets):
             filled = np.flatnonzero(holds[:, column])
             cells = np.asarray(table_rows, np.intp)[filled], column_of[target]
-            _check_free(table, taken[cells], filled, target)
+            before = taken[cells]
+            if before.any():
+                there = filled[before], (cells[0][before], cells[1])
+                _check_equal(table, column, *there, costs, reasons)
+                filled, cells = filled[~before], (cells[0][~before], cells[1])
             taken[cells] = True
             costs[cells] = table.costs[filled, column]
             if table.repeats is not None:
@@ -126,13 +130,35 @@ def _devices(tables: Sequence[CostTable]) -> list[Device]:
     return list(devices.values())
 
 
-def _check_free(table: CostTable, taken: npt.NDArray[np.bool_], rows: npt.NDArray[np.intp], target: Target) -> None:
-    if taken.any():
-        row = rows[np.argmax(taken)]
-        raise InvalidInputError(
-            f"the cost {target} of {_named(table, int(row))} is in more than one table "
-            f"({int(taken.sum())} such costs in all). select() the targets, or rows(), to merge."
+def _check_equal(
+    table: CostTable,
+    column: int,
+    rows: npt.NDArray[np.intp],
+    cells: tuple[npt.NDArray[np.intp], int],
+    costs: npt.NDArray[np.float64],
+    reasons: Mapping[str, npt.NDArray[np.bool_]],
+) -> None:
+    """Raise if costs of a table, or the reasons why there are none, differ from those that other tables gave."""
+    own, other = table.costs[rows, column], costs[cells]
+    differs = ~((own == other) | (np.isnan(own) & np.isnan(other)))
+    for reason in {*table.reasons, *reasons}:
+        none = np.zeros(len(rows), bool)
+        of_table, of_others = table.reasons.get(reason), reasons.get(reason)
+        differs |= (none if of_table is None else of_table[rows, column]) != (
+            none if of_others is None else of_others[cells]
         )
+    if differs.any():
+        first = int(np.argmax(differs))
+        told = [_told(float(cost), table.targets[column]) for cost in (other[first], own[first])]
+        raise InvalidInputError(
+            f"the cost {table.targets[column]} of {_named(table, int(rows[first]))} is in more than one table, with "
+            f"different values: {told[0]} and {told[1]} ({int(differs.sum())} such costs in all). select() the targets "
+            "or rows() to merge."
+        )
+
+
+def _told(cost: float, target: Target) -> str:
+    return "none (it failed)" if np.isnan(cost) else f"{cost:g} {target.unit}"
 
 
 def _named(table: CostTable, row: int) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from hwnas_surrogate.lazy import lazy_names
 
 # Imported eagerly, because the function has the name of its module.
-from hwnas_surrogate.measure.environment import environment
+from hwnas_surrogate.measure.environment import FewCoresWarning, environment
 
 if TYPE_CHECKING:
     from hwnas_surrogate.measure.boards import Fleet
@@ -46,6 +46,7 @@ __all__ = [
     "CudaCompile",
     "EnergyMeter",
     "ExecuTorch",
+    "FewCoresWarning",
     "FileRuntime",
     "Fleet",
     "LiteRT",

@@ -14,6 +14,7 @@ from hwnas_surrogate.errors import DataFileError, HWNASError, InvalidInputError,
 from hwnas_surrogate.files import file_stem
 from hwnas_surrogate.measure.boards import Board, Facts, Fleet
 from hwnas_surrogate.measure.boards.timer import BoardTimer
+from hwnas_surrogate.measure.environment import check_cores
 from hwnas_surrogate.measure.journals import open_journal
 from hwnas_surrogate.measure.plan import Plan
 from hwnas_surrogate.runner.journal import Journal
@@ -91,9 +92,10 @@ def connected(
     _check_distinct(fleet, facts)
     members = []
     for timer, device, of_board in zip(timers, devices, facts, strict=True):
-        board = timer.board
+        board, found = timer.board, timer.environment()
+        check_cores(timer.runtime.threads, found, f"board {board}")
         machine = {"host": of_board.host, "machine": of_board.machine, "processor": device.hardware}
-        info = {"board": board.name, "machine": machine, "environment": timer.environment()}
+        info = {"board": board.name, "machine": machine, "environment": found}
         path = folder / f"{file_stem(board.name)}{_SUFFIX}"
         journal = stack.enter_context(open_journal(path, plan.settings(device), info))
         _check_same_machine(board, machine, journal)

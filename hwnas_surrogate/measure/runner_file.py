@@ -31,7 +31,7 @@ from __future__ import annotations
 
 
 @cache
-def runner_source(suffix: str) -> str:
+def runner_source(suffix: str | None) -> str:
     """Return the source of the runner, which parses as Python 3.9.
 
     Each module follows those that it imports. Left out are imports among them, docstrings, annotations of functions,
@@ -39,14 +39,14 @@ def runner_source(suffix: str) -> str:
 
     Parameters
     ----------
-    suffix : str
-        That of the model files that it is to run, such as ``".onnx"``.
+    suffix : str or None
+        That of the model files that it is to run, such as ``".onnx"``; None for the engines of all files.
     """
     modules = list(_in_order(_PROGRAM, set()))
     trees = [ast.walk(ast.parse(_source(module))) for module in modules]
     called = {node.attr for tree in trees for node in tree if isinstance(node, ast.Attribute)}
     statements = {module: list(_statements(module, called)) for module in modules}
-    able = [engine.__name__ for engine in ENGINES.values() if engine.suffix == suffix]
+    able = [engine.__name__ for engine in ENGINES.values() if suffix in (None, engine.suffix)]
     chosen = f"ENGINES = {{engine.name: engine for engine in [{', '.join(able)}]}}"
     statements[engines.__name__] = [_Statement({"ENGINES"}, set(able), chosen)]
     used = _used(list(chain.from_iterable(statements.values())))

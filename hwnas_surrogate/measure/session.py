@@ -26,6 +26,7 @@ from hwnas_surrogate.measure.boards.adb import AdbBoard
 from hwnas_surrogate.measure.boards.timer import BoardTimer
 from hwnas_surrogate.measure.boards.tool_timer import ToolTimer
 from hwnas_surrogate.measure.client import Worker
+from hwnas_surrogate.measure.environment import check_cores
 from hwnas_surrogate.measure.journals import journal_path, open_journal
 from hwnas_surrogate.measure.plan import Outcome, Plan
 from hwnas_surrogate.measure.profiling import check_reporting
@@ -332,8 +333,9 @@ def _on_one_machine(
     protocol = plan.protocol
     timer = Worker(runtime, protocol.timeout) if board is None else _board_timer(runtime, protocol, board)
     with closing(timer):
-        device = plan.described(timer.device(name))
-        with open_journal(path, plan.settings(device), {"environment": timer.environment()}) as journal:
+        device, found = plan.described(timer.device(name)), timer.environment()
+        check_cores(runtime.threads, found, "this host" if board is None else f"board {board}")
+        with open_journal(path, plan.settings(device), {"environment": found}) as journal:
             readings = time_networks(plan.subjects, plan.anchor, timer, protocol, journal, deadline, plan.progress)
             return Outcome(device, readings, journal.info, {})
 

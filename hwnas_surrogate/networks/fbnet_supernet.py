@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from hwnas_surrogate.errors import InvalidInputError
+from hwnas_surrogate.networks.arguments import temperature
 from hwnas_surrogate.networks.cells.choosing import chosen
 from hwnas_surrogate.networks.fbnet import FBNetNetwork
 from hwnas_surrogate.spaces import Archs, ConfigLike, FBNet, FBNetConfig
@@ -51,9 +52,7 @@ class FBNetSuperNet(nn.Module):
     Raises
     ------
     InvalidConfigError
-        If a block's groups do not divide its channels.
-    InvalidInputError
-        If the temperature is not positive.
+        If a block's groups do not divide its channels, or the temperature is not positive and finite.
 
     References
     ----------
@@ -103,8 +102,10 @@ class FBNetSuperNet(nn.Module):
 
         Raises
         ------
+        InvalidConfigError
+            If the temperature is not positive and finite.
         InvalidInputError
-            If the temperature is not positive, or the weights are of another shape.
+            If the weights are of another shape.
         """
         shares = self.draw() if weights is None else self._checked(weights)
         x = self.stem(x)
@@ -217,9 +218,7 @@ class FBNetSuperNet(nn.Module):
         return self.alphas.detach().argmax(1).cpu().numpy().astype(np.int8)
 
     def _check_temperature(self) -> None:
-        is_number = isinstance(self.temperature, (int, float, np.integer, np.floating))
-        if isinstance(self.temperature, bool) or not (is_number and 0 < self.temperature < float("inf")):
-            raise InvalidInputError(f"temperature must be a positive number, got {self.temperature!r:.80}.")
+        temperature("temperature", self.temperature)
 
     def _checked(self, weights: Tensor) -> Tensor:
         if not isinstance(weights, Tensor) or tuple(weights.shape) != (_LAYERS, _OPS):

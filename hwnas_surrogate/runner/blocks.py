@@ -23,7 +23,7 @@ import numpy as np
 
 from hwnas_surrogate.runner.disturbance import Disturbance
 from hwnas_surrogate.runner.engine import Operator
-from hwnas_surrogate.runner.rounds import ClockError, Rounds, Run
+from hwnas_surrogate.runner.rounds import Rounds, Run, TimingError
 
 __all__ = ["CLOCK", "BlockServer", "is_disk_full", "measuring_pipes", "reason_of"]
 
@@ -118,7 +118,7 @@ class BlockServer:
             try:
                 for times in Rounds(runs, self.begin, rng, waited=disturbance.waited, **request["stop"]):
                     self.say("round", ns=times)
-            except ClockError as error:
+            except TimingError as error:
                 self.say("refused", why=str(error))
                 return
             disturbance.stop()

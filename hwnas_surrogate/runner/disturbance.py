@@ -10,7 +10,7 @@ from pathlib import Path
 
 from hwnas_surrogate.runner.facts import allowed_cores, core_times, is_clock_lowered
 
-__all__ = ["CoreWaiting", "Disturbance", "total_disturbance", "verdict"]
+__all__ = ["CoreWaiting", "Disturbance", "crowding", "total_disturbance", "verdict"]
 
 MOST_WAITING = 0.05
 """Share of the time that threads may wait for a core where their waiting stays in the times."""
@@ -148,6 +148,26 @@ def total_disturbance(summaries: Sequence[dict[str, float]]) -> dict[str, float]
         for name, value in one.items():
             total[name] = value if name == "cores" else round(total.get(name, 0.0) + value, 4)
     return total
+
+
+def crowding(threads: int, cores: float, where: str) -> str | None:
+    """Return why times of so many threads mean little, in two sentences; None if each thread has a core.
+
+    Parameters
+    ----------
+    threads : int
+        Threads that one run may use.
+    cores : float
+        Cores that the process may use.
+    where : str
+        The machine, in the text.
+    """
+    if threads <= cores:
+        return None
+    return (
+        f"{threads} threads share {cores:g} core{'s' * (cores != 1)} of {where}: they wait for each other, so that the "
+        f"costs are not those of {threads} threads. Use at most {max(int(cores), 1)}."
+    )
 
 
 def verdict(summaries: Sequence[dict[str, float]], threads: int = 1) -> str | None:

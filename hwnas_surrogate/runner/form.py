@@ -16,8 +16,9 @@ from typing import Any, Optional
 import numpy as np
 
 from hwnas_surrogate.errors import DataFileError, MeasurementError
-from hwnas_surrogate.runner.disturbance import verdict
+from hwnas_surrogate.runner.disturbance import crowding, verdict
 from hwnas_surrogate.runner.engines import ENGINES
+from hwnas_surrogate.runner.facts import allowed_cores
 from hwnas_surrogate.runner.journal import Journal
 from hwnas_surrogate.runner.protocol import Key, Protocol, Readings
 from hwnas_surrogate.runner.serving import find_engine, prepared_process
@@ -79,6 +80,9 @@ def fill_form(folder: str, runtime: Optional[str], threads: int, device: Optiona
     files = list(dict.fromkeys(line["file"] for line in lines))
     items = [_FormItem(file, _checked(described, place, file)) for file in files]
     name, engine = _chosen(runtime, threads, Path(files[0]).suffix)
+    crowded = crowding(threads, len(allowed_cores()) or os.cpu_count() or 1, "this machine")
+    if crowded:
+        _say(f"WARNING: {crowded}")
     device = device or f"{platform.node() or 'board'}-{name}-{threads}t"
     hello = {
         "runtime": name,

@@ -14,7 +14,7 @@ from hwnas_surrogate.runner.engines import ENGINES
 from hwnas_surrogate.runner.facts import read_facts
 from hwnas_surrogate.runner.form import fill_form
 from hwnas_surrogate.runner.protocol import Protocol
-from hwnas_surrogate.runner.serving import answer_requests, measure_prepared
+from hwnas_surrogate.runner.serving import answer_requests, describe_engine, measure_prepared
 
 __all__ = ["main"]
 
@@ -27,8 +27,8 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
         "If it is stopped, run it again to go on.",
     )
     add = parser.add_argument
-    what = "fill in the form (default), or print facts about this machine; serve and work are for hwnas measure"
-    add("what", nargs="?", default="fill", choices=["fill", "facts", "serve", "work"], help=what)
+    what = "fill in the form (default), or print facts about this machine; the others are for hwnas"
+    add("what", nargs="?", default="fill", choices=["fill", "facts", "runtimes", "serve", "work"], help=what)
     here = os.path.dirname(os.path.abspath(sys.argv[0]))
     add("--folder", default=here, help="the folder of the form; default: that of this program")
     add("--runtime", choices=list(ENGINES), help="default: the first for these files that is installed")
@@ -46,6 +46,8 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
             answer_requests()
         elif given.what == "facts":
             print(json.dumps(read_facts()))
+        elif given.what == "runtimes":
+            print(json.dumps(describe_engine(given.runtime, json.load(sys.stdin))))
         else:
             most = max(given.repeats, given.max_repeats)
             protocol = Protocol(given.passes, given.repeats, most, timeout=given.timeout)

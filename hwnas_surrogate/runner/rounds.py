@@ -9,7 +9,7 @@ import numpy as np
 
 from hwnas_surrogate.errors import MeasurementError
 
-__all__ = ["ClockError", "Rounds", "Run", "relative_half_width"]
+__all__ = ["Rounds", "Run", "TimingError", "relative_half_width"]
 
 Run = Callable[[], object]
 """Executes a network once and waits until it has finished."""
@@ -18,10 +18,15 @@ WARM = 1.05
 """Warm-up ends when the next round is not faster by more than this factor."""
 MOST_WARMUP = 5
 """Maximum number of warm-up rounds to drop."""
+LEAST_LEFT = 0.05
+"""Share of a run's time that must be left when its waiting is subtracted. What the process waited just before a run or
+just after it is counted as well, and may exceed the run."""
+MOST_REPEATED = 20
+"""Runs in a row of which less is left, after which nothing can be timed."""
 
 
-class ClockError(MeasurementError):
-    """The clock of this machine can't time anything."""
+class TimingError(MeasurementError):
+    """Nothing can be timed on this machine: its clock stands still, or other processes keep its cores."""
 
 
 def relative_half_width(ns: Sequence[float]) -> float:
@@ -51,7 +56,8 @@ class Rounds:
         A network runs again, up to ``most`` times, until the relative half-width of its median's 95 % interval is this
         small.
     waited : callable, optional
-        Returns how long the runs have waited for a core so far, in ns: it is subtracted from their times.
+        Returns how long the runs have waited for a core so far, in ns: it is subtracted from their times. A run of
+        which almost nothing is left is repeated at once.
     clock : callable, default=time.perf_counter_ns
         The clock by which runs are timed, in ns.
     """
@@ -77,8 +83,8 @@ class Rounds:
 
         Raises
         ------
-        ClockError
-            If the clock does not advance.
+        TimingError
+            If the clock does not advance, or run after run waits for a core in almost all of its time.
         """
         for times in self._warm():
             for number, ns in times.items():
@@ -110,17 +116,25 @@ class Rounds:
         return len(self.runs) > 1
 
     def _round(self) -> dict[int, int]:
-        times = {}
-        clock = self.clock
         numbers = list(self.runs)
-        for place in self.rng.permutation(len(numbers)).tolist():
-            run = self.runs[numbers[place]]
+        order = self.rng.permutation(len(numbers)).tolist()
+        return {numbers[place]: self._timed(self.runs[numbers[place]]) for place in order}
+
+    def _timed(self, run: Run) -> int:
+        """Return the time of a run in ns, without its waiting."""
+        clock = self.clock
+        for _ in range(MOST_REPEATED):
             self.begin()
             waited = self.waited()
             start = clock()
             run()
             ns = clock() - start
             if ns <= 0:
-                raise ClockError("the clock of this machine stood still or went back while a network ran")
-            times[numbers[place]] = max(ns - (self.waited() - waited), 1)
-        return times
+                raise TimingError("the clock of this machine stood still or went back while a network ran")
+            left = ns - max(self.waited() - waited, 0)  # below 0 if a system counts the work of other threads
+            if left >= max(LEAST_LEFT * ns, 1):
+                return left
+        raise TimingError(
+            f"{MOST_REPEATED} runs in a row waited for a core in more than {1 - LEAST_LEFT:.0%} of their time: end the "
+            "other processes, and measure again"
+        )

@@ -21,7 +21,14 @@ from hwnas_surrogate.runner.prepared import Prepared
 from hwnas_surrogate.runner.rounds import Run
 from hwnas_surrogate.runner.watching import MeasuringProcess
 
-__all__ = ["answer_requests", "find_engine", "measure_prepared", "prepared_loader", "prepared_process"]
+__all__ = [
+    "answer_requests",
+    "describe_engine",
+    "find_engine",
+    "measure_prepared",
+    "prepared_loader",
+    "prepared_process",
+]
 
 
 def prepared_process(program: str, hello: dict[str, Any]) -> MeasuringProcess:
@@ -130,6 +137,19 @@ def find_engine(name: str, threads: int, options: dict[str, str]) -> Engine:
             f"{sys.executable} can't import {ENGINES[name].library} ({error}). Install it for this Python."
         ) from error
     return engine
+
+
+def describe_engine(name: str, options: list[dict[str, str]]) -> list[tuple[bool, str]]:
+    """Return whether an engine can be used with each of some options, and its version or the reason why not."""
+    found = []
+    for one in options:
+        try:
+            found.append((True, find_engine(name, 1, one).describe()))
+        except HWNASError as error:
+            found.append((False, str(error)))
+        except Exception as error:  # noqa: BLE001 - of the runtime's library, which may be of any version
+            found.append((False, reason_of(error)))
+    return found
 
 
 def _no_meter() -> Any:

@@ -15,6 +15,7 @@ from hwnas_surrogate.cli.doctor import show_findings
 from hwnas_surrogate.runner.conditions import read_conditions
 from hwnas_surrogate.runner.findings import findings
 from tests.cli.conftest import Run
+from tests.measure.fake_board import FakeBoard
 from tests.measure.sshd import running
 from tests.runner import machines
 from tests.runner.machines import machine
@@ -104,6 +105,45 @@ def test_bad_usage(run: Run, wrong: tuple[object, ...]) -> None:
 def test_a_board(run: Run, tmp_path: Path) -> None:
     with running(tmp_path) as server:
         out, _ = run("doctor", "--board", server.url(name="pi"), "--json")
-        assert json.loads(out)["conditions"]["python"] == platform.python_version()
-        out, _ = run("doctor", "--board", server.url(name="pi"))
-    assert "on pi" in out
+        got = json.loads(out)
+        assert got["conditions"]["python"] == platform.python_version()
+        runtimes = {one["runtime"]: one for one in got["runtimes"]}
+        here = {one["runtime"]: one for one in json.loads(run("doctor", "--json")[0])["runtimes"]}
+        # The board is this host, with this Python; PyTorch runs on hosts only.
+        assert set(here) - set(runtimes) == {"torch", "torch-compile", "torch-cuda", "torch-cuda-compile"}
+        for name, found in runtimes.items():
+            if here[name]["usable"]:  # otherwise it may be a converter that is missing here, which a board needs not
+                assert found == here[name]
+            assert found["usable"] != found["installed"].startswith("no: ")
+        assert any(one["usable"] for one in runtimes.values())
+        assert list(server.home.rglob("run.py")) == []
+
+
+def test_a_board_without_a_runtime_and_one_with_a_broken_one(run: Run, tmp_path: Path) -> None:
+    fake = FakeBoard(tmp_path / "fake")
+    (fake.folder / "openvino.py").write_text("import os, signal; os.kill(os.getpid(), signal.SIGILL)")
+    (fake.folder / "ncnn.py").write_text("print('hello'); raise ValueError('of another age')")
+    (fake.folder / "sitecustomize.py").write_text("import sys; sys.modules['ai_edge_litert'] = None")
+    (tmp_path / "server").mkdir()
+    with running(tmp_path / "server") as server:
+        url = server.url(name="pi", python=str(fake.python))
+        out, _ = run("doctor", "--board", url, "--json")
+        table, _ = run("doctor", "--board", url)
+    found = {one["runtime"]: one for one in json.loads(out)["runtimes"]}
+    assert found["onnxruntime"] == {
+        "runtime": "onnxruntime",
+        "usable": True,
+        "installed": "onnxruntime 0.fake CPU float32",
+    }
+    assert found["onnxruntime-int8"]["installed"] == "onnxruntime 0.fake CPU int8 static QDQ"
+    assert (
+        "this onnxruntime has no CUDAExecutionProvider; it has CPUExecutionProvider"
+        in found["onnxruntime-cuda"]["installed"]
+    )
+    assert found["openvino"]["installed"].startswith("no: its process ended with exit status ")
+    assert found["ncnn"]["installed"] == "no: ValueError: of another age"
+    assert not found["litert"]["usable"]
+    assert "Install it for this Python." in found["litert"]["installed"]
+    lines = table.splitlines()
+    assert "Runtimes on pi" in lines
+    assert any(line.split() == ["onnxruntime", "onnxruntime", "0.fake", "CPU", "float32"] for line in lines)

@@ -114,6 +114,7 @@ def test_a_killed_loop_goes_on(run: Run, monkeypatch: pytest.MonkeyPatch) -> Non
     assert told_by(out)["picks"]
 
 
+@pytest.mark.filterwarnings("ignore::hwnas_surrogate.measure.FewCoresWarning")  # where there is one core
 def test_several_settings_are_a_device_each(run: Run) -> None:
     budgets = ("--budget", "pi-spinning-1t/latency=100", "--budget", "pi-spinning-2t/latency=100")
     run(*COMMON, "--measure", "spinning", "--threads", "1,2", "--device", "pi", *budgets, "--most", 5)

@@ -19,6 +19,10 @@ from tests.measure.sshd import running
 QUICK = ("measure", "-n", 2, "--dataset", "C4-N1-k10-3x8x8", "--repeats", 2, "--max-repeats", 2, "-o", "all.parquet")
 
 
+one_core = pytest.mark.filterwarnings("ignore::hwnas_surrogate.measure.FewCoresWarning")
+"""Where a machine has one core."""
+
+
 @pytest.fixture(autouse=True)
 def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hwnas_surrogate.measure.session.Worker", InProcess)
@@ -45,9 +49,25 @@ def test_every_combination_is_a_device(run: Run) -> None:
     assert "written to all.parquet; train on it with: hwnas train --data all.parquet" in err
 
 
+@one_core
 def test_threads(run: Run) -> None:
     run(*QUICK, "--runtime", "onnxruntime", "--threads", "1,2", "--device", "mine")
     assert devices() == ["mine-onnxruntime-1t/latency", "mine-onnxruntime-2t/latency"]
+
+
+@pytest.mark.filterwarnings("default")
+def test_more_threads_than_cores(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from hwnas_surrogate.measure import environment as of_host
+
+    found = {**of_host(), "cores": 2}
+    monkeypatch.setattr("hwnas_surrogate.measure.client.environment", lambda: found)
+    _, err = run(*QUICK, "--runtime", "torch", "--threads", "2,3")
+    told = (
+        "3 threads share 2 cores of this host: they wait for each other, so that the costs are not those of 3 threads"
+    )
+    assert f"warning: {told}. Use at most 2.\n" in err
+    assert "2 threads" not in err
+    assert devices() == ["cpu-torch-2t/latency", "cpu-torch-3t/latency"]
 
 
 @pytest.mark.parametrize("width", [80, 120])
@@ -62,6 +82,7 @@ def test_the_table_fits(width: int, tmp_path: Path, monkeypatch: pytest.MonkeyPa
         assert "raspberrypi5-onnxruntime-1t-b16-cold/throughput " in text
 
 
+@one_core
 def test_boards(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake = FakeBoard(tmp_path / "fake")
     made: list[Any] = [Scripted(), Scripted(threads=2)]
@@ -80,6 +101,7 @@ def test_boards(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert "Traceback" not in err
 
 
+@one_core
 def test_a_fleet_is_one_device(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Each says that it is another machine, on one server.
     fakes = {

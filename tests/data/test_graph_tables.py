@@ -220,6 +220,19 @@ def test_merging_appends_networks_and_puts_targets_side_by_side() -> None:
     assert np.array_equal(merged.costs, [[1.0, 2.0], [np.nan, 3.0]], equal_nan=True)
 
 
+def test_equal_costs_of_two_tables_do_not_contradict() -> None:
+    networks = {"one": plain(8, 1), "two": plain(8, 2)}
+    reasons = {"no kernel": np.array([[False], [True]])}
+    table = CostTable(None, networks, [[1.0], [np.nan]], ["a/latency"], reasons=reasons)
+    more = CostTable(None, {"two": plain(8, 2), "three": plain(8, 3)}, [[np.nan], [3.0]], ["a/latency"])
+    for tables in ([table, table], [table, table, more], [more, table]):
+        merged = merge(tables)
+        costs = merged.lookup(["one", "two"]).iloc[:, 0]
+        assert costs[0] == 1.0
+        assert np.isnan(costs[1])
+        assert merged.reasons["no kernel"][:, 0].tolist() == [name == "two" for name in merged.names]
+
+
 def test_tables_that_contradict_are_not_merged() -> None:
     one, other = ({"one": plain(8, depth)} for depth in (1, 2))
     with pytest.raises(InvalidInputError, match="tables call two different networks 'one'"):
@@ -227,9 +240,14 @@ def test_tables_that_contradict_are_not_merged() -> None:
     labelled = [CostTable(None, one, np.empty((1, 0)), [], groups={"family": [label]}) for label in "xy"]
     with pytest.raises(InvalidInputError, match="tables give 'one' two labels as family: 'x', 'y'"):
         merge(labelled)
-    twice = [CostTable(None, one, [[1.0]], ["a/latency"])] * 2
-    with pytest.raises(InvalidInputError, match="the cost a/latency of one is in more than one table"):
+    twice = [CostTable(None, one, [[cost]], ["a/latency"]) for cost in (1.0, 1.5)]
+    told = r"a/latency of one is in more than one table, with different values: 1 ms and 1.5 ms \(1 such costs in all\)"
+    with pytest.raises(InvalidInputError, match=told):
         merge(twice)
+    failed = CostTable(None, one, [[np.nan]], ["a/latency"], reasons={"no kernel": np.array([[True]])})
+    for pair in ([twice[0], failed], [failed, twice[0]]):
+        with pytest.raises(InvalidInputError, match=r"different values: .*none \(it failed\)"):
+            merge(pair)
     with pytest.raises(InvalidInputError, match="tables over 'graphs' and 'nasbench201' can't be merged"):
         merge([twice[0], CostTable("nasbench201", [0], [[1.0]], ["b/latency"])])
 

@@ -97,6 +97,7 @@ class Fake(Runtime):
             if text in self.crash_later and count > 3:
                 raise MemoryError("not enough of it")
             if text in self.hang and count > 3:
+                self.write(f"hang {text}")
                 time.sleep(1000)
             self.write(f"run {text}")
             end = time.perf_counter() + seconds

@@ -7,6 +7,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,7 @@ class StandIn:
     others: int = 0
     deed: Callable[[int], object] = lambda block: None
     failing: str = ""
+    runtime: Any = field(default_factory=lambda: SimpleNamespace(threads=1))
     blocks: list[list[str]] = field(default_factory=list)
     retired: threading.Event = field(default_factory=threading.Event)
     away: str = ""
@@ -60,7 +62,7 @@ class StandIn:
         return Device(name, self.hardware, "a runtime", 1)
 
     def environment(self) -> dict[str, Any]:
-        return {"board": str(self)}
+        return {"board": str(self), "cores": 4}
 
     def close(self) -> None:
         pass

@@ -8,13 +8,14 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from hwnas_surrogate.errors import DataFileError, InvalidInputError, MeasurementError
-from hwnas_surrogate.measure import Fleet, Protocol
+from hwnas_surrogate.measure import FewCoresWarning, Fleet, Protocol
 from hwnas_surrogate.measure.plan import Outcome, Plan
 from hwnas_surrogate.measure.sharing import time_on_fleet
 from hwnas_surrogate.measure.subjects import ArchSubject
@@ -114,6 +115,13 @@ class TestSharing:
         rest = [StandIn("a"), StandIn("b")]
         run(folder, *rest)
         assert {arch for arch, count in timed(*rest).items() if count == 2} == set(ARCHS) - set(before)
+
+
+def test_each_board_with_fewer_cores_than_threads_is_named(folder: Path) -> None:
+    boards = [StandIn("a", runtime=SimpleNamespace(threads=5)), StandIn("b")]
+    with pytest.warns(FewCoresWarning, match="^5 threads share 4 cores of board ssh://a: ") as told:
+        run(folder, *boards)
+    assert len(told) == 1
 
 
 class TestLostBoards:

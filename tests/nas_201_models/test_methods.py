@@ -320,7 +320,7 @@ def test_structures() -> None:
     assert set(architectures) == set(CellArchitectures) == {"resnet", "all_c3x3", "all_c1x1", "all_idnt", "all_full"}
     assert len(get_combination(SPACE, 2)) == 25
     for wrong in (0, -1, 1.5, None, True):
-        with pytest.raises(InvalidInputError):
+        with pytest.raises(InvalidConfigError):
             get_combination(SPACE, wrong)  # type: ignore[arg-type]
     for wrong in ("", "|a~1|", "|a|", "|a~0|+", None, 3, "|~0|"):
         with pytest.raises(InvalidArchitectureError):

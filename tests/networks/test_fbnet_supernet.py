@@ -218,7 +218,7 @@ def test_graph() -> None:
 def test_bad_arguments() -> None:
     assert FBNetSuperNet(TINY, temperature=np.float32(2)).draw().shape == (22, 9)
     for temperature in (0, -1.0, float("inf"), "hot", True, np.float64("nan")):
-        with pytest.raises(InvalidInputError, match="temperature must be a positive number"):
+        with pytest.raises(InvalidConfigError, match="temperature must be a positive, finite number"):
             FBNetSuperNet(TINY, temperature=temperature)  # type: ignore[arg-type]
     with pytest.raises(InvalidConfigError, match="needs channels divisible by 2"):
         FBNetSuperNet(FBNetConfig(stem_channels=3))
@@ -230,5 +230,5 @@ def test_bad_arguments() -> None:
     with pytest.raises(InvalidArchitectureError):
         network.derive("k3_e1|skip")
     network.temperature = 0
-    with pytest.raises(InvalidInputError, match="temperature"):
+    with pytest.raises(InvalidConfigError, match="temperature"):
         network.draw()

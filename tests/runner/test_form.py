@@ -290,6 +290,14 @@ class TestRefused:
         assert "belongs to a measurement with other settings (different: threads)" in said
         assert form(folder) == before
 
+    def test_more_threads_than_cores(self, board: FakeBoard, folder: Path) -> None:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        told = f"share {cores} core{'s' * (cores > 1)} of this machine: they wait for each other"
+        said = fill(board, folder, "--threads", str(cores + 7))
+        assert said.startswith(f"WARNING: {cores + 7} threads {told}, so that the costs are not those of {cores + 7} ")
+        assert f". Use at most {cores}.\n" in said
+        assert "threads share" not in fill(board, folder, "--threads", "1", device="other")
+
     def test_a_clock_that_stands_still(self, folder: Path, tmp_path: Path) -> None:
         board = FakeBoard(tmp_path / "clock", "import time; time.perf_counter_ns = lambda: 7")
         said = fill(board, folder, code=1)

@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 
 from hwnas_surrogate.runner.blocks import reason_of
-from hwnas_surrogate.runner.rounds import MOST_WARMUP, Rounds, relative_half_width
+from hwnas_surrogate.runner.rounds import (
+    LEAST_LEFT,
+    MOST_REPEATED,
+    MOST_WARMUP,
+    Rounds,
+    TimingError,
+    relative_half_width,
+)
 
 
 @pytest.mark.parametrize("n", [4, 9, 25])
@@ -71,6 +78,54 @@ class TestRounds:
         widths = [relative_half_width(values[:n]) for n in range(5, 10)]
         stop = 5 + next(place for place, width in enumerate(widths) if width <= 0.02)
         assert 5 < len(rounds) == stop < 10
+
+
+class TestWaiting:
+    """Runs of 1000 ns of work under a clock that also moves while others keep the core."""
+
+    def block(self, waits: dict[int, tuple[int, int]]) -> Rounds:
+        """``waits`` are, by the number of a run, how long it waits inside, and just before its clock is read."""
+        self.now = self.waited = self.count = 0
+
+        def run() -> None:
+            inside, early = waits.get(self.count, (0, 0))
+            self.now += 1000 + inside
+            self.waited += inside + early
+            self.count += 1
+
+        stop: dict[str, Any] = {"least": 5, "most": 5, "half_width": 0.02}
+        runs: dict[int, Any] = {0: run, 1: run}
+        clocks: dict[str, Any] = {"waited": lambda: self.waited, "clock": lambda: self.now}
+        return Rounds(runs, lambda: None, np.random.default_rng(0), **clocks, **stop)
+
+    def test_what_is_waited_inside_a_run_is_subtracted(self) -> None:
+        rounds = list(self.block({number: (2000 * number, 0) for number in range(0, 10, 3)}))
+        assert rounds == [{0: 1000, 1: 1000}] * 5
+        assert self.count == 10
+
+    @pytest.mark.parametrize("early", [951, 1000, 4_000_000])
+    def test_a_run_of_which_nothing_is_left_is_repeated(self, early: int) -> None:
+        """A process that took the core between the two clocks took no time of the run."""
+        rounds = list(self.block({3: (0, early), 4: (0, early), 8: (0, early)}))
+        assert rounds == [{0: 1000, 1: 1000}] * 5
+        assert self.count == 10 + 3
+
+    def test_less_than_the_share_is_left(self) -> None:
+        most = round(1000 / LEAST_LEFT) - 1000
+        assert list(self.block({5: (most, 0)})) == [{0: 1000, 1: 1000}] * 5
+        assert self.count == 10
+        list(self.block({5: (most + 100, 0)}))
+        assert self.count == 11
+
+    def test_when_every_run_waits_nothing_is_timed(self) -> None:
+        block = self.block(dict.fromkeys(range(4, 1000), (10**6, 0)))
+        times: list[dict[int, int]] = []
+        with pytest.raises(TimingError, match=f"{MOST_REPEATED} runs in a row waited for a core in more than 95% of"):
+            times.extend(iter(block))
+        assert self.count == 4 + MOST_REPEATED
+
+    def test_work_of_other_threads_is_no_waiting(self) -> None:
+        assert list(self.block(dict.fromkeys(range(10), (0, -500)))) == [{0: 1000, 1: 1000}] * 5
 
 
 def test_a_reason_can_be_stored_though_it_names_a_file_that_is_no_text() -> None:

@@ -183,7 +183,7 @@ class _ToolRunner:
 
     def _run(self, model: str, longest: float, end: float) -> None:
         """Take a reading, by which the clock of the rounds advances."""
-        self._now += max(round(self._reading(model, RUNS, longest, end) * 1e6), 1)
+        self._now += round(self._reading(model, RUNS, longest, end) * 1e6)
 
     def _reading(self, model: str, runs: int, longest: float, end: float) -> float:
         """Call the tool, which may take some seconds; return what it states, in ms."""

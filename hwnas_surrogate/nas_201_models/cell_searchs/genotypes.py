@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable
 
-from hwnas_surrogate.errors import InvalidInputError
+from hwnas_surrogate.networks.arguments import count
 from hwnas_surrogate.networks.cells import CELL_ARCHITECTURES as architectures
 from hwnas_surrogate.networks.cells import CellStructure as Structure
 
@@ -44,7 +44,7 @@ def get_combination(space: Iterable[str], num: int) -> list[tuple[tuple[str, int
 
     Raises
     ------
-    InvalidInputError
+    InvalidConfigError
         If ``num`` is no positive integer.
 
     Examples
@@ -52,6 +52,5 @@ def get_combination(space: Iterable[str], num: int) -> list[tuple[tuple[str, int
     >>> get_combination(["none", "skip_connect"], 1)
     [(('none', 0),), (('skip_connect', 0),)]
     """
-    if isinstance(num, bool) or not isinstance(num, int) or num < 1:
-        raise InvalidInputError(f"a node has at least one input; num must be a positive integer, got {num!r}.")
-    return [tuple((op, source) for source, op in enumerate(ops)) for ops in itertools.product(space, repeat=num)]
+    inputs = count("num", num)
+    return [tuple((op, source) for source, op in enumerate(ops)) for ops in itertools.product(space, repeat=inputs)]

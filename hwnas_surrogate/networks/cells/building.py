@@ -7,11 +7,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
-import numpy as np
 from torch import nn
 
 from hwnas_surrogate.errors import InvalidConfigError
-from hwnas_surrogate.networks.cells.arguments import check_name
+from hwnas_surrogate.networks.arguments import check_name, flag, required
 from hwnas_surrogate.networks.cells.inference import SizedCellNetwork, StructureNetwork
 from hwnas_surrogate.networks.cells.nasnet import NASNetOnCIFAR
 from hwnas_surrogate.networks.cells.nasnet_search import NASNET_SUPER_NETS
@@ -20,6 +19,7 @@ from hwnas_surrogate.networks.cells.strategies import CELL_SUPER_NETS
 
 __all__ = ["build_cell_network"]
 
+_WHAT = "a cell network"
 _INFERENCE = ("infer.tiny", "infer.shape.tiny")
 
 
@@ -65,8 +65,7 @@ def build_cell_network(config: Mapping[str, Any]) -> nn.Module:
     >>> logits.shape
     torch.Size([2, 7])
     """
-    if not isinstance(config, Mapping):
-        raise InvalidConfigError(f"a network's config is a dict, got {config!r:.80}.")
+    required(config, _WHAT)
     with _uncollected():
         return _built(_Config(config))
 
@@ -115,8 +114,8 @@ def _text(value: Any) -> str | None:
 
 def _refuse(of: _Config) -> NoReturn:
     types = ("basic", "search-shape", "nasnet-super", "infer-nasnet.cifar")
-    check_name(InvalidConfigError, "super_type of a cell network", of.config.get("super_type", "basic"), types)
-    check_name(InvalidConfigError, "name of a cell network", of["name"], (*CELL_SUPER_NETS, *_INFERENCE))
+    check_name("super_type of a cell network", of.config.get("super_type", "basic"), types)
+    check_name("name of a cell network", of["name"], (*CELL_SUPER_NETS, *_INFERENCE))
     raise AssertionError("every allowed name builds a network")
 
 
@@ -127,7 +126,7 @@ def _super_net(of: _Config) -> nn.Module:
 
 def _nasnet_super_net(of: _Config) -> nn.Module:
     name = of["name"]
-    check_name(InvalidConfigError, "name of a NASNet-style super-net", name, NASNET_SUPER_NETS)
+    check_name("name of a NASNet-style super-net", name, NASNET_SUPER_NETS)
     return NASNET_SUPER_NETS[name](
         of["C"],
         of["N"],
@@ -159,22 +158,14 @@ class _Config:
 
     def __getitem__(self, key: str) -> Any:
         """Return a value; raise if there is none."""
-        if key not in self.config:
-            raise InvalidConfigError(f"the config lacks {key!r}; it has {self.keys()}.")
-        return self.config[key]
+        [value] = required(self.config, _WHAT, key)
+        return value
 
     def has(self, key: str) -> bool:
         return key in self.config
 
-    def keys(self) -> str:
-        """Return the keys as a text."""
-        return f"{', '.join(map(repr, self.config)) or 'nothing':.400}"
-
     def switch(self, key: str) -> bool:
-        value = self[key]
-        if not isinstance(value, (bool, int, np.bool_)) or value not in (0, 1):
-            raise InvalidConfigError(f"{key} is True or False, got {value!r:.80}.")
-        return bool(value)
+        return flag(key, self[key])
 
     def norm(self) -> tuple[bool, bool]:
         return self.switch("affine"), self.switch("track_running_stats")
@@ -185,5 +176,6 @@ class _Config:
             if self.config.get(key) is not None:
                 return self.config[key]
         raise InvalidConfigError(
-            f"infer.tiny needs a cell, as genotype (a CellStructure) or arch_str; the config has {self.keys()}."
+            f"infer.tiny needs a cell, as genotype (a CellStructure) or arch_str; the config has "
+            f"{', '.join(map(repr, self.config)) or 'nothing':.400}."
         )

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from hwnas_surrogate.errors import InvalidInputError
-from hwnas_surrogate.networks.cells.arguments import check_name, probability, share
+from hwnas_surrogate.networks.arguments import check_name, fraction, probability
 from hwnas_surrogate.networks.cells.choosing import gumbel_one_hot
 from hwnas_surrogate.networks.cells.controller import StructureController
 from hwnas_surrogate.networks.cells.operations import drop_path
@@ -62,10 +62,12 @@ class GenericCellNetwork(SearchableCellNetwork):
 
         Raises
         ------
+        InvalidConfigError
+            If there is no such algorithm.
         InvalidInputError
-            If there is no such algorithm, or one is set already.
+            If one is set already.
         """
-        check_name(InvalidInputError, "search algorithm", algo, _ALGORITHMS)
+        check_name("search algorithm", algo, _ALGORITHMS)
         if self._algo is not None:
             raise InvalidInputError(f"the algorithm is set once, and is {self._algo!r} already; got {algo!r}.")
         self._algo = algo
@@ -90,14 +92,14 @@ class GenericCellNetwork(SearchableCellNetwork):
 
         Raises
         ------
-        InvalidInputError
+        InvalidConfigError
             If one is out of its range.
         """
         if drop_path_rate is None:
             self._drop_path = None
             return
         rate = probability("drop_path_rate", drop_path_rate)
-        self._drop_path = rate if progress is None else rate * share("progress", progress)
+        self._drop_path = rate if progress is None else rate * fraction("progress", progress, zero=True)
 
     @property
     def mode(self) -> str | None:

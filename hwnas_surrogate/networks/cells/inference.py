@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from hwnas_surrogate.errors import InvalidConfigError
-from hwnas_surrogate.networks.cells.arguments import count, flat_integers
+from hwnas_surrogate.networks.arguments import count, flat_integers
 from hwnas_surrogate.networks.cells.operations import build_operation
 from hwnas_surrogate.networks.cells.reductions import ResidualBlock
 from hwnas_surrogate.networks.cells.structure import CellStructure, as_structure

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from hwnas_surrogate.errors import InvalidInputError
-from hwnas_surrogate.networks.cells.arguments import count, probability
+from hwnas_surrogate.networks.arguments import count, probability
 from hwnas_surrogate.networks.cells.inference import cell_lines
 from hwnas_surrogate.networks.cells.nasnet_layout import CellPlace, NASNetNode, checked_genotype, nasnet_places
 from hwnas_surrogate.networks.cells.operations import build_operation, drop_path
@@ -199,7 +199,7 @@ class NASNetOnCIFAR(nn.Module):
 
         Raises
         ------
-        InvalidInputError
+        InvalidConfigError
             If it is not a number below 1.
         """
         self.drop_path_prob = probability("the probability to drop a path", drop_path_prob, least=-math.inf)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from hwnas_surrogate.errors import InvalidArchitectureError
-from hwnas_surrogate.networks.cells.arguments import check_name, flat_integers, integer
+from hwnas_surrogate.networks.arguments import check_name, flat_integers, integer
 from hwnas_surrogate.networks.cells.operations import check_operation
 
 __all__ = ["CellPlace", "NASNetNode", "checked_genotype", "nasnet_places"]
@@ -86,7 +86,7 @@ def checked_genotype(genotype: object) -> dict[str, tuple[list[NASNetNode], list
         )
     allowed = ("normal", "normal_concat", "reduce", "reduce_concat")
     for key in genotype:
-        check_name(InvalidArchitectureError, "key of a NASNet-style genotype", key, allowed)
+        check_name("key of a NASNet-style genotype", key, allowed, error=InvalidArchitectureError)
     cells: dict[str, tuple[list[NASNetNode], list[int]] | None] = {"reduce": None}
     for kind in ("normal", "reduce"):
         if kind == "reduce" and genotype.get("reduce") is None:

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from hwnas_surrogate.errors import InvalidConfigError
+from hwnas_surrogate.networks.arguments import count, temperature
 from hwnas_surrogate.networks.cells import probabilities
-from hwnas_surrogate.networks.cells.arguments import count, temperature
 from hwnas_surrogate.networks.cells.choosing import gumbel_one_hot
 from hwnas_surrogate.networks.cells.inference import cell_lines
 from hwnas_surrogate.networks.cells.nasnet_layout import CellPlace, nasnet_places
@@ -292,10 +292,10 @@ class NASNetGDASNetwork(NASNetSuperNetwork):
 
         Raises
         ------
-        InvalidInputError
+        InvalidConfigError
             If it is not positive.
         """
-        self.tau = temperature(tau)
+        self.tau = temperature("tau", tau)
 
     def get_tau(self) -> float:
         """Return the temperature."""

@@ -10,8 +10,8 @@ from typing import Literal, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from hwnas_surrogate.errors import HWNASError, InvalidArchitectureError, InvalidInputError
-from hwnas_surrogate.networks.cells.arguments import check_name, count, probability
+from hwnas_surrogate.errors import HWNASError, InvalidArchitectureError
+from hwnas_surrogate.networks.arguments import check_name, count, probability
 
 __all__ = [
     "OPERATIONS",
@@ -142,7 +142,7 @@ class Pooling(nn.Module):
         track_running_stats: bool = True,
     ) -> None:
         super().__init__()
-        check_name(InvalidInputError, "mode of pooling", mode, ("avg", "max"))
+        check_name("mode of pooling", mode, ("avg", "max"))
         self.preprocess = None
         if C_in != C_out:
             self.preprocess = ReLUConvBN(C_in, C_out, 1, 1, 0, 1, affine, track_running_stats)
@@ -202,15 +202,13 @@ class FactorizedReduce(nn.Module):
     ) -> None:
         super().__init__()
         self.stride = stride
-        if stride == 2:
+        if count("stride", stride, most=2) == 2:
             self.relu = nn.ReLU()
             halves = C_out // 2, C_out - C_out // 2
             self.convs = nn.ModuleList(nn.Conv2d(C_in, half, 1, stride=2, bias=not affine) for half in halves)
             self.pad = nn.ConstantPad2d((0, 1, 0, 1), 0)
-        elif stride == 1:
-            self.conv = nn.Conv2d(C_in, C_out, 1, bias=not affine)
         else:
-            raise InvalidInputError(f"the stride of a skip is 1 or 2, got {stride!r}.")
+            self.conv = nn.Conv2d(C_in, C_out, 1, bias=not affine)
         self.bn = nn.BatchNorm2d(C_out, affine=affine, track_running_stats=track_running_stats)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -304,7 +302,7 @@ OPERATIONS: Mapping[str, OperationMaker] = MappingProxyType(
 
 def check_operation(name: object, error: type[HWNASError]) -> None:
     """Raise an error of a given class if a name is not that of an operation."""
-    check_name(error, "operation of a cell", name, OPERATIONS)
+    check_name("operation of a cell", name, OPERATIONS, error=error)
 
 
 def build_operation(

@@ -10,7 +10,7 @@ from operator import add
 from torch import Tensor, nn
 
 from hwnas_surrogate.errors import InvalidArchitectureError, InvalidInputError
-from hwnas_surrogate.networks.cells.arguments import check_name, flat_integers
+from hwnas_surrogate.networks.arguments import check_name, flat_integers
 from hwnas_surrogate.networks.cells.choosing import chosen
 from hwnas_surrogate.networks.cells.operations import build_operation
 from hwnas_surrogate.networks.cells.structure import CellStructure, Edge
@@ -97,7 +97,7 @@ class EdgeTable:
                 f"this super-net's cells have {self.max_nodes} nodes, got {len(structure)} in {structure.tostr()}."
             )
         for op in (op for edges in structure.nodes for op, _ in edges):
-            check_name(InvalidArchitectureError, "operation of this super-net", op, self.op_names)
+            check_name("operation of this super-net", op, self.op_names, error=InvalidArchitectureError)
 
 
 def random_structure(table: EdgeTable) -> CellStructure:

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from hwnas_surrogate.errors import InvalidConfigError, InvalidInputError
+from hwnas_surrogate.networks.arguments import check_name, count, temperature
 from hwnas_surrogate.networks.cells import probabilities
-from hwnas_surrogate.networks.cells.arguments import check_name, count, temperature
 from hwnas_surrogate.networks.cells.choosing import gumbel_one_hot
 from hwnas_surrogate.networks.cells.inference import cell_lines, three_stages
 from hwnas_surrogate.networks.cells.operations import check_operation
@@ -181,12 +181,14 @@ class SearchableCellNetwork(nn.Module):
 
         Raises
         ------
+        InvalidConfigError
+            If there is no such mode.
         InvalidInputError
-            If there is no such mode, or the cell is missing or superfluous.
+            If the cell is missing or superfluous.
         InvalidArchitectureError
             If the cell is not one of this super-net.
         """
-        check_name(InvalidInputError, "mode of this super-net", mode, self.modes)
+        check_name("mode of this super-net", mode, self.modes)
         if mode != "dynamic" and dynamic_cell is not None:
             raise InvalidInputError(f"only the mode 'dynamic' takes a cell; the mode is {mode!r}.")
         if mode == "dynamic":
@@ -206,10 +208,10 @@ class SearchableCellNetwork(nn.Module):
 
         Raises
         ------
-        InvalidInputError
+        InvalidConfigError
             If it is not positive.
         """
-        self._tau = temperature(tau)
+        self._tau = temperature("tau", tau)
 
     @property
     def tau(self) -> float | None:

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hwnas_surrogate.errors import InvalidConfigError, InvalidInputError
+from hwnas_surrogate.networks.arguments import check_name, count, flat_integers, integer, temperature
 from hwnas_surrogate.networks.cells import probabilities
-from hwnas_surrogate.networks.cells.arguments import check_name, count, flat_integers, integer, temperature
 from hwnas_surrogate.networks.cells.choosing import gumbel_scores, has_numbers, numbers
 from hwnas_surrogate.networks.cells.inference import InferenceCell, cell_lines
 from hwnas_surrogate.networks.cells.reductions import ResidualBlock
@@ -119,10 +119,12 @@ class SizeSearchNetwork(nn.Module):
 
         Raises
         ------
+        InvalidConfigError
+            If there is no such algorithm.
         InvalidInputError
-            If there is no such algorithm, or one is set already.
+            If one is set already.
         """
-        check_name(InvalidInputError, "search algorithm of sizes", algo, _ALGORITHMS)
+        check_name("search algorithm of sizes", algo, _ALGORITHMS)
         if self._algo is not None:
             raise InvalidInputError(f"the algorithm is set once, and is {self._algo!r} already; got {algo!r}.")
         self._algo = algo
@@ -137,10 +139,10 @@ class SizeSearchNetwork(nn.Module):
 
         Raises
         ------
-        InvalidInputError
+        InvalidConfigError
             If it is not positive.
         """
-        self._tau.fill_(temperature(tau))
+        self._tau.fill_(temperature("tau", tau))
 
     @property
     def tau(self) -> Tensor:

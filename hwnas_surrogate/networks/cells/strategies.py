@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import ClassVar
 
-from hwnas_surrogate.networks.cells.arguments import flat_integers
+from hwnas_surrogate.networks.arguments import flat_integers
 from hwnas_surrogate.networks.cells.controller import Controller
 from hwnas_surrogate.networks.cells.generic import GenericCellNetwork
 from hwnas_surrogate.networks.cells.search_cell import random_structure

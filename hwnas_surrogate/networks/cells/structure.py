@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from hwnas_surrogate.errors import InvalidArchitectureError, InvalidInputError
-from hwnas_surrogate.networks.cells.arguments import integer, names
+from hwnas_surrogate.networks.arguments import count, integer, names
 from hwnas_surrogate.spaces.reading import is_integer
 
 __all__ = ["CELL_ARCHITECTURES", "CellStructure", "Edge", "as_structure"]
@@ -138,7 +138,7 @@ class CellStructure:
 
         Raises
         ------
-        InvalidInputError
+        InvalidConfigError
             If ``num`` is no integer above 1, or there is no operation.
 
         Examples
@@ -147,11 +147,10 @@ class CellStructure:
         ['|none~0|', '|skip_connect~0|']
         """
         ops = names("search_space", search_space)
-        if not is_integer(num) or num < 2:
-            raise InvalidInputError(f"num counts a cell's nodes with its input and is at least 2, got {num!r:.80}.")
+        nodes = count("num", num, least=2)
         per_node = [
             [tuple((op, source) for source, op in enumerate(chosen)) for chosen in itertools.product(ops, repeat=node)]
-            for node in range(1, num)
+            for node in range(1, nodes)
         ]
         cells = itertools.product(*per_node)
         return list(cells) if return_ori else list(map(CellStructure.trusted, cells))

@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 from torch import nn
 
-from hwnas_surrogate.errors import InvalidConfigError, unknown
-from hwnas_surrogate.networks.residual.arguments import required
+from hwnas_surrogate.errors import InvalidConfigError
+from hwnas_surrogate.networks.arguments import check_name, required
 from hwnas_surrogate.networks.residual.densenet import DenseNet
 from hwnas_surrogate.networks.residual.imagenet_resnet import ImageNetResNet
 from hwnas_surrogate.networks.residual.mobilenet_v2 import InferredMobileNetV2, MobileNetV2
@@ -167,8 +167,7 @@ def build_search_network(config: Mapping[str, Any]) -> SearchResNet:
 def _chosen(config: Mapping[str, Any], what: str, key: str, table: Mapping[str, _V], also: tuple[str, ...] = ()) -> _V:
     """Return a table's entry by a key of the config."""
     [name] = required(config, what, key)
-    if not isinstance(name, str) or name not in table:
-        raise unknown(InvalidConfigError, f"{key} of {what}", name, (*also, *table))
+    check_name(f"{key} of {what}", name, (*also, *table))
     return table[name]
 
 

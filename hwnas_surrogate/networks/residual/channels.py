@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from hwnas_surrogate.errors import InvalidConfigError, InvalidInputError
-from hwnas_surrogate.networks.residual.arguments import positive
+from hwnas_surrogate.networks.arguments import count
 
 __all__ = ["additive_func", "change_key", "parse_channel_info"]
 
@@ -108,4 +108,4 @@ def parse_channel_info(text: str) -> list[list[int]]:
         groups = [[int(number) for number in group.split("-")] for group in text.split()]
     except ValueError:
         raise InvalidConfigError(f"channels read like '3-32 32-16 16-96-24', got {text!r:.100}.") from None
-    return [[positive(f"a number of channels in {text!r:.60}", number) for number in group] for group in groups]
+    return [[count(f"a number of channels in {text!r:.60}", number) for number in group] for group in groups]

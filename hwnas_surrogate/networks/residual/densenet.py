@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from hwnas_surrogate.errors import InvalidConfigError
-from hwnas_surrogate.networks.residual.arguments import MOST_LAYERS, flag, fraction, positive
+from hwnas_surrogate.networks.arguments import MOST_LAYERS, count, flag, fraction
 from hwnas_surrogate.networks.residual.base import Classifier
 from hwnas_surrogate.networks.residual.initialization import initialize_resnet
 
@@ -91,7 +91,7 @@ class DenseNet(Classifier):
 
     def __init__(self, growth_rate: int, depth: int, reduction: float, class_num: int, bottleneck: bool) -> None:
         super().__init__()
-        growth, number = positive("growthRate", growth_rate), positive("depth", depth, MOST_LAYERS)
+        growth, number = count("growthRate", growth_rate), count("depth", depth, MOST_LAYERS)
         keeps, narrow = fraction("reduction", reduction), flag("bottleneck", bottleneck)
         step = 6 if narrow else 3
         if number < 4 + step or (number - 4) % step:
@@ -110,7 +110,7 @@ class DenseNet(Classifier):
                 self.add_module(f"trans{stage}", _Transition(channels, kept))
                 channels = kept
         self.act = nn.Sequential(nn.BatchNorm2d(channels), nn.ReLU(), nn.AdaptiveAvgPool2d(1))
-        self.fc = nn.Linear(channels, positive("class_num", class_num, 1_000_000))
+        self.fc = nn.Linear(channels, count("class_num", class_num, 1_000_000))
         self.message = f"DenseNet: depth {number}, growth rate {growth}, reduction {keeps}, {class_num} classes"
         self.apply(initialize_resnet)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from hwnas_surrogate.errors import InvalidConfigError
-from hwnas_surrogate.networks.residual.arguments import MOST_LAYERS, flag, positive, positives
+from hwnas_surrogate.networks.arguments import MOST_LAYERS, count, counts, flag
 from hwnas_surrogate.networks.residual.base import Classifier
 from hwnas_surrogate.networks.residual.initialization import initialize_resnet
 from hwnas_surrogate.networks.residual.plan import BASIC, BlockKind, block_kind
@@ -108,8 +108,8 @@ class ImageNetResNet(Classifier):
     ) -> None:
         super().__init__()
         kind = block_kind(block_name, "imagenet")
-        counts = positives("layers", layers, 4, " (the blocks of each stage)", MOST_LAYERS // 4)
-        groups, width = positive("groups", groups), positive("width_per_group", width_per_group)
+        stages = counts("layers", layers, 4, " (the blocks of each stage)", MOST_LAYERS // 4)
+        groups, width = count("groups", groups), count("width_per_group", width_per_group)
         if kind is BASIC and (groups, width) != (1, 64):
             raise InvalidConfigError(
                 f"BasicBlock has groups=1 and width_per_group=64 only, got {groups} and {width}. Use Bottleneck."
@@ -118,15 +118,15 @@ class ImageNetResNet(Classifier):
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
         blocks: list[_Block] = []
         c_in = 64
-        for stage, count in enumerate(counts):
+        for stage, n_blocks in enumerate(stages):
             planes, first = 64 << stage, len(blocks)
-            for place in range(count):
+            for place in range(n_blocks):
                 blocks.append(_Block(kind, c_in, planes, 2 if stage and not place else 1, groups, width))
                 c_in = planes * kind.expansion
             self.add_module(f"layer{stage + 1}", nn.Sequential(*blocks[first:]))
         self.avgpool = nn.AdaptiveAvgPool2d(1)
-        self.fc = nn.Linear(c_in, positive("class_num", class_num, 1_000_000))
-        self.message = f"ImageNet ResNet: {block_name}, blocks of each stage {list(counts)}, {class_num} classes"
+        self.fc = nn.Linear(c_in, count("class_num", class_num, 1_000_000))
+        self.message = f"ImageNet ResNet: {block_name}, blocks of each stage {list(stages)}, {class_num} classes"
         zero = flag("zero_init_residual", zero_init_residual)
         self.apply(initialize_resnet)
         if zero:

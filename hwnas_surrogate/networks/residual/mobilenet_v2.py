@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from torch import Tensor, nn
 
 from hwnas_surrogate.errors import InvalidConfigError
-from hwnas_surrogate.networks.residual.arguments import fraction, positive, positives
+from hwnas_surrogate.networks.arguments import count, counts, fraction
 from hwnas_surrogate.networks.residual.base import Classifier
 from hwnas_surrogate.networks.residual.channels import parse_channel_info
 from hwnas_surrogate.networks.residual.initialization import initialize_resnet
@@ -79,7 +79,7 @@ class _MobileNet(Classifier):
     classifier: nn.Sequential
 
     def _finish(self, layers: list[nn.Module], channels: int, class_num: object, dropout: object) -> None:
-        classes = positive("class_num", class_num, 1_000_000)
+        classes = count("class_num", class_num, 1_000_000)
         drops = nn.Dropout(fraction("dropout", dropout, zero=True))
         self.features = nn.Sequential(*layers)
         self.classifier = nn.Sequential(drops, nn.Linear(channels, classes))
@@ -138,11 +138,11 @@ class MobileNetV2(_MobileNet):
     ) -> None:
         super().__init__()
         wide = fraction("width_multi", width_multi, 100)
-        c_in = positive("input_channel x width_multi", int(positive("input_channel", input_channel) * wide))
-        last = int(positive("last_channel", last_channel) * max(1.0, wide))
+        c_in = count("input_channel x width_multi", int(count("input_channel", input_channel) * wide))
+        last = int(count("last_channel", last_channel) * max(1.0, wide))
         layers: list[nn.Module] = [_Unit(3, c_in, 3, 2)]
         for expansion, channels, n_blocks, first_stride in _STAGES:
-            c_out = positive("channels x width_multi", int(channels * wide))
+            c_out = count("channels x width_multi", int(channels * wide))
             for place in range(n_blocks):
                 layers.append(_InvertedResidual(c_in, c_out, 1 if place else first_stride, expansion))
                 c_in = c_out
@@ -210,7 +210,7 @@ def _checked_channels(xchannels: str) -> list[list[int]]:
 
 def _checked_blocks(xblocks: Sequence[int]) -> tuple[int, ...]:
     most = [stage[2] for stage in _STAGES]
-    kept = positives("xblocks", xblocks, len(most), " (the blocks to keep in each stage)")
+    kept = counts("xblocks", xblocks, len(most), " (the blocks to keep in each stage)")
     if any(n > limit for n, limit in zip(kept, most, strict=True)):
         raise InvalidConfigError(f"xblocks keeps at most {most} blocks of the stages, got {list(kept)}.")
     return kept

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from hwnas_surrogate.errors import InvalidConfigError, unknown
-from hwnas_surrogate.networks.residual.arguments import MOST_LAYERS, positive, positives
+from hwnas_surrogate.errors import InvalidConfigError
+from hwnas_surrogate.networks.arguments import MOST_LAYERS, check_name, count, counts
 
 __all__ = ["BASIC", "BOTTLENECK", "SIMPLE", "Block", "BlockKind", "Conv", "Plan", "ShortcutNorms", "block_kind"]
 
@@ -41,11 +41,10 @@ _CIFAR_NAMES = ("ResNetBasicblock", "ResNetBottleneck")
 _IMAGENET_NAMES = ("BasicBlock", "Bottleneck")
 
 
-def block_kind(name: object, family: str) -> BlockKind:
+def block_kind(name: str, family: str) -> BlockKind:
     """Return the kind of block by its name in a config; raise `InvalidConfigError` if the family has no such block."""
     allowed = _CIFAR_NAMES if family == "cifar" else _IMAGENET_NAMES
-    if not isinstance(name, str) or name not in allowed:
-        raise unknown(InvalidConfigError, f"{family} residual block", name, allowed)
+    check_name(f"{family} residual block", name, allowed)
     return _KINDS[name]
 
 
@@ -154,7 +153,7 @@ class Plan:
         InvalidConfigError
             If one of them does not fit.
         """
-        number, step = positive("depth", depth, MOST_LAYERS), 3 * len(kind.convs)
+        number, step = count("depth", depth, MOST_LAYERS), 3 * len(kind.convs)
         if number < 2 + step or (number - 2) % step:
             raise InvalidConfigError(
                 f"depth must be 2 plus a multiple of {step} for three stages of blocks with {len(kind.convs)} "
@@ -187,8 +186,8 @@ class Plan:
             If one of them does not fit.
         """
         stem = ((32, 3, 2), (64, 3, 1)) if deep_stem else ((64, 7, 2),)
-        counts = positives("layers", layers, 4, " (the blocks of each stage)", MOST_LAYERS // 4)
-        return cls._of(kind, stem, True, counts, 64, ShortcutNorms(True, True), xblocks, xchannels)
+        stages = counts("layers", layers, 4, " (the blocks of each stage)", MOST_LAYERS // 4)
+        return cls._of(kind, stem, True, stages, 64, ShortcutNorms(True, True), xblocks, xchannels)
 
     @classmethod
     def _of(
@@ -205,7 +204,7 @@ class Plan:
         widths = (width for stage, n in enumerate(layers) for _ in range(n) for width in kind.widths(planes << stage))
         full = (3, *(width for width, _, _ in stem), *widths)
         form = f" (the input's channels, {len(stem)} of the stem, {len(kind.convs)} of each of {sum(layers)} blocks)"
-        channels = full if xchannels is None else positives("xchannels", xchannels, len(full), form)
+        channels = full if xchannels is None else counts("xchannels", xchannels, len(full), form)
         convs = tuple(
             Conv(channels[number], channels[number + 1], kernel, stride)
             for number, (_, kernel, stride) in enumerate(stem)
@@ -216,7 +215,7 @@ class Plan:
 
 
 def _checked_blocks(xblocks: object, layers: tuple[int, ...]) -> tuple[int, ...]:
-    kept = positives("xblocks", xblocks, len(layers), " (the blocks to keep in each stage)")
+    kept = counts("xblocks", xblocks, len(layers), " (the blocks to keep in each stage)")
     if any(n > most for n, most in zip(kept, layers, strict=True)):
         raise InvalidConfigError(f"xblocks keeps at most {list(layers)} blocks of the stages, got {list(kept)}.")
     return kept

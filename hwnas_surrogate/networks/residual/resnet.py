@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from hwnas_surrogate.networks.residual.arguments import flag, positive
+from hwnas_surrogate.networks.arguments import count, flag
 from hwnas_surrogate.networks.residual.base import Classifier, ConvUnit, ResidualBlock
 from hwnas_surrogate.networks.residual.initialization import initialize_resnet
 from hwnas_surrogate.networks.residual.plan import BASIC, Plan, ShortcutNorms, block_kind
@@ -34,7 +34,7 @@ class PlannedResNet(Classifier):
 
     def __init__(self, plan: Plan, num_classes: int, zero_init_residual: bool = False) -> None:
         super().__init__()
-        self.num_classes = positive("class_num", num_classes, 1_000_000)
+        self.num_classes = count("class_num", num_classes, 1_000_000)
         zero = flag("zero_init_residual", zero_init_residual)
         self.layers = nn.ModuleList(ConvUnit(conv) for conv in plan.stem)
         if plan.max_pool:

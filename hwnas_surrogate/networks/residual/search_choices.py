@@ -8,8 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from hwnas_surrogate.errors import InvalidInputError, unknown
-from hwnas_surrogate.networks.residual.arguments import fraction
+from hwnas_surrogate.networks.arguments import check_name, fraction
 
 __all__ = ["MODES", "choose_depths", "choose_widths", "described"]
 
@@ -36,10 +35,8 @@ def choose_widths(
 
     Raises
     ------
-    InvalidInputError
-        If there is no such mode.
     InvalidConfigError
-        If it needs ``extra_info``, and that is not above 0 and at most 1.
+        If there is no such mode, or it needs ``extra_info``, and that is not above 0 and at most 1.
     """
     if _checked(mode) == "genotype":
         return [widths[choice] for widths, choice in zip(ranges, attentions.argmax(1).tolist(), strict=True)]
@@ -77,10 +74,8 @@ def choose_depths(
 
     Raises
     ------
-    InvalidInputError
-        If there is no such mode.
     InvalidConfigError
-        If it needs ``extra_info``, and that is not above 0 and at most 1.
+        If there is no such mode, or it needs ``extra_info``, and that is not above 0 and at most 1.
     """
     if _checked(mode) == "genotype":
         choices: list[int] = attentions.argmax(1).tolist()
@@ -114,6 +109,5 @@ def described(attentions: Tensor, what: str) -> tuple[list[str], list[float]]:
 
 
 def _checked(mode: str) -> str:
-    if mode not in MODES:
-        raise unknown(InvalidInputError, "mode of get_flop", mode, MODES)
+    check_name("mode of get_flop", mode, MODES)
     return mode

@@ -9,8 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hwnas_surrogate.errors import InvalidInputError, unknown
-from hwnas_surrogate.networks.residual.arguments import fraction, positive, required, temperature
+from hwnas_surrogate.networks.arguments import check_name, count, finite, fraction, required
 from hwnas_surrogate.networks.residual.base import Classifier
 from hwnas_surrogate.networks.residual.initialization import initialize_resnet
 from hwnas_surrogate.networks.residual.plan import Plan
@@ -68,7 +67,7 @@ class SearchResNet(Classifier):
         self, plan: Plan, num_classes: int, width: bool, depths: Sequence[Sequence[int]] | None = None
     ) -> None:
         super().__init__()
-        self.num_classes = positive("class_num", num_classes, 1_000_000)
+        self.num_classes = count("class_num", num_classes, 1_000_000)
         self.depths = [] if depths is None else [tuple(counts) for counts in depths]
         blocks = [SearchBlock(block, width) for block in plan.blocks]
         self.layers = nn.ModuleList([*(SearchConv(conv, width) for conv in plan.stem), *blocks])
@@ -105,14 +104,11 @@ class SearchResNet(Classifier):
 
         Raises
         ------
-        InvalidInputError
+        InvalidConfigError
             If there is no such mode.
         """
-        if self.search_mode == "basic":
-            return self._basic(x)
-        if self.search_mode == "search":
-            return self._search(x)
-        raise unknown(InvalidInputError, "search_mode", self.search_mode, ("basic", "search"))
+        check_name("search_mode", self.search_mode, ("basic", "search"))
+        return self._basic(x) if self.search_mode == "basic" else self._search(x)
 
     def arch_parameters(self) -> list[nn.Parameter]:
         """Return the logits of widths and depths."""
@@ -137,7 +133,7 @@ class SearchResNet(Classifier):
             If ``epoch_ratio`` is outside 0 to 1, or a temperature is not finite.
         """
         done = fraction("epoch_ratio", epoch_ratio, zero=True)
-        least, most = temperature("tau_min", tau_min), temperature("tau_max", tau_max)
+        least, most = finite("tau_min", tau_min), finite("tau_max", tau_max)
         self.tau = least + (most - least) * (1 + math.cos(math.pi * done)) / 2
 
     def get_flop(
@@ -168,10 +164,10 @@ class SearchResNet(Classifier):
 
         Raises
         ------
-        InvalidInputError
-            If there is no such mode, or the network has not run yet.
         InvalidConfigError
-            If the mode needs ``extra_info``, and that is not allowed, or the config is no mapping.
+            If there is no such mode, it needs ``extra_info``, and that is not allowed, or the config is no mapping.
+        InvalidInputError
+            If the network has not run yet.
         """
         if config_dict is not None:
             required(config_dict, "the network that is derived")

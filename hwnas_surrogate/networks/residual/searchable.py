@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hwnas_surrogate.errors import InvalidConfigError, unknown
-from hwnas_surrogate.networks.residual.arguments import flag
+from hwnas_surrogate.errors import InvalidConfigError
+from hwnas_surrogate.networks.arguments import check_name, flag
 from hwnas_surrogate.networks.residual.plan import SIMPLE, Plan, ShortcutNorms, block_kind
 from hwnas_surrogate.networks.residual.search_resnet import SearchResNet
 from hwnas_surrogate.networks.residual.soft_selection import get_depth_choices
@@ -43,8 +43,7 @@ def search_cifar_resnet(search_mode: str, module: str, depth: int, class_num: in
     >>> [values.shape for values in network.arch_parameters()]
     [torch.Size([13, 8]), torch.Size([3, 2])]
     """
-    if search_mode not in _MODES:
-        raise unknown(InvalidConfigError, "search_mode of a CIFAR ResNet", search_mode, _MODES)
+    check_name("search_mode of a CIFAR ResNet", search_mode, _MODES)
     plan = Plan.cifar(block_kind(module, "cifar"), depth, ShortcutNorms(pooled=False, plain=True))
     if search_mode == "width":
         return SearchResNet(plan, class_num, width=True)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from numbers import Real
 from typing import Literal, overload
 
 import torch
 from torch import Tensor, nn
 
-from hwnas_surrogate.errors import InvalidInputError, unknown
+from hwnas_surrogate.errors import InvalidInputError
+from hwnas_surrogate.networks.arguments import check_name, count, finite, probability
 from hwnas_surrogate.networks.cells.choosing import has_numbers, numbers
-from hwnas_surrogate.networks.residual.arguments import positive, temperature
 
 __all__ = [
     "ChannelWiseInter",
@@ -107,7 +106,7 @@ def draw_choices(logits: Tensor, tau: float, num: int = 2, eps: float = 1e-7) ->
 
 def _noisy(logits: Tensor, tau: float, num: int) -> Tensor:
     """Return logits with noise at a positive temperature; raise if ``num`` choices can't be drawn."""
-    tau = temperature("tau", tau)
+    tau = finite("tau", tau)
     is_number = isinstance(num, int) and not isinstance(num, bool)
     if logits.ndim != 2 or not (is_number and 1 <= num <= logits.shape[1]):
         raise InvalidInputError(f"can't draw {num!r:.80} choices from logits of shape {tuple(logits.shape)}.")
@@ -144,7 +143,9 @@ def ChannelWiseInter(inputs: Tensor, oC: int, mode: str = "v2") -> Tensor:
     Raises
     ------
     InvalidInputError
-        If the map is not of that shape, or there is no such mode.
+        If the map is not of that shape.
+    InvalidConfigError
+        If ``oC`` is no number of channels, or there is no such mode.
 
     Examples
     --------
@@ -153,9 +154,8 @@ def ChannelWiseInter(inputs: Tensor, oC: int, mode: str = "v2") -> Tensor:
     """
     if inputs.ndim != 4:
         raise InvalidInputError(f"a map has shape (batch, channels, height, width), got {tuple(inputs.shape)}.")
-    if mode not in ("v1", "v2"):
-        raise unknown(InvalidInputError, "mode of interpolation", mode, ("v1", "v2"))
-    c_in, c_out = inputs.shape[1], positive("oC", oC)
+    check_name("mode of interpolation", mode, ("v1", "v2"))
+    c_in, c_out = inputs.shape[1], count("oC", oC)
     if c_in == c_out:
         return inputs
     if mode == "v2":
@@ -208,7 +208,7 @@ def get_width_choices(n_channels: int | None) -> tuple[int, ...] | int:
     """
     if n_channels is None:
         return len(_RATIOS)
-    full = positive("the number of channels", n_channels)
+    full = count("the number of channels", n_channels)
     return tuple(sorted({int(full * ratio) for ratio in _RATIOS}))
 
 
@@ -238,7 +238,7 @@ def get_depth_choices(n_blocks: int, return_num: bool = False) -> tuple[int, ...
     >>> get_depth_choices(6), get_depth_choices(3)
     ((1, 3, 5, 6), (1, 2, 3))
     """
-    full = positive("the number of blocks", n_blocks)
+    full = count("the number of blocks", n_blocks)
     if full < 2:
         raise InvalidInputError("a stage of one block has no depths to choose from: take 2 blocks or more.")
     choices = range(1, full + 1) if full <= 3 else sorted({*range(1, full, 2), full})
@@ -260,12 +260,11 @@ def drop_path(x: Tensor, drop_prob: float) -> Tensor:
 
     Raises
     ------
-    InvalidInputError
+    InvalidConfigError
         If the probability is not allowed.
     """
-    if not isinstance(drop_prob, Real) or not 0 <= drop_prob < 1:  # nan is not, either
-        raise InvalidInputError(f"drop_prob must be from 0 to below 1, got {drop_prob!r}.")
-    if drop_prob == 0:
+    keep = 1 - probability("drop_prob", drop_prob)
+    if keep == 1:
         return x
-    keeps = torch.full((x.shape[0], *[1] * (x.ndim - 1)), 1 - drop_prob, dtype=x.dtype, device=x.device)
-    return x / (1 - drop_prob) * torch.bernoulli(keeps)
+    keeps = torch.full((x.shape[0], *[1] * (x.ndim - 1)), keep, dtype=x.dtype, device=x.device)
+    return x / keep * torch.bernoulli(keeps)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from hwnas_surrogate.errors import InvalidConfigError
-from hwnas_surrogate.networks.residual.arguments import MOST_LAYERS, flag, positive
+from hwnas_surrogate.networks.arguments import MOST_LAYERS, count, flag
 from hwnas_surrogate.networks.residual.base import Classifier
 from hwnas_surrogate.networks.residual.initialization import initialize_resnet
 
@@ -65,7 +65,7 @@ class WideResNet(Classifier):
 
     def __init__(self, depth: int, wide_factor: int, class_num: int, dropout: bool) -> None:
         super().__init__()
-        number, wide = positive("depth", depth, MOST_LAYERS), positive("wide_factor", wide_factor)
+        number, wide = count("depth", depth, MOST_LAYERS), count("wide_factor", wide_factor)
         drops = flag("dropout", dropout)
         if number < 10 or (number - 4) % 6:
             raise InvalidConfigError(f"depth must be 4 plus a multiple of 6 (10, 16, 22, ...), got {number}.")
@@ -79,7 +79,7 @@ class WideResNet(Classifier):
             self.add_module(f"stage_{stage}", nn.Sequential(*blocks))
         self.lastact = nn.Sequential(nn.BatchNorm2d(c_in), nn.ReLU())
         self.avgpool = nn.AdaptiveAvgPool2d(1)
-        self.classifier = nn.Linear(c_in, positive("class_num", class_num, 1_000_000))
+        self.classifier = nn.Linear(c_in, count("class_num", class_num, 1_000_000))
         self.message = f"WideResNet: depth {number}, width x{wide}, {class_num} classes"
         self.apply(initialize_resnet)
 

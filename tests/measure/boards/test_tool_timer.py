@@ -17,6 +17,7 @@ import pytest
 from hwnas_surrogate.errors import InvalidInputError, MeasurementError
 from hwnas_surrogate.measure import Protocol, Runnable, measure
 from hwnas_surrogate.measure.boards import parse_board, timer
+from hwnas_surrogate.measure.boards.asking import ask_board
 from hwnas_surrogate.measure.boards.phone import phone_conditions
 from hwnas_surrogate.measure.boards.tool_timer import RUNS, ToolTimer
 from hwnas_surrogate.measure.runtimes import Converted, LiteRT, OnnxRuntime, OpenVINO
@@ -257,6 +258,21 @@ def test_the_device(tools: Tools, litert: ToolTimer) -> None:
     assert conditions["system"] == "Android 14"
     assert conditions["memory_mb"] > 0  # of this host
     json.dumps(conditions)
+
+
+def test_the_runtimes_of_a_phone_are_its_tools(tools: Tools) -> None:
+    with parse_board(tools.url) as board:
+        conditions, runtimes = ask_board(board)
+    assert conditions["battery_percent"] == 93
+    found = {one.runtime: one for one in runtimes}
+    assert found["litert"].installed.startswith("LiteRT XNNPACK (benchmark_model sha256 ")
+    assert found["onnxruntime-int8"].installed.endswith(") int8 static QDQ")
+    assert {name for name, one in found.items() if one.usable} == {
+        *("litert", "litert-int8", "onnxruntime", "onnxruntime-int8")
+    }
+    assert found["openvino"].installed.startswith(
+        "no: there is no tool on phones for runtime openvino; allowed: litert"
+    )
 
 
 def test_another_build_of_the_tool_is_another_runtime(tools: Tools, litert: ToolTimer) -> None:

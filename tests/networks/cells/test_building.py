@@ -204,7 +204,7 @@ def test_refused(case: str) -> None:
 
 @pytest.mark.parametrize("config", [None, "GDAS", [("name", "GDAS")]], ids=str)
 def test_what_is_no_config(config: Any) -> None:
-    with pytest.raises(InvalidConfigError, match="is a dict"):
+    with pytest.raises(InvalidConfigError, match="must be a mapping of names to values"):
         build_cell_network(config)
 
 

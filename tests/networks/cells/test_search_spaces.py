@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from hwnas_surrogate.errors import InvalidInputError
+from hwnas_surrogate.errors import InvalidConfigError
 from hwnas_surrogate.networks.cells import CELL_SPACES, OPERATIONS, cell_search_spaces
 from tests.networks.cells.recorded import RECORDED
 
@@ -40,5 +40,5 @@ def test_every_operation_of_a_space_exists() -> None:
     [("cell", "bogus"), ("bogus", "x"), ("sss", "darts"), ("tss", None), ("cell", ["darts"]), (["cell"], "darts")],
 )
 def test_unknown_names(xtype: Any, name: Any) -> None:
-    with pytest.raises(InvalidInputError, match="allowed"):
+    with pytest.raises(InvalidConfigError, match="allowed"):
         cell_search_spaces(xtype, name)

@@ -97,7 +97,7 @@ def test_search_mode_needs_no_basic_pass_before() -> None:
     logits, mflops = network(torch.zeros(2, 3, 8, 8))
     assert (logits.shape, mflops.shape) == ((2, 2), (1,))
     network.search_mode = "searching"
-    with pytest.raises(InvalidInputError, match="Did you mean 'search'"):
+    with pytest.raises(InvalidConfigError, match="Did you mean 'search'"):
         network(torch.zeros(2, 3, 8, 8))
 
 
@@ -195,7 +195,7 @@ def test_get_flop_refuses() -> None:
     with pytest.raises(InvalidInputError, match="run the network once"):
         network.get_flop("genotype")
     network(torch.zeros(1, 3, 8, 8))
-    with pytest.raises(InvalidInputError, match="unknown mode of get_flop 'bogus'"):
+    with pytest.raises(InvalidConfigError, match="unknown mode of get_flop 'bogus'"):
         network.get_flop("bogus")
     for extra in (None, 0, 1.5, "half"):
         with pytest.raises(InvalidConfigError, match="extra_info must be a number"):

@@ -91,7 +91,7 @@ def test_interpolation(mode: str, c_in: int, c_out: int) -> None:
 
 
 def test_interpolation_refuses() -> None:
-    with pytest.raises(InvalidInputError, match="unknown mode"):
+    with pytest.raises(InvalidConfigError, match="unknown mode"):
         ChannelWiseInter(torch.zeros(1, 2, 3, 3), 4, "v3")
     with pytest.raises(InvalidInputError, match="shape"):
         ChannelWiseInter(torch.zeros(1, 2), 4)
@@ -153,5 +153,5 @@ def test_drop_path() -> None:
     assert out.unique().tolist() == pytest.approx([0, 4 / 3])
     assert out.mean().item() == pytest.approx(1, abs=0.03)
     for bad in (1, -0.1, float("nan"), None, "0.5", [0.5]):
-        with pytest.raises(InvalidInputError, match="drop_prob"):
+        with pytest.raises(InvalidConfigError, match="drop_prob"):
             drop_path(x, bad)  # type: ignore[arg-type]
