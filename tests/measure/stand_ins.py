@@ -7,7 +7,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -43,6 +43,7 @@ class StandIn:
     blocks: list[list[str]] = field(default_factory=list)
     retired: threading.Event = field(default_factory=threading.Event)
     away: str = ""
+    renamed_by: ClassVar[str] = "ssh://HOST?name=NAME"
 
     @property
     def board(self) -> StandIn:
