@@ -271,7 +271,9 @@ def _tell_fleet(fleet: dict[str, Any], device: str) -> None:
     """Print which board measured how much, and how the boards differ."""
     for name, board in fleet["boards"].items():
         scale, error = board["scale"], board["scale_error"]
-        if scale is not None:
+        if scale is None:
+            say(f"{device}board {name}: no networks")
+        else:
             of = "the anchor" if error is None else f"{board['compared']} networks"
             width = "" if error is None else f" +- {error:.4f}"
             say(f"{device}board {name}: {board['networks']} networks; times divided by {scale:.4f}{width}, from {of}")
