@@ -68,7 +68,9 @@ def test_the_picture_of_the_report_is_small_enough_for_a_page() -> None:
 def test_blocks_are_run_or_marked() -> None:
     blocks = [block for path in WITH_BLOCKS for block in BLOCK.findall(path.read_text(encoding="utf-8"))]
     kinds = [kind for kind, _ in blocks]
-    assert set(kinds) == {"python", "console", "output", "text"}
+    assert set(kinds) == {"python", "console", "output", "text", "shell"}
+    of_scale = (DOCS / "how-to" / "scale.md").read_text(encoding="utf-8")
+    assert kinds.count("shell") == of_scale.count("```shell"), "tests/test_scale_page.py runs these on several machines"
     assert kinds.count("python") >= 20
     assert kinds.count("text") <= 13, "blocks that don't run are kept rare"
     lines = [line for kind, block in blocks if kind == "console" for line in block.splitlines()]

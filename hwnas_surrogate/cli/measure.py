@@ -25,14 +25,18 @@ from hwnas_surrogate.cli.output import check_format, progress, say, show
 from hwnas_surrogate.errors import InvalidInputError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
 
     from hwnas_surrogate.data import AnyTable
     from hwnas_surrogate.measure import Setting
+    from hwnas_surrogate.measure.boards import Board
     from hwnas_surrogate.spaces import SearchSpace
 
 
 def measure(
+    context: typer.Context,
     archs: Archs = None,
     n: Annotated[int | None, typer.Option("--n", "-n", min=1, help="Measure this many random architectures.")] = None,
     source: Annotated[
@@ -60,6 +64,13 @@ def measure(
     fleet: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="The boards are of one kind: they share the networks, as one device."),
+    ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="The boards of the fleet are the workers of a dask cluster that own a device: tcp://HOST:8786.",
+        ),
     ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Table to write. Default: measurements/SPACE-RUNTIME.parquet.")
@@ -101,6 +112,7 @@ def measure(
     from hwnas_surrogate.data import CostTable, write_parquet
     from hwnas_surrogate.measure import Protocol, measure_blocks, measure_networks, measure_several, with_throughput
     from hwnas_surrogate.measure import measure as measure_archs
+    from hwnas_surrogate.measure.boards import device_workers
     from hwnas_surrogate.measure.profiling import check_reporting
     from hwnas_surrogate.spaces import get_space
 
@@ -121,7 +133,12 @@ def measure(
     chosen = get_space(space or ("fbnet" if blocks else "nasbench201"))
     if blocks and chosen.name != "fbnet":
         raise InvalidInputError(f"--blocks measures the blocks of fbnet; {chosen.name} has none.")
-    settings = read_settings(runtime, threads, batch, cold, board or [], device, fleet)
+    if cluster is not None and (board or fleet is None):
+        raise InvalidInputError(
+            "--cluster measures on its workers that own a device, as one fleet: give --fleet NAME, and no --board."
+        )
+    workers = context.with_resource(device_workers(cluster))
+    settings = read_settings(runtime, threads, batch, cold, [*(board or []), *workers], device, fleet)
     if profile:  # before another setting is measured
         for of in settings:
             check_reporting(of.runtime, of.board)
@@ -186,17 +203,19 @@ def read_settings(
     threads: str,
     batches: str,
     cold: bool,
-    boards: list[str],
+    boards: Sequence[str | Board],
     device: str | None,
     fleet: str | None = None,
 ) -> list[Setting]:
     """Return every combination of what was given, each once; the boards of a fleet are one place."""
     from hwnas_surrogate.measure import make_runtime
-    from hwnas_surrogate.measure.boards import Board, Fleet, parse_board
+    from hwnas_surrogate.measure.boards import Fleet, parse_board
     from hwnas_surrogate.measure.several import Setting
 
     if fleet is not None and not boards:
-        raise InvalidInputError(f"--fleet {fleet} has no boards: give each with --board ssh://USER@HOST.")
+        raise InvalidInputError(
+            f"--fleet {fleet} has no boards: give each with --board ssh://USER@HOST, or all with --cluster ADDRESS."
+        )
     if fleet is not None and device is not None:
         raise InvalidInputError("--fleet names the device already: leave out --device.")
     if fleet is None and device is not None and len(boards) > 1:
@@ -207,7 +226,9 @@ def read_settings(
     made = [make_runtime(name, count, size, cold) for name in names for count in counts for size in sizes]
     addresses = list(dict.fromkeys(boards))
     places: list[Board | Fleet | None] = (
-        [Fleet(fleet, addresses)] if fleet is not None else [parse_board(url) for url in addresses] or [None]
+        [Fleet(fleet, addresses)]
+        if fleet is not None
+        else [parse_board(each) if isinstance(each, str) else each for each in addresses] or [None]
     )
     return [Setting(runtime, board, device) for board in places for runtime in made]
 
@@ -250,7 +271,9 @@ def _tell_fleet(fleet: dict[str, Any], device: str) -> None:
     """Print which board measured how much, and how the boards differ."""
     for name, board in fleet["boards"].items():
         scale, error = board["scale"], board["scale_error"]
-        if scale is not None:
+        if scale is None:
+            say(f"{device}board {name}: no networks")
+        else:
             of = "the anchor" if error is None else f"{board['compared']} networks"
             width = "" if error is None else f" +- {error:.4f}"
             say(f"{device}board {name}: {board['networks']} networks; times divided by {scale:.4f}{width}, from {of}")

@@ -19,7 +19,7 @@ from joblib.parallel import ParallelBackendBase
 from hwnas_surrogate.errors import InvalidInputError, missing_extra
 from hwnas_surrogate.jobs.pieces import source_version
 
-__all__ = ["Shared", "on_cluster", "shared_with_workers"]
+__all__ = ["Shared", "connected", "on_cluster", "shared_with_workers"]
 
 Client: TypeAlias = Any
 Future: TypeAlias = Any
@@ -91,13 +91,36 @@ def on_cluster(address: str | None) -> Iterator[None]:
         yield
         return
     with ExitStack() as stack:
-        client = stack.enter_context(_client(address))
-        _check_workers(client)
+        client = stack.enter_context(connected(address))
         backend = _Cluster(client)
         token = _backend.set(backend)
         stack.callback(_backend.reset, token)
         stack.enter_context(parallel_config(backend=backend))
         yield
+
+
+@contextmanager
+def connected(address: str) -> Iterator[Client]:
+    """Connect to a cluster whose workers have one thread each and run this code.
+
+    Parameters
+    ----------
+    address : str
+        As for :func:`on_cluster`.
+
+    Yields
+    ------
+    distributed.Client
+        It is no default client.
+
+    Raises
+    ------
+    InvalidInputError, MissingExtraError
+        As :func:`on_cluster`.
+    """
+    with _client(address) as client:
+        _check_workers(client)
+        yield client
 
 
 @contextmanager

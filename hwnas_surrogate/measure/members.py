@@ -158,7 +158,7 @@ def _check_same_machine(board: Board, machine: Mapping[str, str], journal: Journ
     if changed:
         raise MeasurementError(
             f"two machines have the name {board.name!r}: {board} is {_told(machine, changed)}, but {journal.path} is "
-            f"of {_told(before, changed)}. Give it a name of its own, ssh://HOST?name=NAME, or choose another output."
+            f"of {_told(before, changed)}. Give it a name of its own, {board.renamed_by}, or choose another output."
         )
 
 

@@ -11,11 +11,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import joblib
 import numpy as np
 import numpy.typing as npt
 
 from hwnas_surrogate.errors import InvalidInputError, MeasurementError
 from hwnas_surrogate.graphs import GraphBatch, NetworkBatch
+from hwnas_surrogate.jobs.parallel import checked_jobs
 from hwnas_surrogate.reals import reals
 from hwnas_surrogate.runner.journal import Journal
 from hwnas_surrogate.search.qualities import QualityFunction
@@ -30,6 +32,14 @@ _SHOWN = (list, tuple, np.ndarray, str, float, int, type(None))
 """What a message can show; other values by their type, since the text of some holds an address."""
 _LARGEST = 4096
 """Maximum number of networks of a call."""
+_THREADS = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+)
+"""Variables that limit the threads of libraries."""
 
 
 @contextmanager
@@ -47,7 +57,8 @@ def called_qualities(
     function : callable
         Takes a list of networks (strings of architectures, or graphs), and returns a quality for each.
     n_jobs : int, default=1
-        Processes that call it; of 1, this one calls it, unless there is a timeout.
+        Processes that call it, which share the cores among the threads of their libraries; -1 is one for each core. Of
+        1, this one calls it, unless there is a timeout.
     timeout : float, optional
         Seconds that a call may take.
     journal : path-like, optional
@@ -60,12 +71,11 @@ def called_qualities(
     DataFileError
         If the journal is no journal, or can't be written.
     """
-    if isinstance(n_jobs, bool) or not isinstance(n_jobs, (int, np.integer)) or n_jobs < 1:
-        raise InvalidInputError(f"n_jobs must be a number of processes, an integer of at least 1, got {n_jobs!r:.40}.")
+    jobs = joblib.cpu_count() if checked_jobs(n_jobs) == -1 else int(n_jobs or 1)
     if timeout is not None and not 0 < timeout < math.inf:
         raise InvalidInputError(f"timeout must be a number of seconds above 0, or None, got {timeout!r:.40}.")
     opened = None if journal is None else _open(Path(journal), function)
-    called = CalledQuality(function, int(n_jobs), timeout, opened)
+    called = CalledQuality(function, jobs, timeout, opened)
     try:
         yield called
     finally:
@@ -178,7 +188,9 @@ class CalledQuality:
         if self._pool is None:
             from joblib.externals.loky import ProcessPoolExecutor
 
-            self._pool = ProcessPoolExecutor(max_workers=self._n_jobs)
+            threads = str(max(joblib.cpu_count() // self._n_jobs, 1))
+            limits = {name: os.environ.get(name, threads) for name in _THREADS}
+            self._pool = ProcessPoolExecutor(max_workers=self._n_jobs, env=limits)
         return self._pool
 
     def _record(self, part: list[_Network], values: Any, seconds: float) -> None:

@@ -84,7 +84,8 @@ def search(
         one; of a space whose networks are counted or captured one by one, all of up to 10,000, and 2,000 of a larger
         one.
     n_jobs : int, default=1
-        Processes that call a quality function.
+        Processes that call a quality function; -1 is one for each core. The libraries of all together use one thread a
+        core.
     timeout : float, optional
         Seconds that a call of the quality function may take.
     journal : path-like, optional

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +140,27 @@ def test_a_fleet_is_one_device(run: Run, tmp_path: Path, monkeypatch: pytest.Mon
         assert "two machines have the name 'two'" in " ".join(err.split())
 
 
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore:.*event loop.*:DeprecationWarning")
+def test_a_fleet_of_workers_is_one_device(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    distributed = pytest.importorskip("distributed")
+    fake = FakeBoard(tmp_path / "fake")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(fake.folder), *sys.path]))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", f"{os.getpid()}-cli")
+    monkeypatch.setattr("hwnas_surrogate.measure.make_runtime", lambda *given: Scripted())
+    how = {"n_workers": 1, "threads_per_worker": 1, "processes": False, "protocol": "tcp", "resources": {"device": 1}}
+    with distributed.LocalCluster(**how, dashboard_address="127.0.0.1:0", silence_logs=50) as running:
+        command = (*QUICK, "--runtime", "scripted", "--cluster", running.scheduler_address, "--fleet", "rack")
+        _, err = run(*command)
+        assert devices() == ["rack-scripted-1t/latency"]
+        assert "board 0: 2 networks; times divided by 1.0000, from the anchor" in " ".join(err.split())
+        table = load_table(Path("all.parquet"))
+        assert isinstance(table, CostTable)
+        assert table.groups["board"] == ("0", "0")
+        runs = len(fake.log("run"))
+        run(*command)
+        assert len(fake.log("run")) == runs  # nothing is measured again
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -154,7 +177,13 @@ def test_a_fleet_is_one_device(run: Run, tmp_path: Path, monkeypatch: pytest.Mon
             ["--board", "ssh://a", "--board", "ssh://b", "--device", "x"],
             "--device names one machine; give boards names",
         ),
-        (["--fleet", "rack"], "--fleet rack has no boards: give each with --board ssh://USER@HOST."),
+        (["--fleet", "rack"], "--fleet rack has no boards: give each with --board ssh://USER@HOST, or all with --clus"),
+        (["--cluster", "tcp://10.0.0.5:8786"], "--cluster measures on its workers that own a device, as one fleet: g"),
+        (
+            ["--cluster", "tcp://10.0.0.5:8786", "--fleet", "rack", "--board", "ssh://a"],
+            "give --fleet NAME, and no --board.",
+        ),
+        (["--cluster", "local:2", "--fleet", "rack"], "the workers of local:2 share this machine, and none owns a dev"),
         (["--fleet", "rack", "--board", "ssh://a", "--device", "x"], "--fleet names the device already: leave out --d"),
         (["--fleet", "rack", "--board", "ssh://a"], "runtime torch runs networks of this host only"),
         (

@@ -62,3 +62,9 @@ def reads(path: str, _: int) -> int:
     from hwnas_surrogate.inputs import read_bytes
 
     return len(read_bytes(path, 100))
+
+
+def owning(gpu: str) -> int:
+    """Let this worker own a GPU of its machine, and return its process."""
+    os.environ["CUDA_VISIBLE_DEVICES"] = gpu
+    return os.getpid()

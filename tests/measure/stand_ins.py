@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -45,6 +45,7 @@ class StandIn:
     blocks: list[list[str]] = field(default_factory=list)
     retired: threading.Event = field(default_factory=threading.Event)
     away: str = ""
+    renamed_by: ClassVar[str] = "ssh://HOST?name=NAME"
 
     @property
     def board(self) -> StandIn:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import time
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 import pytest
 
@@ -72,6 +74,22 @@ def test_processes_give_the_same(tmp_path: Path) -> None:
         np.testing.assert_array_equal(called(BATCH), convs(list(BATCH.names)))
     with called_qualities(convs, journal=tmp_path / "journal") as called:
         np.testing.assert_array_equal(called(BATCH), convs(list(BATCH.names)))
+
+
+def limits(names: list[str]) -> list[float]:
+    """Return the threads of two libraries in this process, as 3.2 for three and two."""
+    return [float(f"{os.environ['OMP_NUM_THREADS']}.{os.environ['OPENBLAS_NUM_THREADS']}")] * len(names)
+
+
+@pytest.mark.parametrize(("n_jobs", "cores", "limit"), [(2, 7, 3.2), (-1, 2, 1.2)], ids=["two", "all"])
+def test_processes_share_the_cores_among_their_libraries(
+    n_jobs: int, cores: int, limit: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "2")  # the user's own
+    monkeypatch.setattr(joblib, "cpu_count", lambda: cores)
+    with called_qualities(limits, n_jobs=n_jobs) as called:
+        assert called(BATCH.take([0])).tolist() == [limit]
 
 
 def test_a_function_that_hangs_is_stopped(tmp_path: Path) -> None:

@@ -9,11 +9,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, ClassVar
+from typing import Protocol as Interface
 
 from hwnas_surrogate.errors import InvalidInputError
 
-__all__ = ["LEAST_FREE", "Board", "Facts", "command_line"]
+__all__ = ["LEAST_FREE", "Board", "Facts", "Program", "command_line"]
 
 LEAST_FREE = 1 << 24
 """Bytes that a board must have free for the runner and a small network."""
@@ -51,6 +52,19 @@ class Facts:
     host: str = ""
 
 
+class Program(Interface):
+    """A program on a board: what is used of a ``subprocess.Popen``."""
+
+    stdin: IO[bytes] | None
+    stdout: IO[bytes] | None
+
+    def wait(self) -> int:
+        """Wait for its end; return its exit status."""
+
+    def kill(self) -> None:
+        """End it."""
+
+
 class Board(ABC):
     """A machine that runs networks for this one.
 
@@ -67,6 +81,9 @@ class Board(ABC):
     python : str
         The Python that runs there.
     """
+
+    renamed_by: ClassVar[str] = "ssh://HOST?name=NAME"
+    """How it is given another name."""
 
     def __init__(self, url: str, name: str, python: str) -> None:
         self.url, self.name, self.python = url, name, python
@@ -127,10 +144,10 @@ class Board(ABC):
         """
 
     @abstractmethod
-    def start(self, command: Sequence[str], stderr: IO[bytes]) -> subprocess.Popen[bytes]:
+    def start(self, command: Sequence[str], stderr: IO[bytes]) -> Program:
         """Start a command on the board; it is connected by pipes to its standard input and output.
 
-        The process here must be waited for, as any other. If it is ended, or the connection is lost, the program on the
+        The program must be waited for, as any other. If it is ended, or the connection is lost, the program on the
         board sees the end of its input; to end then is its own affair.
 
         Parameters

@@ -25,7 +25,7 @@ __all__ = ["BoardTimer", "check_runtime"]
 
 _T = TypeVar("_T")
 _CONVERTING = threading.Lock()
-"""Exporters of networks share state: boards that are measured at once take turns."""
+"""Exporters of networks share state, and so does Python 3.11's parser: boards that are measured at once take turns."""
 _NO_CONNECTION = 255
 """The exit status of a call that the end of the connection ended."""
 
@@ -222,7 +222,8 @@ class BoardTimer:
         folder = f"{self.board.folder}/runner-{secrets.token_hex(4)}"
         with tempfile.TemporaryDirectory(prefix="hwnas-") as local:
             source = Path(local, RUNNER)
-            source.write_text(runner_source(self.runtime.engine.suffix), encoding="utf-8")
+            with _CONVERTING:
+                source.write_text(runner_source(self.runtime.engine.suffix), encoding="utf-8")
             self._call(lambda: self.board.push([source], folder))
         runner = RemoteRunner(self.board, f"{folder}/{RUNNER}")
         try:

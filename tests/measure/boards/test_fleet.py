@@ -13,8 +13,9 @@ import pytest
 
 from hwnas_surrogate.data import CostTable, load_table
 from hwnas_surrogate.errors import InvalidInputError
-from hwnas_surrogate.measure import Protocol, measure
+from hwnas_surrogate.measure import OnnxRuntime, Protocol, measure
 from hwnas_surrogate.measure.boards import Fleet, parse_board, timer
+from hwnas_surrogate.measure.boards.ssh import SshBoard
 from hwnas_surrogate.runner import timing
 from hwnas_surrogate.spaces import NASBench201Config
 from tests.measure.fake_board import FakeBoard, Scripted
@@ -87,3 +88,27 @@ def test_a_server_that_stops_leaves_its_share_to_the_other(tmp_path: Path, monke
     assert isinstance(read, CostTable)
     assert read.groups == table.groups
     assert read.meta == table.meta
+
+
+def test_boards_take_turns_to_put_the_runner_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    free, in_turn = threading.Lock(), list[bool]()
+
+    def source(suffix: str) -> str:
+        in_turn.append(free.acquire(blocking=False))  # Python 3.11 may fail to parse in two threads at once
+        time.sleep(0.1)
+        if in_turn[-1]:
+            free.release()
+        raise InvalidInputError("that is enough")
+
+    def start(name: str) -> None:
+        with pytest.raises(InvalidInputError, match="that is enough"):
+            timer.BoardTimer(parse_board(f"ssh://{name}"), OnnxRuntime(), 1.0).start_runner()
+
+    monkeypatch.setattr(timer, "runner_source", source)
+    monkeypatch.setattr(SshBoard, "folder", "/work")
+    starting = [threading.Thread(target=start, args=(name,)) for name in "ab"]
+    for thread in starting:
+        thread.start()
+    for thread in starting:
+        thread.join()
+    assert in_turn == [True, True]
