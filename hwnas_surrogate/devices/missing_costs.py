@@ -77,15 +77,16 @@ class _Fit:
         """Update the weights, the loadings, the means and the noise, each given the others."""
         n, q = self.weights.shape
         moments = _moments(self.loadings, self.loading_covariances)
-        covariances: Vector = np.linalg.inv(np.eye(q) + (self.known @ moments).reshape(n, q, q) / self.noise)
+        covariances = _inverse(np.eye(q) + (self.known @ moments).reshape(n, q, q) / self.noise)
         self.weights = _times(covariances, self.off @ self.loadings / self.noise)
         covariances = self._standardize(covariances)
         shift = (self.off - self.known * (self.weights @ self.loadings.T)).sum(axis=0) / self.counts
         self.off -= self.known * shift
         moments = self.known.T @ _moments(self.weights, covariances)
         sizes = _moments(self.loadings, self.loading_covariances).sum(axis=0).reshape(q, q).diagonal()
-        inverse = moments.reshape(-1, q, q) / self.noise + np.diag(len(self.loadings) / sizes)
-        self.loading_covariances = np.linalg.inv(inverse)
+        self.loading_covariances = _inverse(
+            moments.reshape(-1, q, q) / self.noise + np.diag(len(self.loadings) / sizes)
+        )
         pull = self.off.T @ self.weights
         self.loadings = _times(self.loading_covariances, pull / self.noise)
         fitted = _moments(self.loadings, self.loading_covariances)
@@ -122,3 +123,8 @@ def _moments(means: Vector, covariances: Vector) -> Vector:
 def _times(matrices: Vector, vectors: Vector) -> Vector:
     """Multiply each matrix by its vector: (m, q, q), (m, q) -> (m, q)."""
     return np.asarray(np.einsum("mij,mj->mi", matrices, vectors))
+
+
+def _inverse(matrices: Vector) -> Vector:
+    """Invert each matrix: (m, q, q) -> (m, q, q)."""
+    return np.asarray(np.linalg.inv(matrices), np.float64)
