@@ -170,13 +170,16 @@ class Columns(Sequence[Column]):
 
     def where(self, *roles: Role, view: str | None = None) -> npt.NDArray[np.intp]:
         """Return the indices of the columns with some roles, and of one view if it is given."""
-        found = [number for number, (role, of) in enumerate(self._meanings) if role in roles and view in (None, of)]
-        return np.array(found, np.intp)
+        parts = [places for (role, of), places in self._places.items() if role in roles and view in (None, of)]
+        return np.sort(np.concatenate([np.empty(0, np.intp), *parts]))
 
     @cached_property
-    def _meanings(self) -> tuple[tuple[Role, str | None], ...]:
-        """Their roles and views: models ask for them at every prediction."""
-        return tuple((column.role, column.view) for column in self._columns)
+    def _places(self) -> dict[tuple[Role, str | None], npt.NDArray[np.intp]]:
+        """The indices of each role and view: models ask for them at every prediction."""
+        found: dict[tuple[Role, str | None], list[int]] = {}
+        for number, column in enumerate(self._columns):
+            found.setdefault((column.role, column.view), []).append(number)
+        return {meaning: np.array(numbers, np.intp) for meaning, numbers in found.items()}
 
     def of_groups(self, groups: Iterable[str]) -> npt.NDArray[np.intp]:
         """Return the indices of the columns of some groups."""

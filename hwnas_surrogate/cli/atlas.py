@@ -8,6 +8,7 @@ import typer
 
 from hwnas_surrogate.cli.options import Cluster, Csv, Jobs, Json, Seed, Sources, open_sources, share_work
 from hwnas_surrogate.cli.output import check_format, show
+from hwnas_surrogate.errors import InvalidInputError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,6 +34,10 @@ def atlas(
     from hwnas_surrogate.devices import device_atlas, nearest_devices
 
     check_format(as_json, as_csv)
+    if not sources:
+        raise InvalidInputError(
+            "an atlas needs the costs or surrogates of at least one device, got none: name them with --sources."
+        )
     share_work(context, jobs, cluster)
     frame = device_atlas(open_sources(sources, None, seed), random_state=seed)
     if near is not None:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from hwnas_surrogate.columns import Columns
-from hwnas_surrogate.data import Target, TargetLike, pick_targets
+from hwnas_surrogate.data import METRICS, Target, TargetLike, pick_targets
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.features.physics import AVERAGE_NETWORK, view_columns
 from hwnas_surrogate.models import ConstantCost
@@ -78,7 +78,8 @@ def device_atlas(sources: Sources, *, random_state: RandomState = None) -> pd.Da
     rows = []
     for number, surrogate in enumerate(surrogates_of(sources, random_state)):
         name = str(surrogate.target_ or f"source {number}")
-        physics = None if isinstance(surrogate.model_, ConstantCost) else physics_of(surrogate)
+        adds = METRICS[surrogate.metric_].adds == "sum" and not isinstance(surrogate.model_, ConstantCost)
+        physics = physics_of(surrogate) if adds else None
         if physics is None:
             raise InvalidInputError(
                 f"{name} has no layer physics: its costs are constant, or no sums over layers. Leave it out."

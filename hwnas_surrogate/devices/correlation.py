@@ -9,9 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy import stats
-from scipy.sparse import csr_array
 
-from hwnas_surrogate.data import CostTable, Target, TargetLike, pick_targets
+from hwnas_surrogate.data import CostTable, TargetLike
 from hwnas_surrogate.data.table import checked_table
 from hwnas_surrogate.errors import InvalidInputError, unknown
 from hwnas_surrogate.ranks import tied_ranks
@@ -24,13 +23,10 @@ Rows: TypeAlias = npt.NDArray[np.intp]
 METHODS: tuple[Method, ...] = ("kendall", "spearman", "pearson", "pearson_log")
 
 _FEW_ROWS = 2000
-"""Up to this many rows, Kendall's tau comes from the signs of all pairs of rows, for all targets at once."""
-_SPARSE = 0.02
-"""Below this fraction of pairs of rows in common, sparse products are faster than dense ones."""
-_FEW_PAIRS = 20_000
-"""Of more rows, sparse products are faster than pair by pair up to so many pairs of rows in common."""
-_AT_ONCE = 1 << 23
-"""Signs or ranks held at once: 32 MB."""
+"""Up to this many rows that two targets have in common, Kendall's tau comes from the signs of pairs of rows, for all
+targets at once."""
+_AT_ONCE = 1 << 20
+"""Pairs of targets and common rows that are compared at once."""
 
 
 def correlation(
@@ -65,9 +61,9 @@ def correlation(
     """
     if method not in METHODS:
         raise unknown(InvalidInputError, "correlation", method, METHODS)
-    picked = pick_targets(targets, checked_table("correlation", table).targets)
-    names = list(map(str, picked))
-    values = np.array([comparable(table, target, method) for target in picked]).reshape(len(picked), len(table))
+    chosen = checked_table("correlation", table).select(targets)
+    names = list(map(str, chosen.targets))
+    values = np.array([comparable(costs, method) for costs in chosen.costs.T]).reshape(len(names), len(table))
     complete = not np.isnan(values).any()
     if method == "spearman" and complete:
         matrix = _pearson(stats.rankdata(values, axis=1))
@@ -78,9 +74,9 @@ def correlation(
     return pd.DataFrame(matrix, index=names, columns=names)
 
 
-def comparable(table: CostTable, target: Target, method: Method) -> npt.NDArray[np.float64]:
+def comparable(costs: Vector, method: Method) -> Vector:
     """Return a target's costs as ranks or logarithms, depending on the method, shape (n,); NaN where missing."""
-    values: npt.NDArray[np.float64] = table.costs[:, table.targets.index(target)].copy()
+    values: Vector = costs.copy()
     known = ~np.isnan(values)
     if method in ("kendall", "spearman"):
         values[known] = tied_ranks(values[known])
@@ -93,77 +89,38 @@ def comparable(table: CostTable, target: Target, method: Method) -> npt.NDArray[
 def _kendall(values: Vector) -> Vector:
     """Return Kendall's tau-b of all targets, from the ranks of each, shape (targets, n); NaN where missing."""
     n_targets, n = values.shape
-    known = (~np.isnan(values)).astype(np.float32)
-    common = (known @ known.T).astype(np.float64)
-    # Pairs of rows that two targets have in common, on average over the pairs of targets.
-    pairs = float((common * (common - 1)).sum()) / 2 / max(n_targets, 1) ** 2
-    if pairs < (_SPARSE * n * (n - 1) / 2 if n <= _FEW_ROWS else _FEW_PAIRS):
-        return _few_in_common(values)
-    return _all_pairs_of_rows(values) if n <= _FEW_ROWS else _pair_by_pair(values)
+    having = (~np.isnan(values)).sum(axis=0).astype(np.float64)
+    common = float((having**2).sum()) / max(n_targets, 1) ** 2
+    return _by_pairs_of_rows(values) if common * n <= _FEW_ROWS**2 else _pair_by_pair(values)
 
 
-def _few_in_common(values: Vector) -> Vector:
-    """Return Kendall's tau-b as :func:`_all_pairs_of_rows` does, by products of sparse matrices.
-
-    The work grows with the number of pairs of rows that two targets have in common, over all pairs of targets.
-    """
-    n_targets, n = values.shape
-    concordance, untied = np.zeros((n_targets, n_targets)), np.zeros((n_targets, n_targets))
-    known = ~np.isnan(values)
-    signs = list[npt.NDArray[np.float32]]()
-    places = list[npt.NDArray[np.int64]]()
-    waiting, first = 0, 0
-    for row in range(n):
-        having = np.flatnonzero(known[:, row])
-        which, later = np.nonzero(known[having, row + 1 :])
-        target = having[which]
-        signs.append(np.sign(values[target, row + 1 + later] - values[target, row]).astype(np.float32))
-        places.append(np.stack([target, (row - first) * n + later]))
-        waiting += len(target)
-        if waiting > _AT_ONCE or (row + 1 - first) * n > _AT_ONCE or row == n - 1:
-            ordered, (targets, columns) = np.concatenate(signs), np.concatenate(places, axis=1)
-            sparse = csr_array((ordered, (targets, columns)), (n_targets, (row + 1 - first) * n))
-            both = csr_array((np.ones_like(sparse.data), sparse.indices, sparse.indptr), sparse.shape)
-            concordance += (sparse @ sparse.T).toarray()
-            untied += (abs(sparse) @ both.T).toarray()
-            signs, places, waiting, first = [], [], 0, row + 1
-    return _tau(concordance, untied)
-
-
-def _tau(concordance: Vector, untied: Vector) -> Vector:
-    """Return tau-b from concordant less discordant pairs, and from the pairs of rows that do not tie in the first."""
-    untied[untied == 0] = np.nan
-    return np.clip(concordance / np.sqrt(untied * untied.T), -1.0, 1.0)
-
-
-def _all_pairs_of_rows(values: Vector) -> Vector:
+def _by_pairs_of_rows(values: Vector) -> Vector:
     """Return Kendall's tau-b of all targets at once, from the ranks of each, shape (targets, n); NaN where missing.
 
     Each pair of rows has a sign for each target: which of the two costs more, 0 if they tie or one is missing. Two
-    targets' concordant less discordant pairs are the product of their signs. The work grows with targets^2 n^2, but
-    all of it is matrix products.
+    targets' concordant less discordant pairs are the product of their signs. The work grows with rows^2 and, for each
+    row, with the square of the number of targets that have it, but all of it is matrix products.
     """
     n_targets, n = values.shape
-    concordance, untied = np.zeros((n_targets, n_targets)), np.zeros((n_targets, n_targets))
-    ranks, known = values.astype(np.float32), ~np.isnan(values)
-    complete = bool(known.all())
-    lag = 1
-    while lag < n:
-        lags: list[int] = []
-        width = 0
-        while lag < n and (not lags or width * n_targets < _AT_ONCE):
-            lags.append(lag)
-            width += n - lag
-            lag += 1
-        signs = np.concatenate([np.sign(ranks[:, by:] - ranks[:, :-by]) for by in lags], axis=1)
-        if complete:
-            untied += np.abs(signs).sum(axis=1, dtype=np.float64)[:, None]
-        else:
-            both = np.concatenate([known[:, by:] & known[:, :-by] for by in lags], axis=1).astype(np.float32)
-            signs[both == 0] = 0.0
-            untied += np.abs(signs) @ both.T
-        concordance += signs @ signs.T
-    return _tau(concordance, untied)
+    known = ~np.isnan(values)
+    ranks = np.where(known, values, 0.0).astype(np.float32)
+    common = known.astype(np.float32) @ known.T.astype(np.float32)
+    common = common.astype(np.float64)
+    concordance, untied = np.zeros((n_targets, n_targets)), common * (common - 1) / 2
+    for row in range(n - 1):
+        having = np.flatnonzero(known[:, row])
+        both = known[having, row + 1 :]
+        later = np.flatnonzero(both.any(axis=0))
+        both = both[:, later]
+        signs = np.sign(ranks[np.ix_(having, row + 1 + later)] - ranks[having, row, None]) * both
+        pairs = np.ix_(having, having)
+        concordance[pairs] += signs @ signs.T
+        ties = both & (signs == 0)
+        tying = np.flatnonzero(ties.any(axis=1))
+        if len(tying):
+            untied[np.ix_(having[tying], having)] -= ties[tying].astype(np.float32) @ both.T.astype(np.float32)
+    untied[untied == 0] = np.nan
+    return np.asarray(np.clip(concordance / np.sqrt(untied * untied.T), -1.0, 1.0))
 
 
 def _over_common_rows(values: Vector, ranked: bool) -> Vector:
@@ -175,9 +132,11 @@ def _over_common_rows(values: Vector, ranked: bool) -> Vector:
     n_targets, n = values.shape
     matrix = np.full((n_targets, n_targets), np.nan)
     known = ~np.isnan(values)
-    size = max(1, _AT_ONCE // max(n, 1) // 8)
+    size = max(1, _AT_ONCE // max(n, 1))
+    correlated = _rank_correlations if ranked else _correlations
     for target in range(n_targets):
         rows = np.flatnonzero(known[target])
+        rows = rows[np.argsort(values[target, rows], kind="stable")]
         for start in range(target, n_targets, size):
             others, at = np.nonzero(known[start : start + size, rows])
             if not len(others):
@@ -185,24 +144,36 @@ def _over_common_rows(values: Vector, ranked: bool) -> Vector:
             starts = np.flatnonzero(np.diff(others, prepend=-1))
             group = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(others)))
             first, second = values[target, rows[at]], values[start + others, rows[at]]
-            if ranked:
-                first, second = _ranks_in(group, starts, first), _ranks_in(group, starts, second)
-            products = _standardized_in(group, starts, first) * _standardized_in(group, starts, second)
-            found = np.clip(np.add.reduceat(products, starts), -1.0, 1.0)
+            found = np.clip(correlated(group, starts, first, second), -1.0, 1.0)
             matrix[target, start + others[starts]] = matrix[start + others[starts], target] = found
     return matrix
 
 
-def _ranks_in(group: Rows, starts: Rows, values: Vector) -> Vector:
-    """Return the ranks of values within their group, ties averaged: (m,) numbers of groups in ascending order."""
-    order = np.lexsort((values, group))
-    ordered, of = values[order], group[order]
-    is_new = np.concatenate([[True], (np.diff(ordered) != 0) | (np.diff(of) != 0)])
-    runs = np.flatnonzero(is_new)
-    lengths = np.diff(runs, append=len(values))
-    ranks = np.empty(len(values))
-    ranks[order] = np.repeat(runs - starts[of[runs]] + (lengths + 1) / 2, lengths)
-    return ranks
+def _correlations(group: Rows, starts: Rows, first: Vector, second: Vector) -> Vector:
+    """Return Pearson's r in each of g groups: (m,) numbers of groups in ascending order -> (g,)."""
+    products = _standardized_in(group, starts, first) * _standardized_in(group, starts, second)
+    return np.asarray(np.add.reduceat(products, starts))
+
+
+def _rank_correlations(group: Rows, starts: Rows, first: Vector, second: Vector) -> Vector:
+    """Return Spearman's rho in each of g groups, of ranks that rise within each group in ``first``."""
+    n = np.diff(starts, append=len(group))
+    order = np.argsort(group * (1 + second.max()) + second)
+    middle = (n + 1) / 2
+    by_first = _ranks_in(group, starts, first) - middle[group]
+    by_second = np.empty(len(group))
+    by_second[order] = _ranks_in(group, starts, second[order]) - middle[group]
+    # Sums of multiples of a quarter are exact.
+    squares = np.add.reduceat(by_first**2, starts) * np.add.reduceat(by_second**2, starts)
+    squares[squares == 0] = np.nan
+    return np.asarray(np.add.reduceat(by_first * by_second, starts) / np.sqrt(squares))
+
+
+def _ranks_in(group: Rows, starts: Rows, ordered: Vector) -> Vector:
+    """Return the ranks within groups of values that rise in each, ties averaged, (m,)."""
+    runs = np.flatnonzero((np.diff(ordered, prepend=-1) != 0) | (np.diff(group, prepend=-1) != 0))
+    lengths = np.diff(runs, append=len(ordered))
+    return np.repeat(runs - starts[group[runs]] + (lengths + 1) / 2, lengths)
 
 
 def _standardized_in(group: Rows, starts: Rows, values: Vector) -> Vector:

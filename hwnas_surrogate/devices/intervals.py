@@ -96,7 +96,7 @@ def correlation_interval(
         raise InvalidInputError(f"n_bootstrap must be an integer of at least 20, got {n_bootstrap!r}.")
     rng = as_generator(random_state)
     picked = pick_targets(targets, checked_table("correlation_interval", table).targets)
-    values = np.array([comparable(table, target, method) for target in picked]).reshape(len(picked), -1)
+    values = np.array([comparable(costs, method) for costs in table.select(picked).costs.T]).reshape(len(picked), -1)
     pairs = list(combinations(range(len(picked)), 2))
     results: dict[tuple[int, int], tuple[float, ...]] = {}
     for common, group in _by_common_rows(~np.isnan(values), pairs).items():

@@ -188,13 +188,12 @@ class BoostedRidge(LeaveOneOutRidge):
         helped = all(lower.mean() > needed * _standard_error(lower) for lower in (less, less_than_ridge))
         return residuals, gain, helped
 
-    def predict(self, X: pd.DataFrame | Vector) -> Vector:
-        """Predict costs: (n, k) named columns as in ``fit`` -> (n,)."""
-        predicted = super().predict(X)
+    def predict_values(self, values: Vector) -> Vector:
+        """Predict costs from the values of the columns of ``fit``, in the same order, (n, k) -> (n,)."""
+        predicted = super().predict_values(values)
         if self.trees_ is None:
             return predicted
-        values = np.asarray(X, np.float64)[:, self.columns_]
-        return predicted + np.asarray(self.trees_.predict(values), np.float64)
+        return predicted + np.asarray(self.trees_.predict(values[:, self.columns_]), np.float64)
 
     def to_arrays(self) -> Arrays:
         """Return the fitted parameters as arrays."""

@@ -53,7 +53,11 @@ class LinearModel(CostModel):
     def predict(self, X: pd.DataFrame | Vector) -> Vector:
         """Predict costs: (n, k) named columns as in ``fit`` -> (n,)."""
         check_is_fitted(self, "coef_")
-        return self._sum(self._values(X))
+        return self.predict_values(self._values(X))
+
+    def predict_values(self, values: Vector) -> Vector:
+        """Predict costs from the values of the columns of ``fit``, in the same order, (n, k) -> (n,)."""
+        return self._sum(values)
 
     def _sum(self, values: Vector) -> Vector:
         used = np.flatnonzero(self.coef_)

@@ -183,13 +183,11 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
             own = "of graphs (space None)" if self.space is None else f"over {get_space(self.space).name!r}"
             other = "of graphs" if table.space is None else f"over {table.space_name!r}"
             raise InvalidInputError(f"the suite is {own}, the table {other}.")
-        failed = np.zeros(table.costs.shape, bool)
-        for where in table.reasons.values():
+        chosen = table.select(targets)
+        failed = np.zeros(chosen.costs.shape, bool)
+        for where in chosen.reasons.values():
             failed |= where
-        picked = pick_targets(targets, table.targets)
-        by_target: dict[TargetLike, npt.ArrayLike] = {
-            target: failed[:, table.targets.index(target)] for target in picked
-        }
+        by_target: dict[TargetLike, npt.ArrayLike] = dict(zip(chosen.targets, failed.T, strict=True))
         costs = table.lookup(targets=targets)
         self.fit(table.batch, costs, failed=by_target, operators=table.operators, progress=progress, n_jobs=n_jobs)
         self.info_ = {"table_fingerprint": table.fingerprint}

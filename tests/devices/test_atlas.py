@@ -59,3 +59,5 @@ def test_bad_input(atlas: pd.DataFrame) -> None:
     archs = list(range(5))
     with pytest.raises(InvalidInputError, match="cpu/latency has no layer physics"):
         device_atlas(CostTable("nasbench201", archs, np.ones((5, 1)), ["cpu/latency"]))
+    with pytest.raises(InvalidInputError, match=r"cpu/peak_memory has no layer physics.*no sums over layers"):
+        device_atlas(CostTable("nasbench201", archs, np.arange(1.0, 6)[:, None], ["cpu/peak_memory"]))

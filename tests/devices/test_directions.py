@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
+import numpy.typing as npt
 import pytest
 
+from hwnas_surrogate.data import CostTable
 from hwnas_surrogate.devices import principal_directions
 from hwnas_surrogate.errors import InvalidInputError
 from tests.tables import FIVE, noisy, table_of
+
+Vector = npt.NDArray[np.float64]
 
 
 def test_as_many_directions_as_were_planted() -> None:
@@ -47,12 +53,78 @@ def test_one_device_is_one_direction() -> None:
     assert principal_directions(table_of(noisy(10)), "a/latency").n_for() == 1
 
 
+def planted(n: int, known: float, seed: int = 0) -> tuple[CostTable, Vector]:
+    """Return costs of thirty devices that differ in three directions and noise, most of them missing; the spectrum."""
+    rng = np.random.default_rng(seed)
+    loadings = rng.normal(size=(30, 3)) / np.sqrt([1, 2, 3])
+    logs = rng.normal(size=(n, 3)) @ loadings.T + 0.1 * rng.normal(size=(n, 30)) + rng.normal(size=30)
+    logs[rng.random(logs.shape) > known] = np.nan
+    eigenvalues = np.linalg.eigvalsh(loadings @ loadings.T + 0.01 * np.eye(30))[::-1]
+    targets = [f"device{number}/latency" for number in range(30)]
+    return table_of(np.exp(logs), targets), eigenvalues / eigenvalues.sum()
+
+
+@pytest.mark.parametrize("known", [0.4, 0.15])
+def test_directions_are_found_where_most_costs_are_missing(known: float) -> None:
+    table, expected = planted(300, known)
+    assert not (table.costs > 0).all(axis=1).any()
+    found = principal_directions(table)
+    assert found.n_for(0.99) == 3
+    np.testing.assert_allclose(found.explained_variance_ratio, expected, atol=0.03)
+    assert found.explained_variance_ratio.sum() == pytest.approx(1)
+    assert (np.diff(found.explained_variance_ratio) <= 0).all()
+    np.testing.assert_allclose(found.loadings.T @ found.loadings, np.eye(found.loadings.shape[1]), atol=1e-9)
+    complete = principal_directions(planted(300, 1.0)[0])
+    overlap = np.linalg.svd(found.loadings.iloc[:, :3].T.to_numpy() @ complete.loadings.iloc[:, :3].to_numpy())[1]
+    assert overlap.min() > 0.97
+
+
+def test_missing_costs_hardly_change_the_directions() -> None:
+    """A few complete rows among many others say less than all rows together."""
+    table, expected = planted(300, 0.3)
+    costs = table.costs.copy()
+    costs[:4] = planted(300, 1.0)[0].costs[:4]
+    found = principal_directions(table_of(costs, list(map(str, table.targets))))
+    assert found.n == 300
+    np.testing.assert_allclose(found.explained_variance_ratio[:3], expected[:3], atol=0.03)
+
+
+def test_rows_with_one_cost_say_nothing() -> None:
+    costs = noisy(60)
+    costs[np.arange(60) % 3 == 0, 0] = costs[np.arange(60) % 3 == 1, 1] = np.nan
+    costs[np.arange(60) % 3 == 2, 2] = np.nan
+    alone = np.full((30, 3), np.nan)
+    alone[:, 0] = 1.0
+    found, same = principal_directions(table_of(np.vstack([costs, alone]))), principal_directions(table_of(costs))
+    assert found.n == same.n == 60
+    assert found.explained_variance_ratio.tolist() == same.explained_variance_ratio.tolist()
+
+
+def test_two_thousand_devices_with_most_costs_missing_take_seconds() -> None:
+    rng = np.random.default_rng(0)
+    logs = rng.normal(size=(200, 2)) @ rng.normal(size=(2, 2000)) + 0.1 * rng.normal(size=(200, 2000))
+    logs[rng.random(logs.shape) > 0.1] = np.nan
+    table = table_of(np.exp(logs), [f"device{number}/latency" for number in range(2000)])
+    begin = time.process_time()
+    found = principal_directions(table)
+    assert time.process_time() - begin < 10
+    assert found.n_for(0.95) == 2
+
+
 def test_principal_directions_of_nothing_are_refused() -> None:
     nan = np.nan
-    with pytest.raises(InvalidInputError, match=r"got 0; a/latency has the fewest, 1 of 3"):
+    with pytest.raises(InvalidInputError, match=r"2 group\(s\) .* 2 targets; a/latency has the fewest costs, 1 of 3"):
         principal_directions(table_of([[1, nan], [nan, 2], [nan, 3]]))
+    apart = np.full((6, 4), nan)
+    apart[:3, :2], apart[3:, 2:] = noisy(3, 2), noisy(3, 2)
+    with pytest.raises(InvalidInputError, match=r"got 2 group\(s\) without a link among 4 targets"):
+        principal_directions(table_of(apart))
+    with pytest.raises(InvalidInputError, match="a/latency has the fewest costs, 1 of 3"):
+        principal_directions(table_of([[1], [nan], [nan]]))
     with pytest.raises(InvalidInputError, match="the same in all 3 rows"):
         principal_directions(table_of([[1, 2]] * 3))
+    with pytest.raises(InvalidInputError, match="the same in all 6 rows"):
+        principal_directions(table_of([[1, 2, nan], [nan, 2, 3], [1, nan, 3]] * 2))
     with pytest.raises(InvalidInputError, match="at least 2 rows"):
         principal_directions(table_of(noisy()), [])
     for part in (0, 1.1, 99, True):

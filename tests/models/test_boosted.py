@@ -138,7 +138,7 @@ def test_trees_predict_the_bits_of_their_booster(features: pd.DataFrame, monkeyp
     monkeypatch.setattr(BoostedRidge, "_boost", noted)
     model = BoostedRidge(n_trees=50).fit(features[:600], planted_costs(features)[:600])
     values = features[600:].to_numpy(np.float64)
-    below = LeaveOneOutRidge.predict(model, features[600:])
+    below = LeaveOneOutRidge.predict_values(model, values)
     expected = below + boosters[-1].inplace_predict(values[:, model.columns_]).astype(np.float64)
     assert np.array_equal(model.predict(features[600:]), expected)
 

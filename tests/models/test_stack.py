@@ -225,6 +225,16 @@ def test_where_the_columns_stand_does_not_matter() -> None:
     np.testing.assert_allclose(model.predict(other), fitted(interacting, 50, 0).predict(columns()), rtol=1e-9)
 
 
+def test_the_prediction_is_the_weighted_sum_of_the_parts() -> None:
+    model = fitted(interacting, 200, 0)
+    parts = {"physics": (model.physics_, physical_columns()), "boosted": (model.boosted_, ordinary_columns())}
+    parts["remainder"] = (model.remainder_, ordinary_columns())
+    known = {name: part for name, (part, _) in parts.items() if part is not None}
+    assert len(known) == 3
+    expected = sum(model.weights_[name] * part.predict(parts[name][1]) for name, part in known.items())
+    np.testing.assert_allclose(model.predict(columns()), expected, rtol=1e-12)
+
+
 def test_ranked_by_sources_alone_it_is_their_average() -> None:
     sources = {"source:a": 3 * law(0), "source:b": law(1)}
     frame = columns().assign(**sources)
