@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,9 +11,10 @@ import pytest
 from hwnas_surrogate import Surrogate, SurrogateSuite
 from hwnas_surrogate.data import CostTable, Target, as_graphs, load_table
 from hwnas_surrogate.errors import InvalidInputError
-from hwnas_surrogate.graphs import Graph, GraphBatch, GraphBuilder
+from hwnas_surrogate.graphs import Graph, GraphBatch, GraphBuilder, Op, TensorSpec, traced
 from hwnas_surrogate.models import AnchoredStack, OperatorStack, PhysicsStack
 from hwnas_surrogate.spaces import get_space
+from hwnas_surrogate.trainers import TransferSurrogate, adapt
 from hwnas_surrogate.trainers.operator_costs import OperatorCosts
 
 TARGET = Target("board", "latency")
@@ -122,17 +124,64 @@ def test_few_graphs_and_architectures_learn_none() -> None:
 @pytest.mark.parametrize(
     ("operators", "message"),
     [
-        (TIMES[:3], r"for each of 25 networks, got 3"),
+        (TIMES[:3], r"for each of 25 networks, got those of 3"),
+        (7, r"for each of 25 networks, got int"),
         ([TIMES[0][:-1], *TIMES[1:25]], r"network 0 .* one for each of its \d+ operators, got shape"),
-        ([TIMES[0] * np.nan, *TIMES[1:25]], r"finite and not negative, and not all 0"),
-        ([TIMES[0] * 0, *TIMES[1:25]], r"finite and not negative, and not all 0"),
-        ([-TIMES[0], *TIMES[1:25]], r"finite and not negative, and not all 0"),
+        ([TIMES[0] * np.nan, *TIMES[1:25]], r"finite and not negative, and not all 0, got nan"),
+        ([TIMES[0] + np.inf, *TIMES[1:25]], r"finite and not negative, and not all 0, got inf"),
+        ([TIMES[0] * 0, *TIMES[1:25]], r"finite and not negative, and not all 0, got zeros only"),
+        ([-TIMES[0], *TIMES[1:25]], r"finite and not negative, and not all 0, got -"),
+        (["abc", *TIMES[1:25]], r"times of operators must be numbers, got texts"),
+        ([1e3 * TIMES[0], *TIMES[1:25]], r"network 0 .* add up to about its cost of .* in another unit"),
+        ([*TIMES[:24], TIMES[24] / 1e3], r"network 24 .* add up to about its cost of .* in another unit"),
     ],
-    ids=["number", "another-graph", "nan", "zeros", "negative"],
+    ids=["number", "no-list", "another-graph", "nan", "infinite", "zeros", "negative", "texts", "ms-for-s", "s-for-ms"],
 )
-def test_profiles_that_are_none(operators: list[np.ndarray], message: str) -> None:
+def test_profiles_that_are_none(operators: Any, message: str) -> None:
     with pytest.raises(InvalidInputError, match=message):
         Surrogate(None).fit(GRAPHS[:25], COSTS[:25], operators=operators)
+    with pytest.raises(InvalidInputError, match=f"board/latency: .*{message}"):
+        SurrogateSuite(None).fit(GRAPHS[:25], {TARGET: COSTS[:25]}, operators={"board/latency": operators})
+
+
+def test_profiles_of_a_target_without_costs() -> None:
+    with pytest.raises(InvalidInputError, match=r"target in operators 'other/latency'.*board/latency"):
+        SurrogateSuite(None).fit(GRAPHS[:25], {TARGET: COSTS[:25]}, operators={"other/latency": TIMES[:25]})
+
+
+@pytest.fixture
+def few_trees(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hwnas_surrogate.models.operator_trees._ROUNDS", 20)
+
+
+@pytest.mark.usefixtures("few_trees")
+def test_a_profile_of_what_no_engine_runs_counts_as_none() -> None:
+    """The network's whole time is at a node that the view of an inference engine removes."""
+    build = GraphBuilder()
+    x = build.input((1, 3, 32, 32))
+    table = build.relu(build.add_op(Op.of("arange", (), (TensorSpec.of((1, 16, 32, 32), "float32"),)), ()))
+    graph = build.graph(build.add(build.conv(x, 16, 3), table))
+    assert traced(graph, "fused").became.tolist()[0] == -1, "computed beforehand"
+    batch, costs = GraphBatch([*GRAPHS[:5], graph]), np.append(COSTS[:5], 0.5)
+    found = [
+        OperatorCosts.learn(batch, costs, [*TIMES[:5], last], 0)[1]
+        for last in (np.array([0.5, 0.0, 0.0, 0.0]), None, np.array([0.0, 0.0, 0.5, 0.0]))
+    ]
+    assert found[0].tolist() == found[1].tolist()
+    assert found[2].tolist() != found[1].tolist()
+
+
+@pytest.mark.usefixtures("few_trees")
+def test_a_new_device_learns_from_profiles() -> None:
+    batch, operators = GraphBatch(GRAPHS[:12]), {TARGET: TIMES[:12]}
+    profiled, bare = (
+        adapt(CostTable(None, batch, COSTS[:12, None], [TARGET], operators=each), random_state=0)[TARGET]
+        for each in (operators, None)
+    )
+    kept = [times.astype(np.float32) for times in TIMES[:12]]
+    alone = TransferSurrogate(None, random_state=0).fit(batch, COSTS[:12], operators=kept)
+    predicted = [surrogate.predict(GRAPHS[12:20]).tolist() for surrogate in (profiled, alone, bare)]
+    assert predicted[0] == predicted[1] != predicted[2]
 
 
 def test_held_out_sums_are_predicted_without_the_network() -> None:
