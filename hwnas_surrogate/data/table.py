@@ -19,7 +19,7 @@ from hwnas_surrogate.data.checking import (
     checked_reasons,
     checked_repeats,
 )
-from hwnas_surrogate.data.profiles import OperatorTimes, checked_operators
+from hwnas_surrogate.data.profiles import OperatorTimes, Profiles, checked_operators
 from hwnas_surrogate.data.rows import ArchRows, Configs, Rows, frozen, rows_of
 from hwnas_surrogate.data.target import Device, Target, TargetLike, devices_of, pick_targets
 from hwnas_surrogate.errors import InvalidInputError, unknown
@@ -353,6 +353,11 @@ class CostTable:
             self.meta,
         )
         return taken
+
+    def profiles(self, target: Target, rows: npt.NDArray[np.intp]) -> Profiles | None:
+        """Return the profiles of some rows on a target, as :meth:`Surrogate.fit` takes them; None if it has none."""
+        times = self.operators.get(target)
+        return None if times is None else [times[row] for row in rows.tolist()]
 
     @property
     def row_configs(self) -> list[Any]:

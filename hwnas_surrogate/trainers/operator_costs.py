@@ -88,6 +88,13 @@ class OperatorCosts:
         costs = self.trees.predict(operator_sizes(ops), operator_quantities(ops))
         return batch.sums(np.rint(costs * _FINE) / _FINE, "fused")
 
+    def of_nodes(self, graph: Graph) -> Vector:
+        """Return the predicted cost of each of n nodes, shape (n,): fused nodes have theirs at the first of them."""
+        run = traced(graph, "fused")
+        costs = np.zeros(len(graph))
+        np.add.at(costs, run.serves, self.trees.predict(operator_sizes(run.ops), operator_quantities(run.ops)))
+        return costs
+
 
 def with_sums(features: pd.DataFrame, sums: Vector) -> pd.DataFrame:
     """Return columns with that of the operators' costs after them."""

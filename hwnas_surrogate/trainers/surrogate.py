@@ -377,6 +377,9 @@ class Surrogate(FittedSurrogate):
         operators of the view with the largest part of the prediction, and their costs are averages over all views. An
         operator includes what is fused into it. An operator that the device does not run costs 0.
 
+        A surrogate that learned what operators cost (``operators_``; the default of graphs) splits the part of the
+        prediction that these account for in proportion to the learned costs, and the others by layer physics.
+
         The rest of the prediction is spread in proportion to these costs: a constant, predictions of other devices'
         surrogates (in proportion to those devices' costs of the operators), and models that are no sums over operators.
         ``additive_share`` of the result is the part of the prediction that is not spread. It is 0 for a model without
@@ -398,7 +401,9 @@ class Surrogate(FittedSurrogate):
         Explanation
             The costs add up to the prediction. ``low`` and ``high`` are the bounds of an operator's own cost under the
             posterior of the coefficients, assuming that layer physics holds. They are widened by the factor by which
-            the calibrated interval of the whole network (:meth:`predict_interval`) is wider than that of physics.
+            the calibrated interval of the whole network (:meth:`predict_interval`) is wider than that of physics. Where
+            costs of operators were learned, half the difference between the two splits and a quarter of the learned
+            cost are standard deviations too.
             Errors of operators compensate each other, so the bounds don't add up to those of the network. For a ranking
             from no measurement they are NaN.
 

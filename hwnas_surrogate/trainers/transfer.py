@@ -406,8 +406,7 @@ def adapt(
         rows = np.flatnonzero(~np.isnan(costs) | failed)
         surrogate = TransferSurrogate(space, fitted, random_state, metric=target.metric)
         surrogate.target_ = target
-        profiles = table.operators.get(target)
-        operators = None if profiles is None else [profiles[row] for row in rows.tolist()]
+        operators = table.profiles(target, rows)
         try:
             members[target] = surrogate.fit(
                 table.batch.take(rows), costs[rows], failed=failed[rows], operators=operators

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.graphs import Graph, GraphBatch, GraphBuilder, Op, TensorSpec, traced
 from hwnas_surrogate.models import AnchoredStack, OperatorStack, PhysicsStack
 from hwnas_surrogate.spaces import get_space
-from hwnas_surrogate.trainers import TransferSurrogate, adapt
+from hwnas_surrogate.trainers import TransferSurrogate, adapt, operators_of
 from hwnas_surrogate.trainers.operator_costs import OperatorCosts
 
 TARGET = Target("board", "latency")
@@ -66,6 +67,35 @@ def test_intervals_and_explanations(fitted: Surrogate) -> None:
     assert np.mean((bounds[:, 0] <= COSTS[30:]) & (COSTS[30:] <= bounds[:, 1])) > 0.7
     explanation = fitted.explain(GRAPHS[30])
     assert explanation.total == pytest.approx(fitted.predict(GRAPHS[30])[0])
+
+
+def test_predictions_are_split_by_learned_costs(fitted: Surrogate) -> None:
+    """Layer physics knows nothing of channels that are no multiple of 8; profiles tell."""
+
+    def error(surrogate: Surrogate) -> float:
+        wrong = []
+        for graph, times in zip(GRAPHS[30:40], TIMES[30:40], strict=True):
+            explanation = surrogate.explain(graph)
+            assert explanation.total == pytest.approx(surrogate.predict([graph])[0], rel=1e-9)
+            true = np.bincount(operators_of(graph, explanation.view).row, times / times.sum(), len(explanation))
+            wrong.append(np.abs(explanation.frame["share"] / 100 - true).sum() / 2)
+        return float(np.mean(wrong))
+
+    by_physics, by_learned = copy.deepcopy(fitted), copy.deepcopy(fitted)
+    by_physics.model_.operators_weight_, by_learned.model_.operators_weight_ = 0.0, 1.0
+    assert error(by_learned) < 0.8 * error(by_physics)
+    assert error(fitted) < error(by_physics)
+
+
+def test_the_weight_of_learned_costs_is_that_of_the_prediction(fitted: Surrogate) -> None:
+    by_physics, graph = copy.deepcopy(fitted), GRAPHS[31]
+    by_physics.model_.operators_weight_ = 0.0
+    learned = fitted.operators_.of_nodes(graph)
+    assert learned.sum() == pytest.approx(fitted.operators_.sums(GraphBatch([graph]))[0], rel=1e-6)
+    weight = fitted.model_.weight_of_operators(fitted.encode(GraphBatch([graph]))[1].features)[0]
+    assert 0.1 < weight < 1
+    first, alone = (surrogate.explain(graph).frame["share"][0] / 100 for surrogate in (fitted, by_physics))
+    assert first == pytest.approx((1 - weight) * alone + weight * learned[0] / learned.sum(), rel=1e-6)
 
 
 def test_one_network_is_predicted_as_among_others(fitted: Surrogate) -> None:
