@@ -24,6 +24,7 @@ from benchmarks import (
     scale,
     search,
     spaces,
+    splits,
     training,
     transfer,
     trust,
@@ -53,6 +54,7 @@ SCRIPTS = {
         scale,
         search,
         zoo,
+        splits,
         atlas,
     )
 }

@@ -39,7 +39,7 @@ def run() -> Iterator[Figure]:
         for profiled in (True, False):
             how = "with profiles" if profiled else "without"
             wanted = "3 %, 85, 95 %; .88 to .92" if profiled else "4 %, 78 %"
-            splits = [split for seed in SEEDS for split in _families(family, seed)]
+            splits = [split for seed in SEEDS for split in families_left_out(family, seed)]
             yield _figure(table, target, f"whole families left out, {how}", splits, profiled, wanted)
         splits = [split for seed in SEEDS for split in _sizes(family, seed)]
         yield _figure(table, target, "other sizes of families in training, with profiles", splits, True, "2.5 %, 95 %")
@@ -48,7 +48,7 @@ def run() -> Iterator[Figure]:
             yield _figure(table, target, how, [_suggested(table, n)], profiled, wanted)
 
 
-def _families(family: npt.NDArray[np.str_], seed: int) -> list[Split]:
+def families_left_out(family: npt.NDArray[np.str_], seed: int) -> list[Split]:
     """Leave out a seventh of the families at a time, but never those of random operators."""
     names = np.unique(family[~np.char.startswith(family, DRAWN)])
     order = np.random.default_rng(seed).permutation(names)

@@ -18,18 +18,14 @@ from hwnas_surrogate.reals import booleans, reals
 __all__ = [
     "REPEATS",
     "Costs",
-    "OperatorTimes",
     "check_distinct",
     "checked_costs",
     "checked_groups",
-    "checked_operators",
     "checked_reasons",
     "checked_repeats",
 ]
 
 Costs: TypeAlias = npt.NDArray[np.float64]
-OperatorTimes: TypeAlias = Mapping[Target, Sequence[npt.NDArray[np.float64] | None]]
-"""The time in ms of each node of a network's graph, for targets and their n networks; None without a profile."""
 
 REPEATS = ("lower quartile", "median", "upper quartile", "first half", "second half")
 """Statistics of a cost's repeated runs that a table keeps."""
@@ -101,53 +97,6 @@ def checked_groups(groups: Mapping[str, Sequence[str]], n: int) -> dict[str, tup
             )
         checked[str(kind)] = tuple(map(str, held))
     return checked
-
-
-def checked_operators(
-    operators: OperatorTimes, n: int, targets: tuple[Target, ...], lengths: Sequence[int] | None = None
-) -> dict[Target, tuple[npt.NDArray[np.float64] | None, ...]]:
-    """Return the times of operators of n networks, for targets that have any, rounded to float32.
-
-    ``lengths`` are the numbers of nodes of their graphs; None if the graphs are not at hand.
-    """
-    if not isinstance(operators, Mapping):
-        raise InvalidInputError(f"operators are a mapping of targets to lists, got {type(operators).__name__}.")
-    checked = {}
-    for target, rows in operators.items():
-        if not isinstance(target, Target) or target not in targets or target.metric != "latency":
-            raise InvalidInputError(
-                f"operators are timed for a Target of the table that is a latency, got {target!r:.200}; it has "
-                f"{', '.join(map(str, targets))}."
-            )
-        held = tuple(map(_times, rows)) if isinstance(rows, Iterable) else None
-        if held is None or len(held) != n:
-            what = type(rows).__name__ if held is None else f"those of {len(held)}"
-            raise InvalidInputError(
-                f"{target} needs a list of times of operators, one for each of {n} networks, got {what}."
-            )
-        for row, times in enumerate(held):
-            if times is not None and not _are_times(times, None if lengths is None else lengths[row]):
-                raise InvalidInputError(
-                    f"times of operators are finite and not negative, one for each node of a graph, and not all 0; "
-                    f"those of {target} in row {row} are not."
-                )
-        if any(times is not None for times in held):
-            checked[target] = held
-    return checked
-
-
-def _times(times: npt.ArrayLike | None) -> npt.NDArray[np.float64] | None:
-    """Return times as files keep them, so that a table is the same after it was written and read."""
-    if times is None:
-        return None
-    with np.errstate(over="ignore"):  # found by the check
-        kept = reals(times, "times of operators must be numbers").astype(np.float32)
-    return frozen(kept.astype(np.float64))
-
-
-def _are_times(times: npt.NDArray[np.float64], length: int | None) -> bool:
-    fits = times.ndim == 1 and length in (None, len(times))
-    return fits and bool(np.isfinite(times).all() and (times >= 0).all() and times.any())
 
 
 def checked_reasons(

@@ -13,14 +13,13 @@ import numpy.typing as npt
 from hwnas_surrogate.data.checking import (
     REPEATS,
     Costs,
-    OperatorTimes,
     check_distinct,
     checked_costs,
     checked_groups,
-    checked_operators,
     checked_reasons,
     checked_repeats,
 )
+from hwnas_surrogate.data.profiles import OperatorTimes, Profiles, checked_operators
 from hwnas_surrogate.data.rows import ArchRows, Configs, Rows, frozen, rows_of
 from hwnas_surrogate.data.target import Device, Target, TargetLike, devices_of, pick_targets
 from hwnas_surrogate.errors import InvalidInputError, unknown
@@ -78,16 +77,17 @@ class CostTable:
     operators : mapping of Target to sequence of n arrays, optional
         Times of the operators of a network as the runtime reports them
         (:func:`~hwnas_surrogate.graphs.profiled.node_times`): an array for each network, with the time in ms of each
-        node of its graph, rounded to float32; None for networks without a profile. They need not add up to the
-        latency: profiling takes time of its own.
+        node of its graph, rounded to float32; None for networks without a profile. They add up to about the latency:
+        profiling takes time of its own, so that a hundredth of it to a hundred times as much are accepted.
     meta : mapping, optional
         How the table was made, as plain values that JSON can hold.
 
     Raises
     ------
     InvalidInputError
-        If shapes disagree, a cost is negative or infinite, a row or a target is repeated, a reason is not a string, or
-        a reason's mask is not boolean or marks a cost that is not missing.
+        If shapes disagree, a cost is negative or infinite, a row or a target is repeated, a reason is not a string, a
+        reason's mask is not boolean or marks a cost that is not missing, or times of operators are not those of a
+        network's graph, or don't add up to its latency.
 
     Examples
     --------
@@ -137,8 +137,7 @@ class CostTable:
         self.devices = devices_of(self.targets, devices)
         self.reasons = checked_reasons(reasons or {}, self.costs, self.targets)
         self.repeats = None if repeats is None else frozen(checked_repeats(repeats, shape))
-        lengths = list(map(len, self.batch.graphs)) if operators and isinstance(self.batch, GraphBatch) else None
-        self.operators = checked_operators({} if operators is None else operators, len(rows), self.targets, lengths)
+        self.operators = checked_operators({} if operators is None else operators, self.batch, self.costs, self.targets)
         self.meta = dict(meta or {})
 
     @property
@@ -354,6 +353,11 @@ class CostTable:
             self.meta,
         )
         return taken
+
+    def profiles(self, target: Target, rows: npt.NDArray[np.intp]) -> Profiles | None:
+        """Return the profiles of some rows on a target, as :meth:`Surrogate.fit` takes them; None if it has none."""
+        times = self.operators.get(target)
+        return None if times is None else [times[row] for row in rows.tolist()]
 
     @property
     def row_configs(self) -> list[Any]:

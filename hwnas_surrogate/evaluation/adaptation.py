@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from hwnas_surrogate.data import CostTable
+from hwnas_surrogate.data.profiles import Profiles
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.evaluation.scores import score
 from hwnas_surrogate.features import Encoder
@@ -75,7 +76,8 @@ def adaptation_curve(
             raise InvalidInputError(f"{target}: sizes must be from 2 to {len(rows) - 1}, got {steps}.")
         prototype: Surrogate = TransferSurrogate(table.space, fitted, seed, calibrate=False, metric=target.metric)
         encoder, everything = prototype.encode(table.batch.take(rows))
-        shared = (prototype, encoder, everything, table.costs[rows, column])
+        measured, profiles = table.costs[rows, column], table.profiles(target, rows)
+        shared = (prototype, encoder, everything, measured, profiles)
         parts = in_parallel(_draws, [(int(n), draws, seed) for n in steps], shared=shared, n_jobs=n_jobs)
         result += [
             {"device": target.device, "metric": target.metric, "unit": target.unit, **scores}
@@ -90,6 +92,7 @@ def _draws(
     encoder: Encoder,
     everything: Encoded,
     measured: npt.NDArray[np.float64],
+    profiles: Profiles | None,
     n: int,
     draws: int,
     seed: int,
@@ -101,7 +104,9 @@ def _draws(
         shots, rest = order[:n], order[n:]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", AdaptWarning)
-            prototype.fit_encoded(encoder, everything.rows(shots), prototype.kind.to_cost(measured[shots]))
+            operators = profiles and [profiles[shot] for shot in shots.tolist()]
+            costs = prototype.kind.to_cost(measured[shots])
+            prototype.fit_encoded(encoder, everything.rows(shots), costs, operators)
         predicted = prototype.predict_encoded(everything.rows(rest).only(prototype.columns_))
         scores = score(measured[rest], predicted)
         rho = scores.spearman_rho if len(rest) > 2 else float("nan")

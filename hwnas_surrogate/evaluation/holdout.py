@@ -141,7 +141,18 @@ class _HeldOut:
     def settings(self) -> tuple[object, ...]:
         """Everything that the results depend on."""
         costs = self.table.fingerprint, tuple(map(str, self.table.targets))
-        return "evaluate", *costs, self.prototype, self.split, self.by, self.n_train, self.n_test, self.quality
+        profiles = {str(target): times for target, times in self.table.operators.items()}
+        return (
+            "evaluate",
+            *costs,
+            profiles,
+            self.prototype,
+            self.split,
+            self.by,
+            self.n_train,
+            self.n_test,
+            self.quality,
+        )
 
     def rows(self, column: int, seed: int, group: str | None) -> tuple[Rows, Rows]:
         """Return the training and the held-out rows of a target."""
@@ -213,8 +224,7 @@ def _predict(
     table: CostTable, column: int, surrogate: Surrogate, train: Rows, test: Rows
 ) -> tuple[dict[str, Any], float]:
     """Fit on the training rows; return columns of predictions for the test rows, and the seconds of fitting."""
-    costs, profiles = table.costs[:, column], table.operators.get(table.targets[column])
-    operators = None if profiles is None else [profiles[row] for row in train.tolist()]
+    costs, operators = table.costs[:, column], table.profiles(table.targets[column], train)
     start = time.perf_counter()
     surrogate.fit(table.batch.take(train), costs[train], operators=operators)
     seconds = time.perf_counter() - start

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, replace
 from functools import partial
@@ -126,16 +126,9 @@ def measure(
     described, readings = outcome.device, outcome.readings
     rows, columns = tabulated(subjects, readings, described, how)
     meta["protocol"]["left"] = len(subjects) - len(rows)
-    if how.profile:
-        measured = [subjects[row] for row in rows]
-        columns["operators"], meta["profile"] = profiled(
-            measured,
-            readings,
-            lambda row: chosen.graph(measured[row].arch, measured[row].config),
-            described,
-            columns["targets"],
-        )
-    groups = _groups([subjects[row] for row in rows], outcome)
+    measured = [subjects[row] for row in rows]
+    _add_profiles(columns, meta, measured, outcome, lambda row: chosen.graph(measured[row].arch, measured[row].config))
+    groups = _groups(measured, outcome)
     in_rows = [distinct[number] for number in numbers[rows]]
     table = CostTable(chosen, batch[rows], configs=in_rows, groups=groups, meta=meta, **columns)
     write_parquet(table, Path(output))
@@ -196,13 +189,10 @@ def measure_networks(
     meta["networks"] = {
         subjects[row].name: {"source": subjects[row].source, "hash": subjects[row].fingerprint} for row in rows
     }
-    if how.profile:
-        measured = [subjects[row] for row in rows]
-        columns["operators"], meta["profile"] = profiled(
-            measured, readings, lambda row: graphs[measured[row].name], described, columns["targets"]
-        )
+    measured = [subjects[row] for row in rows]
+    _add_profiles(columns, meta, measured, outcome, lambda row: graphs[measured[row].name])
     families = ["" if not isinstance(network, ZooModule) else network.network.family for network in given]
-    groups = _groups([subjects[row] for row in rows], outcome)
+    groups = _groups(measured, outcome)
     if any(families):
         groups["family"] = [families[row] for row in rows]
     batch = GraphBatch({subjects[row].name: graphs[subjects[row].name] for row in rows})
@@ -344,6 +334,20 @@ def _board_timer(runtime: Runtime, protocol: Protocol, board: Board) -> BoardTim
     if isinstance(board, AdbBoard) and board.tools:
         return ToolTimer(board, runtime, protocol.timeout)
     return BoardTimer(board, runtime, protocol.timeout)
+
+
+def _add_profiles(
+    columns: dict[str, Any],
+    meta: dict[str, Any],
+    subjects: Sequence[Subject],
+    outcome: Outcome,
+    graph_of: Callable[[int], Graph],
+) -> None:
+    """Add the times of operators that this run, or an earlier one of the same journal, was to measure."""
+    readings = outcome.readings
+    if readings.protocol.profile or any(readings.was_profiled(subject.key) for subject in subjects):
+        costs = columns["costs"][:, 0]
+        columns["operators"], meta["profile"] = profiled(subjects, readings, graph_of, outcome.device, costs)
 
 
 def _groups(subjects: Sequence[Subject], outcome: Outcome) -> dict[str, list[str]]:

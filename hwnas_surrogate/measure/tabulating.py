@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas_surrogate.data import CostTable, Device, Target
+from hwnas_surrogate.data.profiles import check_sum
 from hwnas_surrogate.errors import InvalidGraphError, InvalidInputError
 from hwnas_surrogate.graphs import Graph
 from hwnas_surrogate.graphs.profiled import node_times
@@ -42,14 +43,23 @@ def profiled(
     readings: Readings,
     graph_of: Callable[[int], Graph],
     device: Device,
-    targets: Sequence[Target],
+    costs: npt.NDArray[np.float64],
 ) -> tuple[dict[Target, list[npt.NDArray[np.float64] | None]], dict[str, Any]]:
     """Return the times of the graphs' nodes, for :class:`CostTable`, and what is to be known of the profiles.
 
-    ``graph_of`` returns the graph of a row, for one image. It may raise InvalidGraphError: a network may run that can't
-    be captured.
+    Profiles of an earlier run count too, where this one requested none.
+
+    Parameters
+    ----------
+    subjects : sequence of n Subject
+    readings : Readings
+    graph_of : callable
+        Returns the graph of a row, for one image. It may raise InvalidGraphError: a network may run that can't be
+        captured.
+    device : Device
+    costs : ndarray of float64, shape (n,)
+        The latencies in ms. A profile that does not add up to about one is left out, with the reason.
     """
-    latency = next(target for target in targets if target.metric == "latency")
     times: list[npt.NDArray[np.float64] | None] = []
     failures: dict[str, str] = {}
     left = 0
@@ -60,14 +70,16 @@ def profiled(
         name = " under ".join(subject.key[:2]) if is_repeated else subject.key[0]  # an architecture of several configs
         try:
             if reading.operators:
-                times[-1] = node_times(graph_of(row), _of_one_image(reading.operators, device.batch or 1))
+                of_nodes = node_times(graph_of(row), _of_one_image(reading.operators, device.batch or 1))
+                check_sum(float(of_nodes.sum()), float(costs[row]), name)
+                times[-1] = of_nodes
             elif reading.unprofiled:
                 failures[name] = reading.unprofiled
-            else:
+            elif readings.protocol.profile:
                 left += not readings.is_profiled(subject.key)
-        except InvalidGraphError as error:
+        except (InvalidGraphError, InvalidInputError) as error:
             failures[name] = str(error)
-    return {latency: times}, {
+    return {Target(device.name, "latency"): times}, {
         "networks": sum(each is not None for each in times),
         "failed": failures,
         **({"left": left} if left else {}),

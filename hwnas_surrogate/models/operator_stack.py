@@ -86,6 +86,10 @@ class OperatorStack(AnchoredStack):
         """The total weight of everything but physics."""
         return 1 - (1 - self.operators_weight_) * (1 - super().general_weight)
 
+    def weight_of_operators(self, X: pd.DataFrame) -> Vector:
+        """Return the weight of the operators' sum in each prediction, between 0 and 1: (n, k) named columns -> (n,)."""
+        return self._weight(self.trust(X))
+
     def predict(self, X: pd.DataFrame) -> Vector:
         """Predict costs: (n, k) named columns as in ``fit`` -> (n,)."""
         sums, of_physics = X[OPERATORS.name].to_numpy(np.float64), self._of_physics(X)
@@ -114,8 +118,11 @@ class OperatorStack(AnchoredStack):
         return np.asarray(np.clip(stacked, sums / _APART, sums * _APART))
 
     def _mean(self, stacked: Vector, sums: Vector, trust: Vector) -> Vector:
-        weight = self.operators_weight_ * trust**_TRUST
+        weight = self._weight(trust)
         return np.asarray(stacked ** (1 - weight) * sums**weight)
+
+    def _weight(self, trust: Vector) -> Vector:
+        return np.asarray(self.operators_weight_ * trust**_TRUST)
 
     def _sds(
         self, predicted: Vector, stacked: Vector, sums: Vector, of_physics: tuple[Vector, Vector, Vector]

@@ -168,6 +168,13 @@ class Journal:
         if before != json.loads(json.dumps(settings)):
             changed = [key for key in {**before, **settings} if before.get(key) != settings.get(key)]
             raise MeasurementError(
-                f"{self.path} belongs to a measurement with other settings (different: {', '.join(sorted(changed))}). "
-                "Use the same settings to continue it, or choose another output."
+                f"{self.path} belongs to a measurement with other settings (different: {', '.join(sorted(changed))})"
+                f"{_other_runtime(before, settings)}. Use the same settings to continue it, or choose another output."
             )
+
+
+def _other_runtime(before: dict[str, Any], now: dict[str, Any]) -> str:
+    """Return which version of the runtime was used before and is now, if it was updated since."""
+    devices = before.get("device"), now.get("device")
+    was, is_now = (device.get("runtime") if isinstance(device, dict) else None for device in devices)
+    return f": the runtime was {was!r}, and is {is_now!r} now" if was != is_now else ""

@@ -166,8 +166,12 @@ class Readings:
 
     def is_profiled(self, key: Key) -> bool:
         """Return whether nothing is left to do for the times of a network's operators."""
+        return bool(self.reading(key).failure) or self.was_profiled(key)
+
+    def was_profiled(self, key: Key) -> bool:
+        """Return whether there are times of a network's operators, or a reason why there are none."""
         reading = self.reading(key)
-        return bool(reading.failure or reading.operators or reading.unprofiled)
+        return bool(reading.operators or reading.unprofiled)
 
     @cached_property
     def anchor_ms(self) -> npt.NDArray[np.float64]:

@@ -26,8 +26,8 @@ class Explanation:
     view : str
         The view of the network that accounts for the largest part of the prediction: its operators are the rows.
     additive_share : float
-        The part of the prediction that is a sum over operators in the surrogate itself, between 0 and 1. The rest is
-        spread in proportion to the operators' physical costs.
+        The part of the prediction that is a sum over operators in the surrogate itself, of physical or learned costs,
+        between 0 and 1. The rest is spread in proportion to these.
     coverage : float
         The probability that an operator's cost lies between ``low`` and ``high``.
     interval : tuple of float or None

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from hwnas_surrogate.errors import InvalidInputError
+from hwnas_surrogate.data.profiles import Profiles, check_sums, checked_profiles
 from hwnas_surrogate.features.operator_sizes import N_QUANTITIES, N_SIZES, REFINES, operator_quantities, operator_sizes
 from hwnas_surrogate.graphs import Graph, GraphBatch, NetworkBatch, Op
 from hwnas_surrogate.graphs.views import traced
@@ -21,11 +20,9 @@ from hwnas_surrogate.spaces import ArchBatch
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-__all__ = ["NodeTimes", "OperatorCosts", "checked_node_times", "graph_at", "with_sums"]
+__all__ = ["OperatorCosts", "graph_at", "profiles_to_learn", "with_sums"]
 
 Vector = npt.NDArray[np.float64]
-NodeTimes = Sequence[npt.NDArray[np.floating] | None]
-"""Times of the nodes of each network's graph, None where it has no profile."""
 
 _FOLDS = 5
 _FINE = 2.0**30
@@ -45,7 +42,7 @@ class OperatorCosts:
         self.trees = trees
 
     @classmethod
-    def learn(cls, batch: NetworkBatch, costs: Vector, times: NodeTimes | None, seed: int) -> tuple[Self, Vector]:
+    def learn(cls, batch: NetworkBatch, costs: Vector, times: Profiles | None, seed: int) -> tuple[Self, Vector]:
         """Learn operators' costs from n networks.
 
         Parameters
@@ -91,40 +88,35 @@ class OperatorCosts:
         costs = self.trees.predict(operator_sizes(ops), operator_quantities(ops))
         return batch.sums(np.rint(costs * _FINE) / _FINE, "fused")
 
+    def of_nodes(self, graph: Graph) -> Vector:
+        """Return the predicted cost of each of n nodes, shape (n,): fused nodes have theirs at the first of them."""
+        run = traced(graph, "fused")
+        costs = np.zeros(len(graph))
+        np.add.at(costs, run.serves, self.trees.predict(operator_sizes(run.ops), operator_quantities(run.ops)))
+        return costs
+
 
 def with_sums(features: pd.DataFrame, sums: Vector) -> pd.DataFrame:
     """Return columns with that of the operators' costs after them."""
     return pd.concat([features, pd.DataFrame({OPERATORS.name: sums}, index=features.index)], axis=1)
 
 
-def checked_node_times(batch: NetworkBatch, times: NodeTimes | None) -> NodeTimes | None:
-    """Return times of operators for n networks, None if none of them has any.
+def profiles_to_learn(batch: NetworkBatch, profiles: Profiles | None, costs: Vector) -> Profiles | None:
+    """Return the profiles of n networks, checked; None if none of them has any.
+
+    ``costs`` has the shape (n,), NaN where there is none.
 
     Raises
     ------
     InvalidInputError
-        If there is not one list for each network, or a list is not one of its graph's nodes.
+        If there is not one profile, or None, for each network, one is not the times of its graph's nodes, or its sum,
+        relative to the network's cost, is far from that of the other profiles.
     """
-    if times is None or all(each is None for each in times):
+    if profiles is None:
         return None
-    if len(times) != len(batch):
-        raise InvalidInputError(
-            f"there must be times of operators, or None, for each of {len(batch)} networks, got {len(times)}."
-        )
-    for place, each in enumerate(times):
-        nodes = len(graph_at(batch, place)) if each is not None else 0
-        if each is not None and np.shape(each) != (nodes,):
-            raise InvalidInputError(
-                f"times of operators of network {place} ({batch.names[place]}) must be one for each of its {nodes} "
-                f"operators, got shape {np.shape(each)}: the profile is one of another network."
-            )
-        values = None if each is None else np.asarray(each, np.float64)
-        if values is not None and not (np.isfinite(values).all() and (values >= 0).all() and values.any()):
-            raise InvalidInputError(
-                f"times of operators of network {place} ({batch.names[place]}) must be finite and not negative, and "
-                f"not all 0, got {values.min():g} to {values.max():g}."
-            )
-    return times
+    checked = checked_profiles(profiles, batch, lambda row: len(graph_at(batch, row)))
+    check_sums(checked, costs, batch, in_unit=False)
+    return None if all(each is None for each in checked) else checked
 
 
 def graph_at(batch: NetworkBatch, place: int) -> Graph:
@@ -135,7 +127,7 @@ def graph_at(batch: NetworkBatch, place: int) -> Graph:
     return batch.graphs[place]
 
 
-def _parts(batch: NetworkBatch, ops: tuple[Op, ...], costs: Vector, times: NodeTimes) -> csr_array:
+def _parts(batch: NetworkBatch, ops: tuple[Op, ...], costs: Vector, times: Profiles) -> csr_array:
     """Return the part of each network's cost that each distinct operator takes by its profile, (n, L)."""
     from scipy.sparse import csr_array
 
@@ -147,6 +139,8 @@ def _parts(batch: NetworkBatch, ops: tuple[Op, ...], costs: Vector, times: NodeT
         run = traced(graph_at(batch, row), "fused")
         at = np.zeros(len(run.became))
         np.add.at(at, run.became[run.became >= 0], np.asarray(each, np.float64)[run.became >= 0])
+        if not at.any():  # all of its time is at nodes that an inference engine does not run
+            continue
         at *= cost / at.sum()
         for op, ms in zip(run.ops, at[run.serves].tolist(), strict=True):
             rows.append(row)

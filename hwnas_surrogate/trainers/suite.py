@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from hwnas_surrogate.data import CostTable, Target, TargetLike, pick_targets
+from hwnas_surrogate.data.profiles import Profiles
 from hwnas_surrogate.data.table import target_columns
 from hwnas_surrogate.errors import InvalidInputError, SavedFormatError, unknown
 from hwnas_surrogate.features import Encoder
@@ -22,7 +23,7 @@ from hwnas_surrogate.random_states import RandomState
 from hwnas_surrogate.spaces import Configs, NetworkConfig, Networks, SearchSpace, as_batch, get_space
 from hwnas_surrogate.trainers.costs import checked_cost, checked_coverage, checked_failed, numbers, refuse_costs
 from hwnas_surrogate.trainers.encoded import Encoded, asked_config
-from hwnas_surrogate.trainers.operator_costs import NodeTimes, checked_node_times
+from hwnas_surrogate.trainers.operator_costs import profiles_to_learn
 from hwnas_surrogate.trainers.queries import queries
 from hwnas_surrogate.trainers.saving import load, save
 from hwnas_surrogate.trainers.surrogate import Surrogate
@@ -81,7 +82,7 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
         configs: Configs = None,
         *,
         failed: pd.DataFrame | Mapping[TargetLike, npt.ArrayLike] | None = None,
-        operators: Mapping[Target, NodeTimes] | None = None,
+        operators: Mapping[Any, Profiles] | None = None,
         progress: Progress | None = None,
         n_jobs: int | None = None,
     ) -> Self:
@@ -98,7 +99,7 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
         failed : DataFrame or mapping of bool, n rows, optional
             Which missing costs mean that the device can't run the network. The surrogates of these targets predict such
             failures (:meth:`Surrogate.predict_has_cost`). Other missing costs were not measured.
-        operators : mapping of Target to sequence of n arrays or None, optional
+        operators : mapping of target to sequence of n arrays or None, optional
             Profiles of the networks on some targets, as :meth:`Surrogate.fit` takes them.
         progress : callable, optional
             Called with (done, total) after each target.
@@ -120,6 +121,7 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
             raise InvalidInputError("a suite needs the costs of at least one target, got none.")
         models = _among(columns, "model", self.model) if isinstance(self.model, Mapping) else {}
         without = {} if failed is None else _among(columns, "failed", failed)
+        profiled = {} if operators is None else _among(columns, "operators", operators)
         batch = as_batch(get_space(self.space), networks, configs)
         n = len(batch)
         encoded: dict[bool, tuple[Encoder, Encoded]] = {}
@@ -134,9 +136,11 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
                 refuse_costs(values, target.kind.is_wrong(values) & ~failures, target.kind)
                 tried = ~np.isnan(values) | failures
                 known = checked_cost(values[tried], int(tried.sum()), failures[tried], target.kind)
+                every = np.full(n, np.nan)
+                every[tried] = known
+                profiles = profiles_to_learn(batch, profiled.get(target), every)
                 if surrogate.is_default not in encoded:
                     encoded[surrogate.is_default] = surrogate.encode(batch)
-                profiles = checked_node_times(batch, (operators or {}).get(target))
             except InvalidInputError as error:
                 raise type(error)(f"{target}: {error}") from error
             tasks.append((surrogate, known, tried, profiles))
@@ -152,7 +156,7 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
     def _fitted(
         self,
         encoded: Mapping[bool, tuple[Encoder, Encoded]],
-        tasks: list[tuple[Surrogate, npt.NDArray[np.float64], npt.NDArray[np.bool_], NodeTimes | None]],
+        tasks: list[tuple[Surrogate, npt.NDArray[np.float64], npt.NDArray[np.bool_], Profiles | None]],
         n_jobs: int | None,
         progress: Progress | None,
     ) -> list[Surrogate]:
@@ -189,7 +193,8 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
             failed |= where
         by_target: dict[TargetLike, npt.ArrayLike] = dict(zip(chosen.targets, failed.T, strict=True))
         costs = table.lookup(targets=targets)
-        self.fit(table.batch, costs, failed=by_target, operators=table.operators, progress=progress, n_jobs=n_jobs)
+        profiles = {target: times for target, times in table.operators.items() if target in picked}
+        self.fit(table.batch, costs, failed=by_target, operators=profiles, progress=progress, n_jobs=n_jobs)
         self.info_ = {"table_fingerprint": table.fingerprint}
         return self
 
@@ -400,7 +405,7 @@ def _fitted(
     surrogate: Surrogate,
     costs: npt.NDArray[np.float64],
     tried: npt.NDArray[np.bool_],
-    operators: NodeTimes | None,
+    operators: Profiles | None,
 ) -> Surrogate:
     """Fit a surrogate to the costs of the networks that were tried, out of all encoded ones."""
     encoder, training = encoded[surrogate.is_default]

@@ -15,6 +15,7 @@ from scipy.stats import spearmanr
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
+from hwnas_surrogate.data.profiles import Profiles
 from hwnas_surrogate.data.target import METRICS, Metric, Target
 from hwnas_surrogate.errors import InvalidGraphError, InvalidInputError, SavedFormatError, unknown
 from hwnas_surrogate.features import Combined, Encoder, LayerPhysics, PeakMemory, make_encoder
@@ -49,7 +50,7 @@ from hwnas_surrogate.trainers.explaining import explained
 from hwnas_surrogate.trainers.explanation import Explanation
 from hwnas_surrogate.trainers.extrapolation import MIN_BALANCED, MIN_CONFIGS, balanced_rows, spanning
 from hwnas_surrogate.trainers.fitted import FittedSurrogate
-from hwnas_surrogate.trainers.operator_costs import NodeTimes, OperatorCosts, checked_node_times, with_sums
+from hwnas_surrogate.trainers.operator_costs import OperatorCosts, profiles_to_learn, with_sums
 from hwnas_surrogate.trainers.posterior import CalibratedPosterior
 from hwnas_surrogate.trainers.queries import asked_batch, queries
 from hwnas_surrogate.trainers.saving import load, save
@@ -175,7 +176,7 @@ class Surrogate(FittedSurrogate):
         configs: Configs = None,
         *,
         failed: npt.ArrayLike | None = None,
-        operators: NodeTimes | None = None,
+        operators: Profiles | None = None,
     ) -> Self:
         """Fit on measured costs.
 
@@ -194,7 +195,7 @@ class Surrogate(FittedSurrogate):
             failures (:meth:`predict_has_cost`).
         operators : sequence of n arrays or None, optional
             Profiles: times of the operators of each graph, one for each of its nodes, and None where there is no
-            profile. ``CostTable.operators`` holds those of a target. Their scale does not matter: each network's are
+            profile. ``CostTable.operators`` holds those of a target. Their unit does not matter: each network's are
             scaled to its cost. The default model of graphs learns from them; others don't use them.
 
         Returns
@@ -205,11 +206,13 @@ class Surrogate(FittedSurrogate):
         ------
         InvalidInputError
             If there are fewer than two costs, their number is not that of the networks, one is missing, infinite or
-            negative, or a profile is one of another graph.
+            negative, or a profile is one of another graph, or its sum, relative to the cost, is far from that of the
+            other profiles: less than a hundredth of it, or more than a hundred times as much.
         """
         batch = as_batch(get_space(self.space), networks, configs)
         costs = checked_cost(cost, len(batch), failed, self.kind)
-        return self.fit_encoded(*self.encode(batch), costs, checked_node_times(batch, operators))
+        profiles = profiles_to_learn(batch, operators, costs)
+        return self.fit_encoded(*self.encode(batch), costs, profiles)
 
     def predict(self, networks: Networks, configs: Configs = None, *, extrapolate: bool = False) -> Vector:
         """Predict costs.
@@ -374,6 +377,9 @@ class Surrogate(FittedSurrogate):
         operators of the view with the largest part of the prediction, and their costs are averages over all views. An
         operator includes what is fused into it. An operator that the device does not run costs 0.
 
+        A surrogate that learned what operators cost (``operators_``; the default of graphs) splits the part of the
+        prediction that these account for in proportion to the learned costs, and the others by layer physics.
+
         The rest of the prediction is spread in proportion to these costs: a constant, predictions of other devices'
         surrogates (in proportion to those devices' costs of the operators), and models that are no sums over operators.
         ``additive_share`` of the result is the part of the prediction that is not spread. It is 0 for a model without
@@ -395,7 +401,9 @@ class Surrogate(FittedSurrogate):
         Explanation
             The costs add up to the prediction. ``low`` and ``high`` are the bounds of an operator's own cost under the
             posterior of the coefficients, assuming that layer physics holds. They are widened by the factor by which
-            the calibrated interval of the whole network (:meth:`predict_interval`) is wider than that of physics.
+            the calibrated interval of the whole network (:meth:`predict_interval`) is wider than that of physics. Where
+            costs of operators were learned, half the difference between the two splits and a quarter of the learned
+            cost are standard deviations too.
             Errors of operators compensate each other, so the bounds don't add up to those of the network. For a ranking
             from no measurement they are NaN.
 
@@ -565,11 +573,11 @@ class Surrogate(FittedSurrogate):
         return (query[None] for query in encoded)
 
     def fit_encoded(
-        self, encoder: Encoder, training: Encoded, costs: Vector, operators: NodeTimes | None = None
+        self, encoder: Encoder, training: Encoded, costs: Vector, operators: Profiles | None = None
     ) -> Self:
         """Fit on encoded networks and the costs of :func:`checked_cost`, NaN where the device can't run the network.
 
-        ``operators`` are the profiles of :func:`checked_node_times`. If it raises, the surrogate is unchanged.
+        ``operators`` are those of :func:`profiles_to_learn`. If it raises, the surrogate is unchanged.
         """
         limit_threads_if_forked()
         before = dict(self.__dict__)
@@ -579,7 +587,7 @@ class Surrogate(FittedSurrogate):
             self.__dict__ = before
             raise
 
-    def _learn(self, encoder: Encoder, training: Encoded, costs: Vector, operators: NodeTimes | None) -> Self:
+    def _learn(self, encoder: Encoder, training: Encoded, costs: Vector, operators: Profiles | None) -> Self:
         self.metric_ = self.kind.name
         has_cost = ~np.isnan(costs)
         everything = training
@@ -639,7 +647,7 @@ class Surrogate(FittedSurrogate):
         of_graphs = self.is_default and encoder.space is None
         return of_graphs and len(costs) >= _MIN_GRAPHS and bool(costs.min() > 0)
 
-    def _with_operators(self, training: Encoded, costs: Vector, profiles: NodeTimes | None) -> Encoded:
+    def _with_operators(self, training: Encoded, costs: Vector, profiles: Profiles | None) -> Encoded:
         """Learn the costs of operators; return the training networks with the column of their sums."""
         seed = as_seed(self.random_state) or 0
         try:
@@ -704,8 +712,8 @@ class Surrogate(FittedSurrogate):
 
 
 def _of_networks(
-    operators: NodeTimes | None, has_cost: npt.NDArray[np.bool_], network: npt.NDArray[np.intp]
-) -> NodeTimes | None:
+    operators: Profiles | None, has_cost: npt.NDArray[np.bool_], network: npt.NDArray[np.intp]
+) -> Profiles | None:
     """Return the profile of each distinct network with a cost: the first that it has."""
     if operators is None:
         return None

@@ -15,6 +15,7 @@ from scipy.stats import spearmanr
 
 from hwnas_surrogate.columns import Columns
 from hwnas_surrogate.data import CostTable, TargetLike
+from hwnas_surrogate.data.profiles import Profiles
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.features import Encoder
 from hwnas_surrogate.models import ConstantCost, PhysicsPrior, PhysicsStack, cost_model
@@ -24,7 +25,6 @@ from hwnas_surrogate.reals import reals
 from hwnas_surrogate.spaces import Configs, Networks, SearchSpace, get_space
 from hwnas_surrogate.trainers.calibration import Calibration
 from hwnas_surrogate.trainers.encoded import Encoded, each_once, stack_encoder
-from hwnas_surrogate.trainers.operator_costs import NodeTimes
 from hwnas_surrogate.trainers.sources import SourceCosts, Sources, fitted_sources
 from hwnas_surrogate.trainers.speaking import speaking
 from hwnas_surrogate.trainers.suite import SurrogateSuite
@@ -134,7 +134,7 @@ class TransferSurrogate(Surrogate):
         configs: Configs = None,
         *,
         failed: npt.ArrayLike | None = None,
-        operators: NodeTimes | None = None,
+        operators: Profiles | None = None,
     ) -> Self:
         """Fit on the costs that were measured on the new device.
 
@@ -196,7 +196,7 @@ class TransferSurrogate(Surrogate):
         sources = fitted_sources(self.sources, space, self.random_state)
         return stack_encoder(space, *([SourceCosts(space, sources)] if sources else []))
 
-    def _learn(self, encoder: Encoder, training: Encoded, costs: Vector, operators: NodeTimes | None) -> Self:
+    def _learn(self, encoder: Encoder, training: Encoded, costs: Vector, operators: Profiles | None) -> Self:
         has_cost = ~np.isnan(costs)
         encoder, training = self._chosen(encoder, training, costs)
         super()._learn(encoder, training, costs, operators)
@@ -406,8 +406,11 @@ def adapt(
         rows = np.flatnonzero(~np.isnan(costs) | failed)
         surrogate = TransferSurrogate(space, fitted, random_state, metric=target.metric)
         surrogate.target_ = target
+        operators = table.profiles(target, rows)
         try:
-            members[target] = surrogate.fit(table.batch.take(rows), costs[rows], failed=failed[rows])
+            members[target] = surrogate.fit(
+                table.batch.take(rows), costs[rows], failed=failed[rows], operators=operators
+            )
         except InvalidInputError as error:
             raise type(error)(f"{target}: {error}") from error
     suite.surrogates_, suite.info_ = members, {"table_fingerprint": table.fingerprint}

@@ -6,11 +6,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from hwnas_surrogate.data import CostTable, Device, Target, merge, read_parquet, write_parquet
 from hwnas_surrogate.data.as_graphs import as_graphs
 from hwnas_surrogate.errors import (
+    DataFileError,
     HWNASError,
     InvalidArchitectureError,
     InvalidConfigError,
@@ -551,7 +554,8 @@ class TestOperators:
     TARGET = Target("board", "latency")
 
     def table(self) -> CostTable:
-        times = [np.arange(1.0, 1 + len(get_space("nasbench201").graph(index))) for index in (5, 6)]
+        n_nodes = [len(get_space("nasbench201").graph(index)) for index in (5, 6)]
+        times = [np.arange(1.0, 1 + n) / n**2 for n in n_nodes]  # half a millisecond in all
         return CostTable(
             "nasbench201", [5, 6, 7], [[1.0], [2.0], [3.0]], [self.TARGET], operators={self.TARGET: [*times, None]}
         )
@@ -586,34 +590,98 @@ class TestOperators:
         [
             ({Target("board", "energy"): [None]}, "a latency, got Target(device='board', metric='energy'); it has"),
             ({Target("other", "latency"): [None]}, "metric='latency'); it has board/latency"),
-            ({TARGET: [None, None]}, "needs a list of times of operators, one for each of 1 networks, got those of 2"),
-            ({TARGET: None}, "needs a list of times of operators, one for each of 1 networks, got NoneType"),
+            (
+                {TARGET: [None, None]},
+                "board/latency: times of operators are a list with an array, or None, for each of 1 networks, got "
+                "those of 2.",
+            ),
+            ({TARGET: None}, "a list with an array, or None, for each of 1 networks, got NoneType."),
             ([TARGET], "operators are a mapping of targets to lists, got list"),
             ({"board/latency": [None]}, "for a Target of the table that is a latency, got 'board/latency'"),
             ({TARGET: [np.array([1j])]}, "times of operators must be numbers, got complex numbers"),
-            ({TARGET: [np.array([1e-60])]}, "not all 0"),
-            ({TARGET: [np.array([1e60])]}, "times of operators are finite"),
-            ({TARGET: [np.array([1.0, -1.0])]}, "times of operators are finite and not negative"),
-            ({TARGET: [np.array([0.0, 0.0])]}, "not all 0; those of board/latency in row 0 are not"),
+            ({TARGET: [np.array([1e-60])]}, "must be finite and not negative, and not all 0, got zeros only."),
+            ({TARGET: [np.array([1e60])]}, "must be finite and not negative, and not all 0, got inf."),
+            ({TARGET: [np.array([1.0, np.nan])]}, "must be finite and not negative, and not all 0, got nan."),
+            ({TARGET: [np.array([1.0, -1.0])]}, "must be finite and not negative, and not all 0, got -1."),
+            ({TARGET: [np.array([0.0, 0.0])]}, "must be finite and not negative, and not all 0, got zeros only."),
+            ({TARGET: [np.ones((2, 3))]}, "must be one for each of its operators, got shape (2, 3): the profile is"),
+            ({TARGET: [np.array([60.0, 60.0])]}, "must add up to about its cost of 1, between 0.01 and 100 times as "
+             "much, got 120: they are in another unit, or of another network."),
+            ({TARGET: [np.array([0.004, 0.005])]}, "times as much, got 0.009: they are in another unit"),
         ],
         ids=[
-            "energy", "another target", "too many", "none", "a list", "a text", "complex", "tiny", "huge", "negative",
-            "zeros",
+            "energy", "another target", "too many", "none", "a list", "a text", "complex", "tiny", "huge", "nan",
+            "negative", "zeros", "of two dimensions", "more than the cost", "less than the cost",
         ],
     )  # fmt: skip
     def test_wrong_ones(self, operators: Any, message: str) -> None:
         with pytest.raises(InvalidInputError, match=re.escape(message)):
             CostTable("nasbench201", [5], [[1.0]], [self.TARGET], operators=operators)
 
+    def test_the_network_is_named(self) -> None:
+        networks = {"good": get_space("nasbench201").graph(5), "bad": get_space("nasbench201").graph(6)}
+        times = [np.full(len(graph), 1 / len(graph)) for graph in networks.values()]
+        with pytest.raises(
+            InvalidInputError, match=r"^board/latency: times of operators of network 1 \(bad\) must add"
+        ):
+            CostTable(None, networks, [[1.0], [1e3]], [self.TARGET], operators={self.TARGET: times})
+
+    def test_a_network_without_a_cost_keeps_its_profile(self) -> None:
+        table = CostTable("nasbench201", [5], [[np.nan]], [self.TARGET], operators={self.TARGET: [np.ones(9)]})
+        (times,) = table.operators[self.TARGET]
+        assert times is not None
+        assert times.tolist() == [1.0] * 9
+
     def test_those_of_another_graph(self) -> None:
         graph = get_space("nasbench201").graph(5)
         for n in (1, len(graph) + 1):
-            with pytest.raises(InvalidInputError, match=r"one for each node of a graph.*of board/latency in row 0"):
-                CostTable(None, {"net": graph}, [[1.0]], [self.TARGET], operators={self.TARGET: [np.ones(n)]})
+            said = (
+                rf"board/latency: .* network 0 \(net\) must be one for each of its {len(graph)} operators, got .*{n},"
+            )
+            with pytest.raises(InvalidInputError, match=said):
+                CostTable(None, {"net": graph}, [[1.0]], [self.TARGET], operators={self.TARGET: [np.ones(n) / n]})
+        of_archs = CostTable("nasbench201", [5], [[1.0]], [self.TARGET], operators={self.TARGET: [np.ones(3) / 3]})
+        with pytest.raises(InvalidInputError, match=rf"one for each of its {len(graph)} operators, got shape \(3,\)"):
+            as_graphs(of_archs)
+
+    @pytest.mark.parametrize(
+        ("change", "said"),
+        [
+            (lambda times: times[:-1], "one for each of its 235 operators, got shape"),
+            (lambda times: -times, "must be finite and not negative, and not all 0, got -"),
+            (lambda times: times * np.nan, "and not all 0, got nan"),
+            (lambda times: times * np.inf, "and not all 0, got inf"),
+            (lambda times: 1e3 * times, r"must add up to about its cost of 1, between 0\.01 and 100 times as much"),
+        ],
+        ids=["another graph", "negative", "nan", "infinite", "another unit"],
+    )
+    def test_wrong_ones_in_a_file(self, change: Any, said: str, tmp_path: Path) -> None:
+        graph = get_space("nasbench201").graph(5)
+        times = np.full(len(graph), 1 / len(graph), np.float32)
+        table = CostTable(None, {"net": graph}, [[1.0]], [self.TARGET], operators={self.TARGET: [times]})
+        path = write_parquet(table, tmp_path / "table.parquet")
+        arrow, name = pq.read_table(path), "board/latency operators"
+        changed = pa.array([change(times)], pa.list_(pa.float32()))
+        place = arrow.schema.names.index(name)
+        pq.write_table(arrow.set_column(place, name, changed), path)
+        with pytest.raises(DataFileError, match=f"table.parquet holds no valid cost table: board/latency: .*{said}"):
+            read_parquet(path)
+
+    def test_those_of_another_version_of_the_runtime_are_not_merged(self) -> None:
+        """The costs are of one version, the profiles of another."""
+        costs, profiles = (
+            CostTable(
+                "nasbench201", [5], [[cost]], [self.TARGET], devices=[Device("board", runtime=f"ONNX Runtime {of}")],
+                operators={self.TARGET: [times]},
+            )
+            for cost, of, times in ((1.0, "1.20", None), (np.nan, "1.21", np.full(250, 0.004)))
+        )  # fmt: skip
+        with pytest.raises(InvalidInputError, match=r"'board' differently: .*1\.20.* and .*1\.21.* two names"):
+            merge([costs, profiles])
 
     def test_a_file_keeps_them_as_they_are(self, tmp_path: Path) -> None:
         graph = get_space("nasbench201").graph(5)
-        times = np.random.default_rng(0).random(len(graph))
+        times = np.random.default_rng(0).random(len(graph)) / len(graph)
         table = CostTable(None, {"net": graph}, [[1.0]], [self.TARGET], operators={self.TARGET: [times]})
         read = read_parquet(write_parquet(table, tmp_path / "table.parquet"))
         assert isinstance(read, CostTable)

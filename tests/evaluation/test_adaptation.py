@@ -9,8 +9,10 @@ import numpy.typing as npt
 import pandas as pd
 import pytest
 
+from hwnas_surrogate.data import CostTable, as_graphs
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.evaluation import adaptation_curve
+from hwnas_surrogate.graphs import GraphBatch
 from tests.evaluation.planted import TRIO, planted, with_costs
 
 TABLE = planted("nasbench201", TRIO)
@@ -50,6 +52,17 @@ def test_adaptation_curve_is_repeatable() -> None:
     )
     assert first == same
     assert first != other
+
+
+def test_profiles_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hwnas_surrogate.models.operator_trees._ROUNDS", 20)
+    graphs = as_graphs(TABLE.select("phone").rows(range(16)))
+    (target,), costs = graphs.targets, graphs.costs[:, 0]
+    assert isinstance(graphs.batch, GraphBatch)
+    times = [np.full(len(graph), cost / len(graph)) for graph, cost in zip(graphs.batch.graphs, costs, strict=True)]
+    profiled = CostTable(None, graphs.batch, graphs.costs, [target], operators={target: times})
+    errors = [adaptation_curve(each, sizes=[12], draws=1)["mdape"].item() for each in (graphs, profiled, profiled)]
+    assert errors[0] != errors[1] == errors[2]
 
 
 def test_every_target_has_its_curve_of_its_own_measurements() -> None:

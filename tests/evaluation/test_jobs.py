@@ -86,6 +86,22 @@ def test_a_killed_evaluation_is_resumed(table: CostTable, tmp_path: Path, monkey
     assert len(begun) == before + 4  # of other settings, nothing counts
 
 
+def test_what_was_fitted_to_other_profiles_does_not_count(table: CostTable, tmp_path: Path) -> None:
+    journal, part = tmp_path / "evaluation.journal", table.select(table.targets[0]).rows(range(40))
+    how: dict[str, Any] = {"n_train": 30, "n_test": 10, "journal": journal}
+    sizes = [journal.stat().st_size for scale in (None, 1.0, 0.5, 1.0) if evaluate_with(part, scale, how)]
+    assert sizes[0] < sizes[1] < sizes[2] == sizes[3]
+
+
+def evaluate_with(table: CostTable, scale: float | None, how: dict[str, Any]) -> bool:
+    """Evaluate on a table with one profile, or none."""
+    (target,), n_nodes = table.targets, len(table.batch.take([0]).graphs().graphs[0])  # type: ignore[attr-defined]
+    times = None if scale is None else np.full(n_nodes, scale * table.costs[0, 0] / n_nodes)
+    operators = {target: [times, *[None] * (len(table) - 1)]}
+    profiled = CostTable(table.space, table.archs, table.costs, [target], operators=operators)
+    return len(evaluate(profiled, Surrogate(model="ridge", calibrate=False), **how).scores) == 1
+
+
 def test_one_journal_holds_the_sizes_of_a_curve(table: CostTable, tmp_path: Path) -> None:
     how: dict[str, Any] = {"sizes": [20, 40], "n_test": 30, "seeds": [0], "journal": tmp_path / "curve.journal"}
     first, second = (learning_curve(table, Surrogate(model="ridge"), **how) for _ in range(2))

@@ -7,15 +7,26 @@ import json
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from hwnas_surrogate.data import Device, Target, load_table
+from hwnas_surrogate.capture import given_networks
+from hwnas_surrogate.data import CostTable, Device, Target, load_table
 from hwnas_surrogate.errors import InvalidGraphError, InvalidInputError, MeasurementError
 from hwnas_surrogate.graphs import Graph
 from hwnas_surrogate.graphs.profiled import node_times
-from hwnas_surrogate.measure import LiteRT, OnnxRuntime, Protocol, Runtime, Torch, measure, measure_blocks
+from hwnas_surrogate.measure import (
+    LiteRT,
+    OnnxRuntime,
+    Protocol,
+    Runtime,
+    Torch,
+    measure,
+    measure_blocks,
+    measure_networks,
+)
 from hwnas_surrogate.measure.runtimes import Ncnn, OnnxRuntimeInt8, OpenVINO
 from hwnas_surrogate.measure.subjects import ArchSubject
 from hwnas_surrogate.measure.tabulating import profiled
@@ -25,11 +36,23 @@ from hwnas_surrogate.runner.onnx_engines import OnnxRuntimeEngine
 from hwnas_surrogate.runner.prepared import Prepared
 from hwnas_surrogate.runner.protocol import Readings
 from hwnas_surrogate.spaces import NASBench201Config, get_space
+from tests.measure.fake_runtimes import ops_of
 from tests.measure.in_process import InProcess
 
 SPACE = get_space("nasbench201")
 SMALL = NASBench201Config(C=16, N=1, height=16, width=16)
 QUICK = Protocol(passes=1, repeats=3, max_repeats=3, half_width=9.0)
+
+
+MODELS = """
+import torch
+from torch import nn
+
+
+def networks():
+    image = torch.zeros(1, 3, 16, 16)
+    return {f"convs{n}": (nn.Sequential(nn.Conv2d(3, n, 3), nn.ReLU()).eval(), image) for n in (4, 8)}
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -110,6 +133,76 @@ def test_a_profile_that_fails_costs_no_network(tmp_path: Path, monkeypatch: pyte
     assert why.startswith("the profile is not one of this network: of its ")
 
 
+def test_a_profile_that_does_not_add_up_costs_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The runtime reports microseconds."""
+    operators = Torch.operators
+
+    def reported(self: Torch, network: Any, runs: int = 20) -> list[Operator]:
+        return [operator._replace(ms=1e3 * operator.ms) for operator in operators(self, network, runs)]
+
+    monkeypatch.setattr(Torch, "operators", reported)
+    protocol = replace(QUICK, profile=2)
+    table = measure("nasbench201", [7], tmp_path / "t.parquet", SMALL, runtime=Torch(), protocol=protocol)
+    assert (table.costs > 0).all()
+    assert table.operators == {}
+    (why,) = table.meta["profile"]["failed"].values()
+    assert "must add up to about its cost of" in why
+
+
+def test_a_network_that_the_runtime_refuses_is_kept_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = Torch.load
+
+    def refusing(self: Torch, network: Any) -> Any:
+        if ops_of(network.module()[0]) == SPACE.at(8)[0].tolist():
+            raise RuntimeError("no kernel for it")
+        return load(self, network)
+
+    monkeypatch.setattr(Torch, "load", refusing)
+    output, protocol = tmp_path / "t.parquet", replace(QUICK, profile=2)
+    table = measure("nasbench201", [7, 8], output, SMALL, runtime=Torch(), protocol=protocol)
+    assert np.isnan(table.costs[:, 0]).tolist() == [False, True]
+    assert table.why_missing().iloc[:, 0].tolist() == ["", "RuntimeError: no kernel for it"]
+    assert [times is None for times in table.operators[table.targets[0]]] == [False, True]
+    assert table.meta["profile"] == {"networks": 1, "failed": {}}
+    again = load_table(output)
+    assert again.why_missing().equals(table.why_missing())  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("given", [False, True], ids=["architectures", "given"])
+def test_a_run_without_a_profile_keeps_the_one_before(given: bool, tmp_path: Path) -> None:
+    output, models = tmp_path / "mine.parquet", tmp_path / "models.py"
+    models.write_text(MODELS)
+
+    def measured(n: int, protocol: Protocol) -> CostTable:
+        if given:
+            networks = given_networks([f"{models}:networks"])[:n]
+            return measure_networks(networks, output, runtime=Torch(), protocol=protocol)
+        return measure("nasbench201", [7, 8][:n], output, SMALL, runtime=Torch(), protocol=protocol)
+
+    first = measured(1, replace(QUICK, profile=2))
+    again = measured(2, replace(QUICK, passes=2))
+    (before,), (after, none) = first.operators[first.targets[0]], again.operators[again.targets[0]]
+    assert np.array_equal(after, before)  # type: ignore[arg-type]
+    assert none is None
+    assert again.meta["profile"] == {"networks": 1, "failed": {}}
+    read = load_table(output)
+    assert np.array_equal(read.operators[again.targets[0]][0], before)  # type: ignore[union-attr, arg-type]
+
+
+def test_a_profile_of_another_version_of_the_runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The runtime was updated between the costs and the profile."""
+    output = tmp_path / "mine.parquet"
+    measure("nasbench201", [7], output, SMALL, runtime=Torch(), protocol=QUICK)
+    before = output.read_bytes(), Path(f"{output}.journal").read_bytes()
+    monkeypatch.setattr(Torch, "describe", lambda _: "torch 99")
+    said = r"other settings \(different: device\): the runtime was 'torch 2.*', and is 'torch 99, 1 thread' now\. Use"
+    with pytest.raises(MeasurementError, match=said):
+        measure("nasbench201", [7], output, SMALL, runtime=Torch(), protocol=replace(QUICK, profile=2))
+    assert (output.read_bytes(), Path(f"{output}.journal").read_bytes()) == before
+
+
 def test_a_network_that_can_not_be_captured_keeps_its_cost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def uncaptured(*_: object) -> Graph:
         raise InvalidGraphError("it branches on its input")
@@ -132,10 +225,16 @@ def test_failures_of_an_architecture_under_two_configs(tmp_path: Path, monkeypat
 def test_what_a_time_limit_leaves() -> None:
     subjects = [ArchSubject("nasbench201", arch, str(SMALL)) for arch in ("a", "b")]
     readings = Readings(QUICK, [{"profile": [list(subjects[0].key)]}, {"unprofiled": 1, "why": "no kernel"}])
-    target = Target("cpu", "latency")
-    times, told = profiled(subjects, readings, lambda row: SPACE.graph(row, SMALL), Device("cpu"), [target])
-    assert times == {target: [None, None]}
+    graph_of, costs = (lambda row: SPACE.graph(row, SMALL)), np.ones(2)
+    readings.protocol = replace(QUICK, profile=2)
+    times, told = profiled(subjects, readings, graph_of, Device("cpu"), costs)
+    assert times == {Target("cpu", "latency"): [None, None]}
     assert told == {"networks": 0, "failed": {"a": "no kernel"}, "left": 1}
+    readings.protocol = QUICK  # nothing more was requested
+    assert profiled(subjects, readings, graph_of, Device("cpu"), costs)[1] == {
+        "networks": 0,
+        "failed": {"a": "no kernel"},
+    }
 
 
 def test_the_journal_by_hand() -> None:

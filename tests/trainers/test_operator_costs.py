@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,9 +12,10 @@ import pytest
 from hwnas_surrogate import Surrogate, SurrogateSuite
 from hwnas_surrogate.data import CostTable, Target, as_graphs, load_table
 from hwnas_surrogate.errors import InvalidInputError
-from hwnas_surrogate.graphs import Graph, GraphBatch, GraphBuilder
+from hwnas_surrogate.graphs import Graph, GraphBatch, GraphBuilder, Op, TensorSpec, traced
 from hwnas_surrogate.models import AnchoredStack, OperatorStack, PhysicsStack
 from hwnas_surrogate.spaces import get_space
+from hwnas_surrogate.trainers import TransferSurrogate, adapt, operators_of
 from hwnas_surrogate.trainers.operator_costs import OperatorCosts
 
 TARGET = Target("board", "latency")
@@ -64,6 +67,35 @@ def test_intervals_and_explanations(fitted: Surrogate) -> None:
     assert np.mean((bounds[:, 0] <= COSTS[30:]) & (COSTS[30:] <= bounds[:, 1])) > 0.7
     explanation = fitted.explain(GRAPHS[30])
     assert explanation.total == pytest.approx(fitted.predict(GRAPHS[30])[0])
+
+
+def test_predictions_are_split_by_learned_costs(fitted: Surrogate) -> None:
+    """Layer physics knows nothing of channels that are no multiple of 8; profiles tell."""
+
+    def error(surrogate: Surrogate) -> float:
+        wrong = []
+        for graph, times in zip(GRAPHS[30:40], TIMES[30:40], strict=True):
+            explanation = surrogate.explain(graph)
+            assert explanation.total == pytest.approx(surrogate.predict([graph])[0], rel=1e-9)
+            true = np.bincount(operators_of(graph, explanation.view).row, times / times.sum(), len(explanation))
+            wrong.append(np.abs(explanation.frame["share"] / 100 - true).sum() / 2)
+        return float(np.mean(wrong))
+
+    by_physics, by_learned = copy.deepcopy(fitted), copy.deepcopy(fitted)
+    by_physics.model_.operators_weight_, by_learned.model_.operators_weight_ = 0.0, 1.0
+    assert error(by_learned) < 0.8 * error(by_physics)
+    assert error(fitted) < error(by_physics)
+
+
+def test_the_weight_of_learned_costs_is_that_of_the_prediction(fitted: Surrogate) -> None:
+    by_physics, graph = copy.deepcopy(fitted), GRAPHS[31]
+    by_physics.model_.operators_weight_ = 0.0
+    learned = fitted.operators_.of_nodes(graph)
+    assert learned.sum() == pytest.approx(fitted.operators_.sums(GraphBatch([graph]))[0], rel=1e-6)
+    weight = fitted.model_.weight_of_operators(fitted.encode(GraphBatch([graph]))[1].features)[0]
+    assert 0.1 < weight < 1
+    first, alone = (surrogate.explain(graph).frame["share"][0] / 100 for surrogate in (fitted, by_physics))
+    assert first == pytest.approx((1 - weight) * alone + weight * learned[0] / learned.sum(), rel=1e-6)
 
 
 def test_one_network_is_predicted_as_among_others(fitted: Surrogate) -> None:
@@ -122,17 +154,64 @@ def test_few_graphs_and_architectures_learn_none() -> None:
 @pytest.mark.parametrize(
     ("operators", "message"),
     [
-        (TIMES[:3], r"for each of 25 networks, got 3"),
+        (TIMES[:3], r"for each of 25 networks, got those of 3"),
+        (7, r"for each of 25 networks, got int"),
         ([TIMES[0][:-1], *TIMES[1:25]], r"network 0 .* one for each of its \d+ operators, got shape"),
-        ([TIMES[0] * np.nan, *TIMES[1:25]], r"finite and not negative, and not all 0"),
-        ([TIMES[0] * 0, *TIMES[1:25]], r"finite and not negative, and not all 0"),
-        ([-TIMES[0], *TIMES[1:25]], r"finite and not negative, and not all 0"),
+        ([TIMES[0] * np.nan, *TIMES[1:25]], r"finite and not negative, and not all 0, got nan"),
+        ([TIMES[0] + np.inf, *TIMES[1:25]], r"finite and not negative, and not all 0, got inf"),
+        ([TIMES[0] * 0, *TIMES[1:25]], r"finite and not negative, and not all 0, got zeros only"),
+        ([-TIMES[0], *TIMES[1:25]], r"finite and not negative, and not all 0, got -"),
+        (["abc", *TIMES[1:25]], r"times of operators must be numbers, got texts"),
+        ([1e3 * TIMES[0], *TIMES[1:25]], r"network 0 .* add up to about its cost of .* in another unit"),
+        ([*TIMES[:24], TIMES[24] / 1e3], r"network 24 .* add up to about its cost of .* in another unit"),
     ],
-    ids=["number", "another-graph", "nan", "zeros", "negative"],
+    ids=["number", "no-list", "another-graph", "nan", "infinite", "zeros", "negative", "texts", "ms-for-s", "s-for-ms"],
 )
-def test_profiles_that_are_none(operators: list[np.ndarray], message: str) -> None:
+def test_profiles_that_are_none(operators: Any, message: str) -> None:
     with pytest.raises(InvalidInputError, match=message):
         Surrogate(None).fit(GRAPHS[:25], COSTS[:25], operators=operators)
+    with pytest.raises(InvalidInputError, match=f"board/latency: .*{message}"):
+        SurrogateSuite(None).fit(GRAPHS[:25], {TARGET: COSTS[:25]}, operators={"board/latency": operators})
+
+
+def test_profiles_of_a_target_without_costs() -> None:
+    with pytest.raises(InvalidInputError, match=r"target in operators 'other/latency'.*board/latency"):
+        SurrogateSuite(None).fit(GRAPHS[:25], {TARGET: COSTS[:25]}, operators={"other/latency": TIMES[:25]})
+
+
+@pytest.fixture
+def few_trees(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hwnas_surrogate.models.operator_trees._ROUNDS", 20)
+
+
+@pytest.mark.usefixtures("few_trees")
+def test_a_profile_of_what_no_engine_runs_counts_as_none() -> None:
+    """The network's whole time is at a node that the view of an inference engine removes."""
+    build = GraphBuilder()
+    x = build.input((1, 3, 32, 32))
+    table = build.relu(build.add_op(Op.of("arange", (), (TensorSpec.of((1, 16, 32, 32), "float32"),)), ()))
+    graph = build.graph(build.add(build.conv(x, 16, 3), table))
+    assert traced(graph, "fused").became.tolist()[0] == -1, "computed beforehand"
+    batch, costs = GraphBatch([*GRAPHS[:5], graph]), np.append(COSTS[:5], 0.5)
+    found = [
+        OperatorCosts.learn(batch, costs, [*TIMES[:5], last], 0)[1]
+        for last in (np.array([0.5, 0.0, 0.0, 0.0]), None, np.array([0.0, 0.0, 0.5, 0.0]))
+    ]
+    assert found[0].tolist() == found[1].tolist()
+    assert found[2].tolist() != found[1].tolist()
+
+
+@pytest.mark.usefixtures("few_trees")
+def test_a_new_device_learns_from_profiles() -> None:
+    batch, operators = GraphBatch(GRAPHS[:12]), {TARGET: TIMES[:12]}
+    profiled, bare = (
+        adapt(CostTable(None, batch, COSTS[:12, None], [TARGET], operators=each), random_state=0)[TARGET]
+        for each in (operators, None)
+    )
+    kept = [times.astype(np.float32) for times in TIMES[:12]]
+    alone = TransferSurrogate(None, random_state=0).fit(batch, COSTS[:12], operators=kept)
+    predicted = [surrogate.predict(GRAPHS[12:20]).tolist() for surrogate in (profiled, alone, bare)]
+    assert predicted[0] == predicted[1] != predicted[2]
 
 
 def test_held_out_sums_are_predicted_without_the_network() -> None:

@@ -12,11 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas_surrogate.data.measurements import CONTRADICTION, FAILED
+from hwnas_surrogate.data.profiles import check_sum
 from hwnas_surrogate.data.table import CostTable
 from hwnas_surrogate.data.target import METRICS, Device, Target
 from hwnas_surrogate.data.tool_files.models import GraphModel, Model
 from hwnas_surrogate.data.tool_files.result import Cost, Operator, ToolResult
-from hwnas_surrogate.errors import DataFileError
+from hwnas_surrogate.errors import DataFileError, InvalidInputError
 
 __all__ = ["Measured", "Placed", "tabulated"]
 
@@ -43,7 +44,7 @@ class Measured(NamedTuple):
 
     model: Model
     timed: list[Placed]
-    operators: tuple[Operator, ...]
+    profile: Placed | None
 
     @classmethod
     def of(cls, model: Model, placed: Sequence[Placed]) -> Measured:
@@ -69,8 +70,12 @@ class Measured(NamedTuple):
                 "leave one out."
             )
         alone = [one for one in timed if not one.result.profiled] or timed
-        operators = next((one.result.operators for one in placed if one.result.operators), ())
-        return cls(model, alone, operators)
+        return cls(model, alone, next((one for one in placed if one.result.operators), None))
+
+    @property
+    def operators(self) -> tuple[Operator, ...]:
+        """The times of its operators, if the files hold any."""
+        return () if self.profile is None else self.profile.result.operators
 
     @property
     def name(self) -> str:
@@ -106,6 +111,8 @@ def tabulated(measured: Sequence[Measured], placed: Sequence[Placed], device: st
     metric = METRICS[every[0].metric if every else "latency"]
     repeats = np.array([[_repeats(row)] for row in measured])
     operators = _operators(measured)
+    for row in measured:
+        _check_profile(row)
     estimators = Counter(cost.estimator for cost in every)
     imported = {
         "files": sorted({one.path.name for one in placed}),
@@ -169,6 +176,17 @@ def _check_repeats(row: Measured) -> None:
             f"{placed[low].path} contradicts {placed[high].path}: the same network, {values[low]:.6g} here and "
             f"{values[high]:.6g} there (repeats may differ by a factor of {CONTRADICTION:g})."
         )
+
+
+def _check_profile(row: Measured) -> None:
+    """Raise if the times of a network's operators don't add up to about its latency."""
+    latencies = [cost.value for cost in row.costs if cost.metric == "latency"]
+    if row.profile is None or not latencies:
+        return
+    try:
+        check_sum(sum(operator.ms for operator in row.operators), _median(latencies), row.name)
+    except InvalidInputError as error:
+        raise DataFileError(f"{row.profile.path}: {error}") from error
 
 
 def _repeats(row: Measured) -> list[float]:

@@ -139,6 +139,26 @@ def test_operators_alone_are_no_cost(put: Put) -> None:
         read_tool_files(put("trtexec-layers.log"), "orin")
 
 
+def test_operators_add_up_to_the_latency(put: Put) -> None:
+    """Times that were summed over all runs, or are in seconds, are not those of one run."""
+    latency = "of 0.7031, between 0.01 and 100 times as much, got "
+    for times, total in (((61.8, 30.9), "92.7"), ((0.0002, 0.0001), "0.0003")):
+        replaced = {
+            f'"averageMs" : {old},': f'"averageMs" : {new},' for old, new in zip((0.2, 0.1), times, strict=True)
+        }
+        layers = put("trtexec-layers.json", "network-00000.json", **replaced)
+        with pytest.raises(DataFileError, match=f"network-00000.json: times of operators of .* {latency}{total}"):
+            read_tool_files([put("trtexec.log"), layers], "orin")
+
+
+def test_times_of_another_version_than_the_costs(put: Put) -> None:
+    files = [put("trtexec.log", "costs.log"), put("trtexec-layers.log", "profile.log")]
+    with pytest.raises(
+        DataFileError, match=r"the files differ in version: 10\.7\.0 in .*costs.log, 8\.5\.2 in .*profile.log"
+    ):
+        read_tool_files(files, "orin")
+
+
 def test_more_operators_than_a_table_holds_are_refused(put: Put, nets: Path) -> None:
     layers = [{"count": 1}, *({"name": f"layer, {number}", "averageMs": 0.1} for number in range(300_001))]
     (nets / "network-00000.json").write_text(json.dumps(layers))
