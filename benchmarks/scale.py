@@ -6,7 +6,6 @@ resume from a journal beside it, which also counts the seconds of the calls befo
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 import time
@@ -20,6 +19,7 @@ from joblib import parallel_config
 
 from benchmarks import devices
 from benchmarks.figure import Figure, shared_data
+from benchmarks.kept import FOLDER, known, once
 from hwnas_surrogate.data import CostTable, load_table
 from hwnas_surrogate.evaluation import evaluate
 from hwnas_surrogate.features import make_encoder
@@ -29,7 +29,6 @@ from hwnas_surrogate.spaces import get_space
 from hwnas_surrogate.trainers import SurrogateSuite
 from hwnas_surrogate.trainers.encoded import stack_encoder
 
-FOLDER = Path("build/benchmarks")
 RESULTS = FOLDER / "scale.jsonl"
 SEEDS = 20
 PAIRS = 3
@@ -74,8 +73,10 @@ def _pairs(what: str, work: Callable[[], object]) -> Figure:
     """Time work with one job and with two, in turn; the processes of two are started before."""
     for pair in range(PAIRS):
         for jobs in (1, 2):
-            _once(f"{what}: {jobs}, {pair}", lambda jobs=jobs: {"seconds": _seconds_with(jobs, work)})
-    one, two = (np.array([_known()[f"{what}: {jobs}, {pair}"]["seconds"] for pair in range(PAIRS)]) for jobs in (1, 2))
+            once(RESULTS, f"{what}: {jobs}, {pair}", lambda jobs=jobs: {"seconds": _seconds_with(jobs, work)})
+    one, two = (
+        np.array([known(RESULTS)[f"{what}: {jobs}, {pair}"]["seconds"] for pair in range(PAIRS)]) for jobs in (1, 2)
+    )
     ratios = one / two
     return Figure(
         f"{what}: times as fast with two jobs, {PAIRS} pairs: median (lowest to highest)",
@@ -94,8 +95,7 @@ def _seconds_with(jobs: int, work: Callable[[], object]) -> float:
 
 def _overhead() -> Figure:
     what = f"{TASKS} tasks of a second on a local cluster of two, that share 3 MB"
-    _once(what, _on_two)
-    found = _known()[what]
+    found = once(RESULTS, what, _on_two)
     return Figure(
         f"{what}: time beyond that of the tasks; start of the cluster",
         f"{100 * (found['seconds'] / (TASKS / 2) - 1):.1f} %; {found['started']:.1f} s",
@@ -139,8 +139,7 @@ def _predictions() -> Iterator[Figure]:
             best.update(best_of_range(suite, 0, PREDICTED, top=1000, n_jobs=2, journal=journal, progress=_first(done)))
         return {"seconds": time.perf_counter() - start, "bytes": max(peak), "before": done["before"]}
 
-    _once(what, predict)
-    found = _known()[what]
+    found = once(RESULTS, what, predict)
     predicted = PREDICTED - found["before"]
     each = found["seconds"] / predicted
     yield Figure(
@@ -203,16 +202,3 @@ def _proportional(process: int) -> int:
     except OSError:
         return 0
     return sum(1024 * int(line.split()[1]) for line in lines if line.startswith("Pss:"))
-
-
-def _known() -> dict[str, dict[str, float]]:
-    lines = RESULTS.read_text().splitlines() if RESULTS.exists() else []
-    return {line["what"]: line for line in map(json.loads, lines)}
-
-
-def _once(what: str, measured: Callable[[], dict[str, float]]) -> None:
-    """Measure, unless it is known."""
-    if what not in _known():
-        line = {"what": what, **measured()}
-        with RESULTS.open("a") as file:
-            file.write(json.dumps(line) + "\n")

@@ -133,7 +133,9 @@ def _exact() -> Iterator[Figure]:
     quality = pd.Series(94 * (1 - np.exp(-params / 2e5)) + noise, index=space.format_all(space.enumerate()))
     suite = SurrogateSuite(random_state=0).fit_table(table.rows(range(0, 15_625, 150)))
     first, second, third = map(str, suite.targets_[:3])
-    for objectives, wanted in ((["quality", first], 1), (["quality", first, second, third], 5)):
+    two, four = ["quality", first], ["quality", first, second, third]
+    with_memory = ["quality", "peak_memory"], ["quality", first, second, "peak_memory"]
+    for objectives in (two, four, *with_memory):
 
         def find(objectives: list[str] = objectives) -> object:
             return search(space, objectives, surrogates=suite, quality=quality)
@@ -141,9 +143,9 @@ def _exact() -> Iterator[Figure]:
         find()
         seconds = statistics.median(seconds_of(find) for _ in range(5))
         yield Figure(
-            f"NAS-Bench-201, exact front of {len(objectives)} objectives, predicted",
+            f"NAS-Bench-201, exact front of {', '.join(objectives)}, predicted",
             f"{seconds:.2f} s of processor time",
-            f"< {wanted} s",
+            f"< {1 if len(objectives) == 2 else 5} s",
         )
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from threading import RLock
@@ -16,6 +17,7 @@ import numpy.typing as npt
 from hwnas_surrogate.errors import InvalidGraphError, InvalidInputError, unknown
 from hwnas_surrogate.graphs.flat import Flat, flattened
 from hwnas_surrogate.graphs.graph import Graph
+from hwnas_surrogate.graphs.memory import peaks_of
 from hwnas_surrogate.graphs.merging import flat_merged
 from hwnas_surrogate.graphs.names import NAME_RULE, is_name
 from hwnas_surrogate.graphs.numbering import Numbers, distinct_rows
@@ -304,8 +306,10 @@ class GraphBatch(NetworkBatch):
 
     def peak_memory(self, view: View = "all") -> npt.NDArray[np.float64]:
         """Return the largest number of bytes of activations that live at once, shape (n,)."""
-        as_run = VIEWS[checked_view(view)]
-        return np.array([as_run(graph).peak_memory for graph in self.graphs], np.float64)
+        checked_view(view)
+        with _ONE_AT_A_TIME, self._named(view):
+            peaks = [peaks_of(self._as_run(part, view)) for part in range(len(self._parts))]
+        return np.concatenate([np.empty(0), *peaks])
 
     @cached_property
     def _parts(self) -> list[tuple[Flat, Flat]]:
@@ -323,11 +327,8 @@ class GraphBatch(NetworkBatch):
         checked_view(view)
         with _ONE_AT_A_TIME:
             if view not in self._counted:
-                try:
+                with self._named(view):
                     self._counted[view] = _counted(self._as_run(part, view) for part in range(len(self._parts)))
-                except InvalidGraphError:
-                    self._refuse(view)
-                    raise
             return self._counted[view]
 
     def _as_run(self, part: int, view: str) -> Flat:
@@ -337,13 +338,18 @@ class GraphBatch(NetworkBatch):
             plain, passes = of_merged, passes[1:]
         return in_turn(passes, replace(plain))  # a copy, which forgets what it computed
 
-    def _refuse(self, view: str) -> None:
-        """Raise the error of the first network that can't be run in a view."""
-        for place, graph in enumerate(self.graphs):
-            try:
-                VIEWS[view](graph)
-            except InvalidGraphError as error:
-                raise InvalidGraphError(f"network {place}, view {view!r}: {error}") from error
+    @contextmanager
+    def _named(self, view: str) -> Iterator[None]:
+        """Name the first network that can't be run in a view, if passes over all of them raise."""
+        try:
+            yield
+        except InvalidGraphError:
+            for place, graph in enumerate(self.graphs):
+                try:
+                    VIEWS[view](graph)
+                except InvalidGraphError as error:
+                    raise InvalidGraphError(f"network {place}, view {view!r}: {error}") from error
+            raise
 
 
 def _checked_names(names: Sequence[str], n: int) -> tuple[str, ...]:

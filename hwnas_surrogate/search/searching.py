@@ -74,7 +74,8 @@ def search(
         has one target.
     certainty : float, optional
         The least probability that each target's budget is kept, by the surrogates' intervals. It holds for each budget
-        by itself. If None, predicted costs are compared with the budgets.
+        by itself, and is calibrated if the surrogates were fitted to a random sample of the candidates. If None,
+        predicted costs are compared with the budgets.
     n : int, default=5
         Number of networks to pick.
     config : config, optional

@@ -1,8 +1,11 @@
-"""The operators of all 15,625 NAS-Bench-201 networks, counted once by the passes and stored in ``cells.npz``.
+"""The operators and memory of all 15,625 NAS-Bench-201 networks, found once by the passes and kept in ``cells.npz``.
 
 Which operators of a cell are live, folded, merged, fused or run in int8 depends on all six of its edges, and on the
 operators before and after it. So the operators of whole networks were counted, with one, two and three cells per stage;
 ``python -m benchmarks cells`` writes the file. Each further cell adds the same operators as the third one.
+
+What is in memory at once was found in the same way, as numbers of tensors. Cells of a stage are equal, so two of them
+have the same peak as more.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from hwnas_surrogate.graphs import Op, TensorSpec, View
 from hwnas_surrogate.spaces.config import NASBench201Config
 from hwnas_surrogate.spaces.tables import OpTable
 
-__all__ = ["COUNTED", "KEPT", "MERGED", "QUANTIZED", "cell_counts", "cell_table"]
+__all__ = ["COUNTED", "KEPT", "MERGED", "QUANTIZED", "cell_counts", "cell_peaks", "cell_table"]
 
 KEPT = "cells.npz"
 """The file beside this module."""
@@ -65,6 +68,15 @@ def cell_counts() -> npt.NDArray[np.int8]:
     return np.stack(columns, axis=1).astype(np.int8)
 
 
+def cell_peaks(config: NASBench201Config, view: View) -> npt.NDArray[np.float64]:
+    """Return the peak memory of activations of the 15,625 networks in bytes, in lexicographic order."""
+    sizes = dict(zip(_sizes(COUNTED), _sizes(config), strict=True))
+    tensors, moments, which = _kept_moments()[view]
+    bytes_of_each = np.array([_resized_tensor(tensor, sizes).bytes for tensor in tensors], np.float64)
+    peaks = np.array([(counts @ bytes_of_each).max() for counts in moments])
+    return peaks[which[:, min(config.N, 2) - 1]]
+
+
 def _by_kind(ops: Sequence[Op], counts: npt.NDArray[np.int32]) -> dict[str, npt.NDArray[np.int32]]:
     """Count the operators of a cell by kind: a third of those added by one more cell in each of the three stages."""
     found = {name: np.zeros(len(counts), np.int32) for name in (*MERGED, *QUANTIZED)}
@@ -87,16 +99,16 @@ def _sizes(config: NASBench201Config) -> list[int]:
 
 def _resized(op: Op, sizes: Mapping[int, int]) -> Op:
     """Return an operator with its sizes replaced by those of another network."""
-
-    def resized(spec: TensorSpec) -> TensorSpec:
-        return TensorSpec.of(tuple(sizes.get(size, size) for size in spec.shape), spec.dtype)
-
     tensors: dict[str, Any] = {}
     for field in fields(op):
         value = getattr(op, field.name)
         if isinstance(value, tuple) and value and isinstance(value[0], TensorSpec):
-            tensors[field.name] = tuple(map(resized, value))
+            tensors[field.name] = tuple(_resized_tensor(spec, sizes) for spec in value)
     return replace(op, **tensors)
+
+
+def _resized_tensor(spec: TensorSpec, sizes: Mapping[int, int]) -> TensorSpec:
+    return TensorSpec.of(tuple(sizes.get(size, size) for size in spec.shape), spec.dtype)
 
 
 @cache
@@ -109,4 +121,22 @@ def _kept() -> Mapping[str, tuple[tuple[Op, ...], npt.NDArray[np.int32]]]:
                 arrays[f"{view}_counts"].astype(np.int32)[:, arrays[f"{view}_column"]],
             )
             for view, ops in json.loads(str(arrays["ops"])).items()
+        }
+
+
+@cache
+def _kept_moments() -> Mapping[str, tuple[tuple[TensorSpec, ...], list[npt.NDArray[np.int64]], npt.NDArray[np.uint8]]]:
+    """Return what is in memory where the peak may be, by view.
+
+    For each view: T tensors; the distinct sets of moments, each (moments, T) numbers of tensors; and which set each
+    network has with one, and with more cells a stage, (15625, 2).
+    """
+    with (resources.files(__package__) / KEPT).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        return {
+            view: (
+                tuple(map(TensorSpec.from_list, found["tensors"])),
+                [np.array(counts) for counts in found["moments"]],
+                arrays[f"{view}_moments"],
+            )
+            for view, found in json.loads(str(arrays["moments"])).items()
         }

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from functools import cache
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal
@@ -17,7 +16,7 @@ from hwnas_surrogate.errors import InvalidArchitectureError, InvalidConfigError,
 from hwnas_surrogate.graphs import Graph, GraphBuilder, View
 from hwnas_surrogate.random_states import RandomState, as_generator
 from hwnas_surrogate.spaces.base import ArchArray, ConfigLike, SearchSpace
-from hwnas_surrogate.spaces.cells import cell_counts, cell_table
+from hwnas_surrogate.spaces.cells import cell_counts, cell_peaks, cell_table
 from hwnas_surrogate.spaces.config import NASBench201Config, NetworkConfig
 from hwnas_surrogate.spaces.conventions import NASBENCH201, Convention
 from hwnas_surrogate.spaces.reading import Archs, contents
@@ -378,12 +377,9 @@ class NASBench201(SearchSpace):
         return cell_table(config, view)
 
     def peak_memory(self, archs: ArchArray, config: NetworkConfig, view: View) -> npt.NDArray[np.float64]:
-        """Return the peak memory of activations in bytes, int8 (n, 6) -> (n,).
-
-        Cells of a stage are equal, so two of them have the same peak as more.
-        """
+        """Return the peak memory of activations in bytes, int8 (n, 6) -> (n,)."""
         assert isinstance(config, NASBench201Config)
-        return super().peak_memory(archs, replace(config, N=min(config.N, 2)), view)
+        return cell_peaks(config, view)[self.codes(archs)]
 
     def table_choices(self, archs: ArchArray, config: NetworkConfig, view: View) -> npt.NDArray[np.integer[Any]]:
         """Return the lexicographic rank of each architecture, shape (n, 1)."""

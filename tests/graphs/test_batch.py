@@ -5,8 +5,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from hwnas_surrogate.errors import InvalidInputError
-from hwnas_surrogate.graphs import VIEWS, GraphBatch
+from hwnas_surrogate.errors import InvalidGraphError, InvalidInputError
+from hwnas_surrogate.graphs import VIEWS, GraphBatch, GraphBuilder
 from hwnas_surrogate.spaces import get_space, space_names
 
 OWN_CONFIGS = {
@@ -113,9 +113,39 @@ def test_keys_are_equal_for_equal_networks_only(space, batch):
     assert again.keys == batch.keys
 
 
-def test_peak_memory_is_that_of_each_graph(batch):
-    assert batch.peak_memory().tolist() == [graph.peak_memory for graph in batch.graphs]
+@pytest.mark.parametrize("view", VIEWS)
+def test_peak_memory_is_that_of_each_graph(batch, view):
+    assert batch.peak_memory(view).tolist() == [VIEWS[view](graph).peak_memory for graph in batch.graphs]
+
+
+def test_quantized_networks_need_less_memory(batch):
     assert (batch.peak_memory("quantized") < batch.peak_memory()).all()
+
+
+def test_peak_memory_of_shared_unread_and_returned_values():
+    unread, shared, kept = GraphBuilder(), GraphBuilder(), GraphBuilder()
+    unread.input((1, 100))  # 400 bytes, which no operator reads: they count before the first operator only
+    x = shared.input((1, 8, 2, 2))  # 128 bytes
+    y = kept.input((1, 10))  # 40 bytes; the first sum is returned, and in memory to the end
+    first = kept.relu(y)
+    graphs = [
+        unread.graph(unread.relu(unread.input((1, 4)))),
+        shared.graph(shared.add(shared.flatten(x), shared.relu(shared.flatten(x)))),
+        kept.graph(first, kept.relu(kept.relu(first))),
+    ]
+    assert GraphBatch(graphs).peak_memory().tolist() == [416, 384, 120]
+    assert [graph.peak_memory for graph in graphs] == [416, 384, 120]
+
+
+def test_a_network_that_has_no_peak_in_a_view_is_named(monkeypatch):
+    def refusing(flat):
+        raise InvalidGraphError("no such operator")
+
+    monkeypatch.setattr("hwnas_surrogate.graphs.batch.PASSES", {"fused": (refusing,)})
+    monkeypatch.setattr("hwnas_surrogate.graphs.batch.VIEWS", {"fused": refusing})
+    build = GraphBuilder()
+    with pytest.raises(InvalidGraphError, match="network 0, view 'fused': no such operator"):
+        GraphBatch([build.graph(build.relu(build.input((1, 4))))]).peak_memory("fused")
 
 
 def test_a_batch_may_be_empty():

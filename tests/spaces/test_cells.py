@@ -229,6 +229,31 @@ def test_more_cells_than_were_counted_are_what_the_passes_give(config: NASBench2
 
 
 @pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize(
+    "config",
+    [
+        NASBench201Config(N=1),
+        NASBench201Config(N=5),
+        NASBench201Config(4, 8, 7, 1, 4, 12),  # images of a pixel: channels decide
+        NASBench201Config(1, 2, 10, 40, 8, 8),  # the image is larger than what follows
+    ],
+    ids=str,
+)
+def test_the_kept_peak_memory_is_that_of_each_graph(config: NASBench201Config, view: Any) -> None:
+    archs = SPACE.as_array([*SAMPLE[:10], [0] * 6, [4, 0, 0, 0, 0, 4]])  # the last two have no path
+    peaks = [VIEWS[view](SPACE.graph(arch, config)).peak_memory for arch in archs]
+    assert SPACE.batch(archs, config).peak_memory(view).tolist() == peaks
+
+
+def test_the_peak_memory_of_every_network_takes_no_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(NASBench201, "graph", None)
+    batch = SPACE.batch(SPACE.enumerate())
+    images = batch.peak_memory("live") / (16 * 32 * 32 * 4)  # in units of an image in the first stage
+    assert (images[~batch.connected] == 3 / 16).all()  # the network's input alone
+    assert set(images[batch.connected]) <= {2.5, 3, 4, 5}  # 2.5 in the first reduction, the others in cells
+
+
+@pytest.mark.parametrize("view", VIEWS)
 def test_the_kept_table_has_each_operator_once(view: Any) -> None:
     distinct = cell_table(COUNTED, view).distinct
     assert len(set(distinct)) == len(distinct)
