@@ -10,8 +10,10 @@ import typer
 from hwnas_surrogate.cli.measure import read_settings
 from hwnas_surrogate.cli.options import (
     Archs,
+    Boards,
     Csv,
     Dataset,
+    DeviceName,
     InputShape,
     Jobs,
     Json,
@@ -20,9 +22,11 @@ from hwnas_surrogate.cli.options import (
     Seed,
     Sources,
     Space,
+    Threads,
     open_networks,
     open_table,
     read_archs,
+    read_budgets,
     read_duration,
     read_networks,
     share_work,
@@ -123,14 +127,9 @@ def search(
     ] = 10,
     most: Annotated[int, typer.Option(min=2, help="Number of networks to measure altogether.")] = 30,
     sources: Sources = None,
-    threads: Annotated[str, typer.Option(metavar="N,...", help="Threads per execution, or all.")] = "1",
-    board: Annotated[
-        list[str] | None,
-        typer.Option(metavar="URL", help="Run on this board: ssh://USER@HOST, ssh://HOST?python=PATH. Repeatable."),
-    ] = None,
-    device: Annotated[
-        str | None, typer.Option(help="The device's name in the table; what the names begin with if there are several.")
-    ] = None,
+    threads: Threads = "1",
+    board: Boards = None,
+    device: DeviceName = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Table to write. Default: measurements/search-SPACE-RUNTIME.parquet."),
@@ -158,14 +157,13 @@ def search(
         raise InvalidInputError(
             "--certainty is of predicted costs, and here the costs of the picks are measured: leave it out."
         )
-    limits = read_limits(budget or [])
     costs = open_costs(surrogates, space, dataset)
     candidates = open_candidates(archs, networks, input_shape, space, ops, dataset, costs)
     wanted: dict[str, Any] = {
         "objectives": objective or ["quality"],
         "surrogates": costs,
         "quality": open_quality(quality),
-        "budgets": limits,
+        "budgets": read_budgets(budget),
         "n": n,
         "config": None if archs else dataset,
         "evaluations": evaluations,
@@ -197,25 +195,6 @@ def search(
         )
     if result is not None:
         show_result(result, as_json, as_csv)
-
-
-def read_limits(texts: list[str]) -> dict[Any, float]:
-    """Read ``NAME=LIMIT`` texts."""
-    limits: dict[Any, float] = {}
-    for text in texts:
-        name, _, limit = text.rpartition("=")
-        if name in limits:
-            raise InvalidInputError(f"a budget is given once, got two for {name}: {', '.join(texts)}.")
-        try:
-            limits[name] = float(limit)
-        except ValueError:
-            name = ""
-        if not name:
-            raise InvalidInputError(
-                f"a budget reads NAME=LIMIT, the limit in the metric's unit: raspi4/latency=30 for 30 ms, or "
-                f"params=5e6; got {text!r}."
-            )
-    return limits
 
 
 def open_costs(paths: list[str] | None, space: str | None, dataset: str | None) -> list[Any]:
