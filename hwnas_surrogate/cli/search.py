@@ -255,19 +255,7 @@ def show_result(result: SearchResult, as_json: bool, as_csv: bool) -> None:
     if as_csv:
         show(result.frame, as_csv=True)
     elif as_json:
-        others = result.alternatives.astype(object).where(result.alternatives.notna(), None)
-        echo_json(
-            {
-                "picks": result.frame.to_dict(orient="records"),
-                "alternatives": others.to_dict(orient="records"),
-                "front": result.front_frame.to_dict(orient="records"),
-                "evaluations": len(result.evaluated),
-                "exact": result.exact,
-                "hypervolume": float(result.history["hypervolume"].iloc[-1]),
-                "notes": list(result.notes),
-            },
-            indent=1,
-        )
+        echo_json(result.to_dict(), indent=1)
     else:
         _show_tables(result)
 

@@ -74,3 +74,15 @@ def test_saved_surrogates_predict_what_was_not_measured(
     assert run("report", "--data", path, "-s", tmp_path / "none", "-o", tmp_path / "other.html") != 0
     assert "Traceback" not in capsys.readouterr().err
     assert not (tmp_path / "other.html").exists()
+
+
+def test_what_a_search_printed_is_shown(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = ("search", *range(10, 40), "-s", path, "--objective", "board/latency", "--budget", "phone/latency=200")
+    assert run(*found, "-n", "2", "--json") == 0
+    saved = tmp_path / "found.json"
+    saved.write_text(capsys.readouterr().out)
+    page = tmp_path / "report.html"
+    assert run("report", "--data", path, "--search", saved, "-o", page) == 0
+    assert "Sought: the best by board/latency under phone/latency \\u003c= 200 ms" in page.read_text("utf-8")
+    assert run("report", "--data", path, "--search", path, "-o", page) != 0
+    assert "holds no result of a search" in capsys.readouterr().err
