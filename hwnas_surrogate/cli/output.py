@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-__all__ = ["SCORED", "Progress", "check_format", "draw", "echo", "echo_json", "progress", "say", "show"]
+__all__ = ["SCORED", "Progress", "as_json_text", "check_format", "draw", "echo", "echo_json", "progress", "say", "show"]
 
 SCORED = ("target", "model", "left out", "trained on")
 """Columns that identify a line of scores."""
@@ -69,10 +69,14 @@ def show(
         _print(frame, title, keys, choose, notes)
 
 
+def as_json_text(value: Any, indent: int) -> str:
+    """Return a value as JSON; numbers that are not finite are null, and everything unprintable is escaped."""
+    return json.dumps(_finite(value), indent=indent, allow_nan=False).replace("\x7f", "\\u007f")
+
+
 def echo_json(value: Any, indent: int) -> None:
-    """Write a value as JSON; numbers that are not finite are null, and everything unprintable is escaped."""
-    text = json.dumps(_finite(value), indent=indent, allow_nan=False)
-    echo(text.replace("\x7f", "\\u007f"))
+    """Print a value as JSON."""
+    echo(as_json_text(value, indent))
 
 
 def _finite(value: Any) -> Any:

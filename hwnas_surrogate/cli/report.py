@@ -51,7 +51,7 @@ def report(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="What `hwnas search --json > FILE` printed: its picks are shown, each beside its alternative, and "
+            help="What `hwnas search --save FILE` wrote: its picks are shown, each beside its alternative, and "
             "marked among the other networks.",
         ),
     ] = None,

@@ -31,7 +31,7 @@ from hwnas_surrogate.cli.options import (
     read_networks,
     share_work,
 )
-from hwnas_surrogate.cli.output import check_format, echo_json, progress, show
+from hwnas_surrogate.cli.output import as_json_text, check_format, echo_json, progress, say, show
 from hwnas_surrogate.cli.search_loop import check_loop, measured_search
 from hwnas_surrogate.errors import InvalidInputError
 
@@ -134,6 +134,10 @@ def search(
         Path | None,
         typer.Option("--output", "-o", help="Table to write. Default: measurements/search-SPACE-RUNTIME.parquet."),
     ] = None,
+    save: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Also write what --json prints to this file, for hwnas report --search."),
+    ] = None,
     jobs: Jobs = 1,
     seed: Seed = 0,
     as_json: Json = False,
@@ -144,9 +148,12 @@ def search(
     A space of up to a million architectures is evaluated as a whole, with its exact front; a larger one by NSGA-II.
     Beside each network is printed the most different one that is about as good: predictions err most for the best.
     """
+    from hwnas_surrogate.files import check_output
     from hwnas_surrogate.search import search as search_networks
 
     check_format(as_json, as_csv)
+    if save is not None:
+        check_output(save, (".json",), [name for name in (quality, journal, *(surrogates or [])) if name is not None])
     if networks and (space or dataset or ops):
         raise InvalidInputError("--space, --dataset and --ops belong to architectures: they do not go with --networks.")
     if certainty is not None and not 0 < certainty < 1:
@@ -193,8 +200,11 @@ def search(
             output=output or Path("measurements") / f"search-{_name(candidates)}-{measure}.parquet".replace(",", "-"),
             own=None if not (archs or networks) else lambda: read_networks(archs, networks, input_shape),
         )
-    if result is not None:
-        show_result(result, as_json, as_csv)
+    if result is None:
+        return
+    if save is not None:
+        _save(result, save)
+    show_result(result, as_json, as_csv)
 
 
 def open_costs(paths: list[str] | None, space: str | None, dataset: str | None) -> list[Any]:
@@ -248,6 +258,15 @@ def open_quality(source: str | None) -> Any:
     if source.endswith(".py"):
         raise InvalidInputError(f"{source} is a Python file: name its function, as in {source}:NAME.")
     return SurrogateSuite.load(source) if (Path(source) / "manifest.json").is_file() else source
+
+
+def _save(result: SearchResult, path: Path) -> None:
+    """Write a result as JSON."""
+    from hwnas_surrogate.files import replacing
+
+    with replacing(path) as temporary:
+        temporary.write_text(as_json_text(result.to_dict(), indent=1), encoding="utf-8")
+    say(f"the result is in {path}, for hwnas report --search {path}")
 
 
 def show_result(result: SearchResult, as_json: bool, as_csv: bool) -> None:

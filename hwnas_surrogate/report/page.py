@@ -102,7 +102,7 @@ def write_report(
         Predict the costs that the table lacks, for the Pareto explorer. Targets without one, or all if None, are
         predicted by surrogates fitted to at most 4,000 of the table's costs.
     search : SearchResult or path-like, optional
-        What a search found, or the file of what ``hwnas search --json`` printed: its picks, each beside the most
+        What a search found, or the file that ``hwnas search --save`` wrote: its picks, each beside the most
         different network about as good, are shown and marked in the explorer, which begins with its budgets. Without
         ``quality``, the explorer shows the qualities that the search knew.
     title : str, optional

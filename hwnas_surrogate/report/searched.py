@@ -1,4 +1,4 @@
-"""What a search found, for its section of the page: a result, or the file of what ``hwnas search --json`` printed."""
+"""What a search found, for its section of the page: a result, or the file that ``hwnas search --save`` wrote."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def read_searched(search: SearchFile, table: CostTable) -> Searched:
         what, content = str(search), _content(search)
     else:
         raise InvalidInputError(
-            "search must be a SearchResult, or the path of what `hwnas search --json` printed, got "
+            "search must be a SearchResult, or the path of what `hwnas search --save` wrote, got "
             f"{type(search).__name__}."
         )
     try:
@@ -132,7 +132,7 @@ def read_searched(search: SearchFile, table: CostTable) -> Searched:
     except (KeyError, TypeError, ValueError) as error:
         why = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
         raise DataFileError(
-            f"{what} holds no result of a search: {why:.200}. `hwnas search --json > FILE` writes one."
+            f"{what} holds no result of a search: {why:.200}. `hwnas search --save FILE` writes one."
         ) from error
     _check(what, found, table)
     return found
@@ -148,7 +148,7 @@ def _content(path: str | os.PathLike[str]) -> Any:
         raise DataFileError(f"can't read {file}: {error.strerror or error}.") from error
     except ValueError as error:
         raise DataFileError(
-            f"{file} holds no result of a search: {error!s:.200}. `hwnas search --json > FILE` writes one."
+            f"{file} holds no result of a search: {error!s:.200}. `hwnas search --save FILE` writes one."
         ) from error
 
 

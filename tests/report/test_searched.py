@@ -127,7 +127,7 @@ def test_what_is_no_result_is_refused(
     costs: CostTable, result: SearchResult, tmp_path: Path, wrong: Any, says: str
 ) -> None:
     path = saved(changed(result, **wrong) if isinstance(wrong, dict) else wrong, tmp_path)
-    with pytest.raises(DataFileError, match=f"holds no result of a search: .*{says}.*search --json"):
+    with pytest.raises(DataFileError, match=f"holds no result of a search: .*{says}.*search --save"):
         read_searched(path, costs)
 
 
