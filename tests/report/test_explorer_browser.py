@@ -392,6 +392,18 @@ def test_a_budget_that_nobody_meets_names_the_nearest(page: Browser, made: Candi
     assert page.js("document.getElementById('save-inside').disabled")
 
 
+def test_contradicting_budgets_are_said_to_be_met_one_by_one(page: Browser, made: Candidates) -> None:
+    phone, board = (made.values(target)[made.table.batch.connected] for target in made.table.targets)
+    cheap = float(np.sort(phone)[5])
+    least = float(board[phone <= cheap * 1.001].min())
+    assert board.min() < 0.9 * least
+    set_budget(page, 0, cheap)
+    set_budget(page, 1, 0.95 * least)
+    assert "Each budget can be kept by itself, but not all by one network. The nearest is" in text(page, "picks-said")
+    set_budget(page, 1, 0.01)
+    assert "None has board/energy at most 0.01 mJ, even by itself. The nearest is" in text(page, "picks-said")
+
+
 def test_every_control_has_a_name_and_is_reached_by_keyboard(page: Browser) -> None:
     nameless = page.js("""[...document.querySelectorAll('#pareto :is(button, input, select, [tabindex="0"])')]
       .filter((node) => node.checkVisibility())

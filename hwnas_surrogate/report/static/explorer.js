@@ -131,6 +131,15 @@ function closest() {
   return best;
 }
 
+// Of several budgets that no network is within: whether each can be kept by itself.
+function eachAlone() {
+  const budgets = activeBudgets();
+  if (budgets.length < 2) return "";
+  const never = budgets.filter(([i, budget]) => { const costs = counted(i); return !costs.some((cost, row) => !CUT_OFF.has(row) && isWithin(i, cost, budget)); });
+  if (!never.length) return " Each budget can be kept by itself, but not all by one network.";
+  return ` None has ${never.map(([i, budget]) => `${TARGETS[i].name} ${limit(i, budget)}`).join(", or ")}, even by itself.`;
+}
+
 function options(id, entries, wish) {
   const select = byId(id);
   const before = select.value;
@@ -182,7 +191,8 @@ function axisNotes(x, y) {
   if (!drawn.length) told.push("Nothing to draw: no network has a value on both axes.");
   if (drawn.length < connected) told.push(`${count(connected - drawn.length)} of ${plural(connected, "network")} are not drawn: they have no value on an axis.`);
   if (x.key === y.key) told.push("Both axes are the same: choose another for a front of more than the cheapest.");
-  for (const a of [x, y]) if (drawn.length > 1 && drawn.every((row) => a.values[row] === a.values[drawn[0]])) told.push(`${a.name} is the same for all networks drawn.`);
+  const best = quantity(quantityKey("best-by"));
+  for (const a of [x, y, ...[x.key, y.key].includes(best.key) ? [] : [best]]) if (drawn.length > 1 && drawn.every((row) => a.values[row] === a.values[drawn[0]])) told.push(`${a.name} is the same for all networks drawn.`);
   told.push(...without("predictions", shown().filter((i) => NETWORKS.predicted[i].why), (t) => NETWORKS.predicted[TARGETS.indexOf(t)].why));
   return told;
 }
@@ -208,7 +218,7 @@ function drawPicks(best) {
   byId("picks-title").textContent = limits ? `The best within the budgets` : "The best networks";
   byId("picks-said").textContent = !limits ? `By ${best.name}, without a budget.`
     : n ? `${count(n)} of ${plural(N - CUT_OFF.size, "network")} have ${limits}${surely() ? ", with their whole intervals" : ""}. The best by ${best.name}:`
-      : `No network has ${limits}${surely() ? ", with its whole interval" : ""}.${miss === null ? "" : ` The nearest is ${shortName(miss)}: ${activeBudgets().map(([i]) => `${TARGETS[i].name} ${costText(i, miss)}`).join("; ")}.`}`;
+      : `No network has ${limits}${surely() ? ", with its whole interval" : ""}.${eachAlone()}${miss === null ? "" : ` The nearest is ${shortName(miss)}: ${activeBudgets().map(([i]) => `${TARGETS[i].name} ${costText(i, miss)}`).join("; ")}.`}`;
   byId("picks").replaceChildren(...CHART.picks.map((row, k) => pickCard(row, k, best)));
   byId("save-picks").disabled = !CHART.picks.length;
   byId("save-inside").disabled = !n;
