@@ -139,9 +139,7 @@ def test_networks_without_quality_are_left_out_and_counted(costs: CostTable) -> 
     known[:] = np.nan
     with pytest.raises(InvalidInputError, match="no candidate has a quality or all costs: give the qualities of more"):
         search(costs.batch, quality=known)
-    with pytest.raises(
-        InvalidInputError, match=r"^\d+ networks keep the budgets, but none of them has a quality"
-    ):
+    with pytest.raises(InvalidInputError, match=r"^\d+ networks keep the budgets, but none of them has a quality"):
         search(costs.batch, surrogates=costs, quality=known, budgets={PI: 9.0})
     with pytest.raises(InvalidInputError, match="no candidate has a quality"):
         search(costs.batch, quality=lambda names: [math.nan] * len(names))
