@@ -21,6 +21,7 @@ from benchmarks import (
     graphs,
     lookup,
     measuring,
+    page,
     scale,
     search,
     spaces,
@@ -52,6 +53,7 @@ SCRIPTS = {
         cells,
         scale,
         search,
+        page,
         zoo,
         atlas,
     )
