@@ -249,8 +249,9 @@ def _fewer(made: Candidates, targets: Sequence[Target], n_wanted: int) -> Candid
 def _about(n_others: int, whole: bool) -> str:
     if not n_others:
         return ""
-    which = f"All {n_others:,} others of the space" if whole else f"{n_others:,} others that the search found"
-    return f"{which} are shown by their predictions."
+    if whole:
+        return f"All {n_others:,} others of the space are shown by their predictions."
+    return f"Others that the search found, shown by their predictions: {n_others:,}."
 
 
 # -- predictions ----------------------------------------------------------------------------------------------
