@@ -26,6 +26,8 @@ Entry = tuple["nn.Module", tuple[Any, ...]]
 
 _LARGEST = 1 << 24
 """Bytes of a Python file."""
+_OUTPUT, _ERRORS = 1, 2
+"""The file descriptors of standard output and standard error."""
 _FORM = 'a mapping of names to (module, example inputs), such as {"small": (net.eval(), torch.zeros(1, 3, 224, 224))}'
 
 
@@ -81,11 +83,30 @@ def beside_user_file(path: str) -> Iterator[None]:
     folder = str(Path(path).resolve().parent)
     sys.path.insert(0, folder)
     try:
-        with redirect_stdout(sys.stderr):
+        with _output_to_errors(), redirect_stdout(sys.stderr):
             yield
     finally:
         if folder in sys.path:
             sys.path.remove(folder)
+
+
+@contextmanager
+def _output_to_errors() -> Iterator[None]:
+    """Let child processes print to standard error: they inherit the descriptor, and know nothing of ``sys.stdout``."""
+    try:
+        os.fstat(_ERRORS)
+        before = os.dup(_OUTPUT)
+    except OSError:  # one of them is closed, as in a process without a console
+        yield
+        return
+    if sys.stdout is not None:
+        sys.stdout.flush()
+    os.dup2(_ERRORS, _OUTPUT)
+    try:
+        yield
+    finally:
+        os.dup2(before, _OUTPUT)
+        os.close(before)
 
 
 def line_in(path: str, error: BaseException | None) -> str:

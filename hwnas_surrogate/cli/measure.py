@@ -10,13 +10,16 @@ import typer
 
 from hwnas_surrogate.cli.options import (
     Archs,
+    Boards,
     Csv,
     Dataset,
+    DeviceName,
     InputShape,
     Json,
     Networks,
     Seed,
     Space,
+    Threads,
     choose_archs,
     read_duration,
     read_networks,
@@ -53,14 +56,11 @@ def measure(
     runtime: Annotated[
         str, typer.Option(metavar="NAME,...", help="The runtime, or several: hwnas doctor lists them.")
     ] = "torch",
-    threads: Annotated[str, typer.Option(metavar="N,...", help="Threads per execution, or all.")] = "1",
+    threads: Threads = "1",
     batch: Annotated[str, typer.Option(metavar="N,...", help="Images per execution, of architectures.")] = "1",
     cold: Annotated[bool, typer.Option("--cold", help="Each timed run opens the network, then runs it.")] = False,
     throughput: Annotated[bool, typer.Option("--throughput", help="Also keep images per second.")] = False,
-    board: Annotated[
-        list[str] | None,
-        typer.Option(metavar="URL", help="Run on this board: ssh://USER@HOST, ssh://HOST?python=PATH. Repeatable."),
-    ] = None,
+    board: Boards = None,
     fleet: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="The boards are of one kind: they share the networks, as one device."),
@@ -75,9 +75,7 @@ def measure(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Table to write. Default: measurements/SPACE-RUNTIME.parquet.")
     ] = None,
-    device: Annotated[
-        str | None, typer.Option(help="The device's name in the table; what the names begin with if there are several.")
-    ] = None,
+    device: DeviceName = None,
     time_limit: Annotated[
         str | None, typer.Option(metavar="TIME", help="Stop after this time: 90s, 30m, 2h. Run again to resume.")
     ] = None,

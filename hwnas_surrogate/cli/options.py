@@ -93,6 +93,17 @@ Rows = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Csv = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
+Threads = Annotated[str, typer.Option("--threads", metavar="N,...", help="Threads per execution, or all.")]
+Boards = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--board", metavar="URL", help="Run on this board: ssh://USER@HOST, ssh://HOST?python=PATH. Repeatable."
+    ),
+]
+DeviceName = Annotated[
+    str | None,
+    typer.Option("--device", help="The device's name in the table; what the names begin with if there are several."),
+]
 Ops = Annotated[
     str | None,
     typer.Option(
@@ -361,21 +372,20 @@ def read_duration(option: str, text: str) -> float:
     return seconds
 
 
-def read_budgets(texts: list[str]) -> dict[TargetLike, float]:
-    """Read ``device/metric=5.5`` texts."""
+def read_budgets(texts: list[str] | None) -> dict[TargetLike, float]:
+    """Read ``NAME=LIMIT`` texts; whoever takes the limits knows the names."""
     budgets: dict[TargetLike, float] = {}
-    for text in texts:
-        target, _, cost = text.rpartition("=")
-        if target in budgets:
-            raise InvalidInputError(f"a target has one budget, got two for {target}: {', '.join(texts)}.")
+    for text in texts or []:
+        name, _, limit = text.rpartition("=")
+        if name in budgets:
+            raise InvalidInputError(f"a budget is given once, got two for {name}: {', '.join(texts or [])}.")
         try:
-            budgets[target] = float(cost)
+            budgets[name] = float(limit)
         except ValueError:
-            target = ""
-        if "/" not in target:  # of a device with several metrics, one number would be several units
+            name = ""
+        if not name:
             raise InvalidInputError(
-                f"a budget reads DEVICE/METRIC=COST, the cost in the metric's unit: raspi4/latency=30 for 30 ms; "
-                f"got {text!r}."
+                f"a budget reads NAME=LIMIT, the limit in the metric's unit: raspi4/latency=30 for 30 ms; got {text!r}."
             )
     return budgets
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-__all__ = ["SCORED", "Progress", "check_format", "draw", "echo", "echo_json", "progress", "say", "show"]
+__all__ = ["SCORED", "Progress", "as_json_text", "check_format", "draw", "echo", "echo_json", "progress", "say", "show"]
 
 SCORED = ("target", "model", "left out", "trained on")
 """Columns that identify a line of scores."""
@@ -69,10 +69,14 @@ def show(
         _print(frame, title, keys, choose, notes)
 
 
+def as_json_text(value: Any, indent: int) -> str:
+    """Return a value as JSON; numbers that are not finite are null, and everything unprintable is escaped."""
+    return json.dumps(_finite(value), indent=indent, allow_nan=False).replace("\x7f", "\\u007f")
+
+
 def echo_json(value: Any, indent: int) -> None:
-    """Write a value as JSON; numbers that are not finite are null, and everything unprintable is escaped."""
-    text = json.dumps(_finite(value), indent=indent, allow_nan=False)
-    echo(text.replace("\x7f", "\\u007f"))
+    """Print a value as JSON."""
+    echo(as_json_text(value, indent))
 
 
 def _finite(value: Any) -> Any:
@@ -123,14 +127,18 @@ def _print(frame: pd.DataFrame, title: str, keys: Sequence[str], choose: str, no
     cells = [[_cell(value) for value in frame.iloc[:, column]] for column in range(len(names))]
     columns = [_Column(visible_line(name), texts) for name, texts in zip(names, cells, strict=True)]
     kept, below = list(range(len(names))), list(notes)
-    narrow = _total([column.width(folded=False) for column in columns]) > console.width
-    if narrow:
+
+    def too_wide() -> bool:
+        return _total([columns[i].width(folded=False) for i in kept]) > console.width
+
+    if too_wide():
         alike = [i for i in kept[1:] if len(frame) > 1 and len(set(columns[i].cells)) == 1]
         kept = [i for i in kept if i not in alike]
         if alike:
             below.insert(0, ", ".join(f"{columns[i].name} {columns[i].cells[0]}" for i in alike) + " in every row")
     fixed = [i for i in kept if names[i] in keys] if keys else kept[:1]
-    groups = _groups({i: columns[i].width(folded=narrow) for i in kept}, fixed, console.width)
+    folded = too_wide()  # what is left may fit with its headings on one line
+    groups = _groups({i: columns[i].width(folded=folded) for i in kept}, fixed, console.width)
     if choose and len(groups) > 1:
         hidden = len(kept) - len(groups[0])
         below.insert(0, f"{hidden} column{'s' * (hidden > 1)} hidden, use {choose}")

@@ -134,7 +134,7 @@ def predict(
             f"--interval reads per cent: 90 for 90 %; it must be at least 1 and below 100, got {interval:g}."
         )
     coverage = None if interval is None else interval / 100
-    budgets = read_budgets(budget or [])
+    budgets = read_budgets(budget)
     if output is not None:
         if archs or sample is not None or (source is not None and numbers is not None):
             raise InvalidInputError("--input and --range replace architectures and --sample: give one of them.")

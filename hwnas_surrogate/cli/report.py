@@ -47,6 +47,14 @@ def report(
             "surrogates are fitted to the table.",
         ),
     ] = None,
+    search: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="What `hwnas search --save FILE` wrote: its picks are shown, each beside its alternative, and "
+            "marked among the other networks.",
+        ),
+    ] = None,
     title: Annotated[str | None, typer.Option(metavar="TEXT", help="The page's heading.")] = None,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The page to write.")] = Path(
         "report.html"
@@ -63,9 +71,11 @@ def report(
     from hwnas_surrogate.report import write_report
     from hwnas_surrogate.trainers import SurrogateSuite
 
-    check_output(output, (".html", ".htm"), [*(data or []), *([] if quality is None else [quality])])
+    check_output(output, (".html", ".htm"), [*(data or []), *(name for name in (quality, search) if name is not None)])
     share_work(context, jobs, cluster)
     table = open_cost_table(data, space, dataset, target, rows, seed)
     suite = None if surrogates is None else SurrogateSuite.load(surrogates)
-    written = write_report(table, output, quality=quality, surrogates=suite, title=title, random_state=seed)
+    written = write_report(
+        table, output, quality=quality, surrogates=suite, search=search, title=title, random_state=seed
+    )
     say(f"the report is in {written} ({written.stat().st_size / 1e6:.1f} MB)")

@@ -10,8 +10,10 @@ import typer
 from hwnas_surrogate.cli.measure import read_settings
 from hwnas_surrogate.cli.options import (
     Archs,
+    Boards,
     Csv,
     Dataset,
+    DeviceName,
     InputShape,
     Jobs,
     Json,
@@ -20,14 +22,16 @@ from hwnas_surrogate.cli.options import (
     Seed,
     Sources,
     Space,
+    Threads,
     open_networks,
     open_table,
     read_archs,
+    read_budgets,
     read_duration,
     read_networks,
     share_work,
 )
-from hwnas_surrogate.cli.output import check_format, echo_json, progress, show
+from hwnas_surrogate.cli.output import as_json_text, check_format, echo_json, progress, say, show
 from hwnas_surrogate.cli.search_loop import check_loop, measured_search
 from hwnas_surrogate.errors import InvalidInputError
 
@@ -123,17 +127,16 @@ def search(
     ] = 10,
     most: Annotated[int, typer.Option(min=2, help="Number of networks to measure altogether.")] = 30,
     sources: Sources = None,
-    threads: Annotated[str, typer.Option(metavar="N,...", help="Threads per execution, or all.")] = "1",
-    board: Annotated[
-        list[str] | None,
-        typer.Option(metavar="URL", help="Run on this board: ssh://USER@HOST, ssh://HOST?python=PATH. Repeatable."),
-    ] = None,
-    device: Annotated[
-        str | None, typer.Option(help="The device's name in the table; what the names begin with if there are several.")
-    ] = None,
+    threads: Threads = "1",
+    board: Boards = None,
+    device: DeviceName = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Table to write. Default: measurements/search-SPACE-RUNTIME.parquet."),
+    ] = None,
+    save: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Also write what --json prints to this file, for hwnas report --search."),
     ] = None,
     jobs: Jobs = 1,
     seed: Seed = 0,
@@ -145,9 +148,12 @@ def search(
     A space of up to a million architectures is evaluated as a whole, with its exact front; a larger one by NSGA-II.
     Beside each network is printed the most different one that is about as good: predictions err most for the best.
     """
+    from hwnas_surrogate.files import check_output
     from hwnas_surrogate.search import search as search_networks
 
     check_format(as_json, as_csv)
+    if save is not None:
+        check_output(save, (".json",), [name for name in (quality, journal, *(surrogates or [])) if name is not None])
     if networks and (space or dataset or ops):
         raise InvalidInputError("--space, --dataset and --ops belong to architectures: they do not go with --networks.")
     if certainty is not None and not 0 < certainty < 1:
@@ -158,14 +164,13 @@ def search(
         raise InvalidInputError(
             "--certainty is of predicted costs, and here the costs of the picks are measured: leave it out."
         )
-    limits = read_limits(budget or [])
     costs = open_costs(surrogates, space, dataset)
     candidates = open_candidates(archs, networks, input_shape, space, ops, dataset, costs)
     wanted: dict[str, Any] = {
         "objectives": objective or ["quality"],
         "surrogates": costs,
         "quality": open_quality(quality),
-        "budgets": limits,
+        "budgets": read_budgets(budget),
         "n": n,
         "config": None if archs else dataset,
         "evaluations": evaluations,
@@ -195,27 +200,11 @@ def search(
             output=output or Path("measurements") / f"search-{_name(candidates)}-{measure}.parquet".replace(",", "-"),
             own=None if not (archs or networks) else lambda: read_networks(archs, networks, input_shape),
         )
-    if result is not None:
-        show_result(result, as_json, as_csv)
-
-
-def read_limits(texts: list[str]) -> dict[Any, float]:
-    """Read ``NAME=LIMIT`` texts."""
-    limits: dict[Any, float] = {}
-    for text in texts:
-        name, _, limit = text.rpartition("=")
-        if name in limits:
-            raise InvalidInputError(f"a budget is given once, got two for {name}: {', '.join(texts)}.")
-        try:
-            limits[name] = float(limit)
-        except ValueError:
-            name = ""
-        if not name:
-            raise InvalidInputError(
-                f"a budget reads NAME=LIMIT, the limit in the metric's unit: raspi4/latency=30 for 30 ms, or "
-                f"params=5e6; got {text!r}."
-            )
-    return limits
+    if result is None:
+        return
+    if save is not None:
+        _save(result, save)
+    show_result(result, as_json, as_csv)
 
 
 def open_costs(paths: list[str] | None, space: str | None, dataset: str | None) -> list[Any]:
@@ -271,24 +260,21 @@ def open_quality(source: str | None) -> Any:
     return SurrogateSuite.load(source) if (Path(source) / "manifest.json").is_file() else source
 
 
+def _save(result: SearchResult, path: Path) -> None:
+    """Write a result as JSON."""
+    from hwnas_surrogate.files import replacing
+
+    with replacing(path) as temporary:
+        temporary.write_text(as_json_text(result.to_dict(), indent=1), encoding="utf-8")
+    say(f"the result is in {path}, for hwnas report --search {path}")
+
+
 def show_result(result: SearchResult, as_json: bool, as_csv: bool) -> None:
     """Print a result: the picks as CSV, all of it as JSON, or tables that fit the terminal."""
     if as_csv:
         show(result.frame, as_csv=True)
     elif as_json:
-        others = result.alternatives.astype(object).where(result.alternatives.notna(), None)
-        echo_json(
-            {
-                "picks": result.frame.to_dict(orient="records"),
-                "alternatives": others.to_dict(orient="records"),
-                "front": result.front_frame.to_dict(orient="records"),
-                "evaluations": len(result.evaluated),
-                "exact": result.exact,
-                "hypervolume": float(result.history["hypervolume"].iloc[-1]),
-                "notes": list(result.notes),
-            },
-            indent=1,
-        )
+        echo_json(result.to_dict(), indent=1)
     else:
         _show_tables(result)
 

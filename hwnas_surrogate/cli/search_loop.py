@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hwnas_surrogate.cli.options import open_samples, open_sources
 from hwnas_surrogate.cli.output import progress, say
-from hwnas_surrogate.errors import InvalidInputError
+from hwnas_surrogate.errors import DataFileError, InvalidInputError
 
 if TYPE_CHECKING:
     from hwnas_surrogate.capture import GivenNetwork
@@ -170,6 +170,7 @@ def _exported(make: Callable[..., ClosedLoop], predicted: Sequence[str], folder:
     graphs = candidates if isinstance(candidates, GraphBatch) else None
     rounds = 1
     while (form := folder / f"round-{rounds}" / RESULTS).is_file():
+        _check_filled(form)
         loop.tell(open_samples(str(form), None, None, networks=graphs))
         rounds += 1
     batch = loop.ask()
@@ -178,11 +179,28 @@ def _exported(make: Callable[..., ClosedLoop], predicted: Sequence[str], folder:
         return loop.result()
     _tell(loop, batch)
     _export(batch, form.parent)
-    by_hand = f"fill in {form}"
-    if (form.parent / "run.py").is_file():
-        by_hand = f"copy {form.parent} to the board and run there: python run.py --device NAME; or {by_hand} by hand"
-    say(f"{len(batch)} networks written; {by_hand}. Then run the same command again")
+    say(f"{len(batch)} networks written; {_how_to_fill(form)}. Then run the same command again")
     return None
+
+
+def _how_to_fill(form: Path) -> str:
+    """Return how the measurements get into a form."""
+    by_hand = f"fill in {form}"
+    if not (form.parent / "run.py").is_file():
+        return by_hand
+    return f"copy {form.parent} to the board and run there: python run.py --device NAME; or {by_hand} by hand"
+
+
+def _check_filled(form: Path) -> None:
+    """Raise if a form waits for measurements."""
+    from hwnas_surrogate.measure.form import count_open
+
+    waiting, lines = count_open(form)
+    if waiting:
+        raise DataFileError(
+            f"{form} is not filled in yet: {waiting} of {lines} lines have no device or no value (failed, of a network "
+            f"that the device can't run). To do so, {_how_to_fill(form)}. Then run the same command again."
+        )
 
 
 def _export(batch: NetworkBatch, folder: Path) -> None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 
 from hwnas_surrogate.data import CostTable
+from hwnas_surrogate.data.csv_lines import CsvFile, WrongLines
 from hwnas_surrogate.data.measurements import COLUMNS, FAILED
 from hwnas_surrogate.data.model_column import MODEL
 from hwnas_surrogate.data.table import NOT_MEASURED
 from hwnas_surrogate.files import replacing
 
-__all__ = ["RESULTS", "form_lines", "write_form"]
+__all__ = ["RESULTS", "count_open", "form_lines", "write_form"]
 
 RESULTS = "results.csv"
 """The form beside exported networks."""
@@ -41,6 +43,29 @@ def write_form(path: str | os.PathLike[str], lines: Iterable[Mapping[str, object
         writer = csv.DictWriter(file, names, restval="", extrasaction="ignore")
         writer.writeheader()
         writer.writerows(entries)
+
+
+def count_open(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Return how many lines of a form wait for a measurement, and how many lines there are.
+
+    A line is filled in when it has a device, and a value or a note that says why there is none.
+
+    Raises
+    ------
+    DataFileError
+        If the file is no readable CSV file.
+    """
+    file = CsvFile(Path(path))
+    wrong = WrongLines(file.path)
+    n_open = n_lines = 0
+    for lines, texts in file.columns(wrong, [name.casefold() for name in file.header]):
+        blank = [""] * len(lines)
+        columns = (texts.get(name, blank) for name in ("device", "value", "note"))
+        for device, value, note in zip(*columns, strict=True):
+            n_open += not (device.strip() and (value.strip() or note.strip()))
+        n_lines += len(lines)
+    wrong.check()
+    return n_open, n_lines
 
 
 def form_lines(table: CostTable) -> Iterator[dict[str, object]]:

@@ -92,6 +92,7 @@ def candidates(
     surrogates: SurrogateSuite | None,
     model: str | None,
     seed: int,
+    wanted: npt.NDArray[np.int8] | None = None,
 ) -> Candidates:
     """Return the networks to choose among.
 
@@ -114,6 +115,8 @@ def candidates(
         The model of these.
     seed : int
         Of random architectures and of the costs fitted to.
+    wanted : ndarray of int8, shape (n, positions), optional
+        Architectures that are shown in any case, unless the table is of several configs.
 
     Raises
     ------
@@ -123,7 +126,7 @@ def candidates(
     _check_space(table, surrogates)
     if quality is not None:
         quality_by_row(table, quality)  # what is wrong with it is told before anything is fitted
-    others, whole = _others(table, quality, seed)
+    others, whole, sampled = _others(table, quality, seed, wanted)
     extended = _extended(table, others)
     rated = None if quality is None else _rated(extended, quality)
     found, why_not = _surrogates(table, extended, targets, surrogates, model, seed)
@@ -133,7 +136,7 @@ def candidates(
         if _to_predict(extended, target).any()
     }
     made = Candidates(extended, len(table), rated, found, predicted, why_not, whole, _about(len(others), whole))
-    return made if whole or not len(others) else _fewer(made, targets)
+    return _fewer(made, targets, 0 if wanted is None else len(wanted)) if sampled else made
 
 
 def _check_space(table: CostTable, surrogates: SurrogateSuite | None) -> None:
@@ -153,27 +156,30 @@ def _check_space(table: CostTable, surrogates: SurrogateSuite | None) -> None:
 # -- networks -------------------------------------------------------------------------------------------------
 
 
-def _others(table: CostTable, quality: Accuracy | None, seed: int) -> tuple[npt.NDArray[np.int8], bool]:
-    """Return architectures that are not in the table, and whether they complete the space."""
+def _others(
+    table: CostTable, quality: Accuracy | None, seed: int, wanted: npt.NDArray[np.int8] | None
+) -> tuple[npt.NDArray[np.int8], bool, bool]:
+    """Return architectures that are not in the table, whether they complete the space, and whether some are random."""
     space = table.space
     if space is None:
-        return np.empty((0, 0), np.int8), False
-    nothing = np.empty((0, space.n_positions), np.int8)
+        return np.empty((0, 0), np.int8), False, False
     if len(table.configs) != 1:
-        return nothing, False
+        return np.empty((0, space.n_positions), np.int8), False, False
+    first = np.empty((0, space.n_positions), np.int8) if wanted is None else wanted
     tabulated = space.op_table(table.configs[0], "all") is not None
     size = math.prod(space.n_ops_at.tolist())
     if size <= (_WHOLE if tabulated else _BUILT):
-        wanted, whole = size, True
+        n_drawn, whole = size, True
     else:
-        wanted, whole = _DRAWN if tabulated else _BUILT, False
-    drawn = space.representatives(wanted, seed)
-    if len(drawn) < wanted:  # networks of modules, whose capture takes long
-        return nothing, len(table) == size
+        n_drawn, whole = _DRAWN if tabulated else _BUILT, False
+    drawn = space.representatives(n_drawn, seed)
+    if len(drawn) < n_drawn:  # networks of modules, whose capture takes long
+        others = _new(space, first, table.archs)
+        return others, len(table) + len(others) == size, False
     if whole:
-        return _new(space, space.enumerate(), table.archs), True
+        return _new(space, space.enumerate(), table.archs), True, False
     known = [] if quality is None else [_rated_archs(quality, space)]
-    return _new(space, np.concatenate([*known, drawn]), table.archs), False
+    return _new(space, np.concatenate([first, *known, drawn]), table.archs), False, True
 
 
 def _rated_archs(quality: Accuracy, space: SearchSpace) -> npt.NDArray[np.int8]:
@@ -215,13 +221,13 @@ def _rated(table: CostTable, quality: Accuracy) -> pd.Series[float]:
     return rated.rename("quality" if rated.name is None else str(rated.name))
 
 
-def _fewer(made: Candidates, targets: Sequence[Target]) -> Candidates:
-    """Leave out most of the random architectures, but none of a front."""
+def _fewer(made: Candidates, targets: Sequence[Target], n_wanted: int) -> Candidates:
+    """Leave out most of the random architectures, but none of a front, nor the first ones, which are wanted."""
     table, quality = made.table, made.quality
     frame = pd.DataFrame({str(target): made.values(target) for target in targets})
     frame["up"] = multiply_adds(table, "live") if quality is None else quality.to_numpy()
     frame["connected"] = table.batch.connected
-    kept = np.arange(len(table)) < made.n_measured + _KEPT
+    kept = np.arange(len(table)) < made.n_measured + n_wanted + _KEPT
     if quality is not None:
         kept |= quality.notna().to_numpy()
     for target in targets:
@@ -231,16 +237,21 @@ def _fewer(made: Candidates, targets: Sequence[Target]) -> Candidates:
     predicted = {target: values[kept[made.to_predict(target)]] for target, values in made.predicted.items()}
     rows = np.flatnonzero(kept)
     rated = None if quality is None else quality.iloc[rows].reset_index(drop=True)
-    about = f"{len(rows) - made.n_measured:,} others of the space are shown: random ones"
-    about += ", and" if quality is None else ", those of known quality, and"
-    about += f" the front of {len(table) - made.n_measured:,} for each target."
+    known = ["random ones", *([] if quality is None else ["those of known quality"])]
+    known += ["those that the search found"] if n_wanted else []
+    about = f"{len(rows) - made.n_measured:,} others of the space are shown: {', '.join(known)}, and the front of "
+    about += f"{len(table) - made.n_measured:,} for each target."
     return Candidates(
         table.rows(rows), made.n_measured, rated, made.surrogates, predicted, made.why_not, made.whole, about
     )
 
 
 def _about(n_others: int, whole: bool) -> str:
-    return f"All {n_others:,} others of the space are shown by their predictions." if whole and n_others else ""
+    if not n_others:
+        return ""
+    if whole:
+        return f"All {n_others:,} others of the space are shown by their predictions."
+    return f"Others that the search found, shown by their predictions: {n_others:,}."
 
 
 # -- predictions ----------------------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ from hwnas_surrogate.random_states import RandomState, as_seed
 from hwnas_surrogate.report.candidates import candidates
 from hwnas_surrogate.report.page_data import payload
 from hwnas_surrogate.report.relations import relations
+from hwnas_surrogate.report.searched import SearchFile, read_searched, section
 from hwnas_surrogate.search.quality import Accuracy
 from hwnas_surrogate.trainers import Surrogate, SurrogateSuite
 
@@ -51,6 +52,7 @@ _SCRIPTS = (
     "networks.js",
     "chart.js",
     "network.js",
+    "search.js",
     "explorer.js",
     "start.js",
 )
@@ -64,6 +66,7 @@ def write_report(
     curve: Evaluation | None = None,
     quality: Accuracy | None = None,
     surrogates: SurrogateSuite | None = None,
+    search: SearchFile | None = None,
     title: str | None = None,
     random_state: RandomState = 0,
 ) -> Path:
@@ -98,6 +101,10 @@ def write_report(
     surrogates : SurrogateSuite, optional
         Predict the costs that the table lacks, for the Pareto explorer. Targets without one, or all if None, are
         predicted by surrogates fitted to at most 4,000 of the table's costs.
+    search : SearchResult or path-like, optional
+        What a search found, or the file that ``hwnas search --save`` wrote: its picks, each beside the most
+        different network about as good, are shown and marked in the explorer, which begins with its budgets. Without
+        ``quality``, the explorer shows the qualities that the search knew.
     title : str, optional
         The page's heading.
     random_state : int, numpy generator or None, default=0
@@ -111,11 +118,12 @@ def write_report(
     Raises
     ------
     InvalidInputError
-        If the table is no cost table, has no rows or no targets, or another argument is not as described.
+        If the table is no cost table, has no rows or no targets, the search is of other networks, or another argument
+        is not as described.
     MissingExtraError
         If plotly is not installed.
     DataFileError
-        If the file can't be written, or that of ``quality`` is not readable.
+        If the file can't be written, or that of ``quality`` or ``search`` is not readable.
 
     Examples
     --------
@@ -133,12 +141,17 @@ def write_report(
     heading = f"Costs of {table.title}" if title is None else str(title)
     evaluated: tuple[Evaluation | None, dict[Target, str], str]
     learned: tuple[Evaluation | None, dict[Target, str], str]
+    found = None if search is None else read_searched(search, table)
+    wanted = None if found is None or table.space is None else found.archs(table.space)
+    rated = found.qualities(table) if quality is None and found is not None else quality
     related = relations(table, seed)
     chosen = [table.targets[at] for at in related.shown]
-    shown = candidates(table, chosen, quality, surrogates, "ridge" if _slow(table, len(chosen)) else None, seed)
+    model = "ridge" if _slow(table, len(chosen)) else None
+    shown = candidates(table, chosen, rated, surrogates, model, seed, wanted)
     evaluated = _evaluated(table, chosen, seed) if evaluation is None else (evaluation, {}, "")
     learned = _learned(table, chosen, seed) if curve is None else (curve, {}, "")
     data = payload(table, related, evaluated, learned, shown)
+    data["search"] = None if found is None else section(found, shown.table)
     page = _page(heading, script, json.dumps(data, allow_nan=False, separators=(",", ":")))
     with replacing(path) as temporary:
         temporary.write_text(page, encoding="utf-8", newline="\n")

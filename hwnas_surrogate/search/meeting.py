@@ -31,10 +31,8 @@ def check_met(goals: Goals, found: Evaluated) -> None:
         return
     kept = (found.excess == 0).all(axis=1) & found.connected
     if kept.any():
-        raise InvalidInputError(
-            f"{int(kept.sum()):,} networks keep the budgets, but none of them has a quality or all costs: "
-            "give the qualities of more networks."
-        )
+        which = f"{int(kept.sum()):,} networks keep the budgets, but none of them" if goals.budgets else "no candidate"
+        raise InvalidInputError(f"{which} has a quality or all costs: give the qualities of more networks.")
     rows = np.flatnonzero(found.connected & np.isfinite(found.excess).all(axis=1))
     of_quality = np.array([budget.quantity.name == QUALITY for budget in goals.budgets])
     asked = rows[(found.excess[np.ix_(rows, ~of_quality)] == 0).all(axis=1)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -78,6 +79,40 @@ class SearchResult:
         shown = [self.frame.columns[0], *(quantity.title for quantity in self.goals.quantities)]
         return f"{head}\n{self.frame[shown].to_string(max_colwidth=60)}"
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return what was sought and found as plain values, as ``hwnas search --json`` prints them.
+
+        Returns
+        -------
+        dict
+            ``space`` and ``config``, None of graphs (and the config of networks of several); ``objectives``, their
+            names; ``budgets``, each with ``name``, ``limit`` and ``text`` (``pi/latency <= 30 ms``); ``certainty``;
+            ``coverage`` of the intervals; ``quantities``, each with ``name`` and ``title`` (``pi/latency (ms)``), the
+            name of its column; ``picks``, ``alternatives`` and ``front``, lists of rows by the names of columns;
+            ``evaluations``, ``exact``, ``hypervolume`` and ``notes``.
+        """
+        batch = self.picks
+        configs = batch.configs if isinstance(batch, ArchBatch) else ()
+        return {
+            "space": batch.space.name if isinstance(batch, ArchBatch) else None,
+            "config": str(configs[0]) if len(configs) == 1 else None,
+            "objectives": [quantity.name for quantity in self.goals.objectives],
+            "budgets": [
+                {"name": budget.quantity.name, "limit": budget.limit, "text": str(budget)}
+                for budget in self.goals.budgets
+            ],
+            "certainty": self.goals.certainty,
+            "coverage": COVERAGE,
+            "quantities": [{"name": quantity.name, "title": quantity.title} for quantity in self.goals.quantities],
+            "picks": _records(self.frame),
+            "alternatives": _records(self.alternatives),
+            "front": _records(self.front_frame),
+            "evaluations": len(self.evaluated),
+            "exact": self.exact,
+            "hypervolume": float(self.history["hypervolume"].iloc[-1]) if len(self.history) else None,
+            "notes": list(self.notes),
+        }
+
 
 def result_of(
     goals: Goals, found: Evaluated, n: int, *, history: Sequence[tuple[int, float]], exact: bool
@@ -104,6 +139,11 @@ def result_of(
         exact,
         tuple(_notes(goals, found)),
     )
+
+
+def _records(frame: pd.DataFrame) -> list[dict[Any, Any]]:
+    """Return the rows as dicts; None where there is no value."""
+    return frame.astype(object).where(frame.notna(), None).to_dict(orient="records")
 
 
 def _values(goals: Goals, found: Evaluated, rows: npt.NDArray[np.intp]) -> pd.DataFrame:

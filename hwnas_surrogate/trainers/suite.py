@@ -193,8 +193,7 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
             failed |= where
         by_target: dict[TargetLike, npt.ArrayLike] = dict(zip(chosen.targets, failed.T, strict=True))
         costs = table.lookup(targets=targets)
-        profiles = {target: times for target, times in table.operators.items() if target in picked}
-        self.fit(table.batch, costs, failed=by_target, operators=profiles, progress=progress, n_jobs=n_jobs)
+        self.fit(table.batch, costs, failed=by_target, operators=chosen.operators, progress=progress, n_jobs=n_jobs)
         self.info_ = {"table_fingerprint": table.fingerprint}
         return self
 

@@ -230,12 +230,14 @@ def test_intervals_and_budgets(run: Run, path: Path) -> None:
     for wrong in (0, 0.9, 100, 900, "nan"):
         error = run("predict", 1, "-s", "saved", "--interval", wrong, code=2)[1]
         assert "--interval reads per cent: 90 for 90 %; it must be at least 1 and below 100, got" in error
-    for wrong in ("phone", "phone=5", "phone/latency", "phone/latency=5ms", "=5"):
+    error = run("predict", 1, "-s", "saved", "--budget", "phone=5", code=2)[1]
+    assert "'phone', which stands for phone/latency, phone/energy: name one" in error
+    for wrong in ("phone", "phone/latency", "phone/latency=5ms", "=5"):
         error = run("predict", 1, "-s", "saved", "--budget", wrong, code=2)[1]
-        assert "a budget reads DEVICE/METRIC=COST, the cost in the metric's unit: raspi4/latency=30 for 30 ms" in error
+        assert "a budget reads NAME=LIMIT, the limit in the metric's unit: raspi4/latency=30 for 30 ms" in error
         assert repr(wrong) in error
     twice = ("--budget", "phone/latency=3", "--budget", "phone/latency=50")
-    assert "a target has one budget, got two for phone/latency" in run("predict", 1, "-s", "saved", *twice, code=2)[1]
+    assert "a budget is given once, got two for phone/latency" in run("predict", 1, "-s", "saved", *twice, code=2)[1]
     again = run("predict", 1, "-s", "saved", "--target", "phone", "--target", "phone", "--json")[0]
     assert again == run("predict", 1, "-s", "saved", "--target", "phone", "--json")[0]
 

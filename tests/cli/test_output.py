@@ -37,6 +37,16 @@ def test_a_table_that_fits_stands_as_it_is(capsys: pytest.CaptureFixture[str]) -
     assert len(re.findall(r"\b100\b", text)) == 3
 
 
+def test_headings_stay_whole_where_what_is_left_fits(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = pd.DataFrame({"pick": ["1", "or"], "pi/latency (ms)": [6.7, 7.1], "a long name of a column": "the same"})
+    monkeypatch.setattr(terminal, "PIPED", 40)
+    text = shown(told, capsys)
+    assert "pick  pi/latency (ms)" in text
+    assert "a long name of a column the same in" in text
+
+
 def test_what_is_alike_in_every_row_is_said_once_where_there_is_no_room(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -74,3 +75,15 @@ def test_saved_surrogates_predict_what_was_not_measured(
     assert run("report", "--data", path, "-s", tmp_path / "none", "-o", tmp_path / "other.html") != 0
     assert "Traceback" not in capsys.readouterr().err
     assert not (tmp_path / "other.html").exists()
+
+
+def test_what_a_search_found_is_shown(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = ("search", *range(10, 40), "-s", path, "--objective", "board/latency", "--budget", "phone/latency=200")
+    saved = tmp_path / "found.json"
+    assert run(*found, "-n", "2", "--json", "--save", saved) == 0
+    assert json.loads(capsys.readouterr().out) == json.loads(saved.read_text("utf-8"))
+    page = tmp_path / "report.html"
+    assert run("report", "--data", path, "--search", saved, "-o", page) == 0
+    assert "Sought: the best by board/latency under phone/latency \\u003c= 200 ms" in page.read_text("utf-8")
+    assert run("report", "--data", path, "--search", path, "-o", page) != 0
+    assert "holds no result of a search" in capsys.readouterr().err

@@ -103,6 +103,8 @@ def test_a_function_runs_in_other_processes(run: Run, folder: Path) -> None:
         (["--quality", "missing.csv", "--objective", "quality"], "there is no file missing.csv"),
         (["--timeout", "3"], "a time with its unit"),
         (["--json", "--csv"], "exclude each other"),
+        (["--save", "found.csv"], "must end in .json"),
+        (["--save", "accuracy.csv", "--quality", "accuracy.csv"], "must end in .json"),
         (["--networks", "a.onnx", "--space", "fbnet"], "do not go with --networks"),
         (["--space", "fbnet"], "the costs are over nasbench201"),
     ],

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hwnas_surrogate.data import CostTable, read_measurements
 from hwnas_surrogate.data.official import NOT_COMPILED
 from hwnas_surrogate.errors import DataFileError
-from hwnas_surrogate.measure.form import form_lines, write_form
+from hwnas_surrogate.measure.form import count_open, form_lines, write_form
 from hwnas_surrogate.spaces import get_space
 from hwnas_surrogate.trainers import SurrogateSuite, adapt
 
@@ -113,3 +113,19 @@ def test_surrogates_learn_from_the_failures_of_a_form(path: Path) -> None:
     for suite in (SurrogateSuite(model="ridge", random_state=0).fit_table(table), adapt(table, random_state=0)):
         fails, runs = suite.predict_has_cost([[4, 4, 4, 4, 4, 3], [3, 3, 2, 3, 2, 3]]).iloc[:, 0]
         assert fails < 0.5 < runs
+
+
+def test_lines_without_a_device_or_a_value_wait(tmp_path: Path) -> None:
+    filled = {"architecture": 1, "device": "b", "value": 3}
+    lines = [
+        {"architecture": 0},
+        filled,
+        {**filled, "device": " "},
+        {**filled, "value": ""},
+        {**filled, "value": "", "note": "out of memory"},
+        {**filled, "value": "failed"},
+    ]
+    write_form(tmp_path / "form.csv", lines)
+    assert count_open(tmp_path / "form.csv") == (3, 6)
+    (tmp_path / "excel.csv").write_text("architecture;Device;Value\n1;b;3,5\n2;b;\n")
+    assert count_open(tmp_path / "excel.csv") == (1, 2)

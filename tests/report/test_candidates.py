@@ -117,6 +117,10 @@ def test_of_a_large_space_a_sample_is_shown_and_the_front_of_more(monkeypatch: p
     assert found.quality is not None
     np.testing.assert_array_equal(found.quality.to_numpy()[50:57], np.arange(7.0))
     assert "those of known quality, and the front of 3,007 for each target." in found.about
+    wanted = space.sample(9, random_state=3)
+    found = made(table, quality=quality, wanted=wanted)
+    np.testing.assert_array_equal(found.table.archs[50:66], np.concatenate([wanted, rated]))
+    assert "those of known quality, those that the search found, and the front of 3,016" in found.about
     plain = made(table)
     # The front of those kept is that of all that were drawn.
     every = np.concatenate([archs, space.representatives(3000, 0)])
@@ -143,7 +147,11 @@ def test_graphs_several_configs_and_modules_are_shown_alone() -> None:
 
     space = Modules()
     archs = np.zeros((1, 5), np.int8)
-    assert candidates_module._others(_Archs(space, archs), None, 0)[0].shape == (0, 5)
+    assert candidates_module._others(_Archs(space, archs), None, 0, None)[0].shape == (0, 5)
+    wanted = np.concatenate([archs, archs + 1])
+    others, whole, sampled = candidates_module._others(_Archs(space, archs), None, 0, wanted)
+    np.testing.assert_array_equal(others, archs + 1)
+    assert (whole, sampled) == (False, False)
 
 
 class _Archs:

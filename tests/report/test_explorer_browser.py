@@ -16,6 +16,7 @@ from hwnas_surrogate.data import CostTable
 from hwnas_surrogate.evaluation import evaluate, learning_curve
 from hwnas_surrogate.report import write_report
 from hwnas_surrogate.report.candidates import Candidates, candidates
+from hwnas_surrogate.search import SearchResult, search
 from hwnas_surrogate.spaces import get_space
 from hwnas_surrogate.trainers import Surrogate, SurrogateSuite
 from tests.report.browser import Browser, chromium
@@ -66,6 +67,21 @@ def made(table: CostTable, quality: pd.Series[float]) -> Candidates:
 def path(table: CostTable, quality: pd.Series[float], tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("explorer") / "report.html"
     return written(table, path, quality=quality, surrogates=quick(table))
+
+
+@pytest.fixture(scope="module")
+def sought(table: CostTable, quality: pd.Series[float]) -> SearchResult:
+    """Three picks under two budgets, with a certainty."""
+    budgets = {"phone/latency": 5.0, "board/energy": 4.5}
+    return search("nasbench201", surrogates=quick(table), quality=quality, budgets=budgets, certainty=0.9, n=3)
+
+
+@pytest.fixture(scope="module")
+def searched(
+    table: CostTable, quality: pd.Series[float], sought: SearchResult, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    path = tmp_path_factory.mktemp("searched") / "report.html"
+    return written(table, path, quality=quality, surrogates=quick(table), search=sought)
 
 
 @pytest.fixture(scope="module")
@@ -376,6 +392,18 @@ def test_a_budget_that_nobody_meets_names_the_nearest(page: Browser, made: Candi
     assert page.js("document.getElementById('save-inside').disabled")
 
 
+def test_contradicting_budgets_are_said_to_be_met_one_by_one(page: Browser, made: Candidates) -> None:
+    phone, board = (made.values(target)[made.table.batch.connected] for target in made.table.targets)
+    cheap = float(np.sort(phone)[5])
+    least = float(board[phone <= cheap * 1.001].min())
+    assert board.min() < 0.9 * least
+    set_budget(page, 0, cheap)
+    set_budget(page, 1, 0.95 * least)
+    assert "Each budget can be kept by itself, but not all by one network. The nearest is" in text(page, "picks-said")
+    set_budget(page, 1, 0.01)
+    assert "None has board/energy at most 0.01 mJ, even by itself. The nearest is" in text(page, "picks-said")
+
+
 def test_every_control_has_a_name_and_is_reached_by_keyboard(page: Browser) -> None:
     nameless = page.js("""[...document.querySelectorAll('#pareto :is(button, input, select, [tabindex="0"])')]
       .filter((node) => node.checkVisibility())
@@ -387,7 +415,7 @@ def test_every_control_has_a_name_and_is_reached_by_keyboard(page: Browser) -> N
     for _ in range(5):
         page.press("Tab", 9)
         reached.append(page.js("document.activeElement.type || document.activeElement.id"))
-    assert reached[:4] == ["number", "range", "number", "button"]
+    assert reached == ["number", "range", "number", "checkbox", "button"]
 
 
 def test_what_is_clicked_answers_at_once(page: Browser) -> None:
@@ -401,6 +429,96 @@ def test_what_is_clicked_answers_at_once(page: Browser) -> None:
       return best / 1000;
     })()""")
     assert seconds < 0.3  # it is under 0.1 s where nothing else runs
+
+
+def test_a_whole_interval_within_the_budget_is_asked_for(page: Browser, made: Candidates) -> None:
+    set_budget(page, 0, 5.0)
+    page.js("document.getElementById('surely').click()")
+    high = np.array(made.table.costs[:, 0])
+    high[made.to_predict(made.table.targets[0])] = made.predicted[made.table.targets[0]][:, 2]
+    inside = np.count_nonzero(made.table.batch.connected & (high <= 5.0))
+    told = text(page, "picks-said")
+    assert "have phone/latency at most 5 ms, with their whole intervals. The best" in told
+    # Bounds are kept to a twentieth of a percent.
+    assert int(told.split(" of ")[0].replace(",", "")) == pytest.approx(inside, rel=0.01)
+    assert "May exceed" not in text(page, "picks")
+    page.js("document.getElementById('surely').click()")
+    assert "whole intervals" not in text(page, "picks-said")
+
+
+def test_what_a_search_found_is_shown_beside_its_alternatives(
+    browser: Browser, searched: Path, sought: SearchResult
+) -> None:
+    browser.size(1280, 900)
+    browser.open(searched)
+    assert text(browser, "search-about").startswith("Sought: the best by quality under phone/latency <= 5 ms and board")
+    assert "each with a probability of at least 0.9. All 15,625 candidates were evaluated" in text(
+        browser, "search-about"
+    )
+    shown = browser.js("[...document.querySelectorAll('#search-picks > li')].map((pick) => pick.innerText)")
+    for told, row, other in zip(
+        shown, sought.frame.to_dict("records"), sought.alternatives.to_dict("records"), strict=True
+    ):
+        assert ("No other network is about as good" in told) == pd.isna(other["architecture"])
+        parts = told.replace("\xa0", " ").split("Or, about as good and most different")
+        for part, one in zip(parts, (row, other), strict=False):
+            assert str(int(SPACE.index(SPACE.as_array(one["architecture"]))[0])) in part
+            low, high = one["phone/latency (ms) low"], one["phone/latency (ms) high"]
+            cost = f"{one['phone/latency (ms)']:.4g} ({low:.3g} to {high:.3g})"
+            assert f"{cost}, within the budget with P = {one['P(phone/latency <= 5 ms)']:.3g}" in part
+    n_others = int(sought.alternatives["architecture"].notna().sum())
+    assert n_others > 0
+    assert browser.js("document.querySelectorAll('#search-picks svg.cell').length") == 3 + n_others
+    nameless = "[...document.querySelectorAll('#search button')].filter((node) => !node.textContent.trim()).length"
+    assert browser.js(nameless) == 0
+    # The explorer begins with the search's budgets, and leads to its picks.
+    boxes = "[...document.querySelectorAll('#budget-list input[type=number]')].map((box) => box.value)"
+    assert browser.js(boxes) == ["5", "4.5"]
+    assert browser.js("document.getElementById('surely').checked")
+    browser.js("document.querySelector('#search-picks > li:nth-child(2) .pick').click()")
+    assert f"{sought.picks.names[1]}" in browser.js(f"{DETAIL}.textContent")
+    assert "pick 2 of the search" in text(browser, "pareto-detail")
+    assert browser.errors == []
+
+
+def test_picks_of_a_search_are_marked_in_the_chart(browser: Browser, searched: Path, sought: SearchResult) -> None:
+    browser.size(1280, 900)
+    browser.open(searched)
+    drawn = browser.js("""(() => {
+      const pen = document.getElementById("pareto-marks").getContext("2d"), texts = [], own = pen.strokeText;
+      pen.strokeText = (text, ...where) => { texts.push(text); return own.call(pen, text, ...where); };
+      document.getElementById("no-budgets").click();
+      delete pen.strokeText;
+      return texts;
+    })()""")
+    others = sought.alternatives["architecture"].dropna()
+    assert [text for text in drawn if "or" not in text] == ["3", "2", "1"]
+    assert len([text for text in drawn if "or" in text]) == len(set(others) - set(sought.picks.names))
+    assert browser.js("document.getElementById('search-legend').checkVisibility()")
+    assert browser.errors == []
+
+
+def test_without_a_search_there_is_no_section_of_one(page: Browser) -> None:
+    assert not page.js("document.getElementById('search').checkVisibility()")
+    assert not page.js("document.getElementById('to-search').checkVisibility()")
+    assert not page.js("document.getElementById('search-legend').checkVisibility()")
+
+
+def test_a_search_has_room_on_a_phone(browser: Browser, searched: Path, sought: SearchResult) -> None:
+    browser.size(390, 844)
+    browser.open(searched)
+    assert browser.js("document.documentElement.scrollWidth <= window.innerWidth")
+    folded = "[...document.querySelectorAll('#search-picks details')].map((part) => part.open)"
+    n_others = int(sought.alternatives["architecture"].notna().sum())
+    assert browser.js(folded) == [False] * n_others
+    browser.js("document.querySelector('#search-picks summary').click()")
+    browser.wait("document.querySelectorAll('#search-picks svg.cell').length === 4")
+    heights = browser.js(
+        "[...document.querySelectorAll('#search :is(button, summary)')]"
+        ".filter((node) => node.checkVisibility()).map((node) => node.getBoundingClientRect().height)"
+    )
+    assert min(heights) >= 36
+    assert browser.errors == []
 
 
 def test_a_phone_has_room_for_all_of_it(browser: Browser, path: Path) -> None:

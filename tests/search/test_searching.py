@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -136,8 +137,12 @@ def test_networks_without_quality_are_left_out_and_counted(costs: CostTable) -> 
     assert len(found) == connected[1::2].sum()
     assert f"{connected[::2].sum():,} networks without a quality or a cost are left out" in found.notes
     known[:] = np.nan
-    with pytest.raises(InvalidInputError, match="none of them has a quality"):
+    with pytest.raises(InvalidInputError, match="no candidate has a quality or all costs: give the qualities of more"):
         search(costs.batch, quality=known)
+    with pytest.raises(InvalidInputError, match=r"^\d+ networks keep the budgets, but none of them has a quality"):
+        search(costs.batch, surrogates=costs, quality=known, budgets={PI: 9.0})
+    with pytest.raises(InvalidInputError, match="no candidate has a quality"):
+        search(costs.batch, quality=lambda names: [math.nan] * len(names))
 
 
 def test_missing_costs_are_left_out(costs: CostTable) -> None:
@@ -285,7 +290,11 @@ def test_a_surrogate_of_accuracies_is_a_quality(costs: CostTable) -> None:
         ({"objectives": ["params", "params"]}, "named once"),
         ({"objectives": "speed"}, "unknown objective 'speed'; allowed: 'quality', 'pi/latency'"),
         ({"objectives": "quality"}, "is not given"),
-        ({"budgets": {"phone/latency": 3}}, "unknown budget 'phone/latency'"),
+        (
+            {"budgets": {"phone/latency": 3}},
+            "unknown budget 'phone/latency'; .* Other targets need a surrogate",
+        ),
+        ({"objectives": "phone/latency", "surrogates": None}, "unknown objective 'phone/latency'; .*need a surrogate"),
         ({"budgets": {PI: 0}}, "a number above 0, got 0"),
         ({"budgets": {PI: float("nan")}}, "a number above 0"),
         ({"budgets": {"quality": float("inf")}}, "budget of quality must be a number, got inf"),

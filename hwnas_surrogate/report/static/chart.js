@@ -197,6 +197,26 @@ function drawPick(pen, row, number) {
   pen.textBaseline = "middle";
   pen.fillText(String(number), px, py + 0.5);
 }
+// What a search found: triangles with their tip at the network, full above a pick, hollow below an alternative.
+function drawSought(pen, row, { text, own }) {
+  const [px, py] = place(row), up = own ? -1 : 1;
+  if (!inFrame(px, py)) return;
+  pen.beginPath();
+  pen.moveTo(px, py); pen.lineTo(px - 8, py + 14 * up); pen.lineTo(px + 8, py + 14 * up);
+  pen.closePath();
+  pen.fillStyle = colour(own ? "text" : "card");
+  pen.fill();
+  pen.strokeStyle = colour(own ? "card" : "text");
+  pen.lineWidth = 1.5;
+  pen.stroke();
+  pen.fillStyle = colour("text");
+  pen.strokeStyle = colour("card");
+  pen.lineWidth = 3;
+  pen.textAlign = "center";
+  pen.textBaseline = own ? "bottom" : "top";
+  pen.strokeText(text, px, py + 15 * up);
+  pen.fillText(text, px, py + 15 * up);
+}
 function drawChosen(pen, row) {
   const [px, py] = place(row);
   if (!inFrame(px, py)) return;
@@ -232,6 +252,7 @@ function drawMarks() {
   if (chosen !== null) drawIntervals(pen, chosen);
   pen.restore();
   for (const [row, number] of picks.reverse()) drawPick(pen, row, number);
+  for (const [row, sought] of [...SOUGHT].reverse()) if (has(row)) drawSought(pen, row, sought);
   if (chosen !== null) drawChosen(pen, chosen);
 }
 
@@ -243,7 +264,7 @@ function nearest(px, py) {
     const apart = (places[2 * k] - px) ** 2 + (places[2 * k + 1] - py) ** 2;
     if (apart < least && inFrame(places[2 * k], places[2 * k + 1])) { least = apart; best = rows[k]; }
   }
-  for (const row of [...CHART.front, ...CHART.picks]) {
+  for (const row of [...CHART.front, ...SOUGHT.keys(), ...CHART.picks]) {
     const [x, y] = place(row);
     if ((x - px) ** 2 + (y - py) ** 2 < 81 && inFrame(x, y)) best = row;
   }
@@ -307,7 +328,7 @@ function tell(tip, row) {
   tip.hidden = row === null;
   if (row === null) return;
   const text = (a) => a.target === undefined ? `${a.name} ${inUnit(a, a.values[row], 5)}` : `${a.name} ${costText(a.target, row)}`;
-  tip.replaceChildren(...[shortName(row), configText(row), text(CHART.x), text(CHART.y)].filter(Boolean).map((line) => el("div", { text: line })));
+  tip.replaceChildren(...[shortName(row), SOUGHT.get(row)?.said, configText(row), text(CHART.x), text(CHART.y)].filter(Boolean).map((line) => el("div", { text: line })));
   const [px, py] = place(row);
   tip.style.left = `${Math.max(0, Math.min(px - tip.offsetWidth / 2, CHART.width - tip.offsetWidth))}px`;
   tip.style.top = `${py - tip.offsetHeight - 12 < 0 ? py + 12 : py - tip.offsetHeight - 12}px`;

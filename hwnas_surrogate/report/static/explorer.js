@@ -7,7 +7,7 @@ const MOST_PICKS = 5;
 const quantityKey = (id) => byId(id).value;
 
 // Budgets. A slider goes through the networks in the order of their cost; at its end there is no budget.
-const BUDGETS = new Map();
+const BUDGETS = new Map(SEARCH ? SEARCH.budgets : []);
 const activeBudgets = () => shown().filter((i) => BUDGETS.has(i)).map((i) => [i, BUDGETS.get(i)]);
 const STEPS_OF_SLIDER = 1000;
 const isWithin = (i, value, budget) => TARGETS[i].better < 0 ? value <= budget : value >= budget;
@@ -67,10 +67,16 @@ function insideBudgets() {
   const inside = new Uint8Array(N).fill(1);
   for (const row of CUT_OFF) inside[row] = 0;
   for (const [i, budget] of activeBudgets()) {
-    const { values } = COSTED[i]();
-    for (let row = 0; row < N; row++) if (!isWithin(i, values[row], budget)) inside[row] = 0;
+    const costs = counted(i);
+    for (let row = 0; row < N; row++) if (!isWithin(i, costs[row], budget)) inside[row] = 0;
   }
   return inside;
+}
+// What is compared with a budget: the costs, or, to be sure, the bounds of their intervals.
+const surely = () => byId("surely").checked;
+function counted(i) {
+  const { values, low, high } = COSTED[i]();
+  return !surely() ? values : TARGETS[i].better < 0 ? high : low;
 }
 // The targets whose interval reaches beyond their budget.
 function crossed(row) {
@@ -117,12 +123,21 @@ function closest() {
   for (let row = 0; row < N; row++) {
     if (CUT_OFF.has(row)) continue;
     const excess = Math.max(...activeBudgets().map(([i, budget]) => {
-      const ratio = COSTED[i]().values[row] / budget;
+      const ratio = counted(i)[row] / budget;
       return Number.isNaN(ratio) ? Infinity : TARGETS[i].better < 0 ? ratio : 1 / ratio;
     }));
     if (excess < least) { least = excess; best = row; }
   }
   return best;
+}
+
+// Of several budgets that no network is within: whether each can be kept by itself.
+function eachAlone() {
+  const budgets = activeBudgets();
+  if (budgets.length < 2) return "";
+  const never = budgets.filter(([i, budget]) => { const costs = counted(i); return !costs.some((cost, row) => !CUT_OFF.has(row) && isWithin(i, cost, budget)); });
+  if (!never.length) return " Each budget can be kept by itself, but not all by one network.";
+  return ` None has ${never.map(([i, budget]) => `${TARGETS[i].name} ${limit(i, budget)}`).join(", or ")}, even by itself.`;
 }
 
 function options(id, entries, wish) {
@@ -148,7 +163,7 @@ function drawPareto() {
   plot.style.height = `${narrow() ? 420 : 560}px`;
   CHART.rows = [];
   byId("explorer").hidden = true;
-  byId("pareto-about").textContent = counted();
+  byId("pareto-about").textContent = aboutNetworks();
   if (!targets.length) return notes("pareto-notes", [NOTHING]);
   const [x, y] = [quantity(quantityKey("axis-x")), quantity(quantityKey("axis-y"))];
   for (let row = 0; row < N; row++) if (!CUT_OFF.has(row) && !Number.isNaN(x.values[row]) && !Number.isNaN(y.values[row])) CHART.rows.push(row);
@@ -162,7 +177,7 @@ function drawPareto() {
   update();
   layOut();
 }
-function counted() {
+function aboutNetworks() {
   const named = shown().filter((i) => NETWORKS.predicted[i].values);
   const trained = [...new Set(named.map((i) => NETWORKS.predicted[i].trained))];
   const from = trained.length === 1 ? count(trained[0]) : trained.length ? `${count(Math.min(...trained))} to ${count(Math.max(...trained))}` : "";
@@ -176,7 +191,8 @@ function axisNotes(x, y) {
   if (!drawn.length) told.push("Nothing to draw: no network has a value on both axes.");
   if (drawn.length < connected) told.push(`${count(connected - drawn.length)} of ${plural(connected, "network")} are not drawn: they have no value on an axis.`);
   if (x.key === y.key) told.push("Both axes are the same: choose another for a front of more than the cheapest.");
-  for (const a of [x, y]) if (drawn.length > 1 && drawn.every((row) => a.values[row] === a.values[drawn[0]])) told.push(`${a.name} is the same for all networks drawn.`);
+  const best = quantity(quantityKey("best-by"));
+  for (const a of [x, y, ...[x.key, y.key].includes(best.key) ? [] : [best]]) if (drawn.length > 1 && drawn.every((row) => a.values[row] === a.values[drawn[0]])) told.push(`${a.name} is the same for all networks drawn.`);
   told.push(...without("predictions", shown().filter((i) => NETWORKS.predicted[i].why), (t) => NETWORKS.predicted[TARGETS.indexOf(t)].why));
   return told;
 }
@@ -201,8 +217,8 @@ function drawPicks(best) {
   const miss = n || !limits ? null : closest();
   byId("picks-title").textContent = limits ? `The best within the budgets` : "The best networks";
   byId("picks-said").textContent = !limits ? `By ${best.name}, without a budget.`
-    : n ? `${count(n)} of ${plural(N - CUT_OFF.size, "network")} have ${limits}. The best by ${best.name}:`
-      : `No network has ${limits}.${miss === null ? "" : ` The nearest is ${shortName(miss)}: ${activeBudgets().map(([i]) => `${TARGETS[i].name} ${costText(i, miss)}`).join("; ")}.`}`;
+    : n ? `${count(n)} of ${plural(N - CUT_OFF.size, "network")} have ${limits}${surely() ? ", with their whole intervals" : ""}. The best by ${best.name}:`
+      : `No network has ${limits}${surely() ? ", with its whole interval" : ""}.${eachAlone()}${miss === null ? "" : ` The nearest is ${shortName(miss)}: ${activeBudgets().map(([i]) => `${TARGETS[i].name} ${costText(i, miss)}`).join("; ")}.`}`;
   byId("picks").replaceChildren(...CHART.picks.map((row, k) => pickCard(row, k, best)));
   byId("save-picks").disabled = !CHART.picks.length;
   byId("save-inside").disabled = !n;
@@ -218,7 +234,7 @@ function pickCard(row, k, best) {
     ...told.filter((i) => i !== best.target).map((i) => [TARGETS[i].name, costText(i, row)])];
   const warning = beyond.map((i) => el("p", { class: "beyond", text: `▲ May exceed the budget: the interval of ${TARGETS[i].name} crosses it.` }));
   const picture = pictureOf(row, true);
-  return el("li", {}, el("div", { class: "row" }, title, copyButton(row)), ...picture ? [picture] : [], facts(pairs), ...warning);
+  return el("li", {}, el("div", { class: "row" }, title, copyButton(archText(row), shortName(row))), ...picture ? [picture] : [], facts(pairs), ...warning);
 }
 function drawFrontTable() {
   const { x, y, front } = CHART;
@@ -297,7 +313,10 @@ function saveCsv(rows, name) {
 function startExplorer() {
   for (const id of ["axis-x", "axis-y", "best-by"]) byId(id).addEventListener("change", drawPareto);
   byId("pareto-plot").addEventListener("keydown", stepAlong);
+  byId("find").placeholder = !NETWORKS.archs ? "name" : INDEX() ? "string or index" : "string or number";
   byId("find-form").addEventListener("submit", (event) => { event.preventDefault(); find(); });
+  byId("surely").checked = Boolean(SEARCH?.certainty);
+  byId("surely").addEventListener("change", update);
   byId("no-budgets").addEventListener("click", () => { BUDGETS.clear(); drawBudgetBoxes(); update(); });
   byId("save-picks").addEventListener("click", () => saveCsv(CHART.picks, "picks.csv"));
   byId("save-front").addEventListener("click", () => saveCsv(CHART.front, "front.csv"));

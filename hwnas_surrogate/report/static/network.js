@@ -58,9 +58,9 @@ async function copy(text, button) {
   button.textContent = "Copied";
   setTimeout(() => { button.textContent = "Copy"; }, 1500);
 }
-function copyButton(row) {
-  const button = el("button", { type: "button", text: "Copy", "aria-label": `Copy ${shortName(row)}` });
-  button.addEventListener("click", () => copy(archText(row), button));
+function copyButton(text, name = text) {
+  const button = el("button", { type: "button", text: "Copy", "aria-label": `Copy ${name}` });
+  button.addEventListener("click", () => copy(text, button));
   return button;
 }
 
@@ -115,7 +115,9 @@ function detail(row) {
   if (row === null) return box.replaceChildren(el("p", { class: "muted", text: "Choose a network, in the chart or a list, to see it here." }));
   const picked = CHART.picks.indexOf(row);
   const name = NETWORKS.archs ? shortName(row).replace(/^./, (letter) => letter.toUpperCase()) : "Network";
-  const made = [el("h3", { text: `${name}${picked < 0 ? "" : `, pick ${picked + 1}`}` }), el("p", { class: "copied" }, copyButton(row), archCode(archText(row)))];
+  const sought = SOUGHT.get(row);
+  const made = [el("h3", { text: `${name}${picked < 0 ? "" : `, pick ${picked + 1}`}${sought ? `, ${sought.said}` : ""}` }),
+    el("p", { class: "copied" }, copyButton(archText(row), shortName(row)), archCode(archText(row)))];
   if (CUT_OFF.has(row)) made.push(el("p", { class: "note", text: `This network has ${NO_PATH}: it is on no front and among no picks.` }));
   made.push(pictureOf(row, false), factsOf(row));
   const others = shown().length - leading().length;

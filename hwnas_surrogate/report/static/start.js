@@ -9,6 +9,7 @@ function drawAll() {
   drawPredicted();
   drawHeatmaps();
   safely(drawPareto);
+  safely(drawSearch);
   for (const entry of CARDS.values()) entry.drawn = false;
   DRAWN.clear();
   drawCharts();
