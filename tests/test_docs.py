@@ -39,7 +39,7 @@ NEEDS = {
     "layers": ("matplotlib",),
     "measure": ("onnxruntime",),
     "new-device": ("matplotlib",),
-    "search": ("optuna", "pymoo"),
+    "search": ("optuna", "plotly", "pymoo"),
 }
 
 
