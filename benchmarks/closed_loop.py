@@ -12,6 +12,7 @@ from benchmarks.figure import Figure
 from hwnas_surrogate.data import CostTable, load_table
 from hwnas_surrogate.errors import UnmetBudgetsError
 from hwnas_surrogate.graphs import NetworkBatch
+from hwnas_surrogate.jobs import in_parallel
 from hwnas_surrogate.search import ClosedLoop, search, suggest
 from hwnas_surrogate.trainers import adapt
 
@@ -73,24 +74,10 @@ def _loop(table: CostTable, quality: pd.Series[float], budget: float, seed: int)
 
 
 def _regret(table: CostTable) -> Iterator[Figure]:
-    costs, target = table.costs[:, 0], str(table.targets[0])
-    budgets = np.percentile(costs, BUDGETS)
+    target = str(table.targets[0])
     for sd in (0.1, 0.5):
-        loop, by_chance, measured, over = (np.zeros((len(SEEDS), len(budgets))) for _ in range(4))
-        for row, seed in enumerate(SEEDS):
-            quality = _quality(table, seed, sd)
-            values = quality.to_numpy()
-            drawn = np.random.default_rng(seed).permutation(len(table))[:MOST]
-            for column, budget in enumerate(budgets):
-                best, worst = values[costs <= budget].max(), values[costs <= budget].min()
-                picks, known = _loop(table, quality, budget, seed)
-                kept = values[drawn[costs[drawn] <= budget]]
-                loop[row, column] = best - values[table.find(picks)].max()
-                by_chance[row, column] = best - (kept.max() if len(kept) else worst)
-                measured[row, column] = len(known)
-                over[row, column] = max(float(costs[table.find(picks)].max()) / budget - 1, 0.0)
-            loop[row] /= np.ptp(values)
-            by_chance[row] /= np.ptp(values)
+        parts = in_parallel(_regret_of, [(sd, seed) for seed in SEEDS], shared=(table,))
+        loop, by_chance, measured, over = np.stack(parts, axis=1)
         head = f"{target}, {len(table):,} architectures, quality noise {sd}, {len(SEEDS)} seeds, 3 budgets"
         yield Figure(
             f"{head}: regret of the closed loop from {FIRST} measurements and at most {MOST - FIRST} more, part of the "
@@ -105,6 +92,23 @@ def _regret(table: CostTable) -> Iterator[Figure]:
         )
 
 
+def _regret_of(table: CostTable, sd: float, seed: int) -> Vector:
+    """Return regrets of the closed loop and of chance, measurements and overshoots: an array (4, budgets)."""
+    costs = table.costs[:, 0]
+    quality = _quality(table, seed, sd)
+    values = quality.to_numpy()
+    drawn = np.random.default_rng(seed).permutation(len(table))[:MOST]
+    columns = []
+    for budget in np.percentile(costs, BUDGETS):
+        best, worst = values[costs <= budget].max(), values[costs <= budget].min()
+        picks, known = _loop(table, quality, budget, seed)
+        kept = values[drawn[costs[drawn] <= budget]]
+        loop = (best - values[table.find(picks)].max()) / np.ptp(values)
+        by_chance = (best - (kept.max() if len(kept) else worst)) / np.ptp(values)
+        columns.append([loop, by_chance, len(known), max(float(costs[table.find(picks)].max()) / budget - 1, 0.0)])
+    return np.array(columns).T
+
+
 def _halves(table: CostTable) -> Iterator[Figure]:
     """Measure by one half of the runs, and judge the best network by the other half."""
     assert table.repeats is not None
@@ -112,16 +116,8 @@ def _halves(table: CostTable) -> Iterator[Figure]:
         CostTable("nasbench201", table.batch, table.repeats[:, :, column], table.targets) for column in (3, 4)
     )
     floor = table.noise_floor()[table.targets[0]]["median_relative_difference"]
-    over, plain = [], []
-    for seed in SEEDS:
-        quality = _quality(table, seed, 0.1)
-        for budget in np.percentile(table.costs[:, 0], BUDGETS):
-            picks, known = _loop(one, quality, budget, seed)
-            over.append(float(other.costs[other.find(picks.take([0])), 0][0] / budget - 1))
-            suite = adapt(known.rows(range(FIRST)), random_state=seed)
-            target = str(table.targets[0])
-            alone = search(table.batch, surrogates=suite, quality=quality, budgets={target: budget}, n=1).picks
-            plain.append(float(other.costs[other.find(alone), 0][0] / budget - 1))
+    found = in_parallel(_halves_of, [(seed,) for seed in SEEDS], shared=(table, one, other))
+    over, plain = np.concatenate(found).T
     for name, parts in (("the closed loop's best network", over), ("the best prediction from 10 measurements", plain)):
         beyond = np.maximum(parts, 0.0)
         yield Figure(
@@ -131,32 +127,25 @@ def _halves(table: CostTable) -> Iterator[Figure]:
         )
 
 
+def _halves_of(table: CostTable, one: CostTable, other: CostTable, seed: int) -> Vector:
+    """Return the overshoots of the closed loop and of predictions alone: an array (budgets, 2)."""
+    quality, target = _quality(table, seed, 0.1), str(table.targets[0])
+    rows = []
+    for budget in np.percentile(table.costs[:, 0], BUDGETS):
+        picks, known = _loop(one, quality, budget, seed)
+        suite = adapt(known.rows(range(FIRST)), random_state=seed)
+        alone = search(table.batch, surrogates=suite, quality=quality, budgets={target: budget}, n=1).picks
+        rows.append([other.costs[other.find(best), 0][0] / budget - 1 for best in (picks.take([0]), alone)])
+    return np.array(rows)
+
+
 def _certain(table: CostTable, n: int) -> Figure:
     """Pick networks that keep a budget with 90 %, and count those that do."""
-    costs, target = table.costs[:, 0], str(table.targets[0])
-    kept: list[float] = []
-    promised: list[float] = []
-    none = 0
-    for seed in CERTAIN_SEEDS:
-        quality = _quality(table, seed, 0.5)
-        suite = adapt(table.rows(table.find(_first(table, n, seed))), random_state=seed)
-        inside: list[bool] = []
-        for budget in np.percentile(costs, CERTAIN_BUDGETS):
-            try:
-                result = search(
-                    table.batch,
-                    surrogates=suite,
-                    quality=quality,
-                    budgets={target: budget},
-                    certainty=CERTAINTY,
-                    n=PICKS,
-                )
-            except UnmetBudgetsError:
-                none += 1
-                continue
-            inside += (costs[table.find(result.picks)] <= budget).tolist()
-            promised += result.goals.probabilities(result.picks)[result.goals.budgets[0]].tolist()
-        kept.append(float(np.mean(inside)))
+    target = str(table.targets[0])
+    parts = in_parallel(_certain_of, [(n, seed) for seed in CERTAIN_SEEDS], shared=(table,))
+    kept = [float(np.mean(inside)) for inside, _, _ in parts]
+    promised = [probability for _, probabilities, _ in parts for probability in probabilities]
+    none = sum(without for *_, without in parts)
     return Figure(
         f"--certainty .9, {target}, {table.space_name}, {n} suggested measurements, {PICKS} picks for each of "
         f"{len(CERTAIN_BUDGETS)} budgets, {len(CERTAIN_SEEDS)} seeds: picks within it, sd over seeds; their mean "
@@ -164,3 +153,23 @@ def _certain(table: CostTable, n: int) -> Figure:
         f"{np.mean(kept):.1%}, {np.std(kept, ddof=1):.1%}; {np.mean(promised):.1%}; {none}",
         "88 to 97 %",
     )
+
+
+def _certain_of(table: CostTable, n: int, seed: int) -> tuple[list[bool], list[float], int]:
+    """Return whether each pick is within its budget, their probabilities, and the number of budgets without a pick."""
+    costs, target = table.costs[:, 0], str(table.targets[0])
+    quality = _quality(table, seed, 0.5)
+    suite = adapt(table.rows(table.find(_first(table, n, seed))), random_state=seed)
+    inside: list[bool] = []
+    promised: list[float] = []
+    none = 0
+    for budget in np.percentile(costs, CERTAIN_BUDGETS):
+        wanted = {"budgets": {target: budget}, "certainty": CERTAINTY, "n": PICKS}
+        try:
+            result = search(table.batch, surrogates=suite, quality=quality, **wanted)
+        except UnmetBudgetsError:
+            none += 1
+            continue
+        inside += (costs[table.find(result.picks)] <= budget).tolist()
+        promised += result.goals.probabilities(result.picks)[result.goals.budgets[0]].tolist()
+    return inside, promised, none
