@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from benchmarks.figure import Figure
-from benchmarks.kept import FOLDER, once
+from benchmarks.kept import FOLDER, each_once
 from hwnas_surrogate.data import CostTable, load_table
 from hwnas_surrogate.errors import UnmetBudgetsError
 from hwnas_surrogate.graphs import NetworkBatch
@@ -85,7 +85,7 @@ def _loop(table: CostTable, quality: pd.Series[float], budget: float, seed: int)
 def _regret(table: CostTable) -> Iterator[Figure]:
     target = str(table.targets[0])
     for sd in (0.1, 0.5):
-        seeds = [once(RESULTS, f"regret, {target}, {sd}, {seed}", _seed, table, sd, seed) for seed in SEEDS]
+        seeds = each_once(RESULTS, f"regret, {target}, {sd}", _seed, SEEDS, table, sd)
         loop, by_chance, measured, over = (
             np.array([found[name] for found in seeds]) for name in ("loop", "by chance", "measured", "over")
         )
@@ -128,7 +128,7 @@ def _halves(table: CostTable) -> Iterator[Figure]:
         CostTable("nasbench201", table.batch, table.repeats[:, :, column], table.targets) for column in (3, 4)
     )
     floor = table.noise_floor()[table.targets[0]]["median_relative_difference"]
-    seeds = [once(RESULTS, f"halves, {seed}", _repeated, one, other, floor, seed) for seed in SEEDS]
+    seeds = each_once(RESULTS, "halves", _repeated, SEEDS, one, other, floor)
     for name, key in (
         ("the closed loop's best network", "loop"),
         (f"the same, with budgets smaller by {MARGIN:g} times the noise floor", "margin"),
@@ -168,9 +168,7 @@ def _repeated(one: CostTable, other: CostTable, floor: float, seed: int) -> dict
 def _certain(table: CostTable, n: int, how: How) -> Figure:
     """Pick networks that keep a budget with 90 %, and count those that do."""
     target, space = str(table.targets[0]), table.space_name
-    seeds = [
-        once(RESULTS, f"certain, {space}, {n}, {how}, {seed}", _picked, table, n, how, seed) for seed in CERTAIN_SEEDS
-    ]
+    seeds = each_once(RESULTS, f"certain, {space}, {n}, {how}", _picked, CERTAIN_SEEDS, table, n, how)
     kept, promised = (np.array([found[name] for found in seeds], float) for name in ("kept", "promised"))
     of_seeds = np.nanmean(kept, axis=1)
     return Figure(

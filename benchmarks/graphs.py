@@ -16,6 +16,7 @@ from hwnas_surrogate import Surrogate
 from hwnas_surrogate.data import CostTable, as_graphs, load_bundled, load_table
 from hwnas_surrogate.evaluation import score, split_rows
 from hwnas_surrogate.graphs import Graph, GraphBatch, NetworkBatch
+from hwnas_surrogate.jobs import in_parallel
 from hwnas_surrogate.spaces import get_space
 from hwnas_surrogate.trainers import AdaptWarning, ExtrapolationWarning, TransferSurrogate
 
@@ -51,20 +52,11 @@ def _ranks() -> Iterator[Figure]:
         table = load_table(space=name)
         assert isinstance(table, CostTable)
         for target in table.targets:
-            costs = table.costs[:, table.targets.index(target)]
-            known = np.flatnonzero(~np.isnan(costs))
             if table.devices[target.device].source != "measured":
                 continue
-            taus: dict[bool, list[float]] = {False: [], True: []}
-            for seed in SEEDS:
-                train, test = (known[rows] for rows in split_rows(len(known), N, min(400, len(known) - N), seed))
-                for of_graphs, found in taus.items():
-                    batch = table.batch.take(np.concatenate([train, test]))
-                    networks: NetworkBatch = batch.graphs() if of_graphs else batch  # type: ignore[attr-defined]
-                    surrogate = Surrogate(None if of_graphs else name, random_state=seed, calibrate=False)
-                    surrogate.fit(networks.take(np.arange(N)), costs[train])
-                    predicted = surrogate.predict(networks.take(np.arange(N, len(networks))), extrapolate=True)
-                    found.append(score(costs[test], predicted).kendall_tau)
+            tasks = [(of_graphs, seed) for of_graphs in (False, True) for seed in SEEDS]
+            found = in_parallel(_tau, tasks, shared=(table.select(target),))
+            taus = found[: len(SEEDS)], found[len(SEEDS) :]
             yield Figure(
                 f"{target}, {name}, n={N}, {len(SEEDS)} splits: kendall tau of architectures; of graphs; difference",
                 f"{_mean(taus[False])}; {_mean(taus[True])}; {np.mean(taus[True]) - np.mean(taus[False]):+.4f}",
@@ -72,27 +64,27 @@ def _ranks() -> Iterator[Figure]:
             )
 
 
+def _tau(table: CostTable, of_graphs: bool, seed: int) -> float:
+    """Return Kendall's tau of a surrogate of graphs or architectures, on networks that are held out."""
+    costs = table.costs[:, 0]
+    known = np.flatnonzero(~np.isnan(costs))
+    train, test = (known[rows] for rows in split_rows(len(known), N, min(400, len(known) - N), seed))
+    batch = table.batch.take(np.concatenate([train, test]))
+    networks: NetworkBatch = batch.graphs() if of_graphs else batch  # type: ignore[attr-defined]
+    surrogate = Surrogate(None if of_graphs else table.space.name, random_state=seed, calibrate=False)
+    surrogate.fit(networks.take(np.arange(N)), costs[train])
+    predicted = surrogate.predict(networks.take(np.arange(N, len(networks))), extrapolate=True)
+    return score(costs[test], predicted).kendall_tau
+
+
 def _strange() -> Iterator[Figure]:
     """Train on one space, and predict another."""
     tables = {name: load_bundled(name) for name in ("nasbench201", "fbnet")}
     for target in ("epyc-torch-1t/latency", "epyc-onnxruntime-1t/latency"):
         for source, other in (("nasbench201", "fbnet"), ("fbnet", "nasbench201")):
-            errors, coverages, widths = [], [], []
-            for seed in SEEDS:
-                rng = np.random.default_rng(seed)
-                parts = []
-                for name, n in ((source, 300), (other, 200)):
-                    one = tables[name].select(target)
-                    measured = rng.permutation(np.flatnonzero(~np.isnan(one.costs[:, 0])))[:n]
-                    parts.append(as_graphs(one.rows(measured)))
-                known, strange = parts
-                surrogate = Surrogate(None, random_state=seed).fit(known.batch, known.costs[:, 0])
-                predicted = surrogate.predict(strange.batch, extrapolate=True)
-                low, high = surrogate.predict_interval(strange.batch, extrapolate=True).T
-                costs = strange.costs[:, 0]
-                errors.append(score(costs, predicted).mdape)
-                coverages.append(float(((costs >= low) & (costs <= high)).mean()))
-                widths.append(float(np.median((high - low) / predicted)))
+            shared = (tables[source].select(target), tables[other].select(target))
+            found = in_parallel(_of_strange, [(seed,) for seed in SEEDS], shared=shared)
+            errors, coverages, widths = zip(*found, strict=True)
             yield Figure(
                 f"{target}: trained on 300 graphs of {source}, asked about {other}, {len(SEEDS)} draws: median error; "
                 "coverage of 90 % intervals; their width",
@@ -100,6 +92,22 @@ def _strange() -> Iterator[Figure]:
                 f"{100 * np.mean(coverages):.0f} % (lowest {100 * min(coverages):.0f}); {100 * np.mean(widths):.0f} %",
                 "intervals that hold",
             )
+
+
+def _of_strange(source: CostTable, other: CostTable, seed: int) -> tuple[float, float, float]:
+    """Train on networks of one table, predict those of another; return error, coverage and width of intervals."""
+    rng = np.random.default_rng(seed)
+    parts = []
+    for one, n in ((source, 300), (other, 200)):
+        measured = rng.permutation(np.flatnonzero(~np.isnan(one.costs[:, 0])))[:n]
+        parts.append(as_graphs(one.rows(measured)))
+    known, strange = parts
+    surrogate = Surrogate(None, random_state=seed).fit(known.batch, known.costs[:, 0])
+    predicted = surrogate.predict(strange.batch, extrapolate=True)
+    low, high = surrogate.predict_interval(strange.batch, extrapolate=True).T
+    costs = strange.costs[:, 0]
+    coverage = float(((costs >= low) & (costs <= high)).mean())
+    return score(costs, predicted).mdape, coverage, float(np.median((high - low) / predicted))
 
 
 def _own_tables() -> Iterator[tuple[str, CostTable]]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-__all__ = ["FOLDER", "known", "once"]
+from hwnas_surrogate.jobs import in_parallel
+
+__all__ = ["FOLDER", "each_once", "known", "once"]
 
 FOLDER = Path("build/benchmarks")
 
@@ -27,3 +29,16 @@ def once(file: Path, what: str, measure: Callable[..., dict[str, Any]], *given: 
         with file.open("a") as lines:
             lines.write(json.dumps(found) + "\n")
     return found
+
+
+def each_once(
+    file: Path, what: str, measure: Callable[..., dict[str, Any]], seeds: Iterable[int], *shared: Any
+) -> list[dict[str, Any]]:
+    """Return the results of ``measure(*shared, seed)`` for seeds, in parallel; ``what`` and the seed name each."""
+    return in_parallel(_of_seed, [(seed,) for seed in seeds], shared=(file, what, measure, shared))
+
+
+def _of_seed(
+    file: Path, what: str, measure: Callable[..., dict[str, Any]], shared: tuple[Any, ...], seed: int
+) -> dict[str, Any]:
+    return once(file, f"{what}, {seed}", measure, *shared, seed)

@@ -6,6 +6,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from benchmarks.figure import Figure, shared_data
 from hwnas_surrogate.data import CostTable, load_table
 from hwnas_surrogate.evaluation import few_shot_table, help2021, leave_one_device_out, nasflat2024
 from hwnas_surrogate.evaluation.peers import NASFLAT
+from hwnas_surrogate.jobs import in_parallel
 from hwnas_surrogate.trainers import AdaptWarning, SurrogateSuite, TransferSurrogate, fit_sources
 
 SEEDS = range(10)
@@ -139,20 +141,23 @@ def _intervals() -> Iterator[Figure]:
         ("nasbench201", "epyc-torch-1t/latency"), ("nasbench201", "epyc-onnxruntime-1t/latency"),
         ("nasbench201", "epyc-openvino-1t/latency"), ("fbnet", "epyc-onnxruntime-1t/latency"),
     ):  # fmt: skip
-        table, costs = _bundled(space, target)
+        table, _ = _bundled(space, target)
         for n in (10, 20):
-            inside = {0.8: [], 0.9: [], 0.95: []}
-            for seed in range(20):
-                order = np.random.default_rng(seed).permutation(len(table))
-                mine, rest = order[:n], order[n : n + 1000]
-                fitted = TransferSurrogate(space).fit(table.archs[mine], costs[mine])
-                for coverage, parts in inside.items():
-                    low, high = fitted.predict_interval(table.archs[rest], coverage=coverage).T
-                    parts.append(float(((costs[rest] >= low) & (costs[rest] <= high)).mean()))
+            inside = in_parallel(_inside, [(n, seed) for seed in range(20)], shared=(table,))
             yield Figure(
                 f"intervals of 80, 90, 95 % from {n} measurements, {target}, {space}, 20 draws: coverage",
-                ", ".join(f"{100 * np.mean(parts):.1f} %" for parts in inside.values()),
+                ", ".join(f"{100 * part:.1f} %" for part in np.mean(inside, axis=0)),
             )
+
+
+def _inside(table: CostTable, n: int, seed: int) -> list[float]:
+    """Return the coverage of intervals of 80, 90 and 95 % from n measurements."""
+    costs = table.costs[:, 0]
+    order = np.random.default_rng(seed).permutation(len(table))
+    mine, rest = order[:n], order[n : n + 1000]
+    fitted = TransferSurrogate(table.space.name).fit(table.archs[mine], costs[mine])
+    bounds = (fitted.predict_interval(table.archs[rest], coverage=coverage).T for coverage in (0.8, 0.9, 0.95))
+    return [float(((costs[rest] >= low) & (costs[rest] <= high)).mean()) for low, high in bounds]
 
 
 def _guarded() -> Iterator[Figure]:
@@ -169,49 +174,58 @@ def _guarded() -> Iterator[Figure]:
             settings[name] = fit_sources(false)
         other, _ = _bundled("fbnet" if space == "nasbench201" else "nasbench201", "epyc-torch-1t/latency")
         settings["the other space"] = fit_sources(other.rows(range(500)))
-        means = {name: [] for name in settings}
-        for seed in SEEDS:
-            order = np.random.default_rng(seed).permutation(len(table))
-            mine, rest = order[:10], order[10:1010]
-            for name, sources in settings.items():
-                fitted = TransferSurrogate(space, sources, calibrate=False).fit(table.archs[mine], costs[mine])
-                means[name].append(float(spearmanr(fitted.predict(table.archs[rest]), costs[rest]).statistic))
+        tasks = [(name, seed) for name in settings for seed in SEEDS]
+        found = np.reshape(in_parallel(_guarded_rho, tasks, shared=(table, settings)), (len(settings), -1))
         yield Figure(
             f"useless and hostile sources, {target}, {space}, 10 measurements, {len(SEEDS)} draws: spearman",
-            ", ".join(f"{name} {np.mean(values):.4f}" for name, values in means.items()),
+            ", ".join(f"{name} {mean:.4f}" for name, mean in zip(settings, found.mean(axis=1), strict=True)),
             "none worse than no source",
         )
+
+
+def _guarded_rho(table: CostTable, settings: dict[str, SurrogateSuite | None], name: str, seed: int) -> float:
+    """Return the correlation on networks that were not measured, with some sources."""
+    costs = table.costs[:, 0]
+    order = np.random.default_rng(seed).permutation(len(table))
+    mine, rest = order[:10], order[10:1010]
+    fitted = TransferSurrogate(table.space.name, settings[name], calibrate=False).fit(table.archs[mine], costs[mine])
+    return float(spearmanr(fitted.predict(table.archs[rest]), costs[rest]).statistic)
 
 
 def _recalibrated() -> Iterator[Figure]:
     """Ask a surrogate fitted under one config for others, before and after three measurements there."""
     modified = load_table("modified")
     assert isinstance(modified, CostTable)
-    number = modified.config_number
     for column, target in enumerate(modified.targets):
         table, _ = _bundled("nasbench201", str(target))
         sources = fit_sources(table.rows(range(900)))
-        rows = []
-        for which, config in enumerate(modified.configs):
-            mine = np.flatnonzero((number == which) & ~np.isnan(modified.costs[:, column]))
-            if len(mine) < 10:
-                continue
-            archs, costs = modified.archs[mine], modified.costs[mine, column]
-            before = np.abs(_away(sources, archs, config) / costs - 1)
-            for seed in range(3):
-                order = np.random.default_rng(seed).permutation(len(mine))
-                few, rest = order[:RECALIBRATED_WITH], order[RECALIBRATED_WITH:]
-                fitted = TransferSurrogate("nasbench201", sources, calibrate=False).fit(archs[few], costs[few], config)
-                after = np.abs(fitted.predict(archs[rest], config) / costs[rest] - 1)
-                bare = TransferSurrogate("nasbench201", calibrate=False).fit(archs[few], costs[few], config)
-                alone = np.abs(bare.predict(archs[rest], config) / costs[rest] - 1)
-                rows.append([np.median(before[rest]), np.median(after), np.median(alone)])
+        count = np.bincount(
+            modified.config_number[~np.isnan(modified.costs[:, column])], minlength=len(modified.configs)
+        )
+        tasks = [(column, which, seed) for which in np.flatnonzero(count >= 10).tolist() for seed in range(3)]
+        rows = in_parallel(_recalibrated_errors, tasks, shared=(modified, sources))
         told = np.median(rows, axis=0)
         yield Figure(
             f"{target} under {len(rows) // 3} other configs, surrogate fitted under one: median error before, after "
             f"{RECALIBRATED_WITH} measurements there; from these alone",
             ", ".join(f"{100 * value:.1f} %" for value in told),
         )
+
+
+def _recalibrated_errors(
+    modified: CostTable, sources: SurrogateSuite, column: int, which: int, seed: int
+) -> list[np.floating[Any]]:
+    """Return median errors under another config: before and after some measurements there, and from these alone."""
+    config = modified.configs[which]
+    mine = np.flatnonzero((modified.config_number == which) & ~np.isnan(modified.costs[:, column]))
+    archs, costs = modified.archs[mine], modified.costs[mine, column]
+    order = np.random.default_rng(seed).permutation(len(mine))
+    few, rest = order[:RECALIBRATED_WITH], order[RECALIBRATED_WITH:]
+    before = _away(sources, archs, config)[rest]
+    fitted = TransferSurrogate("nasbench201", sources, calibrate=False).fit(archs[few], costs[few], config)
+    bare = TransferSurrogate("nasbench201", calibrate=False).fit(archs[few], costs[few], config)
+    after, alone = (one.predict(archs[rest], config) for one in (fitted, bare))
+    return [np.median(np.abs(predicted / costs[rest] - 1)) for predicted in (before, after, alone)]
 
 
 def _away(sources: SurrogateSuite, archs: np.ndarray, config: object) -> np.ndarray:

@@ -13,6 +13,7 @@ from hwnas_surrogate import Surrogate
 from hwnas_surrogate.data import CostTable, load_bundled, load_table
 from hwnas_surrogate.evaluation import Evaluation, evaluate
 from hwnas_surrogate.features import make_encoder
+from hwnas_surrogate.jobs import in_parallel
 from hwnas_surrogate.models import make_model
 from hwnas_surrogate.spaces import get_space
 
@@ -75,22 +76,10 @@ def _configs() -> Iterator[Figure]:
 def _bundled() -> Iterator[Figure]:
     """Yield how good the surrogates of ``make train`` are for configs that they have not seen."""
     table = load_bundled("nasbench201")
-    home = table.config_number == table.configs.index(table.space.default_config)
-    configs = np.array(table.row_configs, object)
     for target in load_table("modified").targets:
-        costs = table.costs[:, table.targets.index(target)]
-        known = ~np.isnan(costs)
-        others = np.unique(table.config_number[known & ~home])
-        errors, inside = [], []
-        for seed in SEEDS:
-            held = np.random.default_rng(seed).permutation(others)[: len(others) // 5]
-            test = np.flatnonzero(known & np.isin(table.config_number, held))
-            train = np.flatnonzero(known & ~np.isin(table.config_number, held))
-            surrogate = Surrogate(random_state=seed).fit(table.archs[train], costs[train], configs[train])
-            asked = table.archs[test], configs[test]
-            low, high = surrogate.predict_interval(*asked, extrapolate=True).T
-            errors.append(np.abs(surrogate.predict(*asked, extrapolate=True) / costs[test] - 1))
-            inside.append((costs[test] >= low) & (costs[test] <= high))
+        column = table.targets.index(target)
+        parts = in_parallel(_of_other_configs, [(column, seed) for seed in SEEDS], shared=(table,))
+        errors, inside = zip(*parts, strict=True)
         medians = [100 * np.median(error) for error in errors]
         yield Figure(
             f"what make train trains on, unseen configs, {target}, {len(SEEDS)} splits: median error (sd), within 20 "
@@ -101,30 +90,50 @@ def _bundled() -> Iterator[Figure]:
         )
 
 
+def _of_other_configs(table: CostTable, column: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return relative errors for networks of configs that are held out, and whether the intervals hold."""
+    home = table.config_number == table.configs.index(table.space.default_config)
+    configs = np.array(table.row_configs, object)
+    costs = table.costs[:, column]
+    known = ~np.isnan(costs)
+    others = np.unique(table.config_number[known & ~home])
+    held = np.random.default_rng(seed).permutation(others)[: len(others) // 5]
+    test = np.flatnonzero(known & np.isin(table.config_number, held))
+    train = np.flatnonzero(known & ~np.isin(table.config_number, held))
+    surrogate = Surrogate(random_state=seed).fit(table.archs[train], costs[train], configs[train])
+    asked = table.archs[test], configs[test]
+    low, high = surrogate.predict_interval(*asked, extrapolate=True).T
+    errors = np.abs(surrogate.predict(*asked, extrapolate=True) / costs[test] - 1)
+    return errors, (costs[test] >= low) & (costs[test] <= high)
+
+
 def _extrapolated() -> Iterator[Figure]:
     """Yield what surrogates of one config are worth where they are asked to extrapolate to others."""
     for target in load_table("modified").targets:
         home, other = (load_table(name, "nasbench201").select(target) for name in ("bundled", "modified"))
-        known, measured = (np.flatnonzero(~np.isnan(table.costs[:, 0])) for table in (home, other))
-        asked = other.archs[measured], np.array(other.row_configs, object)[measured]
-        costs = other.costs[measured, 0]
+        other = other.rows(np.flatnonzero(~np.isnan(other.costs[:, 0])))
         for n in (20, 100, 900):
-            errors, parts = [], []
-            for seed in SEEDS:
-                rows = np.random.default_rng(seed).permutation(known)[:n]
-                surrogate = Surrogate(random_state=seed).fit(home.archs[rows], home.costs[rows, 0])
-                errors.append(np.median(np.abs(surrogate.predict(*asked, extrapolate=True) / costs - 1)))
-                bounds = [surrogate.predict_interval(*asked, coverage=c, extrapolate=True).T for c in (0.8, 0.9, 0.95)]
-                inside = [((costs >= low) & (costs <= high)).mean() for low, high in bounds]
-                parts.append([*inside, np.median(bounds[1][1] / bounds[1][0])])
-            *coverage, width = np.mean(parts, axis=0)
+            parts = np.array(in_parallel(_far_away, [(n, seed) for seed in SEEDS], shared=(home, other)))
+            errors, (*coverage, width) = parts[:, 0], parts[:, 1:].mean(axis=0)
             yield Figure(
-                f"extrapolate=True, {target}, n={n} costs under one config, {len(set(asked[1]))} others, {len(SEEDS)} "
+                f"extrapolate=True, {target}, n={n} costs under one config, {len(set(other.row_configs))} others, "
+                f"{len(SEEDS)} "
                 "draws: median error (sd); coverage of 80, 90, 95 % intervals; upper over lower bound at 90 %",
                 f"{100 * np.mean(errors):.1f} % ({100 * np.std(errors, ddof=1):.1f}); "
                 f"{', '.join(f'{100 * part:.1f} %' for part in coverage)}; {width:.1f}",
                 ">= 80, 90, 95 %",
             )
+
+
+def _far_away(home: CostTable, other: CostTable, n: int, seed: int) -> list[float]:
+    """Return the median error for other configs, the coverage of three intervals, and the width of one."""
+    asked, costs = (other.archs, np.array(other.row_configs, object)), other.costs[:, 0]
+    rows = np.random.default_rng(seed).permutation(np.flatnonzero(~np.isnan(home.costs[:, 0])))[:n]
+    surrogate = Surrogate(random_state=seed).fit(home.archs[rows], home.costs[rows, 0])
+    error = np.median(np.abs(surrogate.predict(*asked, extrapolate=True) / costs - 1))
+    bounds = [surrogate.predict_interval(*asked, coverage=c, extrapolate=True).T for c in (0.8, 0.9, 0.95)]
+    inside = [((costs >= low) & (costs <= high)).mean() for low, high in bounds]
+    return [error, *inside, np.median(bounds[1][1] / bounds[1][0])]
 
 
 def _distances(told: Evaluation) -> Iterator[Figure]:
@@ -161,19 +170,23 @@ def _planted(law: str) -> Figure:
     features = make_encoder("combined", space).frame(space.enumerate())
     onehot = features.filter(like="onehot:").to_numpy().reshape(-1, 6, 5)
     truth = LAWS[law](onehot, features)
-    errors: dict[str, list[float]] = {"boosted": [], "xgboost": [], "ridge": []}
-    for seed in SEEDS[:5]:
-        rng = np.random.default_rng(seed)
-        order = rng.permutation(len(truth))
-        train, test = order[:PLANTED_ROWS], order[PLANTED_ROWS:]
-        noisy = truth[train] * (1 + 0.03 * rng.normal(size=PLANTED_ROWS))
-        for model, of in errors.items():
-            fitted = make_model(model, seed).fit(features.iloc[train], noisy)
-            of.append(float(np.abs(fitted.predict(features.iloc[test]) - truth[test]).mean()))
-    means = {model: np.mean(of) / truth.mean() for model, of in errors.items()}
+    models = ("boosted", "xgboost", "ridge")
+    tasks = [(model, seed) for model in models for seed in SEEDS[:5]]
+    errors = np.reshape(in_parallel(_planted_error, tasks, shared=(features, truth)), (len(models), -1))
+    means = dict(zip(models, errors.mean(axis=1) / truth.mean(), strict=True))
     return Figure(
         f"planted {law}, 3 % noise, n={PLANTED_ROWS:,}, 5 splits: mean error against the law, relative to its mean",
         f"{100 * means['boosted']:.2f} %",
         "<= XGBoost",
         f"XGBoost {100 * means['xgboost']:.2f} %, ridge {100 * means['ridge']:.2f} %",
     )
+
+
+def _planted_error(features: pd.DataFrame, truth: np.ndarray, model: str, seed: int) -> float:
+    """Return a model's mean error against the law, fitted to noisy values of it."""
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(truth))
+    train, test = order[:PLANTED_ROWS], order[PLANTED_ROWS:]
+    noisy = truth[train] * (1 + 0.03 * rng.normal(size=PLANTED_ROWS))
+    fitted = make_model(model, seed).fit(features.iloc[train], noisy)
+    return float(np.abs(fitted.predict(features.iloc[test]) - truth[test]).mean())
