@@ -375,7 +375,7 @@ def adapt(
     Parameters
     ----------
     table : CostTable
-        The measurements (``load_table("samples.csv")``).
+        The measurements (``load_table("samples.csv")``), with times of operators where they were profiled.
     sources : CostTable, Surrogate or SurrogateSuite, or several, optional
         Costs or surrogates of other devices.
     targets : targets, optional
@@ -406,8 +406,11 @@ def adapt(
         rows = np.flatnonzero(~np.isnan(costs) | failed)
         surrogate = TransferSurrogate(space, fitted, random_state, metric=target.metric)
         surrogate.target_ = target
+        profiles = table.operators.get(target)
+        operators = None if profiles is None else [profiles[row] for row in rows.tolist()]
         try:
-            members[target] = surrogate.fit(table.batch.take(rows), costs[rows], failed=failed[rows])
+            networks = table.batch.take(rows)
+            members[target] = surrogate.fit(networks, costs[rows], failed=failed[rows], operators=operators)
         except InvalidInputError as error:
             raise type(error)(f"{target}: {error}") from error
     suite.surrogates_, suite.info_ = members, {"table_fingerprint": table.fingerprint}
