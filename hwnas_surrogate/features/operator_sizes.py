@@ -13,7 +13,16 @@ from hwnas_surrogate.features.operator_counts import KINDS, kind_of
 from hwnas_surrogate.graphs import Op, TensorSpec
 from hwnas_surrogate.graphs.op import FREE
 
-__all__ = ["N_QUANTITIES", "N_SIZES", "REFINES", "operator_quantities", "operator_sizes"]
+__all__ = [
+    "N_QUANTITIES",
+    "N_SIZES",
+    "N_TERMS",
+    "REFINES",
+    "UNIT_COSTS",
+    "operator_quantities",
+    "operator_sizes",
+    "operator_terms",
+]
 
 Features = npt.NDArray[np.float64]
 
@@ -107,3 +116,46 @@ N_SIZES, N_QUANTITIES = len(_sizes(_ANY)), len(_quantities(_ANY))
 """The numbers of columns."""
 REFINES = (-1,) * 5 + (0, 1, 2, 4) * len(_DENSE) + (3, 4) * len(_OTHERS)
 """For each physical quantity, the one of all kinds that it is a part of; -1 for these themselves."""
+_UNITS = (1.0, 10.0, 4.0, 2.5, 1e5)
+"""Times of a value written, a parameter read, a byte moved and a call of an operator, in multiply-adds: the orders of
+magnitude of a processor core that does 25 a nanosecond and reads 10 bytes a nanosecond from memory."""
+UNIT_COSTS = np.array([_UNITS[of if of >= 0 else number] for number, of in enumerate(REFINES)])
+"""A rough cost of a unit of each physical quantity, in multiply-adds."""
+_N_LOGS = 14
+"""The first sizes are logarithms; those that follow count something, or are flags."""
+_CENTRES = np.array([20, 16, 16, 10, 10, 10, 4, 6, 6, 5, 0, 1.5, 0, 4, 2, 2, 1, 1.5, 1, 4], np.float64)
+_SPREADS = np.array([4, 3, 3, 4, 4, 4, 2, 2, 2, 2, 2, 2, 1, 3, 2, 2, 1, 1, 1, 1], np.float64)
+"""Middle and spread of the first sizes of operators in common networks, rounded."""
+_RATIOS, _RATIO_CENTRE, _RATIO_SPREAD = slice(26, 28), 1.2, 0.5
+_NARROWS, _NARROW_CENTRE, _NARROW_SPREAD = slice(28, 30), 40.0, 25.0
+_WITHIN = 3.0
+"""Standardised sizes are clipped to this."""
+_BY_KIND = (0, 2, 6, 7, 8)
+"""Sizes whose effect differs by kind: multiply-adds, bytes written, width, channels read and written."""
+_FIRST_KIND = 31
+_LINEAR_SD, _PRODUCT_SD, _KIND_SD, _FLAG_SD = 0.15, 0.05, 0.3, 0.15
+"""Prior standard deviations of the terms' coefficients; halving and doubling one changes the error by .5 points."""
+
+
+def operator_terms(sizes: Features) -> Features:
+    """Return the terms of the logarithm of operators' costs: (L, k) sizes of :func:`operator_sizes` -> (L, t).
+
+    Standardised sizes, products of the logarithmic ones, effects of some within each kind, and flags, each times the
+    prior standard deviation of its coefficient.
+    """
+    values = sizes.copy()
+    first = slice(0, len(_CENTRES))
+    values[:, first] = (values[:, first] - _CENTRES) / _SPREADS
+    values[:, _RATIOS] = (values[:, _RATIOS] - _RATIO_CENTRE) / _RATIO_SPREAD
+    values[:, _NARROWS] = (values[:, _NARROWS] - _NARROW_CENTRE) / _NARROW_SPREAD
+    values = np.clip(values, -_WITHIN, _WITHIN)
+    one, other = np.triu_indices(_N_LOGS)
+    products = values[:, one] * values[:, other] * np.where(one == other, math.sqrt(0.5), 1.0)
+    kinds = values[:, _FIRST_KIND : _FIRST_KIND + len(KINDS)]
+    by_kind = (kinds[:, :, None] * values[:, None, _BY_KIND]).reshape(len(values), len(KINDS) * len(_BY_KIND))
+    logs, flags = values[:, :_N_LOGS], values[:, _N_LOGS:]
+    return np.column_stack([_LINEAR_SD * logs, _PRODUCT_SD * products, _KIND_SD * by_kind, _FLAG_SD * flags])
+
+
+N_TERMS = operator_terms(np.zeros((1, N_SIZES))).shape[1]
+"""The number of terms."""

@@ -14,6 +14,7 @@ from hwnas_surrogate.models.cost_model import ConstantCost, CostModel, cost_mode
 from hwnas_surrogate.models.linear import AdditiveExact, LeaveOneOutRidge
 from hwnas_surrogate.models.logarithmic import LogRidge
 from hwnas_surrogate.models.mlp import MLP
+from hwnas_surrogate.models.operator_regression import OperatorRegression
 from hwnas_surrogate.models.operator_stack import OperatorStack
 from hwnas_surrogate.models.operator_trees import OperatorTrees
 from hwnas_surrogate.models.physics import PhysicsGP
@@ -34,6 +35,7 @@ __all__ = [
     "LeaveOneOutRidge",
     "LogRidge",
     "NormalPosterior",
+    "OperatorRegression",
     "OperatorStack",
     "OperatorTrees",
     "PhysicsGP",

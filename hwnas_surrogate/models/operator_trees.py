@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -10,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas_surrogate.errors import InvalidInputError
-from hwnas_surrogate.models.cost_model import Arrays, Vector, checked_array
+from hwnas_surrogate.models.cost_model import Arrays, Vector
 from hwnas_surrogate.models.trees import Trees
 from hwnas_surrogate.random_states import RandomState, as_seed
 
@@ -25,10 +24,6 @@ _ROUNDS, _RATE, _DEPTH, _SHRINKAGE, _LEAST = 400, 0.05, 6, 0.3, 0.3
 Chosen on folds of whole families (seed 100): depths 4 to 8, rates of .03 and .05 and shrinkages of .2 to 5 differ by .7
 points in the median error, less than two draws of the folds do.
 """
-_SMALLEST = 0.2
-"""No operator is free: the first estimate is at least this fraction of the 5 % quantile of all operators' estimates."""
-_RIDGE, _PART_RIDGE = 1e-3, 0.1
-"""Penalties of the costs of quantities, and of those that are part of another one, relative to an average network's."""
 _FAR_NETWORK, _FAR_OPERATOR = 1.0, 2.0
 """Logarithmic residuals of networks and operators count up to these: larger ones are slips or interruptions."""
 _TINY = 1e-9
@@ -39,28 +34,20 @@ _LARGEST = 20.0
 class OperatorTrees:
     """Predicts the cost of operators, learned from the costs of networks, and from profiles where there are any.
 
-    An operator's cost is a first estimate times a factor. The estimate is a non-negative sum of physical quantities,
-    fitted by least squares of relative errors. The logarithm of the factor is a sum of regression trees over the
-    operator's sizes, boosted [1]_ on the logarithmic error of whole networks. A network's error is passed on to its
-    operators in proportion to their shares in its predicted cost. That is the gradient, and the shares bound the
-    second derivative (Jensen's inequality), so that each step decreases the loss. Where a network was profiled, each
-    operator has an error of its own, which counts as much as the operator's share in the network.
+    An operator's cost is a first estimate (as of :class:`OperatorRegression`) times a factor. The logarithm of the
+    factor is a sum of regression trees over the operator's sizes, boosted [1]_ on the logarithmic error of whole
+    networks. A network's error is passed on to its operators in proportion to their shares in its predicted cost. That
+    is the gradient, and the shares bound the second derivative (Jensen's inequality), so that each step decreases the
+    loss. Where a network was profiled, each operator has an error of its own, which counts as much as the operator's
+    share in the network.
 
     Parameters
     ----------
     random_state : int, numpy generator or None, default=None
         Seed of the samples of rows and columns that each tree sees; None is 0.
-    refines : sequence of int, optional
-        For each physical quantity, the number of the one that it is a part of, -1 for none. A part has a cost of its
-        own beside that of the whole, but a small one unless the networks say otherwise: little is known of the cost of
-        an operator that few networks have.
 
     Attributes
     ----------
-    unit_costs_ : ndarray of float64, shape (q,)
-        Cost per unit of each physical quantity.
-    least_ : float
-        The smallest first estimate.
     trees_ : Trees
         The logarithm of the factor.
 
@@ -69,16 +56,13 @@ class OperatorTrees:
     .. [1] Chen and Guestrin, "XGBoost: A scalable tree boosting system", KDD 2016.
     """
 
-    unit_costs_: Vector
-    least_: float
     trees_: Trees
 
-    def __init__(self, random_state: RandomState = None, refines: Sequence[int] | None = None) -> None:
+    def __init__(self, random_state: RandomState = None) -> None:
         self.random_state = random_state
-        self.refines = refines
 
     def fit(
-        self, sizes: Vector, quantities: Vector, counts: csr_array, costs: Vector, times: csr_array | None = None
+        self, sizes: Vector, estimates: Vector, counts: csr_array, costs: Vector, times: csr_array | None = None
     ) -> Self:
         """Fit on n networks of L distinct operators.
 
@@ -86,8 +70,8 @@ class OperatorTrees:
         ----------
         sizes : ndarray of float64, shape (L, k)
             What trees split by (:func:`~hwnas_surrogate.features.operator_sizes.operator_sizes`).
-        quantities : ndarray of float64, shape (L, q)
-            Physical quantities, none of which is negative.
+        estimates : ndarray of float64, shape (L,)
+            A first estimate of each operator's cost; 0 of those that do nothing.
         counts : sparse array, shape (n, L)
             How often each network runs each operator.
         costs : ndarray of float64, shape (n,)
@@ -109,10 +93,9 @@ class OperatorTrees:
 
         if len(costs) and not costs.min() > 0:
             raise InvalidInputError(f"OperatorTrees takes costs above 0, got {costs.min():g}.")
-        sizes, quantities, merge = _alike(sizes, quantities, counts)
+        sizes, estimates, merge = _alike(sizes, estimates, counts)
         counts, measured = counts @ merge, None if times is None else times @ merge
-        self._fit_estimates(quantities, counts, costs)
-        loss = _Loss.of(counts, costs, measured, self._estimates(quantities))
+        loss = _Loss.of(counts, costs, measured, estimates)
         data = xgb.DMatrix(sizes.astype(np.float32))
         booster = xgb.train(
             {
@@ -127,60 +110,30 @@ class OperatorTrees:
         self.trees_ = Trees.from_booster(booster)
         return self
 
-    def predict(self, sizes: Vector, quantities: Vector) -> Vector:
-        """Return the cost of L operators: (L, k) sizes and (L, q) quantities -> (L,); 0 without any quantity."""
+    def predict(self, sizes: Vector, estimates: Vector) -> Vector:
+        """Return the cost of L operators: (L, k) sizes and (L,) first estimates -> (L,)."""
         if not len(sizes):
             return np.empty(0)
         factors = np.clip(self.trees_.predict(sizes.astype(np.float32)).astype(np.float64), -_LARGEST, _LARGEST)
-        return np.where(quantities.any(axis=1), self._estimates(quantities) * np.exp(factors), 0.0)
+        return np.asarray(estimates * np.exp(factors))
 
     def to_arrays(self) -> Arrays:
         """Return the fitted parameters as arrays."""
-        return {
-            "unit_costs": self.unit_costs_,
-            "least": np.array([self.least_]),
-            **{f"trees_{name}": array for name, array in self.trees_.to_arrays().items()},
-        }
+        return self.trees_.to_arrays()
 
-    def from_arrays(self, arrays: Arrays, n_sizes: int, n_quantities: int) -> Self:
-        """Restore from the arrays of :meth:`to_arrays`, for operators of so many sizes and quantities.
+    def from_arrays(self, arrays: Arrays, n_sizes: int) -> Self:
+        """Restore from the arrays of :meth:`to_arrays`, for operators of so many sizes.
 
         Raises
         ------
         InvalidInputError
             If an array is missing or wrong.
         """
-        self.unit_costs_ = checked_array(arrays, "unit_costs", (n_quantities,), 0.0)
-        self.least_ = float(checked_array(arrays, "least", (1,), 0.0)[0])
-        trees = {name.removeprefix("trees_"): each for name, each in arrays.items() if name.startswith("trees_")}
-        self.trees_ = Trees.from_arrays(trees, n_sizes)
+        self.trees_ = Trees.from_arrays(arrays, n_sizes)
         return self
 
-    def _fit_estimates(self, quantities: Vector, counts: csr_array, costs: Vector) -> None:
-        from scipy.optimize import nnls
 
-        sums = np.asarray(counts @ quantities, np.float64)
-        means, whole = sums.mean(axis=0), np.arange(quantities.shape[1])
-        part = np.zeros(len(whole), bool)
-        if self.refines is not None:
-            part = np.asarray(self.refines) >= 0
-            whole[part] = np.asarray(self.refines)[part]
-        known, typical = means > 0, float(np.median(costs))
-        means = means[whole]
-        relative = sums[:, known] / means[known] / costs[:, None] * typical
-        ridge = np.diag(np.where(part, _PART_RIDGE, _RIDGE)[known])
-        found, _ = nnls(np.vstack([relative, ridge]), np.append(np.ones(len(costs)), np.zeros(len(ridge))))
-        self.unit_costs_ = np.zeros(quantities.shape[1])
-        self.unit_costs_[known] = found / means[known] * typical
-        estimates = quantities @ self.unit_costs_
-        positive = estimates[estimates > 0]
-        self.least_ = _SMALLEST * float(np.percentile(positive, 5)) if len(positive) else float(costs.min())
-
-    def _estimates(self, quantities: Vector) -> Vector:
-        return np.maximum(quantities @ self.unit_costs_, self.least_)
-
-
-def _alike(sizes: Vector, quantities: Vector, counts: csr_array) -> tuple[Vector, Vector, csr_array]:
+def _alike(sizes: Vector, estimates: Vector, counts: csr_array) -> tuple[Vector, Vector, csr_array]:
     """Return each distinct operator that runs and costs something once, in an order of its own, and who it is.
 
     The last is a sparse array of shape (L, distinct operators): it merges columns of operators that look the same.
@@ -190,10 +143,10 @@ def _alike(sizes: Vector, quantities: Vector, counts: csr_array) -> tuple[Vector
     from scipy.sparse import csr_array
 
     used = np.unique(counts.indices)
-    used = used[quantities[used].any(axis=1)]
-    rows, group = np.unique(np.column_stack([sizes, quantities])[used], axis=0, return_inverse=True)
+    used = used[estimates[used] > 0]
+    rows, group = np.unique(np.column_stack([sizes, estimates])[used], axis=0, return_inverse=True)
     merge = csr_array((np.ones(len(used)), (used, group.ravel())), shape=(len(sizes), len(rows)))
-    return rows[:, : sizes.shape[1]], rows[:, sizes.shape[1] :], merge
+    return rows[:, :-1], rows[:, -1], merge
 
 
 @dataclass(frozen=True, slots=True, eq=False)

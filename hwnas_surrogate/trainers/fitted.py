@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import pickle
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Self
 
@@ -28,7 +28,7 @@ from hwnas_surrogate.trainers.encoded import Encoded
 from hwnas_surrogate.trainers.extrapolation import growth_steps, widened
 from hwnas_surrogate.trainers.operator_costs import OperatorCosts, with_sums
 
-__all__ = ["FittedSurrogate"]
+__all__ = ["FittedSurrogate", "operator_sources"]
 
 Vector = npt.NDArray[np.float64]
 
@@ -232,7 +232,7 @@ class FittedSurrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             "classifier": self.classifier_,
             "calibration": None if self.calibration_ is None else self.calibration_.to_arrays(),
             "physics": None if self.physics_ is None else self.physics_.to_arrays(),
-            "operators": None if self.operators_ is None else self.operators_.trees.to_arrays(),
+            "operators": None if self.operators_ is None else self.operators_.to_arrays(),
         }
         return state, parts
 
@@ -300,7 +300,7 @@ class FittedSurrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         own.operators_ = None
         if parts.get("operators") is not None:
             try:
-                own.operators_ = OperatorCosts.from_arrays(parts["operators"])
+                own.operators_ = OperatorCosts.from_arrays(parts["operators"], operator_sources(sources))
             except (InvalidInputError, KeyError, TypeError, AttributeError) as error:
                 raise SavedFormatError(f"the costs of operators can't be read: {error}.") from error
         return own
@@ -398,3 +398,8 @@ def _number(state: Mapping[str, Any], name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= limit:
         raise SavedFormatError(f"{name} must be a number from 0 to {limit:.0e}, got {value!r}.")
     return value
+
+
+def operator_sources(surrogates: Iterable[FittedSurrogate]) -> tuple[OperatorCosts, ...]:
+    """Return what those of several surrogates know of operators that have learned their costs."""
+    return tuple(one.operators_ for one in surrogates if one.operators_ is not None)

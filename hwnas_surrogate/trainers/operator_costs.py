@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -9,13 +10,14 @@ import numpy.typing as npt
 import pandas as pd
 
 from hwnas_surrogate.data.profiles import Profiles, check_sums, checked_profiles
-from hwnas_surrogate.features.operator_sizes import N_QUANTITIES, N_SIZES, REFINES, operator_quantities, operator_sizes
+from hwnas_surrogate.features.operator_sizes import N_SIZES
 from hwnas_surrogate.graphs import Graph, GraphBatch, NetworkBatch, Op
 from hwnas_surrogate.graphs.views import traced
 from hwnas_surrogate.models.cost_model import Arrays
 from hwnas_surrogate.models.operator_stack import OPERATORS
 from hwnas_surrogate.models.operator_trees import OperatorTrees
 from hwnas_surrogate.spaces import ArchBatch
+from hwnas_surrogate.trainers.operator_estimates import OperatorEstimates, SeenOperators
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -30,19 +32,36 @@ _FINE = 2.0**30
 
 
 class OperatorCosts:
-    """Sums of what trees predict for the operators that an inference engine runs (view ``fused``).
+    """Sums of what regression and trees predict for the operators that an inference engine runs (view ``fused``).
+
+    A regression of logarithms gives a first estimate of each operator's cost, which trees correct. Other devices whose
+    operators' costs are known give estimates too: the average of their logarithmic costs, or those of one of them,
+    times what the measurements say. The estimate is the geometric mean, weighted by the evidence of each.
 
     Parameters
     ----------
+    estimates : OperatorEstimates
+        Fitted.
     trees : OperatorTrees
         Fitted.
+    sources : sequence of OperatorCosts, default=()
+        Of the other devices.
     """
 
-    def __init__(self, trees: OperatorTrees) -> None:
-        self.trees = trees
+    def __init__(
+        self, estimates: OperatorEstimates, trees: OperatorTrees, sources: Sequence[OperatorCosts] = ()
+    ) -> None:
+        self.estimates, self.trees, self.sources = estimates, trees, tuple(sources)
 
     @classmethod
-    def learn(cls, batch: NetworkBatch, costs: Vector, times: Profiles | None, seed: int) -> tuple[Self, Vector]:
+    def learn(
+        cls,
+        batch: NetworkBatch,
+        costs: Vector,
+        times: Profiles | None,
+        seed: int,
+        sources: Sequence[OperatorCosts] = (),
+    ) -> tuple[OperatorCosts, Vector]:
         """Learn operators' costs from n networks.
 
         Parameters
@@ -54,46 +73,63 @@ class OperatorCosts:
             Times of each graph's nodes; their scale does not matter, since they are scaled to the network's cost.
         seed : int
             Of the folds and the trees.
+        sources : sequence of OperatorCosts, default=()
+            Of other devices.
 
         Returns
         -------
         learned : OperatorCosts
         held_out : ndarray of float64, shape (n,)
-            The cost of each network, predicted by trees that were fitted without it.
+            The cost of each network, predicted by what was fitted without it.
         """
         ops = batch.distinct("fused")
-        sizes, quantities, counts = operator_sizes(ops), operator_quantities(ops), batch.sparse_counts("fused")
+        seen, counts = SeenOperators.of(ops, sources), batch.sparse_counts("fused")
         parts = None if times is None else _parts(batch, ops, costs, times)
 
-        def fitted(rows: npt.NDArray[np.intp]) -> OperatorTrees:
+        def fitted(rows: npt.NDArray[np.intp]) -> OperatorCosts:
+            estimates = OperatorEstimates(len(sources)).fit(seen, counts[rows], costs[rows])
             profile = None if parts is None else parts[rows]
-            return OperatorTrees(seed, REFINES).fit(sizes, quantities, counts[rows], costs[rows], profile)
+            first = estimates.predict(seen)
+            trees = OperatorTrees(seed).fit(seen.sizes, first, counts[rows], costs[rows], profile)
+            return cls(estimates, trees, sources)
 
         held_out = np.empty(len(costs))
         order = np.random.default_rng(seed).permutation(len(costs))
         for place in range(min(_FOLDS, len(costs))):
             rows = order[place::_FOLDS]
-            others = np.setdiff1d(order, rows)
-            held_out[rows] = counts[rows] @ fitted(others).predict(sizes, quantities)
-        return cls(fitted(np.arange(len(costs)))), held_out
+            held_out[rows] = counts[rows] @ fitted(np.setdiff1d(order, rows))._of_seen(seen)
+        return fitted(np.arange(len(costs))), held_out
 
     @classmethod
-    def from_arrays(cls, arrays: Arrays) -> Self:
-        """Restore from the arrays of the trees, or raise :class:`InvalidInputError`."""
-        return cls(OperatorTrees().from_arrays(arrays, N_SIZES, N_QUANTITIES))
+    def from_arrays(cls, arrays: Arrays, sources: Sequence[OperatorCosts] = ()) -> Self:
+        """Restore from the arrays of :meth:`to_arrays`, given the other devices', or raise InvalidInputError."""
+        trees = {name.removeprefix("trees_"): each for name, each in arrays.items() if name.startswith("trees_")}
+        estimates = OperatorEstimates(len(sources)).from_arrays(arrays)
+        return cls(estimates, OperatorTrees().from_arrays(trees, N_SIZES), sources)
+
+    def to_arrays(self) -> Arrays:
+        """Return the fitted parameters as arrays, without those of the other devices."""
+        of_trees = {f"trees_{name}": array for name, array in self.trees.to_arrays().items()}
+        return {**self.estimates.to_arrays(), **of_trees}
+
+    def of_ops(self, ops: Sequence[Op]) -> Vector:
+        """Return the predicted costs of L operators, shape (L,)."""
+        return self._of_seen(SeenOperators.of(ops, self.sources))
 
     def sums(self, batch: NetworkBatch) -> Vector:
         """Return the predicted costs of n networks, shape (n,)."""
-        ops = batch.distinct("fused")
-        costs = self.trees.predict(operator_sizes(ops), operator_quantities(ops))
+        costs = self.of_ops(batch.distinct("fused"))
         return batch.sums(np.rint(costs * _FINE) / _FINE, "fused")
 
     def of_nodes(self, graph: Graph) -> Vector:
         """Return the predicted cost of each of n nodes, shape (n,): fused nodes have theirs at the first of them."""
         run = traced(graph, "fused")
         costs = np.zeros(len(graph))
-        np.add.at(costs, run.serves, self.trees.predict(operator_sizes(run.ops), operator_quantities(run.ops)))
+        np.add.at(costs, run.serves, self.of_ops(run.ops))
         return costs
+
+    def _of_seen(self, seen: SeenOperators) -> Vector:
+        return self.trees.predict(seen.sizes, self.estimates.predict(seen))
 
 
 def with_sums(features: pd.DataFrame, sums: Vector) -> pd.DataFrame:

@@ -49,7 +49,7 @@ from hwnas_surrogate.trainers.encoded import Encoded, config_sizes, each_once, e
 from hwnas_surrogate.trainers.explaining import explained
 from hwnas_surrogate.trainers.explanation import Explanation
 from hwnas_surrogate.trainers.extrapolation import MIN_BALANCED, MIN_CONFIGS, balanced_rows, spanning
-from hwnas_surrogate.trainers.fitted import FittedSurrogate
+from hwnas_surrogate.trainers.fitted import FittedSurrogate, operator_sources
 from hwnas_surrogate.trainers.operator_costs import OperatorCosts, profiles_to_learn, with_sums
 from hwnas_surrogate.trainers.posterior import CalibratedPosterior
 from hwnas_surrogate.trainers.queries import asked_batch, queries
@@ -650,8 +650,11 @@ class Surrogate(FittedSurrogate):
     def _with_operators(self, training: Encoded, costs: Vector, profiles: Profiles | None) -> Encoded:
         """Learn the costs of operators; return the training networks with the column of their sums."""
         seed = as_seed(self.random_state) or 0
+        sources = operator_sources(self.encoder_.asked_surrogates())
         try:
-            self.operators_, held_out = OperatorCosts.learn(training.batch, costs / self.scale_, profiles, seed)
+            self.operators_, held_out = OperatorCosts.learn(
+                training.batch, costs / self.scale_, profiles, seed, sources
+            )
         except InvalidGraphError:  # an inference engine does not run one of the networks
             return training
         return replace(training, features=with_sums(training.features, held_out))

@@ -375,7 +375,7 @@ def adapt(
     Parameters
     ----------
     table : CostTable
-        The measurements (``load_table("samples.csv")``).
+        The measurements (``load_table("samples.csv")``), with times of operators where they were profiled.
     sources : CostTable, Surrogate or SurrogateSuite, or several, optional
         Costs or surrogates of other devices.
     targets : targets, optional

@@ -47,12 +47,12 @@ COSTS = np.array([times.sum() for times in TIMES])
 
 
 def error(operators: list[np.ndarray] | None) -> float:
-    fitted = Surrogate(None, random_state=0, calibrate=False).fit(GRAPHS[:25], COSTS[:25], operators=operators)
-    return float(np.median(np.abs(fitted.predict(GRAPHS[25:]) / COSTS[25:] - 1)))
+    fitted = Surrogate(None, random_state=0, calibrate=False).fit(GRAPHS[:15], COSTS[:15], operators=operators)
+    return float(np.median(np.abs(fitted.predict(GRAPHS[15:]) / COSTS[15:] - 1)))
 
 
 def test_profiles_help() -> None:
-    assert error([3 * times for times in TIMES[:25]]) < 0.7 * error(None)
+    assert error([3 * times for times in TIMES[:15]]) < 0.7 * error(None)
 
 
 @pytest.fixture(scope="module")
@@ -212,6 +212,54 @@ def test_a_new_device_learns_from_profiles() -> None:
     alone = TransferSurrogate(None, random_state=0).fit(batch, COSTS[:12], operators=kept)
     predicted = [surrogate.predict(GRAPHS[12:20]).tolist() for surrogate in (profiled, alone, bare)]
     assert predicted[0] == predicted[1] != predicted[2]
+
+
+@pytest.fixture(scope="module")
+def source() -> Surrogate:
+    """Return a surrogate of a device like the one of these tests, but three times as fast."""
+    return Surrogate(None, random_state=1, calibrate=False).fit(GRAPHS[10:], COSTS[10:] / 3, operators=TIMES[10:])
+
+
+def test_what_operators_cost_on_another_device_helps(source: Surrogate, tmp_path: Path) -> None:
+    """Ten networks do not show which channels are slow; the other device's operators do."""
+    test = [network(seed) for seed in range(60, 100)]
+    costs = np.array([node_times(graph).sum() for graph in test])
+    errors = []
+    for sources in (None, source):
+        adapted = TransferSurrogate(None, sources, 0).fit(GRAPHS[:10], COSTS[:10])
+        errors.append(np.median(np.abs(adapted.predict(test) / costs - 1)))
+    assert errors[1] < 0.5 * errors[0]
+    adapted.save(tmp_path / "adapted")
+    again = TransferSurrogate.load(tmp_path / "adapted")
+    assert again.predict(test).tobytes() == adapted.predict(test).tobytes()
+
+
+def test_another_device_that_is_unlike_does_little_harm(source: Surrogate) -> None:
+    """Costs of the other device's operators are shuffled among networks: the evidence is against them."""
+    shuffled = np.random.default_rng(0).permutation(COSTS[10:])
+    wrong = Surrogate(None, random_state=1, calibrate=False).fit(GRAPHS[10:], shuffled)
+    batch = GraphBatch(GRAPHS[:25])
+    assert wrong.operators_ is not None
+    assert source.operators_ is not None
+    learned, _ = OperatorCosts.learn(batch, COSTS[:25], None, 0, (wrong.operators_,))
+    assert learned.estimates.weights_[0] > 0.5
+    learned, _ = OperatorCosts.learn(batch, COSTS[:25], None, 0, (wrong.operators_, source.operators_))
+    assert learned.estimates.weights_[[1, 3]].sum() > 0.9  # both together, or the one like it
+
+
+@pytest.mark.parametrize("array", ["weights", "coef", "trees_feature"])
+def test_a_missing_array_is_an_error(source: Surrogate, array: str) -> None:
+    assert source.operators_ is not None
+    arrays = source.operators_.to_arrays()
+    del arrays[array]
+    with pytest.raises(InvalidInputError, match="missing"):
+        OperatorCosts.from_arrays(arrays)
+
+
+def test_weights_of_hypotheses_add_up_to_1(source: Surrogate) -> None:
+    assert source.operators_ is not None
+    with pytest.raises(InvalidInputError, match="add up to 1"):
+        OperatorCosts.from_arrays({**source.operators_.to_arrays(), "weights": np.array([0.4])})
 
 
 def test_held_out_sums_are_predicted_without_the_network() -> None:
