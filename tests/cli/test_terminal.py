@@ -197,5 +197,5 @@ def test_warnings_are_lines_for_people(
         raise SystemExit(0)
 
     warnings.simplefilter("always")
-    monkeypatch.setattr("hwnas_surrogate.cli.query.open_table", warn)
+    monkeypatch.setattr("hwnas_surrogate.cli.query.open_tables", warn)
     assert run("query", 0, "--data", path)[1] == "warning: odd[/x]\\x1b[2J\n"
