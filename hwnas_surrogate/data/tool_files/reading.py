@@ -74,8 +74,9 @@ def read_tool_files(
     Raises
     ------
     DataFileError
-        If a file is not of a known tool, cut off or damaged, its network is not known, or results contradict one
-        another; nothing is imported.
+        If a file is not of a known tool, cut off or damaged, its network is not known, times of operators don't add up
+        to about the latency (a hundredth of it to a hundred times as much), or results contradict one another; nothing
+        is imported.
     InvalidInputError
         If an argument is not allowed.
     """
