@@ -134,7 +134,8 @@ _BY_KIND = (0, 2, 6, 7, 8)
 """Sizes whose effect differs by kind: multiply-adds, bytes written, width, channels read and written."""
 _FIRST_KIND = 31
 _LINEAR_SD, _PRODUCT_SD, _KIND_SD, _FLAG_SD = 0.15, 0.05, 0.3, 0.15
-"""Prior standard deviations of the terms' coefficients; halving and doubling one changes the error by .5 points."""
+"""Prior standard deviations of the terms' coefficients; halving and doubling one changes the error by .7 points
+at most."""
 
 
 def operator_terms(sizes: Features) -> Features:
