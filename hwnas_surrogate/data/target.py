@@ -331,6 +331,8 @@ def pick_targets(asked: TargetLike | Iterable[TargetLike] | None, available: tup
     """
     if asked is None:
         return available
+    if isinstance(asked, Target) and asked in available:  # to name thousands for each of them takes a minute
+        return (asked,)
     items = [asked] if isinstance(asked, (str, Target)) else list(asked)
     named: dict[TargetLike, list[Target]] = {}
     for target in available:

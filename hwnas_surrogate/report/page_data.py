@@ -27,6 +27,7 @@ _DRAWN = 1000
 _SCORES = ("kendall_tau", "spearman_rho", "mdape", "rmse", "within_10pct", "coverage_90")
 
 Found = tuple[Evaluation | None, dict[Target, str], str]
+ByTarget = dict[tuple[str, str], pd.DataFrame]
 
 
 def payload(
@@ -46,12 +47,20 @@ def payload(
     shown : Candidates
         The networks of the explorer.
     """
-    held_out, connected = _Numbered(), table.batch.connected
+    held_out, connected, floors = _Numbered(), table.batch.connected, table.noise_floor()
+    scores, predictions, curves = (
+        _by_target(frame)
+        for frame in (
+            None if evaluated[0] is None else evaluated[0].scores,
+            None if evaluated[0] is None else evaluated[0].predictions,
+            None if learned[0] is None else learned[0].scores,
+        )
+    )
     targets = [
         {
-            **_target(table, column, connected),
-            **_predictions(table, target, evaluated, held_out),
-            **_curve(target, learned),
+            **_target(table, column, connected, floors.get(target)),
+            **_predictions(table, target, scores, predictions, evaluated[1], held_out),
+            **_curve(target, curves, learned[1]),
         }
         for column, target in enumerate(table.targets)
     ]
@@ -101,11 +110,12 @@ def _numbers(values: Any) -> list[float | None]:
     return [_number(value) for value in values]
 
 
-def _target(table: CostTable, column: int, connected: npt.NDArray[np.bool_]) -> dict[str, Any]:
+def _target(
+    table: CostTable, column: int, connected: npt.NDArray[np.bool_], floor: dict[str, float] | None
+) -> dict[str, Any]:
     target, costs = table.targets[column], table.costs[:, column]
     device, known = table.devices[target.device], costs[~np.isnan(costs)]
     usable = costs[connected & ~np.isnan(costs)]
-    floor = table.select(target).noise_floor().get(target)
     codes = np.where(np.isnan(costs), 1, 0)
     for number, where in enumerate(table.reasons.values(), start=2):
         codes[where[:, column]] = number
@@ -134,13 +144,15 @@ def _target(table: CostTable, column: int, connected: npt.NDArray[np.bool_]) -> 
 
 
 def _correlation(table: CostTable, related: Relations) -> dict[str, Any]:
+    """Return correlations and numbers of common rows, as lower triangles: of thousands of targets, they are large."""
     known = (~np.isnan(table.costs)).astype(float)
     number = {str(target): at for at, target in enumerate(table.targets)}
+    lower = np.tril_indices(len(number))
     return {
-        **{method: [_numbers(row) for row in matrix.to_numpy()] for method, matrix in related.matrices.items()},
+        **{method: as_base64(matrix.to_numpy()[lower], np.float32) for method, matrix in related.matrices.items()},
         "order": {method: [number[name] for name in made.order] for method, made in related.clusters.items()},
         "cluster": {method: made.cluster.tolist() for method, made in related.clusters.items()},
-        "common": (known.T @ known).astype(int).tolist(),
+        "common": as_base64((known.T @ known)[lower], np.uint32),
         "rows": related.n_rows,
     }
 
@@ -153,21 +165,29 @@ class _Numbered(dict[str, int]):
         return self[text]
 
 
-def _of(frame: pd.DataFrame, target: Target) -> pd.DataFrame:
-    if frame.empty:
-        return frame
-    return frame[(frame["device"] == target.device) & (frame["metric"] == target.metric)]
+def _by_target(frame: pd.DataFrame | None) -> ByTarget:
+    """Return the rows of each device and metric."""
+    if frame is None or frame.empty:
+        return {}
+    return {(str(device), str(metric)): rows for (device, metric), rows in frame.groupby(["device", "metric"])}
 
 
-def _predictions(table: CostTable, target: Target, evaluated: Found, held_out: _Numbered) -> dict[str, Any]:
+def _predictions(
+    table: CostTable,
+    target: Target,
+    scores_of: ByTarget,
+    predictions_of: ByTarget,
+    why: dict[Target, str],
+    held_out: _Numbered,
+) -> dict[str, Any]:
     """Return one fit's scores and predictions, and its residuals by op."""
-    evaluation, why, _ = evaluated
     nothing = {"evaluation": None, "residuals": None, "no_evaluation": why.get(target, "it was not evaluated.")}
-    if evaluation is None or (scores := _of(evaluation.scores, target)).empty:
+    scores = scores_of.get((target.device, target.metric))
+    if scores is None:
         return nothing
     first = scores[scores["model"] == scores["model"].iloc[0]]
     row = first.loc[first["n_train"].idxmax()]
-    rows = _of(evaluation.predictions, target)
+    rows = predictions_of.get((target.device, target.metric), pd.DataFrame())
     for name in ("model", "seed", "n_train", LEFT_OUT) if len(rows) else ():
         if name != LEFT_OUT or (name in rows and name in row):
             rows = rows[rows[name] == row[name]]
@@ -235,9 +255,9 @@ def _residuals(has_op: dict[str, npt.NDArray[np.bool_]], rows: pd.DataFrame) -> 
     return made
 
 
-def _curve(target: Target, learned: Found) -> dict[str, Any]:
-    evaluation, why, _ = learned
-    if evaluation is None or (scores := _of(evaluation.scores, target)).empty:
+def _curve(target: Target, scores_of: ByTarget, why: dict[Target, str]) -> dict[str, Any]:
+    scores = scores_of.get((target.device, target.metric))
+    if scores is None:
         return {"curve": None, "no_curve": why.get(target, "it was not evaluated.")}
     scores = scores[scores["model"] == scores["model"].iloc[0]]
     steps = []

@@ -17,7 +17,7 @@ MOST_SHOWN = 30
 _FEW_TARGETS = 50
 """Up to this many targets, all rows are compared."""
 _WORK = 500_000
-"""Of more targets, at most so many costs are compared."""
+"""Of more targets, at most about so many costs are compared: missing ones take no time."""
 _MOST_ROWS = 2000
 """Of more targets, at most so many rows are compared: up to here, all are at once."""
 
@@ -49,7 +49,8 @@ def relations(table: CostTable, seed: int) -> Relations:
     """Correlate a table's targets; those of more than 50 over a random sample of the rows, which takes seconds."""
     n_targets = len(table.targets)
     compared = table
-    most = min(_MOST_ROWS, max(_WORK // n_targets, 100))
+    in_row = np.count_nonzero(~np.isnan(table.costs)) / max(len(table), 1)
+    most = min(_MOST_ROWS, max(int(_WORK / max(in_row, 1.0)), 100))
     if n_targets > _FEW_TARGETS and len(table) > most:
         rows = np.random.default_rng(seed).choice(len(table), most, replace=False)
         compared = table.rows(np.sort(rows))

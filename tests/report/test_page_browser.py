@@ -148,6 +148,7 @@ def test_texts_from_the_table_stay_texts(page: Browser) -> None:
 def test_filtering_changes_what_is_shown(page: Browser) -> None:
     reveal(page, "correlation")
     assert len(shown_targets(page)) == 4
+    assert page.js("document.getElementById('device-search').hidden")
     choose(page, "metric", "energy")
     assert shown_targets(page) == ["phone/energy"]
     notes = page.js("document.getElementById('correlation-notes').textContent")
@@ -281,6 +282,20 @@ def center(page: Browser, selector: str) -> tuple[float, float]:
 def told(page: Browser, section: str) -> str:
     """What the heatmap's tip says, nothing where it is hidden."""
     return str(page.js(f"document.querySelector('#{section}-plot .tip:not([hidden])')?.innerText ?? ''"))
+
+
+def test_many_devices_are_found_by_name(browser: Browser, many: Path) -> None:
+    browser.size(1280, 900)
+    browser.open(many)
+    listed = "[...document.querySelectorAll('#devices-choice label')].filter((label) => label.checkVisibility()).length"
+    browser.js("document.getElementById('device-list').open = true")
+    assert browser.js(listed) == 27
+    browser.js("document.getElementById('none').click()")
+    browser.js("const find = document.getElementById('device-find'); find.value = ' BOARD_1'")
+    browser.js("find.dispatchEvent(new Event('input'))")
+    assert browser.js(listed) == 10
+    browser.js("document.getElementById('all').click()")
+    assert browser.js("document.getElementById('device-count').textContent") == "Devices: 10 of 27"
 
 
 def test_pointing_at_a_cell_tells_what_it_is(page: Browser, table: CostTable) -> None:

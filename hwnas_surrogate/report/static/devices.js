@@ -37,12 +37,17 @@ function drawDevices() {
 
 // Light enough for dark figures in every cell, in either theme.
 const SIMILAR = [[0, "#ffffd9"], [0.4, "#c7e9b4"], [0.7, "#7fcdbb"], [0.85, "#41b6c4"], [1, "#2f9bc6"]];
+// Of symmetric matrices, the page holds the lower triangle.
+const lower = (name, Kind) => once(() => decode(DATA.correlation[name], Kind));
+const CORRELATIONS = { kendall: lower("kendall", Float32Array), spearman: lower("spearman", Float32Array) };
+const COMMON = lower("common", Uint32Array);
+const pairOf = (triangle, i, j) => triangle[Math.max(i, j) * (Math.max(i, j) + 1) / 2 + Math.min(i, j)];
 function correlationNotes(order, n, matrix) {
   const told = [];
-  const common = (least, most) => order.length > 1 && order.some((i) => order.some((j) => DATA.correlation.common[i][j] >= least && DATA.correlation.common[i][j] < most));
+  const common = (least, most) => order.length > 1 && order.some((i) => order.some((j) => { const n = pairOf(COMMON(), i, j); return n >= least && n < most; }));
   if (!order.length) told.push(NOTHING);
   else if (order.length === 1) told.push(`No heatmap: ${TARGETS[order[0]].name} is the only target shown, and a correlation needs two.`);
-  told.push(...without("correlation", order.filter((i) => matrix[i][i] === null),
+  told.push(...without("correlation", order.filter((i) => !known(pairOf(matrix, i, i))),
     (t) => t.known < 2 ? `${plural(t.known, "cost")}, 2 are needed.` : "its cost is the same for every architecture."));
   if (common(2, 30)) told.push("Some pairs have fewer than 30 architectures in common: their figures are rough (point at a cell for the number).");
   if (order.length < n) told.push(`The first ${order.length} of ${n} targets, in the order of similarity: choose fewer devices to see others.`);
@@ -63,7 +68,7 @@ function drawClusters(order, cluster) {
 const MOST_RELATED = 300;
 function drawCorrelation() {
   const method = byId("method").value;
-  const matrix = DATA.correlation[method];
+  const matrix = CORRELATIONS[method]();
   const chosen = new Set(shown());
   const every = DATA.correlation.order[method].filter((i) => chosen.has(i));
   const order = every.slice(0, MOST_RELATED);
@@ -72,7 +77,7 @@ function drawCorrelation() {
   byId("correlation-table").replaceChildren();
   if (order.length < 2) return clear("correlation-plot");
   const names = labels(order);
-  const z = order.map((i) => order.map((j) => matrix[i][j]));
+  const z = order.map((i) => order.map((j) => { const r = pairOf(matrix, i, j); return known(r) ? r : null; }));
   const least = Math.min(0, ...z.flat().filter(known));
   const label = method === "kendall" ? "Kendall's tau" : "Spearman's rho";
   // On a phone, or over many columns, there is no room for names above: rows and columns are numbered, the names stand
@@ -84,8 +89,8 @@ function drawCorrelation() {
     title: label, rows: numbered ? names.map((name, k) => `${name} ${k + 1}`) : names, columns: numbered ? names.map((_, k) => number(k)) : names,
     values: z, low: least, high: 1, ends: [fixed(least, least < 0 ? 2 : 0), "1"], scale: SIMILAR, ink: "#111", write: (tau) => fixed(tau, 2),
     tell: (i, j) => [TARGETS[order[i]].name, TARGETS[order[j]].name, `${label} ${fixed(z[i][j], 3)}, ` +
-      `${plural(DATA.correlation.common[order[i]][order[j]], "architecture")} in common`],
+      `${plural(pairOf(COMMON(), order[i], order[j]), "architecture")} in common`],
   });
   asTable("correlation-table", "The heatmap as a table", ["Target", ...order.map((i) => TARGETS[i].name)],
-    order.map((i) => [TARGETS[i].name, ...order.map((j) => fixed(matrix[i][j], 3))]), order.map((_, i) => i + 1));
+    order.map((i) => [TARGETS[i].name, ...order.map((j) => fixed(pairOf(matrix, i, j), 3))]), order.map((_, i) => i + 1));
 }

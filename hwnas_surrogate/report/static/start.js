@@ -76,6 +76,7 @@ function nameTheme() {
   byId("theme").setAttribute("aria-pressed", String(isDark()));
 }
 
+const MANY_DEVICES = 20;
 function start() {
   byId("about").textContent = DATA.about;
   byId("foot").textContent = DATA.foot;
@@ -91,7 +92,13 @@ function start() {
   }
   const boxes = [...byId("devices-choice").querySelectorAll("input")];
   const read = () => { state.devices = new Set(boxes.filter((box) => box.checked).map((box) => box.value)); drawAll(); };
-  const set = (checked) => { for (const box of boxes) box.checked = checked; read(); };
+  // Of many devices, those whose name holds what is typed are listed; All and None tick these.
+  byId("device-search").hidden = boxes.length <= MANY_DEVICES;
+  byId("device-find").addEventListener("input", (event) => {
+    const text = event.target.value.trim().toLowerCase();
+    for (const box of boxes) box.parentElement.hidden = !box.value.toLowerCase().includes(text);
+  });
+  const set = (checked) => { for (const box of boxes) if (!box.parentElement.hidden) box.checked = checked; read(); };
   byId("devices-choice").addEventListener("change", read);
   byId("all").addEventListener("click", () => set(true));
   byId("none").addEventListener("click", () => set(false));
