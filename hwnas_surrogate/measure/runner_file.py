@@ -47,7 +47,7 @@ def runner_source(suffix: str | None) -> str:
     called = {node.attr for tree in trees for node in tree if isinstance(node, ast.Attribute)}
     statements = {module: list(_statements(module, called)) for module in modules}
     able = [engine.__name__ for engine in ENGINES.values() if suffix in (None, engine.suffix)]
-    chosen = f"ENGINES = {{engine.name: engine for engine in [{', '.join(able)}]}}"
+    chosen = f"ENGINES = {{\n    engine.name: engine\n    for engine in [{', '.join(able)}]\n}}"
     statements[engines.__name__] = [_Statement({"ENGINES"}, set(able), chosen)]
     used = _used(list(chain.from_iterable(statements.values())))
     parts = []

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import IO, Any, TypeAlias
 
 from hwnas_surrogate.errors import InvalidInputError, MeasurementError
-from hwnas_surrogate.jobs.cluster import connected
 from hwnas_surrogate.measure.boards.board import LEAST_FREE, Board, Facts
 from hwnas_surrogate.measure.boards.calls import files_in
 from hwnas_surrogate.measure.boards.lease import RESOURCE, call, hold
@@ -67,6 +66,8 @@ def device_workers(address: str | None) -> Iterator[list[Board]]:
             f"the workers of {address} share this machine, and none owns a device: leave out the cluster to measure "
             "here, or give the address of a scheduler, tcp://HOST:PORT."
         )
+    from hwnas_surrogate.jobs.cluster import connected  # loads joblib, which no other board needs
+
     with connected(address) as client:
         workers = _with_device(client)
         if not workers:

@@ -30,7 +30,7 @@ from tests.jobs.work import owning, where
 from tests.measure.boards.test_fleet import in_second_block
 from tests.measure.fake_board import FakeBoard, Scripted
 
-distributed = pytest.importorskip("distributed")
+dask, distributed = pytest.importorskip("dask"), pytest.importorskip("distributed")
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore:.*event loop.*:DeprecationWarning")
 
 TINY = NASBench201Config(C=4, N=1, height=8, width=8)
@@ -47,7 +47,8 @@ def started(n_workers: int, **how: Any) -> Any:
 def rack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Return the address of two workers, processes with dask's nannies, that import the fake runtime."""
     fake = FakeBoard(tmp_path_factory.mktemp("fakes") / "fake")
-    with started(2, env={"PYTHONPATH": os.pathsep.join([str(fake.folder), os.getcwd()])}) as running:
+    soon = dask.config.set({"distributed.comm.timeouts.connect": "3s"})  # to a worker that was killed: 30 s otherwise
+    with soon, started(2, env={"PYTHONPATH": os.pathsep.join([str(fake.folder), os.getcwd()])}) as running:
         yield running.scheduler_address
 
 
@@ -103,7 +104,7 @@ class TestKilled:
         monkeypatch.setattr(timer, "PATIENCE", 0.0)
         output = tmp_path / "rack.parquet"
         with killing(rack, output, "0"), device_workers(rack) as workers:
-            table = measured(output, workers, range(8))
+            table = measured(output, workers, range(14))
         assert [str(target) for target in table.targets] == ["rack-scripted-1t/latency"]
         assert np.isfinite(table.costs).all()
         told = table.meta["fleet"]["boards"]
@@ -252,7 +253,7 @@ class TestRefused:
         def connected(address: str) -> Iterator[Any]:
             yield client
 
-        monkeypatch.setattr(worker, "connected", connected)
+        monkeypatch.setattr(cluster, "connected", connected)
         with (
             pytest.raises(
                 InvalidInputError, match=r"tcp://10\.0\.0\.6:1 has no name, under .*: start it with --name N"
