@@ -202,9 +202,11 @@ def search(
         )
     if result is None:
         return
-    if save is not None:
-        _save(result, save)
-    show_result(result, as_json, as_csv)
+    try:
+        if save is not None:
+            _save(result, save)
+    finally:  # a result of hours is printed where it can't be written
+        show_result(result, as_json, as_csv)
 
 
 def open_costs(paths: list[str] | None, space: str | None, dataset: str | None) -> list[Any]:

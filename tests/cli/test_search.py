@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from hwnas_surrogate import files
 from hwnas_surrogate.data import write_parquet
+from hwnas_surrogate.errors import DataFileError
 from hwnas_surrogate.trainers import SurrogateSuite
 from tests.cli.conftest import Run
 from tests.search.planted import NPU, PI, SPACE, quality, table
@@ -55,6 +57,17 @@ def test_json_and_csv_hold_the_same_picks(run: Run, folder: Path) -> None:
     rows = list(csv.DictReader(io.StringIO(run(*asked, "--csv")[0])))
     assert [row["architecture"] for row in rows] == [pick["architecture"] for pick in found["picks"]]
     assert len(rows) == 4
+
+
+def test_a_result_that_cannot_be_saved_is_printed(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path) -> None:
+        raise DataFileError(f"can't write {path}: No space left on device.")
+
+    monkeypatch.setattr(files, "replacing", full)
+    how = ["search", "-s", folder / "costs.parquet", "--objective", PI, "-n", "1", "--json"]
+    out, err = run(*how, "--save", "full.json", code=1)
+    assert len(json.loads(out)["picks"]) == 1
+    assert "can't write full.json: No space left on device." in err
 
 
 def test_given_architectures_are_the_candidates(run: Run, folder: Path) -> None:

@@ -221,7 +221,8 @@ def _environment() -> dict[str, str]:
 
 def _owned() -> list[str]:
     """Return what of the machine the worker owns: its GPUs if it was given some, or else its cores."""
-    if gpus := os.environ.get("CUDA_VISIBLE_DEVICES"):
+    gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    if gpus not in ("", "-1"):  # both hide all GPUs
         return [f"gpu {gpu.strip()}" for gpu in gpus.split(",")]
     cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
     return [f"core {core}" for core in sorted(cores)]

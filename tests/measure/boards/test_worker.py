@@ -312,6 +312,8 @@ class TestLease:
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
         monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {3, 1}, raising=False)
         assert lease._owned() == ["core 1", "core 3"]
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")  # hides all GPUs
+        assert lease._owned() == ["core 1", "core 3"]
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0, 2")
         assert lease._owned() == ["gpu 0", "gpu 2"]
 
