@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from hwnas_surrogate.config_utils import configure2str, dict2config, load_config
-from hwnas_surrogate.errors import DataFileError, HWNASError, InvalidConfigError, InvalidInputError
+from hwnas_surrogate.errors import DataFileError, HWNASError, InvalidConfigError
 from hwnas_surrogate.nas_201_models import (
     CellArchitectures,
     CellStructure,
@@ -180,7 +180,7 @@ def test_search_spaces() -> None:
         ("cell", ["darts"]),
         (["cell"], "x"),
     ):
-        with pytest.raises(InvalidInputError):
+        with pytest.raises(InvalidConfigError):
             get_search_spaces(*wrong)  # type: ignore[arg-type]
 
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.networks.arguments import check_name
 
 __all__ = ["CELL_SPACES", "cell_search_spaces"]
@@ -53,7 +52,7 @@ def cell_search_spaces(xtype: str, name: str) -> list[str] | dict[str, Any]:
 
     Raises
     ------
-    InvalidInputError
+    InvalidConfigError
         If there is no such type or name.
 
     Examples
@@ -63,9 +62,9 @@ def cell_search_spaces(xtype: str, name: str) -> list[str] | dict[str, Any]:
     >>> cell_search_spaces("sss", "nats-bench")
     {'candidates': [8, 16, 24, 32, 40, 48, 56, 64], 'numbers': 5}
     """
-    check_name("type of search space", xtype, ("cell", "tss", "sss"), error=InvalidInputError)
+    check_name("type of search space", xtype, ("cell", "tss", "sss"))
     if xtype == "sss":
-        check_name("search space of sizes", name, _SIZES, error=InvalidInputError)
+        check_name("search space of sizes", name, _SIZES)
         return {"candidates": list(range(8, 65, 8)), "numbers": 5}
-    check_name("search space of cells", name, CELL_SPACES, error=InvalidInputError)
+    check_name("search space of cells", name, CELL_SPACES)
     return list(CELL_SPACES[name])
