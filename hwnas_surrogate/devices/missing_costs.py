@@ -13,7 +13,7 @@ _MOST = 10
 """Directions at most; those that the values do not support shrink to 0."""
 _ITERATIONS = 300
 _EXACT = 1e-12
-"""Least variance of the noise, relative to that of the values."""
+"""Least variance of the noise, and of a direction by its prior, relative to that of the values."""
 _CONVERGED = 1e-3
 """The iteration ends when the noise variance and the directions' variances change by less than this, relatively."""
 
@@ -84,9 +84,8 @@ class _Fit:
         self.off -= self.known * shift
         moments = self.known.T @ _moments(self.weights, covariances)
         sizes = _moments(self.loadings, self.loading_covariances).sum(axis=0).reshape(q, q).diagonal()
-        self.loading_covariances = _inverse(
-            moments.reshape(-1, q, q) / self.noise + np.diag(len(self.loadings) / sizes)
-        )
+        precisions = len(self.loadings) / np.maximum(sizes, _EXACT * self.total)
+        self.loading_covariances = _inverse(moments.reshape(-1, q, q) / self.noise + np.diag(precisions))
         pull = self.off.T @ self.weights
         self.loadings = _times(self.loading_covariances, pull / self.noise)
         fitted = _moments(self.loadings, self.loading_covariances)

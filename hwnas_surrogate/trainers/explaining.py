@@ -142,8 +142,9 @@ def _values(surrogate: FittedSurrogate, physics: PhysicsGP, query: Encoded, grap
 
 def _of_source(source: FittedSurrogate, query: Encoded, graph: Graph) -> Vector:
     """Return the part of each node in a source's prediction, shape (nodes,); they add up to 1."""
-    # Only predictions of the source's own sources are read from the columns.
-    features = source.encoder_.frame(query.batch) if source.encoder_.asked_surrogates() else query.features[[]]
+    # Columns are read for the trust in what is no physics, and for predictions of the source's own sources.
+    reads = isinstance(source.model_, AnchoredStack) or source.encoder_.asked_surrogates()
+    features = source.encoder_.frame(query.batch) if reads else query.features[[]]
     own = Encoded(features, query.batch, source.encoder_.space is None)
     _, physics = _physics_of(source, own)
     costs = _physical_costs(source, physics, _values(source, physics, own, graph))

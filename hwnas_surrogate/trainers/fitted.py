@@ -28,10 +28,12 @@ from hwnas_surrogate.trainers.encoded import Encoded
 from hwnas_surrogate.trainers.extrapolation import growth_steps, widened
 from hwnas_surrogate.trainers.operator_costs import OperatorCosts, with_sums
 
-__all__ = ["FittedSurrogate", "operator_sources"]
+__all__ = ["SMALLER", "FittedSurrogate", "operator_sources"]
 
 Vector = npt.NDArray[np.float64]
 
+SMALLER = 100
+"""Graphs are of any size: the smallest prediction is the smallest training cost over this."""
 _FASTEST = 1e-3
 """Smallest time of a throughput's interval, relative to half the time of the fastest measured network."""
 
@@ -69,6 +71,11 @@ class FittedSurrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         k is 0 where the model's standard deviation grows with the distance, as that of layer physics does.
         """
         return np.asarray(features, np.float64)[:, : self.n_yardsticks]
+
+    @property
+    def _cheapest(self) -> float:
+        """The smallest training cost of a surrogate of graphs, relative to ``scale_``."""
+        return SMALLER * self.floor_ / self.scale_
 
     @property
     def n_yardsticks(self) -> int:
@@ -119,7 +126,7 @@ class FittedSurrogate(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         """Return encoded networks with the columns that were learned with the surrogate, after the encoder's."""
         if self.operators_ is None or OPERATORS.name in query.features:
             return query
-        return replace(query, features=with_sums(query.features, self.operators_.sums(query.batch)))
+        return replace(query, features=with_sums(query.features, self.operators_.sums(query.batch), self._cheapest))
 
     def interval_encoded(self, query: Encoded, coverage: float) -> Vector:
         """Predict intervals of encoded networks, shape (n, 2), in the metric's unit."""

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from hwnas_surrogate.data.profiles import Profiles, check_sums, checked_profiles
+from hwnas_surrogate.errors import InvalidGraphError
 from hwnas_surrogate.features.operator_sizes import N_SIZES
 from hwnas_surrogate.graphs import Graph, GraphBatch, NetworkBatch, Op
 from hwnas_surrogate.graphs.views import traced
@@ -80,10 +81,19 @@ class OperatorCosts:
         -------
         learned : OperatorCosts
         held_out : ndarray of float64, shape (n,)
-            The cost of each network, predicted by what was fitted without it.
+            The cost of each network, predicted by what was fitted without it; 0 of networks whose operators take no
+            time.
+
+        Raises
+        ------
+        InvalidGraphError
+            If an inference engine does not run a network, or fewer than two have an operator that takes time.
         """
         ops = batch.distinct("fused")
         seen, counts = SeenOperators.of(ops, sources), batch.sparse_counts("fused")
+        runs = np.flatnonzero(counts @ seen.quantities.any(axis=1))
+        if len(runs) < 2:
+            raise InvalidGraphError(f"learning takes two networks whose operators take time, got {len(runs)}.")
         parts = None if times is None else _parts(batch, ops, costs, times)
 
         def fitted(rows: npt.NDArray[np.intp]) -> OperatorCosts:
@@ -93,12 +103,12 @@ class OperatorCosts:
             trees = OperatorTrees(seed).fit(seen.sizes, first, counts[rows], costs[rows], profile)
             return cls(estimates, trees, sources)
 
-        held_out = np.empty(len(costs))
-        order = np.random.default_rng(seed).permutation(len(costs))
-        for place in range(min(_FOLDS, len(costs))):
+        held_out = np.zeros(len(costs))
+        order = np.random.default_rng(seed).permutation(runs)
+        for place in range(min(_FOLDS, len(order))):
             rows = order[place::_FOLDS]
             held_out[rows] = counts[rows] @ fitted(np.setdiff1d(order, rows))._of_seen(seen)
-        return fitted(np.arange(len(costs))), held_out
+        return fitted(runs), held_out
 
     @classmethod
     def from_arrays(cls, arrays: Arrays, sources: Sequence[OperatorCosts] = ()) -> Self:
@@ -132,9 +142,10 @@ class OperatorCosts:
         return self.trees.predict(seen.sizes, self.estimates.predict(seen))
 
 
-def with_sums(features: pd.DataFrame, sums: Vector) -> pd.DataFrame:
-    """Return columns with that of the operators' costs after them."""
-    return pd.concat([features, pd.DataFrame({OPERATORS.name: sums}, index=features.index)], axis=1)
+def with_sums(features: pd.DataFrame, sums: Vector, least: float) -> pd.DataFrame:
+    """Return columns with that of the operators' costs after them; networks whose operators cost 0 have the least."""
+    positive = np.where(sums > 0, sums, least)
+    return pd.concat([features, pd.DataFrame({OPERATORS.name: positive}, index=features.index)], axis=1)
 
 
 def profiles_to_learn(batch: NetworkBatch, profiles: Profiles | None, costs: Vector) -> Profiles | None:

@@ -49,7 +49,7 @@ from hwnas_surrogate.trainers.encoded import Encoded, config_sizes, each_once, e
 from hwnas_surrogate.trainers.explaining import explained
 from hwnas_surrogate.trainers.explanation import Explanation
 from hwnas_surrogate.trainers.extrapolation import MIN_BALANCED, MIN_CONFIGS, balanced_rows, spanning
-from hwnas_surrogate.trainers.fitted import FittedSurrogate, operator_sources
+from hwnas_surrogate.trainers.fitted import SMALLER, FittedSurrogate, operator_sources
 from hwnas_surrogate.trainers.operator_costs import OperatorCosts, profiles_to_learn, with_sums
 from hwnas_surrogate.trainers.posterior import CalibratedPosterior
 from hwnas_surrogate.trainers.queries import asked_batch, queries
@@ -64,8 +64,6 @@ Vector = npt.NDArray[np.float64]
 
 _MIN_GRAPHS = 10
 """With fewer networks, trees over operators can't be validated."""
-_SMALLER = 100
-"""Graphs are of any size: the smallest prediction is the smallest training cost over this."""
 _SAME = 1e-6
 """A cost whose residual is smaller than this, relative to the median cost, is no outlier."""
 _SLIPS_ARE_FEW = 0.25
@@ -604,7 +602,7 @@ class Surrogate(FittedSurrogate):
         largest = float(costs.max())
         mean = float((costs / largest).mean()) * largest if largest else 0.0
         self.scale_ = 2.0 ** min(round(math.log2(mean)), 1023) if mean > 0 else 1.0
-        self.floor_ = float(costs.min()) / (2 if encoder.space is not None else _SMALLER)
+        self.floor_ = float(costs.min()) / (2 if encoder.space is not None else SMALLER)
         self.operators_: OperatorCosts | None = None
         if costs.min() == costs.max():
             self.model_ = ConstantCost()
@@ -655,9 +653,9 @@ class Surrogate(FittedSurrogate):
             self.operators_, held_out = OperatorCosts.learn(
                 training.batch, costs / self.scale_, profiles, seed, sources
             )
-        except InvalidGraphError:  # an inference engine does not run one of the networks
+        except InvalidGraphError:  # an inference engine does not run one of the networks, or they do nothing
             return training
-        return replace(training, features=with_sums(training.features, held_out))
+        return replace(training, features=with_sums(training.features, held_out, self._cheapest))
 
     def _apart(self, batch: NetworkBatch, costs: Vector) -> PhysicsGP | None:
         """Return layer physics of graphs, for :meth:`explain`, if the model has none."""

@@ -89,6 +89,15 @@ def test_missing_costs_hardly_change_the_directions() -> None:
     np.testing.assert_allclose(found.explained_variance_ratio[:3], expected[:3], atol=0.03)
 
 
+def test_devices_of_constant_cost_add_no_direction() -> None:
+    table, _ = planted(60, 0.4)
+    costs = table.costs.copy()
+    costs[:, 1:] = np.where(np.isnan(costs[:, 1:]), np.nan, 2.0)
+    found = principal_directions(table_of(costs, list(map(str, table.targets))))
+    assert found.n_for(0.999) == 1
+    assert abs(found.loadings.iloc[0, 0]) == pytest.approx(1)
+
+
 def test_rows_with_one_cost_say_nothing() -> None:
     costs = noisy(60)
     costs[np.arange(60) % 3 == 0, 0] = costs[np.arange(60) % 3 == 1, 1] = np.nan

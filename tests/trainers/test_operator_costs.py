@@ -283,3 +283,38 @@ def test_networks_of_another_kind_are_predicted_by_physics() -> None:
     assert np.median(np.abs(fitted.operators_.sums(batch) * fitted.scale_ / costs - 1)) > error
     bounds = fitted.predict_interval(batch, extrapolate=True)
     assert np.mean((bounds[:, 0] <= costs) & (costs <= bounds[:, 1])) > 0.8
+
+
+def idle(width: int) -> Graph:
+    """Return a network whose only operator takes no time."""
+    build = GraphBuilder()
+    return build.graph(build.view(build.input((1, width)), (1, 1, width)))
+
+
+def test_a_network_whose_operators_do_nothing_costs_no_more_than_the_cheapest() -> None:
+    cheapest = COSTS[:20].min() / 4
+    fitted = Surrogate(None, random_state=0).fit([idle(8), *GRAPHS[:20]], [cheapest, *COSTS[:20]])
+    assert fitted.operators_ is not None
+    assert 0.099 * cheapest < fitted.predict([idle(16)])[0] < 2 * cheapest  # by the stack, within ten times
+    low, high = fitted.predict_interval([idle(16)])[0]
+    assert 0 <= low < fitted.predict([idle(16)])[0] < high < np.inf
+    assert np.median(np.abs(fitted.predict(GRAPHS[:20]) / COSTS[:20] - 1)) < 0.1
+    of_others = Surrogate(None, random_state=0).fit(GRAPHS[:20], COSTS[:20])
+    assert 0 < of_others.predict([idle(16)])[0] <= COSTS[:20].min()
+
+
+def test_nothing_is_learned_of_operators_that_do_nothing() -> None:
+    widths = range(8, 20)
+    fitted = Surrogate(None, random_state=0).fit([idle(width) for width in widths], [0.001 * width for width in widths])
+    assert fitted.operators_ is None
+    assert fitted.predict([idle(30)])[0] > 0
+
+
+def test_predictions_from_sources_of_graphs_are_explained(fitted: Surrogate) -> None:
+    new = TransferSurrogate(None, [fitted], 0).fit(GRAPHS[:12], 2 * COSTS[:12])
+    of_new = TransferSurrogate(None, [new], 0, calibrate=False).fit(GRAPHS[:12], 5 * COSTS[:12])
+    for surrogate in (new, of_new):
+        frame = surrogate.explain(GRAPHS[40]).frame
+        assert frame["cost"].sum() == pytest.approx(surrogate.predict([GRAPHS[40]])[0])
+        true = TIMES[40][frame["node"].to_numpy()] / COSTS[40]
+        assert np.abs(frame["share"] / 100 - true).sum() / 2 < 0.15
