@@ -143,6 +143,8 @@ class _Lease:
 
 
 _leases: dict[str, _Lease] = {}
+_unwanted: set[str] = set()
+"""Leases that were given back before they began: a cancelled task may start nevertheless."""
 
 
 async def hold(key: str) -> None:
@@ -158,6 +160,9 @@ async def hold(key: str) -> None:
     MeasurementError
         If another measurement uses the same cores or GPUs of the machine.
     """
+    if key in _unwanted:
+        _unwanted.remove(key)
+        return
     lease = _Lease()
     _leases[key] = lease
     try:
@@ -191,6 +196,8 @@ async def call(key: str, name: str, *given: Any) -> dict[str, Any]:
     if name == "is_held":
         return {"answer": lease is not None}
     if lease is None:
+        if name == "give_back":
+            _unwanted.add(key)
         return {}
     lease.heard = time.monotonic()
     if name == "give_back":

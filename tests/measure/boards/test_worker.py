@@ -171,6 +171,11 @@ class TestOneWorker:
             one.close()
             assert other.check().system == platform.system()
 
+    def test_a_lease_that_was_given_back_before_it_began(self) -> None:
+        assert asyncio.run(lease.call("early", "give_back")) == {}
+        assert asyncio.run(asyncio.wait_for(lease.hold("early"), 5)) is None
+        assert asyncio.run(lease.call("early", "is_held")) == {"answer": False}
+
     def test_other_work_of_the_cluster_waits(self, here: Callable[..., str]) -> None:
         address = here()
         with device_workers(address) as [board], distributed.Client(address, set_as_default=False) as client:
