@@ -107,7 +107,7 @@ class OperatorCosts:
         order = np.random.default_rng(seed).permutation(runs)
         for place in range(min(_FOLDS, len(order))):
             rows = order[place::_FOLDS]
-            held_out[rows] = counts[rows] @ fitted(np.setdiff1d(order, rows))._of_seen(seen)
+            held_out[rows] = counts[rows] @ fitted(np.setdiff1d(order, rows)).of_seen(seen)
         return fitted(runs), held_out
 
     @classmethod
@@ -124,7 +124,7 @@ class OperatorCosts:
 
     def of_ops(self, ops: Sequence[Op]) -> Vector:
         """Return the predicted costs of L operators, shape (L,)."""
-        return self._of_seen(SeenOperators.of(ops, self.sources))
+        return self.of_seen(SeenOperators.of(ops, self.sources))
 
     def sums(self, batch: NetworkBatch) -> Vector:
         """Return the predicted costs of n networks, shape (n,)."""
@@ -138,7 +138,8 @@ class OperatorCosts:
         np.add.at(costs, run.serves, self.of_ops(run.ops))
         return costs
 
-    def _of_seen(self, seen: SeenOperators) -> Vector:
+    def of_seen(self, seen: SeenOperators) -> Vector:
+        """Return the predicted costs of L operators, beside those of :attr:`sources`, shape (L,)."""
         return self.trees.predict(seen.sizes, self.estimates.predict(seen))
 
 

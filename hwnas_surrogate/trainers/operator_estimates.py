@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -65,11 +65,16 @@ class SeenOperators:
     def of(cls, ops: Sequence[Op], sources: Sequence[OperatorCosts] = ()) -> Self:
         """Return what is known of operators, with their costs on other devices."""
         sizes = operator_sizes(ops)
-        logs = np.zeros((len(ops), len(sources)))
+        alone = cls(sizes, operator_quantities(ops), operator_terms(sizes), np.empty((len(ops), 0)))
+        return alone.beside(sources)
+
+    def beside(self, sources: Sequence[OperatorCosts]) -> Self:
+        """Return the same operators with their costs on these devices; each may have other devices of its own."""
+        logs = np.zeros((len(self.sizes), len(sources)))
         for number, source in enumerate(sources):
-            costs = source.of_ops(ops)
-            logs[:, number] = np.log(costs, out=np.zeros(len(ops)), where=costs > 0)
-        return cls(sizes, operator_quantities(ops), operator_terms(sizes), logs)
+            costs = source.of_seen(self.beside(source.sources))
+            logs[:, number] = np.log(costs, out=np.zeros(len(costs)), where=costs > 0)
+        return replace(self, log_costs=logs)
 
     def columns(self, known: Hypothesis) -> tuple[Vector, Vector]:
         """Return quantities and terms of a hypothesis, for :class:`OperatorRegression`."""

@@ -207,7 +207,7 @@ class WorkerBoard(Board):
             raise self._error("it is not connected; call check() first")
 
     def _call(self, name: str, *given: Any) -> Any:
-        """Call something of the lease; raise if the worker refuses it, or is lost."""
+        """Call a method of the lease on the worker; raise if the worker refuses it, or is lost."""
         self._check_connected()
         try:
             said = self._client.run(call, self._key, name, *given, workers=[self._place])[self._place]
