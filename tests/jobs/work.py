@@ -68,3 +68,8 @@ def owning(gpu: str) -> int:
     """Let this worker own a GPU of its machine, and return its process."""
     os.environ["CUDA_VISIBLE_DEVICES"] = gpu
     return os.getpid()
+
+
+def leave(dask_worker: Any) -> None:
+    """Let a nanny start no other worker when its worker ends."""
+    dask_worker.close_gracefully()

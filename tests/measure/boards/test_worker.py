@@ -26,7 +26,7 @@ from hwnas_surrogate.measure import Fleet, Protocol, measure
 from hwnas_surrogate.measure.boards import Board, device_workers, lease, timer, worker
 from hwnas_surrogate.runner import timing
 from hwnas_surrogate.spaces import NASBench201Config
-from tests.jobs.work import owning, where
+from tests.jobs.work import leave, owning, where
 from tests.measure.boards.test_fleet import in_second_block
 from tests.measure.fake_board import FakeBoard, Scripted
 
@@ -43,12 +43,12 @@ def started(n_workers: int, **how: Any) -> Any:
     return distributed.LocalCluster(n_workers=n_workers, dashboard_address="127.0.0.1:0", silence_logs=50, **given)
 
 
-@pytest.fixture(scope="module")
-def rack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+@contextmanager
+def racked(folder: Path) -> Iterator[str]:
     """Return the address of two workers, processes with dask's nannies, that import the fake runtime."""
-    fake = FakeBoard(tmp_path_factory.mktemp("fakes") / "fake")
+    path = os.pathsep.join([str(FakeBoard(folder).folder), os.getcwd()])
     soon = dask.config.set({"distributed.comm.timeouts.connect": "3s"})  # to a worker that was killed: 30 s otherwise
-    with soon, started(2, env={"PYTHONPATH": os.pathsep.join([str(fake.folder), os.getcwd()])}) as running:
+    with soon, started(2, env={"PYTHONPATH": path}) as running:
         yield running.scheduler_address
 
 
@@ -82,8 +82,8 @@ def measured(output: Path, boards: list[Board], networks: range) -> CostTable:
 
 
 @contextmanager
-def killing(address: str, output: Path, name: str) -> Iterator[None]:
-    """Kill the process of a worker when it is in its second block."""
+def killing(address: str, output: Path, name: str, *, comes_back: bool = True) -> Iterator[None]:
+    """Kill the process of a worker when it is in its second block; its nanny may start another."""
     with distributed.Client(address, set_as_default=False) as client:
         client.wait_for_workers(2)
         workers = client.scheduler_info(n_workers=-1)["workers"]
@@ -91,6 +91,8 @@ def killing(address: str, output: Path, name: str) -> Iterator[None]:
             str(facts["name"]): client.run(owning, f"{os.getpid()}-{facts['name']}", workers=[place])[place]
             for place, facts in workers.items()
         }
+        if not comes_back:
+            client.run(leave, workers=list(workers), nanny=True)
     journal = Path(f"{output}.journals", f"{name}.journal")
     killer = threading.Thread(target=in_second_block, args=(journal, lambda: os.kill(pids[name], signal.SIGKILL)))
     killer.start()
@@ -100,10 +102,14 @@ def killing(address: str, output: Path, name: str) -> Iterator[None]:
 
 @pytest.mark.slow
 class TestKilled:
-    def test_the_other_worker_takes_its_share(self, rack: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_other_worker_takes_its_share(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(timer, "PATIENCE", 0.0)
         output = tmp_path / "rack.parquet"
-        with killing(rack, output, "0"), device_workers(rack) as workers:
+        with (
+            racked(tmp_path / "fake") as rack,
+            killing(rack, output, "0", comes_back=False),  # else it may be back before its loss is noticed
+            device_workers(rack) as workers,
+        ):
             table = measured(output, workers, range(14))
         assert [str(target) for target in table.targets] == ["rack-scripted-1t/latency"]
         assert np.isfinite(table.costs).all()
@@ -113,9 +119,13 @@ class TestKilled:
         assert {"0", "1"} <= set(table.groups["board"])
         assert load_table(output).meta == table.meta
 
-    def test_one_that_comes_back_goes_on(self, rack: str, tmp_path: Path) -> None:
+    def test_one_that_comes_back_goes_on(self, tmp_path: Path) -> None:
         output = tmp_path / "rack.parquet"
-        with killing(rack, output, "1"), device_workers(rack) as workers:
+        with (
+            racked(tmp_path / "fake") as rack,
+            killing(rack, output, "1"),
+            device_workers(rack) as workers,
+        ):
             table = measured(output, [board for board in workers if board.name == "1"], range(6))
         assert np.isfinite(table.costs).all()
         [told] = table.meta["fleet"]["boards"].values()
