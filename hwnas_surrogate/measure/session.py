@@ -35,7 +35,7 @@ from hwnas_surrogate.measure.sharing import time_on_fleet
 from hwnas_surrogate.measure.subjects import ArchSubject, GivenSubject, Subject
 from hwnas_surrogate.measure.tabulating import costs_of, profiled, tabulated
 from hwnas_surrogate.measure.zoo import ZooModule
-from hwnas_surrogate.runner.disturbance import total_disturbance, verdict
+from hwnas_surrogate.runner.disturbance import total_disturbance
 from hwnas_surrogate.runner.protocol import Protocol
 from hwnas_surrogate.runner.timing import BLOCK, Progress, time_networks
 from hwnas_surrogate.spaces import Archs, ConfigLike, FBNetConfig, NetworkConfig, SearchSpace, get_space
@@ -309,7 +309,7 @@ def _run(
             "blocks": int(np.isfinite(readings.anchor_ms).sum()),
         },
         "disturbance": disturbance,
-        "disturbed": verdict(readings.disturbances, runtime.threads),
+        "disturbed": readings.untrusted(runtime.threads),
         "energy": meter,
         "seconds": {what: round(seconds, 1) for what, seconds in readings.seconds.items()},
     }

@@ -17,7 +17,6 @@ from hwnas_surrogate.measure.boards.timer import BoardTimer
 from hwnas_surrogate.measure.members import Member, connected, journals_of_others
 from hwnas_surrogate.measure.plan import Outcome, Plan
 from hwnas_surrogate.measure.scales import agreement, board_scales, pooled
-from hwnas_surrogate.runner.disturbance import verdict
 from hwnas_surrogate.runner.journal import Journal
 from hwnas_surrogate.runner.protocol import Key, Readings
 from hwnas_surrogate.runner.timing import BlockSession, Progress, blocks_left
@@ -179,7 +178,7 @@ def _pooled(plan: Plan, member: Member, journals: Mapping[str, Journal], dropped
             "scale": scale and scale.scale,
             "scale_error": scale and scale.error,
             "compared": scale.networks if scale else 0,
-            "disturbed": verdict(readings.disturbances),
+            "disturbed": readings.untrusted(),
             "dropped": dropped.get(name, ""),
         }
     info = {

@@ -16,7 +16,7 @@ from typing import Any, Optional
 import numpy as np
 
 from hwnas_surrogate.errors import DataFileError, MeasurementError
-from hwnas_surrogate.runner.disturbance import crowding, verdict
+from hwnas_surrogate.runner.disturbance import crowding
 from hwnas_surrogate.runner.engines import ENGINES
 from hwnas_surrogate.runner.facts import allowed_cores
 from hwnas_surrogate.runner.journal import Journal
@@ -98,7 +98,7 @@ def fill_form(folder: str, runtime: Optional[str], threads: int, device: Optiona
         [anchor] = [item for item in items if item.file == journal.info["anchor"]]
         readings = time_networks(items, anchor, process, protocol, journal, progress=_progress)
     found = {item.file: _costed(readings, item.key) for item in items}
-    trouble = verdict(readings.disturbances, threads) or ""
+    trouble = readings.untrusted(threads) or ""
     for line in _lines_of(device, lines):
         line.update(found[line["file"]], device=device, metric="latency", unit="ms", comment=trouble)
     _write_form(place / FORM, lines, names if not trouble or "comment" in names else [*names, "comment"])

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas_surrogate.errors import InvalidInputError
+from hwnas_surrogate.runner.disturbance import verdict
 from hwnas_surrogate.runner.drift import estimate_drift
 from hwnas_surrogate.runner.engine import Operator
 
@@ -18,6 +19,10 @@ __all__ = ["Key", "Protocol", "Readings"]
 
 Key = Tuple[str, str, str]
 """What identifies a network within a measurement."""
+MOST_DIFFERENCE = 0.05
+"""Median relative difference between two halves of the passes that is no longer trusted; .4 to 2 % are usual."""
+LEAST_COMPARED = 10
+"""Networks below which this difference is chance."""
 
 
 @dataclass(frozen=True)
@@ -216,6 +221,31 @@ class Readings:
         """Return the passes in which a network has enough runs."""
         reading = self.reading(key)
         return [number for number in range(self.protocol.passes) if reading.runs(number) >= self.protocol.repeats]
+
+    def untrusted(self, threads: int = 1) -> Optional[str]:
+        """Return why the times can't be trusted, in one sentence; None if they can, or if nothing is known.
+
+        That others use the same caches and memory is counted nowhere: it shows in passes that differ.
+
+        Parameters
+        ----------
+        threads : int, default=1
+            Threads that one run may use.
+        """
+        return verdict(self.disturbances, threads) or self._difference()
+
+    def _difference(self) -> Optional[str]:
+        costs = [of_pass for of_pass in map(self.quartiles, self.of) if len(of_pass) > 1]
+        if len(costs) < LEAST_COMPARED:
+            return None
+        halves = np.array([(np.mean(of_pass[::2]), np.mean(of_pass[1::2])) for of_pass in costs])
+        difference = float(np.median(np.abs(np.diff(halves)[:, 0]) / halves.mean(axis=1)))
+        if difference <= MOST_DIFFERENCE:
+            return None
+        return (
+            f"this run can't be trusted: its passes differ by {difference:.0%} (median of {len(costs)} networks), as "
+            "where others use the same caches and memory. Add passes (--passes), or measure again when less runs here."
+        )
 
     def energies(self, key: Key) -> list[float]:
         """Return the energy in mJ of each pass that has one."""

@@ -132,6 +132,19 @@ class TestReadings:
         assert readings.is_done(("b", "c", ""), 1)
         assert not readings.is_done(("a", "c", ""), 0)
 
+    @pytest.mark.parametrize(
+        ("n", "difference", "why"), [(12, 0.08, "differ by 12% (median of 12"), (12, 0.03, ""), (9, 0.08, "")]
+    )
+    def test_passes_that_differ_are_not_trusted(self, n: int, difference: float, why: str) -> None:
+        lines: list[dict[str, Any]] = []
+        for number in (0, 1):
+            lines += [{"pass": number, "subjects": [(str(place), "c", "") for place in range(n)]}]
+            signs = [1, -1] * n if number else [0] * n
+            ns = {str(place + 1): int(1e8 * (1 + signs[place] * difference)) for place in range(n)}
+            lines += [{"ns": {"0": 100_000_000, **ns}}] * 2
+        told = Readings(Protocol(repeats=2), lines).untrusted()  # most others go the other way: 8 % become 12 %
+        assert why in told if told else not why, told
+
     def test_runs_of_a_stopped_block_are_kept(self) -> None:
         lines = self.lines()
         again = [{"pass": 1, "subjects": [self.KEYS[0]]}, {"ns": {"0": 200_000_000, "1": 20_000_000}}]
