@@ -98,6 +98,21 @@ def test_the_weight_of_learned_costs_is_that_of_the_prediction(fitted: Surrogate
     assert first == pytest.approx((1 - weight) * alone + weight * learned[0] / learned.sum(), rel=1e-6)
 
 
+@pytest.mark.parametrize("weight", [0.0, 0.5, 1.0])
+def test_learned_costs_split_a_prediction_where_physics_has_none(fitted: Surrogate, weight: float) -> None:
+    """Corrections may make every physical cost negative; before, the explanation was refused."""
+    blind, graph = copy.deepcopy(fitted), GRAPHS[31]
+    blind.model_.operators_weight_ = weight
+    blind.model_.physics_.coef_ = np.zeros_like(blind.model_.physics_.coef_)
+    explanation = blind.explain(graph)
+    learned = fitted.operators_.of_nodes(graph)
+    expected = np.bincount(operators_of(graph, explanation.view).row, learned / learned.sum(), len(explanation))
+    assert explanation.frame["share"].to_numpy() / 100 == pytest.approx(expected)
+    assert explanation.total == pytest.approx(blind.predict(graph)[0])
+    assert 0 <= explanation.additive_share <= 1
+    assert np.isfinite(explanation.frame[["low", "high"]]).all(axis=None)
+
+
 def test_one_network_is_predicted_as_among_others(fitted: Surrogate) -> None:
     together = fitted.predict(GRAPHS[30:])
     np.testing.assert_allclose([fitted.predict([graph])[0] for graph in GRAPHS[30:]], together, rtol=1e-9)
