@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 from typer.core import TyperCommand
@@ -9,6 +10,9 @@ from typer.core import TyperCommand
 from hwnas_surrogate.errors import InvalidInputError
 
 __all__ = ["Command"]
+
+LIST = ",..."
+"""The end of the ``metavar`` of options whose value is a list."""
 
 
 class Command(TyperCommand):
@@ -25,7 +29,10 @@ class Command(TyperCommand):
         for option, values in self._single(ctx, args):
             if len(set(values)) > 1:
                 name, told = max(option.opts, key=len), " and ".join(map(repr, values))
-                raise InvalidInputError(f"{name} takes one value, got {told}: leave out all but one.")
+                remedy = "leave out all but one"
+                if (option.metavar or "").endswith(LIST):
+                    remedy = f"separate several by commas, {name} {shlex.quote(','.join(dict.fromkeys(values)))}"
+                raise InvalidInputError(f"{name} takes one value, got {told}: {remedy}.")
         return super().parse_args(ctx, args)
 
     def _single(self, ctx: Any, args: list[str]) -> list[tuple[Any, list[Any]]]:

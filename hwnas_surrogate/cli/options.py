@@ -133,7 +133,7 @@ InputShape = Annotated[
     str | None,
     typer.Option(
         "--input-shape",
-        metavar="SHAPE",
+        metavar="[NAME=]SHAPE,...",
         help="Input shapes of .onnx files with symbolic dimensions: 1x3x224x224, or image=1x3x224x224,mask=1x16.",
     ),
 ]

@@ -248,6 +248,8 @@ def _read(path: str | os.PathLike[str], space: str | None, dataset: str | None, 
             magic = file.read(4) or b""  # some files of the system give None
     except OSError as error:
         raise DataFileError(f"can't read {name}: {error.strerror or error}.") from error
+    if not magic:
+        raise DataFileError(f"{name} is empty: it was not written, or copied, to its end.")
     if magic == b"PAR1" and is_table(name):
         return read_parquet(name)
     if magic == b"PAR1" and is_accuracy_table(name):

@@ -25,7 +25,7 @@ def merge(tables: Sequence[CostTable]) -> CostTable:
     ----------
     tables : sequence of CostTable
         Tables of one search space, or of graphs. Their rows and targets may differ or overlap. A cost that is in two
-        tables must be the same in both; what else is known of it comes from the first.
+        tables must be the same in both; what else is known of it comes from the first table that knows it.
 
     Returns
     -------
@@ -76,6 +76,9 @@ def merge(tables: Sequence[CostTable]) -> CostTable:
         for column, target in enumerate(table.targets):
             filled = np.flatnonzero(holds[:, column])
             cells = np.asarray(table_rows, np.intp)[filled], column_of[target]
+            if table.repeats is not None:
+                known = repeats[cells]
+                repeats[cells] = np.where(np.isnan(known).all(axis=1)[:, None], table.repeats[filled, column], known)
             before = taken[cells]
             if before.any():
                 there = filled[before], (cells[0][before], cells[1])
@@ -83,8 +86,6 @@ def merge(tables: Sequence[CostTable]) -> CostTable:
                 filled, cells = filled[~before], (cells[0][~before], cells[1])
             taken[cells] = True
             costs[cells] = table.costs[filled, column]
-            if table.repeats is not None:
-                repeats[cells] = table.repeats[filled, column]
             for reason, where in table.reasons.items():
                 reasons.setdefault(reason, np.zeros(costs.shape, bool))[cells] = where[filled, column]
     networks, configs = _networks(tables, rows, len(row_of))
@@ -149,16 +150,23 @@ def _check_equal(
         )
     if differs.any():
         first = int(np.argmax(differs))
-        told = [_told(float(cost), table.targets[column]) for cost in (other[first], own[first])]
+        row, cell = int(rows[first]), (int(cells[0][first]), cells[1])
+        told = [
+            _told(float(other[first]), table.targets[column], reasons, cell),
+            _told(float(own[first]), table.targets[column], table.reasons, (row, column)),
+        ]
         raise InvalidInputError(
-            f"the cost {table.targets[column]} of {_named(table, int(rows[first]))} is in more than one table, with "
+            f"the cost {table.targets[column]} of {_named(table, row)} is in more than one table, with "
             f"different values: {told[0]} and {told[1]} ({int(differs.sum())} such costs in all). select() the targets "
             "or rows() to merge."
         )
 
 
-def _told(cost: float, target: Target) -> str:
-    return "none (it failed)" if np.isnan(cost) else f"{cost:g} {target.unit}"
+def _told(cost: float, target: Target, reasons: Mapping[str, npt.NDArray[np.bool_]], cell: tuple[int, int]) -> str:
+    """Return a cost with its unit, or why there is none."""
+    if not np.isnan(cost):
+        return f"{str(cost).removesuffix('.0')} {target.unit}"  # all digits: the other value may differ in the last
+    return f"none ({'; '.join(reason for reason, where in reasons.items() if where[cell])})"
 
 
 def _named(table: CostTable, row: int) -> str:

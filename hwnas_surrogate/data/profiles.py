@@ -14,7 +14,15 @@ from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.graphs import GraphBatch, NetworkBatch
 from hwnas_surrogate.reals import reals
 
-__all__ = ["OperatorTimes", "Profiles", "check_sum", "check_sums", "checked_operators", "checked_profiles"]
+__all__ = [
+    "OperatorTimes",
+    "Profiles",
+    "check_shares",
+    "check_sum",
+    "check_sums",
+    "checked_operators",
+    "checked_profiles",
+]
 
 Profiles: TypeAlias = Sequence[npt.NDArray[np.floating] | None]
 """The time of each node of the graph of each network; None for a network without a profile."""
@@ -33,9 +41,9 @@ machine, the profile of a small network added up to 12 times its latency. Times 
 def checked_operators(
     operators: OperatorTimes, batch: NetworkBatch, costs: npt.NDArray[np.float64], targets: tuple[Target, ...]
 ) -> dict[Target, tuple[npt.NDArray[np.float64] | None, ...]]:
-    """Return the profiles of a table's n networks, for targets that have any, rounded to float32.
+    """Return the profiles of a table's n networks, for targets that have any.
 
-    Files keep float32, so that a table is the same after it was written and read. Lengths are those of the graphs; of
+    Lengths are those of the graphs; of
     architectures, whose graphs take milliseconds each, they are checked when the graphs are made. ``costs`` has the
     shape (n, t).
     """
@@ -50,9 +58,7 @@ def checked_operators(
             )
         try:
             held = checked_profiles(
-                map(_as_kept, rows) if isinstance(rows, Iterable) else rows,
-                batch,
-                lambda row: len(batch.graphs[row]) if isinstance(batch, GraphBatch) else None,
+                rows, batch, lambda row: len(batch.graphs[row]) if isinstance(batch, GraphBatch) else None
             )
             check_sums(held, costs[:, targets.index(target)], batch)
         except InvalidInputError as error:
@@ -65,7 +71,9 @@ def checked_operators(
 def checked_profiles(
     profiles: object, batch: NetworkBatch, n_nodes: Callable[[int], int | None]
 ) -> tuple[npt.NDArray[np.float64] | None, ...]:
-    """Return the profiles of n networks as float64.
+    """Return the profiles of n networks as float64, rounded to float32.
+
+    Files keep float32: a table is the same after it was written and read, and so is what is learned from it.
 
     Parameters
     ----------
@@ -93,35 +101,30 @@ def checked_profiles(
     )
 
 
-def check_sums(profiles: Profiles, costs: npt.NDArray[np.float64], batch: NetworkBatch, in_unit: bool = True) -> None:
+def check_sums(profiles: Profiles, costs: npt.NDArray[np.float64], batch: NetworkBatch) -> None:
     """Raise if the times of a network's operators don't add up to about its cost.
 
     Parameters
     ----------
     profiles : sequence of n arrays or None
-        Checked.
+        Checked; in the unit of the costs.
     costs : ndarray of float64, shape (n,)
-        NaN where there is none.
+        Latencies in ms, NaN where there is none.
     batch : NetworkBatch
         The n networks.
-    in_unit : bool, default=True
-        Whether times are in the unit of the costs. Otherwise, the unit of the times is such that they add up in the
-        median.
 
     Raises
     ------
     InvalidInputError
         If a sum is less than a hundredth of the cost, or more than a hundred times as much.
     """
-    sums = np.array([np.nan if times is None else float(np.sum(times)) for times in profiles])
-    known = ~np.isnan(sums) & (costs > 0)
-    sums /= 1.0 if in_unit or not known.any() else float(np.median(sums[known] / costs[known]))
+    sums = _sums(profiles)
     for row in np.flatnonzero(_is_apart(sums, costs)).tolist():
         check_sum(float(sums[row]), float(costs[row]), _named(batch, row)())
 
 
 def check_sum(total: float, cost: float, name: str) -> None:
-    """Raise if the times of one network's operators, ``total`` in all, don't add up to about its cost.
+    """Raise if the times of one network's operators, ``total`` ms in all, don't add up to about its cost in ms.
 
     Raises
     ------
@@ -130,9 +133,47 @@ def check_sum(total: float, cost: float, name: str) -> None:
     """
     if _is_apart(np.array(total), np.array(cost)):
         raise InvalidInputError(
-            f"times of operators of {name} must add up to about its cost of {cost:.4g}, between {_LEAST:g} and "
-            f"{_MOST:g} times as much, got {total:.4g}: they are in another unit, or of another network."
+            f"times of operators of {name} must add up to about its cost of {cost:.4g} ms, between {_LEAST:g} and "
+            f"{_MOST:g} times as much, got {total:.4g} ms: they are in another unit, or of another network."
         )
+
+
+def check_shares(profiles: Profiles, costs: npt.NDArray[np.float64], batch: NetworkBatch) -> None:
+    """Raise if the sum of a network's times, relative to its cost, is far from the median of all networks.
+
+    Parameters
+    ----------
+    profiles : sequence of n arrays or None
+        Checked; in any unit, which is the same for all.
+    costs : ndarray of float64, shape (n,)
+        In any unit, NaN where there is none.
+    batch : NetworkBatch
+        The n networks.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is less than a hundredth of the median, or more than a hundred times as much.
+    """
+    sums = _sums(profiles)
+    known = np.flatnonzero(~np.isnan(sums) & (costs > 0))
+    if not len(known):
+        return
+    shares = sums[known] / costs[known]
+    shares /= np.median(shares)
+    apart = np.flatnonzero(_is_apart(shares, np.ones(len(known))))
+    if len(apart):
+        name, share = _named(batch, int(known[apart[0]]))(), shares[apart[0]]
+        raise InvalidInputError(
+            f"times of operators of {name}, relative to its cost, must add up to about as much as those of other "
+            f"networks, between {_LEAST:g} and {_MOST:g} times the median, got {share:.4g} times: they are in another "
+            "unit than the others, or of another network."
+        )
+
+
+def _sums(profiles: Profiles) -> npt.NDArray[np.float64]:
+    """Return the sum of each profile; NaN where there is none."""
+    return np.array([np.nan if times is None else float(np.sum(times)) for times in profiles])
 
 
 def _is_apart(totals: npt.NDArray[np.float64], costs: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
@@ -144,15 +185,9 @@ def _named(batch: NetworkBatch, row: int) -> Callable[[], str]:
     return lambda: f"network {row} ({batch.take([row]).names[0]:.200})"
 
 
-def _as_kept(times: npt.ArrayLike | None) -> npt.NDArray[np.float64] | None:
-    if times is None:
-        return None
-    with np.errstate(over="ignore"):  # found by the check
-        return reals(times, "times of operators must be numbers").astype(np.float32).astype(np.float64)
-
-
 def _checked(times: object, length: int | None, name: Callable[[], str]) -> npt.NDArray[np.float64]:
-    values = reals(times, "times of operators must be numbers")
+    with np.errstate(over="ignore"):  # found below
+        values = reals(times, "times of operators must be numbers").astype(np.float32).astype(np.float64)
     if values.ndim != 1 or length not in (None, len(values)):
         nodes = "operators" if length is None else f"{length} operators"
         raise InvalidInputError(

@@ -14,7 +14,8 @@ from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.features.physics import AVERAGE_NETWORK, view_columns
 from hwnas_surrogate.models import ConstantCost
 from hwnas_surrogate.random_states import RandomState
-from hwnas_surrogate.trainers.sources import Sources, physics_of, surrogates_of
+from hwnas_surrogate.trainers.distilled import physics_of
+from hwnas_surrogate.trainers.sources import Sources, surrogates_of
 
 __all__ = ["NUMBERS", "device_atlas", "nearest_devices"]
 

@@ -6,7 +6,7 @@ import ast
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
-from itertools import accumulate, chain
+from itertools import accumulate, chain, groupby
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,8 +34,9 @@ from __future__ import annotations
 def runner_source(suffix: str | None) -> str:
     """Return the source of the runner, which parses as Python 3.9.
 
-    Each module follows those that it imports. Left out are imports among them, docstrings, annotations of functions,
-    comments for tools, engines for other files, and what the program does not use. A level of indentation is a space.
+    Each module follows those that it imports. Left out are imports among them, docstrings, assertions, types of
+    functions and variables, comments for tools, engines for other files, and what the program does not use. A level of
+    indentation is a space.
 
     Parameters
     ----------
@@ -54,10 +55,17 @@ def runner_source(suffix: str | None) -> str:
     for module, of_module in statements.items():
         kept = [statement.text for statement in of_module if not statement.defines or statement.defines & used]
         if kept:
-            parts.append(f"# {module.removeprefix('hwnas_surrogate.').replace('.', '/')}.py\n\n" + "\n\n".join(kept))
+            title = f"# {module.removeprefix('hwnas_surrogate.').replace('.', '/')}.py"
+            parts.append("\n\n".join([title, *_paragraphs(kept)]))
     text = "\n\n".join([_HEAD, _imports(statements, used), *parts, 'if __name__ == "__main__":\n    main()\n'])
     text = re.sub(r"  # (type: ignore|noqa|fmt: skip).*", "", text)
     return re.sub(r"^(?: {4})+", lambda spaces: " " * (len(spaces[0]) // 4), text, flags=re.MULTILINE)
+
+
+def _paragraphs(statements: Iterable[str]) -> Iterator[str]:
+    """Yield statements; those of one line that follow each other are one paragraph."""
+    for is_line, texts in groupby(statements, lambda text: "\n" not in text):
+        yield ("\n" if is_line else "\n\n").join(texts)
 
 
 class _Statement(NamedTuple):
@@ -107,12 +115,14 @@ def _statements(module: str, called: set[str]) -> Iterator[_Statement]:
     """Yield the top-level statements of a module; of classes, only methods whose names are called somewhere."""
     source = _without_annotations(_source(module))
     tree = ast.parse(source)
-    lines = _without_docstrings(source, tree)
+    lines = _without_notes(source, tree)
     for node in tree.body:
-        for method in node.body if isinstance(node, ast.ClassDef) else []:
-            if isinstance(method, ast.FunctionDef) and method.name not in called and method.name[:2] != "__":
-                first = min([method.lineno, *(decorator.lineno for decorator in method.decorator_list)]) - 1
-                lines[first : method.end_lineno] = [None] * ((method.end_lineno or 0) - first)
+        if isinstance(node, ast.ClassDef):
+            for method in list(node.body):
+                if isinstance(method, ast.FunctionDef) and method.name not in called and method.name[:2] != "__":
+                    first = min([method.lineno, *(decorator.lineno for decorator in method.decorator_list)]) - 1
+                    lines[first : method.end_lineno] = [None] * ((method.end_lineno or 0) - first)
+                    node.body.remove(method)
         is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
         defined = _defined(node)
         if isinstance(node, (ast.Import, ast.ImportFrom)) or is_text or defined == {"__all__"}:
@@ -123,7 +133,7 @@ def _statements(module: str, called: set[str]) -> Iterator[_Statement]:
             first -= 1
         text = "\n".join(line for line in lines[first : node.end_lineno] if line is not None)
         names = {inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name)}
-        yield _Statement(defined, names, re.sub(r":\n+(?=\s)", ":\n", text))
+        yield _Statement(defined, names, re.sub(r":\n+(?=\s)", ":\n", re.sub(r"\n{3,}", "\n\n", text.rstrip())))
 
 
 def _defined(node: ast.stmt) -> set[str]:
@@ -145,17 +155,23 @@ def _used(statements: Sequence[_Statement]) -> set[str]:
 
 
 def _without_annotations(source: str) -> str:
-    """Return a module without what its functions say of types."""
+    """Return a module without the types of its functions and variables; fields of classes keep theirs."""
     starts = [0, *accumulate(map(len, source.encode().splitlines(keepends=True)))]
     cuts = []
-    for node in ast.walk(ast.parse(source)):
+    tree = ast.parse(source)
+    fields = {field for node in ast.walk(tree) if isinstance(node, ast.ClassDef) for field in node.body}
+    text = source.encode()
+    for node in ast.walk(tree):
         if isinstance(node, ast.arg) and node.annotation is not None:
-            begin = starts[node.lineno - 1] + node.col_offset + len(node.arg)
-            cuts.append((begin, _end(node.annotation, starts)))
+            begin, end = starts[node.lineno - 1] + node.col_offset + len(node.arg), _end(node.annotation, starts)
+            cuts.append((begin, end))
+            if text.startswith(b" = ", end):  # a default, which has spaces only beside a type
+                cuts += [(end, end + 1), (end + 2, end + 3)]
         elif isinstance(node, ast.FunctionDef) and node.returns is not None:
             begin = starts[node.returns.lineno - 1] + node.returns.col_offset - len(" -> ")
             cuts.append((begin, _end(node.returns, starts)))
-    text = source.encode()
+        elif isinstance(node, ast.AnnAssign) and node.value is not None and node not in fields:
+            cuts.append((_end(node.target, starts), _end(node.annotation, starts)))
     for begin, end in sorted(cuts, reverse=True):
         text = text[:begin] + text[end:]
     return text.decode()
@@ -166,15 +182,16 @@ def _end(node: ast.expr, starts: Sequence[int]) -> int:
     return starts[(node.end_lineno or 0) - 1] + (node.end_col_offset or 0)
 
 
-def _without_docstrings(source: str, tree: ast.Module) -> list[str | None]:
-    """Return the lines of a module; None in place of those of docstrings."""
+def _without_notes(source: str, tree: ast.Module) -> list[str | None]:
+    """Return the lines of a module; None in place of those of docstrings, and of assertions, which are for tools."""
     lines: list[str | None] = list(source.splitlines())
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if not isinstance(body, list):
             continue
         for place, statement in enumerate(body):
-            if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
+            is_text = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+            if is_text or isinstance(statement, ast.Assert):
                 for number in range(statement.lineno - 1, statement.end_lineno or 0):
                     lines[number] = None
                 if len(body) == 1:  # nothing else is there

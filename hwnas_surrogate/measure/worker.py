@@ -73,7 +73,7 @@ class Networks:
             folder.mkdir()
             prepared = runtime.prepare(from_message(message).build(runtime.batch), folder)
             if all(Path(path).parent == folder for path in prepared.files):  # not an ONNX file of the user's
-                described = json.dumps(prepared.write(folder))
+                described = json.dumps(prepared.save(folder))
                 description.with_suffix(".part").write_text(described, encoding="utf-8")
                 description.with_suffix(".part").replace(description)
                 self._kept += sum(path.stat().st_size for path in folder.rglob("*"))

@@ -158,11 +158,11 @@ def _chosen(runtime: Optional[str], threads: int, suffix: str) -> tuple[str, str
 def _read_form(path: Path) -> tuple[list[dict[str, str]], list[str]]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            lines = list(reader)
+            # Spreadsheets add empty lines.
+            names, *rows = [row for row in csv.reader(file) if any(map(str.strip, row))] or [[]]
     except (OSError, ValueError, csv.Error) as error:
         raise DataFileError(f"can't read the form {path}: {getattr(error, 'strerror', None) or error}.") from error
-    names = list(reader.fieldnames or [])
+    lines = [dict(zip(names, [*row, *[""] * len(names)])) for row in rows]
     if not lines or not {"file", "value"} <= set(names):
         raise DataFileError(f"{path} is no form of hwnas export: it needs lines with the columns file and value.")
     return lines, names

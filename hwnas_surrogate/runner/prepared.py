@@ -40,7 +40,7 @@ class Prepared:
     expected: Optional[list[npt.NDArray[Any]]] = None
     tolerance: Optional[float] = 1e-3
 
-    def write(self, folder: Path) -> dict[str, Any]:
+    def save(self, folder: Path) -> dict[str, Any]:
         """Write the arrays into the folder that holds the files, and return a description for :meth:`read`."""
         arrays = {f"input_{number}": array for number, array in enumerate(self.inputs.values())}
         arrays.update({f"output_{number}": array for number, array in enumerate(self.expected or [])})

@@ -105,9 +105,11 @@ def answer_requests() -> None:
 
 def _read_requests(requests: queue.Queue[str]) -> None:
     """Pass on requests; at the end of the input end this process, with which the measuring one ends."""
-    for line in sys.stdin:
-        requests.put(line)
-    os._exit(0)
+    try:
+        for line in sys.stdin:
+            requests.put(line)
+    finally:
+        os._exit(0)
 
 
 def _tell(event: dict[str, Any]) -> None:

@@ -239,11 +239,13 @@ class MeasuringProcess:
 
 
 def pass_lines(stdout: IO[bytes], lines: queue.SimpleQueue[bytes]) -> None:
-    """Pass the lines on, and at the end what is there of a line."""
-    with stdout:
-        for line in stdout:
-            lines.put(line)
-    lines.put(b"")
+    """Pass the lines on, and at the end, whatever ends them, what is there of a line."""
+    try:
+        with stdout:
+            for line in stdout:
+                lines.put(line)
+    finally:  # somebody waits
+        lines.put(b"")
 
 
 def _signal(number: int) -> str:

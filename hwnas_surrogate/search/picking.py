@@ -26,8 +26,9 @@ def scaled(losses: Vector, among: Vector | None = None) -> Vector:
     given = losses if among is None else among
     if not len(given):
         return losses
-    low, high = given.min(axis=0), given.max(axis=0)
-    return np.asarray((losses - low) / np.where(high > low, high - low, 1.0))
+    # The difference of two halves is finite, and halving changes no digit.
+    low, high = given.min(axis=0) / 2, given.max(axis=0) / 2
+    return np.asarray((losses / 2 - low) / np.where(high > low, high - low, 1.0))
 
 
 def hypervolume(losses: Vector, reference: float = 1.1) -> float:
@@ -87,7 +88,7 @@ def alternatives(goals: Goals, found: Evaluated, picks: Rows) -> list[int | None
     """
     rows = found.choosable
     losses = goals.losses(found.values[rows])
-    about = ABOUT * (np.median(losses, axis=0) - losses.min(axis=0))
+    about = ABOUT * np.median(losses, axis=0) - ABOUT * losses.min(axis=0)
     features = _features(found.batch, rows)
     others = ~np.isin(rows, picks)
     chosen: list[int | None] = []

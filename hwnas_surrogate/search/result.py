@@ -182,6 +182,6 @@ def _notes(goals: Goals, found: Evaluated) -> list[str]:
         notes.append(f"{without:,} networks without a quality or a cost are left out")
     losses = goals.losses(found.values[found.choosable])
     for quantity, column in zip(goals.objectives, losses.T, strict=True):
-        if len(column) > 1 and np.ptp(column) == 0:
+        if len(column) > 1 and column.min() == column.max():
             notes.append(f"{quantity.name} is the same for all networks within the budgets, and decides nothing")
     return notes

@@ -6,14 +6,16 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from hwnas_surrogate.data import METRICS
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.features import LayerPhysics
-from hwnas_surrogate.models import PhysicsGP, PhysicsPrior
-from hwnas_surrogate.spaces import NetworkConfig, get_space
+from hwnas_surrogate.graphs import NetworkBatch
+from hwnas_surrogate.models import ConstantCost, PhysicsGP, PhysicsPrior, cost_model
+from hwnas_surrogate.spaces import ArchBatch, NetworkConfig, get_space
 from hwnas_surrogate.trainers.encoded import encode
 from hwnas_surrogate.trainers.fitted import FittedSurrogate
 
-__all__ = ["distilled", "same_everywhere"]
+__all__ = ["distilled", "physics_of", "predicts_by_physics", "same_everywhere"]
 
 _REFERENCE = 48
 """Number of architectures whose predictions are imitated."""
@@ -64,6 +66,30 @@ def distilled(surrogate: FittedSurrogate, configs: tuple[NetworkConfig | None, .
             raise same_everywhere(surrogate)
         known[configs] = PhysicsGP(prior=_PRIOR).fit(LayerPhysics(None).frame(archs), costs)
     return known[configs]
+
+
+def physics_of(surrogate: FittedSurrogate) -> PhysicsGP | None:
+    """Return a surrogate's layer physics, which predicts in other spaces; None if its costs are no sums over layers.
+
+    A surrogate that has none, or has sources of its own, is imitated by layer physics.
+    """
+    physics = cost_model(surrogate.model_).layer_physics
+    if isinstance(physics, PhysicsGP):
+        return physics
+    if METRICS[surrogate.metric_].adds != "sum" or isinstance(surrogate.model_, ConstantCost):
+        return None
+    return distilled(surrogate, surrogate.configs_)
+
+
+def predicts_by_physics(surrogate: FittedSurrogate, batch: NetworkBatch) -> bool:
+    """Return whether a source predicts by layer physics only: for networks of other spaces and configs."""
+    if surrogate.encoder_.space is None:
+        return False
+    same = isinstance(batch, ArchBatch) and get_space(surrogate.encoder_.space) is batch.space
+    if not same:
+        return True
+    known = surrogate.general_ or batch.configs[0] in surrogate.configs_
+    return not known and cost_model(surrogate.model_).layer_physics is not None
 
 
 def same_everywhere(surrogate: FittedSurrogate) -> InvalidInputError:

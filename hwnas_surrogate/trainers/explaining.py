@@ -19,7 +19,7 @@ from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.features.physics import PhysicsView, operator_values, view_columns
 from hwnas_surrogate.graphs import Graph, traced
 from hwnas_surrogate.models import AnchoredStack, ConstantCost, OperatorStack, PhysicsGP, PhysicsStack
-from hwnas_surrogate.trainers.distilled import distilled, same_everywhere
+from hwnas_surrogate.trainers.distilled import distilled, physics_of, predicts_by_physics, same_everywhere
 from hwnas_surrogate.trainers.encoded import Encoded
 from hwnas_surrogate.trainers.explanation import Explanation
 from hwnas_surrogate.trainers.fitted import FittedSurrogate
@@ -58,12 +58,13 @@ def explained(surrogate: FittedSurrogate, query: Encoded, coverage: float) -> Ex
     rows = np.zeros((len(operators.frame), nodes.shape[1]))
     np.add.at(rows, operators.row, nodes)
     predicted = float(surrogate.cost_encoded(query)[0])
-    physical = _physical_costs(surrogate, physics, rows)
+    physical = _physical_costs(physics, rows)
     learned = np.bincount(operators.row, learned_nodes, len(rows)).astype(np.float64)
-    factor = predicted / float(physical.sum())
+    additive = weight * (rows[:, _own(physics)] @ physics.coef_[_own(physics)]) + of_learned * learned
+    of_learned = _part_of_learned(surrogate, physical, of_learned, learned)
+    factor = predicted / (float(physical.sum()) or np.inf)
     by_physics, by_learned = physical * factor, predicted * _shares(learned)
     costs = (1 - of_learned) * by_physics + of_learned * by_learned
-    additive = weight * (rows[:, _own(physics)] @ physics.coef_[_own(physics)]) + of_learned * learned
     spread = float(np.abs(costs - surrogate.scale_ * additive).sum()) / predicted if additive.any() else 1.0
     z = float(ndtri((1 + coverage) / 2))
     of_network = float(np.hypot(_sds(physics, rows.sum(axis=0, keepdims=True))[0], physics.noise_))
@@ -142,13 +143,16 @@ def _values(surrogate: FittedSurrogate, physics: PhysicsGP, query: Encoded, grap
 
 def _of_source(source: FittedSurrogate, query: Encoded, graph: Graph) -> Vector:
     """Return the part of each node in a source's prediction, shape (nodes,); they add up to 1."""
-    # Columns are read for the trust in what is no physics, and for predictions of the source's own sources.
-    reads = isinstance(source.model_, AnchoredStack) or source.encoder_.asked_surrogates()
-    features = source.encoder_.frame(query.batch) if reads else query.features[[]]
-    own = Encoded(features, query.batch, source.encoder_.space is None)
-    _, physics = _physics_of(source, own)
-    costs = _physical_costs(source, physics, _values(source, physics, own, graph))
+    own, known = query, physics_of(source) if predicts_by_physics(source, query.batch) else None
+    if known is None:
+        # Columns are read for the trust in what is no physics, and for predictions of the source's own sources.
+        reads = isinstance(source.model_, AnchoredStack) or source.encoder_.asked_surrogates()
+        features = source.encoder_.frame(query.batch) if reads else query.features[[]]
+        own = Encoded(features, query.batch, source.encoder_.space is None)
+        _, known = _physics_of(source, own)
+    costs = _physical_costs(known, _values(source, known, own, graph))
     of_learned, learned = _learned(source, own, graph)
+    of_learned = _part_of_learned(source, costs, of_learned, learned)
     return (1 - of_learned) * _shares(costs) + of_learned * _shares(learned)
 
 
@@ -161,17 +165,23 @@ def _learned(surrogate: FittedSurrogate, query: Encoded, graph: Graph) -> tuple[
     return float(model.weight_of_operators(query.features)[0]) if costs.any() else 0.0, costs
 
 
+def _part_of_learned(surrogate: FittedSurrogate, physical: Vector, of_learned: float, learned: Vector) -> float:
+    """Return the part of a prediction to split by learned costs: all of it where physics knows none."""
+    if physical.any():
+        return of_learned
+    if not learned.any():
+        raise same_everywhere(surrogate)
+    return 1.0
+
+
 def _shares(costs: Vector) -> Vector:
     """Return the shares of costs in their sum; 0 if all are 0."""
     return costs / (costs.sum() or 1.0)
 
 
-def _physical_costs(surrogate: FittedSurrogate, physics: PhysicsGP, values: Vector) -> Vector:
+def _physical_costs(physics: PhysicsGP, values: Vector) -> Vector:
     """Return the physical cost of each row of values; one that corrections make negative is 0."""
-    costs = np.maximum(values @ physics.coef_, 0.0)
-    if not costs.any():
-        raise same_everywhere(surrogate)
-    return costs
+    return np.maximum(values @ physics.coef_, 0.0)
 
 
 def _views(columns: Columns) -> tuple[PhysicsView, ...]:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from hwnas_surrogate.data.profiles import Profiles, check_sums, checked_profiles
+from hwnas_surrogate.data.profiles import Profiles, check_shares, checked_profiles
 from hwnas_surrogate.errors import InvalidGraphError
 from hwnas_surrogate.features.operator_sizes import N_SIZES
 from hwnas_surrogate.graphs import Graph, GraphBatch, NetworkBatch, Op
@@ -163,7 +163,7 @@ def profiles_to_learn(batch: NetworkBatch, profiles: Profiles | None, costs: Vec
     if profiles is None:
         return None
     checked = checked_profiles(profiles, batch, lambda row: len(graph_at(batch, row)))
-    check_sums(checked, costs, batch, in_unit=False)
+    check_shares(checked, costs, batch)
     return None if all(each is None for each in checked) else checked
 
 

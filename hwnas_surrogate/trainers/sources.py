@@ -9,22 +9,22 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from hwnas_surrogate.columns import Column
-from hwnas_surrogate.data import METRICS, CostTable, TargetLike
+from hwnas_surrogate.data import CostTable, TargetLike
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.features import Encoder, LayerPhysics
 from hwnas_surrogate.features.encoder import Features
 from hwnas_surrogate.graphs import NetworkBatch
 from hwnas_surrogate.jobs.parallel import Progress
-from hwnas_surrogate.models import ConstantCost, PhysicsGP, PhysicsStack, cost_model
+from hwnas_surrogate.models import PhysicsStack
 from hwnas_surrogate.random_states import RandomState, as_seed
-from hwnas_surrogate.spaces import ArchBatch, SearchSpace, get_space
-from hwnas_surrogate.trainers.distilled import distilled
+from hwnas_surrogate.spaces import SearchSpace, get_space
+from hwnas_surrogate.trainers.distilled import physics_of, predicts_by_physics
 from hwnas_surrogate.trainers.encoded import stack_encoder
 from hwnas_surrogate.trainers.queries import queries
 from hwnas_surrogate.trainers.suite import SurrogateSuite
 from hwnas_surrogate.trainers.surrogate import Surrogate
 
-__all__ = ["SourceCosts", "Sources", "fit_sources", "fitted_sources", "physics_of", "surrogates_of"]
+__all__ = ["SourceCosts", "Sources", "fit_sources", "fitted_sources", "surrogates_of"]
 
 Source: TypeAlias = CostTable | Surrogate | SurrogateSuite
 Sources: TypeAlias = Source | Iterable[Source] | None
@@ -112,19 +112,6 @@ def fitted_sources(
     return surrogates
 
 
-def physics_of(surrogate: Surrogate) -> PhysicsGP | None:
-    """Return a surrogate's layer physics, which predicts in other spaces; None if its costs are no sums over layers.
-
-    A surrogate that has none, or has sources of its own, is imitated by layer physics.
-    """
-    physics = cost_model(surrogate.model_).layer_physics
-    if isinstance(physics, PhysicsGP):
-        return physics
-    if METRICS[surrogate.metric_].adds != "sum" or isinstance(surrogate.model_, ConstantCost):
-        return None
-    return distilled(surrogate, surrogate.configs_)
-
-
 class SourceCosts(Encoder):
     """Predictions of the surrogates of source devices, one column each.
 
@@ -174,7 +161,7 @@ class SourceCosts(Encoder):
     def _predicted(self, batch: NetworkBatch) -> Features:
         """Return the predictions of each source for networks under one config, (n, sources)."""
         result = np.zeros((len(batch), len(self.surrogates)))
-        by_physics = {n: one for n, one in enumerate(self.surrogates) if _by_physics(one, batch)}
+        by_physics = {n: one for n, one in enumerate(self.surrogates) if predicts_by_physics(one, batch)}
         others = {n: one for n, one in enumerate(self.surrogates) if n not in by_physics}
         if by_physics:
             frame = LayerPhysics(None).frame(batch)
@@ -191,14 +178,3 @@ class SourceCosts(Encoder):
                     result[rows, number] = self.surrogates[number].cost_encoded(query)
                 start += len(query)
         return result
-
-
-def _by_physics(surrogate: Surrogate, batch: NetworkBatch) -> bool:
-    """Return whether a source predicts by layer physics only: for networks of other spaces and configs."""
-    if surrogate.encoder_.space is None:
-        return False
-    same = isinstance(batch, ArchBatch) and get_space(surrogate.space) is batch.space
-    if not same:
-        return True
-    known = surrogate.general_ or batch.configs[0] in surrogate.configs_
-    return not known and cost_model(surrogate.model_).layer_physics is not None

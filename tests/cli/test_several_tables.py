@@ -58,16 +58,38 @@ def test_blocks_are_no_table_of_networks(run: Run) -> None:
             "--space takes one value, got 'fbnet' and 'nasbench201'",
         ),
         ("train --output one -o two", "--output takes one value, got 'one' and 'two'"),
-        ("measure -n 4 --threads 1 --threads 2", "--threads takes one value, got '1' and '2'"),
         ("import a.csv --device a --device b", "--device takes one value, got 'a' and 'b'"),
         ("data info --space nasbench201 --space fbnet", "--space takes one value, got 'nasbench201' and 'fbnet'"),
     ],
-    ids=["two words", "one word", "short", "measure", "import", "data"],
+    ids=["two words", "one word", "short", "import", "data"],
 )
 def test_of_two_values_none_is_ignored(run: Run, line: str, told: str) -> None:
     out, err = run(*line.split(), code=2)
     assert out == ""
     assert err == f"error: {told}: leave out all but one.\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("measure -n 4 --threads 1 --threads 2", "--threads takes one value, got '1' and '2': {}, --threads 1,2."),
+        (
+            "measure -n 4 --runtime torch --runtime ncnn --runtime torch",
+            "--runtime takes one value, got 'torch' and 'ncnn' and 'torch': {}, --runtime torch,ncnn.",
+        ),
+        ("measure -n 4 --batch 1 --batch 8", "--batch takes one value, got '1' and '8': {}, --batch 1,8."),
+        ("search --threads 1 --threads 2", "--threads takes one value, got '1' and '2': {}, --threads 1,2."),
+        ("search --measure torch --measure ncnn", "--measure takes one value, got 'torch' and 'ncnn': {}, --measure "
+         "torch,ncnn."),
+        ("evaluate --sizes 10 --sizes 20", "--sizes takes one value, got '10' and '20': {}, --sizes 10,20."),
+        ("layers a.onnx --input-shape a=1x3 --input-shape b=1x5", "--input-shape takes one value, got 'a=1x3' and "
+         "'b=1x5': {}, --input-shape a=1x3,b=1x5."),
+    ],
+    ids=["threads", "runtime", "batch", "of a search", "measure", "sizes", "shapes"],
+)  # fmt: skip
+def test_several_values_of_a_list_are_separated_by_commas(run: Run, line: str, told: str) -> None:
+    out, err = run(*line.split(), code=2)
+    assert (out, err) == ("", f"error: {told.format('separate several by commas')}\n")
 
 
 def test_what_is_repeated_says_the_same(run: Run) -> None:

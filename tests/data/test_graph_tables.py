@@ -233,6 +233,22 @@ def test_equal_costs_of_two_tables_do_not_contradict() -> None:
         assert merged.reasons["no kernel"][:, 0].tolist() == [name == "two" for name in merged.names]
 
 
+def test_repeats_of_all_tables_are_kept() -> None:
+    """A cost has those of the first table that knows them."""
+    one, two, three = plain(8, 1), plain(8, 2), plain(8, 3)
+    runs, other = np.arange(5.0), np.arange(5.0, 10.0)
+    alone = CostTable(None, {"one": one, "two": two}, [[1.0], [2.0]], ["a/latency"])
+    known = CostTable(None, {"one": one, "three": three}, [[1.0], [3.0]], ["a/latency"], repeats=[[runs], [runs]])
+    again = CostTable(None, {"three": three, "two": two}, [[3.0], [2.0]], ["a/latency"], repeats=[[other], [other]])
+    elsewhere = CostTable(None, {"one": one}, [[4.0]], ["b/latency"], repeats=[[other]])
+    merged = merge([alone, known, again, elsewhere])
+    unknown = np.full(5, np.nan)
+    assert merged.repeats is not None
+    assert merged.names == ("one", "two", "three")
+    assert np.array_equal(merged.repeats, [[runs, other], [other, unknown], [runs, unknown]], equal_nan=True)
+    assert merge([alone, alone]).repeats is None
+
+
 def test_tables_that_contradict_are_not_merged() -> None:
     one, other = ({"one": plain(8, depth)} for depth in (1, 2))
     with pytest.raises(InvalidInputError, match="tables call two different networks 'one'"):
@@ -246,8 +262,14 @@ def test_tables_that_contradict_are_not_merged() -> None:
         merge(twice)
     failed = CostTable(None, one, [[np.nan]], ["a/latency"], reasons={"no kernel": np.array([[True]])})
     for pair in ([twice[0], failed], [failed, twice[0]]):
-        with pytest.raises(InvalidInputError, match=r"different values: .*none \(it failed\)"):
+        with pytest.raises(InvalidInputError, match=r"different values: .*none \(no kernel\)"):
             merge(pair)
+    late = CostTable(None, one, [[np.nan]], ["a/latency"], reasons={"timeout": np.array([[True]])})
+    with pytest.raises(InvalidInputError, match=r"different values: none \(no kernel\) and none \(timeout\) \(1 such"):
+        merge([failed, late])
+    close = CostTable(None, one, [[np.nextafter(1.0, 2.0)]], ["a/latency"])
+    with pytest.raises(InvalidInputError, match=r"different values: 1 ms and 1\.0000000000000002 ms"):
+        merge([twice[0], close])
     with pytest.raises(InvalidInputError, match="tables over 'graphs' and 'nasbench201' can't be merged"):
         merge([twice[0], CostTable("nasbench201", [0], [[1.0]], ["b/latency"])])
 

@@ -160,9 +160,13 @@ class TestErrors:
         with pytest.raises(DataFileError, match=r"there is no file .*none\.pickle"):
             load_table(tmp_path / "none.pickle")
 
-    @pytest.mark.parametrize("content", [b"", b"\x00,"])
-    def test_another_format(self, tmp_path, content):
-        (tmp_path / "file").write_bytes(content)
+    def test_an_empty_file(self, tmp_path):
+        (tmp_path / "file").touch()
+        with pytest.raises(DataFileError, match="file is empty: it was not written, or copied, to its end"):
+            load_table(tmp_path / "file")
+
+    def test_another_format(self, tmp_path):
+        (tmp_path / "file").write_bytes(b"\x00,")
         with pytest.raises(DataFileError, match="neither a table nor measurements"):
             load_table(tmp_path / "file")
 

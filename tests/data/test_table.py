@@ -605,9 +605,9 @@ class TestOperators:
             ({TARGET: [np.array([1.0, -1.0])]}, "must be finite and not negative, and not all 0, got -1."),
             ({TARGET: [np.array([0.0, 0.0])]}, "must be finite and not negative, and not all 0, got zeros only."),
             ({TARGET: [np.ones((2, 3))]}, "must be one for each of its operators, got shape (2, 3): the profile is"),
-            ({TARGET: [np.array([60.0, 60.0])]}, "must add up to about its cost of 1, between 0.01 and 100 times as "
-             "much, got 120: they are in another unit, or of another network."),
-            ({TARGET: [np.array([0.004, 0.005])]}, "times as much, got 0.009: they are in another unit"),
+            ({TARGET: [np.array([60.0, 60.0])]}, "must add up to about its cost of 1 ms, between 0.01 and 100 times "
+             "as much, got 120 ms: they are in another unit, or of another network."),
+            ({TARGET: [np.array([0.004, 0.005])]}, "times as much, got 0.009 ms: they are in another unit"),
         ],
         ids=[
             "energy", "another target", "too many", "none", "a list", "a text", "complex", "tiny", "huge", "nan",
@@ -651,7 +651,7 @@ class TestOperators:
             (lambda times: -times, "must be finite and not negative, and not all 0, got -"),
             (lambda times: times * np.nan, "and not all 0, got nan"),
             (lambda times: times * np.inf, "and not all 0, got inf"),
-            (lambda times: 1e3 * times, r"must add up to about its cost of 1, between 0\.01 and 100 times as much"),
+            (lambda times: 1e3 * times, r"must add up to about its cost of 1 ms, between 0\.01 and 100 times as much"),
         ],
         ids=["another graph", "negative", "nan", "infinite", "another unit"],
     )

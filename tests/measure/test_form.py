@@ -127,5 +127,5 @@ def test_lines_without_a_device_or_a_value_wait(tmp_path: Path) -> None:
     ]
     write_form(tmp_path / "form.csv", lines)
     assert count_open(tmp_path / "form.csv") == (3, 6)
-    (tmp_path / "excel.csv").write_text("architecture;Device;Value\n1;b;3,5\n2;b;\n")
+    (tmp_path / "excel.csv").write_text("architecture;Device;Value\n1;b;3,5\n2;b;\n;;\n ;;\n\n")
     assert count_open(tmp_path / "excel.csv") == (1, 2)

@@ -144,7 +144,7 @@ def test_layers_in_order(tmp_path: Path) -> None:
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are counted on Linux only")
 @pytest.mark.parametrize("threads", [1, 2])
 def test_it_runs_with_these_threads(threads: int, tmp_path: Path) -> None:
-    described = Ncnn().prepare(network(), tmp_path).write(tmp_path)
+    described = Ncnn().prepare(network(), tmp_path).save(tmp_path)
     program = (
         "import json, os, sys, pathlib; import ncnn\n"
         "from hwnas_surrogate.runner.ncnn_engine import NcnnEngine\n"

@@ -276,7 +276,7 @@ class TestAFullDisk:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def test_networks_are_not_kept_then(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(Prepared, "write", self.full)
+        monkeypatch.setattr(Prepared, "save", self.full)
         networks = Networks(OnnxRuntime(), tmp_path)
         networks.load(ArchSubject("nasbench201", SPACE.format(SPACE.at(7)), str(SMALL)).message())()
         assert list(tmp_path.iterdir()) == []

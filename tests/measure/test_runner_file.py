@@ -18,7 +18,7 @@ from hwnas_surrogate.measure.export import FORMATS
 from hwnas_surrogate.measure.runner_file import runner_source
 from hwnas_surrogate.runner import ENGINES
 
-LARGEST = 60 * 1024
+LARGEST = 60_000
 SUFFIXES = sorted({engine.suffix for engine in ENGINES.values()})
 ROOM = Path(hwnas_surrogate.__file__).parent / "runner"
 

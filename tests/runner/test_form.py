@@ -107,6 +107,17 @@ def test_values_are_times_of_the_networks(board: FakeBoard, tmp_path: Path) -> N
     assert np.allclose(table.costs[:, 0], [fast, slow, other])
 
 
+def test_empty_lines_and_fields_of_a_spreadsheet_are_no_networks(board: FakeBoard, folder: Path) -> None:
+    path = folder / "results.csv"
+    header, *lines = path.read_text().splitlines()
+    n_fields = len(header.split(","))
+    empty = ["," * (n_fields - 1), "", " " + "," * (n_fields + 1)]
+    path.write_text("\n".join([header + ",", *(line + ",," for line in lines), *empty]) + "\n")
+    fill(board, folder)
+    assert column(folder, "file") == [f"network-{number:05d}.onnx" for number in range(3)]
+    assert read_measurements(path).costs.shape == (3, 1)
+
+
 def test_what_fails_costs_itself_only(board: FakeBoard, tmp_path: Path) -> None:
     # The first network is one of them: another one is the anchor then.
     folder = write(tmp_path / "networks", "refuse-load", "crash-run", "hang-run", "fine", "fine")
@@ -224,7 +235,8 @@ class TestRefused:
                 "{path} is no form of hwnas export: it needs lines with the columns file and",
             ),
             ("results.csv", "file,value\n", "{path} is no form of hwnas export"),
-            ("results.csv", "file,value\n,\n", "the manifest does not know ''"),
+            ("results.csv", "file,value\n,\n", "{path} is no form of hwnas export"),
+            ("results.csv", "file,value\n,3\n", "the manifest does not know ''"),
             ("results.csv", "\xff", "can't read the form {path}"),
         ],
     )

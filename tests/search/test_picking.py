@@ -27,6 +27,7 @@ def test_losses_are_scaled_by_their_own_range_or_another() -> None:
     assert scaled(np.array([[1.0, 5.0], [3.0, 5.0]])).tolist() == [[0.0, 0.0], [1.0, 0.0]]
     assert scaled(np.array([[4.0]]), np.array([[0.0], [2.0]])).tolist() == [[2.0]]
     assert scaled(np.empty((0, 2))).shape == (0, 2)
+    assert scaled(np.array([[1e308], [-1e308], [0.0]])).tolist() == [[1.0], [0.0], [0.5]], "no overflow"
 
 
 def test_picks_of_several_objectives_spread_over_the_front(costs: CostTable) -> None:

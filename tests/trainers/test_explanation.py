@@ -212,6 +212,19 @@ def test_sources_are_explained_by_their_own_physics() -> None:
     assert np.abs(explanation.frame["cost"] - true).sum() / 2 / true.sum() < 0.05
 
 
+def test_sources_with_sources_of_their_own_are_explained_for_graphs() -> None:
+    """A graph is none of their architectures: they predict by layer physics that imitates them."""
+    first = Surrogate(random_state=0, calibrate=False).fit(TRAIN[:20], COSTS[:20] * 3)
+    source = TransferSurrogate(sources=first, random_state=0, calibrate=False).fit(TRAIN[20:30], COSTS[20:30])
+    graphs = SPACE.batch(TRAIN[30:40]).graphs()
+    surrogate = TransferSurrogate(None, source, random_state=0, calibrate=False).fit(graphs, COSTS[30:40])
+    explanation = check_sums(surrogate, SPACE.graph(TEST[0]))
+    true = true_costs(TEST[0], explanation)
+    assert np.abs(explanation.frame["cost"] - true).sum() / 2 / true.sum() < 0.1
+    with pytest.warns(UserWarning, match="unlike"):
+        check_sums(surrogate, FBNET.graph(FBNET.sample(1, 0)[0]))
+
+
 def test_a_ranking_has_shares_but_no_unit_and_no_intervals(few: Surrogate) -> None:
     with pytest.warns(UserWarning, match="nothing was measured"):
         ranking = TransferSurrogate(sources=few, random_state=0).fit([], [])

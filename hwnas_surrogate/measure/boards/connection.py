@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import subprocess
 import tempfile
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from hwnas_surrogate.errors import MeasurementError
+from hwnas_surrogate.measure.boards.waiting import has_output
 
 __all__ = ["Connection"]
 
@@ -72,8 +72,7 @@ class Connection:
         assert self._process.stdout is not None
         line, until = b"", time.monotonic() + timeout
         while not line.endswith(b"\n") and len(line) < LONGEST_LINE:
-            ready, _, _ = select.select([self._process.stdout], [], [], max(0.0, until - time.monotonic()))
-            if not ready:
+            if not has_output(self._process.stdout, until - time.monotonic()):
                 return None
             piece = os.read(self._process.stdout.fileno(), 1)
             if not piece:
@@ -84,7 +83,7 @@ class Connection:
     def _rest(self, stdout: IO[bytes]) -> None:
         """Wait for the end of what the command prints, which is its own end."""
         until = time.monotonic() + END
-        while select.select([stdout], [], [], max(0.0, until - time.monotonic()))[0]:
+        while has_output(stdout, until - time.monotonic()):
             if not os.read(stdout.fileno(), LONGEST_LINE):
                 return
 

@@ -11,18 +11,18 @@ import errno
 import os
 import platform
 import secrets
-import select
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 from hwnas_surrogate.errors import MeasurementError
+from hwnas_surrogate.measure.boards.waiting import has_output
 
 __all__ = ["RESOURCE", "call", "hold"]
 
@@ -44,11 +44,11 @@ class _Lease:
     def __init__(self) -> None:
         self.heard = time.monotonic()
         self.is_over = asyncio.Event()
-        self._locks = _locked(_owned())
-        base = Path(_local_directory(), "hwnas-device")
-        self.folder = str(base / secrets.token_hex(8))
-        os.makedirs(self.folder)
         self._programs: list[tuple[subprocess.Popen[bytes], IO[bytes]]] = []
+        self.folder = str(Path(_local_directory(), "hwnas-device", secrets.token_hex(8)))
+        with _locked(_owned()) as locks:
+            os.makedirs(self.folder)
+            self._locks = locks.pop_all()
 
     def facts(self) -> dict[str, Any]:
         """Return what the worker is."""
@@ -63,19 +63,21 @@ class _Lease:
 
     def start(self, command: Sequence[str]) -> int:
         """Start a program, and return its number."""
-        messages: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close
         pipe = subprocess.PIPE
-        process = subprocess.Popen(
-            command, stdin=pipe, stdout=pipe, stderr=messages, start_new_session=True, env=_environment()
-        )
-        self._programs.append((process, messages))
+        with ExitStack() as opened:
+            messages = opened.enter_context(tempfile.TemporaryFile())
+            process = subprocess.Popen(
+                command, stdin=pipe, stdout=pipe, stderr=messages, start_new_session=True, env=_environment()
+            )
+            self._programs.append((process, messages))
+            opened.pop_all()  # closed in close
         return len(self._programs) - 1
 
     def write(self, number: int, data: bytes) -> None:
         """Write to a program's input."""
         stdin = self._programs[number][0].stdin
         assert stdin is not None
-        with suppress(BrokenPipeError, ValueError):  # its end says why it reads no more
+        with suppress(BrokenPipeError), _may_close(stdin):  # its end says why it reads no more
             stdin.write(data)
             stdin.flush()
 
@@ -83,8 +85,8 @@ class _Lease:
         """Return what a program printed, after some seconds at most, and whether that was its last."""
         stdout = self._programs[number][0].stdout
         assert stdout is not None
-        with suppress(ValueError):  # it was closed
-            if not select.select([stdout], [], [], wait)[0]:
+        with _may_close(stdout):
+            if not has_output(stdout, wait):
                 return b"", False
             time.sleep(COLLECT)
             data = os.read(stdout.fileno(), MOST)
@@ -102,7 +104,7 @@ class _Lease:
         """End a program: the end of its input ends it, and what it started."""
         process, _ = self._programs[number]
         assert process.stdin is not None
-        with suppress(BrokenPipeError, ValueError):
+        with suppress(BrokenPipeError):
             process.stdin.close()
         with suppress(subprocess.TimeoutExpired):
             process.wait(END)
@@ -133,13 +135,13 @@ class _Lease:
 
     def close(self) -> None:
         """End all programs, remove the folder, and give up the locks."""
-        for number, (process, messages) in enumerate(self._programs):
-            self.end(number)
-            assert process.stdout is not None
-            process.stdout.close()
-            messages.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self._locks.close()
+        with self._locks:
+            for number, (process, messages) in enumerate(self._programs):
+                self.end(number)
+                assert process.stdout is not None
+                process.stdout.close()
+                messages.close()
+            shutil.rmtree(self.folder, ignore_errors=True)
 
 
 _leases: dict[str, _Lease] = {}
@@ -209,6 +211,16 @@ async def call(key: str, name: str, *given: Any) -> dict[str, Any]:
         return {"error": f"a command took longer than {error.timeout:.3g} s and was ended", "where": ""}
     except OSError as error:
         return {"error": error.strerror or str(error), "where": str(error.filename or "")}
+
+
+@contextmanager
+def _may_close(file: IO[bytes]) -> Iterator[None]:
+    """Ignore that a file is closed by the end of its program, before or in between; raise every other error."""
+    try:
+        yield
+    except ValueError:
+        if not file.closed:
+            raise
 
 
 def _local_directory() -> str:

@@ -8,11 +8,12 @@ import queue
 import tempfile
 import threading
 from collections.abc import Iterator
-from typing import IO, Any
+from typing import Any
 from typing import Protocol as Interface
 
 from hwnas_surrogate.errors import MeasurementError
 from hwnas_surrogate.measure.boards.board import Board
+from hwnas_surrogate.runner.blocks import reason_of
 from hwnas_surrogate.runner.conditions import conditions_of
 
 __all__ = ["ENDS", "Lost", "RemoteRunner", "Runner"]
@@ -56,9 +57,11 @@ class RemoteRunner:
     def __init__(self, board: Board, path: str) -> None:
         self._board = board
         self.work_folder = board.folder
-        self._messages: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `end`
-        self._process = board.start([board.python, path, "serve"], self._messages)
-        self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        with contextlib.ExitStack() as opened:
+            self._messages = opened.enter_context(tempfile.TemporaryFile())
+            self._process = board.start([board.python, path, "serve"], self._messages)
+            opened.pop_all()  # closed in `end`
+        self._lines: queue.SimpleQueue[bytes | Exception] = queue.SimpleQueue()
         self.is_there = True
         self.welcome: dict[str, Any] = {}
         threading.Thread(target=self._read, daemon=True).start()
@@ -71,7 +74,15 @@ class RemoteRunner:
             self.welcome = {**event, "conditions": conditions_of(event["facts"])} if "facts" in event else event
 
     def ask(self, request: dict[str, Any], longest: float | None = None) -> Iterator[dict[str, Any]]:
-        """Send a request; yield its events, the last of which is ``died`` if the runner itself ended."""
+        """Send a request; yield its events, the last of which is ``died`` if the runner itself ended.
+
+        Raises
+        ------
+        Lost
+            If the connection is lost.
+        MeasurementError
+            If the runtime takes too long to be imported, or the runner's output can't be read.
+        """
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(json.dumps(request).encode() + b"\n")
@@ -85,6 +96,11 @@ class RemoteRunner:
                 raise MeasurementError(
                     f"board {self._board} did not import the runtime within {longest:g} s."
                 ) from None
+            if isinstance(line, Exception):
+                self.is_there = False
+                raise MeasurementError(
+                    f"can't read what the runner on board {self._board} prints: {reason_of(line)}."
+                ) from line
             if not line.endswith(b"\n"):
                 yield {"event": "died", "why": self._ended()}
                 return
@@ -104,10 +120,13 @@ class RemoteRunner:
 
     def _read(self) -> None:
         assert self._process.stdout is not None
-        with contextlib.suppress(ValueError, OSError):  # closed by `end`
+        try:
             for line in self._process.stdout:
                 self._lines.put(line)
-        self._lines.put(b"")
+        except Exception as error:  # noqa: BLE001 - raised in `ask`; where `end` closed the output, nobody asks
+            self._lines.put(error)
+        else:
+            self._lines.put(b"")
 
     def _ended(self) -> str:
         """Return why the runner ended; raise :class:`Lost` if it was the connection."""

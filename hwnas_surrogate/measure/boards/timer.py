@@ -179,7 +179,7 @@ class BoardTimer:
                 place_here = folder / file.relative_to(model.parent)
                 place_here.parent.mkdir(parents=True, exist_ok=True)
                 place_here.symlink_to(file.resolve())
-        return {**prepared.write(folder), "folder": place}
+        return {**prepared.save(folder), "folder": place}
 
     def _anchored(self, message: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         """Describe the anchor, which is pushed once over each connection."""

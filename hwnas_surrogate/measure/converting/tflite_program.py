@@ -47,9 +47,11 @@ def main() -> None:
 
 
 def _read(requests: queue.SimpleQueue[str]) -> None:
-    for line in sys.stdin:
-        requests.put(line)
-    os._exit(0)  # whoever asked is gone
+    try:
+        for line in sys.stdin:
+            requests.put(line)
+    finally:
+        os._exit(0)  # whoever asked is gone
 
 
 def _answer(answers: TextIO, event: str, why: str = "") -> None:

@@ -141,7 +141,7 @@ def test_operators_alone_are_no_cost(put: Put) -> None:
 
 def test_operators_add_up_to_the_latency(put: Put) -> None:
     """Times that were summed over all runs, or are in seconds, are not those of one run."""
-    latency = "of 0.7031, between 0.01 and 100 times as much, got "
+    latency = "of 0.7031 ms, between 0.01 and 100 times as much, got "
     for times, total in (((61.8, 30.9), "92.7"), ((0.0002, 0.0001), "0.0003")):
         replaced = {
             f'"averageMs" : {old},': f'"averageMs" : {new},' for old, new in zip((0.2, 0.1), times, strict=True)

@@ -316,6 +316,41 @@ class TestLease:
         with pytest.raises(ProcessLookupError):
             os.kill(pids[0], 0)
 
+    def test_its_device_is_free_if_it_can_not_make_its_folder(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "file").touch()
+        with monkeypatch.context() as full:
+            full.setattr(lease, "_local_directory", lambda: str(tmp_path / "file"))
+            with pytest.raises(NotADirectoryError) as kept:  # the error holds what it was raised in
+                lease._Lease()
+        lease._Lease().close()
+        assert kept.value.filename
+
+    def test_a_worker_with_many_files_reads_its_programs(self) -> None:
+        """``select.select`` takes no numbers from 1024 on, which looked like the end of a program."""
+        resource = pytest.importorskip("resource")
+        one = lease._Lease()
+        number = one.start(["sh", "-c", "echo here; read line; echo $line"])
+        process, _ = one._programs[number]
+        assert process.stdout is not None
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 2048)), hard))
+        try:
+            high = os.dup2(process.stdout.fileno(), 1500)
+            process.stdout.close()
+            process.stdout = os.fdopen(high, "rb")
+            assert one.read(number, 10.0) == (b"here\n", False)
+            assert one.read(number, 0.01) == (b"", False)
+            one.write(number, b"there\n")
+            assert one.read(number, 10.0) == (b"there\n", False)
+            assert one.read(number, 10.0) == (b"", True)
+        finally:
+            one.close()
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert one.read(number, 0.0) == (b"", True)  # it was closed
+        one.write(number, b"nobody")
+
     def test_programs_have_no_variables_of_dask(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "65536")
         monkeypatch.setenv("OMP_NUM_THREADS", "3")
