@@ -112,14 +112,17 @@ def _imports(modules: Iterable[str], used: set[str]) -> str:
 
 
 def _statements(module: str, called: set[str]) -> Iterator[_Statement]:
-    """Yield the top-level statements of a module; of classes, only methods whose names are called somewhere."""
+    """Yield the top-level statements of a module; of classes, only methods with a body that are called somewhere."""
     source = _without_annotations(_source(module))
     tree = ast.parse(source)
     lines = _without_notes(source, tree)
     for node in tree.body:
         if isinstance(node, ast.ClassDef):
             for method in list(node.body):
-                if isinstance(method, ast.FunctionDef) and method.name not in called and method.name[:2] != "__":
+                if not isinstance(method, ast.FunctionDef):
+                    continue
+                is_abstract = "abstractmethod" in map(ast.unparse, method.decorator_list)
+                if is_abstract or (method.name not in called and method.name[:2] != "__"):
                     first = min([method.lineno, *(decorator.lineno for decorator in method.decorator_list)]) - 1
                     lines[first : method.end_lineno] = [None] * ((method.end_lineno or 0) - first)
                     node.body.remove(method)
@@ -155,9 +158,9 @@ def _used(statements: Sequence[_Statement]) -> set[str]:
 
 
 def _without_annotations(source: str) -> str:
-    """Return a module without the types of its functions and variables; fields of classes keep theirs."""
+    """Return a module without the types of its functions and variables; fields of classes need one, but any will do."""
     starts = [0, *accumulate(map(len, source.encode().splitlines(keepends=True)))]
-    cuts = []
+    cuts, kept = list[tuple[int, int]](), list[tuple[int, int]]()
     tree = ast.parse(source)
     fields = {field for node in ast.walk(tree) if isinstance(node, ast.ClassDef) for field in node.body}
     text = source.encode()
@@ -172,8 +175,12 @@ def _without_annotations(source: str) -> str:
             cuts.append((begin, _end(node.returns, starts)))
         elif isinstance(node, ast.AnnAssign) and node.value is not None and node not in fields:
             cuts.append((_end(node.target, starts), _end(node.annotation, starts)))
-    for begin, end in sorted(cuts, reverse=True):
-        text = text[:begin] + text[end:]
+        elif isinstance(node, ast.AnnAssign) and "ClassVar" not in ast.unparse(node.annotation):
+            kept.append(
+                (starts[node.annotation.lineno - 1] + node.annotation.col_offset, _end(node.annotation, starts))
+            )
+    for begin, end in sorted(cuts + kept, reverse=True):
+        text = text[:begin] + (b"object" if (begin, end) in kept else b"") + text[end:]
     return text.decode()
 
 

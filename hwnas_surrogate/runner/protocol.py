@@ -235,16 +235,16 @@ class Readings:
         return verdict(self.disturbances, threads) or self._difference()
 
     def _difference(self) -> Optional[str]:
-        costs = [of_pass for of_pass in map(self.quartiles, self.of) if len(of_pass) > 1]
-        if len(costs) < LEAST_COMPARED:
+        passes = [costs for costs in map(self.quartiles, self.of) if len(costs) > 1]
+        if len(passes) < LEAST_COMPARED:
             return None
-        halves = np.array([(np.mean(of_pass[::2]), np.mean(of_pass[1::2])) for of_pass in costs])
-        difference = float(np.median(np.abs(np.diff(halves)[:, 0]) / halves.mean(axis=1)))
+        halves = np.array([(np.mean(costs[::2]), np.mean(costs[1::2])) for costs in passes])
+        difference = np.median(np.ptp(halves, axis=1) / halves.mean(axis=1))
         if difference <= MOST_DIFFERENCE:
             return None
         return (
-            f"this run can't be trusted: its passes differ by {difference:.0%} (median of {len(costs)} networks), as "
-            "where others use the same caches and memory. Add passes (--passes), or measure again when less runs here."
+            f"this run can't be trusted: its passes differ by {difference:.0%} (median of {len(passes)} networks), as "
+            "where others use its caches. Add passes (--passes)."
         )
 
     def energies(self, key: Key) -> list[float]:
