@@ -16,7 +16,7 @@ Gradient = Callable[[Vector], tuple[Vector, Vector]]
 """Predictions of n rows -> first and second derivatives of the loss, (n,) each."""
 
 
-class _Unnamed(xgboost.Booster):  # type: ignore[misc]
+class _Unnamed(xgboost.Booster):
     """A booster of columns without names, which XGBoost asks for several times in each round."""
 
     feature_names = None
