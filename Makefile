@@ -32,8 +32,9 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	$(INSTALL) --requirement $(VENV)/requirements-dev.txt
 	@touch $@
 
+# One process a core; the surrogates are the same for any number of them.
 train: $(VENV)/.installed
-	$(BIN)/hwnas train
+	$(BIN)/hwnas train --jobs -1
 	@echo "now: . $(VENV)/bin/activate, then: hwnas predict 0 1 2"
 
 # One thread a worker: with more, the workers' threads wait for one another. Compiled code is kept, even where a container

@@ -142,13 +142,14 @@ def _train(
         tuned = _tune(table, prototype, folder / "tuning", n_train, n_test, seed, seconds / len(table.targets))
     fits = len(table.targets)
     models = {target: surrogate.model for target, surrogate in tuned.items()} if tuned else model
-    with progress(f"{table.space_name}: scoring, fitting") as update:
+    with progress(f"{table.space_name}: fitting, scoring") as update:
         update(0, 2 * fits)
+        # Fitted first: this counts the operators of graphs once, for the processes that score too.
+        suite = SurrogateSuite(table.space, encoder, models, random_state=seed)
+        suite.fit_table(table, progress=lambda done, _: update(done, 2 * fits))
         tasks = [(target, tuned.get(target, prototype)) for target in table.targets]
         shared = table, {"n_train": n_train, "n_test": n_test, "seeds": [seed]}
-        results = in_parallel(_scored, tasks, shared=shared, progress=lambda done, _: update(done, 2 * fits))
-        suite = SurrogateSuite(table.space, encoder, models, random_state=seed)
-        suite.fit_table(table, progress=lambda done, _: update(fits + done, 2 * fits))
+        results = in_parallel(_scored, tasks, shared=shared, progress=lambda done, _: update(fits + done, 2 * fits))
     scores = pd.concat(results, ignore_index=True)
     suite.info_["scores"] = scores.to_dict(orient="records")
     suite.save(folder)

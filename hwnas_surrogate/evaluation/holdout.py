@@ -229,17 +229,19 @@ def _predict(
     surrogate.fit(table.batch.take(train), costs[train], operators=operators)
     seconds = time.perf_counter() - start
     asked = table.batch.take(test)
+    # A posterior encodes the networks once for the predictions and all intervals.
+    posterior = surrogate.posterior(asked, extrapolate=True) if surrogate.calibrate else None
     columns: dict[str, Any] = {
         "architecture": asked.names,
         "config": [str(asked.configs[number] or "") for number in asked.config_number],
         "connected": asked.connected,
         "measured": costs[test],
-        "predicted": surrogate.predict(asked, extrapolate=True),
+        "predicted": surrogate.predict(asked, extrapolate=True) if posterior is None else posterior.mean,
     }
     for part in _COVERAGES:
         bounds = np.full((len(test), 2), np.nan)
-        if surrogate.calibrate and part <= promised(surrogate.n_train_):
-            bounds = surrogate.predict_interval(asked, coverage=part, extrapolate=True)
+        if posterior is not None and part <= promised(surrogate.n_train_):
+            bounds = posterior.interval(part)
         columns[f"low_{part}"], columns[f"high_{part}"] = bounds.T
     columns["low"], columns["high"] = columns[f"low_{BOUNDS}"], columns[f"high_{BOUNDS}"]
     return columns, seconds

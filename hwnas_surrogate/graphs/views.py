@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial, reduce
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
@@ -21,7 +22,7 @@ from hwnas_surrogate.graphs.passes import batch_norms_folded, flat_fused, flat_l
 from hwnas_surrogate.graphs.quantizing import flat_quantized
 from hwnas_surrogate.graphs.tracing import Trace
 
-__all__ = ["PASSES", "VIEWS", "Traced", "View", "checked_view", "in_turn", "traced"]
+__all__ = ["PASSES", "VIEWS", "Traced", "View", "checked_view", "in_turn", "traced", "traced_together"]
 
 View: TypeAlias = Literal["all", "live", "folded", "fused", "quantized"]
 
@@ -104,17 +105,41 @@ def traced(graph: Graph, view: View) -> Traced:
     InvalidGraphError
         If the network can't run in this view.
     """
-    before = replace(flattened([graph]), trace=Trace.start(len(graph)))
+    return traced_together([graph], view)[0]
+
+
+def traced_together(graphs: Sequence[Graph], view: View) -> list[Traced]:
+    """Return what :func:`traced` returns for each of n graphs, in less than half of the time.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is no such view.
+    InvalidGraphError
+        If one of the networks can't run in this view.
+    """
+    first_node = np.cumsum([0, *map(len, graphs)])
+    before = replace(flattened(graphs), trace=Trace.start(int(first_node[-1])))
     flat = in_turn(PASSES[checked_view(view)], before)
     trace = flat.trace
     assert trace is not None
     # A fused operator stands for the first of the nodes that it computes.
-    first = np.full(len(graph) + 1, -1)
+    first = np.full(first_node[-1] + 1, -1)
     nodes = np.flatnonzero(trace.became >= 0)[::-1]
     first[trace.became[nodes]] = nodes  # the last assignment wins: the first node
     serves = first[trace.became[trace.origin]]
     last, writer = np.full(len(flat), -1), flat.writer[flat.reads]
     computed = (writer >= 0) & ~flat.is_of(frozenset({"constant"}))[writer]
     np.maximum.at(last, flat.reader[computed], writer[computed])
-    ops = tuple(flat.numbers.ops[op] for op in flat.op.tolist())
-    return Traced(ops, serves, np.append(serves, -1)[last], first[trace.became])
+    follows, became = np.append(serves, -1)[last], first[trace.became]
+    ops = [flat.numbers.ops[op] for op in flat.op.tolist()]
+    first_op = np.searchsorted(flat.graph, np.arange(len(graphs) + 1))
+
+    def own(nodes: Ints, start: int) -> Ints:
+        return np.where(nodes < 0, -1, nodes - start)
+
+    places = zip(pairwise(first_op.tolist()), pairwise(first_node.tolist()), strict=True)
+    return [
+        Traced(tuple(ops[op:end]), own(serves[op:end], node), own(follows[op:end], node), own(became[node:stop], node))
+        for (op, end), (node, stop) in places
+    ]

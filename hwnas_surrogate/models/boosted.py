@@ -125,7 +125,9 @@ class BoostedRidge(LeaveOneOutRidge):
             training_residuals, residuals = costs - mean, residuals_without_ridge
             self._set_ridge(np.zeros_like(self.coef_), mean, (), 0.0)
         self._set_residuals(residuals)
-        self.trees_ = Trees.from_booster(self._boost(columns[inlier], training_residuals[inlier]))
+        from hwnas_surrogate.models.boosting import released
+
+        self.trees_ = Trees.from_booster(released(self._boost(columns[inlier], training_residuals[inlier])))
         return self
 
     def _splits(self, n: int, folds: int) -> Iterator[tuple[Rows, Rows]]:
@@ -225,6 +227,8 @@ class BoostedRidge(LeaveOneOutRidge):
     def _boost(self, values: Vector, residuals: Vector) -> Any:
         import xgboost
 
+        from hwnas_surrogate.models.boosting import boosted
+
         settings = {
             "max_depth": self.max_depth,
             "eta": self.learning_rate,
@@ -235,7 +239,7 @@ class BoostedRidge(LeaveOneOutRidge):
             "nthread": 1,
         }
         with one_xgboost_thread():
-            return xgboost.train(settings, xgboost.QuantileDMatrix(values, residuals, nthread=1), self.n_trees)
+            return boosted(settings, xgboost.QuantileDMatrix(values, residuals, nthread=1), self.n_trees)
 
 
 def _standard_error(values: Vector) -> float:

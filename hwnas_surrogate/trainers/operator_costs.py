@@ -13,7 +13,7 @@ from hwnas_surrogate.data.profiles import Profiles, check_shares, checked_profil
 from hwnas_surrogate.errors import InvalidGraphError
 from hwnas_surrogate.features.operator_sizes import N_SIZES
 from hwnas_surrogate.graphs import Graph, GraphBatch, NetworkBatch, Op
-from hwnas_surrogate.graphs.views import traced
+from hwnas_surrogate.graphs.views import traced, traced_together
 from hwnas_surrogate.models.cost_model import Arrays
 from hwnas_surrogate.models.operator_stack import OPERATORS
 from hwnas_surrogate.models.operator_trees import OperatorTrees
@@ -181,15 +181,14 @@ def _parts(batch: NetworkBatch, ops: tuple[Op, ...], costs: Vector, times: Profi
 
     place_of = {op: place for place, op in enumerate(ops)}
     rows, columns, values = list[int](), list[int](), list[float]()
-    for row, (cost, each) in enumerate(zip(costs.tolist(), times, strict=True)):
-        if each is None:
-            continue
-        run = traced(graph_at(batch, row), "fused")
+    profiled = [(row, each) for row, each in enumerate(times) if each is not None]
+    runs = traced_together([graph_at(batch, row) for row, _ in profiled], "fused")
+    for (row, each), run in zip(profiled, runs, strict=True):
         at = np.zeros(len(run.became))
         np.add.at(at, run.became[run.became >= 0], np.asarray(each, np.float64)[run.became >= 0])
         if not at.any():  # all of its time is at nodes that an inference engine does not run
             continue
-        at *= cost / at.sum()
+        at *= costs[row] / at.sum()
         for op, ms in zip(run.ops, at[run.serves].tolist(), strict=True):
             rows.append(row)
             columns.append(place_of[op])

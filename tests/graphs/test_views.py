@@ -9,6 +9,7 @@ import pytest
 
 from hwnas_surrogate.errors import InvalidGraphError, InvalidInputError
 from hwnas_surrogate.graphs import VIEWS, Graph, GraphBuilder, Op, TensorSpec, Traced, traced
+from hwnas_surrogate.graphs.views import traced_together
 from hwnas_surrogate.spaces import get_space
 from tests.graphs.test_flat import random_graphs
 
@@ -50,6 +51,18 @@ def test_the_operators_are_those_of_the_view_and_each_belongs_to_a_node_that_is_
         assert set(found.follows.tolist()) <= {-1, *there}
         assert (found.became[sorted(there)] == sorted(there)).all()
         assert (found.became <= np.arange(len(graph))).all()
+
+
+@every_view
+def test_graphs_are_traced_together_as_one_by_one(view: str) -> None:
+    graphs = networks(view)
+    together = traced_together(graphs, view)
+    for graph, found in zip(graphs, together, strict=True):
+        alone = traced(graph, view)
+        assert found.ops == alone.ops
+        for name in ("serves", "follows", "became"):
+            np.testing.assert_array_equal(getattr(found, name), getattr(alone, name))
+    assert traced_together([], view) == []
 
 
 @every_view

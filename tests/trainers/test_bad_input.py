@@ -38,13 +38,13 @@ def noisy(archs: np.ndarray, seed: int, spread: float = 0.03) -> np.ndarray:
 @pytest.mark.filterwarnings("ignore::hwnas_surrogate.trainers.AdaptWarning")
 @pytest.mark.parametrize("kind", [Surrogate, TransferSurrogate])
 def test_repeats_of_an_architecture_count_once_at_their_median(kind: type[Surrogate]) -> None:
-    archs, asked = SPACE.sample(60, 0), SPACE.sample(200, 1)
+    archs, asked = SPACE.sample(50, 0), SPACE.sample(200, 1)
     measured = np.array([noisy(archs, seed, 0.2) for seed in range(5)])
     shuffled = np.random.default_rng(0).permutation(measured.size)
     repeated = kind().fit(np.tile(archs, (5, 1)), measured.ravel())
     mixed = kind().fit(np.tile(archs, (5, 1))[shuffled], measured.ravel()[shuffled])
     once = kind().fit(archs, np.median(measured, axis=0))
-    assert repeated.n_train_ == mixed.n_train_ == 60
+    assert repeated.n_train_ == mixed.n_train_ == 50
     np.testing.assert_array_equal(repeated.predict(asked), once.predict(asked))
     np.testing.assert_array_equal(repeated.predict_interval(asked), once.predict_interval(asked))
     np.testing.assert_allclose(mixed.predict(asked), once.predict(asked), rtol=0.2)
@@ -70,7 +70,7 @@ def test_intervals_hold_what_they_say_where_networks_were_measured_several_times
 
 
 def test_a_slip_among_repeats_is_told_and_does_no_harm() -> None:
-    archs = SPACE.sample(60, 0)
+    archs = SPACE.sample(50, 0)
     costs = np.tile(SPACE.batch(archs).macs / 1e6, 3)
     spoilt = costs.copy()
     spoilt[70] *= 1000
@@ -143,7 +143,7 @@ def test_a_single_architecture_costs_its_mean() -> None:
 # -- costs that slipped, and costs of all sizes -----------------------------------------------------------
 
 
-@pytest.mark.parametrize(("rows", "seed"), [(100, 0), (100, 1), (900, 2)])
+@pytest.mark.parametrize(("rows", "seed"), [(50, 0), (100, 1), (900, 2)])
 @pytest.mark.parametrize("factor", [1000.0, 0.001])
 def test_one_slipped_unit_does_little(rows: int, seed: int, factor: float) -> None:
     error, width, _ = with_slip(rows, seed, 1.0)

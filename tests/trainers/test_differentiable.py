@@ -58,8 +58,8 @@ def test_only_what_has_no_short_form_is_relaxed(kind: str) -> None:
 @exact_kinds
 def test_the_cost_is_the_mean_of_the_predictions(kind: str) -> None:
     cost = module(kind)
-    for seed in range(3):
-        probabilities = few_are_soft(cost.space, seed, n=8)
+    for seed in range(2):
+        probabilities = few_are_soft(cost.space, seed, n=7)
         mean = mean_prediction(fitted(kind), probabilities)
         assert cost(probabilities).item() == pytest.approx(mean, rel=1e-9)
 

@@ -30,7 +30,7 @@ VALUES = {
     "model_size": 4e-6 * BATCH.params,
     "accuracy": 94 - 20 / (1 + MS),
 }
-TRAIN, TEST = np.arange(80), np.arange(80, 300)
+TRAIN, TEST = np.arange(50), np.arange(80, 300)
 
 
 @pytest.fixture(scope="module")
