@@ -125,9 +125,7 @@ class BoostedRidge(LeaveOneOutRidge):
             training_residuals, residuals = costs - mean, residuals_without_ridge
             self._set_ridge(np.zeros_like(self.coef_), mean, (), 0.0)
         self._set_residuals(residuals)
-        from hwnas_surrogate.models.boosting import released
-
-        self.trees_ = Trees.from_booster(released(self._boost(columns[inlier], training_residuals[inlier])))
+        self.trees_ = Trees.from_booster(self._boost(columns[inlier], training_residuals[inlier]))
         return self
 
     def _splits(self, n: int, folds: int) -> Iterator[tuple[Rows, Rows]]:
@@ -227,8 +225,6 @@ class BoostedRidge(LeaveOneOutRidge):
     def _boost(self, values: Vector, residuals: Vector) -> Any:
         import xgboost
 
-        from hwnas_surrogate.models.boosting import boosted
-
         settings = {
             "max_depth": self.max_depth,
             "eta": self.learning_rate,
@@ -239,7 +235,7 @@ class BoostedRidge(LeaveOneOutRidge):
             "nthread": 1,
         }
         with one_xgboost_thread():
-            return boosted(settings, xgboost.QuantileDMatrix(values, residuals, nthread=1), self.n_trees)
+            return xgboost.train(settings, xgboost.QuantileDMatrix(values, residuals, nthread=1), self.n_trees)
 
 
 def _standard_error(values: Vector) -> float:

@@ -89,17 +89,15 @@ class OperatorTrees:
         InvalidInputError
             If a cost is not above 0.
         """
-        import xgboost
-
-        from hwnas_surrogate.models.boosting import boosted, released
+        import xgboost as xgb
 
         if len(costs) and not costs.min() > 0:
             raise InvalidInputError(f"OperatorTrees takes costs above 0, got {costs.min():g}.")
         sizes, estimates, merge = _alike(sizes, estimates, counts)
         counts, measured = counts @ merge, None if times is None else times @ merge
         loss = _Loss.of(counts, costs, measured, estimates)
-        data = xgboost.DMatrix(sizes.astype(np.float32))
-        booster = boosted(
+        data = xgb.DMatrix(sizes.astype(np.float32))
+        booster = xgb.train(
             {
                 "eta": _RATE, "max_depth": _DEPTH, "lambda": _SHRINKAGE, "min_child_weight": _LEAST, "subsample": 0.8,
                 "colsample_bytree": 0.6, "seed": as_seed(self.random_state) or 0, "nthread": 1, "base_score": 0.0,
@@ -107,9 +105,9 @@ class OperatorTrees:
             },
             data,
             _ROUNDS,
-            loss.gradient,
+            obj=lambda factors, _: loss.gradient(np.asarray(factors, np.float64)),
         )  # fmt: skip
-        self.trees_ = Trees.from_booster(released(booster))
+        self.trees_ = Trees.from_booster(booster)
         return self
 
     def predict(self, sizes: Vector, estimates: Vector) -> Vector:
