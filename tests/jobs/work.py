@@ -68,3 +68,21 @@ def owning(gpu: str) -> int:
     """Let this worker own a GPU of its machine, and return its process."""
     os.environ["CUDA_VISIBLE_DEVICES"] = gpu
     return os.getpid()
+
+
+def calls(folder: str) -> None:
+    """Call a function apart that never returns."""
+    from hwnas_surrogate.jobs import Apart
+
+    Apart(hangs)(folder)
+
+
+def hangs(folder: str) -> None:
+    """Note again and again that this process lives."""
+    while True:
+        Path(folder, str(os.getpid())).write_text(str(time.time()))
+        time.sleep(0.02)
+
+
+def doubled(number: int) -> int:
+    return 2 * number
