@@ -179,12 +179,16 @@ def _tune(
     seconds: float,
 ) -> dict[Target, Surrogate]:
     """Tune each target on the architectures used to train its scores."""
+    from joblib import effective_n_jobs
+
     from hwnas_surrogate.jobs import in_parallel
 
     tasks = [(column, target) for column, target in enumerate(table.targets)]
     shared = table, prototype, folder, (n_train, n_test, seed), seconds
     tuned = {}
-    for target, found in zip(table.targets, in_parallel(_tuned, tasks, shared=shared), strict=True):
+    few = len(tasks) < effective_n_jobs(None)  # processes are shared by the folds of each target then
+    results = [_tuned(*shared, *task) for task in tasks] if few else in_parallel(_tuned, tasks, shared=shared)
+    for target, found in zip(table.targets, results, strict=True):
         what = ", ".join(
             f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
             for name, value in found.settings.items()
