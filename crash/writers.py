@@ -104,11 +104,13 @@ WRITERS = {
     ),
     "adapt": _writer("adapt {v}.csv -o out", state=surrogates),
     "evaluate": _writer(
-        "evaluate --data {v}.parquet --model ridge --n-train 20 --seeds 1 --no-intervals -o out"
+        "evaluate --data {v}.parquet --model ridge --n-train 20 --seeds 1 --no-intervals -o out",
+        journals=("*.journal",),
     ),
     "learning-curve": _writer(
         "evaluate --data {v}.parquet --model ridge --protocol learning-curve --sizes 10,20 --seeds 1 --no-intervals "
-        "-o out"
+        "-o out",
+        journals=("*.journal",),
     ),
     "layers": _writer("layers 0 -s suite -o out/layers.png", repeats=False),
     "report": _writer("report --data {v}.parquet -o out/report.html"),
