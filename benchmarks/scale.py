@@ -25,6 +25,7 @@ from hwnas_surrogate.evaluation import evaluate
 from hwnas_surrogate.features import make_encoder
 from hwnas_surrogate.jobs import as_finished, in_parallel, on_cluster
 from hwnas_surrogate.prediction import best_of_range
+from hwnas_surrogate.search.calling import called_qualities
 from hwnas_surrogate.spaces import get_space
 from hwnas_surrogate.trainers import SurrogateSuite
 from hwnas_surrogate.trainers.encoded import stack_encoder
@@ -50,6 +51,7 @@ def run() -> Iterator[Figure]:
     if folder is not None:
         yield _pairs("the devices benchmark, NAS-Bench-201, n=100, 27 devices, 3 models, 2 seeds", _devices(folder))
     yield _overhead()
+    yield _calls()
 
 
 def _evaluation() -> Callable[[], object]:
@@ -111,6 +113,33 @@ def _on_two() -> dict[str, float]:
         started, start = time.perf_counter() - start, time.perf_counter()
         in_parallel(_spin_beside, [(1.0,)] * TASKS, shared=(shared,))
         return {"seconds": time.perf_counter() - start, "started": started}
+
+
+def _calls() -> Figure:
+    what = f"{TASKS} calls of a second of a quality function on a local cluster of two"
+    found = once(RESULTS, what, _rated_on_two)
+    return Figure(
+        f"{what}: time beyond that of the calls; start of the cluster and of their processes",
+        f"{100 * (found['seconds'] / (TASKS / 2) - 1):.1f} %; {found['started']:.1f} s",
+        "< 10 %",
+    )
+
+
+def _rated_on_two() -> dict[str, float]:
+    space = get_space("nasbench201")
+    batch = space.batch(space.sample(TASKS + 2, 0))
+    start = time.perf_counter()
+    with on_cluster("local:2"), called_qualities(_rated) as called:
+        called(batch.take([0, 1]))
+        started, start = time.perf_counter() - start, time.perf_counter()
+        called(batch.take(np.arange(2, TASKS + 2)))
+        return {"seconds": time.perf_counter() - start, "started": started}
+
+
+def _rated(archs: list[str]) -> list[float]:
+    """Wait a second for each network, as a training on another device would."""
+    time.sleep(len(archs))
+    return [float(arch.count("conv")) for arch in archs]
 
 
 def _spin(seconds: float) -> None:

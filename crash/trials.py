@@ -11,7 +11,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +79,7 @@ class Bench:
             line
             for run in self.runs.values()
             for line in unsynced(run.calls, self.folder)
-            if not fnmatch(line.split(" is ")[0], f"*/{self.writer.journal or '-'}*")
+            if not self.writer.is_journal(os.path.relpath(line.split(" is ")[0], self.out))
         ]
 
     def kill(self, rng: random.Random) -> Found:
@@ -146,8 +145,9 @@ class Bench:
         if lost:
             found["lost"] = lost
         other = [step for step, seen in state.items() if seen not in [one.get(step) for one in right]]
+        other = [step for step in other if not self.writer.is_journal(step)]
         if not self.writer.exact:
-            other = [step for step in other if not fnmatch(step, self.writer.journal) and not self._readable()]
+            other = [step for step in other if not self._readable()]
         if other:
             found["corrupt"] = other
         return found
@@ -179,7 +179,7 @@ class Bench:
             known = {name for name in names if name in text} | {"manifest.json"}
         else:
             known = self.names["a"] | self.names["b"]
-        return known | {name for name in names if fnmatch(name, self.writer.journal)}
+        return known | {name for name in names if self.writer.is_journal(name)}
 
 
 def _both(writer: Writer) -> None:

@@ -8,6 +8,7 @@ import pickle
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
 import numpy as np
@@ -65,8 +66,8 @@ class Writer:
         Whether the command may be run again over its own output.
     exact : bool, default=True
         Whether equal inputs give equal bytes. If not, ``reader`` says whether an output is whole.
-    journal : str, default=""
-        The pattern of files that hold work to resume, which may differ.
+    journals : tuple of str, default=()
+        The patterns of files that hold work to resume, which may differ.
     reader : tuple of str, default=()
         A command that reads the output.
     """
@@ -75,8 +76,12 @@ class Writer:
     state: Callable[[Path], State] = files
     repeats: bool = True
     exact: bool = True
-    journal: str = ""
+    journals: tuple[str, ...] = ()
     reader: tuple[str, ...] = ()
+
+    def is_journal(self, name: str) -> bool:
+        """Whether a file of the output holds work to resume."""
+        return any(fnmatch(name, pattern) for pattern in self.journals)
 
     def run(self, version: str) -> None:
         """Run the command; scores tell how long a fit took, which would differ from run to run."""
@@ -94,14 +99,18 @@ WRITERS = {
     "convert": _writer("data convert {v}.pickle out", state=together),
     "predict-csv": _writer("predict --input {v}.csv -s suite -o out/predicted.csv"),
     "predict-parquet": _writer("predict --input {v}.csv -s suite -o out/predicted.parquet"),
-    "train": _writer("train --data {v}.parquet --model ridge --n-test 5 -o out", state=surrogates),
+    "train": _writer(
+        "train --data {v}.parquet --model ridge --n-test 5 -o out", state=surrogates, journals=("unfinished/*",)
+    ),
     "adapt": _writer("adapt {v}.csv -o out", state=surrogates),
     "evaluate": _writer(
-        "evaluate --data {v}.parquet --model ridge --n-train 20 --seeds 1 --no-intervals -o out"
+        "evaluate --data {v}.parquet --model ridge --n-train 20 --seeds 1 --no-intervals -o out",
+        journals=("*.journal",),
     ),
     "learning-curve": _writer(
         "evaluate --data {v}.parquet --model ridge --protocol learning-curve --sizes 10,20 --seeds 1 --no-intervals "
-        "-o out"
+        "-o out",
+        journals=("*.journal",),
     ),
     "layers": _writer("layers 0 -s suite -o out/layers.png", repeats=False),
     "report": _writer("report --data {v}.parquet -o out/report.html"),
@@ -109,11 +118,12 @@ WRITERS = {
     "export": _writer(f"export 0 1 --dataset {CONFIG} -o out", state=together, repeats=False),
     "tune": _writer(
         "train --data {v}.parquet --model boosted --n-test 5 --tune 1s -o out",
-        state=surrogates, repeats=False, exact=False, journal="tuning/*.jsonl", reader=("predict", "0", "-s", "out"),
+        state=surrogates, repeats=False, exact=False, journals=("tuning/*.jsonl", "unfinished/*"),
+        reader=("predict", "0", "-s", "out"),
     ),
     "measure": _writer(
         f"measure 0 --dataset {CONFIG} --passes 1 --repeats 2 --max-repeats 2 -o out/table.parquet",
-        exact=False, journal="*.journal", reader=("data", "info", "out/table.parquet"),
+        exact=False, journals=("*.journal",), reader=("data", "info", "out/table.parquet"),
     ),
 }  # fmt: skip
 

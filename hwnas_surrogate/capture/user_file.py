@@ -156,9 +156,8 @@ def _run(path: str) -> ModuleType:
 
 
 def _is_function(found: Any) -> bool:
-    from torch import nn
-
-    return callable(found) and not isinstance(found, (nn.Module, Mapping))
+    torch = sys.modules.get("torch")  # nobody holds a module of torch's before it is imported, which takes seconds
+    return callable(found) and not isinstance(found, Mapping if torch is None else (Mapping, torch.nn.Module))
 
 
 def _kind(found: Any) -> str:

@@ -33,7 +33,7 @@ __all__ = ["app"]
 
 _INTERRUPTED = "interrupted. Each output is the former one or the new one, as a whole; nothing else is left."
 _KEPT = {
-    "train": "Settings that --tune has tried are kept in the folder's tuning/, and the same command resumes.",
+    "train": "Finished fits, and settings that --tune has tried, are kept in the folder, and the same command resumes.",
     "evaluate": "Finished fits are kept beside the output, and the same command resumes.",
     "predict": "Finished parts of several files, or of a range, are kept, and the same command resumes.",
     "measure": "Every finished run is kept in the journal beside the output, and the same command resumes.",

@@ -11,6 +11,7 @@ from hwnas_surrogate.cli.measure import read_settings
 from hwnas_surrogate.cli.options import (
     Archs,
     Boards,
+    Cluster,
     Csv,
     Dataset,
     DeviceName,
@@ -139,6 +140,7 @@ def search(
         typer.Option(metavar="FILE", help="Also write what --json prints to this file, for hwnas report --search."),
     ] = None,
     jobs: Jobs = 1,
+    cluster: Cluster = None,
     seed: Seed = 0,
     as_json: Json = False,
     as_csv: Csv = False,
@@ -174,12 +176,11 @@ def search(
         "n": n,
         "config": None if archs else dataset,
         "evaluations": evaluations,
-        "n_jobs": jobs,
         "timeout": None if timeout is None else read_duration("--timeout", timeout),
         "journal": journal,
         "random_state": seed,
     }
-    share_work(context, jobs, None)
+    share_work(context, jobs, cluster)
     result: SearchResult | None
     if measure is None and export is None:
         with progress("searching") as update:

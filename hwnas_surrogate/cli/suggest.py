@@ -278,5 +278,6 @@ def _draw(table: CostTable, sources: list[SurrogateSuite], picture: Path, seed: 
     enough = [target for target, count in counts.items() if count >= CURVE]
     if not enough:
         return
-    curve = adaptation_curve(table.select(enough), sources, random_state=seed)
+    with progress("learning curve: fitting") as update:
+        curve = adaptation_curve(table.select(enough), sources, random_state=seed, progress=update)
     draw(curve, plot_adaptation_curve, picture, "the error over the number of measurements")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from hwnas_surrogate.trainers import Surrogate, SurrogateSuite, Tuned
 
 
+_UNFINISHED = "unfinished"
+"""The part of the output folder that holds finished fits, until the command ends."""
 _GRAPHS = "graphs"
 """The bundled networks as graphs: the folder of their surrogates, and a space's name here."""
 
@@ -72,7 +75,8 @@ def train(
 
     Without arguments: on all bundled measurements, of two search spaces, under every network config that a device was
     measured with; and on 300 of these networks as graphs, for rough predictions of networks of any kind. Scores come
-    from architectures that were held out; the saved surrogates are then trained on all.
+    from architectures that were held out; the saved surrogates are then trained on all. Finished fits are kept in the
+    output's folder until the end: the same command resumes.
     """
     import pandas as pd
 
@@ -133,26 +137,32 @@ def _train(
 ) -> pd.DataFrame:
     import pandas as pd
 
-    from hwnas_surrogate.jobs import in_parallel
+    from hwnas_surrogate.jobs import Pieces, in_parallel
     from hwnas_surrogate.trainers import Surrogate, SurrogateSuite
 
     prototype = Surrogate(table.space, encoder, model)
     tuned: dict[Target, Surrogate] = {}
     if seconds is not None:
         tuned = _tune(table, prototype, folder / "tuning", n_train, n_test, seed, seconds / len(table.targets))
-    fits = len(table.targets)
+    fits, unfinished = len(table.targets), folder / _UNFINISHED
     models = {target: surrogate.model for target, surrogate in tuned.items()} if tuned else model
     with progress(f"{table.space_name}: fitting, scoring") as update:
         update(0, 2 * fits)
         # Fitted first: this counts the operators of graphs once, for the processes that score too.
         suite = SurrogateSuite(table.space, encoder, models, random_state=seed)
-        suite.fit_table(table, progress=lambda done, _: update(done, 2 * fits))
-        tasks = [(target, tuned.get(target, prototype)) for target in table.targets]
-        shared = table, {"n_train": n_train, "n_test": n_test, "seeds": [seed]}
-        results = in_parallel(_scored, tasks, shared=shared, progress=lambda done, _: update(fits + done, 2 * fits))
-    scores = pd.concat(results, ignore_index=True)
+        suite.fit_table(table, progress=lambda done, _: update(done, 2 * fits), journal=unfinished)
+        surrogates = {str(target): tuned.get(target, prototype) for target in table.targets}
+        shared = table, surrogates, {"n_train": n_train, "n_test": n_test, "seeds": [seed]}
+        work = table.fingerprint, {str(target): times for target, times in table.operators.items()}, *shared[1:]
+        tasks = [(name,) for name in surrogates]
+        with Pieces(unfinished / "scores.jsonl", "train", *work) as kept:
+            parts = in_parallel(
+                _scored, tasks, shared=shared, progress=lambda done, _: update(fits + done, 2 * fits), kept=kept
+            )
+    scores = pd.DataFrame([row for part in parts for row in part])
     suite.info_["scores"] = scores.to_dict(orient="records")
     suite.save(folder)
+    shutil.rmtree(unfinished, ignore_errors=True)
     _tell_outliers(table, suite)
     trained = sorted({surrogate.n_train_ for surrogate in suite.surrogates_.values()})
     numbers = f"{trained[0]:,}" + (f" to {trained[-1]:,}" if len(trained) > 1 else "")
@@ -170,12 +180,16 @@ def _tune(
     seconds: float,
 ) -> dict[Target, Surrogate]:
     """Tune each target on the architectures used to train its scores."""
+    from joblib import effective_n_jobs
+
     from hwnas_surrogate.jobs import in_parallel
 
     tasks = [(column, target) for column, target in enumerate(table.targets)]
     shared = table, prototype, folder, (n_train, n_test, seed), seconds
     tuned = {}
-    for target, found in zip(table.targets, in_parallel(_tuned, tasks, shared=shared), strict=True):
+    few = len(tasks) < effective_n_jobs(None)  # processes are shared by the folds of each target then
+    results = [_tuned(*shared, *task) for task in tasks] if few else in_parallel(_tuned, tasks, shared=shared)
+    for target, found in zip(table.targets, results, strict=True):
         what = ", ".join(
             f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
             for name, value in found.settings.items()
@@ -211,11 +225,14 @@ def _tuned(
     return tune(fresh, table.batch.take(rows), table.costs[rows, column], seconds=seconds, study=study)
 
 
-def _scored(table: CostTable, how: Mapping[str, Any], target: Target, surrogate: Surrogate) -> pd.DataFrame:
+def _scored(
+    table: CostTable, surrogates: Mapping[str, Surrogate], how: Mapping[str, Any], target: str
+) -> list[dict[str, Any]]:
     """Score one target's surrogate on held-out networks."""
     from hwnas_surrogate.evaluation import evaluate
 
-    return evaluate(table.select(target), surrogate, **how).scores
+    scores = evaluate(table.select(target), surrogates[target], **how).scores
+    return [{str(name): value for name, value in row.items()} for row in scores.to_dict(orient="records")]
 
 
 def _tell_outliers(table: CostTable, suite: SurrogateSuite) -> None:

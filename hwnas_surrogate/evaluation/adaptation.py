@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from hwnas_surrogate.data import CostTable
+from hwnas_surrogate.data import CostTable, Target
 from hwnas_surrogate.data.profiles import Profiles
 from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.evaluation.scores import score
 from hwnas_surrogate.features import Encoder
-from hwnas_surrogate.jobs.parallel import in_parallel
+from hwnas_surrogate.jobs.parallel import Progress, in_parallel
+from hwnas_surrogate.jobs.pieces import Pieces
 from hwnas_surrogate.random_states import RandomState, as_seed
 from hwnas_surrogate.trainers import AdaptWarning, Surrogate, TransferSurrogate
 from hwnas_surrogate.trainers.encoded import Encoded
 from hwnas_surrogate.trainers.sources import Sources, fitted_sources
 
 __all__ = ["adaptation_curve"]
+
+_OfTarget: TypeAlias = tuple[Surrogate, Encoder, Encoded, npt.NDArray[np.float64], Profiles | None]
+"""A surrogate to adapt, the measured networks as it sees them, their costs and profiles."""
 
 
 def adaptation_curve(
@@ -30,7 +37,9 @@ def adaptation_curve(
     sizes: Sequence[int] | None = None,
     draws: int = 5,
     random_state: RandomState = 0,
+    progress: Progress | None = None,
     n_jobs: int | None = None,
+    journal: str | os.PathLike[str] | None = None,
 ) -> pd.DataFrame:
     """Estimate how the error falls with the number of measurements, from the measurements alone.
 
@@ -48,8 +57,13 @@ def adaptation_curve(
         Random draws of each size.
     random_state : int, numpy generator or None, default=0
         Seed.
+    progress : callable, optional
+        Called with (done, total) after the draws of each size.
     n_jobs : int, optional
         Processes, as in :func:`~hwnas_surrogate.jobs.in_parallel`.
+    journal : path-like, optional
+        A file that the scores of each size are written to as they come. What it holds of the same measurements,
+        sources, settings and code is not computed again.
 
     Returns
     -------
@@ -65,39 +79,41 @@ def adaptation_curve(
     """
     seed = as_seed(random_state) or 0
     fitted = fitted_sources(sources, table.space, seed)
-    result = []
+    targets, tasks = [], []
     for column, target in enumerate(table.targets):
         rows = np.flatnonzero(~np.isnan(table.costs[:, column]))
-        if len(rows) < 6:
-            raise InvalidInputError(f"{target}: a curve takes 6 measurements or more, got {len(rows)}.")
-        steps = sorted(set(np.linspace(3, len(rows) - 2, 6).round().astype(int))) if sizes is None else list(sizes)
-        whole = all(isinstance(step, (int, np.integer)) for step in steps)
-        if not steps or not whole or min(steps) < 2 or max(steps) >= len(rows):
-            raise InvalidInputError(f"{target}: sizes must be from 2 to {len(rows) - 1}, got {steps}.")
+        steps = _steps(target, sizes, len(rows))
         prototype: Surrogate = TransferSurrogate(table.space, fitted, seed, calibrate=False, metric=target.metric)
         encoder, everything = prototype.encode(table.batch.take(rows))
-        measured, profiles = table.costs[rows, column], table.profiles(target, rows)
-        shared = (prototype, encoder, everything, measured, profiles)
-        parts = in_parallel(_draws, [(int(n), draws, seed) for n in steps], shared=shared, n_jobs=n_jobs)
-        result += [
+        targets.append((prototype, encoder, everything, table.costs[rows, column], table.profiles(target, rows)))
+        tasks += [(column, int(n), draws, seed) for n in steps]
+    work = table.fingerprint, {str(target): times for target, times in table.operators.items()}, fitted
+    with nullcontext() if journal is None else Pieces(journal, "adaptation curve", *work) as kept:
+        parts = in_parallel(_draws, tasks, shared=(targets,), n_jobs=n_jobs, progress=progress, kept=kept)
+    return pd.DataFrame(
+        [
             {"device": target.device, "metric": target.metric, "unit": target.unit, **scores}
-            for part in parts
+            for (column, *_), part in zip(tasks, parts, strict=True)
+            for target in [table.targets[column]]
             for scores in part
         ]
-    return pd.DataFrame(result)
+    )
 
 
-def _draws(
-    prototype: Surrogate,
-    encoder: Encoder,
-    everything: Encoded,
-    measured: npt.NDArray[np.float64],
-    profiles: Profiles | None,
-    n: int,
-    draws: int,
-    seed: int,
-) -> list[dict[str, float]]:
-    """Fit to n measurements, drawn at random several times, and score the predictions of the others."""
+def _steps(target: Target, sizes: Sequence[int] | None, most: int) -> list[int]:
+    """Return the numbers of measurements to adapt to, out of all of a target."""
+    if most < 6:
+        raise InvalidInputError(f"{target}: a curve takes 6 measurements or more, got {most}.")
+    steps = sorted(set(np.linspace(3, most - 2, 6).round().astype(int))) if sizes is None else list(sizes)
+    whole = all(isinstance(step, (int, np.integer)) for step in steps)
+    if not steps or not whole or min(steps) < 2 or max(steps) >= most:
+        raise InvalidInputError(f"{target}: sizes must be from 2 to {most - 1}, got {steps}.")
+    return steps
+
+
+def _draws(targets: Sequence[_OfTarget], column: int, n: int, draws: int, seed: int) -> list[dict[str, float]]:
+    """Fit to n measurements of a target, drawn at random several times, and score the predictions of the others."""
+    prototype, encoder, everything, measured, profiles = targets[column]
     rows = []
     for draw in range(draws):
         order = np.random.default_rng((seed, n, draw)).permutation(len(measured))

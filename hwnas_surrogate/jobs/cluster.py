@@ -11,15 +11,16 @@ from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol, TypeAlias
 
 from joblib import parallel_config
-from joblib.parallel import ParallelBackendBase
+from joblib.parallel import ParallelBackendBase, get_active_backend
 
 from hwnas_surrogate.errors import InvalidInputError, missing_extra
 from hwnas_surrogate.jobs.pieces import source_version
 
-__all__ = ["Shared", "connected", "on_cluster", "shared_with_workers"]
+__all__ = ["Shared", "connected", "on_cluster", "shared_with_workers", "used_cluster"]
 
 Client: TypeAlias = Any
 Future: TypeAlias = Any
@@ -134,6 +135,22 @@ def shared_with_workers(arguments: tuple[Any, ...]) -> Iterator[Shared]:
         yield _OnWorkers()
 
 
+@contextmanager
+def used_cluster(arguments: tuple[Any, ...]) -> Iterator[_Cluster | None]:
+    """Give the first arguments of all calls of a block to the workers of the cluster that is set; None without one.
+
+    It is that of :func:`on_cluster`, or of joblib's backend ``"dask"``.
+    """
+    backend, _ = get_active_backend()
+    client = getattr(backend, "client", None)
+    cluster = _backend.get() or (None if client is None else _Cluster(client))
+    if cluster is None:
+        yield None
+        return
+    with cluster.holding(arguments):
+        yield cluster
+
+
 class _Cluster(ParallelBackendBase):  # type: ignore[misc]
     """Workers of a dask cluster.
 
@@ -176,6 +193,10 @@ class _Cluster(ParallelBackendBase):  # type: ignore[misc]
             future.add_done_callback(callback)
         return future
 
+    def submit_call(self, *task: Any) -> Future:
+        """Submit one call of the first of the arguments that the workers hold."""
+        return self.submit(partial(_call, *task))
+
     def retrieve_result_callback(self, out: Future) -> Any:
         """Return a batch's results, or raise what went wrong."""
         try:
@@ -192,6 +213,12 @@ class _Cluster(ParallelBackendBase):  # type: ignore[misc]
 
 def _given(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
     return arguments
+
+
+def _call(*task: Any) -> Any:
+    """Call a function that this worker holds."""
+    [function] = _of_task.get()
+    return function(*task)
 
 
 def _on_worker(func: Callable[[], Any], arguments: tuple[Any, ...]) -> Any:

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from functools import lru_cache
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs, parallel_config
@@ -19,14 +19,26 @@ from threadpoolctl import ThreadpoolController
 
 from hwnas_surrogate.errors import HWNASError, InvalidInputError
 from hwnas_surrogate.jobs.cluster import Shared, shared_with_workers
-from hwnas_surrogate.jobs.pieces import Pieces
 
-__all__ = ["Progress", "as_finished", "checked_jobs", "in_parallel"]
+__all__ = ["Kept", "Progress", "as_finished", "checked_jobs", "in_parallel"]
 
 R = TypeVar("R")
 Progress: TypeAlias = Callable[[int, int], object]
 """Called with the number of pieces done, and of all."""
 Warned: TypeAlias = list[tuple[str, type[Warning]]]
+
+
+class Kept(Protocol):
+    """Finished pieces of work, by their tasks, such as :class:`~hwnas_surrogate.jobs.Pieces`."""
+
+    def __contains__(self, task: tuple[Any, ...], /) -> bool:
+        """Return whether a task's piece is finished."""
+
+    def __getitem__(self, task: tuple[Any, ...], /) -> Any:
+        """Return the result of a finished task."""
+
+    def keep(self, task: tuple[Any, ...], result: Any, /) -> None:
+        """Keep the result of a task."""
 
 
 def in_parallel(
@@ -36,7 +48,7 @@ def in_parallel(
     shared: tuple[Any, ...] = (),
     n_jobs: int | None = None,
     progress: Progress | None = None,
-    kept: Pieces | None = None,
+    kept: Kept | None = None,
 ) -> list[R]:
     """Call a function for each task, in several processes, and return the results in the order of the tasks.
 
@@ -46,7 +58,7 @@ def in_parallel(
         Called as ``function(*shared, *task)``. It must depend on nothing else, and other processes must be able to
         import it.
     tasks : sequence of tuple
-        The arguments of each call. With ``kept``, they hold texts and numbers only, which name the piece.
+        The arguments of each call. With pieces that are kept, they hold texts and numbers only, which name the piece.
     shared : tuple, default=()
         The first arguments of every call, such as a table: sent once to each worker of a cluster.
     n_jobs : int, optional

@@ -1,25 +1,25 @@
-"""Qualities by a user's function: in batches, in parallel processes, each recorded at once."""
+"""Qualities by a user's function: in batches, in processes or on a cluster, each recorded at once."""
 
 from __future__ import annotations
 
 import math
 import os
-import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import contextmanager, suppress
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import joblib
 import numpy as np
 import numpy.typing as npt
+from joblib import effective_n_jobs
 
 from hwnas_surrogate.errors import InvalidInputError, MeasurementError
 from hwnas_surrogate.graphs import GraphBatch, NetworkBatch
+from hwnas_surrogate.jobs import Apart, with_feedback
 from hwnas_surrogate.jobs.parallel import checked_jobs
-from hwnas_surrogate.reals import reals
 from hwnas_surrogate.runner.journal import Journal
+from hwnas_surrogate.search.outcomes import Outcome, called, called_apart, called_to_send
 from hwnas_surrogate.search.qualities import QualityFunction
 
 __all__ = ["CalledQuality", "called_qualities"]
@@ -28,25 +28,15 @@ Vector = npt.NDArray[np.float64]
 
 _AT_ONCE = 1.0
 """Seconds of work that may be lost: batches grow while a call takes less."""
-_SHOWN = (list, tuple, np.ndarray, str, float, int, type(None))
-"""What a message can show; other values by their type, since the text of some holds an address."""
 _LARGEST = 4096
 """Maximum number of networks of a call."""
-_THREADS = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-)
-"""Variables that limit the threads of libraries."""
 
 
 @contextmanager
 def called_qualities(
     function: QualityFunction,
     *,
-    n_jobs: int = 1,
+    n_jobs: int | None = None,
     timeout: float | None = None,
     journal: str | os.PathLike[str] | None = None,
 ) -> Iterator[CalledQuality]:
@@ -56,9 +46,9 @@ def called_qualities(
     ----------
     function : callable
         Takes a list of networks (strings of architectures, or graphs), and returns a quality for each.
-    n_jobs : int, default=1
-        Processes that call it, which share the cores among the threads of their libraries; -1 is one for each core. Of
-        1, this one calls it, unless there is a timeout.
+    n_jobs : int, optional
+        Processes that call it, as in :func:`~hwnas_surrogate.jobs.in_parallel`; but they share the cores among the
+        threads of their libraries. Of 1, this one calls it, unless there is a timeout.
     timeout : float, optional
         Seconds that a call may take.
     journal : path-like, optional
@@ -71,11 +61,11 @@ def called_qualities(
     DataFileError
         If the journal is no journal, or can't be written.
     """
-    jobs = joblib.cpu_count() if checked_jobs(n_jobs) == -1 else int(n_jobs or 1)
+    checked_jobs(n_jobs)
     if timeout is not None and not 0 < timeout < math.inf:
         raise InvalidInputError(f"timeout must be a number of seconds above 0, or None, got {timeout!r:.40}.")
     opened = None if journal is None else _open(Path(journal), function)
-    called = CalledQuality(function, jobs, timeout, opened)
+    called = CalledQuality(function, n_jobs, timeout, opened)
     try:
         yield called
     finally:
@@ -110,13 +100,15 @@ class CalledQuality:
     second, so that a kill loses little work.
     """
 
-    def __init__(self, function: QualityFunction, n_jobs: int, timeout: float | None, journal: Journal | None) -> None:
+    def __init__(
+        self, function: QualityFunction, n_jobs: int | None, timeout: float | None, journal: Journal | None
+    ) -> None:
         self._function, self._n_jobs, self._timeout, self._journal = function, n_jobs, timeout, journal
         self._known: dict[str, float] = {}
         for entry in [] if journal is None else journal.entries:
             self._known |= {key: math.nan if value is None else value for key, value in entry["qualities"].items()}
         self._size = 1
-        self._pool: Any = None
+        self._apart: Apart | None = None
 
     def __call__(self, batch: NetworkBatch) -> Vector:
         """Return the qualities of n networks, (n,); NaN where the function returned NaN."""
@@ -130,82 +122,49 @@ class CalledQuality:
 
     def close(self) -> None:
         """End the processes."""
-        if self._pool is not None:
-            self._pool.shutdown(wait=True, kill_workers=True)
-            self._pool = None
+        if self._apart is not None:
+            self._apart.end()
+            self._apart = None
 
     def _evaluate(self, networks: list[_Network]) -> None:
-        evaluate = self._evaluate_here if self._n_jobs == 1 and self._timeout is None else self._evaluate_in_processes
-        try:
-            evaluate(networks)
-        except InvalidInputError as error:
+        """Evaluate networks. After an error, calls that run are recorded: they may have taken hours."""
+        left, parts = networks, list[list[_Network]]()
+        error: InvalidInputError | None = None
+
+        def calls() -> Iterator[tuple[str, list[Any]]]:
+            nonlocal left
+            while left and error is None:
+                part, left = left[: self._size], left[self._size :]
+                parts.append(part)
+                yield _named(part), [one.network for one in part]
+
+        with closing(self._outcomes(calls())) as outcomes:
+            for number, outcome in outcomes:
+                if outcome.problem:
+                    error = error or outcome.as_error()
+                else:
+                    self._record(parts[number], outcome)
+        if error is not None:
             raise InvalidInputError(f"{error} {self._kept()}") from error.__cause__
 
-    def _evaluate_here(self, left: list[_Network]) -> None:
-        while left:
-            part, left = left[: self._size], left[self._size :]
-            start = time.monotonic()
-            with _explained(part):
-                values = self._function([one.network for one in part])
-            self._record(part, values, time.monotonic() - start)
+    def _outcomes(self, calls: Iterator[tuple[str, list[Any]]]) -> Generator[tuple[int, Outcome], None, None]:
+        """Call the function: here, in processes of this machine, or in such of a cluster's workers."""
+        jobs = effective_n_jobs(self._n_jobs)
+        if jobs == 1 and self._timeout is None:
+            yield from ((number, called(self._function, *call)) for number, call in enumerate(calls))
+            return
+        if self._apart is None:
+            self._apart = Apart(partial(called_to_send, self._function), self._timeout, jobs)
+        yield from with_feedback(partial(called_apart, self._apart, self._timeout), calls, n_jobs=self._n_jobs)
 
-    def _evaluate_in_processes(self, left: list[_Network]) -> None:
-        running: dict[Future[Any], tuple[list[_Network], float]] = {}
-        while left or running:
-            while left and len(running) < self._n_jobs:
-                part, left = left[: self._size], left[self._size :]
-                call = self._processes().submit(self._function, [one.network for one in part])
-                running[call] = part, time.monotonic()
-            try:
-                self._wait(running)
-            except InvalidInputError:
-                self._finish(running)
-                raise
-
-    def _wait(self, running: dict[Future[Any], tuple[list[_Network], float]]) -> None:
-        """Record the call that ends first; raise if the oldest takes too long."""
-        oldest = min(running, key=lambda call: running[call][1])
-        part, begun = running[oldest]
-        rest = None if self._timeout is None else max(0.0, self._timeout - (time.monotonic() - begun))
-        done, _ = wait(running, timeout=rest, return_when=FIRST_COMPLETED)
-        if not done:
-            del running[oldest]
-            raise InvalidInputError(f"the quality function took more than {self._timeout:g} s for {_named(part)}.")
-        ended = next(iter(done))
-        part, begun = running.pop(ended)
-        with _explained(part):
-            values = ended.result()
-        self._record(part, values, time.monotonic() - begun)
-
-    def _finish(self, running: dict[Future[Any], tuple[list[_Network], float]]) -> None:
-        """After an error, record the other calls, which may have taken hours; the error is raised in any case."""
-        while running:
-            with suppress(InvalidInputError):
-                self._wait(running)
-        self.close()
-
-    def _processes(self) -> Any:
-        if self._pool is None:
-            from joblib.externals.loky import ProcessPoolExecutor
-
-            threads = str(max(joblib.cpu_count() // self._n_jobs, 1))
-            limits = {name: os.environ.get(name, threads) for name in _THREADS}
-            self._pool = ProcessPoolExecutor(max_workers=self._n_jobs, env=limits)
-        return self._pool
-
-    def _record(self, part: list[_Network], values: Any, seconds: float) -> None:
-        got = f"{values!r:.60}" if isinstance(values, _SHOWN) else type(values).__name__
-        must = f"the quality function must return a list or array, with a number for {_named(part)}"
-        qualities = reals(values, must)
-        if qualities.shape != (len(part),) or np.isinf(qualities).any():
-            raise InvalidInputError(f"{must}, got {got}; numbers are finite, or NaN for a network without.")
-        found = {one.key: value for one, value in zip(part, qualities.tolist(), strict=True)}
+    def _record(self, part: list[_Network], outcome: Outcome) -> None:
+        found = {one.key: value for one, value in zip(part, outcome.qualities, strict=True)}
         if self._journal is not None:
             self._journal.append(qualities={key: None if math.isnan(value) else value for key, value in found.items()})
         self._known |= found
-        if seconds < _AT_ONCE / 2:
+        if outcome.seconds < _AT_ONCE / 2:
             self._size = min(2 * self._size, _LARGEST)
-        elif seconds > 2 * _AT_ONCE:
+        elif outcome.seconds > 2 * _AT_ONCE:
             self._size = max(1, self._size // 2)
 
     def _kept(self) -> str:
@@ -215,15 +174,6 @@ class CalledQuality:
         if self._journal is None:
             return f"Evaluated before: {count}; a journal would keep them."
         return f"Kept in {self._journal.path}, from which the same search continues: {count}."
-
-
-@contextmanager
-def _explained(part: list[_Network]) -> Iterator[None]:
-    try:
-        yield
-    except (Exception, SystemExit) as error:
-        raised = f"{type(error).__name__}: {' '.join(str(error).split()):.300}"
-        raise InvalidInputError(f"the quality function raised {raised}; for {_named(part)}.") from error
 
 
 def _named(part: list[_Network]) -> str:

@@ -125,7 +125,7 @@ class ClosedLoop:
         n: int = 5,
         config: ConfigLike = None,
         evaluations: int | None = None,
-        n_jobs: int = 1,
+        n_jobs: int | None = None,
         timeout: float | None = None,
         journal: str | os.PathLike[str] | None = None,
         random_state: RandomState = 0,

@@ -46,7 +46,7 @@ def search(
     n: int = 5,
     config: ConfigLike = None,
     evaluations: int | None = None,
-    n_jobs: int = 1,
+    n_jobs: int | None = None,
     timeout: float | None = None,
     journal: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
@@ -84,9 +84,9 @@ def search(
         The largest number of networks to evaluate. If None, all of a space of up to a million, and 50,000 of a larger
         one; of a space whose networks are counted or captured one by one, all of up to 10,000, and 2,000 of a larger
         one.
-    n_jobs : int, default=1
-        Processes that call a quality function; -1 is one for each core. The libraries of all together use one thread a
-        core.
+    n_jobs : int, optional
+        Processes that call a quality function, as in :func:`~hwnas_surrogate.jobs.in_parallel`; on a cluster, all its
+        workers do. The libraries of all processes of a machine together use one thread a core.
     timeout : float, optional
         Seconds that a call of the quality function may take.
     journal : path-like, optional
@@ -166,7 +166,7 @@ def check_quality(quality: Quality | None, among: Candidates) -> None:
 
 @contextmanager
 def _opened(
-    quality: Quality | None, n_jobs: int, timeout: float | None, journal: str | os.PathLike[str] | None
+    quality: Quality | None, n_jobs: int | None, timeout: float | None, journal: str | os.PathLike[str] | None
 ) -> Iterator[QualityOf | None]:
     """Return qualities by whatever they come from; a function's processes and journal are closed afterwards."""
     if is_function(quality):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar, TypeAlias
 
@@ -38,6 +39,7 @@ def fit_sources(
     random_state: RandomState = None,
     progress: Progress | None = None,
     n_jobs: int | None = None,
+    journal: str | os.PathLike[str] | None = None,
 ) -> SurrogateSuite:
     """Fit the surrogates of source devices once, to adapt to any number of new devices with them.
 
@@ -53,6 +55,8 @@ def fit_sources(
         Called with (done, total) after each target.
     n_jobs : int, optional
         Processes, as in :func:`~hwnas_surrogate.jobs.in_parallel`.
+    journal : path-like, optional
+        A folder that fitted surrogates are saved to as they come, as in :meth:`SurrogateSuite.fit`.
 
     Returns
     -------
@@ -69,7 +73,7 @@ def fit_sources(
     """
     seed = as_seed(random_state)
     suite = SurrogateSuite(table.space, stack_encoder(table.space), PhysicsStack(seed), seed, calibrate=False)
-    return suite.fit_table(table, targets, progress=progress, n_jobs=n_jobs)
+    return suite.fit_table(table, targets, progress=progress, n_jobs=n_jobs, journal=journal)
 
 
 def surrogates_of(sources: Sources, random_state: RandomState = None) -> tuple[Surrogate, ...]:

@@ -27,6 +27,7 @@ from hwnas_surrogate.trainers.operator_costs import profiles_to_learn
 from hwnas_surrogate.trainers.queries import queries
 from hwnas_surrogate.trainers.saving import load, save
 from hwnas_surrogate.trainers.surrogate import Surrogate
+from hwnas_surrogate.trainers.unfinished import UnfinishedFits
 
 __all__ = ["SurrogateSuite"]
 
@@ -85,6 +86,7 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
         operators: Mapping[Any, Profiles] | None = None,
         progress: Progress | None = None,
         n_jobs: int | None = None,
+        journal: str | os.PathLike[str] | None = None,
     ) -> Self:
         """Fit one surrogate per target; rows without a cost are left out, target by target.
 
@@ -106,6 +108,9 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
         n_jobs : int, optional
             Processes, as in :func:`~hwnas_surrogate.jobs.in_parallel`. The targets of a suite whose ``random_state`` is
             a generator are fitted one after another.
+        journal : path-like, optional
+            A folder that fitted surrogates are saved to as they come. What it holds of the same networks, costs,
+            settings and code is not fitted again. The folder can be removed afterwards.
 
         Returns
         -------
@@ -114,7 +119,10 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
         Raises
         ------
         InvalidInputError
-            If there is no target, or one has too few costs; the message names it.
+            If there is no target, or one has too few costs; the message names it. If there is a journal, and
+            ``random_state`` is a generator, whose draws depend on those before.
+        SavedFormatError
+            If there is a journal, and a model can't be saved without pickle.
         """
         columns = _by_target("costs", costs)
         if not columns:
@@ -144,7 +152,7 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
             except InvalidInputError as error:
                 raise type(error)(f"{target}: {error}") from error
             tasks.append((surrogate, known, tried, profiles))
-        surrogates = dict(zip(columns, self._fitted(encoded, tasks, n_jobs, progress), strict=True))
+        surrogates = dict(zip(columns, self._fitted(encoded, tasks, n_jobs, progress, journal), strict=True))
         shared: dict[int, Encoder] = {}
         for surrogate in surrogates.values():
             # Surrogates without physics share an encoder: they read the same columns.
@@ -159,10 +167,17 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
         tasks: list[tuple[Surrogate, npt.NDArray[np.float64], npt.NDArray[np.bool_], Profiles | None]],
         n_jobs: int | None,
         progress: Progress | None,
+        journal: str | os.PathLike[str] | None,
     ) -> list[Surrogate]:
         """Fit each target's surrogate; a generator's numbers are drawn in the order of the targets."""
         if self.random_state is None or isinstance(self.random_state, (int, np.integer)):
-            return in_parallel(_fitted, tasks, shared=(encoded,), n_jobs=n_jobs, progress=progress)
+            kept = None if journal is None else UnfinishedFits(journal, self, encoded)
+            return in_parallel(_fitted, tasks, shared=(encoded,), n_jobs=n_jobs, progress=progress, kept=kept)
+        if journal is not None:
+            raise InvalidInputError(
+                f"a journal needs a seed as random_state, got a {type(self.random_state).__name__}, whose draws depend "
+                "on those before."
+            )
         fitted = []
         for task in tasks:
             fitted.append(_fitted(encoded, *task))
@@ -177,11 +192,12 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
         *,
         progress: Progress | None = None,
         n_jobs: int | None = None,
+        journal: str | os.PathLike[str] | None = None,
     ) -> Self:
         """Fit on a cost table's rows and configs, for some of its targets or all.
 
         Missing costs with a reason (``table.reasons``: the compiler failed, the run crashed) are failures; those
-        without one were not measured. ``progress`` and ``n_jobs`` are as in :meth:`fit`.
+        without one were not measured. ``progress``, ``n_jobs`` and ``journal`` are as in :meth:`fit`.
         """
         if table.space is not get_space(self.space):
             own = "of graphs (space None)" if self.space is None else f"over {get_space(self.space).name!r}"
@@ -193,7 +209,8 @@ class SurrogateSuite(BaseEstimator):  # type: ignore[misc]
             failed |= where
         by_target: dict[TargetLike, npt.ArrayLike] = dict(zip(chosen.targets, failed.T, strict=True))
         costs = table.lookup(targets=targets)
-        self.fit(table.batch, costs, failed=by_target, operators=chosen.operators, progress=progress, n_jobs=n_jobs)
+        how: dict[str, Any] = {"progress": progress, "n_jobs": n_jobs, "journal": journal}
+        self.fit(table.batch, costs, failed=by_target, operators=chosen.operators, **how)
         self.info_ = {"table_fingerprint": table.fingerprint}
         return self
 

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from joblib import effective_n_jobs
 from sklearn.base import clone
 
 from hwnas_surrogate.errors import DataFileError, InvalidInputError, TooFewCostsError, missing_extra, unknown
 from hwnas_surrogate.features import Encoder
 from hwnas_surrogate.files import locked, make_folder
 from hwnas_surrogate.inputs import read_bytes, read_json
+from hwnas_surrogate.jobs.parallel import checked_jobs, in_parallel
 from hwnas_surrogate.models import DEFAULT, MODELS, make_model
 from hwnas_surrogate.random_states import as_seed
 from hwnas_surrogate.spaces import Configs, Networks, as_batch
@@ -118,6 +120,7 @@ def tune(
     study: str | os.PathLike[str] | None = None,
     max_trials: int | None = None,
     progress: _Progress = None,
+    n_jobs: int | None = None,
 ) -> Tuned:
     """Search for better settings of a surrogate's model on its training architectures.
 
@@ -146,6 +149,9 @@ def tune(
         Largest number of trials, including those already in ``study``.
     progress : callable, optional
         Called after each trial with the elapsed and the total time in whole seconds.
+    n_jobs : int, optional
+        Processes, as in :func:`~hwnas_surrogate.jobs.in_parallel`: they share the folds of each trial. The result of so
+        many trials is the same for any number.
 
     Returns
     -------
@@ -173,7 +179,7 @@ def tune(
     _check_limits(seconds, max_trials)
     seconds = one_number(seconds)
     default = _family(surrogate)
-    rows = _Rows.of(surrogate, networks, cost, configs)
+    rows = _Rows.of(surrogate, networks, cost, configs, n_jobs)
     try:
         import optuna
     except ImportError as error:
@@ -244,6 +250,7 @@ class _Rows:
     of_others: tuple[Encoder, Encoded]
     costs: Vector
     deviation: float
+    n_jobs: int | None = None
 
     @property
     def training(self) -> Encoded:
@@ -261,7 +268,9 @@ class _Rows:
         return self.surrogate.is_default and len(self.costs) < TUNED_ROWS
 
     @classmethod
-    def of(cls, surrogate: Surrogate, networks: Networks, cost: npt.ArrayLike, configs: Configs) -> _Rows:
+    def of(
+        cls, surrogate: Surrogate, networks: Networks, cost: npt.ArrayLike, configs: Configs, n_jobs: int | None = None
+    ) -> _Rows:
         batch = as_batch(surrogate.space, networks, configs)
         costs = checked_cost(cost, len(batch), metric=surrogate.kind)
         of_default = surrogate.encode(batch)
@@ -271,7 +280,8 @@ class _Rows:
         if len(costs) < MIN_ROWS:
             raise TooFewCostsError(f"tuning needs at least {MIN_ROWS} measured architectures, got {len(costs)}.")
         deviation = float(np.abs(costs - costs.mean()).mean()) if np.ptp(costs) else 0.0
-        return cls(surrogate, as_seed(surrogate.random_state) or 0, of_default, of_others, costs, deviation)
+        seed = as_seed(surrogate.random_state) or 0
+        return cls(surrogate, seed, of_default, of_others, costs, deviation, checked_jobs(n_jobs))
 
     def folds(self, fresh: bool = False) -> Folds:
         """Split the rows into folds, fewer if there are few rows; ``fresh`` ones differ from those of the search."""
@@ -287,20 +297,40 @@ class _Rows:
     def errors(self, model: Any, folds: Folds) -> Iterator[Vector]:
         """Yield the absolute errors on each fold, divided by ``deviation``, of a model fitted to the other folds.
 
-        If the model is None, it is the default.
+        If the model is None, it is the default. As many folds are fitted at once as there are processes: a trial that
+        is pruned after the first of them has cost no more time than that one.
         """
         surrogate = clone(self.surrogate).set_params(calibrate=False)
         encoder, everything = self.of_default
         if model is not None:
             surrogate.set_params(model=model)
             encoder, everything = self.of_others
-        for train, test in folds:
-            surrogate.fit_encoded(encoder, everything.rows(train), self.costs[train])
-            rows = everything.rows(test)
-            predicted = surrogate.cost_encoded(rows.only(surrogate.columns_))
-            if not np.isfinite(predicted).all():
-                raise InvalidInputError(f"{model!r:.80} predicts costs that are not finite.")
-            yield np.abs(predicted - self.costs[test]) / self.deviation
+        shared, jobs = (surrogate, encoder, everything, self.costs), effective_n_jobs(self.n_jobs)
+        for start in range(0, len(folds), jobs):
+            for errors in in_parallel(_errors, folds[start : start + jobs], shared=shared, n_jobs=self.n_jobs):
+                if isinstance(errors, Exception):
+                    raise errors
+                yield errors / self.deviation
+
+
+def _errors(
+    surrogate: Surrogate,
+    encoder: Encoder,
+    everything: Encoded,
+    costs: Vector,
+    train: npt.NDArray[np.intp],
+    test: npt.NDArray[np.intp],
+) -> Vector | Exception:
+    """Return the absolute errors on a fold; or what is raised, which counts only if the folds before are good."""
+    try:
+        surrogate.fit_encoded(encoder, everything.rows(train), costs[train])
+        rows = everything.rows(test)
+        predicted = surrogate.cost_encoded(rows.only(surrogate.columns_))
+        if not np.isfinite(predicted).all():
+            raise InvalidInputError(f"{surrogate.model!r:.80} predicts costs that are not finite.")
+    except Exception as error:  # noqa: BLE001 - raised by the trial
+        return error
+    return np.asarray(np.abs(predicted - costs[test]), np.float64)
 
 
 class _Search:

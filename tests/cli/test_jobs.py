@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hwnas_surrogate.cli import train
 from hwnas_surrogate.data import CostTable, write_parquet
 from hwnas_surrogate.evaluation import holdout
 from hwnas_surrogate.spaces import get_space
-from hwnas_surrogate.trainers import SurrogateSuite
+from hwnas_surrogate.trainers import SurrogateSuite, suite
 from tests.cli.conftest import Run
 
 FBNET = get_space("fbnet")
@@ -78,6 +79,42 @@ def test_a_killed_evaluation_resumes(run: Run, folder: Path, monkeypatch: pytest
     run(*EVALUATE, "--output", "out")
     assert len(begun) == 5  # two, the one that was killed, and two
     assert [path.name for path in (folder / "out").iterdir()] == ["fbnet-random.json"]
+
+
+TRAIN = ("train", "--data", "costs.parquet", "--model", "ridge", "--n-test", 20)
+
+
+def test_a_killed_training_resumes(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, scored, fitted = [], train._scored, suite._fitted
+
+    def score(*given: Any) -> Any:
+        begun.append(given[-1])
+        return scored(*given)
+
+    def fit(encoded: Any, surrogate: Any, *given: Any) -> Any:
+        begun.append(str(surrogate.target_))
+        if len(begun) == 4:
+            raise KeyboardInterrupt
+        return fitted(encoded, surrogate, *given)
+
+    monkeypatch.setattr(train, "_scored", score)
+    monkeypatch.setattr(suite, "_fitted", fit)
+    _, error = run(*TRAIN, "--output", "out", code=130)
+    assert "Finished fits, and settings that --tune has tried, are kept in the folder, and the same command" in error
+    assert [path.name for path in (folder / "out").iterdir()] == ["unfinished"]
+    run(*TRAIN, "--output", "out")
+    assert begun == ["phone/latency", "tpu/latency"] * 2 + ["tpu/latency"]
+    run(*TRAIN, "--output", "whole")
+    assert len(begun) == 9  # nothing is kept of a training that ended
+    one, two = (
+        {path.name: path.read_bytes() for path in (folder / name).iterdir() if path.name != "manifest.json"}
+        for name in ("out", "whole")
+    )
+    assert one == two
+    assert (
+        evaluation(folder / "out/manifest.json")["surrogates"]
+        == evaluation(folder / "whole/manifest.json")["surrogates"]
+    )
 
 
 @pytest.mark.parametrize(

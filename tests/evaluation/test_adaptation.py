@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 
 from hwnas_surrogate.data import CostTable, as_graphs
 from hwnas_surrogate.errors import InvalidInputError
-from hwnas_surrogate.evaluation import adaptation_curve
+from hwnas_surrogate.evaluation import adaptation, adaptation_curve
 from hwnas_surrogate.graphs import GraphBatch
 from tests.evaluation.planted import TRIO, planted, with_costs
 
@@ -106,3 +107,29 @@ def test_sizes_at_the_ends_are_allowed(sizes: list[int]) -> None:
 def test_sizes_that_are_none_or_no_whole_numbers_are_told(sizes: list[Any]) -> None:
     with pytest.raises(InvalidInputError):
         adaptation_curve(TABLE.select("phone").rows(range(12)), sizes=sizes)
+
+
+def test_a_killed_curve_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, scored = [], adaptation._draws
+
+    def noted(targets: Any, *task: Any) -> Any:
+        begun.append(task)
+        return scored(targets, *task)
+
+    def killed(done: int, total: int) -> None:
+        if done == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(adaptation, "_draws", noted)
+    table = TABLE.rows(range(12)).select(["phone", "board"])
+    how: dict[str, Any] = {"sizes": [4, 8], "draws": 2, "journal": tmp_path / "curve.journal"}
+    with pytest.raises(KeyboardInterrupt):
+        adaptation_curve(table, **how, progress=killed)
+    steps: list[tuple[int, int]] = []
+    again = adaptation_curve(table, **how, progress=lambda *step: steps.append(step))
+    assert begun == [(0, 4, 2, 0), (0, 8, 2, 0), (1, 4, 2, 0), (1, 8, 2, 0)]
+    assert steps == [(3, 4), (4, 4)]
+    pd.testing.assert_frame_equal(again, adaptation_curve(table, sizes=[4, 8], draws=2), check_exact=True)
+    before = len(begun)
+    adaptation_curve(table, TABLE.select("server").rows(range(30)), **how)
+    assert len(begun) == before + 4  # of other sources, nothing counts

@@ -73,3 +73,21 @@ def owning(gpu: str) -> int:
 def leave(dask_worker: Any) -> None:
     """Let a nanny start no other worker when its worker ends."""
     dask_worker.close_gracefully()
+
+
+def calls(folder: str) -> None:
+    """Call a function apart that never returns."""
+    from hwnas_surrogate.jobs import Apart
+
+    Apart(hangs)(folder)
+
+
+def hangs(folder: str) -> None:
+    """Note again and again that this process lives."""
+    while True:
+        Path(folder, str(os.getpid())).write_text(str(time.time()))
+        time.sleep(0.02)
+
+
+def doubled(number: int) -> int:
+    return 2 * number

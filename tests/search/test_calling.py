@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -17,23 +16,9 @@ from hwnas_surrogate.capture.user_file import UserFunction
 from hwnas_surrogate.errors import DataFileError, InvalidInputError
 from hwnas_surrogate.search.calling import called_qualities
 from tests.search.planted import SPACE
+from tests.search.rated import bound, convs, killed_at, limits, raises_at, sleeps
 
 BATCH = SPACE.batch(SPACE.sample(40, 0))
-
-
-def convs(names: list[str]) -> list[float]:
-    return [float(name.count("conv")) for name in names]
-
-
-def sleep(names: list[str]) -> list[float]:
-    time.sleep(60)
-    return convs(names)
-
-
-def fail_late(names: list[str]) -> list[float]:
-    if BATCH.names[20] in names:
-        raise ValueError("out of\nmemory")
-    return convs(names)
 
 
 def test_each_network_is_evaluated_once_in_growing_batches() -> None:
@@ -76,26 +61,18 @@ def test_processes_give_the_same(tmp_path: Path) -> None:
         np.testing.assert_array_equal(called(BATCH), convs(list(BATCH.names)))
 
 
-def limits(names: list[str]) -> list[float]:
-    """Return the threads of two libraries in this process, as 3.2 for three and two."""
-    return [float(f"{os.environ['OMP_NUM_THREADS']}.{os.environ['OPENBLAS_NUM_THREADS']}")] * len(names)
-
-
-@pytest.mark.parametrize(("n_jobs", "cores", "limit"), [(2, 7, 3.2), (-1, 2, 1.2)], ids=["two", "all"])
-def test_processes_share_the_cores_among_their_libraries(
-    n_jobs: int, cores: int, limit: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_processes_share_the_cores_among_their_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "2")  # the user's own
-    monkeypatch.setattr(joblib, "cpu_count", lambda: cores)
-    with called_qualities(limits, n_jobs=n_jobs) as called:
-        assert called(BATCH.take([0])).tolist() == [limit]
+    monkeypatch.setattr(joblib, "cpu_count", lambda: 7)
+    with called_qualities(limits, n_jobs=2) as called:
+        assert called(BATCH.take([0])).tolist() == [3.2]
 
 
 def test_a_function_that_hangs_is_stopped(tmp_path: Path) -> None:
     start = time.monotonic()
     with (
-        called_qualities(sleep, timeout=0.2, journal=tmp_path / "journal") as called,
+        called_qualities(sleeps, timeout=0.2, journal=tmp_path / "journal") as called,
         pytest.raises(InvalidInputError, match=r"took more than 0.2 s for \|") as raised,
     ):
         called(BATCH)
@@ -105,8 +82,14 @@ def test_a_function_that_hangs_is_stopped(tmp_path: Path) -> None:
 
 def test_what_was_evaluated_before_an_error_is_kept(tmp_path: Path) -> None:
     journal = tmp_path / "journal"
+
+    def raises_late(names: list[str]) -> list[float]:
+        if BATCH.names[20] in names:
+            raise ValueError("out of\nmemory")
+        return convs(names)
+
     with (
-        called_qualities(fail_late, journal=journal) as called,
+        called_qualities(raises_late, journal=journal) as called,
         pytest.raises(InvalidInputError, match="ValueError: out of memory; for one of 16 networks") as raised,
     ):
         called(BATCH)
@@ -117,22 +100,15 @@ def test_what_was_evaluated_before_an_error_is_kept(tmp_path: Path) -> None:
         seen.extend(names)
         return convs(names)
 
-    counted.__name__ = "fail_late"  # it was mended
+    counted.__name__ = "raises_late"  # it was mended
     with called_qualities(counted, journal=journal) as called:
         np.testing.assert_array_equal(called(BATCH), convs(list(BATCH.names)))
     assert seen == list(BATCH.names[15:])
 
 
-def first_fails(names: list[str]) -> list[float]:
-    if names[0] == BATCH.names[0]:
-        raise ValueError("out of memory")
-    time.sleep(0.3)
-    return convs(names)
-
-
 def test_calls_of_other_processes_are_recorded_before_an_error_ends_the_search(tmp_path: Path) -> None:
     with (
-        called_qualities(first_fails, n_jobs=2, journal=tmp_path / "journal") as called,
+        called_qualities(bound(raises_at, BATCH.names[0]), n_jobs=2, journal=tmp_path / "journal") as called,
         pytest.raises(
             InvalidInputError, match=r"raised ValueError: out of memory; .* continues: 1 quality\."
         ) as raised,
@@ -141,6 +117,17 @@ def test_calls_of_other_processes_are_recorded_before_an_error_ends_the_search(t
     assert isinstance(raised.value.__cause__, ValueError)
     _, line = (tmp_path / "journal").read_text().splitlines()
     assert json.loads(line)["qualities"] == {BATCH.keys[1]: convs([BATCH.names[1]])[0]}
+
+
+def test_a_process_that_is_killed_costs_its_call_only(tmp_path: Path) -> None:
+    with (
+        called_qualities(bound(killed_at, BATCH.names[0]), n_jobs=2, journal=tmp_path / "journal") as called,
+        pytest.raises(
+            InvalidInputError,
+            match=r"the process of the quality function ended by signal SIGKILL; for \|.* continues: 1 quality\.",
+        ),
+    ):
+        called(BATCH.take([0, 1, 2, 3]))
 
 
 def test_nan_is_recorded_as_no_quality(tmp_path: Path) -> None:
@@ -170,7 +157,7 @@ def test_a_journal_belongs_to_one_function(tmp_path: Path) -> None:
         called(BATCH.take([0]))
     with (
         pytest.raises(InvalidInputError, match="another function's qualities are in it"),
-        called_qualities(sleep, journal=tmp_path / "journal"),
+        called_qualities(sleeps, journal=tmp_path / "journal"),
     ):
         pass
     for file in ("one.py", "two.py"):

@@ -585,3 +585,27 @@ def test_optunas_verbosity_and_the_global_generators_are_left_alone(
     assert np.array_equal(after["state"]["key"], numpy_state["state"]["key"])
     assert torch.equal(torch.get_rng_state(), torch_state)
     assert capfd.readouterr() == ("", "")
+
+
+def test_processes_share_the_folds_and_find_the_same(
+    archs: np.ndarray, costs: np.ndarray, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    few_trees = XGBRegressor(n_estimators=20, learning_rate=0.05, max_depth=5, min_child_weight=2, n_jobs=1)
+    monkeypatch.setitem(models._models, "xgboost", lambda random_state: clone(few_trees).set_params(random_state=0))
+    monkeypatch.setitem(SETTINGS, "xgboost", SETTINGS["xgboost"] | {"n_estimators": (10, 40, True)})
+    soon = optuna.pruners.MedianPruner(n_startup_trials=1)
+    monkeypatch.setattr(optuna.pruners, "MedianPruner", lambda: soon)
+    found = [
+        tune(
+            Surrogate(encoder="counts", model="xgboost", random_state=0), archs, costs,
+            seconds=1000, max_trials=4, study=tmp_path / f"{n_jobs}.jsonl", n_jobs=n_jobs,
+        )
+        for n_jobs in (1, 2)
+    ]  # fmt: skip
+    assert_same(*found)
+    one, two = (
+        [(trial.state.name, trial.intermediate_values) for trial in trials_in(tmp_path / f"{n_jobs}.jsonl")]
+        for n_jobs in (1, 2)
+    )
+    assert one == two
+    assert {state for state, _ in one} == {"COMPLETE", "PRUNED"}
