@@ -89,12 +89,12 @@ def test_a_killed_training_resumes(run: Run, folder: Path, monkeypatch: pytest.M
 
     def score(*given: Any) -> Any:
         begun.append(given[-1])
+        if len(begun) == 4:
+            raise KeyboardInterrupt
         return scored(*given)
 
     def fit(encoded: Any, surrogate: Any, *given: Any) -> Any:
         begun.append(str(surrogate.target_))
-        if len(begun) == 4:
-            raise KeyboardInterrupt
         return fitted(encoded, surrogate, *given)
 
     monkeypatch.setattr(train, "_scored", score)
