@@ -37,10 +37,11 @@ train: $(VENV)/.installed
 	$(BIN)/hwnas train --jobs -1
 	@echo "now: . $(VENV)/bin/activate, then: hwnas predict 0 1 2"
 
-# One thread a worker: with more, the workers' threads wait for one another. Compiled code is kept, even where a container
+# Three workers suit two cores: some tests wait, for time limits and for other processes. One thread each: with more, their
+# threads wait for one another. Compiled code is kept, even where a container
 # says otherwise: the tests start hundreds of processes, and each would compile the package again, half a second long.
 test: setup
-	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal --doctest-modules hwnas_surrogate tests
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist worksteal --doctest-modules hwnas_surrogate tests
 
 check: setup
 	$(BIN)/ruff check .

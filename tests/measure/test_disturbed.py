@@ -99,7 +99,7 @@ def test_a_table_holds_what_was_observed(tmp_path: Path) -> None:
 def test_the_command_says_that_a_run_cannot_be_trusted(
     said: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("hwnas_surrogate.measure.session.verdict", lambda summaries, threads: said)
+    monkeypatch.setattr("hwnas_surrogate.runner.protocol.verdict", lambda summaries, threads: said)
     arguments = ["measure", "7", "--dataset", TINY, "--passes", "1", "--repeats", "2", "--max-repeats", "2"]
     with pytest.raises(SystemExit) as stop:
         main([*arguments, "-o", str(tmp_path / "t.parquet")])

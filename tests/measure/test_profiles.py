@@ -78,7 +78,7 @@ def test_operators_are_timed_after_the_passes(runtime: Runtime, tmp_path: Path) 
         assert len(of_nodes) == len(graph)
         convolutions = np.array([node.op.kind == "conv" for node in graph.nodes])
         assert (of_nodes[convolutions] > 0).all()
-        assert 0.2 < of_nodes.sum() / table.costs[row, 0] < 20
+        assert 0.2 < of_nodes.sum() / table.costs[row, 0] < 200  # ms: others may interrupt one of the three runs
 
 
 @pytest.mark.parametrize("runtime", [OnnxRuntime(batch=2), OpenVINO(batch=2)], ids=lambda runtime: runtime.name)
