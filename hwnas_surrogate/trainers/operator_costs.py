@@ -97,8 +97,8 @@ class OperatorCosts:
         parts = None if times is None else _parts(batch, ops, costs, times)
 
         def fitted(rows: npt.NDArray[np.intp]) -> OperatorCosts:
-            estimates = OperatorEstimates(len(sources)).fit(seen, counts[rows], costs[rows])
             profile = None if parts is None else parts[rows]
+            estimates = OperatorEstimates(len(sources)).fit(seen, counts[rows], costs[rows], profile)
             first = estimates.predict(seen)
             trees = OperatorTrees(seed).fit(seen.sizes, first, counts[rows], costs[rows], profile)
             return cls(estimates, trees, sources)
