@@ -15,7 +15,7 @@ from hwnas_surrogate.errors import InvalidInputError
 from hwnas_surrogate.graphs import Graph, GraphBatch, GraphBuilder, Op, TensorSpec, View, traced
 from hwnas_surrogate.models import AnchoredStack, OperatorStack, PhysicsStack
 from hwnas_surrogate.spaces import get_space
-from hwnas_surrogate.trainers import TransferSurrogate, adapt, operators_of
+from hwnas_surrogate.trainers import TransferSurrogate, adapt, fit_sources, operators_of
 from hwnas_surrogate.trainers.operator_costs import OperatorCosts
 
 TARGET = Target("board", "latency")
@@ -245,6 +245,12 @@ def test_another_device_that_is_unlike_does_little_harm(source: Surrogate) -> No
     assert learned.estimates.weights_[0] > 0.5
     learned, _ = OperatorCosts.learn(batch, COSTS[:25], None, 0, (wrong.operators_, source.operators_))
     assert learned.estimates.weights_[[1, 3]].sum() > 0.9  # both together, or the one like it
+
+
+@pytest.mark.usefixtures("few_trees")
+def test_a_table_of_graphs_as_a_source_teaches_operators() -> None:
+    table = CostTable(None, GraphBatch(GRAPHS[:12]), COSTS[:12, None], [TARGET])
+    assert fit_sources(table, random_state=0)[TARGET].operators_ is not None
 
 
 @pytest.mark.usefixtures("few_trees")
