@@ -104,7 +104,7 @@ def test_json_of_too_many_values_or_levels_is_refused() -> None:
 
 @pytest.mark.parametrize("depth", [300, 450, 490, 900, 5000])
 def test_a_manifest_of_any_depth_is_refused(depth: int, tmp_path: Path) -> None:
-    text = '{"format": "hwnas-surrogate", "format_version": 12, "info": ' + '{"a":' * depth + "1" + "}" * depth + "}"
+    text = '{"format": "hwnas-surrogate", "format_version": 13, "info": ' + '{"a":' * depth + "1" + "}" * depth + "}"
     (tmp_path / "manifest.json").write_text(text)
     with pytest.raises(HWNASError, match=r"nested too deep|does not match its hash"):
         Surrogate.load(tmp_path)

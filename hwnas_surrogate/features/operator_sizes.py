@@ -43,7 +43,7 @@ def operator_sizes(ops: Sequence[Op]) -> Features:
     """Return the sizes and kinds of L operators, for models that split by thresholds: shape (L, k).
 
     Binary logarithms of multiply-adds, bytes, parameters, positions and channels; the window; how channels fit into the
-    blocks that runtimes compute; the kind, and what is fused.
+    blocks that runtimes compute; the kind, and what is fused; whether int8 is read and written.
     """
     return np.array([_sizes(op) for op in ops], np.float64).reshape(len(ops), N_SIZES)
 
@@ -88,6 +88,8 @@ def _sizes(op: Op) -> tuple[float, ...]:
         *(name == op.kind or name in op.fused for name in _FUNCTIONS),
         "add" in op.fused, "mul" in op.fused, len(op.fused),
         *(op.kind == kind for kind in ("conv_transpose", "layer_norm", "max_pool", "concat")),
+        *(bool(specs) and specs[0].dtype == "int8" for specs in (op.inputs, op.outputs)),
+        *(op.kind == kind for kind in ("quantize", "dequantize")),
     )  # fmt: skip
 
 
@@ -132,8 +134,8 @@ _WITHIN = 3.0
 """Standardised sizes are clipped to this."""
 _BY_KIND = (0, 2, 6, 7, 8)
 """Sizes whose effect differs by kind: multiply-adds, bytes written, width, channels read and written."""
-_FIRST_KIND = 31
-_LINEAR_SD, _PRODUCT_SD, _KIND_SD, _FLAG_SD = 0.15, 0.05, 0.3, 0.15
+_FIRST_KIND, _INT8 = 31, slice(-4, None)
+_LINEAR_SD, _PRODUCT_SD, _KIND_SD, _FLAG_SD, _INT8_SD = 0.15, 0.05, 0.3, 0.15, 0.5
 """Prior standard deviations of the terms' coefficients; halving and doubling one changes the error by .7 points
 at most."""
 
@@ -141,8 +143,8 @@ at most."""
 def operator_terms(sizes: Features) -> Features:
     """Return the terms of the logarithm of operators' costs: (L, k) sizes of :func:`operator_sizes` -> (L, t).
 
-    Standardised sizes, products of the logarithmic ones, effects of some within each kind, and flags, each times the
-    prior standard deviation of its coefficient.
+    Standardised sizes, products of the logarithmic ones, effects of some within each kind, flags, and what reading int8
+    changes for kinds and sizes, each times the prior standard deviation of its coefficient.
     """
     values = sizes.copy()
     first = slice(0, len(_CENTRES))
@@ -154,8 +156,10 @@ def operator_terms(sizes: Features) -> Features:
     products = values[:, one] * values[:, other] * np.where(one == other, math.sqrt(0.5), 1.0)
     kinds = values[:, _FIRST_KIND : _FIRST_KIND + len(KINDS)]
     by_kind = (kinds[:, :, None] * values[:, None, _BY_KIND]).reshape(len(values), len(KINDS) * len(_BY_KIND))
-    logs, flags = values[:, :_N_LOGS], values[:, _N_LOGS:]
-    return np.column_stack([_LINEAR_SD * logs, _PRODUCT_SD * products, _KIND_SD * by_kind, _FLAG_SD * flags])
+    int8 = values[:, _INT8]
+    logs, flags, reads_int8 = values[:, :_N_LOGS], values[:, _N_LOGS : _INT8.start], int8[:, :1]
+    of_int8 = [_INT8_SD * int8, _KIND_SD * reads_int8 * kinds, _LINEAR_SD * reads_int8 * logs]
+    return np.column_stack([_LINEAR_SD * logs, _PRODUCT_SD * products, _KIND_SD * by_kind, _FLAG_SD * flags, *of_int8])
 
 
 N_TERMS = operator_terms(np.zeros((1, N_SIZES))).shape[1]

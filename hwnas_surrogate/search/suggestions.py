@@ -15,7 +15,8 @@ from hwnas_surrogate.random_states import RandomState, as_generator
 from hwnas_surrogate.spaces import ArchBatch, ConfigLike, NetworkConfig, Networks, SearchSpace, as_batch, get_space
 from hwnas_surrogate.spaces.base import ArchArray
 from hwnas_surrogate.spaces.registry import NamedSpace
-from hwnas_surrogate.trainers.design import most_informative
+from hwnas_surrogate.trainers.design import least_uncertain, most_informative
+from hwnas_surrogate.trainers.operator_estimates import prior_design
 from hwnas_surrogate.trainers.sources import SourceCosts, Sources, fitted_sources
 
 __all__ = ["Suggestion", "suggest"]
@@ -36,7 +37,8 @@ class Suggestion:
         n architectures under one config, or n graphs.
     uncertainty : ndarray of float64, shape (n + 1,)
         Standard deviation of the cost of a random candidate, before and after each measurement, relative to the cost
-        of a typical network. It follows from the prior of :class:`PhysicsGP`, and does not depend on measured costs.
+        of a typical network, and for graphs of the logarithm of the cost. It follows from the prior, and does not
+        depend on measured costs.
     """
 
     networks: NetworkBatch
@@ -97,12 +99,16 @@ def suggest(
 ) -> Suggestion:
     """Choose networks to measure on a new device: architectures of a space, or some of given graphs.
 
-    This is sequential D-optimal design [1]_ under the prior of :class:`PhysicsGP`. Greedily, each network is the
-    one with the largest predictive variance given those before it. The design has the physical sums (of all layers, of
-    those that a converter leaves, of the operators that an inference engine runs) and the predictions of the sources.
-    The candidates are 4,000 random architectures of the space (500 of a :class:`~hwnas_surrogate.capture.ModuleSpace`,
-    whose networks are captured), or the graphs, without the most extreme twentieth: on no device are costs exact sums,
-    and extreme networks would bias the other predictions.
+    Architectures are chosen by sequential D-optimal design [1]_ under the prior of :class:`PhysicsGP`. Greedily, each
+    is the one with the largest predictive variance given those before it. The design has the physical sums (of all
+    layers, of those that a converter leaves, of the operators that an inference engine runs) and the predictions of the
+    sources. The candidates are 4,000 random architectures of the space (500 of a
+    :class:`~hwnas_surrogate.capture.ModuleSpace`, whose networks are captured), without the most extreme twentieth: on
+    no device are costs exact sums, and extreme networks would bias the other predictions.
+
+    Graphs are chosen by sequential V-optimal design [1]_ under the prior of :class:`OperatorRegression`. Greedily, each
+    is the one whose measurement leaves the smallest mean variance of the logarithms of all graphs' costs. Networks of
+    any kind differ too much for the most extreme ones to say what others cost.
 
     Parameters
     ----------
@@ -114,7 +120,8 @@ def suggest(
     config : config, optional
         The config to measure architectures under; the space's first published one if None.
     sources : CostTable, Surrogate or SurrogateSuite, or several, optional
-        Costs or surrogates of other devices.
+        Costs or surrogates of other devices, for architectures. Graphs are chosen without them: with them, the chosen
+        ones were no better.
     given : architectures or graphs, optional
         Networks measured already: they are not suggested again, and reduce the uncertainty.
     random_state : int, numpy generator or None, default=0
@@ -156,7 +163,11 @@ def suggest(
             f"n must be at most the number of different networks to choose among, {len(pool)} without those measured; "
             f"got {n}."
         )
-    encoder = Combined(space, [LayerPhysics(space), SourceCosts(space, fitted_sources(sources, space, random_state))])
-    features = pd.concat([encoder.frame(batch) for batch in (pool, known)], ignore_index=True)
-    picked, uncertainty = most_informative(features, n, len(known))
+    fitted = fitted_sources(sources, space, random_state)
+    if space is None:
+        picked, uncertainty = least_uncertain(np.concatenate(list(map(prior_design, (pool, known)))), n, len(known))
+    else:
+        encoder = Combined(space, [LayerPhysics(space), SourceCosts(space, fitted)])
+        features = pd.concat([encoder.frame(batch) for batch in (pool, known)], ignore_index=True)
+        picked, uncertainty = most_informative(features, n, len(known))
     return Suggestion(pool.take(picked), uncertainty)

@@ -1,4 +1,4 @@
-"""Sequential D-optimal design under the prior of layer physics: the most informative rows to measure."""
+"""Sequential optimal design: the networks to measure before anything is known of a device."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from threadpoolctl import threadpool_limits
 
 from hwnas_surrogate.models.physics import design_of
 
-__all__ = ["most_informative"]
+__all__ = ["least_uncertain", "most_informative"]
 
 Vector = npt.NDArray[np.float64]
 
@@ -18,6 +18,10 @@ _TYPICAL = 0.95
 _SHRINKAGE = 0.05
 _NOISE = 0.05
 """Assumed standard deviation of measurement noise, relative to the cost of a typical network."""
+_MISFIT = 0.1
+"""The same of networks of many kinds: between .05 and .15, errors differ by half a point."""
+_SCALE_SD = 3.0
+"""Prior standard deviation of the logarithm of a device's speed."""
 
 
 def most_informative(features: pd.DataFrame, n: int, n_known: int = 0) -> tuple[npt.NDArray[np.intp], Vector]:
@@ -64,11 +68,45 @@ def _distance(rows: Vector) -> Vector:
     return np.asarray(ShrunkCovariance(shrinkage=_SHRINKAGE).fit(rows).mahalanobis(rows))
 
 
+def least_uncertain(slopes: Vector, n: int, n_known: int = 0) -> tuple[npt.NDArray[np.intp], Vector]:
+    """Choose n networks of any kind to measure; the last ``n_known`` are measured already.
+
+    Greedily, each is the one whose measurement leaves the smallest mean variance of the logarithmic cost of all that
+    are not known (V-optimal design). The most informative ones (D-optimal) are extreme, and say little about the
+    others: with 20 of them the median error is 16 %, instead of 12 % (four devices of the bundled zoo).
+
+    Parameters
+    ----------
+    slopes : ndarray of float64, shape (m, k)
+        Of logarithmic costs (:meth:`~hwnas_surrogate.models.OperatorRegression.prior_design`).
+    n, n_known : int
+
+    Returns
+    -------
+    rows, uncertainty
+        As of :func:`most_informative`.
+    """
+    candidates = len(slopes) - n_known
+    with threadpool_limits(1):
+        rows = np.column_stack([np.full(len(slopes), _SCALE_SD), slopes])
+        design = _Design(1.0, rows, candidates, _MISFIT)
+        for row in range(candidates, len(slopes)):
+            design.measure(row)
+        picked, uncertainty = list[int](), [_uncertainty([design])]
+        for _ in range(n):
+            saving = design.saving()[:candidates]
+            saving[picked] = -np.inf
+            picked.append(int(np.argmax(np.round(saving, 9))))
+            design.measure(picked[-1])
+            uncertainty.append(_uncertainty([design]))
+    return np.array(picked, np.intp), np.array(uncertainty)
+
+
 class _Design:
     """The posterior covariance of Bayesian linear regression after some rows are measured; costs are not needed."""
 
-    def __init__(self, odds: float, rows: Vector, candidates: int) -> None:
-        self.odds, self.rows = odds, rows
+    def __init__(self, odds: float, rows: Vector, candidates: int, noise_sd: float = _NOISE) -> None:
+        self.odds, self.rows, self.noise = odds, rows, noise_sd**2
         self.covariance = np.eye(rows.shape[1])
         self.variance = (rows**2).sum(axis=1)
         self._moment = rows[:candidates].T @ rows[:candidates] / candidates
@@ -76,14 +114,21 @@ class _Design:
     def measure(self, row: int) -> None:
         """Update the posterior for the measurement of a row: a rank-one update of the covariance."""
         direction = self.covariance @ self.rows[row]
-        variance = _NOISE**2 + float(self.rows[row] @ direction)
+        variance = self.noise + float(self.rows[row] @ direction)
         self.variance = self.variance - (self.rows @ direction) ** 2 / variance
         self.covariance = self.covariance - np.outer(direction, direction) / variance
 
     def gain(self) -> Vector:
         """Return twice the information gain of measuring each row, (m,), times the odds of this design."""
-        result: Vector = self.odds * np.log1p(np.maximum(self.variance, 0.0) / _NOISE**2)
+        result: Vector = self.odds * np.log1p(np.maximum(self.variance, 0.0) / self.noise)
         return result
+
+    def saving(self) -> Vector:
+        """Return by how much measuring each row decreases the mean predictive variance over the candidates, (m,)."""
+        covariances = self.rows @ self.covariance
+        saved: Vector = ((covariances @ self._moment) * covariances).sum(axis=1)
+        saved /= np.maximum(self.variance, 0.0) + self.noise
+        return saved
 
     def uncertainty(self) -> float:
         """Return the mean predictive variance over the candidates."""

@@ -23,7 +23,7 @@ from hwnas_surrogate.inputs import read_bytes, read_json
 
 __all__ = ["FORMAT_VERSION", "MANIFEST", "as_json", "check_save", "read_manifest", "read_weights", "write_folder"]
 
-FORMAT_VERSION = 12
+FORMAT_VERSION = 13
 _FORMAT = "hwnas-surrogate"
 MANIFEST = "manifest.json"
 _LARGEST_WEIGHTS = 256 * 2**20

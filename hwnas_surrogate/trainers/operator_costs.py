@@ -10,11 +10,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from hwnas_surrogate.data.profiles import Profiles, check_shares, checked_profiles
-from hwnas_surrogate.errors import InvalidGraphError
+from hwnas_surrogate.errors import InvalidGraphError, InvalidInputError
 from hwnas_surrogate.features.operator_sizes import N_SIZES
 from hwnas_surrogate.graphs import Graph, GraphBatch, NetworkBatch, Op
-from hwnas_surrogate.graphs.views import traced, traced_together
-from hwnas_surrogate.models.cost_model import Arrays
+from hwnas_surrogate.graphs.views import View, traced, traced_together
+from hwnas_surrogate.models import PhysicsPrior
+from hwnas_surrogate.models.cost_model import Arrays, checked_array
 from hwnas_surrogate.models.operator_stack import OPERATORS
 from hwnas_surrogate.models.operator_trees import OperatorTrees
 from hwnas_surrogate.spaces import ArchBatch
@@ -28,16 +29,21 @@ __all__ = ["OperatorCosts", "graph_at", "profiles_to_learn", "with_sums"]
 Vector = npt.NDArray[np.float64]
 
 _FOLDS = 5
+_VIEWS: tuple[View, ...] = ("fused", "quantized")
+"""Operators that inference engines run; the last are those of networks that are quantized to int8."""
+_TO_CHOOSE = 100
+"""So many networks tell the views apart."""
 _FINE = 2.0**30
 """Costs of operators are rounded to this part of a typical network's cost: then sums are the same in any order."""
 
 
 class OperatorCosts:
-    """Sums of what regression and trees predict for the operators that an inference engine runs (view ``fused``).
+    """Sums of what regression and trees predict for the operators that an inference engine runs.
 
-    A regression of logarithms gives a first estimate of each operator's cost, which trees correct. Other devices whose
-    operators' costs are known give estimates too: the average of their logarithmic costs, or those of one of them,
-    times what the measurements say. The estimate is the geometric mean, weighted by the evidence of each.
+    These are those of the view ``fused`` or ``quantized``, whichever explains the costs better. A regression of
+    logarithms gives a first estimate of each operator's cost, which trees correct. Other devices whose operators' costs
+    are known give estimates too: the average of their logarithmic costs, or those of one of them, times what the
+    measurements say. The estimate is the geometric mean, weighted by the evidence of each.
 
     Parameters
     ----------
@@ -47,12 +53,18 @@ class OperatorCosts:
         Fitted.
     sources : sequence of OperatorCosts, default=()
         Of the other devices.
+    view : {"fused", "quantized"}, default="fused"
+        Which operators run.
     """
 
     def __init__(
-        self, estimates: OperatorEstimates, trees: OperatorTrees, sources: Sequence[OperatorCosts] = ()
+        self,
+        estimates: OperatorEstimates,
+        trees: OperatorTrees,
+        sources: Sequence[OperatorCosts] = (),
+        view: View = "fused",
     ) -> None:
-        self.estimates, self.trees, self.sources = estimates, trees, tuple(sources)
+        self.estimates, self.trees, self.sources, self.view = estimates, trees, tuple(sources), view
 
     @classmethod
     def learn(
@@ -71,7 +83,8 @@ class OperatorCosts:
         costs : ndarray of float64, shape (n,)
             Above 0, and about 1.
         times : sequence of n arrays or None, optional
-            Times of each graph's nodes; their scale does not matter, since they are scaled to the network's cost.
+            Times of each graph's nodes; their scale does not matter, since they are scaled to the network's cost. Those
+            of quantized networks are not used.
         seed : int
             Of the folds and the trees.
         sources : sequence of OperatorCosts, default=()
@@ -89,19 +102,21 @@ class OperatorCosts:
         InvalidGraphError
             If an inference engine does not run a network, or fewer than two have an operator that takes time.
         """
-        ops = batch.distinct("fused")
-        seen, counts = SeenOperators.of(ops, sources), batch.sparse_counts("fused")
+        view = _view_of(batch, costs, seed)
+        ops, counts = batch.distinct(view), batch.sparse_counts(view)
+        seen = SeenOperators.of(ops, sources)
         runs = np.flatnonzero(counts @ seen.quantities.any(axis=1))
         if len(runs) < 2:
             raise InvalidGraphError(f"learning takes two networks whose operators take time, got {len(runs)}.")
-        parts = None if times is None else _parts(batch, ops, costs, times)
+        # Profiles of quantized networks give an operator's time and that of its conversions together.
+        parts = None if times is None or view == "quantized" else _parts(batch, ops, costs, times)
 
         def fitted(rows: npt.NDArray[np.intp]) -> OperatorCosts:
-            estimates = OperatorEstimates(len(sources)).fit(seen, counts[rows], costs[rows])
             profile = None if parts is None else parts[rows]
+            estimates = OperatorEstimates(len(sources)).fit(seen, counts[rows], costs[rows], profile)
             first = estimates.predict(seen)
             trees = OperatorTrees(seed).fit(seen.sizes, first, counts[rows], costs[rows], profile)
-            return cls(estimates, trees, sources)
+            return cls(estimates, trees, sources, view)
 
         held_out = np.zeros(len(costs))
         order = np.random.default_rng(seed).permutation(runs)
@@ -115,12 +130,15 @@ class OperatorCosts:
         """Restore from the arrays of :meth:`to_arrays`, given the other devices', or raise InvalidInputError."""
         trees = {name.removeprefix("trees_"): each for name, each in arrays.items() if name.startswith("trees_")}
         estimates = OperatorEstimates(len(sources)).from_arrays(arrays)
-        return cls(estimates, OperatorTrees().from_arrays(trees, N_SIZES), sources)
+        (view,) = checked_array(arrays, "view", (1,)).tolist()
+        if view not in range(len(_VIEWS)):
+            raise InvalidInputError(f"view must be one of {list(range(len(_VIEWS)))}, got {view:g}.")
+        return cls(estimates, OperatorTrees().from_arrays(trees, N_SIZES), sources, _VIEWS[int(view)])
 
     def to_arrays(self) -> Arrays:
         """Return the fitted parameters as arrays, without those of the other devices."""
         of_trees = {f"trees_{name}": array for name, array in self.trees.to_arrays().items()}
-        return {**self.estimates.to_arrays(), **of_trees}
+        return {**self.estimates.to_arrays(), **of_trees, "view": np.array([float(_VIEWS.index(self.view))])}
 
     def of_ops(self, ops: Sequence[Op]) -> Vector:
         """Return the predicted costs of L operators, shape (L,)."""
@@ -128,12 +146,12 @@ class OperatorCosts:
 
     def sums(self, batch: NetworkBatch) -> Vector:
         """Return the predicted costs of n networks, shape (n,)."""
-        costs = self.of_ops(batch.distinct("fused"))
-        return batch.sums(np.rint(costs * _FINE) / _FINE, "fused")
+        costs = self.of_ops(batch.distinct(self.view))
+        return batch.sums(np.rint(costs * _FINE) / _FINE, self.view)
 
     def of_nodes(self, graph: Graph) -> Vector:
         """Return the predicted cost of each of n nodes, shape (n,): fused nodes have theirs at the first of them."""
-        run = traced(graph, "fused")
+        run = traced(graph, self.view)
         costs = np.zeros(len(graph))
         np.add.at(costs, run.serves, self.of_ops(run.ops))
         return costs
@@ -175,8 +193,24 @@ def graph_at(batch: NetworkBatch, place: int) -> Graph:
     return batch.graphs[place]
 
 
+def _view_of(batch: NetworkBatch, costs: Vector, seed: int) -> View:
+    """Return the view in which physical quantities of operators explain some of the costs best."""
+    rows = np.random.default_rng(seed).permutation(len(costs))[:_TO_CHOOSE]
+    evidence = []
+    for view in _VIEWS:
+        counts = batch.sparse_counts(view)[rows]
+        used = np.unique(counts.indices)
+        ops = batch.distinct(view)
+        seen = SeenOperators.of([ops[place] for place in used.tolist()])
+        if not seen.quantities.any():
+            return _VIEWS[0]
+        fitted = OperatorEstimates().fit(seen, counts[:, used], costs[rows])
+        evidence.append(PhysicsPrior().log_odds_of(view) + fitted.regressions_[()].log_evidence_)
+    return _VIEWS[int(np.argmax(evidence))]
+
+
 def _parts(batch: NetworkBatch, ops: tuple[Op, ...], costs: Vector, times: Profiles) -> csr_array:
-    """Return the part of each network's cost that each distinct operator takes by its profile, (n, L)."""
+    """Return the part of each network's cost that each distinct fused operator takes by its profile, (n, L)."""
     from scipy.sparse import csr_array
 
     place_of = {op: place for place, op in enumerate(ops)}

@@ -19,7 +19,7 @@ from hwnas_surrogate.features.operator_sizes import (
     operator_sizes,
     operator_terms,
 )
-from hwnas_surrogate.graphs import Op
+from hwnas_surrogate.graphs import NetworkBatch, Op
 from hwnas_surrogate.models import OperatorRegression, PhysicsPrior
 from hwnas_surrogate.models.cost_model import Arrays, checked_array
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from hwnas_surrogate.trainers.operator_costs import OperatorCosts
 
-__all__ = ["OperatorEstimates", "SeenOperators"]
+__all__ = ["OperatorEstimates", "SeenOperators", "prior_design"]
 
 Vector = npt.NDArray[np.float64]
 Hypothesis = tuple[int, ...]
@@ -115,12 +115,12 @@ class OperatorEstimates:
         alone = [(number,) for number in everyone] if 1 < n_sources <= _ALONE else []
         self._hypotheses: list[Hypothesis] = [(), *([everyone] if everyone else []), *alone]
 
-    def fit(self, seen: SeenOperators, counts: csr_array, costs: Vector) -> Self:
-        """Fit on n networks of L distinct operators: (n, L) counts and n costs above 0."""
+    def fit(self, seen: SeenOperators, counts: csr_array, costs: Vector, times: csr_array | None = None) -> Self:
+        """Fit on n networks of L distinct operators, as :meth:`OperatorRegression.fit`."""
         fitted, evidence = {}, []
         odds = PhysicsPrior().source_log_odds - math.log(max(len(self._hypotheses) - 1, 1))
         for known in self._hypotheses:
-            fitted[known] = _regression(known).fit(*seen.columns(known), counts, costs)
+            fitted[known] = _regression(known).fit(*seen.columns(known), counts, costs, times)
             evidence.append(fitted[known].log_evidence_ + (odds if known else 0.0))
         weights = np.exp(np.array(evidence) - max(evidence))
         weights /= weights.sum()
@@ -161,6 +161,12 @@ class OperatorEstimates:
 
     def _weighted(self) -> list[tuple[Hypothesis, float]]:
         return list(zip(self._hypotheses, self.weights_.tolist(), strict=True))
+
+
+def prior_design(batch: NetworkBatch) -> Vector:
+    """Return :meth:`OperatorRegression.prior_design` of n networks, by physical quantities alone, (n, k)."""
+    seen = SeenOperators.of(batch.distinct("fused"))
+    return _regression(()).prior_design(*seen.columns(()), batch.sparse_counts("fused"))
 
 
 def _regression(known: Hypothesis) -> OperatorRegression:

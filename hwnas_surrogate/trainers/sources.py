@@ -62,7 +62,7 @@ def fit_sources(
     -------
     SurrogateSuite
         For ``TransferSurrogate(sources=...)``. Each surrogate keeps its model of layer physics, which predicts for
-        other spaces and configs.
+        other spaces and configs. Trained on graphs, it is the default one, which knows what operators cost.
 
     Examples
     --------
@@ -72,7 +72,8 @@ def fit_sources(
     ['epyc-torch-1t/latency', 'epyc-onnxruntime-1t/latency']
     """
     seed = as_seed(random_state)
-    suite = SurrogateSuite(table.space, stack_encoder(table.space), PhysicsStack(seed), seed, calibrate=False)
+    encoder, model = (None, None) if table.space is None else (stack_encoder(table.space), PhysicsStack(seed))
+    suite = SurrogateSuite(table.space, encoder, model, seed, calibrate=False)
     return suite.fit_table(table, targets, progress=progress, n_jobs=n_jobs, journal=journal)
 
 

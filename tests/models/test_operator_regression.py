@@ -36,6 +36,39 @@ def test_the_law_is_found_and_more_networks_help() -> None:
     assert errors[2] < 0.02
 
 
+def test_profiles_help() -> None:
+    """The times of the operators of five networks say more than the five costs."""
+    errors = []
+    for seed in range(3):
+        quantities, terms, counts, costs = networks(200, seed)
+        of_ops = 3 * quantities[:, 0] * (1 + (quantities[:, 2] > 0)) + 0.1
+        times = csr_array(counts[:5].toarray() * of_ops * np.exp(0.6 * terms[:, 0]))
+        for each in (None, times):
+            fitted = OperatorRegression(REFINES).fit(quantities, terms, counts[:5], costs[:5], each)
+            errors.append(np.median(np.abs(counts[5:] @ fitted.predict(quantities, terms) / costs[5:] - 1)))
+    assert np.mean(errors[1::2]) < 0.5 * np.mean(errors[::2])
+
+
+def test_effects_before_anything_is_measured() -> None:
+    """Slopes are derivatives of the logarithms of networks' costs, times the prior standard deviations."""
+    quantities, terms, counts, _ = networks(4, 7)
+    counts = csr_array(counts.toarray() * np.array([1, 1, 1, 0])[:, None])
+    regression = OperatorRegression(REFINES)
+    slopes = regression.prior_design(quantities, terms, counts)
+    assert slopes.shape == (4, 4)
+    assert not slopes[3].any()
+    prior_sds, step = np.array([1.5, 1.5, 0.5, 1.0]), 1e-6
+
+    def logs(coef: np.ndarray) -> np.ndarray:
+        regression.coef_ = coef
+        return np.log(counts[:3] @ regression.predict(quantities, terms))
+
+    for place in range(4):
+        moved = step * prior_sds[place] * (np.arange(5) == 1 + place)
+        derivative = (logs(moved) - logs(-moved)) / (2 * step)
+        np.testing.assert_allclose(slopes[:3, place], derivative, atol=2e-3)
+
+
 def test_one_large_network_does_not_decide_alone() -> None:
     """Least squares of absolute errors would fit the largest network only, and lose the cost of a call."""
     quantities = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])

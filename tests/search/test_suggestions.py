@@ -201,12 +201,21 @@ def test_graphs_measured_already_are_not_suggested_again() -> None:
         suggest(some, 2, "cifar10")
 
 
-def test_sources_of_graphs_help_to_choose_among_graphs() -> None:
+def test_sources_do_not_change_the_choice_among_graphs() -> None:
     table = zoo_table(3)
     source = Surrogate(None, model="ridge").fit(table.batch, table.costs[:, 0])
-    chosen = suggest(table.batch, 4, sources=[source])
-    assert len(chosen) == 4
-    assert chosen.uncertainty[0] != suggest(table.batch, 4).uncertainty[0]
+    chosen, alone = suggest(table.batch, 4, sources=[source]), suggest(table.batch, 4)
+    assert chosen.names == alone.names
+    with pytest.raises(InvalidInputError, match="a source must be"):
+        suggest(table.batch, 4, sources=["no source"])
+
+
+def test_chosen_graphs_leave_others_less_uncertain_than_random_ones() -> None:
+    some = zoo(5)
+    chosen = suggest(some, 6).uncertainty[-1]
+    rng = np.random.default_rng(0)
+    drawn = [some.take(rng.permutation(len(some))[:6]) for _ in range(6)]
+    assert chosen < 0.9 * min(suggest(some, 1, given=given).uncertainty[0] for given in drawn)
 
 
 def test_equal_graphs_are_suggested_once() -> None:

@@ -12,10 +12,10 @@ import pytest
 from hwnas_surrogate import Surrogate, SurrogateSuite
 from hwnas_surrogate.data import CostTable, Target, as_graphs, load_table
 from hwnas_surrogate.errors import InvalidInputError
-from hwnas_surrogate.graphs import Graph, GraphBatch, GraphBuilder, Op, TensorSpec, traced
+from hwnas_surrogate.graphs import Graph, GraphBatch, GraphBuilder, Op, TensorSpec, View, traced
 from hwnas_surrogate.models import AnchoredStack, OperatorStack, PhysicsStack
 from hwnas_surrogate.spaces import get_space
-from hwnas_surrogate.trainers import TransferSurrogate, adapt, operators_of
+from hwnas_surrogate.trainers import TransferSurrogate, adapt, fit_sources, operators_of
 from hwnas_surrogate.trainers.operator_costs import OperatorCosts
 
 TARGET = Target("board", "latency")
@@ -268,7 +268,33 @@ def test_another_device_that_is_unlike_does_little_harm(source: Surrogate) -> No
     assert learned.estimates.weights_[[1, 3]].sum() > 0.9  # both together, or the one like it
 
 
-@pytest.mark.parametrize("array", ["weights", "coef", "trees_feature"])
+@pytest.mark.usefixtures("few_trees")
+def test_a_table_of_graphs_as_a_source_teaches_operators() -> None:
+    table = CostTable(None, GraphBatch(GRAPHS[:12]), COSTS[:12, None], [TARGET])
+    assert fit_sources(table, random_state=0)[TARGET].operators_ is not None
+
+
+@pytest.mark.usefixtures("few_trees")
+@pytest.mark.parametrize("view", ["fused", "quantized"])
+def test_the_operators_that_run_are_told_from_costs(view: View) -> None:
+    """Convolutions take a third in int8, and conversions take time."""
+    batch = GraphBatch(GRAPHS[:30])
+    of_ops = np.array(
+        [
+            1e-9 * op.macs / (3 if op.inputs[0].dtype == "int8" else 1) + 2e-8 * op.activation_bytes + 1e-3
+            for op in batch.distinct(view)
+        ]
+    )
+    learned, _ = OperatorCosts.learn(batch, batch.sums(of_ops, view), None, 0)
+    assert learned.view == view
+    again = OperatorCosts.from_arrays(learned.to_arrays())
+    assert again.sums(batch).tobytes() == learned.sums(batch).tobytes()
+    assert again.of_nodes(GRAPHS[0]).sum() == pytest.approx(learned.sums(batch.take([0]))[0], rel=1e-6)
+    with pytest.raises(InvalidInputError, match=r"view must be one of \[0, 1\], got 2"):
+        OperatorCosts.from_arrays({**learned.to_arrays(), "view": np.array([2.0])})
+
+
+@pytest.mark.parametrize("array", ["weights", "coef", "trees_feature", "view"])
 def test_a_missing_array_is_an_error(source: Surrogate, array: str) -> None:
     assert source.operators_ is not None
     arrays = source.operators_.to_arrays()
