@@ -13,7 +13,7 @@ import sys
 import threading
 from collections import defaultdict
 from collections.abc import Callable
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 from uuid import uuid4
 
 import joblib
@@ -230,7 +230,7 @@ def serve() -> None:
 
     def take(message: bytes | None) -> None:
         if message is None:  # nobody waits for an answer any more
-            os.killpg(0, signal.SIGKILL) if hasattr(os, "killpg") else os._exit(1)
+            _end()
         else:
             asked.put(message)
 
@@ -241,8 +241,15 @@ def serve() -> None:
         try:
             message = asked.get(timeout=_IDLE)
         except queue.Empty:
-            return
+            _end()
         _write(sink, _answer(function, message))
+
+
+def _end() -> NoReturn:
+    """End this process and those that the function started, at once: Python aborts if its end meets a thread's read."""
+    if hasattr(os, "killpg"):
+        os.killpg(0, signal.SIGKILL)
+    os._exit(1)  # Windows
 
 
 def _loaded(message: bytes) -> Callable[..., Any]:
@@ -262,10 +269,10 @@ def _answer(function: Callable[..., Any], message: bytes) -> bytes:
     """Call the function, and return the pickle of whether it returned, and of what."""
     try:
         return bytes(dumps((True, function(*pickle.loads(message)))))
-    except Exception as error:  # noqa: BLE001 - raised in the other process
-        try:
-            answer = bytes(dumps((False, error)))
-            pickle.loads(answer)
-        except Exception:  # noqa: BLE001 - an error that can't be sent
-            answer = pickle.dumps((False, RuntimeError(f"{type(error).__name__}: {error}")))
-        return answer
+    except BaseException as error:  # noqa: BLE001 - raised in the other process
+        with contextlib.suppress(Exception):  # of an error that can't be sent
+            if isinstance(error, Exception):  # others would end the other process
+                answer = bytes(dumps((False, error)))
+                pickle.loads(answer)
+                return answer
+        return pickle.dumps((False, RuntimeError(f"{type(error).__name__}: {error}")))
