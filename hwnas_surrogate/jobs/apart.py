@@ -171,10 +171,9 @@ class _Process:
 
     def end(self) -> None:
         """Kill the process and those that it started."""
-        if self._process.returncode is None:
-            _kill(self._process)
-            with contextlib.suppress(subprocess.TimeoutExpired):  # a driver may hold it inside the kernel
-                self._process.wait(_END)
+        _kill(self._process)  # those that it started also if it has ended itself
+        with contextlib.suppress(subprocess.TimeoutExpired):  # a driver may hold it inside the kernel
+            self._process.wait(_END)
         with contextlib.suppress(OSError):  # what was not written yet can't be any more
             self._process.stdin.close()  # type: ignore[union-attr]
 
@@ -216,15 +215,29 @@ def _write(file: IO[bytes] | None, message: bytes) -> None:
 def _pass(file: IO[bytes], take: Callable[[bytes | None], object]) -> None:
     """Pass the messages of a file on; None at its end."""
     with file:
-        while len(head := file.read(_LENGTH.size)) == _LENGTH.size:
-            message = file.read(_LENGTH.unpack(head)[0])
+        while len(head := _read(file, _LENGTH.size)) == _LENGTH.size:
+            message = _read(file, _LENGTH.unpack(head)[0])
             take(message)
     take(None)
 
 
+def _read(file: IO[bytes], size: int) -> bytes:
+    """Return so many bytes of a file that may give fewer at once; fewer at its end."""
+    found = bytearray()
+    while len(found) < size and (part := file.read(size - len(found))):
+        found += part
+    return bytes(found)
+
+
 def serve() -> None:
     """Call a function for another process: it comes first, then the arguments of each call."""
+    # Without a buffer: its lock, held by the thread that reads, would block processes that the function forks.
+    source = os.fdopen(os.dup(sys.stdin.fileno()), "rb", buffering=0)
     sink = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=sink.close)  # the pipe closes with this process
+    with open(os.devnull, "rb") as nothing:
+        os.dup2(nothing.fileno(), sys.stdin.fileno())  # what the function reads is no message
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what the function prints is no answer
     asked: queue.SimpleQueue[bytes] = queue.SimpleQueue()
 
@@ -234,7 +247,7 @@ def serve() -> None:
         else:
             asked.put(message)
 
-    threading.Thread(target=_pass, args=(sys.stdin.buffer, take), daemon=True).start()
+    threading.Thread(target=_pass, args=(source, take), daemon=True).start()
     function = _loaded(asked.get())
     _write(sink, b"")
     while True:
@@ -246,7 +259,7 @@ def serve() -> None:
 
 
 def _end() -> NoReturn:
-    """End this process and those that the function started, at once: Python aborts if its end meets a thread's read."""
+    """End this process and those that the function started."""
     if hasattr(os, "killpg"):
         os.killpg(0, signal.SIGKILL)
     os._exit(1)  # Windows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import pickle
 import signal
@@ -42,6 +43,15 @@ def act(what: str, number: int = 0) -> Any:
             return threading.Lock()
         case "hang":
             time.sleep(60)
+        case "read":
+            return sys.stdin.read()
+        case "pool":
+            with multiprocessing.get_context("fork").Pool(1) as pool:
+                return pool.map(abs, [-number])
+        case "orphan" if os.fork():
+            os._exit(number)
+        case "orphan":
+            time.sleep(60)
         case "end":
             os._exit(number)
         case "kill":
@@ -74,6 +84,7 @@ def test_one_process_answers_call_after_call(apart: Apart) -> None:
         ("interrupt", RuntimeError, "KeyboardInterrupt"),
         ("lock", Exception, "pickle"),
         ("end", ProcessEnded, "exit status 7"),
+        ("orphan", ProcessEnded, "exit status 7"),
         ("kill", ProcessEnded, "signal SIGKILL"),
     ],
 )
@@ -83,6 +94,11 @@ def test_what_goes_wrong_is_raised_and_the_next_call_goes_on(
     with pytest.raises(error, match=message):
         apart(what, 7)
     assert apart("value", 3) == 3
+
+
+def test_a_function_may_read_and_fork(apart: Apart) -> None:
+    assert apart("read") == ""
+    assert apart("pool", 3) == [3]  # as the loaders of torch do
 
 
 def test_a_call_that_hangs_is_ended() -> None:
