@@ -274,10 +274,10 @@ def make_folder(folder: Path) -> None:
 
 
 @contextmanager
-def locked(folder: Path, *, shared: bool = False) -> Iterator[None]:
+def locked(folder: Path, *, shared: bool = False, wait: bool = True) -> Iterator[None]:
     """Hold a folder, or a file that is never replaced: alone, or together with others that only read it.
 
-    Whoever comes second waits.
+    Whoever comes second waits, or gets an :class:`InvalidInputError`.
 
     The lock ends with the process, and leaves nothing behind. Where there are no such locks (Windows, some network file
     systems), it does nothing.
@@ -286,7 +286,12 @@ def locked(folder: Path, *, shared: bool = False) -> Iterator[None]:
     if fcntl is not None:
         with suppress(OSError):  # who can't read the folder gets the error of what is done in it
             handle = os.open(folder, os.O_RDONLY)
-            fcntl.flock(handle, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+            try:
+                fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
+            except BlockingIOError as error:
+                os.close(handle)
+                message = f"another process works into {folder}: wait for it, or choose another folder."
+                raise InvalidInputError(message) from error
     try:
         yield
     finally:

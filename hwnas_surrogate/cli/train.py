@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -82,6 +82,7 @@ def train(
 
     from hwnas_surrogate.data import BUNDLED_SPACES
     from hwnas_surrogate.evaluation import readable
+    from hwnas_surrogate.files import check_folder
     from hwnas_surrogate.trainers.folders import check_save
 
     check_format(as_json, as_csv)
@@ -97,6 +98,7 @@ def train(
     }
     for folder in folders.values():
         check_save(folder, data or [])
+        check_folder(folder / _UNFINISHED)
     for (found, table), folder in zip(tables.items(), folders.values(), strict=True):
         frame = _train(table, folder, model, encoder, n_train, n_test, seed, seconds and seconds / len(spaces))
         frame.insert(0, "space", found)
@@ -139,30 +141,31 @@ def _train(
 
     from hwnas_surrogate.jobs import Pieces, in_parallel
     from hwnas_surrogate.trainers import Surrogate, SurrogateSuite
+    from hwnas_surrogate.trainers.unfinished import SCORES, unfinished_in
 
     prototype = Surrogate(table.space, encoder, model)
     tuned: dict[Target, Surrogate] = {}
-    if seconds is not None:
-        tuned = _tune(table, prototype, folder / "tuning", n_train, n_test, seed, seconds / len(table.targets))
-    fits, unfinished = len(table.targets), folder / _UNFINISHED
-    models = {target: surrogate.model for target, surrogate in tuned.items()} if tuned else model
-    with progress(f"{table.space_name}: fitting, scoring") as update:
-        update(0, 2 * fits)
-        # Fitted first: this counts the operators of graphs once, for the processes that score too.
-        suite = SurrogateSuite(table.space, encoder, models, random_state=seed)
-        suite.fit_table(table, progress=lambda done, _: update(done, 2 * fits), journal=unfinished)
-        surrogates = {str(target): tuned.get(target, prototype) for target in table.targets}
-        shared = table, surrogates, {"n_train": n_train, "n_test": n_test, "seeds": [seed]}
-        work = table.fingerprint, {str(target): times for target, times in table.operators.items()}, *shared[1:]
-        tasks = [(name,) for name in surrogates]
-        with Pieces(unfinished / "scores.jsonl", "train", *work) as kept:
-            parts = in_parallel(
-                _scored, tasks, shared=shared, progress=lambda done, _: update(fits + done, 2 * fits), kept=kept
-            )
-    scores = pd.DataFrame([row for part in parts for row in part])
-    suite.info_["scores"] = scores.to_dict(orient="records")
-    suite.save(folder)
-    shutil.rmtree(unfinished, ignore_errors=True)
+    with unfinished_in(folder / _UNFINISHED) as unfinished:
+        if seconds is not None:
+            tuned = _tune(table, prototype, folder / "tuning", n_train, n_test, seed, seconds)
+        fits = len(table.targets)
+        models = {target: surrogate.model for target, surrogate in tuned.items()} if tuned else model
+        with progress(f"{table.space_name}: fitting, scoring") as update:
+            update(0, 2 * fits)
+            # Fitted first: this counts the operators of graphs once, for the processes that score too.
+            suite = SurrogateSuite(table.space, encoder, models, random_state=seed)
+            suite.fit_table(table, progress=lambda done, _: update(done, 2 * fits), journal=unfinished)
+            surrogates = {str(target): tuned.get(target, prototype) for target in table.targets}
+            shared = table, surrogates, {"n_train": n_train, "n_test": n_test, "seeds": [seed]}
+            work = table.fingerprint, {str(target): times for target, times in table.operators.items()}, *shared[1:]
+            tasks = [(name,) for name in surrogates]
+            with Pieces(unfinished / SCORES, "train", *work) as kept:
+                parts = in_parallel(
+                    _scored, tasks, shared=shared, progress=lambda done, _: update(fits + done, 2 * fits), kept=kept
+                )
+        scores = pd.DataFrame([row for part in parts for row in part])
+        suite.info_["scores"] = scores.to_dict(orient="records")
+        suite.save(folder)
     _tell_outliers(table, suite)
     trained = sorted({surrogate.n_train_ for surrogate in suite.surrogates_.values()})
     numbers = f"{trained[0]:,}" + (f" to {trained[-1]:,}" if len(trained) > 1 else "")
@@ -184,10 +187,11 @@ def _tune(
 
     from hwnas_surrogate.jobs import in_parallel
 
-    tasks = [(column, target) for column, target in enumerate(table.targets)]
-    shared = table, prototype, folder, (n_train, n_test, seed), seconds
+    tasks, jobs = [(column, target) for column, target in enumerate(table.targets)], effective_n_jobs(None)
+    few = len(tasks) < jobs  # processes are shared by the folds of each target then
+    rounds = len(tasks) if few else math.ceil(len(tasks) / jobs)
+    shared = table, prototype, folder, (n_train, n_test, seed), seconds / rounds
     tuned = {}
-    few = len(tasks) < effective_n_jobs(None)  # processes are shared by the folds of each target then
     results = [_tuned(*shared, *task) for task in tasks] if few else in_parallel(_tuned, tasks, shared=shared)
     for target, found in zip(table.targets, results, strict=True):
         what = ", ".join(

@@ -13,7 +13,7 @@ import sys
 import threading
 from collections import defaultdict
 from collections.abc import Callable
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 from uuid import uuid4
 
 import joblib
@@ -171,10 +171,9 @@ class _Process:
 
     def end(self) -> None:
         """Kill the process and those that it started."""
-        if self._process.returncode is None:
-            _kill(self._process)
-            with contextlib.suppress(subprocess.TimeoutExpired):  # a driver may hold it inside the kernel
-                self._process.wait(_END)
+        _kill(self._process)  # those that it started also if it has ended itself
+        with contextlib.suppress(subprocess.TimeoutExpired):  # a driver may hold it inside the kernel
+            self._process.wait(_END)
         with contextlib.suppress(OSError):  # what was not written yet can't be any more
             self._process.stdin.close()  # type: ignore[union-attr]
 
@@ -216,33 +215,54 @@ def _write(file: IO[bytes] | None, message: bytes) -> None:
 def _pass(file: IO[bytes], take: Callable[[bytes | None], object]) -> None:
     """Pass the messages of a file on; None at its end."""
     with file:
-        while len(head := file.read(_LENGTH.size)) == _LENGTH.size:
-            message = file.read(_LENGTH.unpack(head)[0])
+        while len(head := _read(file, _LENGTH.size)) == _LENGTH.size:
+            message = _read(file, _LENGTH.unpack(head)[0])
             take(message)
     take(None)
 
 
+def _read(file: IO[bytes], size: int) -> bytes:
+    """Return so many bytes of a file that may give fewer at once; fewer at its end."""
+    found = bytearray()
+    while len(found) < size and (part := file.read(size - len(found))):
+        found += part
+    return bytes(found)
+
+
 def serve() -> None:
     """Call a function for another process: it comes first, then the arguments of each call."""
+    # Without a buffer: its lock, held by the thread that reads, would block processes that the function forks.
+    source = os.fdopen(os.dup(sys.stdin.fileno()), "rb", buffering=0)
     sink = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=sink.close)  # the pipe closes with this process
+    with open(os.devnull, "rb") as nothing:
+        os.dup2(nothing.fileno(), sys.stdin.fileno())  # what the function reads is no message
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what the function prints is no answer
     asked: queue.SimpleQueue[bytes] = queue.SimpleQueue()
 
     def take(message: bytes | None) -> None:
         if message is None:  # nobody waits for an answer any more
-            os.killpg(0, signal.SIGKILL) if hasattr(os, "killpg") else os._exit(1)
+            _end()
         else:
             asked.put(message)
 
-    threading.Thread(target=_pass, args=(sys.stdin.buffer, take), daemon=True).start()
+    threading.Thread(target=_pass, args=(source, take), daemon=True).start()
     function = _loaded(asked.get())
     _write(sink, b"")
     while True:
         try:
             message = asked.get(timeout=_IDLE)
         except queue.Empty:
-            return
+            _end()
         _write(sink, _answer(function, message))
+
+
+def _end() -> NoReturn:
+    """End this process and those that the function started."""
+    if hasattr(os, "killpg"):
+        os.killpg(0, signal.SIGKILL)
+    os._exit(1)  # Windows
 
 
 def _loaded(message: bytes) -> Callable[..., Any]:
@@ -262,10 +282,10 @@ def _answer(function: Callable[..., Any], message: bytes) -> bytes:
     """Call the function, and return the pickle of whether it returned, and of what."""
     try:
         return bytes(dumps((True, function(*pickle.loads(message)))))
-    except Exception as error:  # noqa: BLE001 - raised in the other process
-        try:
-            answer = bytes(dumps((False, error)))
-            pickle.loads(answer)
-        except Exception:  # noqa: BLE001 - an error that can't be sent
-            answer = pickle.dumps((False, RuntimeError(f"{type(error).__name__}: {error}")))
-        return answer
+    except BaseException as error:  # noqa: BLE001 - raised in the other process
+        with contextlib.suppress(Exception):  # of an error that can't be sent
+            if isinstance(error, Exception):  # others would end the other process
+                answer = bytes(dumps((False, error)))
+                pickle.loads(answer)
+                return answer
+        return pickle.dumps((False, RuntimeError(f"{type(error).__name__}: {error}")))

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +16,51 @@ import numpy as np
 
 from hwnas_surrogate.errors import SavedFormatError
 from hwnas_surrogate.features import Encoder
+from hwnas_surrogate.files import locked, make_folder
 from hwnas_surrogate.jobs.pieces import source_version
 from hwnas_surrogate.trainers.encoded import Encoded
 from hwnas_surrogate.trainers.folders import as_json
 from hwnas_surrogate.trainers.saving import load, save
 from hwnas_surrogate.trainers.surrogate import Surrogate
 
-__all__ = ["UnfinishedFits"]
+__all__ = ["SCORES", "UnfinishedFits", "unfinished_in"]
 
+SCORES = "scores.jsonl"
+"""The file of finished scores in the folder."""
 _OUTLIERS = "outliers"
+_KEY = re.compile(r"[0-9a-f]{32}")
+
+
+@contextmanager
+def unfinished_in(folder: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a folder for finished fits and scores to one training at a time.
+
+    They are removed when the block ends well. After an error they stay; of a training that has finished nothing yet,
+    no folder stays. Other files in the folder are left alone.
+
+    Raises
+    ------
+    InvalidInputError
+        If another training works into the folder, or it is a file.
+    DataFileError
+        If it can't be made.
+    """
+    path = Path(folder)
+    made = [one for one in (path, *path.parents) if not one.exists()]
+    make_folder(path)
+    try:
+        with locked(path, wait=False):
+            yield path
+            for part in path.iterdir():
+                if part.name == SCORES:
+                    part.unlink()
+                elif _KEY.fullmatch(part.name):
+                    shutil.rmtree(part, ignore_errors=True)
+            made = [path]
+    finally:
+        for one in made:
+            with suppress(OSError):  # it is not empty
+                one.rmdir()
 
 
 class UnfinishedFits:

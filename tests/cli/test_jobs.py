@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from joblib import parallel_config
 
 from hwnas_surrogate.cli import train
 from hwnas_surrogate.data import CostTable, write_parquet
 from hwnas_surrogate.evaluation import holdout
+from hwnas_surrogate.files import locked
 from hwnas_surrogate.spaces import get_space
-from hwnas_surrogate.trainers import SurrogateSuite, suite
+from hwnas_surrogate.trainers import Surrogate, SurrogateSuite, Tuned, suite
 from tests.cli.conftest import Run
 
 FBNET = get_space("fbnet")
@@ -115,6 +117,61 @@ def test_a_killed_training_resumes(run: Run, folder: Path, monkeypatch: pytest.M
         evaluation(folder / "out/manifest.json")["surrogates"]
         == evaluation(folder / "whole/manifest.json")["surrogates"]
     )
+
+
+def test_a_training_removes_only_what_it_kept(run: Run, folder: Path) -> None:
+    mine = folder / "out/unfinished/mine.txt"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("a folder of the same name")
+    run(*TRAIN, "--output", "out")
+    assert [path.name for path in mine.parent.iterdir()] == ["mine.txt"]
+    assert (folder / "out/manifest.json").is_file()
+
+
+def test_a_training_that_cannot_keep_its_fits_does_not_begin(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(suite, "_fitted", lambda *_: pytest.fail("it began"))
+    unfinished = folder / "out/unfinished"
+    unfinished.mkdir(parents=True)
+    with locked(unfinished):
+        _, error = run(*TRAIN, "--output", "out", code=2)
+    assert "another process works into out/unfinished: wait for it, or choose another folder" in error
+    unfinished.rmdir()
+    unfinished.write_text("")
+    _, error = run(*TRAIN, "--output", "out", code=2)
+    assert "unfinished is a file, and can't be a folder" in error
+
+
+def test_a_training_that_finishes_nothing_leaves_nothing(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ended(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = sorted(folder.iterdir())
+    monkeypatch.setattr(suite, "_fitted", ended)
+    run(*TRAIN, "--output", "new/out", code=130)
+    assert sorted(folder.iterdir()) == before
+
+
+@pytest.mark.parametrize(("jobs", "seconds"), [(1, 10.0), (2, 15.0), (3, 30.0), (8, 10.0)])
+def test_tuning_takes_the_time_in_all(folder: Path, monkeypatch: pytest.MonkeyPatch, jobs: int, seconds: float) -> None:
+    """Of three targets: one after another, two at once and then one, all at once, the folds of one at once."""
+    table = CostTable(FBNET, FBNET.sample(5, 0), np.ones((5, 3)), [f"{name}/latency" for name in "abc"])
+    given = []
+
+    def tuned(*_: Any, seconds: float, **__: Any) -> Tuned:
+        given.append(seconds)
+        return Tuned(Surrogate("fbnet"), False, 1.0, 1.0, 1, 0, {"model": "default"})
+
+    monkeypatch.setattr("hwnas_surrogate.trainers.tune", tuned)
+    monkeypatch.setattr(
+        "hwnas_surrogate.jobs.in_parallel", lambda function, tasks, shared: [function(*shared, *task) for task in tasks]
+    )
+    with parallel_config("loky", n_jobs=jobs):
+        train._tune(table, Surrogate("fbnet"), folder, None, 1, 0, 30.0)
+    assert given == [seconds] * 3
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import pickle
 import signal
+import struct
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -33,9 +37,20 @@ def act(what: str, number: int = 0) -> Any:
             raise ZeroDivisionError(f"number {number}")
         case "strange":
             raise Strange(1, 2)
+        case "interrupt":
+            raise KeyboardInterrupt
         case "lock":
             return threading.Lock()
         case "hang":
+            time.sleep(60)
+        case "read":
+            return sys.stdin.read()
+        case "pool":
+            with multiprocessing.get_context("fork").Pool(1) as pool:
+                return pool.map(abs, [-number])
+        case "orphan" if os.fork():
+            os._exit(number)
+        case "orphan":
             time.sleep(60)
         case "end":
             os._exit(number)
@@ -66,8 +81,10 @@ def test_one_process_answers_call_after_call(apart: Apart) -> None:
     [
         ("raise", ZeroDivisionError, "number 7"),
         ("strange", RuntimeError, "Strange: 1 and 2"),
+        ("interrupt", RuntimeError, "KeyboardInterrupt"),
         ("lock", Exception, "pickle"),
         ("end", ProcessEnded, "exit status 7"),
+        ("orphan", ProcessEnded, "exit status 7"),
         ("kill", ProcessEnded, "signal SIGKILL"),
     ],
 )
@@ -77,6 +94,11 @@ def test_what_goes_wrong_is_raised_and_the_next_call_goes_on(
     with pytest.raises(error, match=message):
         apart(what, 7)
     assert apart("value", 3) == 3
+
+
+def test_a_function_may_read_and_fork(apart: Apart) -> None:
+    assert apart("read") == ""
+    assert apart("pool", 3) == [3]  # as the loaders of torch do
 
 
 def test_a_call_that_hangs_is_ended() -> None:
@@ -104,6 +126,25 @@ def test_a_process_that_ended_while_it_was_free_is_replaced(apart: Apart) -> Non
     os.kill(first, signal.SIGKILL)
     time.sleep(0.2)
     assert apart("process") != first
+
+
+def test_a_process_that_is_not_called_any_more_ends_in_silence() -> None:
+    program = "from hwnas_surrogate.jobs import apart; apart._IDLE = 0.1; apart.serve()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert process.stdin is not None
+    process.stdin.write(struct.pack(">Q", len(pickle.dumps(pow))) + pickle.dumps(pow))
+    process.stdin.flush()  # and not closed: it waits for calls
+    assert process.wait(60) == -signal.SIGKILL
+    assert process.stderr is not None
+    assert process.stderr.read() == b""
+    process.stdin.close()
+    process.stderr.close()
 
 
 def test_functions_of_a_script_and_copies_can_be_called() -> None:
