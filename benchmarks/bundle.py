@@ -41,8 +41,8 @@ HOST = "epyc"
 """The host of the first targets: AMD EPYC, family 25 model 1."""
 SECOND = "genoa"
 """The host of the zoo: AMD EPYC, family 25 model 17."""
-THIRD = "icelake"
-"""The host of LiteRT, ncnn and ExecuTorch on the two spaces: Intel Xeon, family 6 model 106."""
+THIRD = "sapphire"
+"""The host of LiteRT, ncnn and ExecuTorch on the two spaces: Intel Xeon, family 6 model 167, with AMX."""
 N_CONFIGS, PER_CONFIG = 75, 20
 BUNDLED = Path(hwnas_surrogate.data.__file__).parent / "bundled"
 
@@ -103,11 +103,11 @@ def jobs() -> dict[str, Job]:
         "nasbench201-openvino": of(nasbench201, sample[:2000], OpenVINO(), openvino),
         "nasbench201-torch": of(nasbench201, everything, Torch(), torch),
         "nasbench201-torch-2t": of(nasbench201, sample[:1500], Torch(2), two),
-        "nasbench201-ncnn": of(nasbench201, sample[:1000], Ncnn(), ncnn),
-        "nasbench201-litert": of(nasbench201, sample[:500], LiteRT(), litert),
-        "nasbench201-litert-int8": of(nasbench201, sample[:500], LiteRTInt8(), litert_int8),
+        "nasbench201-ncnn": of(nasbench201, sample[:1000], Ncnn(), ncnn, passes=16),
+        "nasbench201-litert": of(nasbench201, sample[:500], LiteRT(), litert, passes=12),
+        "nasbench201-litert-int8": of(nasbench201, sample[:500], LiteRTInt8(), litert_int8, passes=4),
         "nasbench201-executorch": of(nasbench201, sample[:500], ExecuTorch(), executorch),
-        "fbnet-ncnn": of(fbnet, blocks[:200], Ncnn(), ncnn),
+        "fbnet-ncnn": of(fbnet, blocks[:200], Ncnn(), ncnn, passes=8),
         "fbnet-litert": of(fbnet, blocks[:200], LiteRT(), litert),
         "fbnet-litert-int8": of(fbnet, blocks[:200], LiteRTInt8(), litert_int8),
         "fbnet-executorch": of(fbnet, blocks[:200], ExecuTorch(), executorch),

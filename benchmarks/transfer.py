@@ -17,6 +17,7 @@ from hwnas_surrogate.data import CostTable, load_table
 from hwnas_surrogate.evaluation import few_shot_table, help2021, leave_one_device_out, nasflat2024
 from hwnas_surrogate.evaluation.peers import NASFLAT
 from hwnas_surrogate.jobs import in_parallel
+from hwnas_surrogate.search import suggest
 from hwnas_surrogate.trainers import AdaptWarning, SurrogateSuite, TransferSurrogate, fit_sources
 
 SEEDS = range(10)
@@ -34,6 +35,8 @@ WANTED = {
 }
 TASKS = {"F0": 0.984, "F1": 0.91, "F2": 0.962, "F3": 0.962, "F4": 0.808, "F5": 0.785, "N0": 0.977}
 RECALIBRATED_WITH = 3
+POOL = 250
+"""Networks are suggested among so many random ones, so that they differ between draws."""
 
 
 def run() -> Iterator[Figure]:
@@ -50,9 +53,39 @@ def run() -> Iterator[Figure]:
             yield from _nasflat(table)
             yield from _each_device(table)
         yield from _speed(folder)
+    yield from _mobile()
     yield from _intervals()
     yield from _guarded()
     yield from _recalibrated()
+
+
+def _mobile() -> Iterator[Figure]:
+    """Yield figures of the bundled runtimes that people ship on phones, from networks that suggest chose."""
+    bundled = load_table(space="nasbench201")
+    assert isinstance(bundled, CostTable)
+    for device in ("sapphire-litert-1t", "sapphire-ncnn-1t", "sapphire-litert-int8-1t"):
+        table = bundled.select(device)
+        table = table.rows(np.flatnonzero(~np.isnan(table.costs[:, 0])))
+        for n in (10, 20):
+            found = pd.DataFrame([_from_suggested(table, n, seed) for seed in SEEDS])
+            yield Figure(
+                f"{device}, {n} of {POOL} random networks, suggested, no source, {len(SEEDS)} draws: spearman; median "
+                "error; within 10 %",
+                f"{found[0].mean():.4f} sd {found[0].std():.4f}, worst {found[0].min():.4f}; {found[1].mean():.1%}; "
+                f"{found[2].mean():.0%}",
+                ">= .97" if n == 10 and "int8" not in device else "",
+            )
+
+
+def _from_suggested(table: CostTable, n: int, seed: int) -> tuple[float, float, float]:
+    some = np.random.default_rng(seed).permutation(len(table))[:POOL]
+    chosen = suggest(table.batch.take(some), n, random_state=seed).networks
+    known = np.isin(table.space.index(table.archs), table.space.index(chosen.archs))
+    fitted = TransferSurrogate(table.space, [], seed).fit(table.archs[known], table.costs[known, 0])
+    measured = table.costs[~known, 0]
+    error = np.abs(fitted.predict(table.archs[~known]) / measured - 1)
+    rho = spearmanr(fitted.predict(table.archs[~known]), measured).statistic
+    return float(rho), float(np.median(error)), float((error <= 0.1).mean())
 
 
 def _help(table: CostTable) -> Iterator[Figure]:
