@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from typing import TypeAlias
 
@@ -20,6 +20,7 @@ from hwnas_surrogate.features import Encoder
 from hwnas_surrogate.jobs.parallel import Progress, in_parallel
 from hwnas_surrogate.jobs.pieces import Pieces
 from hwnas_surrogate.random_states import RandomState, as_seed
+from hwnas_surrogate.spaces.reading import is_integer
 from hwnas_surrogate.trainers import AdaptWarning, Surrogate, TransferSurrogate
 from hwnas_surrogate.trainers.encoded import Encoded
 from hwnas_surrogate.trainers.sources import Sources, fitted_sources
@@ -75,8 +76,10 @@ def adaptation_curve(
     Raises
     ------
     InvalidInputError
-        If a target has fewer than six measurements, or a size leaves none to predict.
+        If a target has fewer than six measurements, a size leaves none to predict, or there are no draws.
     """
+    if not is_integer(draws) or draws < 1:
+        raise InvalidInputError(f"draws must be an integer of at least 1, got {draws!r:.40}.")
     seed = as_seed(random_state) or 0
     fitted = fitted_sources(sources, table.space, seed)
     targets, tasks = [], []
@@ -86,7 +89,7 @@ def adaptation_curve(
         prototype: Surrogate = TransferSurrogate(table.space, fitted, seed, calibrate=False, metric=target.metric)
         encoder, everything = prototype.encode(table.batch.take(rows))
         targets.append((prototype, encoder, everything, table.costs[rows, column], table.profiles(target, rows)))
-        tasks += [(column, int(n), draws, seed) for n in steps]
+        tasks += [(column, int(n), int(draws), seed) for n in steps]
     work = table.fingerprint, {str(target): times for target, times in table.operators.items()}, fitted
     with nullcontext() if journal is None else Pieces(journal, "adaptation curve", *work) as kept:
         parts = in_parallel(_draws, tasks, shared=(targets,), n_jobs=n_jobs, progress=progress, kept=kept)
@@ -104,10 +107,11 @@ def _steps(target: Target, sizes: Sequence[int] | None, most: int) -> list[int]:
     """Return the numbers of measurements to adapt to, out of all of a target."""
     if most < 6:
         raise InvalidInputError(f"{target}: a curve takes 6 measurements or more, got {most}.")
-    steps = sorted(set(np.linspace(3, most - 2, 6).round().astype(int))) if sizes is None else list(sizes)
-    whole = all(isinstance(step, (int, np.integer)) for step in steps)
-    if not steps or not whole or min(steps) < 2 or max(steps) >= most:
-        raise InvalidInputError(f"{target}: sizes must be from 2 to {most - 1}, got {steps}.")
+    if sizes is None:
+        return sorted(set(np.linspace(3, most - 2, 6).round().astype(int)))
+    steps = list(sizes) if isinstance(sizes, Iterable) else []
+    if not steps or not all(map(is_integer, steps)) or min(steps) < 2 or max(steps) >= most:
+        raise InvalidInputError(f"{target}: sizes must be from 2 to {most - 1}, got {sizes!r:.80}.")
     return steps
 
 

@@ -178,7 +178,7 @@ def _pooled(plan: Plan, member: Member, journals: Mapping[str, Journal], dropped
             "scale": scale and scale.scale,
             "scale_error": scale and scale.error,
             "compared": scale.networks if scale else 0,
-            "disturbed": readings.untrusted(),
+            "disturbed": readings.untrusted(member.timer.runtime.threads),
             "dropped": dropped.get(name, ""),
         }
     info = {

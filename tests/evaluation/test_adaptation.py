@@ -103,7 +103,13 @@ def test_sizes_at_the_ends_are_allowed(sizes: list[int]) -> None:
     assert told["spearman_rho"].isna().all() == (sizes == [11])
 
 
-@pytest.mark.parametrize("sizes", [[], [3.5]])
+@pytest.mark.parametrize("draws", [0, -1, "5", 1.5, True, None])
+def test_draws_that_are_no_number_of_draws_are_told(draws: Any) -> None:
+    with pytest.raises(InvalidInputError, match=f"draws must be an integer of at least 1, got {draws!r}"):
+        adaptation_curve(TABLE.select("phone").rows(range(12)), sizes=[4], draws=draws)
+
+
+@pytest.mark.parametrize("sizes", [[], [3.5], 4, [True]])
 def test_sizes_that_are_none_or_no_whole_numbers_are_told(sizes: list[Any]) -> None:
     with pytest.raises(InvalidInputError):
         adaptation_curve(TABLE.select("phone").rows(range(12)), sizes=sizes)
@@ -122,7 +128,7 @@ def test_a_killed_curve_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(adaptation, "_draws", noted)
     table = TABLE.rows(range(12)).select(["phone", "board"])
-    how: dict[str, Any] = {"sizes": [4, 8], "draws": 2, "journal": tmp_path / "curve.journal"}
+    how: dict[str, Any] = {"sizes": [4, 8], "draws": np.int64(2), "journal": tmp_path / "curve.journal"}
     with pytest.raises(KeyboardInterrupt):
         adaptation_curve(table, **how, progress=killed)
     steps: list[tuple[int, int]] = []

@@ -42,6 +42,7 @@ class StandIn:
     deed: Callable[[int], object] = lambda block: None
     failing: str = ""
     runtime: Any = field(default_factory=lambda: SimpleNamespace(threads=1))
+    disturbance: dict[str, float] = field(default_factory=dict)
     blocks: list[list[str]] = field(default_factory=list)
     retired: threading.Event = field(default_factory=threading.Event)
     away: str = ""
@@ -93,4 +94,4 @@ class StandIn:
             if not turn:
                 time.sleep(self.seconds)
                 self.deed(len(self.blocks) - 1)
-        yield {"event": "end", "seconds": {"load": 0.0, "run": 0.0}, "disturbance": {}}
+        yield {"event": "end", "seconds": {"load": 0.0, "run": 0.0}, "disturbance": self.disturbance}

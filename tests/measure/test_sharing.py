@@ -124,6 +124,14 @@ def test_each_board_with_fewer_cores_than_threads_is_named(folder: Path) -> None
     assert len(told) == 1
 
 
+@pytest.mark.parametrize(("threads", "is_trusted"), [(1, False), (2, True)])
+def test_the_waiting_of_a_board_is_that_of_all_its_threads(folder: Path, threads: int, is_trusted: bool) -> None:
+    disturbance = {"wall": 1.0, "cpu": 1.9, "cores": 4.0, "others": 0.1, "waiting": 0.08}
+    outcome = run(folder, StandIn("a", runtime=SimpleNamespace(threads=threads), disturbance=disturbance))
+    told = outcome.info["fleet"]["boards"]["a"]["disturbed"]
+    assert told is None if is_trusted else "it waited for a core in 8% of its time" in told
+
+
 class TestLostBoards:
     def test_the_others_take_its_share(self, folder: Path) -> None:
         lost = StandIn("lost", 1.1, 0.02, deed=raising(MeasurementError("it is gone."), 3))
