@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from hwnas_surrogate.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from hwnas_surrogate.search.calling import QualityWarning
     from hwnas_surrogate.search.closed_loop import ClosedLoop
     from hwnas_surrogate.search.pareto import pareto_front
     from hwnas_surrogate.search.problem import AskTell, cost_problem
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AskTell",
     "ClosedLoop",
+    "QualityWarning",
     "SearchResult",
     "Suggestion",
     "cost_problem",
@@ -31,6 +33,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "calling": ["QualityWarning"],
     "closed_loop": ["ClosedLoop"],
     "pareto": ["pareto_front"],
     "problem": ["AskTell", "cost_problem"],

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import inspect
 import math
 import os
+import warnings
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
@@ -14,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from joblib import effective_n_jobs
 
+from hwnas_surrogate.capture.user_file import UserFunction
 from hwnas_surrogate.errors import InvalidInputError, MeasurementError
 from hwnas_surrogate.graphs import GraphBatch, NetworkBatch
 from hwnas_surrogate.jobs import Apart, with_feedback
@@ -22,7 +26,7 @@ from hwnas_surrogate.runner.journal import Journal
 from hwnas_surrogate.search.outcomes import Outcome, called, called_apart, called_to_send
 from hwnas_surrogate.search.qualities import QualityFunction
 
-__all__ = ["CalledQuality", "called_qualities"]
+__all__ = ["CalledQuality", "QualityWarning", "called_qualities"]
 
 Vector = npt.NDArray[np.float64]
 
@@ -30,6 +34,10 @@ _AT_ONCE = 1.0
 """Seconds of work that may be lost: batches grow while a call takes less."""
 _LARGEST = 4096
 """Maximum number of networks of a call."""
+
+
+class QualityWarning(UserWarning):
+    """Qualities of a journal come from other code than the function has now."""
 
 
 @contextmanager
@@ -75,14 +83,33 @@ def called_qualities(
 
 
 def _open(path: Path, function: QualityFunction) -> Journal:
-    name = getattr(function, "__name__", type(function).__name__)
+    name, source = getattr(function, "__name__", type(function).__name__), _source(function)
     try:
-        return Journal(path, {"quality": name}, {})
+        journal = Journal(path, {"quality": name}, {"source": source})
     except MeasurementError as error:
         raise InvalidInputError(
             f"the journal {path} can't continue this search: another function's qualities are in it, or another "
             f"process writes it. Choose another one. ({error})"
         ) from error
+    if source and journal.info.get("source") not in (None, source):
+        message = (
+            f"the code of {name} changed since qualities were written to {path}; they are taken as they are. Choose "
+            "another journal to call it again."
+        )
+        warnings.warn(message, QualityWarning, stacklevel=4)
+    return journal
+
+
+def _source(function: QualityFunction) -> str | None:
+    """Return a hash of the function's text, of its whole file for a user's; None where there is none."""
+    try:
+        if isinstance(function, UserFunction):
+            text = Path(function.path).read_bytes()
+        else:
+            text = inspect.getsource(inspect.unwrap(getattr(function, "func", function))).encode()
+    except (OSError, TypeError):
+        return None
+    return hashlib.sha256(text).hexdigest()
 
 
 class _Network(NamedTuple):

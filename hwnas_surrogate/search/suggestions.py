@@ -164,7 +164,7 @@ def suggest(
             f"got {n}."
         )
     fitted = fitted_sources(sources, space, random_state)
-    if space is None:
+    if isinstance(pool, GraphBatch):
         picked, uncertainty = least_uncertain(np.concatenate(list(map(prior_design, (pool, known)))), n, len(known))
     else:
         encoder = Combined(space, [LayerPhysics(space), SourceCosts(space, fitted)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 
 from hwnas_surrogate.capture.user_file import UserFunction
 from hwnas_surrogate.errors import DataFileError, InvalidInputError
+from hwnas_surrogate.search import QualityWarning
 from hwnas_surrogate.search.calling import called_qualities
 from tests.search.planted import SPACE
 from tests.search.rated import bound, convs, killed_at, limits, raises_at, sleeps
@@ -101,7 +103,10 @@ def test_what_was_evaluated_before_an_error_is_kept(tmp_path: Path) -> None:
         return convs(names)
 
     counted.__name__ = "raises_late"  # it was mended
-    with called_qualities(counted, journal=journal) as called:
+    with (
+        pytest.warns(QualityWarning, match="code of raises_late changed"),
+        called_qualities(counted, journal=journal) as called,
+    ):
         np.testing.assert_array_equal(called(BATCH), convs(list(BATCH.names)))
     assert seen == list(BATCH.names[15:])
 
@@ -131,11 +136,14 @@ def test_a_process_that_is_killed_costs_its_call_only(tmp_path: Path) -> None:
 
 
 def test_nan_is_recorded_as_no_quality(tmp_path: Path) -> None:
-    with called_qualities(lambda names: [math.nan] * len(names), journal=tmp_path / "journal") as called:
+    def unknown(names: list[str]) -> list[float]:
+        return [math.nan] * len(names)
+
+    with called_qualities(unknown, journal=tmp_path / "journal") as called:
         assert np.isnan(called(BATCH)).all()
     lines = (tmp_path / "journal").read_text().splitlines()
     assert list(json.loads(lines[1])["qualities"].values()) == [None]
-    with called_qualities(lambda names: convs(names), journal=tmp_path / "journal") as called:
+    with called_qualities(unknown, journal=tmp_path / "journal") as called:
         assert np.isnan(called(BATCH)).all()
 
 
@@ -171,6 +179,22 @@ def test_a_journal_belongs_to_one_function(tmp_path: Path) -> None:
         pass
     (tmp_path / "other").write_text("architecture,accuracy\n")
     with pytest.raises(DataFileError, match="not the header"), called_qualities(convs, journal=tmp_path / "other"):
+        pass
+
+
+def test_changed_code_is_told(tmp_path: Path) -> None:
+    file, journal = tmp_path / "mine.py", tmp_path / "journal"
+    for value, expected in ((1.0, 1.0), (2.0, 1.0)):
+        file.write_text(f"def rated(names):\n    return [{value}] * len(names)\n")
+        told = pytest.warns(QualityWarning, match=r"code of mine\.py:rated changed") if value > 1 else nullcontext()
+        with told, called_qualities(UserFunction(f"{file}:rated"), journal=journal) as called:
+            assert called(BATCH.take([0])).tolist() == [expected]
+    with called_qualities(lambda names: [1.0] * len(names), journal=tmp_path / "lambda") as called:
+        called(BATCH.take([0]))
+    with (
+        pytest.warns(QualityWarning, match="code of <lambda> changed"),
+        called_qualities(lambda names: [3.0] * len(names), journal=tmp_path / "lambda"),
+    ):
         pass
 
 

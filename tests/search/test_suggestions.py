@@ -14,6 +14,7 @@ from hwnas_surrogate.features import LayerPhysics
 from hwnas_surrogate.search import Suggestion, suggest
 from hwnas_surrogate.spaces import get_space
 from hwnas_surrogate.trainers import AdaptWarning, Surrogate, SurrogateSuite, TransferSurrogate, fit_sources
+from hwnas_surrogate.trainers.design import most_informative
 from tests.graph_tables import plain, zoo, zoo_table
 
 SPACE, FBNET = get_space("nasbench201"), get_space("fbnet")
@@ -40,6 +41,16 @@ def test_networks_without_a_path_are_told() -> None:
     assert repr(found).startswith(f"Suggestion(50 under {found.config}, {cut_off} of them without a path ")
     assert len(repr(found)) < 160
     assert "without" not in repr(suggest(FBNET, 5))
+
+
+def test_given_architectures_are_chosen_as_those_of_a_space() -> None:
+    """By the prior of layer physics, under which surrogates over the space are fitted, not by that of graphs."""
+    batch = SPACE.batch(SPACE.at(range(1000, 15000, 347)), OTHER)
+    found = suggest(batch, 2)
+    physics = LayerPhysics(None).frame(batch)
+    picked, uncertainty = most_informative(physics, 2)
+    assert list(found.networks.names) == [batch.names[row] for row in picked]
+    np.testing.assert_allclose(found.uncertainty, uncertainty)
 
 
 # -- the contract -----------------------------------------------------------------------------------------
