@@ -567,9 +567,11 @@ def test_other_failures(
 
 def test_a_failed_train_leaves_the_saved_suite(run: Run, path: Path, tmp_path: Path) -> None:
     run("train", "--data", path, "--model", "ridge")
-    before = {file.name: file.read_bytes() for file in (tmp_path / "surrogates/nasbench201").iterdir()}
+    saved = tmp_path / "surrogates/nasbench201"
+    before = {file.name: file.read_bytes() for file in saved.iterdir()}
     run("train", "--data", path, "--n-train", 60, code=2)
-    assert {file.name: file.read_bytes() for file in (tmp_path / "surrogates/nasbench201").iterdir()} == before
+    assert {file.name: file.read_bytes() for file in saved.iterdir() if file.is_file()} == before
+    assert [folder.name for folder in saved.iterdir() if folder.is_dir()] == ["unfinished"]
 
 
 def test_version_and_help(run: Run) -> None:

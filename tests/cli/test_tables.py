@@ -155,7 +155,7 @@ def test_no_number_of_an_architecture_is_lost(arguments: tuple[Any, ...]) -> Non
     text, records = fits(run(*arguments)), json.loads(run(*arguments, "--json"))
     numbers = costs_of(run(*arguments, "--json"))
     hidden = without_room(text, numbers)
-    assert len(hidden) <= 2
+    assert len(hidden) <= len(BUNDLED) // 2
     assert len(text.splitlines()) > len(records)
     if len(records) > 20:
         assert "--json and --csv print the architectures as strings" in text
@@ -208,9 +208,9 @@ def test_correlate_is_the_lower_triangle() -> None:
     lines = text.splitlines()
     assert "hidden" not in text
     for row, record in enumerate(records):
-        (line,) = [line for line in lines if line.startswith(f"{row + 1} {record['target']}")]
+        (line,) = [line for line in lines if line.startswith(f"{row + 1} {record['target'].partition('-')[0]}")]
         told = [f"{record[other['target']]:.3f}" for other in records[:row]]
-        assert line.removeprefix(f"{row + 1} {record['target']}").split() == told
+        assert re.findall(r"(?<=\s)-?\d\.\d{3}", line) == told
 
 
 def test_correlate_of_many_devices_counts_what_it_hides(tmp_path: Path) -> None:
@@ -309,7 +309,7 @@ def test_simulate_fits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_protocol_is_shown_when_asked_for() -> None:
     short, long = run("data", "info"), run("data", "info", "--verbose")
-    assert len(short.splitlines()) < 30
+    assert len(short.splitlines()) <= 10 + 4 * len(BUNDLED)
     assert long.startswith(short)
     assert json.loads(long.removeprefix(short)) == load_table(space="nasbench201").meta
     assert len(run("data", "info", "modified", "--verbose")) > len(run("data", "info", "modified"))

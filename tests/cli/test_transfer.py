@@ -403,7 +403,7 @@ def test_too_few_measurements_are_a_fault_of_the_file(run: Run, known: CostTable
         writer.writerows(lines)
     said = "needs at least 2 measured architectures, got 1" if n else "holds no measurement"
     assert said in run("adapt", "samples.csv", code=1)[1]
-    said = "1 architectures can't be split" if n else "holds no measurement"
+    said = "needs at least 2 measured architectures, got 1" if n else "holds no measurement"
     assert said in run("train", "--data", "samples.csv", "-o", "trained", code=1)[1]
     assert not Path("surrogates").exists()
 
