@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
+
+from hwnas_surrogate.files import locked
+
+MadeOnce: TypeAlias = Callable[[str, Callable[[Path], object]], Path]
 
 
 @pytest.fixture(scope="session")
@@ -17,6 +22,23 @@ def shared_data() -> Path:
     folder = Path(os.environ.get("HWNAS_TEST_DATA", default))
     if not (folder / "HW-NAS-Bench-subset.pickle").exists():
         pytest.skip("the measurements in ../shared/data (or HWNAS_TEST_DATA) are not here")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> MadeOnce:
+    """Return a function that makes a folder of a name once for all test workers, and gives each a copy of its own."""
+
+    def folder(name: str, make: Callable[[Path], object]) -> Path:
+        base = tmp_path_factory.getbasetemp()
+        shared = (base.parent if hasattr(request.config, "workerinput") else base) / name
+        with locked(shared.parent):
+            if not shared.exists():
+                partial = tmp_path_factory.mktemp(name)
+                make(partial)
+                partial.rename(shared)
+        return Path(shutil.copytree(shared, tmp_path_factory.mktemp(name) / "copy"))
+
     return folder
 
 

@@ -133,7 +133,11 @@ def test_a_folder_that_cannot_be_made_is_one_error(run: Run, table: Path, comman
 @pytest.mark.parametrize(
     ("arguments", "work", "kept"),
     [
-        (["train", "--data", "table.parquet"], "evaluation.evaluate", "finished fits, and settings that --tune has tried, are kept"),
+        (
+            ["train", "--data", "table.parquet"],
+            "evaluation.evaluate",
+            "settings that --tune has tried, are kept",
+        ),
         (["evaluate", "--data", "table.parquet"], "evaluation.evaluate", ""),
         (["adapt", "table.parquet", "-o", "adapted"], "trainers.adapt", ""),
         (["report", "--data", "table.parquet"], "report.page._evaluated", ""),

@@ -22,6 +22,7 @@ from hwnas_surrogate.data import CostTable, Target, load_table, write_parquet
 from hwnas_surrogate.evaluation import transfer_protocols
 from hwnas_surrogate.spaces import get_space
 from tests.cli.conftest import Run
+from tests.conftest import MadeOnce
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 WIDTH = 80
@@ -74,13 +75,16 @@ def without_room(text: str, records: list[dict[str, Any]]) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def home(made_once: MadeOnce) -> Path:
     """Return a folder with suites of both spaces, trained on the bundled data, and with what training printed."""
-    folder = tmp_path_factory.mktemp("tables")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        (folder / "train.txt").write_text(run("train", "--model", "ridge", "--n-train", 60, "--n-test", 40), "utf-8")
-    return folder
+
+    def make(folder: Path) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(folder)
+            text = run("train", "--model", "ridge", "--n-train", 60, "--n-test", 40)
+            (folder / "train.txt").write_text(text, "utf-8")
+
+    return made_once("tables", make)
 
 
 @pytest.fixture(autouse=True)
