@@ -390,14 +390,26 @@ def read_budgets(texts: list[str] | None) -> dict[TargetLike, float]:
     return budgets
 
 
+def _read_jobs(jobs: int) -> int:
+    if jobs != -1 and jobs < 1:
+        raise InvalidInputError(
+            f"--jobs must be a number of processes of at least 1, or -1 for one a core; got {jobs}."
+        )
+    if jobs != -1:
+        return jobs
+    from joblib import cpu_count
+
+    return int(cpu_count())
+
+
 Jobs = Annotated[
     int,
     typer.Option(
         "--jobs",
         metavar="N",
-        min=1,
-        help="Processes that share the work: fits, predictions, networks to capture. The results are the same for any "
-        "number.",
+        callback=_read_jobs,
+        help="Processes that share the work: fits, predictions, networks to capture; -1 is one a core. The results are "
+        "the same for any number.",
     ),
 ]
 Cluster = Annotated[

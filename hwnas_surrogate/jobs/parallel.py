@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager
 from functools import lru_cache
 from typing import Any, Protocol, TypeAlias, TypeVar
 
@@ -170,7 +170,12 @@ def _runs_here() -> bool:
 @contextmanager
 def _processes(jobs: int) -> Iterator[None]:
     """Use processes of this machine with one library thread each, unless a cluster is set."""
-    with parallel_config("loky", n_jobs=jobs, inner_max_num_threads=1) if _runs_here() else nullcontext():
+    if not _runs_here():
+        yield
+        return
+    with parallel_config("loky", n_jobs=jobs, inner_max_num_threads=1), warnings.catch_warnings():
+        # loky starts a process again that took much memory, as one does that counts the operators of a zoo.
+        warnings.filterwarnings("ignore", "A worker stopped while some jobs were given to the executor", UserWarning)
         yield
 
 

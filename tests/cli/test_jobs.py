@@ -178,6 +178,8 @@ def test_tuning_takes_the_time_in_all(folder: Path, monkeypatch: pytest.MonkeyPa
     ("options", "message"),
     [
         (("--jobs", 2, "--cluster", "local:2"), "--jobs and --cluster exclude each other"),
+        (("--jobs", 0), "--jobs must be a number of processes of at least 1, or -1 for one a core; got 0."),
+        (("--jobs", -2), "or -1 for one a core; got -2."),
         (("--cluster", "here"), "a cluster reads tcp://HOST:PORT"),
     ],
 )
