@@ -6,6 +6,7 @@ import hashlib
 import inspect
 import math
 import os
+import tokenize
 import warnings
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -107,7 +108,7 @@ def _source(function: QualityFunction) -> str | None:
             text = Path(function.path).read_bytes()
         else:
             text = inspect.getsource(inspect.unwrap(getattr(function, "func", function))).encode()
-    except (OSError, TypeError):
+    except (OSError, TypeError, SyntaxError, tokenize.TokenError):  # made by exec: lines of its file are no function
         return None
     return hashlib.sha256(text).hexdigest()
 
