@@ -8,8 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -163,22 +161,29 @@ def test_ctrl_c_says_what_was_kept(
     assert kept.lower() in err.lower()
 
 
+ENDED = """
+import os, signal, sys, time
+from hwnas_surrogate.cli import main
+from hwnas_surrogate.measure import export
+
+def ended(*_, **__):
+    os.kill(os.getpid(), number)
+    time.sleep(60)
+
+number = signal.Signals[sys.argv[1]]
+signal.signal(number, signal.SIG_DFL)
+export.build_network = ended
+try:
+    main(["export", "0", "--output", "networks"])
+finally:
+    assert signal.getsignal(number) == signal.SIG_DFL
+"""
+
+
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="there are no such signals here")
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
-def test_a_signal_that_ends_it_leaves_no_parts(run: Run, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    if threading.current_thread() is not threading.main_thread():
-        pytest.skip("signals are handled in the main thread only")
-    number = getattr(signal, name)
-    before = signal.signal(number, signal.SIG_DFL)
-
-    def ended(*_: Any, **__: Any) -> None:
-        os.kill(os.getpid(), number)
-        time.sleep(60)
-
-    monkeypatch.setattr("hwnas_surrogate.measure.export.build_network", ended)
-    try:
-        run("export", "0", "--output", "networks", code=128 + number)
-        assert signal.getsignal(number) == signal.SIG_DFL
-    finally:
-        signal.signal(number, before)
+def test_a_signal_that_ends_it_leaves_no_parts(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = subprocess.run([sys.executable, "-c", ENDED, name], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 128 + getattr(signal, name), done.stderr
     assert [path for path in Path().rglob("*") if "networks" in str(path) and path.is_file()] == []
