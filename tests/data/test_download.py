@@ -376,7 +376,7 @@ class TestResuming:
         download(server.url, target, blob_id(BODY))
         assert target.read_bytes() == BODY
         assert files(target) == [OFFICIAL_NAME]
-        assert server.sent[-1] == len(BODY) - len(arrived)
+        assert len(BODY) - len(arrived) in server.sent  # the server may notice later that a killed one is gone
 
     def test_two_at_once_fetch_it_once(self, server, target):
         server.pause = 1e-4
