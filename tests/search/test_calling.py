@@ -129,10 +129,10 @@ def test_a_process_that_is_killed_costs_its_call_only(tmp_path: Path) -> None:
         called_qualities(bound(killed_at, BATCH.names[0]), n_jobs=2, journal=tmp_path / "journal") as called,
         pytest.raises(
             InvalidInputError,
-            match=r"the process of the quality function ended by signal SIGKILL; for \|.* continues: [13] qualit",
+            match=r"the process of the quality function ended by signal SIGKILL; for \|.* continues: 1 quality\.",
         ),
     ):
-        called(BATCH.take([0, 1, 2, 3]))
+        called(BATCH.take([0, 1]))  # with more, the other process may have gone on before the end is noticed
 
 
 def test_nan_is_recorded_as_no_quality(tmp_path: Path) -> None:
